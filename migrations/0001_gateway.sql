@@ -7,6 +7,13 @@ CREATE TABLE clock (
     origin  timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+-- The key of the hashes that stand in the journal, and in erased rows, in place of personal data.
+CREATE TABLE evidence_key (
+    one  boolean PRIMARY KEY DEFAULT true CHECK (one),
+    key  bytea NOT NULL DEFAULT sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8'))
+);
+INSERT INTO evidence_key DEFAULT VALUES;
+
 -- Living processes and what they hold. Real time: leases are not a matter of the journey.
 CREATE TABLE nodes (
     node        text COLLATE "C" PRIMARY KEY,
@@ -63,7 +70,8 @@ CREATE TABLE cases (
     msisdn        text COLLATE "C",
     operator      text,
     repeat        smallint NOT NULL DEFAULT 0,      -- which question text is the latest: 0 the request, n the n-th repeat
-    undelivered   smallint NOT NULL DEFAULT 0,      -- how many question texts were reported undeliverable
+    undelivered   smallint NOT NULL DEFAULT 0,      -- bit n: question text n was reported undeliverable
+    unreachable   smallint NOT NULL DEFAULT 0,      -- recipients given up because their number did not work
     clarified     smallint NOT NULL DEFAULT -1,     -- the latest question text whose unclear reply got a clarification
     due_at        timestamptz,                      -- when the next repeat, or the end, is due
     answered_at   timestamptz,                      -- when the reply that counted came in
@@ -85,7 +93,8 @@ CREATE INDEX cases_to_erase ON cases (ended_at) WHERE ended_at IS NOT NULL AND e
 CREATE TABLE questions (
     service  text NOT NULL,
     msisdn   text COLLATE "C" NOT NULL,
-    case_id  text COLLATE "C" NOT NULL,             -- the latest case asked there, open or not
+    case_id  text COLLATE "C" NOT NULL,             -- whose question it is, or was the last
+    before   text COLLATE "C",                      -- the case before that one: it may yet get a late reply
     open     boolean NOT NULL DEFAULT true,
     waiting  integer NOT NULL DEFAULT 0,            -- at least the number of cases waiting for the turn
     PRIMARY KEY (msisdn, service)
@@ -113,6 +122,7 @@ CREATE TABLE sms (
     sms_id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     case_id        text COLLATE "C" NOT NULL,
     kind           text NOT NULL,                   -- request, repeat, agreed, refused, clarify
+    repeat         smallint NOT NULL,               -- which question text: 0 the request, n the n-th repeat
     link           text COLLATE "C" NOT NULL,
     msisdn         text COLLATE "C" NOT NULL,
     priority       smallint NOT NULL,               -- 0 answers, 1 requests and repeats

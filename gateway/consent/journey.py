@@ -1,0 +1,688 @@
+"""The journey of a case: what the order asks for, as one pure state machine.
+
+``decide(case, input, now, rules)`` answers with the case as it then stands, the events that happened and the
+effects to bring about. It knows no clock, network or database. The order's paragraphs are those of annex 1.
+
+======================  ==================  ============================================================
+in state                on input            goes to
+======================  ==================  ============================================================
+looking_up (§7)         UseNumber           waiting: number_found, asks for the number's turn
+                        SkipRecipient       looking_up the next one; after the last no_number (§8), or
+                                            undeliverable when somebody's number had failed before
+waiting (for the turn)  TakeTurn            queued: the request is to be sent (§9)
+queued                  ConfirmAccepted     asked: the repeat is due on D+4
+                        ReportRefused       undeliverable, or looking_up the next one (switch)
+asked, reminded         MeetDeadline        same state, the repeat is to be sent (§10); after the last one
+                                            no_answer, or undeliverable when no text arrived
+                        ConfirmAccepted     reminded: the end is due on D'+4
+queued (once handed to  Answer              consented: text 3, voucher (§11); refused: text 2;
+the SMSC), asked,                           unclear: same state, at most one clarification a text
+reminded                ReportUndeliverable same state, or looking_up the next one (switch)
+consented               IssueVoucher        voucher_issued
+                        RejectVoucher       voucher_rejected
+voucher_issued          ActivateVoucher,    same state: voucher_activated, service_received (§12)
+                        UseVoucher
+looking_up, queued,     Park                parked, until Release puts it back
+consented
+any open but consented  Cancel              cancelled
+======================  ==================  ============================================================
+
+Whatever else comes in any state is journaled and changes nothing; an answer that comes when none is open is
+reported as ``late_reply``, one that contradicts a consent as ``withdrawal_requested``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import assert_never
+
+from gateway.consent.deadlines import Calendar
+from gateway.consent.reply import Verdict
+from gateway.consent.texts import Kind
+
+
+class State(StrEnum):
+    """Where a case is. ``waiting`` is shown outside as ``queued``."""
+
+    LOOKING_UP = "looking_up"
+    WAITING = "waiting"
+    QUEUED = "queued"
+    ASKED = "asked"
+    REMINDED = "reminded"
+    CONSENTED = "consented"
+    VOUCHER_ISSUED = "voucher_issued"
+    VOUCHER_REJECTED = "voucher_rejected"
+    REFUSED = "refused"
+    NO_NUMBER = "no_number"
+    NO_ANSWER = "no_answer"
+    UNDELIVERABLE = "undeliverable"
+    CANCELLED = "cancelled"
+    PARKED = "parked"
+
+
+ENDED = frozenset(
+    {
+        State.VOUCHER_ISSUED,
+        State.VOUCHER_REJECTED,
+        State.REFUSED,
+        State.NO_NUMBER,
+        State.NO_ANSWER,
+        State.UNDELIVERABLE,
+        State.CANCELLED,
+    }
+)
+AGREED = frozenset({State.CONSENTED, State.VOUCHER_ISSUED, State.VOUCHER_REJECTED})
+
+
+class Happened(StrEnum):
+    """What the journal says of a case. Those in ``STATUSES`` are told to SDU as well."""
+
+    RECEIVED = "received"
+    NO_NUMBER = "no_number"
+    NUMBER_FOUND = "number_found"
+    ASKED = "asked"
+    DELIVERED = "delivered"
+    REMINDED = "reminded"
+    CONSENTED = "consented"
+    REFUSED = "refused"
+    NO_ANSWER = "no_answer"
+    UNDELIVERABLE = "undeliverable"
+    VOUCHER_ISSUED = "voucher_issued"
+    VOUCHER_REJECTED = "voucher_rejected"
+    VOUCHER_ACTIVATED = "voucher_activated"
+    SERVICE_RECEIVED = "service_received"
+    WITHDRAWAL_REQUESTED = "withdrawal_requested"
+    LATE_REPLY = "late_reply"
+    CANCELLED = "cancelled"
+    # only journaled
+    NUMBER_MISSING = "number_missing"
+    NUMBER_INVALID = "number_invalid"
+    RECIPIENT_UNREACHABLE = "recipient_unreachable"
+    REPEAT_DUE = "repeat_due"
+    TEXT_QUEUED = "text_queued"
+    TEXT_ACCEPTED = "text_accepted"
+    TEXT_REFUSED = "text_refused"
+    TEXT_DELIVERED = "text_delivered"
+    TEXT_UNDELIVERABLE = "text_undeliverable"
+    REPLY_READ = "reply_read"
+    REPLY_UNCLEAR = "reply_unclear"
+    REPLY_OTHER = "reply_other"
+    REPLY_IGNORED = "reply_ignored"
+    REPLY_REPEATED = "reply_repeated"
+    VOUCHER_REQUESTED = "voucher_requested"
+    VOUCHER_EVENT_EARLY = "voucher_event_early"
+    PARKED = "parked"
+    RELEASED = "released"
+    RESENT = "resent"
+    ERASED = "erased"
+
+
+STATUSES = frozenset(list(Happened)[: list(Happened).index(Happened.CANCELLED) + 1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What the journey remembers of one pupil's case."""
+
+    state: State
+    relations: tuple[str, ...]  # mother, father, representative …: whom to ask, in this order
+    position: int = 0  # whose number is looked up, or was asked
+    msisdn: str | None = None  # of the one at `position`, once found
+    operator: str | None = None  # as the MCB names it
+    repeat: int = 0  # the latest question text: 0 the request, n the n-th repeat
+    undelivered: int = 0  # bit n: question text n was reported undeliverable
+    unreachable: int = 0  # recipients given up because their number did not work
+    clarified: int = -1  # the latest question text whose unclear reply got a clarification
+    due_at: datetime | None = None  # next repeat or end; None while a question text is on its way
+    answered_at: datetime | None = None
+    evidence: str | None = None
+    voucher_id: str | None = None
+    activated_at: datetime | None = None
+    used_at: datetime | None = None
+    ended_at: datetime | None = None
+    resume: State | None = None  # where a parked case goes on
+
+    @property
+    def relation(self) -> str:
+        return self.relations[self.position]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """The switches of ``config.toml`` that the journey obeys."""
+
+    calendar: Calendar
+    repeats: int = 1
+    clarify: bool = True
+    fallback_on_undeliverable: bool = False
+
+
+# --- inputs -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseNumber:
+    msisdn: str
+    operator: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkipRecipient:
+    """The MCB has answered: no number, or one that is no Kazakh mobile number."""
+
+    invalid: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeTurn:
+    """No other question of this service is open at the number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmAccepted:
+    """The SMSC has accepted the last segment of a text, at `at`."""
+
+    text: Kind
+    repeat: int = 0
+    at: datetime
+    detail: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportRefused:
+    """The SMSC has refused a text for good."""
+
+    text: Kind
+    repeat: int = 0
+    detail: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportDelivered:
+    text: Kind
+    repeat: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportUndeliverable:
+    text: Kind
+    repeat: int = 0
+    detail: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A reply from a number that was asked."""
+
+    msisdn: str
+    verdict: Verdict
+    normalised: bool
+    reply_at: datetime
+    handed: bool  # the first segment of the question had been handed to the SMSC
+    evidence: str  # sha256:… of the reply as it came
+    link: str  # by which an answer goes back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeetDeadline:
+    """``due_at`` may have come."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssueVoucher:
+    voucher_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RejectVoucher:
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivateVoucher:
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseVoucher:
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Park:
+    """A neighbour's answer makes no sense, or no link carries the number: a person has to look."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """A person has looked: go on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resend:
+    """Send the current text once more; deadlines stay."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    reason: str
+
+
+Input = (
+    UseNumber
+    | SkipRecipient
+    | TakeTurn
+    | ConfirmAccepted
+    | ReportRefused
+    | ReportDelivered
+    | ReportUndeliverable
+    | Answer
+    | MeetDeadline
+    | IssueVoucher
+    | RejectVoucher
+    | ActivateVoucher
+    | UseVoucher
+    | Park
+    | Release
+    | Resend
+    | Cancel
+)
+
+
+# --- what a decision holds ----------------------------------------------------------------------------------
+
+
+class Effect(StrEnum):
+    """What is to be brought about besides texts."""
+
+    LOOK_UP = "look_up"  # the recipient at `position` in the MCB
+    ASK_TURN = "ask_turn"  # TakeTurn as soon as the number is free
+    GIVE_TURN = "give_turn"  # the question is closed: the next sibling's may go out
+    WITHDRAW = "withdraw"  # question texts that have not left are not sent
+    FORM_VOUCHER = "form_voucher"  # by the wallet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Send:
+    """A text to `msisdn`; `link` None lets the routing choose."""
+
+    text: Kind
+    repeat: int = 0
+    link: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    name: Happened
+    detail: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The case as it now stands, what happened (in order), and what to do about it.
+
+    `refused` says that the input does not fit the state; it has then changed nothing.
+    """
+
+    case: Case
+    events: tuple[Event, ...] = ()
+    effects: tuple[Effect | Send, ...] = ()
+    refused: bool = False
+
+
+def decide(case: Case, given: Input, now: datetime, rules: Rules) -> Decision:
+    """The decision on one input; `now` is business time. Never raises on any (state, input) pair."""
+    match given:
+        case UseNumber():
+            return _use_number(case, given)
+        case SkipRecipient():
+            return _skip_recipient(case, given, now)
+        case TakeTurn():
+            return _take_turn(case)
+        case ConfirmAccepted():
+            return _confirm_accepted(case, given, rules)
+        case ReportRefused():
+            return _report_refused(case, given, now, rules)
+        case ReportDelivered():
+            return _report_delivered(case, given)
+        case ReportUndeliverable():
+            return _report_undeliverable(case, given, now, rules)
+        case Answer():
+            return _answer(case, given, now, rules)
+        case MeetDeadline():
+            return _meet_deadline(case, now, rules)
+        case IssueVoucher() | RejectVoucher():
+            return _close_voucher(case, given, now)
+        case ActivateVoucher() | UseVoucher():
+            return _follow_voucher(case, given)
+        case Park():
+            return _park(case, given)
+        case Release():
+            return _release(case)
+        case Resend():
+            return _resend(case)
+        case Cancel():
+            return _cancel(case, given, now)
+        case _:
+            assert_never(given)
+
+
+def _refuse(case: Case) -> Decision:
+    return Decision(case=case, refused=True)
+
+
+# --- finding a number (§7–8) --------------------------------------------------------------------------------
+
+
+def _use_number(case: Case, given: UseNumber) -> Decision:
+    if case.state is not State.LOOKING_UP:
+        return _refuse(case)
+    return Decision(
+        case=replace(case, state=State.WAITING, msisdn=given.msisdn, operator=given.operator),
+        events=(Event(Happened.NUMBER_FOUND, {"relation": case.relation}),),
+        effects=(Effect.ASK_TURN,),
+    )
+
+
+def _skip_recipient(case: Case, given: SkipRecipient, now: datetime) -> Decision:
+    if case.state is not State.LOOKING_UP:
+        return _refuse(case)
+    name = Happened.NUMBER_INVALID if given.invalid else Happened.NUMBER_MISSING
+    return _next_recipient(case, Event(name, {"relation": case.relation}), (), now)
+
+
+def _next_recipient(case: Case, why: Event, effects: tuple[Effect, ...], now: datetime) -> Decision:
+    """Looks up the next recipient or, when there is none, ends."""
+    if case.position + 1 < len(case.relations):
+        following = replace(
+            case,
+            state=State.LOOKING_UP,
+            position=case.position + 1,
+            msisdn=None,
+            operator=None,
+            repeat=0,
+            undelivered=0,
+            clarified=-1,
+            due_at=None,
+        )
+        return Decision(case=following, events=(why,), effects=(*effects, Effect.LOOK_UP))
+    if case.unreachable:
+        end = Event(Happened.UNDELIVERABLE, {})
+        ended = _end(case, State.UNDELIVERABLE, now)
+    else:
+        end = Event(Happened.NO_NUMBER, {"checked": list(case.relations)})
+        ended = _end(case, State.NO_NUMBER, now)
+    return Decision(case=ended, events=(why, end), effects=effects)
+
+
+def _end(case: Case, state: State, now: datetime) -> Case:
+    return replace(case, state=state, ended_at=now, due_at=None, resume=None)
+
+
+# --- asking (§9–10) -----------------------------------------------------------------------------------------
+
+
+def _take_turn(case: Case) -> Decision:
+    if case.state is not State.WAITING:
+        return _refuse(case)
+    return Decision(case=replace(case, state=State.QUEUED), effects=(Send(text=Kind.REQUEST),))
+
+
+def _is_under_way(case: Case, given: ConfirmAccepted | ReportRefused) -> bool:
+    """The text is the question text the case now waits for (and no older or resent one)."""
+    return (
+        given.text in (Kind.REQUEST, Kind.REPEAT)
+        and given.repeat == case.repeat
+        and case.due_at is None
+        and case.state in (State.QUEUED, State.ASKED, State.REMINDED)
+    )
+
+
+def _confirm_accepted(case: Case, given: ConfirmAccepted, rules: Rules) -> Decision:
+    accepted = Event(Happened.TEXT_ACCEPTED, given.detail)
+    if not _is_under_way(case, given):
+        return Decision(case=case, events=(accepted,))
+    last = case.repeat >= rules.repeats
+    due_at = rules.calendar.end_at(given.at) if last else rules.calendar.repeat_at(given.at)
+    state, name = (
+        (State.ASKED, Happened.ASKED) if case.repeat == 0 else (State.REMINDED, Happened.REMINDED)
+    )
+    return Decision(
+        case=replace(case, state=state, due_at=due_at),
+        events=(accepted, Event(name, {"relation": case.relation})),
+    )
+
+
+def _report_refused(case: Case, given: ReportRefused, now: datetime, rules: Rules) -> Decision:
+    refused = Event(Happened.TEXT_REFUSED, given.detail)
+    if not _is_under_way(case, given):
+        return Decision(case=case, events=(refused,))
+    if rules.fallback_on_undeliverable:
+        return _give_up_number(case, refused, now)
+    if case.state is State.QUEUED:  # never accepted: no D exists to count from
+        return Decision(
+            case=_end(case, State.UNDELIVERABLE, now),
+            events=(refused, Event(Happened.UNDELIVERABLE, {})),
+            effects=(Effect.GIVE_TURN,),
+        )
+    # A repeat refused: the earlier text was accepted and may yet be answered, so the parent keeps the days
+    # that the repeat would have given.
+    return Decision(
+        case=replace(case, undelivered=case.undelivered | 1 << case.repeat, due_at=rules.calendar.end_at(now)),
+        events=(refused,),
+    )
+
+
+def _report_delivered(case: Case, given: ReportDelivered) -> Decision:
+    if given.text not in (Kind.REQUEST, Kind.REPEAT):
+        return Decision(case=case, events=(Event(Happened.TEXT_DELIVERED, {"text": given.text}),))
+    return Decision(
+        case=replace(case, undelivered=case.undelivered & ~(1 << given.repeat)),
+        events=(Event(Happened.DELIVERED, {"text": given.text}),),
+    )
+
+
+def _report_undeliverable(case: Case, given: ReportUndeliverable, now: datetime, rules: Rules) -> Decision:
+    failed = Event(Happened.TEXT_UNDELIVERABLE, given.detail)
+    is_open = case.state in (State.QUEUED, State.ASKED, State.REMINDED)
+    if not is_open or given.text not in (Kind.REQUEST, Kind.REPEAT):
+        return Decision(case=case, events=(failed,))
+    if rules.fallback_on_undeliverable:
+        return _give_up_number(case, failed, now)
+    return Decision(case=replace(case, undelivered=case.undelivered | 1 << given.repeat), events=(failed,))
+
+
+def _give_up_number(case: Case, why: Event, now: datetime) -> Decision:
+    """The switch ``fallback_on_undeliverable``: this number does not work, ask the next recipient."""
+    following = _next_recipient(
+        replace(case, unreachable=case.unreachable + 1),
+        Event(Happened.RECIPIENT_UNREACHABLE, {"relation": case.relation}),
+        (Effect.WITHDRAW, Effect.GIVE_TURN),
+        now,
+    )
+    return replace(following, events=(why, *following.events))
+
+
+def _meet_deadline(case: Case, now: datetime, rules: Rules) -> Decision:
+    if case.state not in (State.ASKED, State.REMINDED) or case.due_at is None or now < case.due_at:
+        return _refuse(case)
+    if case.repeat < rules.repeats:
+        repeat = case.repeat + 1
+        return Decision(
+            case=replace(case, repeat=repeat, due_at=None),
+            events=(Event(Happened.REPEAT_DUE, {"repeat": repeat}),),
+            effects=(Send(text=Kind.REPEAT, repeat=repeat),),
+        )
+    nothing_arrived = case.undelivered == (1 << case.repeat + 1) - 1
+    state, name = (
+        (State.UNDELIVERABLE, Happened.UNDELIVERABLE)
+        if nothing_arrived
+        else (State.NO_ANSWER, Happened.NO_ANSWER)
+    )
+    return Decision(case=_end(case, state, now), events=(Event(name, {}),), effects=(Effect.GIVE_TURN,))
+
+
+# --- replies ------------------------------------------------------------------------------------------------
+
+
+def _answer(case: Case, given: Answer, now: datetime, rules: Rules) -> Decision:
+    told: dict[str, object] = {
+        "reply_at": rules.calendar.iso_local(given.reply_at),
+        "normalised": given.normalised,
+    }
+    if given.verdict is Verdict.OTHER:
+        return Decision(case=case, events=(Event(Happened.REPLY_OTHER, {}),))
+    if given.verdict is Verdict.EMPTY:
+        return Decision(case=case, events=(Event(Happened.REPLY_IGNORED, {"reason": "empty"}),))
+    if given.msisdn == case.msisdn and (
+        case.state in (State.ASKED, State.REMINDED) or (case.state is State.QUEUED and given.handed)
+    ):
+        return _answer_in_time(case, given, told, now, rules)
+    return _answer_out_of_time(case, given, told)
+
+
+def _answer_in_time(
+    case: Case, given: Answer, told: Mapping[str, object], now: datetime, rules: Rules
+) -> Decision:
+    if given.verdict is Verdict.UNCLEAR:
+        unclear = Event(Happened.REPLY_UNCLEAR, {})
+        if not rules.clarify or case.clarified >= case.repeat:
+            return Decision(case=case, events=(unclear,))
+        return Decision(
+            case=replace(case, clarified=case.repeat),
+            events=(unclear,),
+            effects=(Send(text=Kind.CLARIFY, repeat=case.repeat, link=given.link),),
+        )
+    # An answer may overtake the SMSC's last response: SDU always hears `asked` first.
+    asked = (Event(Happened.ASKED, {"relation": case.relation}),) if case.state is State.QUEUED else ()
+    if given.verdict is Verdict.AGREE:
+        return Decision(
+            case=replace(
+                case,
+                state=State.CONSENTED,
+                answered_at=given.reply_at,
+                evidence=given.evidence,
+                due_at=None,
+            ),
+            events=(*asked, Event(Happened.CONSENTED, told)),
+            effects=(
+                Effect.WITHDRAW,
+                Effect.GIVE_TURN,
+                Send(text=Kind.AGREED, link=given.link),
+                Effect.FORM_VOUCHER,
+            ),
+        )
+    return Decision(
+        case=replace(_end(case, State.REFUSED, now), answered_at=given.reply_at),
+        events=(*asked, Event(Happened.REFUSED, told)),
+        effects=(Effect.WITHDRAW, Effect.GIVE_TURN, Send(text=Kind.REFUSED, link=given.link)),
+    )
+
+
+def _answer_out_of_time(case: Case, given: Answer, told: Mapping[str, object]) -> Decision:
+    """The first answer stands; what comes later is a matter for people."""
+    if given.verdict is Verdict.UNCLEAR:
+        return Decision(case=case, events=(Event(Happened.REPLY_IGNORED, {"reason": "unclear"}),))
+    if case.state is State.QUEUED and given.msisdn == case.msisdn:
+        return Decision(case=case, events=(Event(Happened.REPLY_IGNORED, {"reason": "not asked yet"}),))
+    agreed = case.state in AGREED or (case.state is State.PARKED and case.resume is State.CONSENTED)
+    same = given.verdict is (Verdict.AGREE if agreed else Verdict.REFUSE)
+    if (agreed or case.state is State.REFUSED) and same:
+        return Decision(case=case, events=(Event(Happened.REPLY_REPEATED, told),))
+    name = Happened.WITHDRAWAL_REQUESTED if agreed else Happened.LATE_REPLY
+    return Decision(case=case, events=(Event(name, told),))
+
+
+# --- the voucher (§11–12) -----------------------------------------------------------------------------------
+
+
+def _close_voucher(case: Case, given: IssueVoucher | RejectVoucher, now: datetime) -> Decision:
+    if case.state is not State.CONSENTED:
+        return _refuse(case)
+    if isinstance(given, RejectVoucher):
+        return Decision(
+            case=_end(case, State.VOUCHER_REJECTED, now),
+            events=(Event(Happened.VOUCHER_REJECTED, {"reason": given.reason}),),
+        )
+    told = {"voucher_id": given.voucher_id}
+    events = [Event(Happened.VOUCHER_ISSUED, told)]
+    if case.activated_at is not None:  # the wallet's news had overtaken its answer
+        events.append(Event(Happened.VOUCHER_ACTIVATED, told))
+    if case.used_at is not None:
+        events.append(Event(Happened.SERVICE_RECEIVED, told))
+    issued = replace(_end(case, State.VOUCHER_ISSUED, now), voucher_id=given.voucher_id)
+    return Decision(case=issued, events=tuple(events))
+
+
+def _follow_voucher(case: Case, given: ActivateVoucher | UseVoucher) -> Decision:
+    early = case.state is State.CONSENTED or (case.state is State.PARKED and case.resume is State.CONSENTED)
+    if not early and case.state is not State.VOUCHER_ISSUED:
+        return _refuse(case)
+    if isinstance(given, ActivateVoucher):
+        first = case.activated_at is None
+        following, name = replace(case, activated_at=case.activated_at or given.at), Happened.VOUCHER_ACTIVATED
+    else:
+        first = case.used_at is None
+        following, name = replace(case, used_at=case.used_at or given.at), Happened.SERVICE_RECEIVED
+    if not first:
+        return Decision(case=case)
+    if early:
+        return Decision(case=following, events=(Event(Happened.VOUCHER_EVENT_EARLY, {"event": name}),))
+    return Decision(case=following, events=(Event(name, {"voucher_id": case.voucher_id}),))
+
+
+# --- what people do -----------------------------------------------------------------------------------------
+
+
+def _park(case: Case, given: Park) -> Decision:
+    event = Event(Happened.PARKED, {"reason": given.reason})
+    if case.state is State.QUEUED:  # siblings need not wait for ops
+        parked = replace(case, state=State.PARKED, resume=State.WAITING)
+        return Decision(case=parked, events=(event,), effects=(Effect.GIVE_TURN,))
+    if case.state in (State.LOOKING_UP, State.CONSENTED):
+        return Decision(case=replace(case, state=State.PARKED, resume=case.state), events=(event,))
+    return _refuse(case)
+
+
+_GO_ON = {
+    State.LOOKING_UP: Effect.LOOK_UP,
+    State.WAITING: Effect.ASK_TURN,
+    State.CONSENTED: Effect.FORM_VOUCHER,
+}
+
+
+def _release(case: Case) -> Decision:
+    if case.state is not State.PARKED or case.resume is None:
+        return _refuse(case)
+    return Decision(
+        case=replace(case, state=case.resume, resume=None),
+        events=(Event(Happened.RELEASED, {}),),
+        effects=(_GO_ON[case.resume],),
+    )
+
+
+def _resend(case: Case) -> Decision:
+    if case.state in (State.ASKED, State.REMINDED) and case.due_at is not None:
+        send = Send(text=Kind.REPEAT if case.repeat else Kind.REQUEST, repeat=case.repeat)
+    elif case.state in AGREED:
+        send = Send(text=Kind.AGREED)
+    elif case.state is State.REFUSED:
+        send = Send(text=Kind.REFUSED)
+    else:
+        return _refuse(case)
+    return Decision(case=case, events=(Event(Happened.RESENT, {"text": send.text}),), effects=(send,))
+
+
+def _cancel(case: Case, given: Cancel, now: datetime) -> Decision:
+    """Ends what is open. A consent that is being carried out is past cancelling: its voucher may exist."""
+    if case.state in ENDED or case.state is State.CONSENTED:
+        return _refuse(case)
+    asked = case.state in (State.QUEUED, State.ASKED, State.REMINDED)
+    return Decision(
+        case=_end(case, State.CANCELLED, now),
+        events=(Event(Happened.CANCELLED, {"reason": given.reason}),),
+        effects=(Effect.WITHDRAW, Effect.GIVE_TURN) if asked else (),
+    )
