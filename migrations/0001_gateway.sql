@@ -198,6 +198,7 @@ CREATE TABLE reply_segments (
     smsc_time         text NOT NULL,
     received_at       timestamptz NOT NULL,
     arrived_at        timestamptz NOT NULL DEFAULT clock_timestamp(), -- real time
+    joined            boolean NOT NULL DEFAULT false,
     PRIMARY KEY (link, source_addr, destination_addr, reference, total, number)
 );
 CREATE INDEX reply_segments_by_age ON reply_segments (arrived_at);

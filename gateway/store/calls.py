@@ -1,0 +1,80 @@
+"""HTTP calls to make, as rows: taken in batches, finished with the step that their answer brings."""
+
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+from enum import StrEnum
+from typing import NamedTuple
+
+from gateway.store.database import Connection
+
+
+class CallKind(StrEnum):
+    LOOKUP = "lookup"
+    VOUCHER = "voucher"
+
+
+class Call(NamedTuple):
+    case_id: str
+    attempts: int  # earlier ones, that failed
+
+
+_ADD = """
+INSERT INTO calls (case_id, kind) SELECT * FROM unnest($1::text[], $2::text[])
+ON CONFLICT (case_id, kind) DO UPDATE SET attempts = 0, next_at = '-infinity', node = NULL
+"""
+
+_TAKE = """
+UPDATE calls SET node = $1
+FROM (SELECT case_id, kind FROM calls
+      WHERE kind = $2 AND node IS NULL AND next_at <= clock_timestamp()
+        AND EXISTS (SELECT FROM nodes WHERE nodes.node = $1)
+      ORDER BY next_at LIMIT $3 FOR UPDATE SKIP LOCKED) AS ready
+WHERE calls.case_id = ready.case_id AND calls.kind = ready.kind
+RETURNING calls.case_id, calls.attempts
+"""
+
+_FINISH = "DELETE FROM calls WHERE kind = $1 AND case_id = ANY($2::text[]) AND node = $3 RETURNING case_id"
+_DROP = "DELETE FROM calls WHERE case_id = ANY($1::text[])"
+
+_PUT_OFF = """
+UPDATE calls SET node = NULL, attempts = attempts + 1, next_at = clock_timestamp() + put_off.delay
+FROM unnest($1::text[], $2::interval[]) AS put_off (case_id, delay)
+WHERE calls.kind = $3 AND calls.case_id = put_off.case_id AND calls.node = $4
+"""
+
+_NEXT = "SELECT min(next_at) - clock_timestamp() FROM calls WHERE kind = $1 AND node IS NULL"
+
+
+async def add(connection: Connection, calls: Sequence[tuple[str, CallKind]]) -> None:
+    """Notes (case_id, kind) to be called as soon as may be."""
+    await connection.execute(_ADD, [case_id for case_id, _ in calls], [kind for _, kind in calls])
+
+
+async def take(connection: Connection, node: str, kind: CallKind, limit: int) -> list[Call]:
+    """Up to `limit` calls that are ready, now this node's; none for a node that has been declared dead."""
+    rows = await connection.fetch(_TAKE, node, kind, limit)
+    return [Call(row["case_id"], row["attempts"]) for row in rows]
+
+
+async def finish(connection: Connection, node: str, kind: CallKind, case_ids: Collection[str]) -> set[str]:
+    """Removes answered calls; ids of those that were still this node's, whose answers may be used."""
+    rows = await connection.fetch(_FINISH, kind, list(case_ids), node)
+    return {row["case_id"] for row in rows}
+
+
+async def put_off(
+    connection: Connection, node: str, kind: CallKind, delays: Sequence[tuple[str, timedelta]]
+) -> None:
+    """Gives failed calls back, each to be tried again after its delay."""
+    await connection.execute(_PUT_OFF, [c for c, _ in delays], [d for _, d in delays], kind, node)
+
+
+async def drop(connection: Connection, case_ids: Collection[str]) -> None:
+    """Removes all calls of cases that have ended."""
+    await connection.execute(_DROP, list(case_ids))
+
+
+async def next_in(connection: Connection, kind: CallKind) -> timedelta | None:
+    """How long until the earliest waiting call is ready; None when none waits."""
+    delay: timedelta | None = await connection.fetchval(_NEXT, kind)
+    return delay

@@ -1,0 +1,135 @@
+"""Replies as they came in: the evidence, the segments of long ones, and what was redelivered."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from gateway.store.database import Connection
+
+SAME_REPLY_WITHIN = 2.0
+"""Seconds (real) within which the same octets from the same sender are one reply, delivered twice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredReply:
+    """A reply with its raw octets and how it was read."""
+
+    case_id: str | None
+    link: str
+    source_addr: str  # canonical MSISDN, or as it came when it is none
+    destination_addr: str
+    octets: bytes
+    data_coding: int
+    smsc_time: str
+    verdict: str
+    normalised: bool
+    rule_version: str
+
+
+class ReplySegment(NamedTuple):
+    """One segment of a long reply; the first five fields are the key that its siblings share."""
+
+    link: str
+    source_addr: str
+    destination_addr: str
+    reference: int
+    total: int
+    number: int
+    octets: bytes
+    data_coding: int
+    smsc_time: str
+
+
+SegmentKey = tuple[str, str, str, int, int]
+
+_RECENT = """
+SELECT link, source_addr, destination_addr, octets FROM replies
+WHERE source_addr = ANY($1::text[]) AND arrived_at > clock_timestamp() - make_interval(secs => $2)
+"""
+
+_KEEP = """
+INSERT INTO replies (case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time, verdict,
+                     normalised, rule_version, received_at)
+SELECT *, $11 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::smallint[], $7::text[],
+                          $8::text[], $9::boolean[], $10::text[])
+RETURNING reply_id
+"""
+
+_KEEP_SEGMENTS = """
+INSERT INTO reply_segments (link, source_addr, destination_addr, reference, total, number, octets, data_coding,
+                            smsc_time, received_at)
+SELECT *, $10 FROM unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::smallint[], $6::smallint[],
+                          $7::bytea[], $8::smallint[], $9::text[])
+ON CONFLICT (link, source_addr, destination_addr, reference, total, number) DO NOTHING
+"""
+
+_COMPLETE = """
+UPDATE reply_segments r SET joined = true
+FROM (SELECT link, source_addr, destination_addr, reference, total FROM reply_segments
+      JOIN unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::smallint[])
+        AS k (link, source_addr, destination_addr, reference, total)
+      USING (link, source_addr, destination_addr, reference, total)
+      WHERE NOT joined GROUP BY 1, 2, 3, 4, 5 HAVING count(*) = total) AS whole
+WHERE (r.link, r.source_addr, r.destination_addr, r.reference, r.total)
+    = (whole.link, whole.source_addr, whole.destination_addr, whole.reference, whole.total)
+RETURNING r.link, r.source_addr, r.destination_addr, r.reference, r.total, r.number, r.octets, r.data_coding,
+          r.smsc_time
+"""
+
+_STALE = """
+DELETE FROM reply_segments WHERE arrived_at < clock_timestamp() - make_interval(secs => $1)
+RETURNING link, source_addr, destination_addr, reference, total, number, octets, data_coding, smsc_time, joined
+"""
+
+
+async def recent(connection: Connection, senders: Collection[str]) -> set[tuple[str, str, str, bytes]]:
+    """(link, source_addr, destination_addr, octets) of what these senders sent a moment ago."""
+    rows = await connection.fetch(_RECENT, list(senders), SAME_REPLY_WITHIN)
+    return {(r["link"], r["source_addr"], r["destination_addr"], r["octets"]) for r in rows}
+
+
+async def keep(connection: Connection, replies: Sequence[StoredReply], now: datetime) -> list[int]:
+    """Stores replies as evidence; their reply_ids, in order."""
+    rows = await connection.fetch(
+        _KEEP,
+        [r.case_id for r in replies],
+        [r.link for r in replies],
+        [r.source_addr for r in replies],
+        [r.destination_addr for r in replies],
+        [r.octets for r in replies],
+        [r.data_coding for r in replies],
+        [r.smsc_time for r in replies],
+        [r.verdict for r in replies],
+        [r.normalised for r in replies],
+        [r.rule_version for r in replies],
+        now,
+    )
+    return [row["reply_id"] for row in rows]
+
+
+async def keep_segments(connection: Connection, segments: Sequence[ReplySegment], now: datetime) -> None:
+    """Stores segments of long replies; one that is there already was redelivered and is dropped."""
+    await connection.execute(_KEEP_SEGMENTS, *(list(column) for column in zip(*segments, strict=True)), now)
+
+
+async def complete(connection: Connection, keys: Collection[SegmentKey]) -> dict[SegmentKey, list[ReplySegment]]:
+    """The long replies among `keys` whose segments are all there now, each once, segments in order.
+
+    The segments stay until they are stale, so that a redelivered one is recognised.
+    """
+    rows = await connection.fetch(_COMPLETE, *(list(column) for column in zip(*keys, strict=True)))
+    return _by_key([ReplySegment(*row.values()) for row in rows])
+
+
+async def flush_stale(connection: Connection, older_than: float) -> dict[SegmentKey, list[ReplySegment]]:
+    """Removes segments older than that many seconds; those of replies that never became whole."""
+    rows = await connection.fetch(_STALE, older_than)
+    return _by_key([ReplySegment(*list(row.values())[:9]) for row in rows if not row["joined"]])
+
+
+def _by_key(segments: Sequence[ReplySegment]) -> dict[SegmentKey, list[ReplySegment]]:
+    grouped: dict[SegmentKey, list[ReplySegment]] = {}
+    for segment in sorted(segments):
+        grouped.setdefault(segment[:5], []).append(segment)
+    return grouped

@@ -1,0 +1,112 @@
+"""The journal: append-only, in one order, hash-chained.
+
+Steps append to ``journal_pending``; the sealer moves entries to ``journal``, which gives each its ``seq`` and its
+link in the chain: hash = SHA-256(hash of the entry before || entry), the entry being its fields joined by U+001F.
+A reader that follows ``seq`` misses nothing: entries get their number when they are visible, not when they are
+begun.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import orjson
+
+from gateway.consent.journey import STATUSES, Event
+from gateway.ids import new_ulid
+from gateway.store.database import Connection
+
+_SEALER = 0x6A6F7572  # the advisory lock of whoever seals
+
+_SEAL = """
+WITH head AS (
+    SELECT coalesce(max(seq), 0) AS seq, coalesce((SELECT hash FROM journal ORDER BY seq DESC LIMIT 1), '') AS hash
+    FROM journal
+), taken AS (
+    DELETE FROM journal_pending WHERE id IN (SELECT id FROM journal_pending ORDER BY id LIMIT $1) RETURNING *
+), numbered AS (
+    SELECT head.seq + row_number() OVER (ORDER BY id) AS seq, head.hash AS head, taken.* FROM taken, head
+), sealed AS (
+    INSERT INTO journal (seq, at, case_id, event, event_id, detail, hash)
+    SELECT seq, at, case_id, event, event_id, detail,
+           journal_chain(head, journal_entry(seq, at, case_id, event, event_id, detail)) OVER (ORDER BY seq)
+    FROM numbered
+    RETURNING 1
+)
+SELECT count(*) FROM sealed
+"""
+
+_WALK = """
+SELECT seq, (extract(epoch FROM at) * 1000000)::bigint AS at, case_id, event, event_id, detail, hash
+FROM journal WHERE seq > $1 ORDER BY seq LIMIT 10000
+"""
+
+
+class Entry(NamedTuple):
+    """A row of ``journal_pending``."""
+
+    at: datetime
+    case_id: str | None
+    event: str
+    event_id: str | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class JournalFault:
+    """The first entry of the journal that does not hold, and why."""
+
+    seq: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class JournalCheck:
+    """How many entries hold, the head of the chain after them, and the fault that ended the walk, if any."""
+
+    entries: int
+    head: str
+    fault: JournalFault | None
+
+
+def entry(at: datetime, case_id: str | None, event: Event) -> Entry:
+    """The journal's entry of an event; one that SDU is told of gets its event_id here, for good."""
+    event_id = new_ulid(at) if event.name in STATUSES else None
+    return Entry(at, case_id, event.name, event_id, orjson.dumps(event.detail).decode())
+
+
+async def append(connection: Connection, entries: Sequence[Entry]) -> None:
+    """Appends entries, in order, with the transaction."""
+    await connection.copy_records_to_table("journal_pending", records=entries, columns=Entry._fields)
+
+
+async def seal(connection: Connection, limit: int = 5000) -> int:
+    """Gives up to `limit` pending entries their place in the chain; how many. One process seals at a time."""
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _SEALER)
+        sealed: int = await connection.fetchval(_SEAL, limit)
+    return sealed
+
+
+async def verify(connection: Connection) -> JournalCheck:
+    """Walks the whole chain; the first entry that was changed, removed, inserted or moved is the fault."""
+    seq, before = 0, b""
+    while rows := await connection.fetch(_WALK, seq):
+        for row in rows:
+            if row["seq"] != seq + 1:
+                fault = JournalFault(seq + 1, f"missing: the next entry is {row['seq']}")
+                return JournalCheck(seq, before.hex(), fault)
+            fields = (row["seq"], row["at"], row["case_id"] or "", row["event"], row["event_id"] or "", row["detail"])
+            expected = hashlib.sha256(before + "\x1f".join(map(str, fields)).encode()).digest()
+            if row["hash"] != expected:
+                return JournalCheck(seq, before.hex(), JournalFault(row["seq"], "its hash does not fit its text"))
+            seq, before = row["seq"], expected
+    return JournalCheck(seq, before.hex(), None)
+
+
+async def head(connection: Connection) -> tuple[int, str, datetime]:
+    """(seq, hash, at) of the latest sealed entry, to be kept elsewhere as an anchor."""
+    row = await connection.fetchrow("SELECT seq, hash, at FROM journal ORDER BY seq DESC LIMIT 1")
+    return (row["seq"], row["hash"].hex(), row["at"]) if row else (0, "", datetime.fromtimestamp(0, UTC))

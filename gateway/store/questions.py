@@ -1,0 +1,102 @@
+"""Whose turn it is: one open question per number and service."""
+
+from collections.abc import Collection, Sequence
+
+from gateway.store.database import Connection
+
+_TAKE = """
+INSERT INTO questions AS q (service, msisdn, case_id, waiting)
+SELECT service, msisdn, case_id, behind FROM unnest($1::text[], $2::text[], $3::text[], $4::integer[])
+    AS asking (service, msisdn, case_id, behind) ORDER BY msisdn, service
+ON CONFLICT (msisdn, service) DO UPDATE SET
+    before = CASE WHEN q.open THEN q.before ELSE q.case_id END,
+    case_id = CASE WHEN q.open THEN q.case_id ELSE excluded.case_id END,
+    waiting = q.waiting + excluded.waiting + q.open::integer,
+    open = true
+RETURNING case_id
+"""
+
+_LOCK = """
+SELECT q.service, q.msisdn, q.waiting FROM questions q
+JOIN unnest($1::text[], $2::text[], $3::text[]) AS closing (service, msisdn, case_id)
+  ON q.service = closing.service AND q.msisdn = closing.msisdn AND q.case_id = closing.case_id
+WHERE q.open ORDER BY q.msisdn, q.service FOR UPDATE OF q
+"""
+
+_CLOSE = """
+UPDATE questions q SET open = false, waiting = 0
+FROM unnest($1::text[], $2::text[]) AS closing (service, msisdn)
+WHERE q.service = closing.service AND q.msisdn = closing.msisdn
+"""
+
+_NEXT = """
+SELECT n.case_id FROM unnest($1::text[], $2::text[]) AS freed (service, msisdn)
+CROSS JOIN LATERAL (
+    SELECT case_id FROM cases
+    WHERE state = 'waiting' AND service = freed.service AND msisdn = freed.msisdn
+    ORDER BY case_id LIMIT 1 FOR UPDATE
+) AS n
+"""
+
+_HAND_OVER = """
+UPDATE questions q SET before = q.case_id, case_id = c.case_id, waiting = greatest(q.waiting - 1, 0)
+FROM cases c WHERE c.case_id = ANY($1::text[]) AND q.service = c.service AND q.msisdn = c.msisdn
+RETURNING q.service, q.msisdn
+"""
+
+_ASKED = """
+SELECT q.service, q.msisdn, q.case_id, q.before, q.open FROM questions q WHERE q.msisdn = ANY($1::text[])
+"""
+
+Turn = tuple[str, str, str]
+"""service, msisdn, case_id"""
+
+
+async def take_turns(connection: Connection, asking: Sequence[Turn]) -> set[str]:
+    """Ids of the cases that have the number's turn now; the others have been noted as waiting behind it."""
+    first: dict[tuple[str, str], str] = {}
+    behind: dict[tuple[str, str], int] = {}
+    for service, msisdn, case_id in asking:
+        key = (service, msisdn)
+        if key in first:
+            behind[key] += 1
+        else:
+            first[key], behind[key] = case_id, 0
+    rows = await connection.fetch(
+        _TAKE,
+        [service for service, _ in first],
+        [msisdn for _, msisdn in first],
+        list(first.values()),
+        list(behind.values()),
+    )
+    return {row["case_id"] for row in rows} & set(first.values())
+
+
+async def give_turns(connection: Connection, closing: Collection[Turn]) -> list[str]:
+    """Frees the numbers of closed questions; ids of the cases, now locked, whose turn has come.
+
+    The row of the number is locked before the waiting are looked for, and whoever begins to wait has locked
+    it too: nobody is overlooked. `waiting` may count some that were cancelled meanwhile, never too few.
+    """
+    rows = await connection.fetch(
+        _LOCK, [c[0] for c in closing], [c[1] for c in closing], [c[2] for c in closing]
+    )
+    freed = {(row["service"], row["msisdn"]) for row in rows}
+    crowded = [(row["service"], row["msisdn"]) for row in rows if row["waiting"]]
+    following: list[str] = []
+    if crowded:
+        waiting = await connection.fetch(_NEXT, [s for s, _ in crowded], [m for _, m in crowded])
+        following = [row["case_id"] for row in waiting]
+        handed_over = await connection.fetch(_HAND_OVER, following)
+        freed -= {(row["service"], row["msisdn"]) for row in handed_over}
+    if freed:
+        await connection.execute(_CLOSE, [s for s, _ in freed], [m for _, m in freed])
+    return following
+
+
+async def asked_there(
+    connection: Connection, msisdns: Collection[str]
+) -> dict[tuple[str, str], tuple[str, str | None, bool]]:
+    """For each (msisdn, service) ever asked: the latest case, the one before it, and if a question is open."""
+    rows = await connection.fetch(_ASKED, list(msisdns))
+    return {(row["msisdn"], row["service"]): (row["case_id"], row["before"], row["open"]) for row in rows}

@@ -1,0 +1,141 @@
+"""Delivery receipts as they meet the texts they belong to, in whatever order."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from gateway.store.database import Connection
+
+
+class StoredReceipt(NamedTuple):
+    """A final receipt; `keys` are the candidates under which its text may be known, the likeliest first."""
+
+    link: str
+    message_id: str
+    keys: Sequence[str]
+    delivered: bool
+    state: str
+    error: str
+
+
+class Settled(NamedTuple):
+    """A text whose receipts have decided: it arrived, or it did not."""
+
+    sms_id: int
+    case_id: str
+    kind: str
+    repeat: int
+    delivered: bool
+    state: str
+    error: str
+
+
+_MATCH = """
+SELECT DISTINCT ON (r.ordinal) r.ordinal, s.sms_id, e.segment, s.state
+FROM unnest($1::integer[], $2::text[], $3::text[], $4::text[]) AS r (ordinal, link, key, message_id)
+JOIN receipts_expected e ON e.link = r.link AND e.key = r.key
+JOIN sms s ON s.sms_id = e.sms_id
+ORDER BY r.ordinal, (e.message_id = r.message_id) DESC, e.sms_id DESC
+"""
+
+_LOCK = """
+SELECT sms_id, case_id, kind, repeat, state, arrived, tracked FROM sms
+WHERE sms_id = ANY($1::bigint[]) ORDER BY sms_id FOR UPDATE
+"""
+
+_SETTLE = """
+UPDATE sms SET state = u.state, arrived = u.arrived
+FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS u (sms_id, state, arrived)
+WHERE sms.sms_id = u.sms_id
+"""
+
+_PARK = """
+INSERT INTO receipts_parked (link, key, message_id, state, error, expires_at)
+SELECT link, key, message_id, state, error, clock_timestamp() + interval '1 day'
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+    AS p (link, key, message_id, state, error)
+"""
+
+_TAKE_PARKED = """
+DELETE FROM receipts_parked WHERE ctid = ANY(ARRAY(
+    SELECT p.ctid FROM receipts_parked p
+    JOIN receipts_expected e ON e.link = p.link AND e.key = p.key
+    JOIN sms s ON s.sms_id = e.sms_id AND s.state NOT IN ('queued', 'sending')
+    LIMIT $1 FOR UPDATE OF p SKIP LOCKED))
+RETURNING link, key, message_id, state, error
+"""
+
+_EXPIRE = """
+WITH expected AS (DELETE FROM receipts_expected WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM receipts_expected WHERE expires_at < clock_timestamp() LIMIT $1)) RETURNING 1),
+     parked AS (DELETE FROM receipts_parked WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM receipts_parked WHERE expires_at < clock_timestamp() LIMIT $1)) RETURNING 1)
+SELECT (SELECT count(*) FROM expected) + (SELECT count(*) FROM parked)
+"""
+
+
+async def settle(connection: Connection, receipts: Sequence[StoredReceipt]) -> list[Settled]:
+    """Applies final receipts, each once, and parks those whose text is not known, or not accepted, yet.
+
+    A text has arrived when all its tracked segments have; one failed segment makes it undeliverable. A text
+    that is settled already stays as it is.
+    """
+    flat = [(i, r.link, key, r.message_id) for i, r in enumerate(receipts) for key in r.keys]
+    matches = await connection.fetch(
+        _MATCH, [f[0] for f in flat], [f[1] for f in flat], [f[2] for f in flat], [f[3] for f in flat]
+    )
+    found = {row["ordinal"]: row for row in matches}
+    early = [
+        receipt
+        for i, receipt in enumerate(receipts)
+        if i not in found or found[i]["state"] in ("queued", "sending")
+    ]
+    if early:
+        await _park(connection, early)
+    rows = await connection.fetch(_LOCK, [row["sms_id"] for row in matches])
+    texts = {row["sms_id"]: row for row in rows if row["state"] == "accepted"}
+    arrived = {sms_id: row["arrived"] for sms_id, row in texts.items()}
+    settled: dict[int, Settled] = {}
+    for i, row in sorted(found.items()):
+        text = texts.get(row["sms_id"])
+        if text is None or row["sms_id"] in settled:
+            continue
+        if receipts[i].delivered:
+            arrived[row["sms_id"]] |= 1 << row["segment"]
+        if not receipts[i].delivered or arrived[row["sms_id"]] & text["tracked"] == text["tracked"]:
+            settled[row["sms_id"]] = Settled(
+                text["sms_id"],
+                text["case_id"],
+                text["kind"],
+                text["repeat"],
+                receipts[i].delivered,
+                receipts[i].state,
+                receipts[i].error,
+            )
+    states = {s.sms_id: "delivered" if s.delivered else "undeliverable" for s in settled.values()}
+    await connection.execute(
+        _SETTLE, list(texts), [states.get(sms_id, "accepted") for sms_id in texts], [arrived[i] for i in texts]
+    )
+    return list(settled.values())
+
+
+async def take_parked(connection: Connection, limit: int) -> list[tuple[str, str, str, str]]:
+    """Parked receipts whose text has been accepted meanwhile, removed: (link, message_id, state, error)."""
+    rows = await connection.fetch(_TAKE_PARKED, limit)
+    return [(row["link"], row["message_id"], row["state"], row["error"]) for row in rows]
+
+
+async def expire(connection: Connection, limit: int) -> int:
+    """Forgets receipts that will not come, and those that nobody waited for; how many (SMSCs reuse ids)."""
+    expired: int = await connection.fetchval(_EXPIRE, limit)
+    return expired
+
+
+async def _park(connection: Connection, receipts: Sequence[StoredReceipt]) -> None:
+    await connection.execute(
+        _PARK,
+        [r.link for r in receipts for _ in r.keys],
+        [key for r in receipts for key in r.keys],
+        [r.message_id for r in receipts for _ in r.keys],
+        [r.state for r in receipts for _ in r.keys],
+        [r.error for r in receipts for _ in r.keys],
+    )

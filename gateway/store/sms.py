@@ -1,0 +1,198 @@
+"""Texts to send, as rows: queued with a step, taken by whoever holds the link, answered in batches."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import NamedTuple
+
+import orjson
+
+from gateway.consent.texts import Kind
+from gateway.store.database import Connection
+
+ANSWER = 0
+BULK = 1
+"""Priorities: texts 2 and 3 and clarifications overtake requests and repeats, always."""
+
+
+class SmsState(StrEnum):
+    QUEUED = "queued"
+    SENDING = "sending"
+    ACCEPTED = "accepted"
+    DELIVERED = "delivered"
+    UNDELIVERABLE = "undeliverable"
+    REFUSED = "refused"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSms:
+    case_id: str
+    kind: Kind
+    repeat: int
+    link: str
+    msisdn: str
+    template: str
+    body: str
+    long_messages: str
+    segments: int
+
+    @property
+    def priority(self) -> int:
+        return BULK if self.kind in (Kind.REQUEST, Kind.REPEAT) else ANSWER
+
+
+class TakenSms(NamedTuple):
+    """A text that is this node's to send."""
+
+    sms_id: int
+    case_id: str
+    kind: str
+    repeat: int
+    msisdn: str
+    priority: int
+    body: str
+    long_messages: str
+    reference: int
+    segments: int
+    attempts: int  # this one included
+    answered: int  # bit n: segment n was accepted before and is not sent again
+    tracked: int
+    message_ids: str | None  # JSON list, in the order of segments
+
+
+class SmsProgress(NamedTuple):
+    """How far the SMSC has answered a text; bit n of the masks stands for segment n."""
+
+    sms_id: int
+    state: SmsState  # sending, accepted or refused
+    answered: int
+    tracked: int
+    message_ids: Sequence[str | None]
+    accepted_at: datetime | None
+
+
+_QUEUE = """
+WITH new AS (
+    SELECT * FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::text[], $6::smallint[], $7::text[],
+                         $8::text[], $9::text[], $10::smallint[])
+    WITH ORDINALITY AS n (case_id, kind, repeat, link, msisdn, priority, template, body, long_messages, segments,
+                          ordinal)
+), allotted AS (
+    INSERT INTO subscribers AS s (msisdn, reference)
+    SELECT msisdn, count(*) FROM new GROUP BY msisdn ORDER BY msisdn
+    ON CONFLICT (msisdn) DO UPDATE SET reference = (s.reference + excluded.reference) % 65536
+    RETURNING msisdn, reference
+)
+INSERT INTO sms (case_id, kind, repeat, link, msisdn, priority, template, body, long_messages, segments, reference,
+                 created_at)
+SELECT case_id, kind, repeat, link, msisdn, priority, template, body, long_messages, segments,
+       (reference - row_number() OVER (PARTITION BY msisdn ORDER BY ordinal DESC) + 1 + 65536) % 65536, $11
+FROM new JOIN allotted USING (msisdn) ORDER BY ordinal
+RETURNING sms_id
+"""
+
+_TAKE = """
+WITH ready AS (
+    SELECT sms_id FROM sms
+    WHERE link = $2 AND state = 'queued' AND priority <= $3 AND next_at <= clock_timestamp()
+      AND EXISTS (SELECT FROM nodes WHERE node = $1)
+    ORDER BY priority, sms_id LIMIT $4 FOR UPDATE SKIP LOCKED
+)
+UPDATE sms SET state = 'sending', node = $1, attempts = attempts + 1 FROM ready WHERE sms.sms_id = ready.sms_id
+RETURNING sms.sms_id, case_id, kind, repeat, msisdn, priority, body, long_messages, reference, segments, attempts,
+          answered, tracked, message_ids
+"""
+
+_RECORD = """
+UPDATE sms SET state = p.state, answered = p.answered, tracked = p.tracked, message_ids = p.message_ids::json,
+       accepted_at = p.accepted_at, node = CASE WHEN p.state = 'sending' THEN sms.node END
+FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::timestamptz[])
+    AS p (sms_id, state, answered, tracked, message_ids, accepted_at)
+WHERE sms.sms_id = p.sms_id AND sms.node = $7 AND sms.state = 'sending'
+RETURNING sms.sms_id
+"""
+
+_EXPECT = """
+INSERT INTO receipts_expected (link, key, message_id, sms_id, segment, expires_at)
+SELECT $1, key, message_id, sms_id, segment, clock_timestamp() + $6
+FROM unnest($2::text[], $3::text[], $4::bigint[], $5::smallint[]) AS e (key, message_id, sms_id, segment)
+"""
+
+_GIVE_BACK = """
+UPDATE sms SET state = 'queued', node = NULL, next_at = clock_timestamp() + $3
+WHERE sms_id = ANY($1::bigint[]) AND node = $2 AND state = 'sending'
+"""
+
+_WITHDRAW = """
+UPDATE sms SET state = 'cancelled'
+WHERE case_id = ANY($1::text[]) AND state = 'queued' AND kind IN ('request', 'repeat') AND answered = 0
+"""
+
+
+async def queue(connection: Connection, texts: Sequence[NewSms], now: datetime) -> list[int]:
+    """Queues texts; their sms_ids, in order. Each gets the number's next concatenation reference."""
+    rows = await connection.fetch(
+        _QUEUE,
+        [t.case_id for t in texts],
+        [t.kind for t in texts],
+        [t.repeat for t in texts],
+        [t.link for t in texts],
+        [t.msisdn for t in texts],
+        [t.priority for t in texts],
+        [t.template for t in texts],
+        [t.body for t in texts],
+        [t.long_messages for t in texts],
+        [t.segments for t in texts],
+        now,
+    )
+    return [row["sms_id"] for row in rows]
+
+
+async def take(connection: Connection, node: str, link: str, *, bulk: bool, limit: int) -> list[TakenSms]:
+    """Up to `limit` queued texts of the link, answers first, now this node's; `bulk` False takes answers only."""
+    rows = await connection.fetch(_TAKE, node, link, BULK if bulk else ANSWER, limit)
+    taken = [TakenSms(*row.values()) for row in rows]
+    taken.sort(key=lambda sms: (sms.priority, sms.sms_id))
+    return taken
+
+
+async def record(connection: Connection, node: str, progress: Sequence[SmsProgress]) -> set[int]:
+    """Writes what the SMSC has answered; sms_ids of the texts that were still this node's."""
+    rows = await connection.fetch(
+        _RECORD,
+        [p.sms_id for p in progress],
+        [p.state for p in progress],
+        [p.answered for p in progress],
+        [p.tracked for p in progress],
+        [orjson.dumps(p.message_ids).decode() for p in progress],
+        [p.accepted_at for p in progress],
+        node,
+    )
+    return {row["sms_id"] for row in rows}
+
+
+async def expect_receipts(
+    connection: Connection, link: str, tracked: Sequence[tuple[str, str, int, int]], keep: timedelta
+) -> None:
+    """Notes (key, message_id, sms_id, segment) of segments whose receipts will come within `keep`."""
+    await connection.execute(
+        _EXPECT,
+        link,
+        [t[0] for t in tracked],
+        [t[1] for t in tracked],
+        [t[2] for t in tracked],
+        [t[3] for t in tracked],
+        keep,
+    )
+
+
+async def give_back(connection: Connection, node: str, sms_ids: Collection[int], delay: timedelta) -> None:
+    """Puts texts that were taken back into the queue, not to be taken again before `delay` (real time)."""
+    await connection.execute(_GIVE_BACK, list(sms_ids), node, delay)
+
+
+async def withdraw(connection: Connection, case_ids: Collection[str]) -> None:
+    """Cancels question texts that have not left."""
+    await connection.execute(_WITHDRAW, list(case_ids))
