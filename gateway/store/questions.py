@@ -33,7 +33,7 @@ _NEXT = """
 SELECT n.case_id FROM unnest($1::text[], $2::text[]) AS freed (service, msisdn)
 CROSS JOIN LATERAL (
     SELECT case_id FROM cases
-    WHERE state = 'waiting' AND service = freed.service AND msisdn = freed.msisdn
+    WHERE state = 'waiting' AND service = freed.service AND msisdn = freed.msisdn AND case_id <> ALL($3::text[])
     ORDER BY case_id LIMIT 1 FOR UPDATE
 ) AS n
 """
@@ -72,8 +72,12 @@ async def take_turns(connection: Connection, asking: Sequence[Turn]) -> set[str]
     return {row["case_id"] for row in rows} & set(first.values())
 
 
-async def give_turns(connection: Connection, closing: Collection[Turn]) -> list[str]:
+async def give_turns(
+    connection: Connection, closing: Collection[Turn], decided: Collection[str]
+) -> list[str]:
     """Frees the numbers of closed questions; ids of the cases, now locked, whose turn has come.
+
+    `decided` are cases that this transaction has moved on already, though their rows do not say so yet.
 
     The row of the number is locked before the waiting are looked for, and whoever begins to wait has locked
     it too: nobody is overlooked. `waiting` may count some that were cancelled meanwhile, never too few.
@@ -85,7 +89,7 @@ async def give_turns(connection: Connection, closing: Collection[Turn]) -> list[
     crowded = [(row["service"], row["msisdn"]) for row in rows if row["waiting"]]
     following: list[str] = []
     if crowded:
-        waiting = await connection.fetch(_NEXT, [s for s, _ in crowded], [m for _, m in crowded])
+        waiting = await connection.fetch(_NEXT, [s for s, _ in crowded], [m for _, m in crowded], list(decided))
         following = [row["case_id"] for row in waiting]
         handed_over = await connection.fetch(_HAND_OVER, following)
         freed -= {(row["service"], row["msisdn"]) for row in handed_over}

@@ -1,0 +1,333 @@
+"""The use cases: inputs become decisions, and decisions become rows, in one transaction.
+
+A transaction (``Step``) may carry the inputs of many cases. It locks their rows, lets ``consent.journey`` decide,
+and writes states, journal, texts and calls back in a handful of statements, whatever the number of cases. Nothing
+is sent from here: the shells find the rows and report what became of them as new inputs.
+"""
+
+import hmac
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+import asyncpg
+
+from gateway.clock import Clock
+from gateway.config import LinkConfig
+from gateway.consent.journey import (
+    STATUSES,
+    Cancel,
+    Decision,
+    Effect,
+    Event,
+    Happened,
+    Input,
+    MeetDeadline,
+    Park,
+    Release,
+    Resend,
+    Rules,
+    Send,
+    State,
+    TakeTurn,
+    decide,
+)
+from gateway.consent.reply import ReplyRules
+from gateway.consent.texts import Templates
+from gateway.log import Event as LogEvent
+from gateway.log import get_logger
+from gateway.routing import Routing
+from gateway.signals import Signals
+from gateway.smpp.text import LongMessages, segment_count
+from gateway.store import calls, cases, journal, nodes, questions, sms
+from gateway.store.calls import CallKind
+from gateway.store.cases import StoredCase, name_of
+from gateway.store.database import Connection, Database
+
+T = TypeVar("T")
+
+log = get_logger()
+
+_CALLS = {Effect.LOOK_UP: CallKind.LOOKUP, Effect.FORM_VOUCHER: CallKind.VOUCHER}
+_DEADLOCK_RETRIES = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A proactive service: its code, texts, and how its replies are read."""
+
+    code: str
+    name: str
+    link: str
+    templates: Templates
+    replies: ReplyRules
+
+
+class Journeys:
+    """Everything a step needs besides its inputs; shared by all shells of the process."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        clock: Clock,
+        node: str,
+        services: Mapping[str, Service],
+        links: Sequence[LinkConfig],
+        rules: Rules,
+        evidence_key: bytes,
+        signals: Signals,
+    ) -> None:
+        self.database = database
+        self.clock = clock
+        self.node = node
+        self.services = services
+        self.links = {link.name: link for link in links}
+        self.routing = Routing(links)
+        self.rules = rules
+        self.signals = signals
+        self._evidence_key = evidence_key
+
+    def keyed_hash(self, octets: bytes) -> str:
+        """What stands in the journal in place of personal data: nobody without the key can try out names."""
+        return "hmac-sha256:" + hmac.digest(self._evidence_key, octets, "sha256").hex()
+
+    async def transact(self, work: Callable[["Step"], Awaitable[T]]) -> T:
+        """Runs `work` in one transaction of this node and, once it is committed, wakes whoever has work by it.
+
+        `work` may run again from the start when the database found a deadlock. Raises FencedError when this
+        process was taken for dead.
+        """
+        for attempt in range(_DEADLOCK_RETRIES):
+            try:
+                async with self.database.acquire() as connection, connection.transaction():
+                    await nodes.fence(connection, self.node)
+                    step = Step(connection, self)
+                    result = await work(step)
+            except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+                if attempt == _DEADLOCK_RETRIES - 1:
+                    raise
+                continue
+            step.announce()
+            return result
+        raise AssertionError("unreachable")
+
+    async def take(self, inputs: Sequence[tuple[str, Input]]) -> list[Decision]:
+        """One transaction that carries nothing but these inputs."""
+
+        async def work(step: Step) -> list[Decision]:
+            return await step.take(inputs)
+
+        return await self.transact(work)
+
+    async def meet_deadlines(self, limit: int = 500) -> int:
+        """Lets up to `limit` cases whose deadline has come go on; how many there were."""
+
+        async def work(step: Step) -> int:
+            due = await cases.lock_due(step.connection, step.now, limit)
+            await step.take([(case_id, MeetDeadline()) for case_id in due])
+            return len(due)
+
+        return await self.transact(work)
+
+    async def cancel(self, case_id: str, reason: str) -> Decision | None:
+        """Ends an open case; None when there is no such case, a refused decision when it has ended."""
+        return next(iter(await self.take([(case_id, Cancel(reason=reason))])), None)
+
+    async def release(self, case_id: str) -> Decision | None:
+        """Lets a parked case go on; None and refusals as for cancel."""
+        return next(iter(await self.take([(case_id, Release())])), None)
+
+    async def resend(self, case_id: str) -> Decision | None:
+        """Sends the case's current text again; None and refusals as for cancel."""
+        return next(iter(await self.take([(case_id, Resend())])), None)
+
+
+class Step:
+    """One transaction under way. Its parts run in the order in which they are called; `now` stands still."""
+
+    def __init__(self, connection: Connection, journeys: Journeys) -> None:
+        self.connection = connection
+        self.now: datetime = journeys.clock.now()
+        self.journeys = journeys
+        self._happened: list[tuple[StoredCase, Event]] = []
+        self._links: set[str] = set()
+        self._calls: set[CallKind] = set()
+        self._journaled = False
+
+    async def take(self, inputs: Sequence[tuple[str, Input]]) -> list[Decision]:
+        """Decides on (case_id, input) in order and writes what follows.
+
+        The decisions, in order, without those on cases that do not exist.
+        """
+        if not inputs:
+            return []
+        batch = _Batch(self, await cases.lock(self.connection, {case_id for case_id, _ in inputs}))
+        decisions = [batch.decide(case_id, given) for case_id, given in inputs if case_id in batch.stored]
+        await batch.settle_turns()
+        await batch.write()
+        return decisions
+
+    async def journal(self, entries: Sequence[journal.Entry]) -> None:
+        """Appends to the journal."""
+        if entries:
+            await journal.append(self.connection, entries)
+            self._journaled = True
+
+    def announce(self) -> None:
+        """After the commit: logs the statuses and wakes those who have work."""
+        signals = self.journeys.signals
+        for stored, event in self._happened:
+            log.info(
+                LogEvent.CASE_STATUS, case_id=stored.case_id, list_id=stored.list_id, status=event.name.value
+            )
+        for link in self._links:
+            signals.texts[link].set()
+        for kind in self._calls:
+            signals.calls[kind].set()
+        if self._journaled:
+            signals.journal.set()
+
+
+class _Batch:
+    """The cases of one ``Step.take`` in memory, and what is to be written for them."""
+
+    def __init__(self, step: Step, stored: dict[str, StoredCase]) -> None:
+        self._step = step
+        self._journeys = step.journeys
+        self.stored = stored
+        self._before = {case_id: s.case for case_id, s in stored.items()}
+        self._events: list[tuple[StoredCase, Event]] = []
+        self._asking: list[questions.Turn] = []
+        self._giving: list[questions.Turn] = []
+        self._withdrawn: list[str] = []
+        self._calls: list[tuple[str, CallKind]] = []
+        self._ended: list[str] = []
+        self._texts: list[tuple[StoredCase, sms.NewSms]] = []
+
+    def decide(self, case_id: str, given: Input) -> Decision:
+        stored = self.stored[case_id]
+        before = stored.case
+        decision = decide(before, given, self._step.now, self._journeys.rules)
+        if decision.refused:
+            return decision
+        after = self.stored[case_id] = stored.with_case(decision.case)
+        self._events.extend((after, event) for event in decision.events)
+        if decision.case.ended_at is not None and before.ended_at is None:
+            self._ended.append(case_id)
+        for effect in decision.effects:
+            match effect:
+                case Send():
+                    self._send(after, effect)
+                case Effect.ASK_TURN:
+                    assert after.case.msisdn is not None, "a turn is asked for at a number"
+                    self._asking.append((after.service, after.case.msisdn, case_id))
+                case Effect.GIVE_TURN:
+                    assert before.msisdn is not None, "a turn is given back at a number"
+                    self._giving.append((stored.service, before.msisdn, case_id))
+                case Effect.WITHDRAW:
+                    self._withdrawn.append(case_id)
+                case Effect.LOOK_UP | Effect.FORM_VOUCHER:
+                    self._calls.append((case_id, _CALLS[effect]))
+                    if effect is Effect.FORM_VOUCHER:
+                        self._events.append((after, Event(Happened.VOUCHER_REQUESTED, {})))
+        return decision
+
+    def _send(self, stored: StoredCase, send: Send) -> None:
+        """Renders the text as it will go out, or parks the case when no link carries the number."""
+        journeys = self._journeys
+        case = stored.case
+        assert case.msisdn is not None, "a text goes to a number"
+        link = send.link or journeys.routing.link_for(case.msisdn, case.operator)
+        if link is None:
+            self.decide(stored.case_id, Park(reason="no_route"))
+            return
+        service = journeys.services[stored.service]
+        text = service.templates.render(
+            send.text,
+            stored.language,
+            recipient=name_of(stored.recipient),
+            pupil=name_of(stored.pupil),
+            link=service.link,
+            service=service.code,
+            agree=service.replies.agree,
+            refuse=service.replies.refuse,
+        )
+        long_messages = journeys.links[link].long_messages
+        new = sms.NewSms(
+            case_id=stored.case_id,
+            kind=send.text,
+            repeat=send.repeat,
+            link=link,
+            msisdn=case.msisdn,
+            template=text.template,
+            body=text.body,
+            long_messages=long_messages,
+            segments=segment_count(text.body, LongMessages(long_messages)),
+        )
+        self._texts.append((stored, new))
+
+    async def settle_turns(self) -> None:
+        """Hands numbers on until nobody's turn is open: a case given the turn may be parked and give it back."""
+        connection = self._step.connection
+        while self._asking or self._giving:
+            if giving := self._giving:
+                self._giving = []
+                moved_on = [i for i, s in self.stored.items() if s.case.state is not State.WAITING]
+                following = await questions.give_turns(connection, giving, moved_on)
+                missing = [case_id for case_id in following if case_id not in self.stored]
+                if missing:
+                    loaded = await cases.lock(connection, missing)
+                    self.stored |= loaded
+                    self._before |= {case_id: s.case for case_id, s in loaded.items()}
+                for case_id in following:
+                    self.decide(case_id, TakeTurn())
+            if asking := self._asking:
+                self._asking = []
+                for case_id in sorted(await questions.take_turns(connection, asking)):
+                    self.decide(case_id, TakeTurn())
+
+    async def write(self) -> None:
+        step, connection = self._step, self._step.connection
+        changed = [s for case_id, s in self.stored.items() if s.case is not self._before[case_id]]
+        if changed:
+            await cases.save(connection, changed)
+            await cases.count(connection, self._moves(changed))
+        if self._withdrawn:
+            await sms.withdraw(connection, self._withdrawn)
+        if self._ended:
+            await calls.drop(connection, self._ended)
+        if self._calls:
+            await calls.add(connection, self._calls)
+            step._calls.update(kind for _, kind in self._calls)
+        if self._texts:
+            sms_ids = await sms.queue(connection, [new for _, new in self._texts], step.now)
+            for sms_id, (stored, new) in zip(sms_ids, self._texts, strict=True):
+                self._events.append((stored, self._text_queued(sms_id, new)))
+                step._links.add(new.link)
+        await step.journal([journal.entry(step.now, s.case_id, event) for s, event in self._events])
+        step._happened.extend((s, event) for s, event in self._events if event.name in STATUSES)
+
+    def _moves(self, changed: Sequence[StoredCase]) -> Counter[tuple[str, State]]:
+        moves: Counter[tuple[str, State]] = Counter()
+        for stored in changed:
+            before = self._before[stored.case_id].state
+            if stored.case.state is not before:
+                moves[stored.list_id, before] -= 1
+                moves[stored.list_id, stored.case.state] += 1
+        return moves
+
+    def _text_queued(self, sms_id: int, new: sms.NewSms) -> Event:
+        return Event(
+            Happened.TEXT_QUEUED,
+            {
+                "sms_id": sms_id,
+                "text": new.kind,
+                "template": new.template,
+                "link": new.link,
+                "segments": new.segments,
+                "body": self._journeys.keyed_hash(new.body.encode()),
+            },
+        )

@@ -1,0 +1,25 @@
+"""Which link carries a number: the operator the MCB names, then the prefix, then the default link."""
+
+from collections.abc import Sequence
+
+from gateway.config import LinkConfig
+
+
+class Routing:
+    """Prepared tables over the configured links."""
+
+    def __init__(self, links: Sequence[LinkConfig]) -> None:
+        self._by_operator = {
+            name.casefold(): link.name for link in links for name in (link.name, *link.operators)
+        }
+        self._by_prefix = {prefix: link.name for link in links for prefix in link.prefixes}
+        self._default = next((link.name for link in links if link.default), None)
+
+    def link_for(self, msisdn: str, operator: str | None) -> str | None:
+        """The link's name; None when neither operator nor prefix is claimed and there is no default.
+
+        Numbers are portable: the MCB's word beats the prefix, an operator it names that nobody claims does not.
+        """
+        if operator is not None and (link := self._by_operator.get(operator.casefold())):
+            return link
+        return self._by_prefix.get(msisdn[1:4], self._default)
