@@ -1,0 +1,10 @@
+"""The configuration: `load` reads `config.toml`, Config is what it says; faults are told by key, all at once.
+
+table.py reads single values, reading.py and links.py the tables, model.py holds the result.
+"""
+
+from gateway.config.model import EMBEDDED, Config, Link, Service
+from gateway.config.reading import load
+from gateway.config.table import ConfigError, ConfigErrors
+
+__all__ = ["EMBEDDED", "Config", "ConfigError", "ConfigErrors", "Link", "Service", "load"]

@@ -1,0 +1,125 @@
+"""The `[[links]]` of `config.toml`: one operator's SMSC each."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import get_args
+
+from gateway.config.model import (
+    Bind,
+    DefaultAlphabet,
+    Link,
+    LongMessages,
+    MessageId,
+    Receipts,
+    StatusKind,
+)
+from gateway.config.table import NAME, NAMED, Table, check_key_pair
+
+BINDS: tuple[Bind, ...] = get_args(Bind)
+LONG_MESSAGES: tuple[LongMessages, ...] = get_args(LongMessages)
+RECEIPTS: tuple[Receipts, ...] = get_args(Receipts)
+DEFAULT_ALPHABETS: tuple[DefaultAlphabet, ...] = get_args(DefaultAlphabet)
+MESSAGE_IDS: tuple[MessageId, ...] = get_args(MessageId)
+STATUS_KINDS: tuple[StatusKind, ...] = get_args(StatusKind)
+
+# TON and NPI of a source (SMPP 3.4 §5.2.5, §5.2.6). A short code is nobody's international number.
+_ALPHANUMERIC, _SHORT_CODE, _INTERNATIONAL = (5, 0), (3, 0), (1, 1)
+_LONGEST_SHORT_CODE = 8
+_SOURCE = "be 1 to 20 digits or at most 11 ASCII characters"
+_LONGEST_PASSWORD = 64
+_LARGEST_STATUS = 0xFFFFFFFF
+
+
+def read_links(root: Table) -> tuple[Link, ...]:
+    """All links, checked one by one and against each other."""
+    tables = root.tables("links")
+    links = tuple(_link(table) for table in tables)
+    if not links:
+        root.fault("links", "at least one is required; add a table [[links]]")
+    _check_together(tables, links)
+    for table in tables:
+        table.close()
+    return links
+
+
+def _link(table: Table) -> Link:
+    source = table.text("source", pattern=r"\+?[0-9]{1,20}|[ -~]{1,11}", must=_SOURCE)
+    ton, npi = _numbering(source)
+    link = Link(
+        name=table.text("name", pattern=NAME, must=NAMED),
+        host=table.text("host", pattern=r"\S+", must="be a host name or an address"),
+        port=table.whole("port", least=1, most=65535),
+        tls=table.flag("tls", False),
+        ca=table.file("ca"),
+        tls_cert=table.file("tls_cert"),
+        tls_key=table.file("tls_key"),
+        # SMPP 3.4 §5.2.1, §5.2.3. Passwords longer than its 8 octets are given out by some operators.
+        system_id=table.text("system_id", pattern=r"[ -~]{1,15}", must="be 1 to 15 ASCII characters"),
+        password=table.secret("password"),
+        system_type=table.text(
+            "system_type", "", pattern=r"[ -~]{0,12}", must="be at most 12 ASCII characters"
+        ),
+        bind=table.choice("bind", BINDS, "transceiver"),
+        sessions=table.whole("sessions", 1, least=1, most=100),
+        source=source,
+        source_ton=table.whole("source_ton", ton, least=0, most=255),
+        source_npi=table.whole("source_npi", npi, least=0, most=255),
+        window=table.whole("window", 100, least=1, most=100_000),
+        tps=table.number("tps", 100, least=0, most=1_000_000),
+        prefixes=table.texts("prefixes", pattern=r"7[0-9]{2,9}", must='be digits such as "701"'),
+        operators=table.texts("operators", pattern=r"(?s).+", must="not be empty"),
+        default=table.flag("default", False),
+        fallback=table.texts("fallback", pattern=r"(?s).+", must="be the name of another link"),
+        long_messages=table.choice("long_messages", LONG_MESSAGES, "udh8"),
+        receipts=table.choice("receipts", RECEIPTS, "last"),
+        default_alphabet=table.choice("default_alphabet", DEFAULT_ALPHABETS, "gsm7"),
+        message_id=table.choice("message_id", MESSAGE_IDS, "auto"),
+        statuses=_statuses(table.table("statuses")),
+        enquire_link=table.duration("enquire_link", "30s", least="1ms", most="1d"),
+        response_timeout=table.duration("response_timeout", "30s", least="1ms", most="1h"),
+    )
+    if not link.password.isascii() or len(link.password) > _LONGEST_PASSWORD:
+        table.fault("password", f"must be at most {_LONGEST_PASSWORD} ASCII characters")
+    check_key_pair(table, link.tls_cert, link.tls_key)
+    if not link.tls:
+        for name in ("ca", "tls_cert", "tls_key"):
+            if getattr(link, name) is not None:
+                table.fault(name, "needs tls = true")
+    return link
+
+
+def _numbering(source: str) -> tuple[int, int]:
+    """The TON and NPI that a source address has unless the file says otherwise."""
+    if not source.removeprefix("+").isdigit():
+        return _ALPHANUMERIC
+    return _SHORT_CODE if len(source) <= _LONGEST_SHORT_CODE else _INTERNATIONAL
+
+
+def _statuses(table: Table) -> Mapping[int, StatusKind]:
+    """What this operator's command_status values mean: 0x58 or 88 → accepted, throttled, busy or refused."""
+    statuses: dict[int, StatusKind] = {}
+    for key in table.keys():  # noqa: SIM118 (a Table is no mapping)
+        kind = table.choice(key, STATUS_KINDS, "refused")
+        try:
+            status = int(key, 0)
+        except ValueError:
+            status = -1
+        if not 0 <= status <= _LARGEST_STATUS:
+            table.fault(key, 'must be a command_status such as "0x58"')
+        statuses[status] = kind
+    return statuses
+
+
+def _check_together(tables: Sequence[Table], links: Sequence[Link]) -> None:
+    names = Counter(link.name for link in links)
+    defaults = [link.name for link in links if link.default]
+    for table, link in zip(tables, links, strict=True):
+        if link.name and names[link.name] > 1:
+            table.fault("name", f"must differ from the other links' names: {link.name!r} stands there twice")
+        if link.default and link.name != defaults[0]:
+            table.fault("default", f"must be true on one link at most: {defaults[0]} has it already")
+        for name in link.fallback:
+            if name == link.name:
+                table.fault("fallback", "must name other links, not the link itself")
+            elif name not in names:
+                table.fault("fallback", f"must name links of this file; there is no link {name!r}")

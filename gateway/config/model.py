@@ -1,0 +1,164 @@
+"""What `config.toml` says, as frozen dataclasses that mirror its tables; the file explains the keys."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+EMBEDDED = "embedded"
+
+Role = Literal["sdu", "wallet", "ops"]
+Bind = Literal["transceiver", "transmitter+receiver"]
+LongMessages = Literal["udh8", "udh16", "sar", "payload"]
+Receipts = Literal["last", "all", "none"]
+DefaultAlphabet = Literal["gsm7", "packed", "ascii", "latin1"]
+MessageId = Literal["auto", "exact", "hex-to-dec", "dec-to-hex"]
+StatusKind = Literal["accepted", "throttled", "busy", "refused"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    node: str  # this process among the others of its database
+    database: str = field(repr=False)  # EMBEDDED or a postgresql:// address
+    data_dir: Path
+
+    @property
+    def embedded(self) -> bool:
+        return self.database == EMBEDDED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockRate:
+    rate: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Http:
+    host: str
+    port: int  # 0: any free one
+    max_list_bytes: int
+    tokens: Mapping[Role, tuple[str, ...]] = field(repr=False)
+    tls_cert: Path | None
+    tls_key: Path | None
+    client_ca: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendWindow:
+    """Local times of day as distances from midnight; `closes` may be 24 hours."""
+
+    opens: timedelta
+    closes: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Journey:
+    timezone: ZoneInfo
+    answer_days: int
+    repeats: int
+    grace: timedelta
+    send_window: SendWindow
+    fallback_on_undeliverable: bool
+    clarify: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replies:
+    strict: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    code: str
+    name: str
+    agree: str
+    refuse: str
+    link: str
+    templates: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mcb:
+    url: str
+    token: str = field(repr=False)
+    batch: int
+    concurrency: int
+    timeout: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wallet:
+    url: str
+    token: str = field(repr=False)
+    concurrency: int
+    timeout: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sdu:
+    url: str  # "": SDU pulls
+    token: str = field(repr=False)
+    signing_secret: str = field(repr=False)  # whsec_ and base64
+    batch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    name: str
+    host: str
+    port: int
+    tls: bool
+    ca: Path | None
+    tls_cert: Path | None
+    tls_key: Path | None
+    system_id: str
+    password: str = field(repr=False)
+    system_type: str
+    bind: Bind
+    sessions: int
+    source: str
+    source_ton: int
+    source_npi: int
+    window: int  # submit_sm, per session
+    tps: float  # segments, over all sessions; 0: no pacing
+    prefixes: tuple[str, ...]
+    operators: tuple[str, ...]
+    default: bool
+    fallback: tuple[str, ...]
+    long_messages: LongMessages
+    receipts: Receipts
+    default_alphabet: DefaultAlphabet
+    message_id: MessageId
+    statuses: Mapping[int, StatusKind]
+    enquire_link: timedelta
+    response_timeout: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Privacy:
+    keep_days: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    level: LogLevel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    path: Path
+    gateway: Gateway
+    clock: ClockRate
+    http: Http
+    journey: Journey
+    replies: Replies
+    services: Mapping[str, Service]  # by code
+    mcb: Mcb
+    wallet: Wallet
+    sdu: Sdu
+    links: tuple[Link, ...]
+    privacy: Privacy
+    log: Log

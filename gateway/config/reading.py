@@ -1,0 +1,258 @@
+"""The tables of `config.toml`, read and checked one by one."""
+
+import base64
+import binascii
+import os
+import re
+import socket
+import tomllib
+import zoneinfo
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import get_args
+from zoneinfo import ZoneInfo
+
+from gateway.config.links import read_links
+from gateway.config.model import (
+    EMBEDDED,
+    ClockRate,
+    Config,
+    Gateway,
+    Http,
+    Journey,
+    Log,
+    LogLevel,
+    Mcb,
+    Privacy,
+    Replies,
+    Role,
+    Sdu,
+    SendWindow,
+    Service,
+    Wallet,
+)
+from gateway.config.table import NAME, NAMED, ConfigError, ConfigErrors, Source, Table, check_key_pair
+from gateway.consent.deadlines import parse_send_window
+from gateway.consent.texts import PACKAGE_TEMPLATES
+
+ROLES: tuple[Role, ...] = get_args(Role)
+LOG_LEVELS: tuple[LogLevel, ...] = get_args(LogLevel)
+
+
+def load(path: Path | str, *, environ: Mapping[str, str] = os.environ, secrets: bool = True) -> Config:
+    """The configuration of the file; raises ConfigErrors with every fault it has, each by its key.
+
+    With `secrets` off those that are not to be had are "": for commands that use none.
+    """
+    path = Path(path)
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigErrors([ConfigError(str(path), f"cannot be read: {error.strerror}")]) from None
+    except UnicodeDecodeError:
+        raise ConfigErrors([ConfigError(str(path), "is not UTF-8 text")]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigErrors([ConfigError(str(path), f"is not TOML: {error}")]) from None
+    override = environ.get("GATEWAY_DATABASE")
+    if override and isinstance(values.setdefault("gateway", {}), dict):
+        values["gateway"]["database"] = override
+    source = Source(directory=path.resolve().parent, environ=environ, secrets=secrets)
+    config = _config(path, Table(values, "", source))
+    if source.faults:
+        raise ConfigErrors(source.faults)
+    return config
+
+
+def _config(path: Path, root: Table) -> Config:
+    config = Config(
+        path=path,
+        gateway=_gateway(root.table("gateway")),
+        clock=_clock(root.table("clock")),
+        http=_http(root.table("http")),
+        journey=_journey(root.table("journey")),
+        replies=_replies(root.table("replies")),
+        services=_services(root.table("services")),
+        mcb=_mcb(root.table("mcb")),
+        wallet=_wallet(root.table("wallet")),
+        sdu=_sdu(root.table("sdu")),
+        links=read_links(root),
+        privacy=_privacy(root.table("privacy")),
+        log=_log(root.table("log")),
+    )
+    root.close()
+    return config
+
+
+def _gateway(table: Table) -> Gateway:
+    own_name = f"{socket.gethostname()}-{os.getpid()}"
+    gateway = Gateway(
+        node=table.text("node", "", pattern=rf"|{NAME}", must=NAMED) or own_name,
+        database=table.text("database", EMBEDDED, pattern=r"(?s).*"),
+        data_dir=table.path("data_dir", "var"),
+    )
+    if not gateway.embedded and not re.match(r"postgres(ql)?://.", gateway.database):
+        # It may hold a password: it is not shown.
+        table.fault("database", 'must be "embedded" or a postgresql:// address')
+    table.close()
+    return gateway
+
+
+def _clock(table: Table) -> ClockRate:
+    rate = table.number("rate", 1.0, least=0.001, most=1_000_000)
+    table.close()
+    return ClockRate(rate=rate)
+
+
+def _http(table: Table) -> Http:
+    tokens = table.table("tokens")
+    http = Http(
+        host=table.text("host", "127.0.0.1"),
+        port=table.whole("port", 8080, least=0, most=65535),
+        max_list_bytes=table.whole("max_list_bytes", 1 << 30, least=1, most=1 << 50),
+        tokens={role: tokens.secrets(role, f"env:GATEWAY_{role.upper()}_TOKEN") for role in ROLES},
+        tls_cert=table.file("tls_cert"),
+        tls_key=table.file("tls_key"),
+        client_ca=table.file("client_ca"),
+    )
+    owners: dict[str, Role] = {}
+    for role, values in http.tokens.items():
+        for value in filter(None, values):
+            if owners.setdefault(value, role) != role:
+                tokens.fault(role, f"must differ from the tokens of {owners[value]}: a token has one role")
+    check_key_pair(table, http.tls_cert, http.tls_key)
+    if http.client_ca and not http.tls_cert:
+        table.fault("client_ca", "needs tls_cert and tls_key: client certificates come with TLS")
+    tokens.close()
+    table.close()
+    return http
+
+
+def _journey(table: Table) -> Journey:
+    journey = Journey(
+        timezone=_timezone(table),
+        answer_days=table.whole("answer_days", 3, least=1, most=365),
+        repeats=table.whole("repeats", 1, least=0, most=100),
+        grace=table.duration("grace", "10m", least="0s", most="1d"),
+        send_window=_send_window(table),
+        fallback_on_undeliverable=table.flag("fallback_on_undeliverable", False),
+        clarify=table.flag("clarify", True),
+    )
+    table.close()
+    return journey
+
+
+def _timezone(table: Table) -> ZoneInfo:
+    # Almaty changed its offset in 2024: the tzdata package decides, never what the host happens to have.
+    zoneinfo.reset_tzpath(to=())
+    name = table.text("timezone", "Asia/Almaty")
+    try:
+        return ZoneInfo.no_cache(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        table.fault("timezone", f'must be a time zone such as "Asia/Almaty", not {name!r}')
+        return ZoneInfo("UTC")
+
+
+def _send_window(table: Table) -> SendWindow:
+    text = table.text("send_window", "09:00-21:00", pattern=r"(?s).*")
+    try:
+        opens, closes = parse_send_window(text)
+    except ValueError:
+        table.fault("send_window", f'must be HH:MM-HH:MM within one day, such as "09:00-21:00", not {text!r}')
+        return SendWindow(opens=timedelta(0), closes=timedelta(0))
+    return SendWindow(opens=opens, closes=closes)
+
+
+def _replies(table: Table) -> Replies:
+    strict = table.flag("strict", False)
+    table.close()
+    return Replies(strict=strict)
+
+
+def _services(table: Table) -> Mapping[str, Service]:
+    if not table.keys():
+        table.fault("", "at least one is required; add a table [services.3]")
+    return {code: _service(code, table) for code in table.keys()}  # noqa: SIM118 (a Table is no mapping)
+
+
+def _service(code: str, services: Table) -> Service:
+    table = services.table(code)
+    if not re.fullmatch(r"[0-9]{1,6}", code):
+        services.fault(code, "must be named by its code of 1 to 6 digits, such as [services.3]")
+    digit = {"pattern": r"[0-9]", "must": "be one digit"}
+    name = table.text("name", pattern=NAME, must=NAMED)
+    agree = table.text("agree", "1", **digit)
+    refuse = table.text("refuse", "2", **digit)
+    if agree == refuse:
+        table.fault("refuse", "must differ from agree")
+    templates = table.path("templates", str(PACKAGE_TEMPLATES / name))
+    if name and not templates.is_dir():
+        table.fault("templates", f"{templates} is not a folder; set it to the one with the service's texts")
+    link = table.text("link", pattern=r"\S{1,500}", must="be an address without spaces")
+    table.close()
+    return Service(code=code, name=name, agree=agree, refuse=refuse, link=link, templates=templates)
+
+
+def _mcb(table: Table) -> Mcb:
+    mcb = Mcb(
+        url=_needed_url(table),
+        token=table.secret("token"),
+        batch=table.whole("batch", 1, least=1, most=10_000),
+        concurrency=table.whole("concurrency", 32, least=1, most=1000),
+        timeout=table.duration("timeout", "5s", least="1ms", most="10m"),
+    )
+    table.close()
+    return mcb
+
+
+def _wallet(table: Table) -> Wallet:
+    wallet = Wallet(
+        url=_needed_url(table),
+        token=table.secret("token"),
+        concurrency=table.whole("concurrency", 32, least=1, most=1000),
+        timeout=table.duration("timeout", "5s", least="1ms", most="10m"),
+    )
+    table.close()
+    return wallet
+
+
+def _needed_url(table: Table) -> str:
+    url = table.url("url", "")
+    if not url:
+        table.fault("url", "required; set it to the service's http:// or https:// address")
+    return url
+
+
+def _sdu(table: Table) -> Sdu:
+    url = table.url("url", "")
+    sdu = Sdu(
+        url=url,
+        token=table.secret("token", required=bool(url)),
+        signing_secret=table.secret("signing_secret", required=bool(url)),
+        batch=table.whole("batch", 500, least=1, most=10_000),
+    )
+    if sdu.signing_secret and not _is_webhook_secret(sdu.signing_secret):
+        table.fault("signing_secret", "must be whsec_ and base64, as Standard Webhooks writes it")
+    table.close()
+    return sdu
+
+
+def _is_webhook_secret(secret: str) -> bool:
+    try:
+        return secret.startswith("whsec_") and bool(
+            base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+        )
+    except binascii.Error:
+        return False
+
+
+def _privacy(table: Table) -> Privacy:
+    keep_days = table.whole("keep_days", 1095, least=0, most=36_500)
+    table.close()
+    return Privacy(keep_days=keep_days)
+
+
+def _log(table: Table) -> Log:
+    level = table.choice("level", LOG_LEVELS, "info")
+    table.close()
+    return Log(level=level)
