@@ -2,7 +2,7 @@
 
 Sending follows the specification to the letter. Reading takes whatever can be read without guessing:
 over-long strings, unknown, misplaced and repeated TLVs, a broken tail behind the last whole TLV. What is
-refused as `MalformedPdu` is a message whose text is not all there: half a reply must never pass for the whole.
+refused as `MalformedPdu` is a message that is not all there: half a reply must never pass for the whole.
 """
 
 from collections.abc import Sequence
