@@ -1,0 +1,128 @@
+"""The log: one JSON object a line on standard output, masked by this layer whatever a caller passes.
+
+Every line has `at` (real time, RFC 3339), `level` and `event`, one of Event; then what is bound by
+`structlog.contextvars` (case_id, list_id, link) and what the caller adds. Libraries that speak to `logging`
+go the same way, as the event `library`, from warnings up.
+"""
+
+import logging
+import sys
+import traceback
+from enum import StrEnum
+from types import TracebackType
+from typing import IO, Any, Literal
+
+import orjson
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+
+from gateway.clock import wall_now
+from gateway.masking import MASK, is_private, masked
+
+Level = Literal["debug", "info", "warning", "error"]
+_ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
+
+_MOST_FRAMES = 30
+_MOST_CAUSES = 4
+
+
+class Event(StrEnum):
+    """All that a line can be about. Names are past tense where something happened."""
+
+    STARTED = "started"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    MIGRATED = "migrated"
+    DATABASE_STARTED = "database_started"
+    LIBRARY = "library"
+
+
+def configure(level: Level = "info", stream: IO[bytes] | None = None) -> None:
+    """Routes structlog and `logging` to the stream, standard output by default, from `level` up."""
+    _lines.stream = stream
+    structlog.configure(
+        processors=_PROCESSORS,
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=lambda *_: _lines,
+        cache_logger_on_first_use=True,
+    )
+    logging.root.handlers = [_Libraries()]
+    logging.root.setLevel(logging.WARNING)
+
+
+def get_logger() -> FilteringBoundLogger:
+    """A logger. Lines below the level cost next to nothing."""
+    logger: FilteringBoundLogger = structlog.get_logger()
+    return logger
+
+
+class _Lines:
+    """Writes one rendered line a call. Standard output is looked up anew: tests replace it."""
+
+    def __init__(self) -> None:
+        self.stream: IO[bytes] | None = None
+
+    def msg(self, line: bytes) -> None:
+        stream = self.stream or sys.stdout.buffer
+        stream.write(line)
+        stream.flush()
+
+    debug = info = warning = error = critical = exception = log = msg
+
+
+class _Libraries(logging.Handler):
+    """Hands what libraries log to this layer."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            message = record.getMessage()
+        except Exception:  # arguments that do not fit: a library's slip must not stop its caller
+            message = str(record.msg)
+        level = min(record.levelno // 10 * 10, logging.CRITICAL)  # structlog knows the usual levels only
+        log = get_logger()
+        log.log(level, Event.LIBRARY, library=record.name, message=message, exc_info=record.exc_info or None)
+
+
+def _stamp(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Puts at, level and event first and masks the rest."""
+    stamped: EventDict = {
+        "at": wall_now().isoformat(timespec="milliseconds"),
+        "level": method,
+        "event": masked(event.pop("event", None)),
+    }
+    for key, value in event.items():
+        stamped[key] = MASK if is_private(key) else masked(value)
+    return stamped
+
+
+def _render(_logger: WrappedLogger, _method: str, event: EventDict) -> bytes:
+    return orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _described(exc_info: _ExcInfo) -> dict[str, Any]:
+    return _described_exception(exc_info[1], _MOST_CAUSES)
+
+
+def _described_exception(error: BaseException, causes: int) -> dict[str, Any]:
+    """Class, message and frames, and the same of what caused it; source lines and variables are left out."""
+    frames = traceback.extract_tb(error.__traceback__)[-_MOST_FRAMES:]
+    described: dict[str, Any] = {
+        "error": error,
+        "frames": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
+    }
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None and causes:
+        described["cause"] = _described_exception(cause, causes - 1)
+    if isinstance(error, BaseExceptionGroup) and causes:
+        described["errors"] = [_described_exception(inner, causes - 1) for inner in error.exceptions]
+    return described
+
+
+_lines = _Lines()
+_PROCESSORS: list[Any] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.processors.ExceptionRenderer(_described),
+    _stamp,
+    _render,
+]

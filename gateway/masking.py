@@ -1,0 +1,117 @@
+"""What a log line may show: any value made fit for JSON, without personal data and secrets.
+
+Two nets, one over the other. Under a private key (`surname`, `text`, `password` …) nothing is shown at all.
+Every other string, key and number is searched for IINs, subscriber numbers, Cyrillic words (names and texts
+are written so; nothing of ours in a log is) and credentials. An object that is no plain data shows its class
+only. ULIDs and hexadecimal digests pass, even where a dozen digits stand in a row within them.
+"""
+
+import enum
+import re
+from collections.abc import Mapping, Set
+from datetime import date, timedelta
+from pathlib import PurePath
+
+from gateway.consent.identity import canonical_msisdn, mask_iin, mask_msisdn
+
+MASK = "•••"
+
+# A key is private when it or its last word is: given_name, wallet_token, short_message.
+PRIVATE_KEYS = frozenset(
+    {"name", "surname", "patronymic"}
+    | {"pupil", "recipient", "mother", "father", "representative", "representatives", "record"}
+    | {"text", "texts", "body", "content", "reply", "short_message", "payload", "octets"}
+    | {"password", "passwd", "secret", "secrets", "token", "tokens", "authorization", "cookie", "credentials"}
+)
+
+_DEEPEST = 8
+_LARGEST = 1 << 63  # beyond, JSON writers disagree
+_SHORTEST = 10  # a subscriber number without its country code
+
+_GAP = r"[ \u00a0()-]{0,3}"
+_START = r"(?:(?<!\d)|(?<=\\x[0-9a-f]{2}))"  # the second: octets shown as \x00
+_PRIVATE = re.compile(
+    r"(?P<id>(?<![0-9A-Za-z])(?:[0-7][0-9A-HJKMNP-TV-Z]{25}|[0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{32})(?![0-9A-Za-z]))"
+    rf"|(?P<msisdn>{_START}(?:(?:\+|00{_GAP}|8{_GAP}10{_GAP})?7{_GAP}|8{_GAP})?"
+    rf"7(?:0[0-25-8]|47|6[0-4]|7[15-8]|85)(?:{_GAP}\d){{7}}(?!\d))"
+    rf"|(?P<iin>{_START}\d{{12}}(?!\d))"
+    r"|(?P<words>[\u0400-\u052f](?:[\u0400-\u052f\s.'’-]*[\u0400-\u052f])?)"
+    r"|(?P<credential>(?<=://)[^/\s:@]*:[^\s@]*(?=@)|(?i:\b(?:bearer|basic)\s+[^\s'\"]+)|\bwhsec_[^\s'\"]+)"
+    # PostgreSQL shows the row, asyncpg the argument that broke a rule: all of it may be a person's.
+    r"|(?P<row>(?<=DETAIL:)[\s\S]+|(?<=invalid input for query argument )[\s\S]+)"
+)
+
+
+def masked_text(text: str) -> str:
+    """The text with everything private in it masked."""
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates are no UTF-8
+    return _PRIVATE.sub(_mask, text) if len(text) >= _SHORTEST or not text.isascii() else text
+
+
+def masked(value: object, depth: int = 0) -> object:
+    """The value as plain data that a log may show: texts masked, private keys blanked, objects named only."""
+    match value:
+        case None | bool():
+            return value
+        case enum.Enum():
+            return masked(value.value, depth)
+        case str():
+            return masked_text(value)
+        case int():
+            return _number(value)
+        case float():
+            return value
+        case Mapping() | list() | tuple() | Set() if depth == _DEEPEST:
+            return MASK
+        case Mapping():
+            return {
+                masked_text(str(key)): MASK if is_private(key) else masked(inner, depth + 1)
+                for key, inner in value.items()
+            }
+        case list() | tuple() | Set():
+            return [masked(inner, depth + 1) for inner in value]
+        case date():
+            return value.isoformat()
+        case timedelta():
+            return value.total_seconds()
+        case PurePath():
+            return masked_text(str(value))
+        case bytes() | bytearray() | memoryview():
+            return f"<{len(value)} octets>"
+        case BaseException():
+            return f"{type(value).__name__}: {masked_text(_message(value))}"
+        case _:
+            return f"<{type(value).__name__}>"
+
+
+def is_private(key: object) -> bool:
+    """Whether what stands under the key is never shown."""
+    name = str(key).lower()
+    return name in PRIVATE_KEYS or name.rpartition("_")[2] in PRIVATE_KEYS
+
+
+def _number(value: int) -> object:
+    text = str(value)
+    shown = masked_text(text)
+    return value if shown == text and -_LARGEST <= value < _LARGEST else shown
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # a log line is written whatever an exception makes of itself
+        return MASK
+
+
+def _mask(match: re.Match[str]) -> str:
+    found = match[0]
+    match match.lastgroup:
+        case "id":
+            return found
+        case "iin":
+            return mask_iin(found)
+        case "msisdn":
+            return mask_msisdn(canonical_msisdn(found) or "") or MASK
+        case _:
+            return MASK
