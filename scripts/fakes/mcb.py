@@ -29,10 +29,10 @@ def derived_number(iin: str) -> str:
 
 
 class FakeMcb(Partner):
-    """`numbers` maps an IIN to a number, (number, operator) or None; whom it lacks `otherwise` decides (None: nobody).
+    """`numbers` maps an IIN to a number, (number, operator) or None; `otherwise` decides on whom it lacks.
 
-    A number goes out as it stands here, with `+` before eleven digits. `odd` maps an IIN to the answer about it as it
-    is: JSON for a result, octets for a whole body.
+    A number goes out as it stands here, with `+` before eleven digits. `odd` maps an IIN to the answer about it
+    as it is: JSON for a result, octets for a whole body.
     """
 
     def __init__(
@@ -57,9 +57,7 @@ class FakeMcb(Partner):
 
     def asked(self, iin: str) -> int:
         """How often a person was asked about, answered or not."""
-        return sum(
-            iin in ([call.body.get("iin")] + call.body.get("iins", [])) for call in self.calls if call.body
-        )
+        return sum(f'"{iin}"'.encode() in call.raw for call in self.calls)
 
     async def _lookup(self, call: Call) -> web.Response:
         match call.body:

@@ -1,7 +1,8 @@
 """MCB, wallet and SDU as servers on localhost; as a program, all three at once for benches.
 
-`python -m fakes.partners --mcb-port 9101 --wallet-port 9102 --sdu-port 9103` prints JSON lines: the ports, then an
-answer to each command on standard input (`{"cmd": "stats"}`, `{"cmd": "down", "partner": "mcb"}`, `"up"`, `"quit"`).
+`python -m fakes.partners --mcb-port 9101 --wallet-port 9102 --sdu-port 9103` prints JSON lines: the ports,
+then an answer to each command on standard input: `{"cmd": "stats"}`, `{"cmd": "down", "partner": "mcb"}` with
+fields of Fault, `{"cmd": "up", "partner": "mcb"}`, `{"cmd": "quit"}`.
 """
 
 import argparse
@@ -60,8 +61,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
                 case {"cmd": "stats"}:
                     _say(_stats(mcb, wallet, sdu))
                 case {"cmd": "down", "partner": str(name), **fault}:
-                    del fault["cmd"], fault["partner"]
-                    partners[name].down(**fault)
+                    partners[name].down(**{str(field): value for field, value in fault.items()})
                     _say({"event": "down", "partner": name})
                 case {"cmd": "up", "partner": str(name)}:
                     partners[name].up()
