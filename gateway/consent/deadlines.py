@@ -1,9 +1,9 @@
 """When a question is repeated and when it ends: calendar days on local dates, never hours.
 
-With D the local date on which the SMSC accepted the last segment, answers count through D+3, 24:00. The repeat
-is due on D+4, at the first moment of the send window. With D' the date of the last repeat, the case ends at
-D'+4, 00:00, plus a grace for replies in flight (order A1 §10). Instants go in and come out as aware datetimes;
-those computed here are UTC.
+With D the local date on which the SMSC accepted the last segment, answers count through D+3, 24:00. The
+repeat is due on D+4, at the first moment of the send window. With D' the date of the last repeat, the case
+ends at D'+4, 00:00, plus a grace for replies in flight (order A1 §10). Instants go in and come out as aware
+datetimes; those computed here are UTC.
 """
 
 import re
@@ -53,8 +53,8 @@ def parse_send_window(text: str) -> tuple[timedelta, timedelta]:
 class Calendar:
     """Local dates, the days to answer, and the daily window for sending.
 
-    ``window_opens`` and ``window_closes`` are readings of the local clock, as ``parse_send_window`` gives them.
-    Each date has one window; its opening belongs to it, its closing does not.
+    ``window_opens`` and ``window_closes`` are readings of the local clock, as ``parse_send_window`` gives
+    them. Each date has one window; its opening belongs to it, its closing does not.
     """
 
     timezone: ZoneInfo
@@ -110,5 +110,5 @@ class Calendar:
 
     def _instant(self, day: date, reading: timedelta = timedelta()) -> datetime:
         """When the local clock shows that reading on that date, the first time if it does so twice."""
-        # Python adds to what the clock shows, not hours gone by: what is meant here. 24:00 is 00:00 of the next day.
+        # Python adds to what the clock shows, not hours gone by; 24:00 becomes 00:00 of the next day.
         return (datetime.combine(day, time.min, self.timezone) + reading).astimezone(UTC)

@@ -3,10 +3,10 @@
 The steps, on the decoded text with its segments joined:
 
 1. ``№`` and ``♯`` are ``#``, before NFKC makes № "No"; then NFKC.
-2. What is invisible goes; white space and control characters become single spaces, digits of any script ASCII,
-   letters lower case. Nothing left: *empty*.
-3. Every ``3#1`` and ``3#2`` is found, be it with a space on either side of its ``#``, with look-alike letters or
-   with one more ``#`` behind it, unless it is a piece of something longer.
+2. What is invisible goes; white space and control characters become single spaces, digits of any script
+   ASCII, letters lower case. Nothing left: *empty*.
+3. Every ``3#1`` and ``3#2`` is found, be it with a space on either side of its ``#``, with look-alike letters
+   or with one more ``#`` behind it, unless it is a piece of something longer.
 4. The residue is the rest, less spaces, quotes, brackets and punctuation. A question mark stays.
 5. One value only, and a residue that is empty or says the same in words: *agree* or *refuse*.
 6. Nothing but another service's pattern, ``R`` and digits, or 4–8 digits: *other*. Anything else: *unclear*.

@@ -1,0 +1,210 @@
+"""The texts as they go out, held against the order itself."""
+
+import re
+import unicodedata
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.consent.texts import (
+    LANGUAGES,
+    NAMES,
+    PACKAGE_TEMPLATES,
+    Kind,
+    Name,
+    TemplateError,
+    Templates,
+    Text,
+)
+
+MEALS = PACKAGE_TEMPLATES / "school-meals"
+LOADED = Templates.load(MEALS)
+LINK = "https://egovmobile.page.link/socwallet"
+NOBODY = Name(surname="", given_name="", patronymic=None)
+MOTHER = Name(surname="Ахметова", given_name="Айгүл", patronymic="Серікқызы")
+PUPIL = Name(surname="Ахметов", given_name="Нұрлан", patronymic=None)
+ORDER = Path(__file__).parents[3] / "shared" / "order-341-556.kk.txt"
+
+
+def render(
+    kind: Kind,
+    language: str = "kk",
+    *,
+    templates: Templates = LOADED,
+    recipient: Name = MOTHER,
+    pupil: Name = PUPIL,
+    link: str = LINK,
+    codes: tuple[str, str, str] = ("3", "1", "2"),
+) -> Text:
+    service, agree, refuse = codes
+    return templates.render(
+        kind,
+        language,
+        recipient=recipient,
+        pupil=pupil,
+        link=link,
+        service=service,
+        agree=agree,
+        refuse=refuse,
+    )
+
+
+def units(text: str) -> int:
+    return len(text.encode("utf-16-be")) // 2
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    for name in NAMES:
+        for language in LANGUAGES:
+            (tmp_path / f"{name}.{language}.txt").write_text(f"{name} {language}\n", encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.skipif(not ORDER.exists(), reason="the order's source is not beside the repository")
+def test_kazakh_texts_are_the_order_s_character_for_character() -> None:
+    source = ORDER.read_text(encoding="utf-8")
+    appendix = source[source.index("\n1. SMS-хабарлама") :]
+    lines = [line for line in appendix[: appendix.index("\n\t|")].split("\n") if line]
+    first, second, third = (
+        index for index, line in enumerate(lines) if re.match(r"\d\. SMS-хабарлама", line)
+    )
+    request = "\n".join(line for line in lines[first + 1 : second] if not line.startswith("("))
+    blanks = re.compile("_+")
+    filled = blanks.sub(PUPIL.full, blanks.sub(MOTHER.full, request, count=1), count=1)
+    assert render(Kind.REQUEST).body == filled.replace("  ", " ")
+    assert [render(Kind.REFUSED).body] == lines[second + 1 : third]
+    assert [render(Kind.AGREED).body] == lines[third + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("kind", "length", "segments"), [(Kind.REQUEST, 967, 15), (Kind.REFUSED, 28, 1), (Kind.AGREED, 233, 4)]
+)
+def test_kazakh_texts_have_the_length_the_rules_give(kind: Kind, length: int, segments: int) -> None:
+    body = render(kind, recipient=NOBODY, pupil=NOBODY).body
+    assert units(body) == length
+    assert (1 if length <= 70 else -(-length // 67)) == segments
+
+
+def test_two_names_of_sixty_letters_make_a_request_of_1087_units() -> None:
+    long = Name(surname="Ә" * 60, given_name="", patronymic=None)
+    assert units(render(Kind.REQUEST, recipient=long, pupil=long).body) == 1087
+
+
+def test_request_names_recipient_and_pupil_in_their_blanks() -> None:
+    first, second, *rest = render(Kind.REQUEST).body.split("\n")
+    assert first == "Құрметті Ахметова Айгүл Серікқызы!"
+    assert second == (
+        "Сіздің балаңызға Ахметов Нұрлан жалпы білім беретін мектепте тегін тамақтану қарастырылған."
+    )
+    assert len(rest) == 4
+
+
+def test_russian_texts_are_the_translations_of_the_digest() -> None:
+    first, second, *rest = render(Kind.REQUEST, "ru").body.split("\n")
+    assert first == (
+        "Уважаемый(-ая) Ахметова Айгүл Серікқызы! Для Вашего ребёнка Ахметов Нұрлан предусмотрено "
+        "бесплатное питание в общеобразовательной школе."
+    )
+    assert second == (
+        "Для получения бесплатного питания отправьте SMS с текстом: 3#1. Если Вы не согласны, введите 3#2 "
+        "или проигнорируйте это сообщение. Ответ необходимо дать в течение 3 календарных дней."
+    )
+    assert len(rest) == 3
+    assert render(Kind.REFUSED, "ru").body == "Вы отказались от услуги."
+    assert render(Kind.AGREED, "ru").body.endswith(f"Egov mobile по ссылке {LINK}")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_clarification_is_one_segment_with_both_codes(language: str) -> None:
+    body = render(Kind.CLARIFY, language).body
+    assert units(body) <= 70
+    assert body.index("3#1") < body.index("3#2")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_repeat_is_the_request_once_more(language: str) -> None:
+    assert render(Kind.REPEAT, language) == render(Kind.REQUEST, language)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_codes_and_link_are_configuration(language: str) -> None:
+    texts = [
+        render(kind, language, link="https://example.kz/w", codes=("13", "7", "8")).body for kind in Kind
+    ]
+    assert not any("3#1" in text or "3#2" in text or LINK in text for text in texts)
+    assert "13#7" in texts[0]
+    assert "13#8" in texts[0]
+    assert "https://example.kz/w" in render(Kind.AGREED, language, link="https://example.kz/w").body
+
+
+def test_version_is_the_hash_of_the_template() -> None:
+    for template in LOADED.all():
+        assert template.version == sha256(template.body.encode()).hexdigest()[:12]
+        assert render(Kind(template.name), template.language).template == template.version
+
+
+def test_every_text_is_there_in_every_language() -> None:
+    found = {(template.name, template.language) for template in LOADED.all()}
+    assert found == {(name, language) for name in NAMES for language in LANGUAGES}
+
+
+def test_patronymic_is_left_out_when_there_is_none() -> None:
+    assert Name("Ахметов", "Нұрлан", None).full == "Ахметов Нұрлан"
+    assert Name("Ахметов", "Нұрлан", "").full == "Ахметов Нұрлан"
+    assert MOTHER.full == "Ахметова Айгүл Серікқызы"
+
+
+@given(st.text(max_size=20), st.text(max_size=20))
+def test_names_are_never_interpreted(surname: str, link: str) -> None:
+    braces = Name(surname=f"{surname}{{pupil}}", given_name=r"{0} \1 \g<1>", patronymic="{link}")
+    body = render(Kind.REQUEST, recipient=braces, link=link).body
+    name = rf"{surname}{{pupil}} {{0}} \1 \g<1> {{link}}"
+    assert body.startswith(
+        unicodedata.normalize("NFC", f"Құрметті {name}!\nСіздің балаңызға Ахметов Нұрлан жалпы")
+    )
+
+
+def test_names_are_composed_before_they_are_counted() -> None:
+    decomposed = Name(surname=unicodedata.normalize("NFD", "Йёлкин"), given_name="Нұрлан", patronymic=None)
+    body = render(Kind.REQUEST, recipient=decomposed).body
+    assert body.startswith("Құрметті Йёлкин Нұрлан!")
+    assert unicodedata.is_normalized("NFC", body)
+
+
+def test_one_newline_at_the_end_of_a_file_is_not_text(directory: Path) -> None:
+    bodies = {template.name: template.body for template in Templates.load(directory).all()}
+    assert bodies["clarify"] == "clarify ru"
+
+
+def test_byte_order_mark_and_foreign_line_ends_do_not_go_on_the_air(directory: Path) -> None:
+    (directory / "request.kk.txt").write_bytes("\ufeffБір\r\nекі\r\n".encode())
+    assert render(Kind.REQUEST, templates=Templates.load(directory)).body == "Бір\nекі"
+
+
+def test_missing_file_is_named(directory: Path) -> None:
+    (directory / "agreed.ru.txt").unlink()
+    with pytest.raises(TemplateError, match=r"agreed\.ru\.txt: No such file"):
+        Templates.load(directory)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("Құрметті {name}!".encode(), r"unknown placeholder \{name\}"),
+        (b"{}", r"unknown placeholder \{\}"),
+        (b"{recipient", "a brace that belongs to no placeholder"),
+        (b"{{link}}", "a brace that belongs to no placeholder"),
+        (b"\n", "is empty"),
+        ("Құрметті".encode("utf-16"), "is not UTF-8"),
+    ],
+)
+def test_template_that_cannot_be_used_is_refused_at_load(
+    directory: Path, content: bytes, reason: str
+) -> None:
+    (directory / "refused.kk.txt").write_bytes(content)
+    with pytest.raises(TemplateError, match=rf"refused\.kk\.txt: {reason}"):
+        Templates.load(directory)
