@@ -9,13 +9,13 @@ import hmac
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 import asyncpg
 
 from gateway.clock import Clock
-from gateway.config import LinkConfig
+from gateway.config import Link as LinkConfig
 from gateway.consent.journey import (
     STATUSES,
     Cancel,
@@ -41,7 +41,7 @@ from gateway.log import get_logger
 from gateway.routing import Routing
 from gateway.signals import Signals
 from gateway.smpp.text import LongMessages, segment_count
-from gateway.store import calls, cases, journal, nodes, questions, sms
+from gateway.store import calls, cases, journal, nodes, privacy, questions, sms
 from gateway.store.calls import CallKind
 from gateway.store.cases import StoredCase, name_of
 from gateway.store.database import Connection, Database
@@ -143,6 +143,18 @@ class Journeys:
     async def resend(self, case_id: str) -> Decision | None:
         """Sends the case's current text again; None and refusals as for cancel."""
         return next(iter(await self.take([(case_id, Resend())])), None)
+
+    async def erase_personal_data(self, keep: timedelta, limit: int = 500) -> int:
+        """Erases the personal data of up to `limit` cases that ended longer than `keep` ago; how many."""
+
+        async def work(step: Step) -> int:
+            before = step.now - keep
+            erased = await privacy.erase_ended(step.connection, before, step.now, self.keyed_hash, limit)
+            await step.journal([journal.entry(step.now, case_id, Event(Happened.ERASED, {})) for case_id in erased])
+            await privacy.erase_stray_replies(step.connection, before)
+            return len(erased)
+
+        return await self.transact(work)
 
 
 class Step:

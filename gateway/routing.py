@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from gateway.config import LinkConfig
+from gateway.config import Link as LinkConfig
 
 
 class Routing:

@@ -18,6 +18,8 @@ class Bind(asyncio.Protocol):
     def __init__(self, session: Session, handle: Handler) -> None:
         self.session = session
         self.lost = asyncio.Event()
+        self.was_bound = False
+        self.refused: int | None = None  # the command_status of a refused bind
         self._handle = handle
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None

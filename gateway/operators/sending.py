@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import NamedTuple, cast
 
 from gateway import metrics
-from gateway.config import LinkConfig
+from gateway.config import Link as LinkConfig
 from gateway.consent.journey import ConfirmAccepted, Input, ReportRefused
 from gateway.consent.texts import Kind
 from gateway.journeys import Journeys, Step

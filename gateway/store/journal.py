@@ -83,7 +83,10 @@ async def append(connection: Connection, entries: Sequence[Entry]) -> None:
 
 
 async def seal(connection: Connection, limit: int = 5000) -> int:
-    """Gives up to `limit` pending entries their place in the chain; how many. One process seals at a time."""
+    """Gives up to `limit` pending entries their place in the chain; how many.
+
+    One process seals at a time; the others wait for it, so that what was pending when they came is then sealed.
+    """
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _SEALER)
         sealed: int = await connection.fetchval(_SEAL, limit)

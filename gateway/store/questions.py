@@ -1,6 +1,7 @@
 """Whose turn it is: one open question per number and service."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from gateway.store.database import Connection
 
@@ -45,8 +46,26 @@ RETURNING q.service, q.msisdn
 """
 
 _ASKED = """
-SELECT q.service, q.msisdn, q.case_id, q.before, q.open FROM questions q WHERE q.msisdn = ANY($1::text[])
+SELECT q.msisdn, q.service, q.case_id, q.before, q.open,
+       EXISTS (SELECT FROM sms WHERE sms.case_id = q.case_id AND sms.msisdn = q.msisdn AND sms.attempts > 0) AS handed
+FROM questions q WHERE q.msisdn = ANY($1::text[])
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """The latest question of a service at a number."""
+
+    case_id: str
+    before: str | None  # the case asked there before
+    open: bool
+    handed: bool  # the text was taken for sending: an answer to it is possible
+
+    @property
+    def answered_by(self) -> str:
+        """The case that a reply from there speaks to: not one whose question nobody can have seen yet."""
+        return self.case_id if self.handed or self.before is None else self.before
+
 
 Turn = tuple[str, str, str]
 """service, msisdn, case_id"""
@@ -100,7 +119,10 @@ async def give_turns(
 
 async def asked_there(
     connection: Connection, msisdns: Collection[str]
-) -> dict[tuple[str, str], tuple[str, str | None, bool]]:
-    """For each (msisdn, service) ever asked: the latest case, the one before it, and if a question is open."""
+) -> dict[tuple[str, str], Question]:
+    """The questions ever asked at these numbers, by (msisdn, service)."""
     rows = await connection.fetch(_ASKED, list(msisdns))
-    return {(row["msisdn"], row["service"]): (row["case_id"], row["before"], row["open"]) for row in rows}
+    return {
+        (row["msisdn"], row["service"]): Question(row["case_id"], row["before"], row["open"], row["handed"])
+        for row in rows
+    }

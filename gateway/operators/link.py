@@ -1,0 +1,215 @@
+"""A link to an operator: its binds kept up for ever, its sender fed, its replies handed on."""
+
+import asyncio
+import random
+import ssl
+from typing import assert_never
+
+from smpplib.consts import (
+    SMPP_ESME_RALYBND,
+    SMPP_ESME_RBINDFAIL,
+    SMPP_ESME_RINVPASWD,
+    SMPP_ESME_RINVSYSID,
+)
+
+from gateway import metrics
+from gateway.config import Link as LinkConfig
+from gateway.journeys import Journeys
+from gateway.log import Event as LogEvent
+from gateway.log import get_logger
+from gateway.operators.bind import Bind
+from gateway.operators.receiving import Receiver
+from gateway.operators.sending import Sender
+from gateway.smpp import session as smpp
+from gateway.smpp import status
+from gateway.smpp.session import Role, Session
+from gateway.steady import steadily
+from gateway.store import nodes
+
+log = get_logger()
+
+RECONNECT = (1.0, 60.0)
+"""First and longest wait, in seconds, between attempts to bind."""
+STALE_SESSION = 10.0
+"""After ESME_RALYBND: the SMSC still holds our former session and has to notice its end."""
+REFUSED_CREDENTIALS = (60.0, 600.0)
+"""After a refusal that trying again does not cure: hammering gets an address banned."""
+MOST_DOUBLINGS = 10
+DRAIN = 5.0
+"""Seconds that segments under way get for their answers when we stop."""
+
+_CREDENTIALS = frozenset({SMPP_ESME_RBINDFAIL, SMPP_ESME_RINVPASWD, SMPP_ESME_RINVSYSID})
+
+
+class Link:
+    """All binds of one operator, in this process. `run` keeps them up until cancelled, `stop` ends them well."""
+
+    def __init__(self, config: LinkConfig, journeys: Journeys, receiver: Receiver) -> None:
+        self.config = config
+        self._journeys = journeys
+        self._receiver = receiver
+        self._sender = Sender(config, journeys, receiver.answer_sent)
+        self._binds: set[Bind] = set()
+        self._bound: set[Bind] = set()
+        self._stopping = asyncio.Event()
+        self._changed = asyncio.Event()
+
+    @property
+    def roles(self) -> list[Role]:
+        """One for each socket."""
+        pair = [Role.TRANSCEIVER] if self.config.bind == "transceiver" else [Role.TRANSMITTER, Role.RECEIVER]
+        return pair * self.config.sessions
+
+    async def run(self) -> None:
+        """Keeps the link going until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for role in self.roles:
+                tasks.create_task(self._keep_bound(role))
+            tasks.create_task(steadily(self._sender.fill, "fill", link=self.config.name))
+            tasks.create_task(steadily(self._sender.record, "record", link=self.config.name))
+            tasks.create_task(steadily(self._note_bound, "note_bound", link=self.config.name))
+
+    async def stop(self) -> None:
+        """No new submits; waits for answers up to DRAIN; unbinds; leaves nothing unwritten."""
+        self._stopping.set()
+        self._sender.stop()
+        try:
+            async with asyncio.timeout(DRAIN):
+                await self._sender.drained()
+        except TimeoutError:
+            log.warning(LogEvent.LINK_NOT_DRAINED, link=self.config.name)
+        binds = list(self._binds)
+        for bind in binds:
+            bind.unbind()
+        try:
+            async with asyncio.timeout(1.0):
+                for bind in binds:
+                    await bind.lost.wait()
+        except TimeoutError:
+            for bind in binds:
+                bind.abort()
+                await bind.lost.wait()
+        await self._sender.finish()
+
+    async def _keep_bound(self, role: Role) -> None:
+        """Connects and binds, again and again, waiting longer each time it fails."""
+        failures = 0
+        while not self._stopping.is_set():
+            bind = await self._connect(role)
+            failures = 0 if bind is not None and bind.was_bound else min(failures + 1, MOST_DOUBLINGS)
+            wait = self._wait(bind.refused if bind is not None else None, failures)
+            try:
+                async with asyncio.timeout(wait):
+                    await self._stopping.wait()
+            except TimeoutError:
+                continue
+
+    def _wait(self, refused: int | None, failures: int) -> float:
+        """Seconds until the next attempt."""
+        name = self.config.name
+        if refused in _CREDENTIALS:
+            log.error(LogEvent.LINK_CREDENTIALS_REFUSED, link=name, status=status.name(refused))
+            metrics.LINK_FAILURES.labels(name, "credentials").inc()
+            first, longest = REFUSED_CREDENTIALS
+        elif refused == SMPP_ESME_RALYBND:
+            log.warning(LogEvent.LINK_ALREADY_BOUND, link=name)
+            return STALE_SESSION
+        else:
+            first, longest = RECONNECT
+        return min(longest, first * 2 ** max(failures - 1, 0)) * random.uniform(1.0, 1.25)  # noqa: S311 - jitter
+
+    async def _connect(self, role: Role) -> Bind | None:
+        """One life of a bind, from connecting to the loss of it; None when there was nobody to connect to."""
+        config = self.config
+        session = Session(
+            role=role,
+            system_id=config.system_id,
+            password=config.password,
+            system_type=config.system_type,
+            window=config.window,
+            enquire_link=config.enquire_link.total_seconds(),
+            response_timeout=config.response_timeout.total_seconds(),
+        )
+        bind = Bind(session, self._handle)
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(config.response_timeout.total_seconds()):
+                await loop.create_connection(lambda: bind, config.host, config.port, ssl=tls_context(config))
+        except (OSError, TimeoutError) as error:
+            log.warning(LogEvent.LINK_UNREACHABLE, link=config.name, error=str(error) or type(error).__name__)
+            metrics.LINK_FAILURES.labels(config.name, "unreachable").inc()
+            return None
+        self._binds.add(bind)
+        try:
+            await bind.lost.wait()
+        finally:
+            self._binds.discard(bind)
+            bind.abort()
+        return bind
+
+    def _handle(self, bind: Bind, events: list[smpp.Event]) -> None:
+        """Hands the events of one read on, then sends what they have made room for."""
+        for event in events:
+            match event:
+                case smpp.Answered() | smpp.Late():
+                    self._sender.answered(event)
+                case smpp.Unanswered():
+                    self._sender.unanswered(event)
+                case smpp.Received():
+                    self._receiver.take(bind, self.config, event)
+                case smpp.Bound():
+                    self._came_up(bind, event)
+                case smpp.BindRefused():
+                    bind.refused = event.command_status
+                    log.warning(
+                        LogEvent.LINK_BIND_REFUSED, link=self.config.name, status=status.name(event.command_status)
+                    )
+                case smpp.PeerUnbound():
+                    log.info(LogEvent.LINK_PEER_UNBOUND, link=self.config.name)
+                    self._went_down(bind)
+                case smpp.Unbound():
+                    pass
+                case smpp.Nacked() | smpp.Strange():
+                    log.warning(LogEvent.LINK_STRANGE_PDU, link=self.config.name, what=repr(event))
+                    metrics.STRANGE_PDUS.labels(self.config.name).inc()
+                case smpp.Closed():
+                    log.warning(LogEvent.LINK_CLOSED, link=self.config.name, reason=event.reason)
+                case _:
+                    assert_never(event)
+        if not bind.open:
+            self._went_down(bind)
+        self._sender.pump()
+
+    def _came_up(self, bind: Bind, event: smpp.Bound) -> None:
+        bind.was_bound = True
+        self._bound.add(bind)
+        self._changed.set()
+        log.info(LogEvent.LINK_BOUND, link=self.config.name, smsc=event.system_id, bound=len(self._bound))
+        if bind.free:
+            self._sender.bound(bind)
+
+    def _went_down(self, bind: Bind) -> None:
+        if bind in self._bound:
+            self._bound.discard(bind)
+            self._sender.unbound(bind)
+            self._changed.set()
+            log.info(LogEvent.LINK_LOST, link=self.config.name, bound=len(self._bound))
+
+    async def _note_bound(self) -> None:
+        """Tells the other processes how many of the link's binds are up; /readyz reads it."""
+        while True:
+            metrics.BOUND.labels(self.config.name).set(len(self._bound))
+            async with self._journeys.database.acquire() as connection:
+                await nodes.note_bound(connection, self._journeys.node, self.config.name, len(self._bound))
+            await self._changed.wait()
+            self._changed.clear()
+
+
+def tls_context(config: LinkConfig) -> ssl.SSLContext | None:
+    """TLS with the host's name checked; None for a plain link."""
+    if not config.tls:
+        return None
+    context = ssl.create_default_context(cafile=config.ca)
+    if config.tls_cert is not None:
+        context.load_cert_chain(config.tls_cert, config.tls_key)
+    return context

@@ -1,0 +1,78 @@
+"""What a neighbour's HTTP answer means for a call: done, or once more. Shared by the clients of MCB, wallet and SDU."""
+
+import email.utils
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from http import HTTPStatus
+
+import aiohttp
+import orjson
+
+from gateway.consent.journey import Input
+
+BACKOFF = (timedelta(seconds=1), timedelta(minutes=5))
+"""First and longest wait before a failed call is made again."""
+LONGEST_RETRY_AFTER = timedelta(hours=1)
+
+PASSING = (aiohttp.ClientError, TimeoutError, OSError)
+"""No answer at all: that is not a *no*."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The neighbour has answered: an input for the case."""
+
+    case_id: str
+    given: Input
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The neighbour could not answer; `retry_after` when it has said from when on it can."""
+
+    case_id: str
+    reason: str
+    retry_after: timedelta | None = None
+
+
+Outcome = Done | Again
+
+
+class NonsenseError(Exception):
+    """An answer that fits no contract: a person has to look. The text holds nothing of the answer's contents."""
+
+
+def is_passing(status: int) -> bool:
+    """The same call may well succeed later."""
+    return status >= 500 or status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_TIMEOUT)
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
+    """What Retry-After says, in seconds or as an HTTP date; at most an hour."""
+    value = headers.get("Retry-After", "").strip()
+    if value.isdecimal():
+        return min(timedelta(seconds=min(int(value), 86_400)), LONGEST_RETRY_AFTER)
+    try:
+        wait = email.utils.parsedate_to_datetime(value) - now
+    except (ValueError, TypeError):
+        return None
+    return min(max(wait, timedelta()), LONGEST_RETRY_AFTER)
+
+
+def backoff(attempts: int) -> timedelta:
+    """How long to wait after `attempts` failures before this one: doubling, with jitter."""
+    first, longest = BACKOFF
+    return min(longest, first * 2 ** min(attempts, 16)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+
+
+async def read_object(response: aiohttp.ClientResponse) -> Mapping[str, object]:
+    """The JSON object an answer holds; raises NonsenseError when it holds none."""
+    try:
+        body = orjson.loads(await response.read())
+    except orjson.JSONDecodeError:
+        raise NonsenseError(f"{response.status} without JSON") from None
+    if not isinstance(body, dict):
+        raise NonsenseError(f"{response.status} without a JSON object")
+    return body

@@ -1,0 +1,151 @@
+"""Makes the calls that wait as rows: takes them in batches, a bounded number of requests at once, and writes what
+came of them back in batches.
+
+A neighbour that does not answer is left alone for a while as a whole; its calls wait in their rows, however many.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from gateway import metrics
+from gateway.journeys import Journeys, Step
+from gateway.log import Event, get_logger
+from gateway.partners.answers import Again, Done, Outcome, backoff
+from gateway.steady import steadily
+from gateway.store import calls, cases
+from gateway.store.calls import CallKind
+from gateway.store.cases import StoredCase
+
+log = get_logger()
+
+REST = (0.5, 30.0)
+"""First and longest time, in seconds, for which a neighbour that does not answer is left alone."""
+
+
+class Client(Protocol):
+    """A neighbour: one request for up to `batch` cases. Never raises for what the neighbour does."""
+
+    batch: int
+
+    async def call(self, stored: Sequence[StoredCase]) -> list[Outcome]:
+        """One outcome for each case, in any order."""
+        ...
+
+
+class Caller:
+    """The shell of one kind of call."""
+
+    def __init__(self, kind: CallKind, client: Client, concurrency: int, journeys: Journeys) -> None:
+        self._kind = kind
+        self._client = client
+        self._concurrency = concurrency
+        self._journeys = journeys
+        self._wake = journeys.signals.calls[kind]
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._outcomes: list[Outcome] = []
+        self._attempts: dict[str, int] = {}
+        self._came = asyncio.Event()
+        self._failures = 0
+        self._rest_until = 0.0
+
+    async def run(self) -> None:
+        """Runs until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(steadily(self._dispatch, f"{self._kind} calls"))
+                tasks.create_task(steadily(self._record, f"{self._kind} outcomes"))
+        finally:
+            for request in self._under_way:
+                request.cancel()
+
+    async def _dispatch(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            while self._room and loop.time() >= self._rest_until and await self._take():
+                pass
+            await self._wake.wait()
+
+    @property
+    def _room(self) -> int:
+        """Requests that may still be started; one at a time for a neighbour that did not answer the last."""
+        return (1 if self._failures else self._concurrency) - len(self._under_way)
+
+    async def _take(self) -> bool:
+        """Takes what there is room for and starts its requests; whether there may be more."""
+        limit = self._room * self._client.batch
+        journeys = self._journeys
+        async with journeys.database.acquire() as connection:
+            taken = await calls.take(connection, journeys.node, self._kind, limit)
+            stored = await cases.fetch(connection, [call.case_id for call in taken])
+        self._attempts |= {call.case_id: call.attempts for call in taken}
+        waiting = list(stored.values())
+        for start in range(0, len(waiting), self._client.batch):
+            task = asyncio.create_task(self._call(waiting[start : start + self._client.batch]))
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+        return len(taken) == limit
+
+    async def _call(self, stored: Sequence[StoredCase]) -> None:
+        try:
+            outcomes = await self._client.call(stored)
+        except Exception as error:  # a defect of ours costs these calls a delay, not the others anything
+            log.exception(Event.CALL_FAILED, call=self._kind)
+            outcomes = [Again(case.case_id, type(error).__name__) for case in stored]
+        self._outcomes += outcomes
+        self._came.set()
+        again = [outcome for outcome in outcomes if isinstance(outcome, Again)]
+        metrics.CALLS.labels(self._kind.value, "done").inc(len(outcomes) - len(again))
+        metrics.CALLS.labels(self._kind.value, "again").inc(len(again))
+        if len(again) < len(outcomes):
+            self._failures = 0
+            self._rest_until = 0.0
+        else:
+            self._rest(again[0])
+        self._wake.set()
+
+    def _rest(self, again: Again) -> None:
+        first, longest = REST
+        self._failures += 1
+        seconds = min(longest, first * 2 ** min(self._failures - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
+        if again.retry_after is not None:
+            seconds = again.retry_after.total_seconds()
+        loop = asyncio.get_running_loop()
+        self._rest_until = loop.time() + seconds
+        loop.call_later(seconds, self._wake.set)
+        log.warning(Event.NEIGHBOUR_AWAY, call=self._kind, reason=again.reason, retry_in=round(seconds, 1))
+
+    async def _record(self) -> None:
+        while True:
+            while self._outcomes:
+                batch, self._outcomes = self._outcomes, []
+                try:
+                    await self._journeys.transact(_writer(self._write, batch))
+                except BaseException:
+                    self._outcomes = batch + self._outcomes
+                    raise
+                for outcome in batch:
+                    self._attempts.pop(outcome.case_id, None)
+            await self._came.wait()
+            self._came.clear()
+
+    async def _write(self, step: Step, outcomes: Sequence[Outcome]) -> None:
+        node, connection = self._journeys.node, step.connection
+        done = [outcome for outcome in outcomes if isinstance(outcome, Done)]
+        again = [outcome for outcome in outcomes if isinstance(outcome, Again)]
+        if done:
+            ours = await calls.finish(connection, node, self._kind, [outcome.case_id for outcome in done])
+            await step.take([(outcome.case_id, outcome.given) for outcome in done if outcome.case_id in ours])
+        if again:
+            delays = [(o.case_id, o.retry_after or backoff(self._attempts.get(o.case_id, 0))) for o in again]
+            await calls.put_off(connection, node, self._kind, delays)
+
+
+def _writer(
+    write: Callable[[Step, Sequence[Outcome]], Awaitable[None]], outcomes: Sequence[Outcome]
+) -> Callable[[Step], Awaitable[None]]:
+    async def work(step: Step) -> None:
+        await write(step, outcomes)
+
+    return work

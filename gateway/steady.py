@@ -1,0 +1,34 @@
+"""Tasks that go on for ever: what the database or the network does to them is logged and tried again."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+import asyncpg
+
+from gateway.log import Event, get_logger
+
+log = get_logger()
+
+RETRY = (0.2, 10.0)
+"""First and longest wait, in seconds, after a failure."""
+
+PASSING = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncio.TimeoutError)
+"""What time cures: the database restarts, its disk is full, the pool is exhausted, the network is away."""
+
+
+async def steadily(work: Callable[[], Awaitable[object]], what: str, **bound: object) -> None:
+    """Runs `work` again whenever it ends by a passing failure; anything else is a defect and is raised."""
+    first, longest = RETRY
+    failures = 0
+    loop = asyncio.get_running_loop()
+    while True:
+        began = loop.time()
+        try:
+            await work()
+            return
+        except PASSING as error:
+            failures = 0 if loop.time() - began > longest else failures + 1
+            wait = min(longest, first * 2 ** min(failures, 10)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+            log.error(Event.TASK_FAILED, task=what, error=type(error).__name__, retry_in=round(wait, 1), **bound)
+            await asyncio.sleep(wait)

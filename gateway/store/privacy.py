@@ -1,0 +1,74 @@
+"""Erasing personal data: keyed hashes take the place of numbers and IINs, names and texts go."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from gateway.store.database import Connection
+
+_TAKE = """
+SELECT case_id, pupil_iin, msisdn FROM cases
+WHERE ended_at < $1 AND erased_at IS NULL ORDER BY ended_at LIMIT $2 FOR UPDATE SKIP LOCKED
+"""
+
+_CASES = """
+UPDATE cases SET record = NULL, pupil_iin = u.pupil_iin, msisdn = u.msisdn, erased_at = $4
+FROM unnest($1::text[], $2::text[], $3::text[]) AS u (case_id, pupil_iin, msisdn) WHERE cases.case_id = u.case_id
+"""
+
+_NUMBERS = """
+SELECT DISTINCT msisdn FROM (
+    SELECT msisdn FROM sms WHERE case_id = ANY($1::text[])
+    UNION ALL SELECT source_addr FROM replies WHERE case_id = ANY($1::text[]) AND source_addr IS NOT NULL
+    UNION ALL SELECT msisdn FROM questions WHERE case_id = ANY($1::text[])
+) AS known (msisdn)
+"""
+
+_SMS = """
+UPDATE sms SET body = NULL, msisdn = u.hash
+FROM unnest($2::text[], $3::text[]) AS u (msisdn, hash)
+WHERE sms.case_id = ANY($1::text[]) AND sms.msisdn = u.msisdn
+"""
+
+_REPLIES = """
+UPDATE replies SET octets = NULL, source_addr = u.hash
+FROM unnest($2::text[], $3::text[]) AS u (msisdn, hash)
+WHERE replies.case_id = ANY($1::text[]) AND replies.source_addr = u.msisdn
+"""
+
+_QUESTIONS = "DELETE FROM questions WHERE case_id = ANY($1::text[]) AND NOT open"
+_SUBSCRIBERS = """
+DELETE FROM subscribers s WHERE msisdn = ANY($1::text[])
+  AND NOT EXISTS (SELECT FROM questions q WHERE q.msisdn = s.msisdn)
+"""
+_STRAY_REPLIES = "DELETE FROM replies WHERE case_id IS NULL AND received_at < $1"
+
+
+async def erase_ended(
+    connection: Connection, before: datetime, now: datetime, keyed_hash: Callable[[bytes], str], limit: int
+) -> list[str]:
+    """Erases the personal data of up to `limit` cases that ended before an instant; their ids.
+
+    Consent evidence keeps keyed hashes: who knows a number, and the key, can still show that it was that one.
+    """
+
+    def hashed(value: str | None) -> str | None:
+        return None if value is None else keyed_hash(value.encode())
+
+    rows = await connection.fetch(_TAKE, before, limit)
+    case_ids = [row["case_id"] for row in rows]
+    if case_ids:
+        numbers = [row["msisdn"] for row in await connection.fetch(_NUMBERS, case_ids)]
+        hashes = [hashed(number) for number in numbers]
+        await connection.execute(_SMS, case_ids, numbers, hashes)
+        await connection.execute(_REPLIES, case_ids, numbers, hashes)
+        await connection.execute(_QUESTIONS, case_ids)
+        await connection.execute(_SUBSCRIBERS, numbers)
+        await connection.execute(
+            _CASES, case_ids, [hashed(r["pupil_iin"]) for r in rows], [hashed(r["msisdn"]) for r in rows], now
+        )
+    return case_ids
+
+
+async def erase_stray_replies(connection: Connection, before: datetime) -> int:
+    """Removes replies that belong to no case and are older than an instant; how many."""
+    return int((await connection.execute(_STRAY_REPLIES, before)).split()[1])
