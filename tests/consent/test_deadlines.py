@@ -1,6 +1,10 @@
 """Calendar days in Almaty, the day of 25 hours among them."""
 
+import zoneinfo
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from importlib import resources
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -126,10 +130,23 @@ def test_instants_are_written_with_the_local_offset_and_milliseconds() -> None:
     assert calendar().iso_local(datetime(2024, 2, 1, tzinfo=UTC)) == "2024-02-01T06:00:00.000+06:00"
 
 
-def test_time_zone_comes_from_the_package_whatever_the_host_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoneinfo.TZPATH", ("/nowhere",))
+@pytest.fixture
+def stale_host(tmp_path: Path) -> Iterator[None]:
+    """A host that still has Almaty six hours ahead, as Dhaka is."""
+    almaty_file = tmp_path / "Asia" / "Almaty"
+    almaty_file.parent.mkdir()
+    almaty_file.write_bytes(resources.files("tzdata.zoneinfo.Asia").joinpath("Dhaka").read_bytes())
+    zoneinfo.reset_tzpath(to=[tmp_path])
     load_timezone.cache_clear()
-    assert datetime(2026, 11, 22, tzinfo=load_timezone("Asia/Almaty")).utcoffset() == timedelta(hours=5)
+    yield
+    zoneinfo.reset_tzpath()
+
+
+@pytest.mark.usefixtures("stale_host")
+def test_time_zone_comes_from_the_package_whatever_the_host_has() -> None:
+    at = datetime(2026, 11, 22, tzinfo=UTC)
+    assert at.astimezone(ZoneInfo.no_cache("Asia/Almaty")).hour == 6
+    assert at.astimezone(load_timezone("Asia/Almaty")).hour == 5
     assert str(load_timezone("Asia/Almaty")) == "Asia/Almaty"
 
 
