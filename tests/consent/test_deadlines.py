@@ -136,10 +136,11 @@ def stale_host(tmp_path: Path) -> Iterator[None]:
     almaty_file = tmp_path / "Asia" / "Almaty"
     almaty_file.parent.mkdir()
     almaty_file.write_bytes(resources.files("tzdata.zoneinfo.Asia").joinpath("Dhaka").read_bytes())
+    before = zoneinfo.TZPATH
     zoneinfo.reset_tzpath(to=[tmp_path])
     load_timezone.cache_clear()
     yield
-    zoneinfo.reset_tzpath()
+    zoneinfo.reset_tzpath(to=before)
 
 
 @pytest.mark.usefixtures("stale_host")
