@@ -62,6 +62,7 @@ class CommandId(IntEnum):
     UNBIND_RESP = commands["unbind_resp"]
     ENQUIRE_LINK = commands["enquire_link"]
     ENQUIRE_LINK_RESP = commands["enquire_link_resp"]
+    OUTBIND = commands["outbind"]
     ALERT_NOTIFICATION = commands["alert_notification"]
 
 
