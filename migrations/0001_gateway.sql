@@ -244,7 +244,8 @@ CREATE TRIGGER journal_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON journa
 -- How far SDU has taken the statuses pushed to it.
 CREATE TABLE feeds (
     feed  text PRIMARY KEY,
-    seq   bigint NOT NULL DEFAULT 0
+    seq   bigint NOT NULL DEFAULT 0,
+    node  text COLLATE "C" REFERENCES nodes ON DELETE SET NULL   -- who pushes
 );
 
 CREATE TABLE wallet_events (

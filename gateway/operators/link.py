@@ -116,7 +116,7 @@ class Link:
             return STALE_SESSION
         else:
             first, longest = RECONNECT
-        return min(longest, first * 2 ** max(failures - 1, 0)) * random.uniform(1.0, 1.25)  # noqa: S311 - jitter
+        return min(longest, first * 2.0 ** max(failures - 1, 0)) * random.uniform(1.0, 1.25)  # noqa: S311 - jitter
 
     async def _connect(self, role: Role) -> Bind | None:
         """One life of a bind, from connecting to the loss of it; None when there was nobody to connect to."""

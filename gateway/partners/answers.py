@@ -55,16 +55,16 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
     if value.isdecimal():
         return min(timedelta(seconds=min(int(value), 86_400)), LONGEST_RETRY_AFTER)
     try:
-        wait = email.utils.parsedate_to_datetime(value) - now
+        wait: timedelta = email.utils.parsedate_to_datetime(value) - now
     except (ValueError, TypeError):
         return None
-    return min(max(wait, timedelta()), LONGEST_RETRY_AFTER)
+    return min(max(timedelta(), wait), LONGEST_RETRY_AFTER)
 
 
 def backoff(attempts: int) -> timedelta:
     """How long to wait after `attempts` failures before this one: doubling, with jitter."""
     first, longest = BACKOFF
-    return min(longest, first * 2 ** min(attempts, 16)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+    return min(longest, first * 2.0 ** min(attempts, 16)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
 
 
 async def read_object(response: aiohttp.ClientResponse) -> Mapping[str, object]:

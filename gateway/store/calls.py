@@ -42,8 +42,6 @@ FROM unnest($1::text[], $2::interval[]) AS put_off (case_id, delay)
 WHERE calls.kind = $3 AND calls.case_id = put_off.case_id AND calls.node = $4
 """
 
-_NEXT = "SELECT min(next_at) - clock_timestamp() FROM calls WHERE kind = $1 AND node IS NULL"
-
 
 async def add(connection: Connection, calls: Sequence[tuple[str, CallKind]]) -> None:
     """Notes (case_id, kind) to be called as soon as may be."""
@@ -72,9 +70,3 @@ async def put_off(
 async def drop(connection: Connection, case_ids: Collection[str]) -> None:
     """Removes all calls of cases that have ended."""
     await connection.execute(_DROP, list(case_ids))
-
-
-async def next_in(connection: Connection, kind: CallKind) -> timedelta | None:
-    """How long until the earliest waiting call is ready; None when none waits."""
-    delay: timedelta | None = await connection.fetchval(_NEXT, kind)
-    return delay

