@@ -1,0 +1,161 @@
+"""Delivery receipts: what an SMSC reports about a segment it took (SMPP 3.4 §5.2.12, §5.3.2.12, Appendix B).
+
+The text of a receipt is free to every vendor; Appendix B only shows an example,
+
+    id:IIIIIIIIII sub:SSS dlvrd:DDD submit date:YYMMDDhhmm done date:YYMMDDhhmm stat:DDDDDDD err:E text: . . .
+
+so any field may be missing, in any place and any case. Where the TLVs speak, they win.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Literal
+
+from smpplib import consts
+
+from gateway.smpp.pdu import MAX_MESSAGE_ID, ShortMessage, Tag
+
+Relation = Literal["exact", "hex-to-dec", "dec-to-hex", "auto"]
+"""How the message_id of a submit_sm_resp is written in the receipt (configuration `links.message_id`)."""
+
+
+class MessageState(StrEnum):
+    """What became of a segment (SMPP 3.4 §5.2.28)."""
+
+    ENROUTE = "enroute"
+    DELIVERED = "delivered"
+    EXPIRED = "expired"
+    DELETED = "deleted"
+    UNDELIVERABLE = "undeliverable"
+    ACCEPTED = "accepted"
+    UNKNOWN = "unknown"
+    REJECTED = "rejected"
+    UNSTATED = "unstated"
+    """The receipt names no state, or none that the specification knows."""
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing can follow it."""
+        return self not in (MessageState.ENROUTE, MessageState.ACCEPTED, MessageState.UNSTATED)
+
+    @property
+    def delivered(self) -> bool:
+        """Whether the handset has the segment."""
+        return self is MessageState.DELIVERED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What an SMSC says about `message_id`, which is "" when it does not say about which."""
+
+    message_id: str
+    state: MessageState
+    error: str
+    """As the operator writes it, "" when there is none."""
+    intermediate: bool
+
+    @property
+    def final(self) -> bool:
+        """Whether the segment's fate is decided; an intermediate notification never decides it (§5.2.12)."""
+        return self.state.final and not self.intermediate
+
+
+_MESSAGE_TYPE: Final = 0x3C  # bits 5–2 of esm_class, §5.2.12
+_SMSC_RECEIPT: Final = 0x04
+_INTERMEDIATE: Final = 0x20
+
+_STATE_BY_NUMBER: Final = {
+    consts.SMPP_MESSAGE_STATE_ENROUTE: MessageState.ENROUTE,
+    consts.SMPP_MESSAGE_STATE_DELIVERED: MessageState.DELIVERED,
+    consts.SMPP_MESSAGE_STATE_EXPIRED: MessageState.EXPIRED,
+    consts.SMPP_MESSAGE_STATE_DELETED: MessageState.DELETED,
+    consts.SMPP_MESSAGE_STATE_UNDELIVERABLE: MessageState.UNDELIVERABLE,
+    consts.SMPP_MESSAGE_STATE_ACCEPTED: MessageState.ACCEPTED,
+    consts.SMPP_MESSAGE_STATE_UNKNOWN: MessageState.UNKNOWN,
+    consts.SMPP_MESSAGE_STATE_REJECTED: MessageState.REJECTED,
+}
+_KNOWN_BY: Final = 5
+# DELIVRD, EXPIRED, DELETED, UNDELIV, ACCEPTD, UNKNOWN, REJECTD (Appendix B), ENROUTE, and the whole words.
+_STATE_BY_WORD: Final = {state.value[:_KNOWN_BY]: state for state in _STATE_BY_NUMBER.values()}
+
+_FIELD: Final = re.compile(
+    r"(?<!\w)(?P<name>id|sub|dlvrd|submit[ _]?date|done[ _]?date|stat|err|text)\s*:", re.IGNORECASE
+)
+
+
+def read_receipt(sm: ShortMessage) -> Receipt | None:
+    """The receipt that the message is, or None when it is a reply.
+
+    It is one when its esm_class or a receipted_message_id says so, even if nothing else in it can be read.
+    """
+    message_type = sm.esm_class & _MESSAGE_TYPE
+    tlv_id = _text(sm.tlvs.get(Tag.RECEIPTED_MESSAGE_ID, b""))
+    if not message_type & (_SMSC_RECEIPT | _INTERMEDIATE) and not tlv_id:
+        return None
+    fields = _fields(sm.payload)
+    return Receipt(
+        message_id=(tlv_id or fields.get("id", ""))[:MAX_MESSAGE_ID],
+        state=_state(sm.tlvs.get(Tag.MESSAGE_STATE, b""), fields.get("stat", "")),
+        error=fields.get("err", "") or _network_error(sm.tlvs.get(Tag.NETWORK_ERROR_CODE, b"")),
+        intermediate=bool(message_type & _INTERMEDIATE),
+    )
+
+
+def _fields(payload: bytes) -> dict[str, str]:
+    """The first word of every field; of one that comes twice the first, since `text` may hold anything."""
+    # Receipts are ASCII, whatever data_coding claims; as UCS-2 they are ASCII with zeros between.
+    text = payload.replace(b"\0", b"").decode("latin-1")
+    found = list(_FIELD.finditer(text))
+    ends = [match.start() for match in found[1:]] + [len(text)]
+    fields: dict[str, str] = {}
+    for match, end in zip(found, ends, strict=True):
+        value = text[match.end() : end].replace(",", " ").replace(";", " ").split()
+        if value:
+            fields.setdefault(match["name"].lower(), value[0])
+    return fields
+
+
+def _state(tlv: bytes, word: str) -> MessageState:
+    return (
+        _STATE_BY_NUMBER.get(int.from_bytes(tlv, "big"))
+        or _STATE_BY_WORD.get(word[:_KNOWN_BY].lower())
+        or MessageState.UNSTATED
+    )
+
+
+def _network_error(tlv: bytes) -> str:
+    """The error in network_error_code, behind the octet that tells the network's type (§5.3.2.31)."""
+    return str(int.from_bytes(tlv[1:], "big")) if len(tlv) == 3 else ""
+
+
+def _text(value: bytes) -> str:
+    """A C-octet string, also without its NUL."""
+    return value.partition(b"\0")[0].decode("latin-1").strip()
+
+
+_HEX: Final = re.compile(r"[0-9a-f]{1,16}")
+_DECIMAL: Final = re.compile(r"[0-9]{1,20}")
+
+
+def normal_key(message_id: str) -> str:
+    """The id as ids are compared: without leading zeros and case; "" only for an empty one."""
+    folded = message_id.strip().lower()
+    return folded.lstrip("0") or folded[:1]
+
+
+def keys(message_id: str, relation: Relation) -> list[str]:
+    """The normal keys a receipt may bear for the message_id of a submit_sm_resp, the likeliest first.
+
+    hex-to-dec: the response is hexadecimal, the receipt decimal; dec-to-hex the other way round; auto: as it
+    is, or either. An id that cannot be converted, as a UUID, keeps its own key.
+    """
+    own = normal_key(message_id)
+    found = []
+    if relation in ("exact", "auto"):
+        found.append(own)
+    if relation in ("hex-to-dec", "auto") and _HEX.fullmatch(own):
+        found.append(str(int(own, 16)))
+    if relation in ("dec-to-hex", "auto") and _DECIMAL.fullmatch(own):
+        found.append(f"{int(own):x}")
+    return list(dict.fromkeys(found)) or [own]
