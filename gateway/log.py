@@ -55,6 +55,11 @@ class Event(StrEnum):
     NODE_FENCED = "node_fenced"
     PERSONAL_DATA_ERASED = "personal_data_erased"
     TASK_FAILED = "task_failed"
+    HTTP_FAILED = "http_failed"
+    HTTP_MALFORMED = "http_malformed"
+    HTTP_REQUEST = "http_request"
+    HTTP_SERVING = "http_serving"
+    LIST_TAKEN = "list_taken"
 
 
 def configure(level: Level = "info", stream: IO[bytes] | None = None) -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+import asyncpg
+
 from gateway.store.database import Connection
 
 MOST_ERRORS_TOLD = 1000
@@ -100,11 +102,11 @@ DELETE FROM staged WHERE EXISTS (
            OR (cases.state IN ('voucher_issued', 'voucher_rejected') AND cases.answered_at >= $2)))
 """
 
-_KEEP_LIST = f"""
+_KEEP_LIST = """
 INSERT INTO lists (list_id, service, digest, records, accepted, duplicates, rejected, received_at)
 SELECT $1, $2, $3, $4::integer, good, $4 - $5::integer - good, $5, $6
 FROM (SELECT count(*)::integer FROM staged) AS counted (good)
-RETURNING {_COLUMNS}
+RETURNING list_id, service, digest, records, accepted, duplicates, rejected, received_at
 """
 _KEEP_ERRORS = """
 INSERT INTO list_errors (list_id, line, record_id, pointer, code)
@@ -162,10 +164,10 @@ async def take(connection: Connection, new: NewList) -> tuple[StoredList, bool]:
         rejected = new.rejected + await connection.fetchval(_REJECT_REPEATED)
         await connection.execute(_DROP_REPEATED_PUPILS)
         await connection.execute(_DROP_KNOWN_PUPILS, new.service, new.school_year_start)
-        row = await connection.fetchrow(
+        (row,) = await connection.fetch(
             _KEEP_LIST, new.list_id, new.service, new.digest, new.records, rejected, new.received_at
         )
-        stored = StoredList(**row)
+        stored = _stored(row)
         await connection.execute(_KEEP_ERRORS, new.list_id)
         if stored.accepted:
             await connection.execute(_OPEN_CASES, new.list_id, new.service, new.received_at)
@@ -177,12 +179,12 @@ async def take(connection: Connection, new: NewList) -> tuple[StoredList, bool]:
 
 async def find(connection: Connection, list_id: str) -> StoredList | None:
     row = await connection.fetchrow(_FIND, list_id)
-    return StoredList(**row) if row is not None else None
+    return _stored(row) if row is not None else None
 
 
 async def latest(connection: Connection, limit: int) -> list[StoredList]:
     """The lists taken last, the newest first."""
-    return [StoredList(**row) for row in await connection.fetch(_LATEST, limit)]
+    return [_stored(row) for row in await connection.fetch(_LATEST, limit)]
 
 
 async def progress(connection: Connection, list_id: str) -> dict[str, int]:
@@ -197,3 +199,7 @@ async def errors(
     line, pointer, code = (after.line, after.pointer, after.code) if after else (0, "", "")
     rows = await connection.fetch(_ERRORS, list_id, line, pointer, code, limit)
     return [ListError(**row) for row in rows]
+
+
+def _stored(row: asyncpg.Record) -> StoredList:
+    return StoredList(**row)

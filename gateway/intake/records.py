@@ -1,0 +1,230 @@
+"""One line of a recipient list: judged field by field, every fault with its place, and made ready to be kept.
+
+A null is the same as a field left out. Names come out in NFC; nothing else is changed or corrected. Whatever
+is wrong with a record is told as a fault, never raised.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import orjson
+
+from gateway.consent.identity import iin_fault
+
+LONGEST_NAME = 60
+LONGEST_RECORD_ID = 64
+MOST_FAULTS = 100
+"""Faults told of one record; a record with more has not been looked through by anybody."""
+
+_LONGEST_FIELD_TOLD = 64
+_CATEGORIES = (1, 2, 3)
+_LANGUAGES = ("kk", "ru")
+
+# What would break a text's lines besides the control characters proper: line and paragraph separators.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_BIN = re.compile(r"[0-9]{12}")
+
+_RECORD = frozenset(
+    ("record_id", "category", "language", "pupil", "school", "mother", "father", "representatives")
+)
+_PERSON = frozenset(("iin", "surname", "given_name", "patronymic"))
+_SCHOOL = frozenset(("bin", "name"))
+
+
+class Code(StrEnum):
+    """What is wrong with a record, a field of it, or its line."""
+
+    JSON = "json"
+    LINE_LENGTH = "line_length"
+    REQUIRED = "required"
+    TYPE = "type"
+    UNKNOWN_FIELD = "unknown_field"
+    FORMAT = "format"
+    LENGTH = "length"
+    RANGE = "range"
+    IIN_LENGTH = "iin_length"
+    IIN_DIGITS = "iin_digits"
+    IIN_CHECKSUM = "iin_checksum"
+    DUPLICATE_RECORD_ID = "duplicate_record_id"
+    NO_RECIPIENT = "no_recipient"
+
+
+class Fault(NamedTuple):
+    """Where (RFC 6901) and what; the empty pointer is the record as a whole."""
+
+    pointer: str
+    code: str
+
+
+class Record(NamedTuple):
+    """A good record. `content` is JSON: pupil, school, and the recipients in the order of asking."""
+
+    record_id: str
+    category: int
+    language: str
+    pupil_iin: str
+    content: bytes
+
+
+class Refusal(NamedTuple):
+    """A bad record: at least one fault; `record_id` is None when it has no usable one."""
+
+    record_id: str | None
+    faults: list[Fault]
+
+
+def read_record(line: bytes) -> Record | Refusal:
+    """The record on a line, or everything that is wrong with it."""
+    try:
+        given = orjson.loads(line)
+    except orjson.JSONDecodeError:  # not UTF-8, lone surrogates and bottomless nesting included
+        return Refusal(None, [Fault("", Code.JSON)])
+    if type(given) is not dict:
+        return Refusal(None, [Fault("", Code.JSON)])
+    faults: list[Fault] = []
+    record_id = _record_id(given.get("record_id"), faults)
+    category = _category(given.get("category"), faults)
+    language = _language(given.get("language"), faults)
+    pupil = _pupil(given.get("pupil"), faults)
+    school = _school(given.get("school"), faults)
+    recipients = _recipients(given, faults)
+    if not given.keys() <= _RECORD:
+        _refuse_unknown(given, _RECORD, "", faults)
+    if faults or record_id is None:
+        return Refusal(record_id, faults[:MOST_FAULTS])
+    content = orjson.dumps({"pupil": pupil, "school": school, "recipients": recipients})
+    return Record(record_id, category, language, pupil["iin"], content)
+
+
+def _record_id(value: object, faults: list[Fault]) -> str | None:
+    if type(value) is not str:
+        faults.append(Fault("/record_id", Code.REQUIRED if value is None else Code.TYPE))
+    elif not 0 < len(value) <= LONGEST_RECORD_ID:
+        faults.append(Fault("/record_id", Code.LENGTH))
+    elif not value.isprintable() and _CONTROL.search(value):
+        faults.append(Fault("/record_id", Code.FORMAT))
+    else:
+        return value
+    return None
+
+
+def _category(value: object, faults: list[Fault]) -> int:
+    if type(value) is not int:  # a boolean is none
+        faults.append(Fault("/category", Code.REQUIRED if value is None else Code.TYPE))
+    elif value not in _CATEGORIES:
+        faults.append(Fault("/category", Code.RANGE))
+    else:
+        return value
+    return 0
+
+
+def _language(value: object, faults: list[Fault]) -> str:
+    if value is None:
+        return "kk"
+    if type(value) is not str:
+        faults.append(Fault("/language", Code.TYPE))
+    elif value not in _LANGUAGES:
+        faults.append(Fault("/language", Code.RANGE))
+    else:
+        return value
+    return ""
+
+
+def _pupil(value: object, faults: list[Fault]) -> dict[str, Any]:
+    pupil: dict[str, Any] = {}
+    if value is None:
+        faults.append(Fault("/pupil", Code.REQUIRED))
+    else:
+        _read_person(value, pupil, "/pupil", faults)
+    return pupil
+
+
+def _recipients(given: Mapping[str, Any], faults: list[Fault]) -> list[dict[str, Any]]:
+    """Mother, father, then the other representatives in the order given (order A1 §9)."""
+    recipients: list[dict[str, Any]] = []
+    for relation in ("mother", "father"):
+        if (value := given.get(relation)) is not None:
+            recipient: dict[str, Any] = {"relation": relation}
+            _read_person(value, recipient, f"/{relation}", faults)
+            recipients.append(recipient)
+    others = given.get("representatives")
+    if type(others) is list:
+        for i, value in enumerate(others):
+            if len(faults) > MOST_FAULTS:
+                break
+            recipient = {"relation": "representative"}
+            _read_person(value, recipient, f"/representatives/{i}", faults)
+            recipients.append(recipient)
+    elif others is not None:
+        faults.append(Fault("/representatives", Code.TYPE))
+        return recipients
+    if not recipients:
+        faults.append(Fault("", Code.NO_RECIPIENT))
+    return recipients
+
+
+def _read_person(value: object, person: dict[str, Any], at: str, faults: list[Fault]) -> None:
+    """Puts the person's fields into `person`."""
+    if type(value) is not dict:
+        faults.append(Fault(at, Code.TYPE))
+        return
+    iin = value.get("iin")
+    if type(iin) is not str:
+        faults.append(Fault(f"{at}/iin", Code.REQUIRED if iin is None else Code.TYPE))
+    elif (fault := iin_fault(iin)) is not None:
+        faults.append(Fault(f"{at}/iin", fault))
+    person["iin"] = iin
+    person["surname"] = _name(value.get("surname"), at, "surname", faults)
+    person["given_name"] = _name(value.get("given_name"), at, "given_name", faults)
+    patronymic = value.get("patronymic")
+    person["patronymic"] = None if patronymic is None else _name(patronymic, at, "patronymic", faults)
+    if not value.keys() <= _PERSON:
+        _refuse_unknown(value, _PERSON, at, faults)
+
+
+def _school(value: object, faults: list[Fault]) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    if type(value) is not dict:
+        faults.append(Fault("/school", Code.TYPE))
+        return None
+    number = value.get("bin")
+    if type(number) is not str:
+        faults.append(Fault("/school/bin", Code.REQUIRED if number is None else Code.TYPE))
+    elif not _BIN.fullmatch(number):
+        faults.append(Fault("/school/bin", Code.FORMAT))
+    name = _name(value.get("name"), "/school", "name", faults)
+    if not value.keys() <= _SCHOOL:
+        _refuse_unknown(value, _SCHOOL, "/school", faults)
+    return {"bin": number, "name": name}
+
+
+def _name(value: object, at: str, field: str, faults: list[Fault]) -> str:
+    if type(value) is not str:
+        faults.append(Fault(f"{at}/{field}", Code.REQUIRED if value is None else Code.TYPE))
+        return ""
+    name = value if unicodedata.is_normalized("NFC", value) else unicodedata.normalize("NFC", value)
+    if not 0 < len(name) <= LONGEST_NAME:
+        faults.append(Fault(f"{at}/{field}", Code.LENGTH))
+    elif name.isspace() or (not name.isprintable() and _CONTROL.search(name)):
+        faults.append(Fault(f"{at}/{field}", Code.FORMAT))
+    return name
+
+
+def _refuse_unknown(value: Mapping[str, Any], known: frozenset[str], at: str, faults: list[Fault]) -> None:
+    """Names the fields nobody knows; one whose name can't be kept is told at what it stands in, once."""
+    unnamed = False
+    for field in value:
+        if field in known:
+            continue
+        if len(faults) > MOST_FAULTS:
+            return
+        if len(field) <= _LONGEST_FIELD_TOLD and field.isprintable():
+            escaped = field.replace("~", "~0").replace("/", "~1")
+            faults.append(Fault(f"{at}/{escaped}", Code.UNKNOWN_FIELD))
+        elif not unnamed:
+            unnamed = True
+            faults.append(Fault(at, Code.UNKNOWN_FIELD))

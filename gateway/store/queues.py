@@ -1,0 +1,89 @@
+"""How much waits in the database, and for how long: counted when somebody asks, for metrics and readiness."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from gateway.store.database import Connection
+
+ALIVE_WITHIN = 15.0
+"""Seconds (real) since its last heartbeat within which a process counts as living."""
+
+
+class Queue(NamedTuple):
+    """`since`: business time at which what has waited longest began to wait."""
+
+    name: str
+    depth: int
+    since: datetime | None
+
+
+class SmsQueue(NamedTuple):
+    link: str
+    priority: int
+    depth: int
+    since: datetime
+
+
+class HeldLink(NamedTuple):
+    """A link and who holds it; `node` is None when nobody does, or nobody living."""
+
+    link: str
+    node: str | None
+    bound: int
+    taken_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    queues: list[Queue]
+    sms: list[SmsQueue]
+    cases: list[tuple[str, str, int]]  # service, state, how many
+
+
+# A look-up waits since its case was opened, a voucher since its consent. Ids of cases sort by their birth.
+_LOOKUPS = """
+SELECT count(*) AS depth, (SELECT opened_at FROM cases WHERE case_id = min(calls.case_id)) AS since
+FROM calls WHERE kind = 'lookup'
+"""
+_VOUCHERS = """
+SELECT count(*) AS depth, min(cases.answered_at) AS since
+FROM calls JOIN cases USING (case_id) WHERE calls.kind = 'voucher'
+"""
+_JOURNAL = """
+SELECT count(*) AS depth, (SELECT at FROM journal_pending ORDER BY id LIMIT 1) AS since FROM journal_pending
+"""
+_SMS = """
+SELECT queued.link, queued.priority, queued.depth, sms.created_at FROM (
+    SELECT link, priority, count(*) AS depth, min(sms_id) AS first FROM sms WHERE state = 'queued'
+    GROUP BY link, priority) AS queued
+JOIN sms ON sms.sms_id = queued.first
+"""
+_CASES = """
+SELECT lists.service, progress.state, sum(progress.cases)::integer AS cases
+FROM progress JOIN lists USING (list_id) GROUP BY lists.service, progress.state
+"""
+_LINKS = """
+SELECT link, nodes.node, CASE WHEN nodes.node IS NULL THEN 0 ELSE bound END AS bound, taken_at
+FROM links LEFT JOIN nodes
+  ON nodes.node = links.node AND nodes.seen_at > clock_timestamp() - make_interval(secs => $1)
+ORDER BY link
+"""
+
+
+async def waiting(connection: Connection) -> Waiting:
+    """Depth and age of every queue, and the number of cases in each state."""
+    queues = []
+    for name, query in (("lookup", _LOOKUPS), ("voucher", _VOUCHERS), ("journal", _JOURNAL)):
+        (row,) = await connection.fetch(query)
+        queues.append(Queue(name, row["depth"], row["since"]))
+    return Waiting(
+        queues=queues,
+        sms=[SmsQueue(*row.values()) for row in await connection.fetch(_SMS)],
+        cases=[(row["service"], row["state"], row["cases"]) for row in await connection.fetch(_CASES)],
+    )
+
+
+async def links(connection: Connection) -> list[HeldLink]:
+    """All links ever configured on this database and who, alive, holds them."""
+    return [HeldLink(*row.values()) for row in await connection.fetch(_LINKS, ALIVE_WITHIN)]
