@@ -1,0 +1,89 @@
+"""PostgreSQL for the tests: one server a worker, one migrated template, a fresh copy of it for each test."""
+
+import asyncio
+import contextlib
+import itertools
+import shutil
+from collections.abc import AsyncIterator, Iterator
+
+import asyncpg
+import hypothesis
+import pytest
+
+from gateway.store.database import Database, connect, migrate
+from gateway.store.embedded import SETTINGS, EmbeddedServer
+
+# Nobody minds these databases: they may be lost with the machine, and live too shortly for a vacuum.
+SPEED = {"fsync": "off", "full_page_writes": "off", "autovacuum": "off", "shared_buffers": "128MB"}
+TEMPLATE = "migrated"
+
+# The same examples in each run, and no verdict on how fast a busy machine is.
+hypothesis.settings.register_profile("deterministic", derandomize=True, database=None, deadline=None)
+hypothesis.settings.load_profile("deterministic")
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server's own database; beside it lies the template."""
+    directory = tmp_path_factory.mktemp("pg")
+    server = EmbeddedServer(directory, {**SETTINGS, **SPEED})
+    url = server.start()
+    asyncio.run(_make_template(url))
+    yield url
+    server.release()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+async def database_url(postgres: str) -> AsyncIterator[str]:
+    """The address of a migrated, empty database of this test's own."""
+    async with _fresh(postgres, TEMPLATE) as url:
+        yield url
+
+
+@pytest.fixture
+async def bare_database_url(postgres: str) -> AsyncIterator[str]:
+    """The address of a database that no migration has touched."""
+    async with _fresh(postgres, "template1") as url:
+        yield url
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """This test's own database, open."""
+    database = await connect(database_url, size=4, node="test")
+    yield database
+    await database.close()
+
+
+async def _make_template(url: str) -> None:
+    await _execute(url, f"CREATE DATABASE {TEMPLATE}")
+    template = await connect(_named(url, TEMPLATE), size=1)
+    async with template.acquire() as connection:
+        await migrate(connection)
+    await template.close()
+    await _execute(url, f"ALTER DATABASE {TEMPLATE} ALLOW_CONNECTIONS false")
+
+
+@contextlib.asynccontextmanager
+async def _fresh(url: str, template: str) -> AsyncIterator[str]:
+    name = f"test_{next(_numbers)}"
+    await _execute(url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    try:
+        yield _named(url, name)
+    finally:
+        await _execute(url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def _named(url: str, database: str) -> str:
+    return url.replace("/postgres?", f"/{database}?")
