@@ -31,8 +31,8 @@ def derived_number(iin: str) -> str:
 class FakeMcb(Partner):
     """`numbers` maps an IIN to a number, (number, operator) or None; `otherwise` decides on whom it lacks.
 
-    A number goes out as it stands here, with `+` before eleven digits. `odd` maps an IIN to the answer about it
-    as it is: JSON for a result, octets for a whole body.
+    A number goes out as it stands here, with `+` before eleven digits. `odd` maps an IIN to the answer about
+    it as it is: JSON for a result, octets for a whole body.
     """
 
     def __init__(

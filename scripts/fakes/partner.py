@@ -119,7 +119,7 @@ class Partner(Watched):
             self._runner = None
 
     def fail(self, times: int = 1, **fault: Any) -> None:
-        """The next calls fail; fields of Fault, e.g. `fail(3, status=429, retry_after=1)`, `fail(hang=True)`."""
+        """The next calls fail; fields of Fault: `fail(3, status=429, retry_after=1)`, `fail(hang=True)`."""
         self._faults.extend([Fault(**fault)] * times)
 
     def down(self, **fault: Any) -> None:
