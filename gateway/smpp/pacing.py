@@ -6,8 +6,8 @@ timer that wakes late catches up with. Any window of one second then holds at mo
 segments: with rate = 0.99 · tps and 5 ms, ⌈0.995 · tps⌉. The rest of the margin is for the network, which may
 bunch what was sent apart.
 
-An operator that throttles below its `tps` shows what it can really do: its answers slow the link down at once,
-and accepted segments bring the rate back up little by little.
+An operator that throttles below its `tps` shows what it can really do: its answers slow the link down at
+once, and accepted segments bring the rate back up little by little.
 """
 
 from math import inf
@@ -51,7 +51,7 @@ class Pacer:
         return max(self._next - TOLERANCE - now, 0.0)
 
     def take(self, now: float, n: int = 1) -> None:
-        """Count what goes now: a segment, or all `n` that a submit_sm with message_payload puts on the air."""
+        """Count what goes now: a segment, or the `n` that one submit_sm with message_payload makes."""
         self._next = max(self._next, now) + n * self._interval
         if self._full == inf:
             if now - self._second_began >= 1.0:
