@@ -107,7 +107,7 @@ class Link:
     def _wait(self, refused: int | None, failures: int) -> float:
         """Seconds until the next attempt."""
         name = self.config.name
-        if refused in _CREDENTIALS:
+        if refused is not None and refused in _CREDENTIALS:
             log.error(LogEvent.LINK_CREDENTIALS_REFUSED, link=name, status=status.name(refused))
             metrics.LINK_FAILURES.labels(name, "credentials").inc()
             first, longest = REFUSED_CREDENTIALS

@@ -18,12 +18,13 @@ class Outgoing:
 
     __slots__ = (
         "accepted_at", "answered", "aside", "bodies", "busy", "expected", "in_line", "message_ids", "refused", "taken",
-        "tracked", "under_way", "unsent",
+        "tracked", "under_way", "unsent", "weight",
     )  # fmt: skip
 
     def __init__(self, taken: TakenSms, bodies: Sequence[bytes], tracked: int) -> None:
         self.taken = taken
         self.bodies = bodies
+        self.weight = taken.segments if len(bodies) == 1 else 1  # segments on the air that one body stands for
         self.tracked = tracked  # bit n: a receipt is asked for segment n
         self.answered = taken.answered  # bit n: the SMSC has accepted segment n
         self.unsent = deque(n for n in range(len(bodies)) if not taken.answered >> n & 1)

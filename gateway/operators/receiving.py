@@ -8,7 +8,7 @@ it and delivers it again.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import orjson
@@ -25,7 +25,7 @@ from gateway.log import Event as LogEvent
 from gateway.log import get_logger
 from gateway.operators.bind import Bind
 from gateway.smpp.pdu import MalformedPdu, ShortMessage, decode_short_message
-from gateway.smpp.receipt import MessageState, keys, read_receipt
+from gateway.smpp.receipt import MessageState, Relation, keys, read_receipt
 from gateway.smpp.session import Received
 from gateway.smpp.text import Concatenation, decode, split_udh
 from gateway.store import inbound, journal, questions, receipts
@@ -161,7 +161,7 @@ class Receiver:
                 replies.append(Reply(link, "", "", arrival.received.body, 0, "", None))
                 continue
             if receipt := read_receipt(message):
-                if receipt.state.final and not receipt.intermediate:
+                if receipt.final:
                     reported.append(_receipt(link, receipt.message_id, receipt.state, receipt.error))
                 continue
             concatenation, octets = split_udh(message)
@@ -279,10 +279,18 @@ def _outcome(settled: Settled) -> Input:
     return ReportUndeliverable(text=Kind(settled.kind), repeat=settled.repeat, detail=told)
 
 
+_BACK: Mapping[Relation, Relation] = {
+    "exact": "exact",
+    "hex-to-dec": "dec-to-hex",
+    "dec-to-hex": "hex-to-dec",
+    "auto": "auto",
+}
+"""From a receipt's id to that of the response: `links.message_id` read backwards."""
+
+
 def _receipt(link: LinkConfig, message_id: str, state: MessageState, error: str) -> StoredReceipt:
-    return StoredReceipt(
-        link.name, message_id, keys(message_id, link.message_id), state.delivered, state.value, error
-    )
+    candidates = keys(message_id, _BACK[link.message_id])
+    return StoredReceipt(link.name, message_id, candidates, state.delivered, state.value, error)
 
 
 def _sender(message: ShortMessage) -> str:

@@ -83,6 +83,7 @@ class Sender:
         windows = config.window * config.sessions * READY_WINDOWS
         self._target = min(windows, max(1, int(config.tps * READY_SECONDS))) if config.tps else windows
         self._wake = journeys.signals.texts[config.name]
+        self._statuses = {number: status.Kind(kind) for number, kind in config.statuses.items()}
         self._outcomes = {kind: metrics.SEGMENTS.labels(config.name, kind.value) for kind in status.Kind}
         self._unknown = metrics.SEGMENTS_UNKNOWN.labels(config.name)
 
@@ -128,7 +129,7 @@ class Sender:
                 if self._pause is None:
                     self._pause = self._loop.call_later(delay, self._unpause)
                 return
-            self._pacer.take(now)
+            self._pacer.take(now, out.weight)
             segment = outbox.take_segment(out)
             bind.submit(out.bodies[segment], Tag(out, segment))
             if segment == 0 and not out.is_bulk:
@@ -156,7 +157,7 @@ class Sender:
             self._came_back(out)
         elif event.command_status or not self._outbox.drop(out, segment):
             return
-        kind = status.classify(event.command_status, self._config.statuses)
+        kind = status.classify(event.command_status, self._statuses)
         self._outcomes[kind].inc()
         match kind:
             case status.Kind.ACCEPTED:

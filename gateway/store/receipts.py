@@ -31,10 +31,11 @@ class Settled(NamedTuple):
 
 _MATCH = """
 SELECT DISTINCT ON (r.ordinal) r.ordinal, s.sms_id, e.segment, s.state
-FROM unnest($1::integer[], $2::text[], $3::text[], $4::text[]) AS r (ordinal, link, key, message_id)
+FROM unnest($1::integer[], $2::integer[], $3::text[], $4::text[], $5::text[])
+    AS r (ordinal, rank, link, key, message_id)
 JOIN receipts_expected e ON e.link = r.link AND e.key = r.key
 JOIN sms s ON s.sms_id = e.sms_id
-ORDER BY r.ordinal, (e.message_id = r.message_id) DESC, e.sms_id DESC
+ORDER BY r.ordinal, r.rank, (e.message_id = r.message_id) DESC, e.sms_id DESC
 """
 
 _LOCK = """
@@ -79,10 +80,12 @@ async def settle(connection: Connection, receipts: Sequence[StoredReceipt]) -> l
     A text has arrived when all its tracked segments have; one failed segment makes it undeliverable. A text
     that is settled already stays as it is.
     """
-    flat = [(i, r.link, key, r.message_id) for i, r in enumerate(receipts) for key in r.keys]
-    matches = await connection.fetch(
-        _MATCH, [f[0] for f in flat], [f[1] for f in flat], [f[2] for f in flat], [f[3] for f in flat]
-    )
+    flat = [
+        (ordinal, rank, receipt.link, key, receipt.message_id)
+        for ordinal, receipt in enumerate(receipts)
+        for rank, key in enumerate(receipt.keys)
+    ]
+    matches = await connection.fetch(_MATCH, *map(list, zip(*flat, strict=True)))
     found = {row["ordinal"]: row for row in matches}
     early = [
         receipt

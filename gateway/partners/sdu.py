@@ -1,0 +1,101 @@
+"""SDU takes statuses back: pushed in batches, in order, signed, again and again until it has taken them.
+
+The signature is that of Standard Webhooks. The cursor moves after SDU's answer: what it took just before we were
+killed comes once more, under the same event_ids.
+"""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import random
+from collections.abc import Mapping
+
+import aiohttp
+import orjson
+
+from gateway import metrics
+from gateway.clock import wall_now
+from gateway.config.model import Sdu as SduConfig
+from gateway.journeys import Journeys
+from gateway.log import Event, get_logger
+from gateway.partners.answers import PASSING, retry_after
+from gateway.store import feeds, statuses
+
+log = get_logger()
+
+FEED = "sdu"
+BACKOFF = (0.5, 60.0)
+TIMEOUT = aiohttp.ClientTimeout(total=30)
+
+
+class SduPush:
+    """The pushing half of the status feed; one process of the cluster at a time."""
+
+    def __init__(self, http: aiohttp.ClientSession, config: SduConfig, journeys: Journeys) -> None:
+        self._http = http
+        self._config = config
+        self._journeys = journeys
+        self._url = config.url.rstrip("/") + "/v1/statuses"
+        self._key = base64.b64decode(config.signing_secret.removeprefix("whsec_"))
+
+    async def run(self) -> None:
+        """Runs until cancelled."""
+        while True:
+            while await self._push():
+                pass
+            await self._journeys.signals.statuses.wait()
+
+    async def _push(self) -> bool:
+        """Pushes one batch and sees it taken; whether there was one."""
+        journeys = self._journeys
+        async with journeys.database.acquire() as connection:
+            cursor = await feeds.take(connection, FEED, journeys.node)
+            if cursor is None:
+                return False
+            events = await statuses.read(connection, cursor, self._config.batch)
+        if not events:
+            return False
+        calendar = journeys.rules.calendar
+        await self._deliver(orjson.dumps({"events": [statuses.as_json(event, calendar) for event in events]}))
+        metrics.SDU_EVENTS.inc(len(events))
+        async with journeys.database.acquire() as connection:
+            await feeds.advance(connection, FEED, journeys.node, events[-1].seq)
+        return True
+
+    async def _deliver(self, body: bytes) -> None:
+        """Posts one body until SDU takes it."""
+        first, longest = BACKOFF
+        failures = 0
+        while True:
+            try:
+                async with self._http.post(
+                    self._url, data=body, headers=self._headers(body), timeout=TIMEOUT, allow_redirects=False
+                ) as response:
+                    if response.ok and response.status < 300:
+                        metrics.SDU_PUSHES.labels("taken").inc()
+                        return
+                    reason, asked = str(response.status), retry_after(response.headers, wall_now())
+            except PASSING as error:
+                reason, asked = type(error).__name__, None
+            metrics.SDU_PUSHES.labels("again").inc()
+            seconds = min(longest, first * 2.0 ** min(failures, 10)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+            failures += 1
+            if asked is not None:
+                seconds = asked.total_seconds()
+            log.warning(Event.NEIGHBOUR_AWAY, call=FEED, reason=reason, retry_in=round(seconds, 1))
+            await asyncio.sleep(seconds)
+
+    def _headers(self, body: bytes) -> Mapping[str, str]:
+        """Standard Webhooks: the id is the content's own, so that a repeated one is always the same message."""
+        message_id = "msg_" + hashlib.sha256(body).hexdigest()[:32]
+        timestamp = str(int(wall_now().timestamp()))
+        signed = b".".join((message_id.encode(), timestamp.encode(), body))
+        signature = base64.b64encode(hmac.digest(self._key, signed, "sha256")).decode()
+        return {
+            "Authorization": f"Bearer {self._config.token}",
+            "Content-Type": "application/json",
+            "webhook-id": message_id,
+            "webhook-timestamp": timestamp,
+            "webhook-signature": f"v1,{signature}",
+        }
