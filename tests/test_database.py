@@ -277,5 +277,5 @@ async def test_a_folder_that_cannot_hold_it_is_one_clear_line(tmp_path: Path) ->
 
 async def test_settings_it_does_not_take_are_told_by_its_log(tmp_path: Path) -> None:
     server = EmbeddedServer(tmp_path / "var", {**SMALL, "wal_level": "no-such"})
-    with pytest.raises(EmbeddedError, match=r"does not start; see .*/log$"):
+    with pytest.raises(EmbeddedError, match=r"does not start \(pg_ctl failed\); see .*/log$"):
         await server.ensure()

