@@ -107,9 +107,9 @@ def _fields(payload: bytes) -> dict[str, str]:
     # Receipts are ASCII, whatever data_coding claims; as UCS-2 they are ASCII with zeros between.
     text = payload.replace(b"\0", b"").decode("latin-1")
     found = list(_FIELD.finditer(text))
-    ends = [match.start() for match in found[1:]] + [len(text)]
+    ends = [match.start() for match in found] + [len(text)]
     fields: dict[str, str] = {}
-    for match, end in zip(found, ends, strict=True):
+    for match, end in zip(found, ends[1:], strict=True):
         value = text[match.end() : end].replace(",", " ").replace(";", " ").split()
         if value:
             fields.setdefault(match["name"].lower(), value[0])

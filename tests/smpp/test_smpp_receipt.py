@@ -1,0 +1,186 @@
+"""Receipts as operators write them, told apart from replies, and related to the ids of responses."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.smpp.pdu import Address, CommandId, ShortMessage, decode_short_message
+from gateway.smpp.receipt import MessageState, Receipt, Relation, keys, normal_key, read_receipt
+from tests.smpp.voice import body
+
+# SMPP 3.4 Appendix B.
+APPENDIX_B = (
+    b"id:0123456789 sub:001 dlvrd:001 submit date:2608011015 done date:2608011016 stat:DELIVRD err:000 "
+    b"text:\xd2\xb1\xd3\x99"
+)
+
+
+def delivered(text: bytes, esm_class: int = 0x04, **fields: object) -> ShortMessage:
+    said = body("deliver_sm", source_addr="77012345678", short_message=text, esm_class=esm_class, **fields)
+    return decode_short_message(CommandId.DELIVER_SM, said)
+
+
+def read(text: bytes, esm_class: int = 0x04, **fields: object) -> Receipt:
+    receipt = read_receipt(delivered(text, esm_class, **fields))
+    assert receipt is not None
+    return receipt
+
+
+def test_the_receipt_of_the_specification_is_read() -> None:
+    assert read(APPENDIX_B) == Receipt(
+        message_id="0123456789", state=MessageState.DELIVERED, error="000", intermediate=False
+    )
+
+
+@pytest.mark.parametrize("esm_class", [0x00, 0x03, 0x40, 0x80, 0xC0, 0x08, 0x10])
+def test_what_is_no_receipt_is_a_reply(esm_class: int) -> None:
+    assert read_receipt(delivered(b"3#1", esm_class)) is None
+    assert read_receipt(delivered(APPENDIX_B, esm_class)) is None
+
+
+@pytest.mark.parametrize("esm_class", [0x04, 0x44, 0x07, 0x24])
+def test_esm_class_says_what_is_a_receipt(esm_class: int) -> None:
+    assert read(APPENDIX_B, esm_class).message_id == "0123456789"
+
+
+def test_a_receipted_message_id_says_so_whatever_esm_class_says() -> None:
+    receipt = read(b"3#1", esm_class=0, receipted_message_id="abc", message_state=2)
+    assert receipt == Receipt(message_id="abc", state=MessageState.DELIVERED, error="", intermediate=False)
+
+
+def test_an_intermediate_notification_is_never_final() -> None:
+    receipt = read(APPENDIX_B, esm_class=0x20)
+    assert (receipt.intermediate, receipt.state, receipt.final) == (True, MessageState.DELIVERED, False)
+
+
+def test_the_tlvs_win_over_the_text() -> None:
+    receipt = read(
+        APPENDIX_B, receipted_message_id="tlv-id", message_state=5, network_error_code=b"\x03\x00\x1b"
+    )
+    assert (receipt.message_id, receipt.state) == ("tlv-id", MessageState.UNDELIVERABLE)
+    assert receipt.error == "000"
+
+
+def test_without_an_error_in_the_text_the_network_error_code_is_it() -> None:
+    assert read(b"id:1 stat:UNDELIV", network_error_code=b"\x03\x00\x1b").error == "27"
+    assert read(b"id:1 stat:UNDELIV", network_error_code=b"\x03").error == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "message_id", "state", "error"),
+    [
+        # other orders, cases, separators, dates with seconds, missing fields: as vendors write them
+        (b"ID:7B-3F SUB:1 DLVRD:1 STAT:UNDELIV ERR:1", "7B-3F", MessageState.UNDELIVERABLE, "1"),
+        (b"stat:EXPIRED err:0A1F id:7", "7", MessageState.EXPIRED, "0A1F"),
+        (b"id:7 stat:REJECTD", "7", MessageState.REJECTED, ""),
+        (b"id: 7 stat: DELETED err: 12", "7", MessageState.DELETED, "12"),
+        (b"id:7, sub:001, stat:DELIVRD, err:000", "7", MessageState.DELIVERED, "000"),
+        (b"id:7;stat:ACCEPTD;err:0", "7", MessageState.ACCEPTED, "0"),
+        (b"id:7 submit date:260801101500 done date:2608011016 stat:ENROUTE", "7", MessageState.ENROUTE, ""),
+        (b"id:7 submitdate:2608011015 donedate:2608011015 stat:UNKNOWN", "7", MessageState.UNKNOWN, ""),
+        (b"id:7 stat:DELIVERED", "7", MessageState.DELIVERED, ""),
+        (b"id:7 stat:undeliverable", "7", MessageState.UNDELIVERABLE, ""),
+        (b"id:7\nstat:DELIVRD\r\nerr:000", "7", MessageState.DELIVERED, "000"),
+        (b"id: sub:001 stat:DELIVRD err: text:", "", MessageState.DELIVERED, ""),
+        (b"id:018f3f2e-1c1a-7cc0-9f4e-0242ac120002 stat:DELIVRD", "018f3f2e-1c1a-7cc0-9f4e-0242ac120002",
+         MessageState.DELIVERED, ""),
+        (b"id:7 stat:DELIVRD err:000 text:id:8 stat:UNDELIV err:1", "7", MessageState.DELIVERED, "000"),
+        (b"guid:9 id:7 stat:DELIVRD", "7", MessageState.DELIVERED, ""),
+        (b"id:7 stat:SOMETHING", "7", MessageState.UNSTATED, ""),
+        (b"id:7", "7", MessageState.UNSTATED, ""),
+        (b"delivered to handset", "", MessageState.UNSTATED, ""),
+        (b"", "", MessageState.UNSTATED, ""),
+    ],
+)  # fmt: skip
+def test_the_text_is_taken_as_it_comes(text: bytes, message_id: str, state: MessageState, error: str) -> None:
+    receipt = read(text)
+    assert (receipt.message_id, receipt.state, receipt.error) == (message_id, state, error)
+
+
+def test_a_receipt_in_ucs2_or_in_message_payload_is_read_too() -> None:
+    text = b"id:7 stat:DELIVRD err:000"
+    assert read(text.decode().encode("utf-16-be"), data_coding=8).message_id == "7"
+    assert read(b"", message_payload=text).state is MessageState.DELIVERED
+
+
+def test_a_receipted_message_id_is_read_with_or_without_its_nul() -> None:
+    for value in (b"abc", b"abc\0", b"abc\0\0"):
+        sm = ShortMessage(
+            command_id=CommandId.DATA_SM,
+            service_type="",
+            source=Address(addr="", ton=0, npi=0),
+            destination=Address(addr="", ton=0, npi=0),
+            esm_class=0,
+            protocol_id=0,
+            priority_flag=0,
+            schedule_delivery_time="",
+            validity_period="",
+            registered_delivery=0,
+            data_coding=0,
+            short_message=b"",
+            tlvs={0x001E: value},
+        )
+        receipt = read_receipt(sm)
+        assert receipt is not None
+        assert receipt.message_id == "abc"
+
+
+@pytest.mark.parametrize("number", range(256))
+def test_a_message_state_is_the_specifications_or_unstated(number: int) -> None:
+    # SMPP 3.4 §5.2.28.
+    names = ["ENROUTE", "DELIVERED", "EXPIRED", "DELETED", "UNDELIVERABLE", "ACCEPTED", "UNKNOWN", "REJECTED"]
+    state = read(b"", receipted_message_id="7", message_state=number).state
+    assert state.name == (names[number - 1] if 1 <= number <= 8 else "UNSTATED")
+
+
+def test_what_can_still_change_is_not_final() -> None:
+    assert {state for state in MessageState if not state.final} == {
+        MessageState.ENROUTE, MessageState.ACCEPTED, MessageState.UNSTATED,
+    }  # fmt: skip
+    assert [state for state in MessageState if state.delivered] == [MessageState.DELIVERED]
+
+
+@pytest.mark.parametrize(
+    ("message_id", "relation", "expected"),
+    [
+        ("1A2B", "exact", ["1a2b"]),
+        ("1A2B", "hex-to-dec", ["6699"]),
+        ("6699", "dec-to-hex", ["1a2b"]),
+        ("1A2B", "auto", ["1a2b", "6699"]),
+        ("0000006699", "auto", ["6699", "26265", "1a2b"]),
+        ("7", "auto", ["7"]),
+        ("018f-uuid", "hex-to-dec", ["18f-uuid"]),
+        ("1A2B", "dec-to-hex", ["1a2b"]),
+        ("018f3f2e1c1a7cc09f4e0242ac120002", "auto", ["18f3f2e1c1a7cc09f4e0242ac120002"]),
+        ("0", "auto", ["0"]),
+        ("", "auto", [""]),
+    ],
+)
+def test_an_id_is_related_as_configured(message_id: str, relation: Relation, expected: list[str]) -> None:
+    assert keys(message_id, relation) == expected
+
+
+def test_leading_zeros_and_case_do_not_make_another_id() -> None:
+    assert normal_key("000AbC") == normal_key("abc") == normal_key(" ABC ") == "abc"
+    assert normal_key("000") == normal_key("0") == "0"
+    assert normal_key("") == ""
+
+
+@given(st.integers(0, 2**63))
+def test_an_id_comes_back_from_the_way_it_was_rewritten(number: int) -> None:
+    as_hex, as_dec = f"{number:010X}", f"{number:020d}"
+    for relation in ("hex-to-dec", "auto"):
+        assert normal_key(as_dec) in keys(as_hex, relation)  # type: ignore[arg-type]
+    for relation in ("dec-to-hex", "auto"):
+        assert normal_key(as_hex) in keys(as_dec, relation)  # type: ignore[arg-type]
+
+
+@given(st.binary(max_size=160), st.integers(0, 255))
+def test_any_octets_are_a_receipt_or_a_reply(text: bytes, esm_class: int) -> None:
+    receipt = read_receipt(delivered(text, esm_class))
+    assert (receipt is not None) == bool(esm_class & 0x24)
+
+
+@given(st.text(max_size=300), st.sampled_from(["exact", "hex-to-dec", "dec-to-hex", "auto"]))
+def test_any_id_has_keys(message_id: str, relation: Relation) -> None:
+    assert keys(message_id, relation)
