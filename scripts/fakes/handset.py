@@ -11,9 +11,7 @@ from fakes.codec import TLV_TAGS, Malformed, text
 UDHI = consts.SMPP_GSMFEAT_UDHI
 # smpplib's table has a backtick where GSM 03.38 has the section sign, and no form feed.
 _BASIC = gsm.GSM_CHARACTER_TABLE[:128].replace("`", "§")
-_EXTENSION = {0x0A: "\f"} | {
-    code: sign for code, sign in enumerate(gsm.GSM_CHARACTER_TABLE[128:]) if sign != "`"
-}
+_EXTENSION = {0x0A: "\f"} | {code: sign for code, sign in enumerate(gsm.GSM_CHARACTER_TABLE[128:]) if sign != "`"}
 
 
 def gsm_decode(octets: bytes) -> str:
@@ -242,7 +240,8 @@ class Handsets:
             message = Message(segment.source, segment.destination, segment.reference, segment.total)
             self.messages.append(message)
             self._to.setdefault(segment.destination, []).append(message)
-            self._open[key] = message
+            if segment.reference is not None:
+                self._open[key] = message
             had = None
         message.copies[segment.number] = message.copies.get(segment.number, 0) + 1
         if had is not None:
@@ -255,9 +254,7 @@ class Handsets:
         return [message for message in self._to.get(destination, ()) if message.complete]
 
 
-def concatenated(
-    segments: Sequence[bytes], how: str, reference: int
-) -> Iterable[tuple[dict[str, Any], bytes]]:
+def concatenated(segments: Sequence[bytes], how: str, reference: int) -> Iterable[tuple[dict[str, Any], bytes]]:
     """(fields of the deliver_sm, its short_message) of each segment; `how` is udh8, udh16 or sar."""
     total = len(segments)
     for number, octets in enumerate(segments, start=1):

@@ -106,10 +106,8 @@ class Partner(Watched):
         server = web.Server(self._serve, handler_cancellation=True, access_log=None)
         self._runner = web.ServerRunner(server)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self.host, self.port, reuse_address=True)
-        await site.start()
-        assert site._server is not None
-        self.port = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+        await web.TCPSite(self._runner, self.host, self.port, reuse_address=True).start()
+        self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
         """Stops listening: connections are refused until `start`."""
@@ -209,6 +207,4 @@ def answer(body: Any, status: int = 200) -> web.Response:
 def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> web.Response:
     """An RFC 9457 problem document."""
     body = orjson.dumps({"type": "about:blank", "title": "Refused", "status": status, "detail": detail})
-    return web.Response(
-        status=status, body=body, content_type="application/problem+json", headers=headers or {}
-    )
+    return web.Response(status=status, body=body, content_type="application/problem+json", headers=headers or {})

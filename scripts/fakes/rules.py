@@ -112,19 +112,23 @@ class Rule:
         except (TypeError, AttributeError) as error:
             raise ValueError(f"{line}: {error}") from None
 
-    def fires(self, submit: Submitted) -> bool:
-        """Whether the rule acts on this submit_sm; counts it when `to` and `text` fit."""
+    def counts(self, submit: Submitted) -> bool:
+        """Whether it is this submit_sm's turn, by `to`, `text` and the count of those that they admit."""
         if not fnmatchcase(submit.destination, self._to) or not self._text.search(submit.text or ""):
             return False
         self.seen += 1
-        if (
+        return not (
             (self._nth and self.seen != self._nth)
             or (self._every and self.seen % self._every)
             or (self._first and self.seen > self._first)
             or self.seen <= self._after
-            or (self._times and self.fired >= self._times)
-            or (self._probability < 1 and self._random.random() >= self._probability)
-        ):
+        )
+
+    def fires(self) -> bool:
+        """Whether the rule acts on a submit_sm whose turn it is, by `times` and `probability`."""
+        if self._times and self.fired >= self._times:
+            return False
+        if self._probability < 1 and self._random.random() >= self._probability:
             return False
         self.fired += 1
         return True
@@ -153,6 +157,9 @@ def rulebook(rules: Iterable[Rule | str]) -> list[Rule]:
 
 
 def answer_to(submit: Submitted, rules: Iterable[Rule]) -> tuple[Answer, Rule | None]:
-    """The answer of the first rule that fires, and that rule; every rule counts every submit."""
-    fired = [rule for rule in rules if rule.fires(submit)]
-    return (fired[0].answer, fired[0]) if fired else (ANSWERS["accept"], None)
+    """The answer of the first rule that fires, and that rule; those behind it only count the submit_sm."""
+    acting = None
+    for rule in rules:
+        if rule.counts(submit) and acting is None and rule.fires():
+            acting = rule
+    return (acting.answer, acting) if acting else (ANSWERS["accept"], None)

@@ -41,9 +41,7 @@ def signature_fault(headers: Any, raw: bytes, secret: str, now: float) -> str | 
 class FakeSdu(Partner):
     """Takes events; `secret` None leaves signatures unverified."""
 
-    def __init__(
-        self, port: int = 0, *, secret: str | None = None, batch: int = 500, **settings: Any
-    ) -> None:
+    def __init__(self, port: int = 0, *, secret: str | None = None, batch: int = 500, **settings: Any) -> None:
         super().__init__(port, **settings)
         self.secret, self.batch = secret, batch
         self.events: list[dict[str, Any]] = []

@@ -57,6 +57,8 @@ class FakeSmsc(Delivering):
         """Every well-formed submit_sm, in the order of arrival."""
         self.complaints: list[str] = []
         """What the ESME did against the protocol; empty for a good one."""
+        self.failures: list[BaseException] = []
+        """Exceptions that ended work started beside the server, such as NoAnswer to a parent's reply."""
         self.throttled = 0
         """submit_sm beyond `tps`."""
         self.most_under_way = 0
@@ -120,7 +122,7 @@ class FakeSmsc(Delivering):
         return (
             f"the SMSC saw {len(self.connections)} connections ({bound} bound), "
             f"{len(self.submitted)} submit_sm, {len(self.messages)} messages, "
-            f"{len(self.delivered)} deliver_sm; complaints: {self.complaints}"
+            f"{len(self.delivered)} deliver_sm; complaints: {self.complaints}; failures: {self.failures}"
         )
 
     async def bound(self, sessions: int = 1, *, within: float = 5.0) -> list[Session]:
@@ -253,8 +255,13 @@ class FakeSmsc(Delivering):
         """Runs work beside the server until it ends or the server does."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
         return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.failures.append(error)
 
     def _too_fast(self, at: float) -> bool:
         if not self.tps:

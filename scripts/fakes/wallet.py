@@ -76,9 +76,7 @@ class FakeWallet(Partner):
         self._of_pupil[pupil] = voucher.voucher_id
         return answer({"voucher_id": voucher.voucher_id}, status=201)
 
-    async def tell(
-        self, gateway: str, token: str, events: Iterable[dict[str, Any]]
-    ) -> tuple[int, dict[str, Any]]:
+    async def tell(self, gateway: str, token: str, events: Iterable[dict[str, Any]]) -> tuple[int, dict[str, Any]]:
         """(status, body) of the gateway's answer to POST /v1/wallet/events with these events."""
         url = f"{gateway.rstrip('/')}/v1/wallet/events"
         headers = {"Authorization": f"Bearer {token}"}
@@ -89,9 +87,7 @@ class FakeWallet(Partner):
             return response.status, await response.json(content_type=None)
 
     @staticmethod
-    def event(
-        case_id: str, type_: str, *, event_id: str | None = None, at: str | None = None
-    ) -> dict[str, Any]:
+    def event(case_id: str, type_: str, *, event_id: str | None = None, at: str | None = None) -> dict[str, Any]:
         """An event for `tell`: type `activated` or `used`."""
         return {
             "event_id": event_id or uuid4().hex,

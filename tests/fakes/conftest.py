@@ -16,9 +16,7 @@ class Esme:
     def __init__(self, port: int) -> None:
         self.client = Client("127.0.0.1", port, timeout=5, allow_unknown_opt_params=True)
 
-    async def bind(
-        self, role: str = "transceiver", system_id: str = "gateway", password: str = "secret"
-    ) -> Any:
+    async def bind(self, role: str = "transceiver", system_id: str = "gateway", password: str = "secret") -> Any:
         await asyncio.to_thread(self.client.connect)
         bind = getattr(self.client, f"bind_{role}")
         return await asyncio.to_thread(bind, system_id=system_id, password=password)

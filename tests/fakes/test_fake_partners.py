@@ -70,9 +70,7 @@ async def test_hanging_call_ends_when_the_caller_gives_up(http):
     async with FakeMcb() as mcb:
         mcb.fail(hang=True)
         with pytest.raises(TimeoutError):
-            await http.post(
-                f"{mcb.url}/v1/lookup", json={"iin": "1"}, timeout=aiohttp.ClientTimeout(total=0.05)
-            )
+            await http.post(f"{mcb.url}/v1/lookup", json={"iin": "1"}, timeout=aiohttp.ClientTimeout(total=0.05))
         await mcb.wait_for(lambda: mcb.under_way == 0)
         assert mcb.calls[0].status is None
 

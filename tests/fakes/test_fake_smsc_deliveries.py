@@ -140,9 +140,7 @@ async def test_receipt_before_the_response_and_twice_after_an_intermediate(esme)
         first = await client.take()
         assert (first.esm_class, first.message_state) == (0x20, consts.SMPP_MESSAGE_STATE_ENROUTE)
         assert (await client.read()).command == "submit_sm_resp"
-        assert [(await client.take()).message_state for _ in range(2)] == [
-            consts.SMPP_MESSAGE_STATE_DELIVERED
-        ] * 2
+        assert [(await client.take()).message_state for _ in range(2)] == [consts.SMPP_MESSAGE_STATE_DELIVERED] * 2
 
 
 async def test_receipt_only_where_it_was_asked_for_and_the_policy_has_one(esme):

@@ -212,9 +212,7 @@ async def test_tls(certificate):
     server.load_cert_chain(*certificate)
     async with FakeSmsc(tls=server) as smsc:
         trust = ssl.create_default_context(cafile=str(certificate[0]))
-        _, writer = await asyncio.open_connection(
-            "127.0.0.1", smsc.port, ssl=trust, server_hostname="localhost"
-        )
+        _, writer = await asyncio.open_connection("127.0.0.1", smsc.port, ssl=trust, server_hostname="localhost")
         writer.write(ENQUIRE_LINK)
         await smsc.wait_for(lambda: smsc.sessions and smsc.sessions[0].requests)
         writer.close()

@@ -1,8 +1,7 @@
 """How the fake SMSC takes and answers submit_sm, against smpplib's own client."""
 
 import pytest
-from fakes.codec import encode, parse
-from fakes.handset import gsm_decode, gsm_encode, submitted
+from fakes.handset import gsm_decode, gsm_encode
 from fakes.rules import Rule
 from fakes.smsc import FakeSmsc
 from smpplib import consts, gsm
@@ -46,9 +45,7 @@ async def test_second_copy_of_a_segment_is_dropped_and_counted(esme):
     async with FakeSmsc() as smsc:
         client = await esme(smsc)
         for number in (2, 1, 2, 1, 1):
-            await client.submit_octets(
-                bytes((5, 0, 3, 9, 2, number, 64 + number)), esm_class=0x40, data_coding=0
-            )
+            await client.submit_octets(bytes((5, 0, 3, 9, 2, number, 64 + number)), esm_class=0x40, data_coding=0)
         message = await smsc.message("77011234567")
         await smsc.wait_for(lambda: len(smsc.submitted) == 5)
         assert (message.text, message.copies, message.repeated) == ("AB", {1: 3, 2: 2}, 3)
@@ -126,9 +123,7 @@ async def test_foreign_command_goes_before_the_answer(esme):
         assert (await client.read()).command == "submit_sm_resp"
 
 
-@pytest.mark.parametrize(
-    ("rule", "reaches_the_handset"), [("no_answer", True), ("no_answer taken=no", False)]
-)
+@pytest.mark.parametrize(("rule", "reaches_the_handset"), [("no_answer", True), ("no_answer taken=no", False)])
 async def test_unanswered_submit_may_have_reached_the_handset(esme, rule, reaches_the_handset):
     async with FakeSmsc(rules=[rule + " nth=1"]) as smsc:
         client = await esme(smsc)
@@ -185,6 +180,15 @@ async def test_first_rule_that_fires_acts(esme):
             await client.submit(text, to)
             statuses.append((await client.read()).status)
         assert statuses == [0, 11, 0, consts.SMPP_ESME_RTHROTTLED]
+
+
+async def test_rule_spends_its_times_only_when_it_acts(esme):
+    async with FakeSmsc(rules=["full nth=1", "throttle times=1"]) as smsc:
+        client = await esme(smsc)
+        for _ in range(3):
+            await client.submit("hello")
+        statuses = [(await client.read()).status for _ in range(3)]
+        assert statuses == [consts.SMPP_ESME_RMSGQFUL, consts.SMPP_ESME_RTHROTTLED, 0]
 
 
 async def test_more_than_tps_segments_in_a_second_are_throttled(esme):
@@ -260,11 +264,9 @@ def test_rules_say_what_is_wrong_with_them():
 
 
 def test_probability_is_the_same_for_the_same_seed():
-    submit = submitted(parse(encode("submit_sm", 1, destination_addr="77011234567")), at=0.0, session=1)
-
     def fired(seed: int) -> list[bool]:
         rule = Rule("throttle", probability=0.3, seed=seed)
-        return [rule.fires(submit) for _ in range(200)]
+        return [rule.fires() for _ in range(200)]
 
     assert fired(1) == fired(1) != fired(2)
     assert 30 < sum(fired(1)) < 90
