@@ -10,7 +10,6 @@ import asyncpg
 
 from gateway.store.database import Connection
 
-MOST_ERRORS_TOLD = 1000
 _ERRORS_A_PAGE = 5000
 _INTAKE = 0x6C697374  # the advisory lock of whoever turns a staged list into cases: pupils are compared
 

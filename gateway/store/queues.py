@@ -79,9 +79,14 @@ async def waiting(connection: Connection) -> Waiting:
         queues.append(Queue(name, row["depth"], row["since"]))
     return Waiting(
         queues=queues,
-        sms=[SmsQueue(*row.values()) for row in await connection.fetch(_SMS)],
+        sms=await waiting_texts(connection),
         cases=[(row["service"], row["state"], row["cases"]) for row in await connection.fetch(_CASES)],
     )
+
+
+async def waiting_texts(connection: Connection) -> list[SmsQueue]:
+    """Depth and age of each link's queues."""
+    return [SmsQueue(*row.values()) for row in await connection.fetch(_SMS)]
 
 
 async def links(connection: Connection) -> list[HeldLink]:

@@ -32,9 +32,9 @@ class StatusEvent(NamedTuple):
     pupil_iin: str
 
 
-async def read(connection: Connection, after: int, limit: int) -> list[StatusEvent]:
-    """The first `limit` status events whose seq is above `after`, in order."""
-    return [StatusEvent(*row.values()) for row in await connection.fetch(_READ, after, limit)]
+async def after(connection: Connection, seq: int, limit: int) -> list[StatusEvent]:
+    """The first `limit` status events whose own seq is above `seq`, in order."""
+    return [StatusEvent(*row.values()) for row in await connection.fetch(_READ, seq, limit)]
 
 
 def as_json(event: StatusEvent, calendar: Calendar) -> dict[str, Any]:

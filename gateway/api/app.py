@@ -1,0 +1,119 @@
+"""The HTTP server: routes, roles, limits, TLS."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import cast
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from gateway.api.auth import Tokens
+from gateway.api.cases import CasesApi
+from gateway.api.lists import ListsApi
+from gateway.api.ops import OpsApi
+from gateway.api.problems import Protocol, answer_problems, observe
+from gateway.api.requests import SMALL, Route
+from gateway.api.statuses import StatusesApi
+from gateway.api.wallet import WalletApi
+from gateway.config import Config
+from gateway.config.model import Http
+from gateway.journeys import Journeys
+from gateway.log import Event, get_logger
+
+log = get_logger()
+
+KEEPALIVE = 75.0
+"""Seconds for which a connection may be idle, and within which its first request's head must be there."""
+STOP_WITHIN = 3.0
+"""Seconds for requests under way when the process stops; a list that takes longer is pushed again."""
+
+_LONGEST_LINE = 8190  # of the request and of each header, in octets
+_MOST_HEADERS = 64
+_BACKLOG = 256
+
+
+def build_app(config: Config, journeys: Journeys) -> web.Application:
+    """The application; also what tests run."""
+    tokens = Tokens(config.http.tokens)
+    stopping = asyncio.Event()
+    app = web.Application(middlewares=[observe, answer_problems], client_max_size=SMALL)
+    apis = (
+        ListsApi(config, journeys),
+        CasesApi(journeys),
+        StatusesApi(journeys, stopping),
+        WalletApi(journeys),
+        OpsApi(journeys),
+    )
+    for api in apis:
+        for route in api.routes():
+            app.router.add_route(route.method, route.path, _guarded(route, tokens))
+
+    async def stop(_app: web.Application) -> None:
+        stopping.set()
+
+    app.on_shutdown.append(stop)
+    return app
+
+
+@asynccontextmanager
+async def serve_http(config: Config, journeys: Journeys) -> AsyncIterator[int]:
+    """Answers requests inside the block; the port, which the system has chosen where the file says 0.
+
+    Afterwards requests under way get STOP_WITHIN seconds. Raises OSError when the address can't be had, and
+    ssl.SSLError when the certificates are of no use.
+    """
+    tls = _tls(config.http)
+    # Bodies come as they were sent: the intake unpacks them itself, with a limit.
+    runner = web.AppRunner(build_app(config, journeys), access_log=None, shutdown_timeout=STOP_WITHIN)
+    await runner.setup()
+    loop = asyncio.get_running_loop()
+    protocol = partial(
+        Protocol,
+        cast("web.Server", runner.server),
+        loop=loop,
+        auto_decompress=False,
+        keepalive_timeout=KEEPALIVE,
+        max_line_size=_LONGEST_LINE,
+        max_field_size=_LONGEST_LINE,
+        max_headers=_MOST_HEADERS,
+    )
+    try:
+        listener = await loop.create_server(
+            protocol, config.http.host, config.http.port, ssl=tls, backlog=_BACKLOG
+        )
+        port: int = listener.sockets[0].getsockname()[1]
+        log.info(Event.HTTP_SERVING, host=config.http.host, port=port, tls=tls is not None)
+        try:
+            yield port
+        finally:
+            listener.close()
+    finally:
+        await runner.cleanup()
+
+
+def _guarded(route: Route, tokens: Tokens) -> Handler:
+    """The route's handler behind its roles: nothing else of a request is looked at before them."""
+    if route.roles is None:
+        return route.handler
+    roles = route.roles
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        tokens.require(request, roles)
+        return await route.handler(request)
+
+    return handler
+
+
+def _tls(http: Http) -> ssl.SSLContext | None:
+    if http.tls_cert is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(http.tls_cert, http.tls_key)
+    if http.client_ca is not None:
+        context.load_verify_locations(http.client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context

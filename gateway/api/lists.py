@@ -1,0 +1,184 @@
+"""``/v1/lists``: SDU pushes recipient lists, and everybody who may asks what became of them."""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from gateway.api.problems import Problem, not_found
+from gateway.api.requests import Route, body_chunks, json_response, whole_number
+from gateway.config import Config
+from gateway.consent.journey import State
+from gateway.intake.body import Body, BodyMalformedError, BodyTooLargeError, Gunzip, Plain, Unpacker
+from gateway.intake.loading import Intake
+from gateway.journeys import Journeys
+from gateway.store import lists
+from gateway.store.lists import ListError, StoredList
+
+MOST_AT_ONCE = 2
+"""Lists taken at the same time by this process; each holds a connection and a share of the processor."""
+MOST_ERRORS_TOLD = 1000
+
+_LIST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_CONTENT_TYPE = "application/x-ndjson"
+_TRY_AGAIN = {"Retry-After": "30"}
+_MOST_LISTS = 1000
+
+
+class ListsApi:
+    """The handlers of ``/v1/lists``."""
+
+    def __init__(self, config: Config, journeys: Journeys) -> None:
+        self._services = tuple(config.services)
+        self._max_octets = config.http.max_list_bytes
+        self._database = journeys.database
+        self._calendar = journeys.rules.calendar
+        self._intake = Intake(
+            database=journeys.database,
+            clock=journeys.clock,
+            calendar=journeys.rules.calendar,
+            signals=journeys.signals,
+        )
+        self._places = asyncio.Semaphore(MOST_AT_ONCE)
+
+    def routes(self) -> Sequence[Route]:
+        return (
+            Route("PUT", "/v1/lists/{list_id}", ("sdu",), self.put),
+            Route("GET", "/v1/lists", ("sdu", "ops"), self.latest),
+            Route("GET", "/v1/lists/{list_id}", ("sdu", "ops"), self.get),
+            Route("GET", "/v1/lists/{list_id}/errors", ("sdu", "ops"), self.errors),
+        )
+
+    async def put(self, request: web.Request) -> web.StreamResponse:
+        list_id = request.match_info["list_id"]
+        if not _LIST_ID.fullmatch(list_id):
+            raise Problem(HTTPStatus.BAD_REQUEST, "A list_id is 1 to 64 of A-Z a-z 0-9 . _ -")
+        if request.content_type != _CONTENT_TYPE:
+            raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"The body must be {_CONTENT_TYPE}.")
+        unpacker = _unpacker(request)
+        service = self._service(request)
+        if isinstance(unpacker, Plain) and (request.content_length or 0) > self._max_octets:
+            raise self._too_large()
+        if self._places.locked():
+            raise Problem(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                f"{MOST_AT_ONCE} lists are being taken already; try again.",
+                headers=_TRY_AGAIN,
+            )
+        async with self._places:
+            try:
+                body = Body(unpacker, self._max_octets)
+                taken = await self._intake.take(list_id, service, body_chunks(request), body)
+            except BodyMalformedError as error:
+                raise Problem(HTTPStatus.BAD_REQUEST, f"The body is malformed: {error}.") from None
+            except BodyTooLargeError:
+                raise self._too_large() from None
+        if taken is None:
+            raise Problem(HTTPStatus.CONFLICT, "Another list has been taken under this list_id.")
+        stored, created = taken
+        return json_response(await self._result(stored), HTTPStatus.CREATED if created else HTTPStatus.OK)
+
+    async def get(self, request: web.Request) -> web.StreamResponse:
+        stored = await self._stored(request)
+        async with self._database.acquire() as connection:
+            progress = await lists.progress(connection, stored.list_id)
+        return json_response({**await self._result(stored), "progress": shown_progress(progress)})
+
+    async def latest(self, request: web.Request) -> web.StreamResponse:
+        limit = whole_number(request, "limit", 100, least=1, most=_MOST_LISTS)
+        async with self._database.acquire() as connection:
+            stored = await lists.latest(connection, limit)
+        return json_response(
+            {
+                "lists": [
+                    {**_counts(one), "received_at": self._calendar.iso_local(one.received_at)} for one in stored
+                ]
+            }
+        )
+
+    async def errors(self, request: web.Request) -> web.StreamResponse:
+        stored = await self._stored(request)
+        response = web.StreamResponse(headers={"Content-Type": _CONTENT_TYPE})
+        page = await self._errors(stored.list_id)
+        await response.prepare(request)
+        while page:  # one connection a page: a slow reader holds none
+            await response.write(b"".join(orjson.dumps(error._asdict()) + b"\n" for error in page))
+            page = await self._errors(stored.list_id, page[-1])
+        await response.write_eof()
+        return response
+
+    def _service(self, request: web.Request) -> str:
+        service = request.query.get("service")
+        if service is None:
+            if len(self._services) > 1:
+                raise Problem(HTTPStatus.BAD_REQUEST, "service must name one of the configured services.")
+            return self._services[0]
+        if service not in self._services:
+            raise not_found("service")
+        return service
+
+    def _too_large(self) -> Problem:
+        return Problem(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A list may be {self._max_octets} octets long, unpacked."
+        )
+
+    async def _stored(self, request: web.Request) -> StoredList:
+        list_id = request.match_info["list_id"]
+        if _LIST_ID.fullmatch(list_id):
+            async with self._database.acquire() as connection:
+                if stored := await lists.find(connection, list_id):
+                    return stored
+        raise not_found("list")
+
+    async def _errors(self, list_id: str, after: ListError | None = None) -> list[ListError]:
+        async with self._database.acquire() as connection:
+            return await lists.errors(connection, list_id, after)
+
+    async def _result(self, stored: StoredList) -> dict[str, Any]:
+        errors: list[ListError] = []
+        if stored.rejected:
+            async with self._database.acquire() as connection:
+                errors = await lists.errors(connection, stored.list_id, limit=MOST_ERRORS_TOLD)
+        return {**_counts(stored), "errors": [error._asdict() for error in errors]}
+
+
+def _counts(stored: StoredList) -> dict[str, Any]:
+    return {
+        "list_id": stored.list_id,
+        "service": stored.service,
+        "records": stored.records,
+        "accepted": stored.accepted,
+        "duplicates": stored.duplicates,
+        "rejected": stored.rejected,
+    }
+
+
+def shown_progress(progress: dict[str, int]) -> dict[str, int]:
+    """The number of cases in every state there is; waiting for a sibling's turn shows as queued."""
+    shown = {state.value: 0 for state in State if state is not State.WAITING}
+    for state, cases in progress.items():
+        shown[shown_state(state)] += cases
+    return shown
+
+
+def shown_state(state: str) -> str:
+    """The state as contracts name it."""
+    return State.QUEUED.value if state == State.WAITING else state
+
+
+def _unpacker(request: web.Request) -> Unpacker:
+    match request.headers.get("Content-Encoding", "identity").strip().lower():
+        case "identity":
+            return Plain()
+        case "gzip" | "x-gzip":
+            return Gunzip()
+        case _:
+            raise Problem(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                "Content-Encoding may be gzip.",
+                headers={"Accept-Encoding": "gzip"},
+            )

@@ -1,0 +1,129 @@
+"""For ops: is it alive, is it ready, what does it do, who holds which link."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from http import HTTPStatus
+from pathlib import Path
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from gateway.api.lists import shown_state
+from gateway.api.problems import Problem
+from gateway.api.requests import Route, json_response
+from gateway.clock import Clock
+from gateway.journeys import Journeys
+from gateway.metrics import REGISTRY
+from gateway.store import queues
+from gateway.store.queues import Waiting
+
+OPENAPI = Path(__file__).with_name("openapi.json")
+
+_READY_WITHIN = 5.0  # seconds: a probe gives up not much later
+_EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class OpsApi:
+    """The handlers that ask for no token, except for the links."""
+
+    def __init__(self, journeys: Journeys) -> None:
+        self._database = journeys.database
+        self._calendar = journeys.rules.calendar
+        self._clock = journeys.clock
+        self._links = tuple(journeys.links)
+        self._openapi = OPENAPI.read_bytes()
+
+    def routes(self) -> Sequence[Route]:
+        return (
+            Route("GET", "/healthz", None, self.alive),
+            Route("GET", "/readyz", None, self.ready),
+            Route("GET", "/metrics", None, self.metrics),
+            Route("GET", "/openapi.json", None, self.openapi),
+            Route("GET", "/v1/links", ("ops",), self.links),
+        )
+
+    async def alive(self, _request: web.Request) -> web.StreamResponse:
+        return json_response({"alive": True})
+
+    async def ready(self, _request: web.Request) -> web.StreamResponse:
+        """Whether this gateway, as a cluster, can do its work: database and all links."""
+        try:
+            async with asyncio.timeout(_READY_WITHIN), self._database.acquire() as connection:
+                held = await queues.links(connection)
+        except Exception as error:
+            reason = type(error).__name__
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"The database is not reachable ({reason}).") from error
+        bound = {link.link for link in held if link.bound}
+        if unbound := [name for name in self._links if name not in bound]:
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"Not bound: {', '.join(unbound)}.")
+        return json_response({"ready": True, "links": list(self._links)})
+
+    async def metrics(self, _request: web.Request) -> web.StreamResponse:
+        async with self._database.acquire() as connection:
+            waiting = await queues.waiting(connection)
+        registry = CollectorRegistry()
+        registry.register(_WaitingCollector(waiting, self._clock))
+        exposition = generate_latest(REGISTRY) + generate_latest(registry)
+        return web.Response(body=exposition, headers={"Content-Type": _EXPOSITION})
+
+    async def openapi(self, _request: web.Request) -> web.StreamResponse:
+        return web.Response(body=self._openapi, content_type="application/json")
+
+    async def links(self, _request: web.Request) -> web.StreamResponse:
+        """The configured links, who holds each, and how much waits for it."""
+        async with self._database.acquire() as connection:
+            held = {link.link: link for link in await queues.links(connection)}
+            waiting = await queues.waiting_texts(connection)
+        shown = []
+        for name in self._links:
+            link = held.get(name)
+            shown.append(
+                {
+                    "link": name,
+                    "node": link.node if link else None,
+                    "bound": link.bound if link else 0,
+                    "queued": sum(queue.depth for queue in waiting if queue.link == name),
+                }
+            )
+        return json_response({"links": shown})
+
+
+class _WaitingCollector(Collector):
+    """Gauges of what the database had when it was asked."""
+
+    def __init__(self, waiting: Waiting, clock: Clock) -> None:
+        self._waiting = waiting
+        self._now = clock.now()
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        depth = GaugeMetricFamily("gateway_queue_depth", "Rows that wait", labels=["queue"])
+        age = GaugeMetricFamily(
+            "gateway_queue_age_seconds",
+            "How long the oldest row has waited, in business time",
+            labels=["queue"],
+        )
+        for queue in self._waiting.queues:
+            depth.add_metric([queue.name], queue.depth)
+            age.add_metric([queue.name], (self._now - (queue.since or self._now)).total_seconds())
+        texts = GaugeMetricFamily(
+            "gateway_sms_queued", "Texts that wait for their link", labels=["link", "priority"]
+        )
+        texts_age = GaugeMetricFamily(
+            "gateway_sms_queued_age_seconds",
+            "How long the oldest text has waited, in business time",
+            labels=["link", "priority"],
+        )
+        for text in self._waiting.sms:
+            labels = [text.link, str(text.priority)]
+            texts.add_metric(labels, text.depth)
+            texts_age.add_metric(labels, (self._now - text.since).total_seconds())
+        cases = GaugeMetricFamily("gateway_cases", "Cases by state", labels=["service", "state"])
+        states: dict[tuple[str, str], int] = {}
+        for service, state, number in self._waiting.cases:
+            key = (service, shown_state(state))
+            states[key] = states.get(key, 0) + number
+        for labels_of_state, number in states.items():
+            cases.add_metric(labels_of_state, number)
+        return depth, age, texts, texts_age, cases

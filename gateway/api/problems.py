@@ -1,0 +1,182 @@
+"""What a caller is told when a request cannot be done: RFC 9457, whatever went wrong and wherever.
+
+Details say what to do and quote nothing of the request: they are shown, logged and forwarded.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import asyncpg
+import orjson
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.typedefs import Handler
+
+from gateway.log import Event, get_logger
+from gateway.metrics import HTTP_REQUESTS, HTTP_SECONDS
+from gateway.store.nodes import FencedError
+
+log = get_logger()
+
+CONTENT_TYPE = "application/problem+json"
+_RETRY_SOON = {"Retry-After": "5"}
+_METHODS = frozenset(("GET", "HEAD", "PUT", "POST"))
+_UNKNOWN = "unknown"
+
+# The database is away, full or busy; it will be back.
+_DATABASE_AWAY = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InterfaceError,
+    FencedError,
+)
+
+_DETAILS = {
+    HTTPStatus.NOT_FOUND: "There is nothing at this path; see /openapi.json.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "This path does not take this method; Allow names those it takes.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is longer than this path takes.",
+    HTTPStatus.EXPECTATION_FAILED: "The only expectation met is 100-continue.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """A field to blame: where it stands (RFC 6901), a code, and what it must be."""
+
+    pointer: str
+    code: str
+    detail: str
+
+    def as_json(self) -> dict[str, str]:
+        return {"pointer": self.pointer, "code": self.code, "detail": self.detail}
+
+
+class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
+    """Ends a request with a problem document."""
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.errors = errors
+        self.headers = headers or {}
+
+    def response(self) -> web.Response:
+        body: dict[str, object] = {
+            "type": "about:blank",
+            "title": self.status.phrase,
+            "status": self.status.value,
+            "detail": self.detail,
+        }
+        if self.errors:
+            body["errors"] = [error.as_json() for error in self.errors]
+        return web.Response(
+            status=self.status.value,
+            body=orjson.dumps(body),
+            content_type=CONTENT_TYPE,
+            headers=self.headers,
+        )
+
+
+def not_found(what: str) -> Problem:
+    return Problem(HTTPStatus.NOT_FOUND, f"There is no such {what}.")
+
+
+@web.middleware
+async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Counts and logs what was asked, by route: never the path, which may name a person's record."""
+    began = time.monotonic()
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource is not None else _UNKNOWN
+    status = 499  # the client has gone before its answer
+    try:
+        response = await handler(request)
+        status = response.status
+        return response
+    finally:
+        seconds = time.monotonic() - began
+        method = request.method if request.method in _METHODS else _UNKNOWN
+        HTTP_REQUESTS.labels(method, route, str(status)).inc()
+        HTTP_SECONDS.labels(route).observe(seconds)
+        tell = log.debug if method in ("GET", "HEAD") else log.info
+        tell(Event.HTTP_REQUEST, method=method, route=route, status=status, seconds=round(seconds, 3))
+
+
+@web.middleware
+async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Makes a problem document of whatever a handler raises; it shows nothing of unexpected exceptions."""
+    try:
+        return await handler(request)
+    except Problem as problem:
+        return problem.response()
+    except web.HTTPException as answer:
+        return _of_aiohttp(answer)
+    except Exception as error:
+        if request.writer.output_size > 0 or request.transport is None or request.transport.is_closing():
+            raise  # half an answer is out, or nobody is there: the connection ends
+        if isinstance(error, _DATABASE_AWAY) and not isinstance(error, asyncpg.DataError):
+            log.warning(Event.HTTP_FAILED, reason=type(error).__name__)
+            return Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE, "The database is away; try again.", headers=_RETRY_SOON
+            ).response()
+        log.exception(Event.HTTP_FAILED)
+        return Problem(
+            HTTPStatus.INTERNAL_SERVER_ERROR, "The gateway has failed at this; its log says more."
+        ).response()
+
+
+def _of_aiohttp(answer: web.HTTPException) -> web.StreamResponse:
+    status = HTTPStatus(answer.status)
+    headers = {"Allow": answer.headers["Allow"]} if "Allow" in answer.headers else {}
+    return Problem(status, _DETAILS.get(status, f"{status.phrase}."), headers=headers).response()
+
+
+class Protocol(web.RequestHandler):
+    """aiohttp's, with problem documents for what is no HTTP at all."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """`message` quotes the request and is kept out of the answer and the log."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("half an answer is out")
+        log.warning(Event.HTTP_MALFORMED, status=status, reason=type(exc).__name__)
+        if isinstance(exc, LineTooLong):
+            problem = Problem(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "A line or a header is too long.")
+        elif status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            problem = Problem(HTTPStatus(status), "The request is not valid HTTP.")
+        else:
+            problem = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The gateway has failed at this.")
+        response = problem.response()
+        response.force_close()
+        return response
+
+
+async def within(seconds: float, what: Awaitable[bytes]) -> bytes:
+    """The octets, unless the client lets them wait: then the request ends (408)."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await what
+    except TimeoutError:
+        raise Problem(
+            HTTPStatus.REQUEST_TIMEOUT, "The body has stalled.", headers={"Connection": "close"}
+        ) from None

@@ -1,0 +1,56 @@
+"""``GET /v1/statuses``: SDU's own reading of the feed, at its own pace."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from gateway.api.requests import Route, json_response, whole_number
+from gateway.journeys import Journeys
+from gateway.signals import POLL
+from gateway.store import statuses
+from gateway.store.statuses import StatusEvent
+
+LONGEST_WAIT = 60
+MOST_EVENTS = 5000
+
+
+class StatusesApi:
+    """The handler of ``/v1/statuses``. `stopping` ends the long polls of a process that goes away."""
+
+    def __init__(self, journeys: Journeys, stopping: asyncio.Event) -> None:
+        self._database = journeys.database
+        self._calendar = journeys.rules.calendar
+        self._sealed = journeys.signals.sealed
+        self._stopping = stopping
+
+    def routes(self) -> Sequence[Route]:
+        return (Route("GET", "/v1/statuses", ("sdu",), self.get),)
+
+    async def get(self, request: web.Request) -> web.StreamResponse:
+        after = whole_number(request, "after", 0)
+        limit = whole_number(request, "limit", 500, least=1, most=MOST_EVENTS)
+        until = time.monotonic() + whole_number(request, "wait", 0, most=LONGEST_WAIT)
+        events = await self._read(after, limit)
+        while not events and (left := until - time.monotonic()) > 0 and not self._stopping.is_set():
+            await self._news(min(left, POLL))
+            events = await self._read(after, limit)
+        return json_response(
+            {
+                "events": [statuses.as_json(event, self._calendar) for event in events],
+                "next": events[-1].seq if events else after,
+            }
+        )
+
+    async def _read(self, after: int, limit: int) -> list[StatusEvent]:
+        async with self._database.acquire() as connection:
+            return await statuses.after(connection, after, limit)
+
+    async def _news(self, seconds: float) -> None:
+        """Returns once entries have been sealed here, or after some seconds: others may have sealed some."""
+        try:
+            async with asyncio.timeout(seconds), self._sealed:
+                await self._sealed.wait()
+        except TimeoutError:
+            return

@@ -1,0 +1,139 @@
+"""``POST /v1/wallet/events``: the wallet tells that vouchers were activated and used."""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from gateway.api.problems import FieldError
+from gateway.api.requests import Route, json_response, read_object, unprocessable
+from gateway.consent.journey import ActivateVoucher, Input, UseVoucher
+from gateway.journeys import Journeys, Step
+from gateway.metrics import WALLET_EVENTS
+from gateway.store import cases, vouchers
+from gateway.store.vouchers import VoucherEvent
+
+LONGEST_BODY = 1 << 20
+MOST_EVENTS = 5000
+
+LONGEST_TEXT = 64
+
+_FIELDS = dict.fromkeys(("event_id", "case_id", "type", "at")).keys()
+_TYPES = ("activated", "used")
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+class WalletApi:
+    """The handler of ``/v1/wallet/events``."""
+
+    def __init__(self, journeys: Journeys) -> None:
+        self._journeys = journeys
+
+    def routes(self) -> Sequence[Route]:
+        return (Route("POST", "/v1/wallet/events", ("wallet",), self.take),)
+
+    async def take(self, request: web.Request) -> web.StreamResponse:
+        """Good events are taken whatever the others are; what is wrong with those is told by place."""
+        given = (await read_object(request, LONGEST_BODY)).get("events")
+        if not isinstance(given, list):
+            code = "required" if given is None else "type"
+            raise unprocessable([FieldError("/events", code, "must be an array of events")])
+        if len(given) > MOST_EVENTS:
+            raise unprocessable([FieldError("/events", "length", f"may hold {MOST_EVENTS} events")])
+        good: dict[int, VoucherEvent] = {}
+        errors: list[tuple[int, FieldError]] = []
+        for place, value in enumerate(given):
+            event = _read(value, f"/events/{place}")
+            if isinstance(event, VoucherEvent):
+                good[place] = event
+            else:
+                errors += [(place, error) for error in event]
+
+        async def work(step: Step) -> list[tuple[int, FieldError]]:
+            return await _carry_out(step, good)
+
+        refused = await self._journeys.transact(work)
+        taken = len(good) - len(refused)
+        WALLET_EVENTS.labels("taken").inc(taken)
+        WALLET_EVENTS.labels("refused").inc(len(given) - taken)
+        told = sorted(errors + refused, key=lambda error: error[0])
+        return json_response({"taken": taken, "errors": [error.as_json() for _, error in told]})
+
+
+async def _carry_out(step: Step, events: Mapping[int, VoucherEvent]) -> list[tuple[int, FieldError]]:
+    """Takes what is new, each event once; the refused ones by place: those may come again and be taken."""
+    seen = await vouchers.known(step.connection, {event.event_id for event in events.values()})
+    known_cases = await cases.fetch(step.connection, {event.case_id for event in events.values()})
+    refused: list[tuple[int, FieldError]] = []
+    new: dict[int, VoucherEvent] = {}
+    for place, event in events.items():
+        if event.event_id in seen:
+            continue
+        if event.case_id not in known_cases:
+            refused.append((place, _fault(place, "case_id", "unknown", "there is no such case")))
+            continue
+        seen.add(event.event_id)
+        new[place] = event
+    decisions = await step.take([(event.case_id, _input(event)) for event in new.values()])
+    for place, decision in zip(list(new), decisions, strict=True):
+        if decision.refused:
+            refused.append((place, _fault(place, "case_id", "no_voucher", "the case has no voucher")))
+            del new[place]
+    await vouchers.keep(step.connection, list(new.values()))
+    return refused
+
+
+def _input(event: VoucherEvent) -> Input:
+    return ActivateVoucher(at=event.at) if event.type == "activated" else UseVoucher(at=event.at)
+
+
+def _fault(place: int, field: str, code: str, detail: str) -> FieldError:
+    return FieldError(f"/events/{place}/{field}", code, detail)
+
+
+def _read(value: object, at: str) -> VoucherEvent | list[FieldError]:
+    """The event, or all that is wrong with it."""
+    if not isinstance(value, dict):
+        return [FieldError(at, "type", "must be an object")]
+    errors: list[FieldError] = []
+    event_id = _text(value, "event_id", at, errors)
+    case_id = _text(value, "case_id", at, errors)
+    kind = _text(value, "type", at, errors)
+    if kind and kind not in _TYPES:
+        errors.append(FieldError(f"{at}/type", "range", "must be activated or used"))
+    text = _text(value, "at", at, errors)
+    instant = _instant(text)
+    if text and instant is None:
+        errors.append(FieldError(f"{at}/at", "format", "must be an RFC 3339 instant with an offset"))
+    if not value.keys() <= _FIELDS:
+        errors.append(FieldError(at, "unknown_field", f"may have {', '.join(_FIELDS)} only"))
+    if errors or instant is None:
+        return errors
+    return VoucherEvent(event_id, case_id, kind, instant)
+
+
+def _text(value: Mapping[str, object], field: str, at: str, errors: list[FieldError]) -> str:
+    """The field, or "" and a fault."""
+    text = value.get(field)
+    if text is None:
+        errors.append(FieldError(f"{at}/{field}", "required", "must be there"))
+    elif not isinstance(text, str):
+        errors.append(FieldError(f"{at}/{field}", "type", "must be a string"))
+    elif not 0 < len(text) <= LONGEST_TEXT:
+        errors.append(FieldError(f"{at}/{field}", "length", f"must be 1 to {LONGEST_TEXT} characters"))
+    elif not text.isprintable():
+        errors.append(FieldError(f"{at}/{field}", "format", "must hold printable characters only"))
+    else:
+        return text
+    return ""
+
+
+def _instant(text: str) -> datetime | None:
+    """The instant, UTC; None when the text is none, or one beyond what a calendar holds."""
+    if not _RFC_3339.fullmatch(text):
+        return None
+    try:
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
