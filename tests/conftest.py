@@ -38,13 +38,19 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The address of a server's own database; beside it lies the template."""
-    directory = Path(tempfile.mkdtemp(prefix="gateway-tests-", dir=_quickest_place()))
-    server = EmbeddedServer(directory, {**SETTINGS, **SPEED})
-    url = server.start()
-    asyncio.run(_make_template(url))
-    yield url
-    server.release()
-    shutil.rmtree(directory, ignore_errors=True)
+    with _folder() as directory:
+        server = EmbeddedServer(directory, {**SETTINGS, **SPEED})
+        url = server.start()
+        asyncio.run(_make_template(url))
+        yield url
+        server.release()
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """A folder for an embedded server. Not `tmp_path`: another pytest may close that to the server's user."""
+    with _folder() as directory:
+        yield directory
 
 
 @pytest.fixture
@@ -67,6 +73,13 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     database = await connect(database_url, size=4, node="test")
     yield database
     await database.close()
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix="gateway-tests-", dir=_quickest_place()))
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def _quickest_place() -> Path | None:

@@ -167,14 +167,14 @@ async def test_the_gateways_own_migrations_are_found_and_applied(bare: asyncpg.C
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[EmbeddedServer]:
-    server = EmbeddedServer(tmp_path / "var", SMALL)
+def server(data_dir: Path) -> Iterator[EmbeddedServer]:
+    server = EmbeddedServer(data_dir, SMALL)
     yield server
     server.release()
 
 
 def postmaster(directory: Path) -> psutil.Process:
-    return psutil.Process(int((directory / "var/postgresql/postmaster.pid").read_text().split()[0]))
+    return psutil.Process(int((directory / "postgresql/postmaster.pid").read_text().split()[0]))
 
 
 def gone(process: psutil.Process) -> bool:
@@ -182,14 +182,12 @@ def gone(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
-async def test_it_starts_with_our_settings_and_stops_when_released(
-    server: EmbeddedServer, tmp_path: Path
-) -> None:
+async def test_it_starts_with_our_settings_and_stops_when_released(server: EmbeddedServer, data_dir: Path) -> None:
     connection = await asyncpg.connect(await server.ensure())
     for name in ("shared_buffers", "max_wal_size", "wal_level", "log_error_verbosity", "autovacuum_naptime"):
         assert await connection.fetchval("SELECT current_setting($1)", name) == SMALL[name]
     await connection.close()
-    process = postmaster(tmp_path)
+    process = postmaster(data_dir)
     server.release()
     assert gone(process)
 
@@ -204,9 +202,9 @@ async def test_it_keeps_what_was_committed(server: EmbeddedServer) -> None:
         server.release()
 
 
-async def test_it_is_brought_back_when_it_was_killed(server: EmbeddedServer, tmp_path: Path) -> None:
+async def test_it_is_brought_back_when_it_was_killed(server: EmbeddedServer, data_dir: Path) -> None:
     database = await connect(await server.ensure(), size=1, server=server)
-    process = postmaster(tmp_path)
+    process = postmaster(data_dir)
     process.kill()
     process.wait()
     with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
@@ -230,7 +228,7 @@ server.release()
 
 def second_process(directory: Path) -> "subprocess.Popen[str]":
     process = subprocess.Popen(
-        [sys.executable, "-c", SECOND, str(directory / "var")],
+        [sys.executable, "-c", SECOND, str(directory)],
         cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout
@@ -238,23 +236,21 @@ def second_process(directory: Path) -> "subprocess.Popen[str]":
     return process
 
 
-async def test_the_last_of_several_processes_stops_it(server: EmbeddedServer, tmp_path: Path) -> None:
+async def test_the_last_of_several_processes_stops_it(server: EmbeddedServer, data_dir: Path) -> None:
     await server.ensure()
-    with second_process(tmp_path) as other:
-        process = postmaster(tmp_path)
+    with second_process(data_dir) as other:
+        process = postmaster(data_dir)
         server.release()
         assert not gone(process)
         other.communicate()
     assert gone(process)
 
 
-async def test_a_killed_process_does_not_keep_it_running_for_ever(
-    server: EmbeddedServer, tmp_path: Path
-) -> None:
-    with second_process(tmp_path) as other:
+async def test_a_killed_process_does_not_keep_it_running_for_ever(server: EmbeddedServer, data_dir: Path) -> None:
+    with second_process(data_dir) as other:
         other.send_signal(signal.SIGKILL)
     await server.ensure()
-    process = postmaster(tmp_path)
+    process = postmaster(data_dir)
     server.release()
     assert gone(process)
 
@@ -269,13 +265,13 @@ async def test_a_locale_that_the_machine_lacks_does_no_harm(
     assert os.environ["LC_ALL"] == "kk_KZ.no-such"
 
 
-async def test_a_folder_that_cannot_hold_it_is_one_clear_line(tmp_path: Path) -> None:
-    (tmp_path / "var").write_text("a file")
+async def test_a_folder_that_cannot_hold_it_is_one_clear_line(data_dir: Path) -> None:
+    (data_dir / "var").write_text("a file")
     with pytest.raises(EmbeddedError, match=r"^the embedded PostgreSQL does not start: [^\n]+$"):
-        await EmbeddedServer(tmp_path / "var", SMALL).ensure()
+        await EmbeddedServer(data_dir / "var", SMALL).ensure()
 
 
-async def test_settings_it_does_not_take_are_told_by_its_log(tmp_path: Path) -> None:
-    server = EmbeddedServer(tmp_path / "var", {**SMALL, "wal_level": "no-such"})
+async def test_settings_it_does_not_take_are_told_by_its_log(data_dir: Path) -> None:
+    server = EmbeddedServer(data_dir, {**SMALL, "wal_level": "no-such"})
     with pytest.raises(EmbeddedError, match=r"does not start \(pg_ctl failed\); see .*/log$"):
         await server.ensure()
