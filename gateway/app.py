@@ -9,6 +9,7 @@ from functools import partial
 
 import aiohttp
 
+from gateway import metrics
 from gateway.api.app import serve_http
 from gateway.clock import wall_now
 from gateway.config import Config
@@ -72,7 +73,9 @@ async def _prepare(database: Database, *, migrate_now: bool) -> None:
             await migrate_database(connection)
         elif waiting := await pending(connection):
             names = ", ".join(migration.name for migration in waiting)
-            raise DatabaseError(f"migrations are pending ({names}): run `gateway migrate`, or serve with --migrate")
+            raise DatabaseError(
+                f"migrations are pending ({names}): run `gateway migrate`, or serve with --migrate"
+            )
 
 
 def calendar_of(config: Config) -> Calendar:
@@ -159,7 +162,9 @@ class _Gateway:
             running = self._running
             running += [tasks.create_task(steadily(shell, name)) for name, shell in shells]
             await stack.enter_async_context(serve_http(config, journeys))
-            running.append(tasks.create_task(steadily(partial(self._stay_alive, tasks, journeys, receiver), "nodes")))
+            running.append(
+                tasks.create_task(steadily(partial(self._stay_alive, tasks, journeys, receiver), "nodes"))
+            )
             scheduler = Jobs(journeys, receiver, timedelta(days=config.privacy.keep_days)).start()
             log.info(Event.STARTED, node=config.gateway.node, links=len(config.links))
             try:
@@ -172,13 +177,16 @@ class _Gateway:
                     task.cancel()
 
     async def _stay_alive(self, tasks: asyncio.TaskGroup, journeys: Journeys, receiver: Receiver) -> None:
-        """Beats, buries the dead, and takes the links that nobody holds. Raises FencedError when it beat too late."""
+        """Beats, buries the dead, and takes free links. Raises FencedError when it beat too late."""
         names = {link.name: link for link in self._config.links}
         while True:
             async with self._database.acquire() as connection:
                 await nodes.beat(connection, self._node)
-                for dead in await nodes.bury_dead(connection, self._node):
-                    log.warning(Event.NODE_DEAD, dead=dead)
+                dead, unknown = await nodes.bury_dead(connection, self._node)
+                for node in dead:
+                    log.warning(Event.NODE_DEAD, dead=node)
+                for name, segments in unknown.items():
+                    metrics.SEGMENTS_UNKNOWN.labels(name).inc(segments)
                 taken = await nodes.take_links(connection, self._node, names)
             for name in taken:
                 log.info(Event.LINK_TAKEN, link=name)
@@ -187,9 +195,15 @@ class _Gateway:
             await asyncio.sleep(HEARTBEAT)
 
     async def _stop_links(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(STOP_WITHIN):
-                await asyncio.gather(*(link.stop() for link in self._links.values()))
+        """Drains all links at once. What cannot be written is taken up from its rows by the next process."""
+        stops = {asyncio.create_task(link.stop()): name for name, link in self._links.items()}
+        if not stops:
+            return
+        done, late = await asyncio.wait(stops, timeout=STOP_WITHIN)
+        for task in late:
+            task.cancel()
+        for task in [*late, *(task for task in done if task.exception())]:
+            log.warning(Event.LINK_NOT_FINISHED, link=stops[task])
 
     async def _leave(self) -> None:
         """Gives links and work away at once, so that nobody has to wait for our death to be noticed."""

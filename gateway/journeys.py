@@ -150,7 +150,9 @@ class Journeys:
         async def work(step: Step) -> int:
             before = step.now - keep
             erased = await privacy.erase_ended(step.connection, before, step.now, self.keyed_hash, limit)
-            await step.journal([journal.entry(step.now, case_id, Event(Happened.ERASED, {})) for case_id in erased])
+            await step.journal(
+                [journal.entry(step.now, case_id, Event(Happened.ERASED, {})) for case_id in erased]
+            )
             await privacy.erase_stray_replies(step.connection, before)
             return len(erased)
 
@@ -192,9 +194,7 @@ class Step:
         """After the commit: logs the statuses and wakes those who have work."""
         signals = self.journeys.signals
         for stored, event in self._happened:
-            log.info(
-                LogEvent.CASE_STATUS, case_id=stored.case_id, list_id=stored.list_id, status=event.name.value
-            )
+            log.info(LogEvent.CASE_STATUS, case_id=stored.case_id, list_id=stored.list_id, status=event.name.value)
         for link in self._links:
             signals.texts[link].set()
         for kind in self._calls:

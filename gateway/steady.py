@@ -16,6 +16,13 @@ RETRY = (0.2, 10.0)
 PASSING = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncio.TimeoutError)
 """What time cures: the database restarts, its disk is full, the pool is exhausted, the network is away."""
 
+_OUR_DOING = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.SyntaxOrAccessError)
+
+
+def is_away(error: BaseException) -> bool:
+    """The database or the network is away; the work itself is not to blame."""
+    return isinstance(error, PASSING) and not isinstance(error, _OUR_DOING)
+
 
 async def steadily(work: Callable[[], Awaitable[object]], what: str, **bound: object) -> None:
     """Runs `work` again whenever it ends by a passing failure; anything else is a defect and is raised."""

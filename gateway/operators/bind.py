@@ -65,11 +65,11 @@ class Bind(asyncio.Protocol):
     def hold(self) -> None:
         """Stops reading: the SMSC waits, and the kernel's buffers with it."""
         if self.open:
-            cast(asyncio.Transport, self._transport).pause_reading()
+            cast("asyncio.Transport", self._transport).pause_reading()
 
     def go_on(self) -> None:
         if self.open:
-            cast(asyncio.Transport, self._transport).resume_reading()
+            cast("asyncio.Transport", self._transport).resume_reading()
 
     def flush_soon(self) -> None:
         """One write for all that this turn of the event loop brings about."""
@@ -78,7 +78,7 @@ class Bind(asyncio.Protocol):
             self._loop.call_soon(self._flush)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = cast("asyncio.Transport", transport)
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -125,5 +125,3 @@ class Bind(asyncio.Protocol):
     def _pass_on(self, events: list[Event]) -> None:
         self._handle(self, events)
         self.flush_soon()
-
-

@@ -35,7 +35,7 @@ STALE_SESSION = 10.0
 REFUSED_CREDENTIALS = (60.0, 600.0)
 """After a refusal that trying again does not cure: hammering gets an address banned."""
 MOST_DOUBLINGS = 10
-DRAIN = 5.0
+DRAIN = 4.0
 """Seconds that segments under way get for their answers when we stop."""
 
 _CREDENTIALS = frozenset({SMPP_ESME_RBINDFAIL, SMPP_ESME_RINVPASWD, SMPP_ESME_RINVSYSID})
@@ -150,35 +150,40 @@ class Link:
     def _handle(self, bind: Bind, events: list[smpp.Event]) -> None:
         """Hands the events of one read on, then sends what they have made room for."""
         for event in events:
-            match event:
-                case smpp.Answered() | smpp.Late():
-                    self._sender.answered(event)
-                case smpp.Unanswered():
-                    self._sender.unanswered(event)
-                case smpp.Received():
-                    self._receiver.take(bind, self.config, event)
-                case smpp.Bound():
-                    self._came_up(bind, event)
-                case smpp.BindRefused():
-                    bind.refused = event.command_status
-                    log.warning(
-                        LogEvent.LINK_BIND_REFUSED, link=self.config.name, status=status.name(event.command_status)
-                    )
-                case smpp.PeerUnbound():
-                    log.info(LogEvent.LINK_PEER_UNBOUND, link=self.config.name)
-                    self._went_down(bind)
-                case smpp.Unbound():
-                    pass
-                case smpp.Nacked() | smpp.Strange():
-                    log.warning(LogEvent.LINK_STRANGE_PDU, link=self.config.name, what=repr(event))
-                    metrics.STRANGE_PDUS.labels(self.config.name).inc()
-                case smpp.Closed():
-                    log.warning(LogEvent.LINK_CLOSED, link=self.config.name, reason=event.reason)
-                case _:
-                    assert_never(event)
+            try:
+                self._take(bind, event)
+            except Exception:  # a defect of ours costs one event, never the session
+                log.exception(LogEvent.LINK_EVENT_FAILED, link=self.config.name, what=type(event).__name__)
         if not bind.open:
             self._went_down(bind)
         self._sender.pump()
+
+    def _take(self, bind: Bind, event: smpp.Event) -> None:
+        name = self.config.name
+        match event:
+            case smpp.Answered() | smpp.Late():
+                self._sender.answered(event)
+            case smpp.Unanswered():
+                self._sender.unanswered(event)
+            case smpp.Received():
+                self._receiver.take(bind, self.config, event)
+            case smpp.Bound():
+                self._came_up(bind, event)
+            case smpp.BindRefused():
+                bind.refused = event.command_status
+                log.warning(LogEvent.LINK_BIND_REFUSED, link=name, status=status.name(event.command_status))
+            case smpp.PeerUnbound():
+                log.info(LogEvent.LINK_PEER_UNBOUND, link=name)
+                self._went_down(bind)
+            case smpp.Unbound():
+                self._went_down(bind)
+            case smpp.Nacked() | smpp.Strange():
+                log.warning(LogEvent.LINK_STRANGE_PDU, link=name, what=repr(event))
+                metrics.STRANGE_PDUS.labels(name).inc()
+            case smpp.Closed():
+                log.warning(LogEvent.LINK_CLOSED, link=name, reason=event.reason)
+            case _:
+                assert_never(event)
 
     def _came_up(self, bind: Bind, event: smpp.Bound) -> None:
         bind.was_bound = True

@@ -17,8 +17,8 @@ class Outgoing:
     """A text under way: which segments are still to be sent, and what the SMSC has said of the others."""
 
     __slots__ = (
-        "accepted_at", "answered", "aside", "bodies", "busy", "expected", "in_line", "message_ids", "refused", "taken",
-        "tracked", "under_way", "unsent", "weight",
+        "accepted_at", "answered", "aside", "bodies", "busy", "expected", "in_line", "message_ids", "refused",
+        "taken", "tracked", "under_way", "unsent", "weight",
     )  # fmt: skip
 
     def __init__(self, taken: TakenSms, bodies: Sequence[bytes], tracked: int) -> None:

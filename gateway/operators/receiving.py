@@ -28,8 +28,10 @@ from gateway.smpp.pdu import MalformedPdu, ShortMessage, decode_short_message
 from gateway.smpp.receipt import MessageState, Relation, keys, read_receipt
 from gateway.smpp.session import Received
 from gateway.smpp.text import Concatenation, decode, split_udh
+from gateway.steady import is_away
 from gateway.store import inbound, journal, questions, receipts
 from gateway.store.inbound import ReplySegment, StoredReply
+from gateway.store.nodes import FencedError
 from gateway.store.receipts import Settled, StoredReceipt
 
 log = get_logger()
@@ -37,6 +39,8 @@ log = get_logger()
 MOST_AT_ONCE = 500
 MOST_WAITING = 2_000
 """PDUs in memory; beyond, the binds are not read until there is room again."""
+STORE_WITHIN = 10.0
+"""Seconds a batch may take to be stored before the SMSC is asked to keep it."""
 INCOMPLETE_AFTER = 600.0
 """Seconds (real) after which a long reply that never became whole is read as it is."""
 
@@ -106,7 +110,9 @@ class Receiver:
         async def work(step: Step) -> int:
             stale = await inbound.flush_stale(step.connection, INCOMPLETE_AFTER)
             links = self._journeys.links
-            await self._answer(step, [_join(parts, links[key[0]]) for key, parts in stale.items() if key[0] in links])
+            await self._answer(
+                step, [_join(parts, links[key[0]]) for key, parts in stale.items() if key[0] in links]
+            )
             return len(stale)
 
         return await self._journeys.transact(work)
@@ -130,16 +136,20 @@ class Receiver:
         return await self._journeys.transact(work)
 
     async def _process(self, batch: Sequence[_Arrival]) -> None:
-        """Commits a batch and answers it. One that fails as a whole is tried singly: a PDU costs at most itself."""
+        """Commits a batch and answers it. One that fails for what is in it is tried singly: a PDU costs itself."""
         try:
-            await self._journeys.transact(lambda step: self._store(step, batch))
+            async with asyncio.timeout(STORE_WITHIN):
+                await self._journeys.transact(lambda step: self._store(step, batch))
+        except FencedError:
+            raise
         except Exception as error:
-            if len(batch) > 1:
+            if len(batch) > 1 and not is_away(error):
                 for arrival in batch:
                     await self._process([arrival])
                 return
-            log.exception(LogEvent.INBOUND_NOT_STORED, link=batch[0].link.name, error=type(error).__name__)
-            metrics.INBOUND_NOT_STORED.labels(batch[0].link.name).inc()
+            log.exception(LogEvent.INBOUND_NOT_STORED, pdus=len(batch))
+            for arrival in batch:
+                metrics.INBOUND_NOT_STORED.labels(arrival.link.name).inc()
             self._respond(batch, SMPP_ESME_RX_T_APPN)
             return
         self._respond(batch, 0)
@@ -208,7 +218,9 @@ class Receiver:
             case_id = None if question is None else question.answered_by
             metrics.REPLIES.labels(reply.link.name, reading.verdict.value).inc()
             stored.append(_evidence(reply, reading, case_id))
-            digest = self._journeys.keyed_hash(orjson.dumps([*reply.identity[:3], reply.octets.hex(), reply.smsc_time]))
+            digest = self._journeys.keyed_hash(
+                orjson.dumps([*reply.identity[:3], reply.octets.hex(), reply.smsc_time])
+            )
             told = {
                 "verdict": reading.verdict,
                 "normalised": reading.normalised,
@@ -241,9 +253,7 @@ class Receiver:
         await step.journal(entries)
         await step.take(inputs)
 
-    def _read(
-        self, reply: Reply, asked: dict[tuple[str, str], questions.Question]
-    ) -> tuple[str, Reading]:
+    def _read(self, reply: Reply, asked: dict[tuple[str, str], questions.Question]) -> tuple[str, Reading]:
         """The service a reply speaks to, and what it says there.
 
         A clear answer belongs to the service whose code it carries; anything else to the one whose question is
@@ -310,9 +320,7 @@ def _whole(link: LinkConfig, message: ShortMessage, octets: bytes) -> Reply:
     )
 
 
-def _segment(
-    link: LinkConfig, message: ShortMessage, concatenation: Concatenation, octets: bytes
-) -> ReplySegment:
+def _segment(link: LinkConfig, message: ShortMessage, concatenation: Concatenation, octets: bytes) -> ReplySegment:
     return ReplySegment(
         link.name,
         _sender(message),

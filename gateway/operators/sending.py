@@ -1,4 +1,4 @@
-"""From queued texts to the SMSC's answers: taken in batches, cut into segments, paced, and written back in batches.
+"""From queued texts to the SMSC's answers: taken in batches, cut into segments, paced, and recorded in batches.
 
 What is in memory is bounded: a little more than the windows hold, or a quarter of a second's worth. A text that
 leaves memory unfinished goes back to its row, with the segments that the SMSC has accepted noted; whoever takes
@@ -152,7 +152,7 @@ class Sender:
 
     def answered(self, event: Answered | Late) -> None:
         """Takes the SMSC's answer to a segment; one that comes late counts unless the segment went again."""
-        out, segment = cast(Tag, event.tag)
+        out, segment = cast("Tag", event.tag)
         if isinstance(event, Answered):
             self._came_back(out)
         elif event.command_status or not self._outbox.drop(out, segment):
@@ -176,7 +176,7 @@ class Sender:
 
     def unanswered(self, event: Unanswered) -> None:
         """Nobody knows whether the SMSC has the segment: it goes again, byte for byte the same."""
-        out, segment = cast(Tag, event.tag)
+        out, segment = cast("Tag", event.tag)
         self._came_back(out)
         self._unknown.inc()
         if out.refused is None:

@@ -1,4 +1,4 @@
-"""What a neighbour's HTTP answer means for a call: done, or once more. Shared by the clients of MCB, wallet and SDU."""
+"""What a neighbour's HTTP answer means for a call: done, or once more. MCB, wallet and SDU share it."""
 
 import email.utils
 import random

@@ -34,7 +34,7 @@ class Mcb:
         self._timeout = aiohttp.ClientTimeout(total=config.timeout.total_seconds())
 
     async def call(self, stored: Sequence[StoredCase]) -> list[Outcome]:
-        """Outcomes for the recipients whose turn it is in these cases; one request, unless a batch makes no sense."""
+        """Outcomes for the recipients whose turn it is in these cases; one request, unless a batch is nonsense."""
         if self.batch == 1:
             return [await self._look_up(case) for case in stored]
         by_iin: defaultdict[str, list[str]] = defaultdict(list)

@@ -53,7 +53,7 @@ class SduPush:
             cursor = await feeds.take(connection, FEED, journeys.node)
             if cursor is None:
                 return False
-            events = await statuses.read(connection, cursor, self._config.batch)
+            events = await statuses.after(connection, cursor, self._config.batch)
         if not events:
             return False
         calendar = journeys.rules.calendar

@@ -71,9 +71,7 @@ async def open_pool(config: Config, *, size: int = 8) -> Database:
     return await connect(config.gateway.database, size=size, node=config.gateway.node)
 
 
-async def connect(
-    url: str, *, size: int = 8, node: str = "", server: EmbeddedServer | None = None
-) -> Database:
+async def connect(url: str, *, size: int = 8, node: str = "", server: EmbeddedServer | None = None) -> Database:
     """The database at the address, open; raises DatabaseError when it is not to be reached."""
 
     async def connect_to_living(*args: Any, **kwargs: Any) -> "asyncpg.Connection[asyncpg.Record]":

@@ -101,7 +101,14 @@ async def verify(connection: Connection) -> JournalCheck:
             if row["seq"] != seq + 1:
                 fault = JournalFault(seq + 1, f"missing: the next entry is {row['seq']}")
                 return JournalCheck(seq, before.hex(), fault)
-            fields = (row["seq"], row["at"], row["case_id"] or "", row["event"], row["event_id"] or "", row["detail"])
+            fields = (
+                row["seq"],
+                row["at"],
+                row["case_id"] or "",
+                row["event"],
+                row["event_id"] or "",
+                row["detail"],
+            )
             expected = hashlib.sha256(before + "\x1f".join(map(str, fields)).encode()).digest()
             if row["hash"] != expected:
                 return JournalCheck(seq, before.hex(), JournalFault(row["seq"], "its hash does not fit its text"))

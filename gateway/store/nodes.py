@@ -1,5 +1,6 @@
 """Living processes: who they are, what they hold, and how the dead are recognised. Real time throughout."""
 
+from collections import Counter
 from collections.abc import Collection
 
 from gateway.store.database import Connection
@@ -21,6 +22,7 @@ UPDATE calls SET node = NULL WHERE node IS NOT NULL AND NOT EXISTS (SELECT FROM 
 _RETURN_SMS = """
 UPDATE sms SET state = 'queued', node = NULL
 WHERE state = 'sending' AND NOT EXISTS (SELECT FROM nodes n WHERE n.node = sms.node)
+RETURNING link, segments - bit_count(answered::bit(64)) AS unanswered
 """
 
 _TAKE_LINKS = """
@@ -55,13 +57,18 @@ async def fence(connection: Connection, node: str) -> None:
         raise FencedError(node)
 
 
-async def bury_dead(connection: Connection, node: str) -> list[str]:
-    """Removes processes that no longer beat and gives back what they had taken; their ids."""
+async def bury_dead(connection: Connection, node: str) -> tuple[list[str], dict[str, int]]:
+    """Removes processes that no longer beat and gives back what they had taken.
+
+    Their ids, and by link the segments of which nobody knows whether the SMSC has them: they go again.
+    """
+    unknown: Counter[str] = Counter()
     async with connection.transaction():
         dead = [row["node"] for row in await connection.fetch(_BURY, DEAD_AFTER, node)]
         await connection.execute(_RETURN_CALLS)
-        await connection.execute(_RETURN_SMS)
-    return dead
+        for row in await connection.fetch(_RETURN_SMS):
+            unknown[row["link"]] += row["unanswered"]
+    return dead, unknown
 
 
 async def take_links(connection: Connection, node: str, links: Collection[str]) -> list[str]:

@@ -47,7 +47,7 @@ RETURNING q.service, q.msisdn
 
 _ASKED = """
 SELECT q.msisdn, q.service, q.case_id, q.before, q.open,
-       EXISTS (SELECT FROM sms WHERE sms.case_id = q.case_id AND sms.msisdn = q.msisdn AND sms.attempts > 0) AS handed
+       EXISTS (SELECT FROM sms s WHERE s.case_id = q.case_id AND s.msisdn = q.msisdn AND s.attempts > 0) AS handed
 FROM questions q WHERE q.msisdn = ANY($1::text[])
 """
 
@@ -91,9 +91,7 @@ async def take_turns(connection: Connection, asking: Sequence[Turn]) -> set[str]
     return {row["case_id"] for row in rows} & set(first.values())
 
 
-async def give_turns(
-    connection: Connection, closing: Collection[Turn], decided: Collection[str]
-) -> list[str]:
+async def give_turns(connection: Connection, closing: Collection[Turn], decided: Collection[str]) -> list[str]:
     """Frees the numbers of closed questions; ids of the cases, now locked, whose turn has come.
 
     `decided` are cases that this transaction has moved on already, though their rows do not say so yet.
@@ -101,9 +99,7 @@ async def give_turns(
     The row of the number is locked before the waiting are looked for, and whoever begins to wait has locked
     it too: nobody is overlooked. `waiting` may count some that were cancelled meanwhile, never too few.
     """
-    rows = await connection.fetch(
-        _LOCK, [c[0] for c in closing], [c[1] for c in closing], [c[2] for c in closing]
-    )
+    rows = await connection.fetch(_LOCK, [c[0] for c in closing], [c[1] for c in closing], [c[2] for c in closing])
     freed = {(row["service"], row["msisdn"]) for row in rows}
     crowded = [(row["service"], row["msisdn"]) for row in rows if row["waiting"]]
     following: list[str] = []
@@ -117,9 +113,7 @@ async def give_turns(
     return following
 
 
-async def asked_there(
-    connection: Connection, msisdns: Collection[str]
-) -> dict[tuple[str, str], Question]:
+async def asked_there(connection: Connection, msisdns: Collection[str]) -> dict[tuple[str, str], Question]:
     """The questions ever asked at these numbers, by (msisdn, service)."""
     rows = await connection.fetch(_ASKED, list(msisdns))
     return {

@@ -75,8 +75,8 @@ class SmsProgress(NamedTuple):
 
 _QUEUE = """
 WITH new AS (
-    SELECT * FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::text[], $6::smallint[], $7::text[],
-                         $8::text[], $9::text[], $10::smallint[])
+    SELECT * FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::text[], $6::smallint[],
+                         $7::text[], $8::text[], $9::text[], $10::smallint[])
     WITH ORDINALITY AS n (case_id, kind, repeat, link, msisdn, priority, template, body, long_messages, segments,
                           ordinal)
 ), allotted AS (
