@@ -224,10 +224,7 @@ def test_all_faults_are_told_at_once_one_line_each(tmp_path: Path) -> None:
 
 
 def test_a_slip_of_the_pen_is_guessed(tmp_path: Path) -> None:
-    assert (
-        str(refusal(tmp_path, LEAST + 'sorce = "1"'))
-        == "links.kcell.sorce: unknown key; did you mean source?"
-    )
+    assert str(refusal(tmp_path, LEAST + 'sorce = "1"')) == "links.kcell.sorce: unknown key; did you mean source?"
 
 
 REFUSED = [
@@ -297,6 +294,7 @@ REFUSED = [
     (LEAST + "response_timeout = 30", "links.kcell.response_timeout", "must be a string"),
     (LEAST + 'response_timeout = "0s"', "links.kcell.response_timeout", "from 1ms"),
     (LEAST + 'prefixes = ["7O1"]', "links.kcell.prefixes", "'7O1'"),
+    (LEAST + 'prefixes = ["7011"]', "links.kcell.prefixes", "three digits"),
     (LEAST + 'statuses = { 0x58 = "slow" }', "links.kcell.statuses.0x58", "throttled"),
     (LEAST + 'statuses = { ESME_RTHROTTLED = "busy" }', "links.kcell.statuses.ESME_RTHROTTLED", "0x58"),
     (altered('"gateway"', '"a-system-id-of-20-chr"'), "links.kcell.system_id", "1 to 15"),
@@ -316,15 +314,13 @@ REFUSED = [
     (LEAST.replace("[mcb]", 'refuse = "1"\n[mcb]'), "services.3.refuse", "differ from agree"),
     (LEAST.replace("[mcb]", 'agree = "10"\n[mcb]'), "services.3.agree", "one digit"),
     (altered('"school-meals"', '"no-such-texts"'), "services.3.templates", "is not a folder"),
+    (LEAST.replace("[mcb]", 'templates = "."\n[mcb]'), "services.3.templates", "request.kk.txt"),
     (LEAST.replace("[mcb]", 'templates = "nowhere"\n[mcb]'), "services.3.templates", "is not a folder"),
     (LEAST + LEAST[LEAST.index("[[links]]") :], "links.kcell.name", "stands there twice"),
     (LEAST + 'fallback = ["beeline"]', "links.kcell.fallback", "no link 'beeline'"),
     (LEAST + 'fallback = ["kcell"]', "links.kcell.fallback", "not the link itself"),
     (
-        LEAST
-        + "default = true\n"
-        + LEAST[LEAST.index("[[links]]") :].replace("kcell", "b")
-        + "default = true",
+        LEAST + "default = true\n" + LEAST[LEAST.index("[[links]]") :].replace("kcell", "b") + "default = true",
         "links.b.default",
         "kcell has it already",
     ),
@@ -336,9 +332,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("text", "key", "says"), REFUSED, ids=[f"{key}-{says[:16]}" for _, key, says in REFUSED]
-)
+@pytest.mark.parametrize(("text", "key", "says"), REFUSED, ids=[f"{key}-{says[:16]}" for _, key, says in REFUSED])
 def test_a_fault_is_refused_by_its_key(tmp_path: Path, text: str, key: str, says: str) -> None:
     refused = refusal(tmp_path, text)
     told = [error.message for error in refused.errors if error.key == key]

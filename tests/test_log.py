@@ -59,9 +59,7 @@ def test_lines_below_the_level_are_not_written(stream: io.BytesIO) -> None:
 
 def test_a_caller_that_forgets_leaks_nothing(stream: io.BytesIO) -> None:
     with structlog.contextvars.bound_contextvars(iin="870312497005"):
-        get_logger().info(
-            Event.STARTED, number="+77011234567", surname="Akhmetova", nested=[{"password": "x"}]
-        )
+        get_logger().info(Event.STARTED, number="+77011234567", surname="Akhmetova", nested=[{"password": "x"}])
     (line,) = lines(stream)
     assert line["iin"] == "8703••••••05"
     assert line["number"] == "+7701•••••67"
@@ -130,16 +128,12 @@ def test_a_librarys_slip_is_still_a_line(stream: io.BytesIO) -> None:
 
 
 def test_what_json_cannot_say_is_written_all_the_same(stream: io.BytesIO) -> None:
-    get_logger().info(
-        Event.STARTED, odd="\ud800", huge=1 << 80, none=float("nan"), thing=object(), keys={1: 2}
-    )
+    get_logger().info(Event.STARTED, odd="\ud800", huge=1 << 80, none=float("nan"), thing=object(), keys={1: 2})
     (line,) = lines(stream)
     assert (line["odd"], line["none"], line["thing"], line["keys"]) == ("?", None, "<object>", {"1": 2})
 
 
-def test_standard_output_is_the_default(
-    capsysbinary: pytest.CaptureFixture[bytes], stream: io.BytesIO
-) -> None:
+def test_standard_output_is_the_default(capsysbinary: pytest.CaptureFixture[bytes], stream: io.BytesIO) -> None:
     configure("info")
     get_logger().info(Event.STARTED)
     assert json.loads(capsysbinary.readouterr().out)["event"] == "started"

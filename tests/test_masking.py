@@ -78,9 +78,7 @@ def test_an_iin_is_masked_wherever_it_stands(text: str) -> None:
         "0077011234567",
     ],
 )
-@pytest.mark.parametrize(
-    "around", ["{}", "to {} failed", "tel:{}", "({})", "x{}y", "'{}'", "%2B{}", "1414 {}, 3"]
-)
+@pytest.mark.parametrize("around", ["{}", "to {} failed", "tel:{}", "({})", "x{}y", "'{}'", "%2B{}", "1414 {}, 3"])
 def test_a_number_is_masked_in_every_spelling(written: str, around: str) -> None:
     assert masked_text(around.format(written)) == around.format(MASKED_MSISDN)
 
@@ -101,8 +99,7 @@ def test_a_number_never_passes_whatever_stands_around(before: str, msisdn: str, 
     st.recursive(
         st.sampled_from([IIN, int(IIN), "+77011234567", 77011234567, "Ахметова Айгүл"]),
         lambda inner: (
-            st.lists(inner, max_size=3)
-            | st.dictionaries(st.sampled_from(["a", IIN, "detail"]), inner, max_size=3)
+            st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", IIN, "detail"]), inner, max_size=3)
         ),
     )
 )

@@ -56,9 +56,7 @@ def _link(table: Table) -> Link:
         # SMPP 3.4 §5.2.1, §5.2.3. Passwords longer than its 8 octets are given out by some operators.
         system_id=table.text("system_id", pattern=r"[ -~]{1,15}", must="be 1 to 15 ASCII characters"),
         password=table.secret("password"),
-        system_type=table.text(
-            "system_type", "", pattern=r"[ -~]{0,12}", must="be at most 12 ASCII characters"
-        ),
+        system_type=table.text("system_type", "", pattern=r"[ -~]{0,12}", must="be at most 12 ASCII characters"),
         bind=table.choice("bind", BINDS, "transceiver"),
         sessions=table.whole("sessions", 1, least=1, most=100),
         source=source,
@@ -66,7 +64,7 @@ def _link(table: Table) -> Link:
         source_npi=table.whole("source_npi", npi, least=0, most=255),
         window=table.whole("window", 100, least=1, most=100_000),
         tps=table.number("tps", 100, least=0, most=1_000_000),
-        prefixes=table.texts("prefixes", pattern=r"7[0-9]{2,9}", must='be digits such as "701"'),
+        prefixes=table.texts("prefixes", pattern=r"7[0-9]{2}", must='be three digits such as "701"'),
         operators=table.texts("operators", pattern=r"(?s).+", must="not be empty"),
         default=table.flag("default", False),
         fallback=table.texts("fallback", pattern=r"(?s).+", must="be the name of another link"),

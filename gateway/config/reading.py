@@ -34,7 +34,7 @@ from gateway.config.model import (
 )
 from gateway.config.table import NAME, NAMED, ConfigError, ConfigErrors, Source, Table, check_key_pair
 from gateway.consent.deadlines import parse_send_window
-from gateway.consent.texts import PACKAGE_TEMPLATES
+from gateway.consent.texts import PACKAGE_TEMPLATES, TemplateError, Templates
 
 ROLES: tuple[Role, ...] = get_args(Role)
 LOG_LEVELS: tuple[LogLevel, ...] = get_args(LogLevel)
@@ -188,9 +188,18 @@ def _service(code: str, services: Table) -> Service:
     templates = table.path("templates", str(PACKAGE_TEMPLATES / name))
     if name and not templates.is_dir():
         table.fault("templates", f"{templates} is not a folder; set it to the one with the service's texts")
+    elif name:
+        _check_templates(table, templates)
     link = table.text("link", pattern=r"\S{1,500}", must="be an address without spaces")
     table.close()
     return Service(code=code, name=name, agree=agree, refuse=refuse, link=link, templates=templates)
+
+
+def _check_templates(table: Table, templates: Path) -> None:
+    try:
+        Templates.load(templates)
+    except TemplateError as error:
+        table.fault("templates", str(error))
 
 
 def _mcb(table: Table) -> Mcb:
@@ -239,9 +248,7 @@ def _sdu(table: Table) -> Sdu:
 
 def _is_webhook_secret(secret: str) -> bool:
     try:
-        return secret.startswith("whsec_") and bool(
-            base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-        )
+        return secret.startswith("whsec_") and bool(base64.b64decode(secret.removeprefix("whsec_"), validate=True))
     except binascii.Error:
         return False
 

@@ -199,9 +199,7 @@ class Table:
         try:
             value = parse_duration(text)
         except ValueError:
-            self.fault(
-                name, f'must be a whole number and ms, s, m, h or d, such as "30s", not {_shown(text)}'
-            )
+            self.fault(name, f'must be a whole number and ms, s, m, h or d, such as "30s", not {_shown(text)}')
             return timedelta(0)
         if not parse_duration(least) <= value <= parse_duration(most):
             self.fault(name, f"must be from {least} to {most}, not {text}")
