@@ -263,12 +263,12 @@ class Session:
                 self._handle(command_id, command_status, sequence_number, data[body:after], now, events)
                 if self.closing:
                     return events
+            if not window and self._is_drained():
+                self._close(CloseReason.SMSC_UNBOUND, events)
+                return events
             position = after
         if position:
             self._heard_at = now
-            if self._is_drained():
-                self._close(CloseReason.SMSC_UNBOUND, events)
-                return events
         if position < end:
             self._pending += data[position:]
             self._wanted = wanted
@@ -306,9 +306,7 @@ class Session:
                 events.append(Unbound())
                 self._close(CloseReason.UNBOUND, events)
             case (
-                CommandId.BIND_TRANSCEIVER_RESP
-                | CommandId.BIND_TRANSMITTER_RESP
-                | CommandId.BIND_RECEIVER_RESP
+                CommandId.BIND_TRANSCEIVER_RESP | CommandId.BIND_TRANSMITTER_RESP | CommandId.BIND_RECEIVER_RESP
             ) if self._answers(SessionState.BINDING, sequence_number):
                 if command_status:
                     self._refuse_bind(command_status, events)

@@ -90,9 +90,7 @@ def test_a_submit_sm_is_the_table_of_the_specification() -> None:
     assert SubmitEncoder(SOURCE, receipts="last").bodies("77011234567", [segment], 8) == [expected]
 
 
-@pytest.mark.parametrize(
-    ("receipts", "asked"), [("last", [0, 0, 1]), ("all", [1, 1, 1]), ("none", [0, 0, 0])]
-)
+@pytest.mark.parametrize(("receipts", "asked"), [("last", [0, 0, 1]), ("all", [1, 1, 1]), ("none", [0, 0, 0])])
 def test_receipts_are_asked_for_as_configured(receipts: str, asked: list[int]) -> None:
     segments = [Segment(0x40, b"\x05\x00\x03\x01\x03%c" % n, b"") for n in (1, 2, 3)]
     bodies = SubmitEncoder(SOURCE, receipts=receipts).bodies("77011234567", segments, 8)  # type: ignore[arg-type]
@@ -106,9 +104,7 @@ def test_receipts_are_asked_for_as_configured(receipts: str, asked: list[int]) -
     st.integers(0, 255),
     st.from_regex(r"77[0-9]{9}", fullmatch=True),
 )
-def test_smpplib_reads_our_submit_sm(
-    texts: list[bytes], esm_class: int, data_coding: int, msisdn: str
-) -> None:
+def test_smpplib_reads_our_submit_sm(texts: list[bytes], esm_class: int, data_coding: int, msisdn: str) -> None:
     encoder = SubmitEncoder(Address(addr="eGov", ton=5, npi=0), receipts="all")
     bodies = encoder.bodies(msisdn, [Segment(esm_class, text, b"") for text in texts], data_coding)
     for sent, text in zip(bodies, texts, strict=True):
@@ -137,9 +133,7 @@ def test_smpplib_reads_our_tlvs() -> None:
         ("eGov kz 123", ("eGov kz 123", 5, 0)),
     ],
 )
-def test_a_source_has_the_type_of_number_that_it_looks_like(
-    source: str, expected: tuple[str, int, int]
-) -> None:
+def test_a_source_has_the_type_of_number_that_it_looks_like(source: str, expected: tuple[str, int, int]) -> None:
     address = source_address(source)
     assert (address.addr, address.ton, address.npi) == expected
     assert source_address(source, 3, 8) == Address(addr=expected[0], ton=3, npi=8)

@@ -139,9 +139,7 @@ def test_a_pair_that_a_handset_cut_is_joined_before_it_is_read() -> None:
 
 
 @given(st.binary(max_size=300), st.integers(0, 255), st.sampled_from(["gsm7", "packed", "ascii", "latin1"]))
-def test_any_octets_in_any_coding_are_text_or_none(
-    octets: bytes, data_coding: int, default_alphabet: str
-) -> None:
+def test_any_octets_in_any_coding_are_text_or_none(octets: bytes, data_coding: int, default_alphabet: str) -> None:
     text = decode(octets, data_coding, default_alphabet, len(octets) % 9)
     assert text is None or len(text) <= 2 * len(octets)
 
@@ -171,9 +169,7 @@ def of(reference: int, total: int, number: int) -> Concatenation:
         ("06 00 03 C8 03 02 99", of(0xC8, 3, 2)),  # an octet too many
     ],
 )
-def test_a_udh_is_taken_off_and_says_which_segment_it_is(
-    udh: str, concatenation: Concatenation | None
-) -> None:
+def test_a_udh_is_taken_off_and_says_which_segment_it_is(udh: str, concatenation: Concatenation | None) -> None:
     assert split_udh(delivered(bytes.fromhex(udh) + b"3#1")) == (concatenation, b"3#1")
 
 

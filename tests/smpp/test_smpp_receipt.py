@@ -54,9 +54,7 @@ def test_an_intermediate_notification_is_never_final() -> None:
 
 
 def test_the_tlvs_win_over_the_text() -> None:
-    receipt = read(
-        APPENDIX_B, receipted_message_id="tlv-id", message_state=5, network_error_code=b"\x03\x00\x1b"
-    )
+    receipt = read(APPENDIX_B, receipted_message_id="tlv-id", message_state=5, network_error_code=b"\x03\x00\x1b")
     assert (receipt.message_id, receipt.state) == ("tlv-id", MessageState.UNDELIVERABLE)
     assert receipt.error == "000"
 

@@ -1,0 +1,180 @@
+"""Pacing: never above the limit in any one second, close under it, and slower when the operator says so."""
+
+import itertools
+import random
+from collections import deque
+from math import ceil, inf
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.smpp.pacing import Pacer
+
+
+def send_all_that_may_go(pacer: Pacer, now: float) -> int:
+    sent = 0
+    while pacer.delay(now) == 0 and sent < 10_000:
+        pacer.take(now)
+        sent += 1
+    return sent
+
+
+def fullest_second(sent_at: list[float]) -> int:
+    """The most segments that any window [t, t + 1) holds."""
+    fullest, window = 0, deque[float]()
+    for at in sent_at:
+        window.append(at)
+        while at - window[0] >= 1.0:
+            window.popleft()
+        fullest = max(fullest, len(window))
+    return fullest
+
+
+rates = st.one_of(st.integers(1, 3_000).map(float), st.floats(0.05, 300))
+gaps = st.lists(st.one_of(st.floats(0, 0.05), st.floats(0, 3), st.just(0.005)), min_size=1, max_size=200)
+
+
+@given(rates, gaps, st.floats(0, 1e6))
+def test_no_second_holds_more_than_tps_however_late_the_timers_wake(
+    tps: float, gaps: list[float], now: float
+) -> None:
+    pacer, sent_at = Pacer(tps), []
+    for gap in gaps:
+        sent_at += [now] * send_all_that_may_go(pacer, now)
+        now += gap
+    assert fullest_second(sent_at) <= ceil(tps)
+
+
+@given(rates, gaps, st.data())
+def test_nor_with_answers_of_any_kind_between(tps: float, gaps: list[float], data: st.DataObject) -> None:
+    pacer, sent_at, now = Pacer(tps), [], 0.0
+    for gap in gaps:
+        sent_at += [now] * send_all_that_may_go(pacer, now)
+        now += gap
+        answer = data.draw(st.sampled_from([pacer.throttled, pacer.accepted, pacer.accepted]))
+        answer(now)
+        assert 0 < pacer.rate <= tps
+    assert fullest_second(sent_at) <= ceil(tps)
+
+
+@pytest.mark.parametrize("tps", [0.5, 1, 1.5, 10, 100, 500, 2_000])
+def test_with_work_waiting_98_percent_of_tps_are_used_though_timers_wake_late(tps: float) -> None:
+    pacer, lateness = Pacer(tps), random.Random(1)
+    now, sent, seconds = 0.0, 0, max(10, 1000 / tps)
+    while now < seconds:
+        sent += send_all_that_may_go(pacer, now)
+        now += pacer.delay(now) + lateness.uniform(0, 0.005)
+    assert sent >= 0.98 * tps * seconds
+
+
+def test_segments_go_evenly() -> None:
+    pacer, now, sent_at = Pacer(100), 0.0, []
+    while now < 3:
+        sent_at += [now] * send_all_that_may_go(pacer, now)
+        now += 0.001
+    gaps = [after - before for before, after in itertools.pairwise(sent_at)]
+    assert max(gaps) < 0.012
+    assert min(gaps[1:]) > 0.008
+
+
+def test_a_text_that_the_smsc_cuts_counts_with_all_its_segments() -> None:
+    pacer = Pacer(100)
+    pacer.take(0.0, 16)
+    assert pacer.delay(0.0) == pytest.approx(16 / 99 - 0.005)
+
+
+def test_idle_time_saves_nothing_up() -> None:
+    pacer = Pacer(10)
+    pacer.take(0.0)
+    assert send_all_that_may_go(pacer, 3600.0) == 1
+
+
+def test_a_throttled_answer_pauses_the_link_for_a_second() -> None:
+    pacer = Pacer(100)
+    pacer.take(5.0)
+    pacer.throttled(5.0)
+    assert pacer.delay(5.0) == pytest.approx(1.0)
+    assert pacer.delay(5.999) > 0
+    assert pacer.delay(6.0001) == 0
+
+
+def test_a_burst_of_throttled_answers_counts_once() -> None:
+    once, often = Pacer(100), Pacer(100)
+    once.throttled(5.0)
+    for n in range(100):
+        often.throttled(5.0 + n / 1000)
+    assert often.rate == once.rate == pytest.approx(0.8 * 99)
+    assert often.delay(5.1) == once.delay(5.1)
+
+
+def test_the_next_excess_counts_again_but_something_always_goes() -> None:
+    pacer = Pacer(100)
+    for n in range(100):
+        pacer.throttled(2.0 * n)
+    assert pacer.rate == pytest.approx(0.99)
+
+
+def test_answers_from_before_the_pause_speed_nothing_up() -> None:
+    pacer = Pacer(100)
+    pacer.throttled(5.0)
+    slow = pacer.rate
+    pacer.accepted(5.5)
+    assert pacer.rate == slow
+    pacer.accepted(6.1)
+    assert pacer.rate > slow
+
+
+def test_accepted_segments_bring_the_full_rate_back_slowly() -> None:
+    pacer, now = Pacer(100), 0.0
+    pacer.throttled(now)
+    seconds = 0
+    now += 1.0
+    while pacer.rate < 99:
+        for n in range(int(pacer.rate)):
+            pacer.accepted(now + n / 100)
+        now, seconds = now + 1, seconds + 1
+        assert seconds < 60
+    assert seconds >= 15
+    pacer.accepted(now)
+    assert pacer.rate == 99
+
+
+def test_a_link_finds_what_the_operator_really_takes() -> None:
+    pacer, now, taken, throttled = Pacer(100), 0.0, deque[float](), 0
+    accepted_late = 0
+    while now < 300:
+        if pacer.delay(now) == 0:
+            pacer.take(now)
+            while taken and now - taken[0] >= 1:
+                taken.popleft()
+            if len(taken) < 60:
+                taken.append(now)
+                pacer.accepted(now)
+                accepted_late += now >= 100
+            else:
+                throttled += 1
+                pacer.throttled(now)
+        now += 0.001
+    assert accepted_late / 200 >= 0.8 * 60
+    assert throttled < 40
+
+
+def test_without_a_limit_everything_goes_at_once() -> None:
+    pacer = Pacer(0)
+    assert send_all_that_may_go(pacer, 0.0) == 10_000
+    pacer.accepted(0.0)
+    assert pacer.rate == inf
+
+
+def test_without_a_limit_a_throttled_link_slows_down_from_what_it_did() -> None:
+    pacer = Pacer(0)
+    for second in range(3):
+        for n in range(500):
+            pacer.take(second + n / 500)
+    pacer.throttled(3.0)
+    assert pacer.rate == pytest.approx(400)
+    assert pacer.delay(3.0) == pytest.approx(1.0)
+    for n in range(2_000):
+        pacer.accepted(4.0 + n / 400)
+    assert 415 < pacer.rate < 430

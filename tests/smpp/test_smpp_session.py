@@ -1,0 +1,476 @@
+"""The session, event by event. What the SMSC says is smpplib's or literal; what we say, smpplib reads."""
+
+import pytest
+
+from gateway.smpp.pdu import CommandId, Segment, SubmitEncoder, source_address
+from gateway.smpp.session import (
+    Answered,
+    BindRefused,
+    Bound,
+    Closed,
+    CloseReason,
+    Late,
+    Nacked,
+    PeerUnbound,
+    Received,
+    Role,
+    Session,
+    SessionState,
+    Strange,
+    Unanswered,
+    Unbound,
+)
+from tests.smpp.bound import accept, binding_session, bound_session, fresh_session, said_by
+from tests.smpp.voice import body, hear, say
+
+DELIVERED = body("deliver_sm", source_addr="77012345678", destination_addr="1414", short_message=b"3#1")
+
+# --- binding ---
+
+
+@pytest.mark.parametrize("role", Role)
+def test_the_bind_is_the_first_thing_said(role: Role) -> None:
+    session = fresh_session(role)
+    assert (session.data_to_send(), session.next_deadline()) == (b"", None)
+    session.connected(0.0)
+    [bind] = hear(session.data_to_send())
+    assert (bind.command, bind.sequence, bind.system_id) == (f"bind_{role}", 1, b"gateway")
+    assert session.data_to_send() == b""
+    assert (session.state, session.free) == (SessionState.BINDING, 0)
+
+
+def test_a_bind_taken_opens_the_window() -> None:
+    session = binding_session(window=7)
+    answer = say("bind_transceiver_resp", 1, system_id="smsc", sc_interface_version=0x34)
+    assert session.receive(answer, 1.0) == [Bound("smsc", 0x34)]
+    assert (session.state, session.free) == (SessionState.BOUND, 7)
+
+
+def test_a_receiver_has_nothing_to_submit_with() -> None:
+    assert bound_session(Role.RECEIVER).free == 0
+    assert bound_session(Role.TRANSMITTER).free == 10
+
+
+@pytest.mark.parametrize("command_status", [0x05, 0x0D, 0x0E, 0x0F, 0x0400])
+def test_a_bind_refused_ends_the_session(command_status: int) -> None:
+    session = binding_session()
+    refusal = say("bind_transceiver_resp", 1, command_status)[:15] + b"\x01"  # without a body
+    refusal = b"\0\0\0\x10" + refusal[4:]
+    assert session.receive(refusal, 1.0) == [BindRefused(command_status), Closed(CloseReason.BIND_REFUSED)]
+    assert session.closing
+
+
+def test_an_smsc_that_does_not_know_the_bind_refuses_it_by_generic_nack() -> None:
+    session = binding_session()
+    assert session.receive(say("generic_nack", 1, 3), 1.0) == [
+        BindRefused(3),
+        Closed(CloseReason.BIND_REFUSED),
+    ]
+
+
+def test_a_bind_without_answer_ends_the_session() -> None:
+    session = binding_session()
+    assert session.next_deadline() == 10.0
+    assert session.tick(9.9) == []
+    assert session.tick(10.0) == [Closed(CloseReason.BIND_UNANSWERED)]
+
+
+def test_an_answer_to_another_bind_is_strange() -> None:
+    session = binding_session()
+    [event] = session.receive(say("bind_transceiver_resp", 2, system_id="smsc"), 1.0)
+    assert isinstance(event, Strange)
+    assert session.state is SessionState.BINDING
+
+
+def test_what_is_delivered_before_the_bind_is_answered_is_not_taken() -> None:
+    session = binding_session()
+    [event] = session.receive(say("deliver_sm", 5, short_message=b"3#1"), 1.0)
+    assert isinstance(event, Strange)
+    assert (said_by(session), session.unanswered_in) == ([("deliver_sm_resp", 0x04, 5)], 0)
+
+
+# --- submitting ---
+
+
+def test_a_submit_sm_leaves_with_its_sequence_number_and_its_answer_brings_the_tag_back() -> None:
+    session = bound_session()
+    encoder = SubmitEncoder(source_address("1414"), receipts="last")
+    [text] = encoder.bodies("77012345678", [Segment(0, b"3#1", b"")], 0)
+    assert session.submit(text, "tag", 1.0) == 2
+    [pdu] = hear(session.data_to_send())
+    assert (pdu.command, pdu.status, pdu.sequence, pdu.short_message) == ("submit_sm", 0, 2, b"3#1")
+    assert session.receive(accept(2, "4A5B"), 2.0) == [Answered("tag", 0, "4A5B")]
+
+
+def test_everything_queued_leaves_in_one_write() -> None:
+    session = bound_session()
+    for n in range(3):
+        session.submit(b"\0" * 17, n, 1.0)
+    session.respond(CommandId.DELIVER_SM, 9)
+    assert [sequence for _, _, sequence in said_by(session)] == [2, 3, 4, 9]
+
+
+def test_the_window_is_never_overrun() -> None:
+    session = bound_session(window=3)
+    for n in range(3):
+        session.submit(b"", n, 1.0)
+    assert session.free == 0
+    with pytest.raises(RuntimeError, match="no slot"):
+        session.submit(b"", 3, 1.0)
+    session.receive(accept(3), 1.0)
+    assert (session.free, session.submit(b"", 3, 1.0)) == (1, 5)
+
+
+@pytest.mark.parametrize("session", [fresh_session(), binding_session(), bound_session(Role.RECEIVER)])
+def test_nothing_is_submitted_unless_bound_for_it(session: Session) -> None:
+    with pytest.raises(RuntimeError, match="no slot"):
+        session.submit(b"", "tag", 1.0)
+
+
+def test_answers_come_in_any_order() -> None:
+    session = bound_session()
+    for n in range(4):
+        session.submit(b"", n, 1.0)
+    answers = b"".join(accept(sequence_number, f"id{sequence_number}") for sequence_number in (4, 2, 5, 3))
+    assert session.receive(answers, 1.0) == [
+        Answered(2, 0, "id4"), Answered(0, 0, "id2"), Answered(3, 0, "id5"), Answered(1, 0, "id3"),
+    ]  # fmt: skip
+    assert session.free == 10
+
+
+@pytest.mark.parametrize(
+    ("pdu", "answer"),
+    [
+        ("00000010 80000004 00000058 00000002", (0x58, "")),  # an error response without a body (§4.4.2)
+        ("00000011 80000004 0000000B 00000002 00", (0x0B, "")),
+        ("00000011 80000004 00000000 00000002 00", (0, "")),  # taken, untrackable
+        ("00000010 80000004 00000000 00000002", (0, "")),
+        ("00000013 80000004 00000000 00000002 414243", (0, "ABC")),  # without its NUL
+        ("00000014 80000004 00000000 00000002 41424300", (0, "ABC")),
+        ("00000019 80000004 00000000 00000002 41424300 0427000101", (0, "ABC")),  # TLVs of version 5
+        ("00000013 80000004 00000000 00000002 C3A900", (0, "Ã©")),  # opaque octets
+    ],
+)
+def test_an_answer_is_taken_as_it_comes(pdu: str, answer: tuple[int, str]) -> None:
+    for behind in (b"", say("enquire_link", 9)):
+        session = bound_session()
+        session.submit(b"", "tag", 1.0)
+        assert session.receive(bytes.fromhex(pdu) + behind, 1.0) == [Answered("tag", *answer)]
+
+
+@pytest.mark.parametrize("nul", [b"", b"\0"])
+def test_a_message_id_that_no_index_could_hold_is_cut(nul: bytes) -> None:
+    session = bound_session()
+    session.submit(b"", "tag", 1.0)
+    answer = (16 + 5000 + len(nul)).to_bytes(4, "big") + accept(2)[4:16] + b"A" * 5000 + nul
+    assert session.receive(answer, 1.0) == [Answered("tag", 0, "A" * 255)]
+
+
+def test_an_answer_to_nothing_is_strange_and_so_is_a_second_one() -> None:
+    session = bound_session()
+    session.submit(b"", "tag", 1.0)
+    events = session.receive(accept(9, "id") + accept(2, "id") + accept(2, "id"), 1.0)
+    assert [type(event) for event in events] == [Strange, Answered, Strange]
+    assert session.state is SessionState.BOUND
+
+
+def test_a_generic_nack_answers_its_segment() -> None:
+    session = bound_session()
+    session.submit(b"", "tag", 1.0)
+    assert session.receive(say("generic_nack", 2, 0x58), 1.0) == [Answered("tag", 0x58, "")]
+
+
+def test_a_generic_nack_is_never_a_success() -> None:
+    session = bound_session()
+    session.submit(b"", "tag", 1.0)
+    assert session.receive(say("generic_nack", 2, 0), 1.0) == [Answered("tag", 0x08, "")]
+
+
+def test_a_generic_nack_of_nothing_is_only_told() -> None:
+    session = bound_session()
+    assert session.receive(say("generic_nack", 0, 2), 1.0) == [Nacked(0, 2)]
+    assert session.state is SessionState.BOUND
+
+
+def test_sequence_numbers_go_round_past_those_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.smpp.session.MAX_SEQUENCE_NUMBER", 5)
+    session = bound_session()
+    assert [session.submit(b"", n, 1.0) for n in range(4)] == [2, 3, 4, 5]
+    session.receive(accept(3), 1.0)
+    assert [session.submit(b"", n, 9.0) for n in range(2)] == [1, 3]
+    session.tick(11.0)  # 2, 4 and 5 have timed out: their answers may still come
+    session.receive(accept(1), 11.0)
+    assert session.submit(b"", 9, 11.0) == 1
+
+
+# --- segments without answer ---
+
+
+def test_a_segment_without_answer_gives_its_slot_back_and_the_session_stays() -> None:
+    session = bound_session(window=2)
+    session.submit(b"", "first", 1.0)
+    session.submit(b"", "second", 2.0)
+    assert session.next_deadline() == 11.0
+    assert session.tick(10.9) == []
+    assert session.tick(11.0) == [Unanswered("first")]
+    assert (session.free, session.state, session.next_deadline()) == (1, SessionState.BOUND, 12.0)
+
+
+def test_its_answer_may_still_come_late_once() -> None:
+    session = bound_session()
+    session.submit(b"", "first", 1.0)
+    session.submit(b"", "second", 1.0)
+    assert session.tick(11.0) == [Unanswered("first"), Unanswered("second")]
+    assert session.receive(accept(2, "id"), 12.0) == [Late("first", 0, "id")]
+    assert session.receive(say("generic_nack", 3, 0x58), 12.0) == [Late("second", 0x58, "")]
+    assert [type(event) for event in session.receive(accept(2) + accept(3), 12.0)] == [Strange, Strange]
+
+
+def test_so_many_late_answers_are_awaited_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.smpp.session.LATE_ANSWERS_AWAITED", 2)
+    session = bound_session()
+    for n in range(3):
+        session.submit(b"", n, 1.0)
+    session.tick(11.0)
+    events = session.receive(accept(2) + accept(3) + accept(4), 12.0)
+    assert [type(event) for event in events] == [Strange, Late, Late]
+
+
+def test_all_that_is_under_way_when_the_connection_ends_is_unanswered() -> None:
+    session = bound_session()
+    for n in range(3):
+        session.submit(b"", n, 1.0)
+    session.receive(accept(3), 1.0)
+    assert session.disconnected(2.0) == [Unanswered(0), Unanswered(2), Closed(CloseReason.CONNECTION_LOST)]
+    assert (session.free, session.closing, session.next_deadline()) == (0, True, None)
+    assert session.disconnected(3.0) == []
+
+
+# --- enquire_link ---
+
+
+def test_an_idle_session_asks_whether_the_smsc_is_there() -> None:
+    session = bound_session()
+    assert session.next_deadline() == 30.0
+    assert session.tick(29.9) == []
+    assert session.data_to_send() == b""
+    assert session.tick(30.0) == []
+    assert said_by(session) == [("enquire_link", 0, 2)]
+    assert session.next_deadline() == 40.0
+    assert session.receive(say("enquire_link_resp", 2), 31.0) == []
+    assert session.next_deadline() == 61.0
+
+
+def test_whatever_the_smsc_says_puts_it_off() -> None:
+    session = bound_session()
+    session.receive(say("enquire_link", 1), 20.0)
+    assert session.next_deadline() == 50.0
+
+
+def test_half_a_pdu_does_not_put_it_off() -> None:
+    session = bound_session()
+    for n, octet in enumerate(say("deliver_sm", 5)[:-1]):
+        assert session.receive(bytes((octet,)), float(n)) == []
+    assert session.next_deadline() == 30.0
+
+
+def test_without_an_answer_the_session_is_dead() -> None:
+    session = bound_session()
+    session.tick(30.0)
+    session.submit(b"", "tag", 35.0)
+    session.receive(say("enquire_link", 1), 36.0)
+    assert session.tick(40.0) == [Closed(CloseReason.ENQUIRE_LINK_UNANSWERED)]
+    assert session.disconnected(40.1) == [Unanswered("tag")]
+
+
+def test_a_generic_nack_is_an_answer_too() -> None:
+    session = bound_session()
+    session.tick(30.0)
+    assert session.receive(say("generic_nack", 2, 3), 31.0) == [Nacked(2, 3)]
+    assert session.tick(40.0) == []
+
+
+def test_the_smscs_enquire_link_is_answered_in_every_state() -> None:
+    unbinding = bound_session()
+    unbinding.unbind(1.0)
+    unbinding.data_to_send()
+    for session in (
+        fresh_session(),
+        binding_session(),
+        bound_session(),
+        bound_session(Role.RECEIVER),
+        unbinding,
+    ):
+        assert session.receive(say("enquire_link", 77), 1.0) == []
+        assert said_by(session) == [("enquire_link_resp", 0, 77)]
+
+
+# --- receiving ---
+
+
+@pytest.mark.parametrize("command", ["deliver_sm", "data_sm"])
+@pytest.mark.parametrize("role", Role)
+def test_what_is_delivered_is_handed_on_and_answered_when_told(command: str, role: Role) -> None:
+    session = bound_session(role)
+    pdu = say(command, 0x80000001, source_addr="77012345678")  # an SMSC's number beyond the allowed is echoed
+    [event] = session.receive(pdu, 1.0)
+    assert event == Received(CommandId[command.upper()], 0x80000001, pdu[16:])
+    assert (session.data_to_send(), session.unanswered_in) == (b"", 1)
+    assert isinstance(event, Received)
+    session.respond(event.command_id, event.sequence_number)
+    assert session.unanswered_in == 0
+    code = {"deliver_sm": "80000005", "data_sm": "80000103"}[command]
+    assert session.data_to_send() == bytes.fromhex(f"00000011 {code} 00000000 80000001 00")  # §4.6.2, §4.7.2
+
+
+def test_what_cannot_be_stored_is_answered_with_an_error() -> None:
+    session = bound_session()
+    session.receive(say("deliver_sm", 5), 1.0)
+    session.respond(CommandId.DELIVER_SM, 5, 0x64)
+    assert session.data_to_send() == bytes.fromhex("00000011 80000005 00000064 00000005 00")
+
+
+def test_an_answer_after_the_end_is_not_sent() -> None:
+    session = bound_session()
+    session.receive(say("deliver_sm", 5), 1.0)
+    session.disconnected(2.0)
+    session.respond(CommandId.DELIVER_SM, 5)
+    assert session.data_to_send() == b""
+
+
+# --- unbinding ---
+
+
+def test_our_unbind_ends_with_its_answer() -> None:
+    session = bound_session()
+    session.unbind(1.0)
+    assert (said_by(session), session.free) == ([("unbind", 0, 2)], 0)
+    assert session.receive(say("unbind_resp", 2), 2.0) == [Unbound(), Closed(CloseReason.UNBOUND)]
+    assert session.closing
+
+
+def test_our_unbind_waits_for_its_answer_only_so_long() -> None:
+    session = bound_session()
+    session.unbind(1.0)
+    assert session.next_deadline() == 11.0
+    assert session.tick(11.0) == [Closed(CloseReason.UNBIND_UNANSWERED)]
+
+
+def test_answers_and_replies_still_count_while_we_unbind() -> None:
+    session = bound_session()
+    session.submit(b"", "tag", 1.0)
+    session.unbind(1.0)
+    events = session.receive(accept(2, "id") + say("deliver_sm", 5) + say("unbind_resp", 3), 2.0)
+    assert [type(event) for event in events] == [Answered, Received, Unbound, Closed]
+
+
+def test_an_unbind_that_is_nacked_ends_the_session_too() -> None:
+    session = bound_session()
+    session.unbind(1.0)
+    assert session.receive(say("generic_nack", 2, 3), 2.0) == [Closed(CloseReason.UNBOUND)]
+
+
+def test_an_unbind_before_the_bind_is_answered_ends_the_session_at_once() -> None:
+    session = binding_session()
+    session.unbind(1.0)
+    assert session.next_deadline() == 0.0
+    [event] = session.receive(say("bind_transceiver_resp", 1, system_id="smsc"), 1.0)
+    assert isinstance(event, Strange)
+    assert session.tick(1.0) == [Closed(CloseReason.UNBIND_UNANSWERED)]
+
+
+def test_an_unbind_of_an_idle_smsc_is_answered_and_ends_the_session() -> None:
+    session = bound_session()
+    assert session.receive(say("unbind", 5), 1.0) == [PeerUnbound(), Closed(CloseReason.SMSC_UNBOUND)]
+    assert (said_by(session), session.closing) == ([("unbind_resp", 0, 5)], True)
+
+
+def test_an_smsc_that_unbinds_still_gets_and_gives_what_is_owed() -> None:
+    session = bound_session()
+    session.submit(b"", "tag", 1.0)
+    session.receive(say("deliver_sm", 5), 1.0)
+    session.data_to_send()
+    assert session.receive(say("unbind", 6), 2.0) == [PeerUnbound()]
+    assert (said_by(session), session.free, session.closing) == ([("unbind_resp", 0, 6)], 0, False)
+    assert session.receive(accept(2, "id"), 3.0) == [Answered("tag", 0, "id")]
+    session.respond(CommandId.DELIVER_SM, 5)
+    assert (session.next_deadline(), said_by(session)) == (0.0, [("deliver_sm_resp", 0, 5)])
+    assert session.tick(3.0) == [Closed(CloseReason.SMSC_UNBOUND)]
+
+
+def test_an_smsc_that_unbinds_is_waited_for_only_so_long() -> None:
+    session = bound_session()
+    session.submit(b"", "tag", 1.0)
+    session.receive(say("unbind", 6), 2.0)
+    assert session.tick(11.0) == [Unanswered("tag"), Closed(CloseReason.SMSC_UNBOUND)]
+
+
+def test_both_may_unbind_at_once() -> None:
+    session = bound_session()
+    session.unbind(1.0)
+    assert session.receive(say("unbind", 6), 2.0) == [PeerUnbound()]
+    assert session.receive(say("unbind_resp", 2), 2.0) == [Unbound(), Closed(CloseReason.UNBOUND)]
+    assert [command for command, _, _ in said_by(session)] == ["unbind", "unbind_resp"]
+
+
+def test_an_unbind_resp_to_nothing_is_strange() -> None:
+    session = bound_session()
+    assert [type(event) for event in session.receive(say("unbind_resp", 2), 2.0)] == [Strange]
+
+
+# --- strange PDUs ---
+
+
+@pytest.mark.parametrize("command_length", [0, 1, 15, 65_537, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_a_length_that_no_pdu_has_ends_the_session(command_length: int) -> None:
+    session = bound_session()
+    octets = command_length.to_bytes(4, "big") + say("enquire_link", 0x1234)[4:]
+    assert session.receive(octets + say("enquire_link", 1), 1.0) == [Closed(CloseReason.FRAMING_LOST)]
+    assert session.data_to_send() == bytes.fromhex("00000010 80000000 00000002 00001234")
+    assert session.closing
+    assert session.receive(say("enquire_link", 1), 1.0) == []
+    assert session.data_to_send() == b""
+
+
+def test_the_longest_pdu_is_read() -> None:
+    session = bound_session()
+    pdu = (65_536).to_bytes(4, "big") + say("deliver_sm", 5)[4:]
+    pdu += b"\0" * (65_536 - len(pdu))
+    assert session.receive(pdu, 1.0) == [Received(5, 5, pdu[16:])]
+
+
+@pytest.mark.parametrize(
+    "command_id",
+    [0x00000001, 0x00000002, 0x00000003, 0x00000004, 0x00000007, 0x00000008, 0x00000009, 0x00000021, 0x00000016,
+     0x00010200, 0x7FFFFFFF],
+)  # fmt: skip
+def test_a_request_that_is_none_of_ours_is_nacked_and_the_session_stays(command_id: int) -> None:
+    session = bound_session()
+    pdu = bytes.fromhex(f"00000012 {command_id:08x} 00000000 00000009 0000")
+    assert [type(event) for event in session.receive(pdu, 1.0)] == [Strange]
+    assert session.data_to_send() == bytes.fromhex("00000010 80000000 00000003 00000009")
+    assert session.free == 10
+
+
+@pytest.mark.parametrize("command_id", [0x80000003, 0x80000007, 0x80000021, 0x80000005, 0x80010200, 0xFFFFFFFF])
+def test_a_response_to_nothing_is_ignored(command_id: int) -> None:
+    session = bound_session()
+    pdu = bytes.fromhex(f"00000010 {command_id:08x} 00000000 00000009")
+    assert [type(event) for event in session.receive(pdu, 1.0)] == [Strange]
+    assert (session.data_to_send(), session.free) == (b"", 10)
+
+
+@pytest.mark.parametrize("command_id", [0x0000000B, 0x00000102])
+def test_a_request_that_has_no_response_gets_none(command_id: int) -> None:
+    session = bound_session()
+    pdu = bytes.fromhex(f"00000010 {command_id:08x} 00000000 00000009")
+    assert [type(event) for event in session.receive(pdu, 1.0)] == [Strange]
+    assert session.data_to_send() == b""
+
+
+def test_a_strange_pdu_costs_only_itself() -> None:
+    session = bound_session()
+    session.submit(b"", "tag", 1.0)
+    strange = bytes.fromhex("00000014 00FACADE 00000000 00000009 DEADBEEF")
+    events = session.receive(strange + accept(2, "id") + strange + say("deliver_sm", 5), 1.0)
+    assert [type(event) for event in events] == [Strange, Answered, Strange, Received]
