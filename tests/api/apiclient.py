@@ -1,0 +1,155 @@
+"""A client that believes nothing: each answer must be one that openapi.json promises."""
+
+import re
+from collections.abc import AsyncIterable, Mapping, Sequence
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import aiohttp
+import orjson
+from jsonschema import Draft202012Validator
+from referencing import Registry
+from referencing.jsonschema import DRAFT202012
+
+from gateway.api import ops
+from gateway.store.database import Database
+
+DOCUMENT = orjson.loads(Path(ops.OPENAPI).read_bytes())
+NDJSON = "application/x-ndjson"
+TABLES = ("lists", "list_errors", "progress", "cases", "calls", "journal", "journal_pending", "wallet_events")
+
+_REGISTRY: Registry[Any] = Registry().with_resource("urn:api", DRAFT202012.create_resource(DOCUMENT))
+_PATHS = [(re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), path) for path in DOCUMENT["paths"]]
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return orjson.loads(self.body)
+
+    @property
+    def lines(self) -> list[Any]:
+        return [orjson.loads(line) for line in self.body.splitlines()]
+
+
+class Caller:
+    """Sends requests; an answer that openapi.json does not promise fails the test."""
+
+    def __init__(self, session: aiohttp.ClientSession, port: int) -> None:
+        self.session = session
+        self.port = port
+
+    async def __call__(
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str | None = None,
+        data: bytes | AsyncIterable[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        sent = dict(headers or {})
+        if token is not None:
+            sent["Authorization"] = f"Bearer {token}"
+        async with self.session.request(method, path, data=data, headers=sent) as response:
+            answer = Answer(response.status, response.headers, await response.read())
+        check(method, path.partition("?")[0], answer)
+        return answer
+
+
+def check(method: str, path: str, answer: Answer) -> None:
+    """Holds an answer against what the document says of its path, method and status."""
+    content_type = answer.headers["Content-Type"].partition(";")[0]
+    pointer = _promised(method, path, answer.status, content_type)
+    bodies = answer.lines if content_type == NDJSON else [answer.json] if "json" in content_type else []
+    validator = Draft202012Validator(
+        {"$ref": f"urn:api#{quote(pointer)}"},
+        registry=_REGISTRY,
+        format_checker=Draft202012Validator.FORMAT_CHECKER,
+    )
+    for body in bodies:
+        validator.validate(body)
+    if answer.status >= 400:
+        assert content_type == "application/problem+json"
+        assert answer.json["status"] == answer.status
+        assert answer.json["title"] == HTTPStatus(answer.status).phrase
+
+
+def _promised(method: str, path: str, status: int, content_type: str) -> str:
+    """The JSON pointer of the schema of this answer."""
+    template = next((template for pattern, template in _PATHS if pattern.fullmatch(path)), None)
+    operation = DOCUMENT["paths"].get(template, {}).get(method.lower())
+    if operation is None:
+        assert status in (404, 405, 400, 431), f"{method} {path} is not in the document and answered {status}"
+        return "/components/schemas/Problem"
+    assert str(status) in operation["responses"], f"{method} {template} may not answer {status}"
+    response = operation["responses"][str(status)]
+    at = f"/paths/{_escaped(template)}/{method.lower()}/responses/{status}"
+    if "$ref" in response:
+        at = response["$ref"].removeprefix("#")
+        response = DOCUMENT["components"]["responses"][at.rpartition("/")[2]]
+    assert content_type in response["content"], f"{method} {template} {status} may not be {content_type}"
+    return f"{at}/content/{_escaped(content_type)}/schema"
+
+
+def _escaped(key: str) -> str:
+    return key.replace("~", "~0").replace("/", "~1")
+
+
+class Api:
+    """Requests in few words, and a look at what they left in the database."""
+
+    def __init__(self, caller: Caller, database: Database) -> None:
+        self.call = caller
+        self.database = database
+
+    async def push(
+        self,
+        records: Sequence[Mapping[str, Any] | bytes] | bytes,
+        list_id: str = "list-1",
+        *,
+        query: str = "",
+        encoding: str | None = None,
+    ) -> Answer:
+        body = records if isinstance(records, bytes) else ndjson(records)
+        headers = {"Content-Type": NDJSON} | ({"Content-Encoding": encoding} if encoding else {})
+        return await self.call("PUT", f"/v1/lists/{list_id}{query}", token="sdu-token", data=body, headers=headers)
+
+    async def get(self, path: str, token: str = "sdu-token") -> Answer:
+        return await self.call("GET", path, token=token)
+
+    async def post(self, path: str, body: object = None, token: str = "ops-token") -> Answer:
+        data = body if isinstance(body, bytes) else None if body is None else orjson.dumps(body)
+        headers = {"Content-Type": "application/json"} if data is not None else {}
+        return await self.call("POST", path, token=token, data=data, headers=headers)
+
+    async def case_id(self, record_id: str = "r-1", list_id: str = "list-1") -> str:
+        found = await self.get(f"/v1/cases?list_id={list_id}&record_id={record_id}")
+        return str(found.json["cases"][0]["case_id"])
+
+    async def fetch(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
+        async with self.database.acquire() as connection:
+            return [tuple(row.values()) for row in await connection.fetch(query, *arguments)]
+
+    async def execute(self, query: str, *arguments: object) -> None:
+        async with self.database.acquire() as connection:
+            await connection.execute(query, *arguments)
+
+    async def rows(self) -> dict[str, int]:
+        """The number of rows in each table that a request could fill; empty tables left out."""
+        counts = {}
+        for table in TABLES:
+            (count,) = (await self.fetch(f"SELECT count(*) FROM {table}"))[0]
+            if count:
+                counts[table] = count
+        return counts
+
+
+def ndjson(records: Sequence[Mapping[str, Any] | bytes]) -> bytes:
+    return b"".join(one + b"\n" if isinstance(one, bytes) else orjson.dumps(one) + b"\n" for one in records)

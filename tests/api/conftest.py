@@ -1,0 +1,86 @@
+"""The API as its callers meet it: real HTTP to a real server, and every answer held against openapi.json."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from apiclient import Api, Caller
+
+from gateway.api.app import serve_http
+from gateway.app import calendar_of, services_of
+from gateway.clock import Clock
+from gateway.config import Config, load
+from gateway.consent.journey import Rules
+from gateway.journeys import Journeys
+from gateway.signals import Signals
+from gateway.store import nodes, setup
+from gateway.store.database import Database, load_clock
+
+CONFIG = """
+[http]
+port = 0
+max_list_bytes = 1_000_000
+tokens = { sdu = ["sdu-token", "sdu-token-before"], wallet = "wallet-token", ops = "ops-token" }
+[services.3]
+name = "school-meals"
+agree = "1"
+refuse = "2"
+link = "https://egovmobile.page.link/socwallet"
+[mcb]
+url = "http://127.0.0.1:1"
+token = "mcb-token"
+[wallet]
+url = "http://127.0.0.1:2"
+token = "wallets-token"
+[[links]]
+name = "kcell"
+host = "127.0.0.1"
+port = 2775
+system_id = "gateway"
+password = "secret"
+source = "1414"
+prefixes = ["701", "702", "775", "778"]
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    path = tmp_path / "config.toml"
+    path.write_text(CONFIG, encoding="utf-8")
+    return load(path)
+
+
+@pytest.fixture
+async def journeys(config: Config, database: Database) -> Journeys:
+    """The use cases over this test's database, as one living process."""
+    async with database.acquire() as connection:
+        clock: Clock = await load_clock(connection, config.clock.rate)
+        await nodes.enter(connection, "node", "test", [link.name for link in config.links])
+        evidence_key = await setup.evidence_key(connection)
+    return Journeys(
+        database=database,
+        clock=clock,
+        node="node",
+        services=services_of(config),
+        links=config.links,
+        rules=Rules(calendar=calendar_of(config)),
+        evidence_key=evidence_key,
+        signals=Signals(),
+    )
+
+
+@pytest.fixture
+async def caller(config: Config, journeys: Journeys) -> AsyncIterator[Caller]:
+    """HTTP to the server; answers are checked against openapi.json."""
+    async with (
+        serve_http(config, journeys) as port,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}", auto_decompress=False) as session,
+    ):
+        yield Caller(session, port)
+
+
+@pytest.fixture
+def api(caller: Caller, database: Database) -> Api:
+    """What tests say to the server in few words."""
+    return Api(caller, database)

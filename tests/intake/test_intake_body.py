@@ -1,0 +1,114 @@
+"""A list's body as octets: lines come out the same however they come in, and nothing grows with them."""
+
+import gzip
+import hashlib
+import tracemalloc
+import zlib
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.intake.body import (
+    LONGEST_LINE,
+    Body,
+    BodyMalformedError,
+    BodyTooLargeError,
+    Gunzip,
+    Plain,
+    Unpacker,
+)
+
+Lines = list[tuple[int, bytes | None]]
+
+
+def read(pieces: Iterable[bytes], unpacker: Unpacker | None = None, limit: int = 1 << 30) -> tuple[Lines, bytes]:
+    body = Body(unpacker or Plain(), limit)
+    lines: Lines = []
+    for piece in pieces:
+        for batch in body.feed(piece):
+            lines += batch
+    return lines + body.close(), body.digest
+
+
+def cut(octets: bytes, size: int) -> list[bytes]:
+    return [octets[i : i + size] for i in range(0, len(octets), size)]
+
+
+def test_lines_are_numbered_and_the_last_needs_no_line_feed() -> None:
+    assert read([b"one\ntwo\n\nthree"])[0] == [(1, b"one"), (2, b"two"), (3, b""), (4, b"three")]
+    assert read([b"one\n"])[0] == [(1, b"one")]
+    assert read([])[0] == []
+
+
+def test_a_byte_order_mark_at_the_start_is_no_part_of_the_first_line() -> None:
+    lines, digest = read([b"\xef", b"\xbb\xbfone\n\xef\xbb\xbftwo"])
+    assert lines == [(1, b"one"), (2, b"\xef\xbb\xbftwo")]
+    assert digest == hashlib.sha256(b"\xef\xbb\xbfone\n\xef\xbb\xbftwo").digest()
+
+
+@given(st.binary(max_size=300), st.integers(1, 7))
+def test_lines_are_the_same_fed_whole_or_in_pieces(octets: bytes, size: int) -> None:
+    assert read(cut(octets, size)) == read([octets])
+
+
+@given(st.lists(st.binary(max_size=80), min_size=1, max_size=4), st.integers(1, 9))
+def test_gzip_members_one_after_the_other_are_one_body(parts: list[bytes], size: int) -> None:
+    packed = b"".join(gzip.compress(part) for part in parts)
+    assert read(cut(packed, size), Gunzip()) == read([b"".join(parts)])
+
+
+@pytest.mark.parametrize("octets", [LONGEST_LINE - 1, LONGEST_LINE, LONGEST_LINE + 1, 3 * LONGEST_LINE])
+@pytest.mark.parametrize("size", [1000, 1 << 20])
+def test_a_line_that_is_too_long_is_told_and_the_next_one_read(octets: int, size: int) -> None:
+    body = b"first\n" + b"x" * octets + b"\nlast"
+    lines = read(cut(body, size))[0]
+    assert [(number, line is None) for number, line in lines] == [
+        (1, False),
+        (2, octets > LONGEST_LINE),
+        (3, False),
+    ]
+    assert lines[2] == (3, b"last")
+
+
+def test_a_body_is_refused_past_its_limit_and_not_before() -> None:
+    assert len(read([b"x" * 100], limit=100)[0]) == 1
+    with pytest.raises(BodyTooLargeError):
+        read([b"x" * 50, b"x" * 51], limit=100)
+
+
+PACKED = gzip.compress(b'{"record_id": "r-1"}\n' * 100)
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"",
+        b"{}\n",
+        PACKED[:-1],
+        PACKED[: len(PACKED) // 2],
+        PACKED[:5],
+        PACKED + b"garbage",
+        PACKED + PACKED[:8],
+        PACKED[:-8] + b"\x00" * 8,
+        zlib.compress(b"{}"),
+        PACKED[:12] + b"\xff\xff\xff" + PACKED[15:],
+    ],
+)
+@pytest.mark.parametrize("size", [1, 1 << 20])
+def test_gzip_that_does_not_unpack_is_malformed(octets: bytes, size: int) -> None:
+    with pytest.raises(BodyMalformedError):
+        read(cut(octets, size), Gunzip())
+
+
+def test_a_gzip_bomb_is_refused_in_bounded_memory() -> None:
+    bomb = gzip.compress(bytes(200_000_000))
+    tracemalloc.start()
+    try:
+        with pytest.raises(BodyTooLargeError):
+            read([bomb], Gunzip(), limit=100_000_000)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2_000_000

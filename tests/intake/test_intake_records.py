@@ -1,0 +1,238 @@
+"""One line of a list: what is good, and everything that can be wrong with it."""
+
+import unicodedata
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from people import FATHER, MOTHER, PUPILS, good, person
+
+from gateway.intake.records import MOST_FAULTS, Record, Refusal, read_record
+
+PUPIL = PUPILS[0]
+IINS = {"digits": "87031249700x", "length": "8703124970", "checksum": "870312497006"}
+
+
+def read(given: object) -> Record | Refusal:
+    return read_record(given if isinstance(given, bytes) else orjson.dumps(given))
+
+
+def faults(given: object) -> list[tuple[str, str]]:
+    refusal = read(given)
+    assert isinstance(refusal, Refusal)
+    return [(pointer, str(code)) for pointer, code in refusal.faults]
+
+
+def content(given: object) -> Any:
+    accepted = read(given)
+    assert isinstance(accepted, Record), accepted
+    return orjson.loads(accepted.content)
+
+
+def test_a_good_record_keeps_what_the_journey_needs() -> None:
+    accepted = read(good())
+    assert isinstance(accepted, Record)
+    assert accepted[:4] == ("r-1", 1, "kk", PUPIL)
+    kept = orjson.loads(accepted.content)
+    assert kept["pupil"] == person(PUPIL, 1)
+    assert kept["school"] == {"bin": "990240001234", "name": "№ 12 мектеп"}
+    assert kept["recipients"] == [{"relation": "mother", **person(MOTHER, 2, "ова")}]
+
+
+def test_recipients_are_kept_in_the_order_of_asking() -> None:
+    given = good(representatives=[person("120915597004"), person("870312497500")], father=person(FATHER))
+    assert [(r["relation"], r["iin"]) for r in content(given)["recipients"]] == [
+        ("mother", MOTHER),
+        ("father", FATHER),
+        ("representative", "120915597004"),
+        ("representative", "870312497500"),
+    ]
+
+
+@pytest.mark.parametrize("left_out", ["language", "school", "father", "representatives"])
+@pytest.mark.parametrize("as_null", [True, False])
+def test_optional_fields_may_be_null_or_left_out(left_out: str, as_null: bool) -> None:
+    given = good(**{left_out: None})
+    if not as_null:
+        del given[left_out]
+    assert isinstance(read(given), Record)
+
+
+def test_kazakh_is_the_language_unless_the_record_says_otherwise() -> None:
+    languages = [read(good(language=language)).language for language in (None, "kk", "ru")]  # type: ignore[union-attr]
+    assert languages == ["kk", "kk", "ru"]
+
+
+def test_a_patronymic_may_be_missing() -> None:
+    pupil = person(PUPIL)
+    del pupil["patronymic"]
+    assert content(good(pupil=pupil))["pupil"]["patronymic"] is None
+
+
+def test_names_are_kept_in_nfc() -> None:
+    decomposed = unicodedata.normalize("NFD", "Ёлкин-Йошкин")
+    assert len(decomposed) > len("Ёлкин-Йошкин")
+    kept = content(good(pupil={**person(PUPIL), "surname": decomposed}))
+    assert kept["pupil"]["surname"] == "Ёлкин-Йошкин"
+
+
+def test_a_name_is_measured_after_nfc() -> None:
+    assert isinstance(read(good(pupil={**person(PUPIL), "surname": "и\u0306" * 60})), Record)
+    assert faults(good(pupil={**person(PUPIL), "surname": "и\u0306" * 61})) == [("/pupil/surname", "length")]
+
+
+PUPIL_FAULTS = [
+    ({"iin": None}, "/pupil/iin", "required"),
+    ({"iin": 131106697007}, "/pupil/iin", "type"),
+    ({"iin": IINS["length"]}, "/pupil/iin", "iin_length"),
+    ({"iin": IINS["digits"]}, "/pupil/iin", "iin_digits"),
+    ({"iin": IINS["checksum"]}, "/pupil/iin", "iin_checksum"),
+    ({"iin": "000000000000"}, "/pupil/iin", "iin_checksum"),
+    ({"iin": "１３１１０６６９７００７"}, "/pupil/iin", "iin_digits"),
+    ({"surname": None}, "/pupil/surname", "required"),
+    ({"surname": ""}, "/pupil/surname", "length"),
+    ({"surname": "А" * 61}, "/pupil/surname", "length"),
+    ({"surname": "Ахметов\n"}, "/pupil/surname", "format"),
+    ({"surname": "Ахме\x00тов"}, "/pupil/surname", "format"),
+    ({"surname": "Ахме\u2028тов"}, "/pupil/surname", "format"),
+    ({"surname": " \u00a0"}, "/pupil/surname", "format"),
+    ({"given_name": ["Нұрлан"]}, "/pupil/given_name", "type"),
+    ({"given_name": True}, "/pupil/given_name", "type"),
+    ({"patronymic": ""}, "/pupil/patronymic", "length"),
+    ({"patronymic": 1}, "/pupil/patronymic", "type"),
+    ({"phone": "77011234567"}, "/pupil/phone", "unknown_field"),
+]
+
+
+@pytest.mark.parametrize(("change", "pointer", "code"), PUPIL_FAULTS)
+def test_a_faulty_person_is_refused_with_the_place(change: dict[str, Any], pointer: str, code: str) -> None:
+    assert faults(good(pupil={**person(PUPIL), **change})) == [(pointer, code)]
+
+
+RECORD_FAULTS = [
+    ({"record_id": None}, "/record_id", "required"),
+    ({"record_id": 7}, "/record_id", "type"),
+    ({"record_id": ""}, "/record_id", "length"),
+    ({"record_id": "r" * 65}, "/record_id", "length"),
+    ({"record_id": "r\x00"}, "/record_id", "format"),
+    ({"record_id": "r\t1"}, "/record_id", "format"),
+    ({"category": None}, "/category", "required"),
+    ({"category": True}, "/category", "type"),
+    ({"category": 1.0}, "/category", "type"),
+    ({"category": "1"}, "/category", "type"),
+    ({"category": 0}, "/category", "range"),
+    ({"category": 4}, "/category", "range"),
+    ({"category": 1 << 63}, "/category", "range"),
+    ({"language": "en"}, "/language", "range"),
+    ({"language": 1}, "/language", "type"),
+    ({"pupil": None}, "/pupil", "required"),
+    ({"pupil": PUPIL}, "/pupil", "type"),
+    ({"school": "№ 12"}, "/school", "type"),
+    ({"school": {"name": "№ 12"}}, "/school/bin", "required"),
+    ({"school": {"bin": "99024000123", "name": "№ 12"}}, "/school/bin", "format"),
+    ({"school": {"bin": "99024000123x", "name": "№ 12"}}, "/school/bin", "format"),
+    ({"school": {"bin": 990240001234, "name": "№ 12"}}, "/school/bin", "type"),
+    ({"school": {"bin": "990240001234"}}, "/school/name", "required"),
+    ({"school": {"bin": "990240001234", "name": "№ 12", "city": "Алматы"}}, "/school/city", "unknown_field"),
+    ({"mother": None}, "", "no_recipient"),
+    ({"mother": []}, "/mother", "type"),
+    ({"father": "Ахметов"}, "/father", "type"),
+    ({"representatives": {}}, "/representatives", "type"),
+    ({"representatives": [None]}, "/representatives/0", "type"),
+    ({"representatives": [person(FATHER), {**person(MOTHER), "iin": IINS["checksum"]}]}, "/representatives/1/iin",
+     "iin_checksum"),
+    ({"a/b~c": 1}, "/a~1b~0c", "unknown_field"),
+    ({"": 1}, "/", "unknown_field"),
+    ({"\x00": 1}, "", "unknown_field"),
+    ({"x" * 65: 1}, "", "unknown_field"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "pointer", "code"), RECORD_FAULTS)
+def test_a_faulty_field_is_refused_with_the_place(change: dict[str, Any], pointer: str, code: str) -> None:
+    assert faults(good(**change)) == [(pointer, code)]
+
+
+NO_OBJECTS = [
+    b"{",
+    b"null",
+    b"[]",
+    b'"r-1"',
+    b"NaN",
+    b"{}{}",
+    b"{'record_id': 1}",
+    b"\xff\xfe",
+    b'{"record_id": "\xed\xa0\x80"}',
+    b'{"record_id": "\\ud800"}',
+    b"[" * 50_000,
+    b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
+]
+
+
+@pytest.mark.parametrize("line", NO_OBJECTS)
+def test_a_line_that_is_no_object_is_one_fault(line: bytes) -> None:
+    assert read(line) == Refusal(None, [("", "json")])  # type: ignore[list-item]
+
+
+def test_every_fault_of_a_record_is_told() -> None:
+    given = good(category=9, pupil={**person(PUPIL), "iin": "1", "surname": ""}, colour="red")
+    assert faults(given) == [
+        ("/category", "range"),
+        ("/pupil/iin", "iin_length"),
+        ("/pupil/surname", "length"),
+        ("/colour", "unknown_field"),
+    ]
+
+
+def test_faults_are_told_up_to_a_bound() -> None:
+    assert len(faults({f"field{i}": i for i in range(3000)})) == MOST_FAULTS
+    assert len(faults(good(representatives=[0] * 3000))) == MOST_FAULTS
+
+
+def test_a_refused_record_keeps_its_record_id_when_that_is_usable() -> None:
+    assert read(good(category=0)).record_id == "r-1"
+    assert read(good(record_id="x" * 65)).record_id is None
+
+
+def test_an_empty_object_names_all_that_is_required() -> None:
+    assert faults({}) == [
+        ("/record_id", "required"),
+        ("/category", "required"),
+        ("/pupil", "required"),
+        ("", "no_recipient"),
+    ]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(st.binary(max_size=200))
+def test_arbitrary_octets_are_refused_never_raised(line: bytes) -> None:
+    assert isinstance(read_record(line), Refusal)
+
+
+@given(st.sampled_from([*good(), "patronymic", "x"]), JSON)
+def test_any_value_in_any_field_is_taken_or_refused_never_raised(field: str, value: Any) -> None:
+    line = (
+        orjson.dumps(good(**{field: value}), option=orjson.OPT_NON_STR_KEYS, default=str) if _fits(value) else b""
+    )
+    outcome = read_record(line)
+    if isinstance(outcome, Record):
+        assert b"\x00" not in outcome.content
+    else:
+        assert outcome.faults
+
+
+def _fits(value: Any) -> bool:
+    """Whether orjson writes it: it knows integers of 64 bits."""
+    try:
+        orjson.dumps(value)
+    except TypeError:
+        return False
+    return True
