@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import asyncpg
 
 from gateway.log import Event, get_logger
+from gateway.store.nodes import FencedError
 
 log = get_logger()
 
@@ -25,7 +26,10 @@ def is_away(error: BaseException) -> bool:
 
 
 async def steadily(work: Callable[[], Awaitable[object]], what: str, **bound: object) -> None:
-    """Runs `work` again whenever it ends by a passing failure; anything else is a defect and is raised."""
+    """Runs `work` again whenever it fails; raises FencedError alone.
+
+    A defect of ours is logged with its frames and tried again as well: it may cost its own task, never the others.
+    """
     first, longest = RETRY
     failures = 0
     loop = asyncio.get_running_loop()
@@ -34,8 +38,17 @@ async def steadily(work: Callable[[], Awaitable[object]], what: str, **bound: ob
         try:
             await work()
             return
-        except PASSING as error:
+        except FencedError:
+            raise
+        except Exception as error:
             failures = 0 if loop.time() - began > longest else failures + 1
-            wait = min(longest, first * 2 ** min(failures, 10)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
-            log.error(Event.TASK_FAILED, task=what, error=type(error).__name__, retry_in=round(wait, 1), **bound)
+            wait = min(longest, first * 2.0 ** min(failures, 10)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+            log.error(
+                Event.TASK_FAILED,
+                task=what,
+                error=type(error).__name__,
+                retry_in=round(wait, 1),
+                exc_info=not is_away(error),
+                **bound,
+            )
             await asyncio.sleep(wait)
