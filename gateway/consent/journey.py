@@ -181,20 +181,22 @@ class TakeTurn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfirmAccepted:
-    """The SMSC has accepted the last segment of a text, at `at`."""
+    """The SMSC has accepted the last segment of a text to `msisdn`, at `at`."""
 
     text: Kind
     repeat: int = 0
+    msisdn: str
     at: datetime
     detail: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportRefused:
-    """The SMSC has refused a text for good."""
+    """The SMSC has refused a text to `msisdn` for good."""
 
     text: Kind
     repeat: int = 0
+    msisdn: str
     detail: Mapping[str, object]
 
 
@@ -202,12 +204,14 @@ class ReportRefused:
 class ReportDelivered:
     text: Kind
     repeat: int = 0
+    msisdn: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportUndeliverable:
     text: Kind
     repeat: int = 0
+    msisdn: str
     detail: Mapping[str, object]
 
 
@@ -431,10 +435,18 @@ def _take_turn(case: Case) -> Decision:
     return Decision(case=replace(case, state=State.QUEUED), effects=(Send(text=Kind.REQUEST),))
 
 
+_Reported = ConfirmAccepted | ReportRefused | ReportDelivered | ReportUndeliverable
+
+
+def _asks_there(case: Case, given: _Reported) -> bool:
+    """The text asks, and at the number that is asked now: not at one given up before."""
+    return given.text in (Kind.REQUEST, Kind.REPEAT) and given.msisdn == case.msisdn
+
+
 def _is_under_way(case: Case, given: ConfirmAccepted | ReportRefused) -> bool:
     """The text is the question text the case now waits for (and no older or resent one)."""
     return (
-        given.text in (Kind.REQUEST, Kind.REPEAT)
+        _asks_there(case, given)
         and given.repeat == case.repeat
         and case.due_at is None
         and case.state in (State.QUEUED, State.ASKED, State.REMINDED)
@@ -447,9 +459,7 @@ def _confirm_accepted(case: Case, given: ConfirmAccepted, rules: Rules) -> Decis
         return Decision(case=case, events=(accepted,))
     last = case.repeat >= rules.repeats
     due_at = rules.calendar.end_at(given.at) if last else rules.calendar.repeat_at(given.at)
-    state, name = (
-        (State.ASKED, Happened.ASKED) if case.repeat == 0 else (State.REMINDED, Happened.REMINDED)
-    )
+    state, name = (State.ASKED, Happened.ASKED) if case.repeat == 0 else (State.REMINDED, Happened.REMINDED)
     return Decision(
         case=replace(case, state=state, due_at=due_at),
         events=(accepted, Event(name, {"relation": case.relation})),
@@ -479,16 +489,16 @@ def _report_refused(case: Case, given: ReportRefused, now: datetime, rules: Rule
 def _report_delivered(case: Case, given: ReportDelivered) -> Decision:
     if given.text not in (Kind.REQUEST, Kind.REPEAT):
         return Decision(case=case, events=(Event(Happened.TEXT_DELIVERED, {"text": given.text}),))
-    return Decision(
-        case=replace(case, undelivered=case.undelivered & ~(1 << given.repeat)),
-        events=(Event(Happened.DELIVERED, {"text": given.text}),),
-    )
+    event = Event(Happened.DELIVERED, {"text": given.text})
+    if not _asks_there(case, given):
+        return Decision(case=case, events=(event,))
+    return Decision(case=replace(case, undelivered=case.undelivered & ~(1 << given.repeat)), events=(event,))
 
 
 def _report_undeliverable(case: Case, given: ReportUndeliverable, now: datetime, rules: Rules) -> Decision:
     failed = Event(Happened.TEXT_UNDELIVERABLE, given.detail)
     is_open = case.state in (State.QUEUED, State.ASKED, State.REMINDED)
-    if not is_open or given.text not in (Kind.REQUEST, Kind.REPEAT):
+    if not is_open or not _asks_there(case, given):
         return Decision(case=case, events=(failed,))
     if rules.fallback_on_undeliverable:
         return _give_up_number(case, failed, now)
@@ -518,9 +528,7 @@ def _meet_deadline(case: Case, now: datetime, rules: Rules) -> Decision:
         )
     nothing_arrived = case.undelivered == (1 << case.repeat + 1) - 1
     state, name = (
-        (State.UNDELIVERABLE, Happened.UNDELIVERABLE)
-        if nothing_arrived
-        else (State.NO_ANSWER, Happened.NO_ANSWER)
+        (State.UNDELIVERABLE, Happened.UNDELIVERABLE) if nothing_arrived else (State.NO_ANSWER, Happened.NO_ANSWER)
     )
     return Decision(case=_end(case, state, now), events=(Event(name, {}),), effects=(Effect.GIVE_TURN,))
 
@@ -586,7 +594,8 @@ def _answer_out_of_time(case: Case, given: Answer, told: Mapping[str, object]) -
     """The first answer stands; what comes later is a matter for people."""
     if given.verdict is Verdict.UNCLEAR:
         return Decision(case=case, events=(Event(Happened.REPLY_IGNORED, {"reason": "unclear"}),))
-    if case.state is State.QUEUED and given.msisdn == case.msisdn:
+    unasked = case.state in (State.WAITING, State.QUEUED) or case.resume is State.WAITING
+    if unasked and given.msisdn == case.msisdn:
         return Decision(case=case, events=(Event(Happened.REPLY_IGNORED, {"reason": "not asked yet"}),))
     agreed = case.state in AGREED or (case.state is State.PARKED and case.resume is State.CONSENTED)
     same = given.verdict is (Verdict.AGREE if agreed else Verdict.REFUSE)

@@ -284,9 +284,11 @@ class Receiver:
 
 def _outcome(settled: Settled) -> Input:
     if settled.delivered:
-        return ReportDelivered(text=Kind(settled.kind), repeat=settled.repeat)
+        return ReportDelivered(text=Kind(settled.kind), repeat=settled.repeat, msisdn=settled.msisdn)
     told = {"sms_id": settled.sms_id, "text": settled.kind, "state": settled.state, "error": settled.error}
-    return ReportUndeliverable(text=Kind(settled.kind), repeat=settled.repeat, detail=told)
+    return ReportUndeliverable(
+        text=Kind(settled.kind), repeat=settled.repeat, msisdn=settled.msisdn, detail=told
+    )
 
 
 _BACK: Mapping[Relation, Relation] = {

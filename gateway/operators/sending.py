@@ -78,6 +78,7 @@ class Sender:
         self._gathered = asyncio.Event()
         self._gathering: asyncio.TimerHandle | None = None
         self._pause: asyncio.TimerHandle | None = None
+        self._more = False  # the last look at the rows left some there
         self._stopping = False
         self._drained = asyncio.Event()
         windows = config.window * config.sessions * READY_WINDOWS
@@ -134,7 +135,7 @@ class Sender:
             bind.submit(out.bodies[segment], Tag(out, segment))
             if segment == 0 and not out.is_bulk:
                 self._answer_sent(out.taken.case_id)
-        if outbox.ready < self._target // 2:
+        if self._more and outbox.ready < self._target // 2:
             self._wake.set()
 
     def _unpause(self) -> None:
@@ -254,12 +255,14 @@ class Sender:
         bulk = room > 0 and journeys.rules.calendar.in_window(journeys.clock.now())
         limit = -(-room // TYPICAL_SEGMENTS) if bulk else MOST_ANSWERS - outbox.answers
         if not self._binds or limit <= 0:
+            self._more = False  # write() makes room and wakes us
             return False
         async with journeys.database.acquire() as connection:
             taken = await sms.take(connection, journeys.node, self._config.name, bulk=bulk, limit=limit)
         for row in taken:
             self._hold(row)
-        return len(taken) == limit
+        self._more = len(taken) == limit
+        return self._more
 
     def _hold(self, row: TakenSms) -> None:
         data_coding, parts = segments(row.body, LongMessages(row.long_messages), row.reference)
@@ -335,12 +338,14 @@ class Sender:
             return ReportRefused(
                 text=Kind(taken.kind),
                 repeat=taken.repeat,
+                msisdn=taken.msisdn,
                 detail=told | {"command_status": command_status, "name": status.name(command_status)},
             )
         assert progress.accepted_at is not None, "an accepted text knows when"
         return ConfirmAccepted(
             text=Kind(taken.kind),
             repeat=taken.repeat,
+            msisdn=taken.msisdn,
             at=progress.accepted_at,
             detail=told | {"message_ids": list(progress.message_ids), "attempts": taken.attempts},
         )

@@ -24,6 +24,7 @@ class Settled(NamedTuple):
     case_id: str
     kind: str
     repeat: int
+    msisdn: str
     delivered: bool
     state: str
     error: str
@@ -39,7 +40,7 @@ ORDER BY r.ordinal, r.rank, (e.message_id = r.message_id) DESC, e.sms_id DESC
 """
 
 _LOCK = """
-SELECT sms_id, case_id, kind, repeat, state, arrived, tracked FROM sms
+SELECT sms_id, case_id, kind, repeat, msisdn, state, arrived, tracked FROM sms
 WHERE sms_id = ANY($1::bigint[]) ORDER BY sms_id FOR UPDATE
 """
 
@@ -110,6 +111,7 @@ async def settle(connection: Connection, receipts: Sequence[StoredReceipt]) -> l
                 text["case_id"],
                 text["kind"],
                 text["repeat"],
+                text["msisdn"],
                 receipts[i].delivered,
                 receipts[i].state,
                 receipts[i].error,
