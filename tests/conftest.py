@@ -56,14 +56,14 @@ def data_dir() -> Iterator[Path]:
 @pytest.fixture
 async def database_url(postgres: str) -> AsyncIterator[str]:
     """The address of a migrated, empty database of this test's own."""
-    async with _fresh(postgres, TEMPLATE) as url:
+    async with fresh_database(postgres) as url:
         yield url
 
 
 @pytest.fixture
 async def bare_database_url(postgres: str) -> AsyncIterator[str]:
     """The address of a database that no migration has touched."""
-    async with _fresh(postgres, "template1") as url:
+    async with fresh_database(postgres, "template1") as url:
         yield url
 
 
@@ -99,7 +99,8 @@ async def _make_template(url: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _fresh(url: str, template: str) -> AsyncIterator[str]:
+async def fresh_database(url: str, template: str = TEMPLATE) -> AsyncIterator[str]:
+    """The address of a copy of the template, on the server at `url`, for as long as the block lasts."""
     name = f"test_{next(_numbers)}"
     await _execute(url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     try:

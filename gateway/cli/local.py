@@ -1,0 +1,99 @@
+"""Commands that work on the configuration and its database: serve, migrate, check-config, verify-journal."""
+
+import asyncio
+import sys
+from argparse import Namespace
+
+import uvloop
+
+from gateway import app, log
+from gateway.cli.terminal import CommandError, say, show_json
+from gateway.config import Config, load
+from gateway.store import journal
+from gateway.store.database import Connection, DatabaseError, open_pool, pending
+from gateway.store.database import migrate as apply_migrations
+
+
+def serve(arguments: Namespace) -> int:
+    """Runs the gateway until SIGTERM; its exit status."""
+    config = load(arguments.config)
+    log.configure(config.log.level)
+    try:
+        return uvloop.run(app.serve(config, migrate=arguments.migrate))
+    except DatabaseError as error:
+        raise CommandError(str(error)) from None
+    except Exception as error:
+        log.get_logger().critical(log.Event.FAILED, exc_info=error)
+        raise CommandError(_reason(error, config)) from None
+
+
+def check_config(arguments: Namespace) -> int:
+    """Reads the file as `serve` does; faults are raised, as everywhere."""
+    config = load(arguments.config)
+    names = ", ".join(link.name for link in config.links)
+    services = ", ".join(f"{service.code} ({service.name})" for service in config.services.values())
+    say(f"{arguments.config} is valid: services {services}; links {names}")
+    return 0
+
+
+def migrate(arguments: Namespace) -> int:
+    """Applies the pending migrations."""
+    applied = asyncio.run(_migrate(_config(arguments)))
+    for name in applied:
+        say(f"applied {name}")
+    if not applied:
+        say("nothing to do: the database has had all migrations")
+    return 0
+
+
+def verify_journal(arguments: Namespace) -> int:
+    """Status 0 when the whole chain holds, 1 when an entry does not."""
+    check = asyncio.run(_verify(_config(arguments)))
+    fault = check.fault
+    if arguments.json:
+        shown = None if fault is None else {"seq": fault.seq, "reason": fault.reason}
+        show_json({"entries": check.entries, "head": check.head, "fault": shown})
+    elif fault is None:
+        say(f"the journal holds: {check.entries:,} entries, head {check.head or 'none'}")
+    else:
+        say(f"entry {fault.seq} does not hold: {fault.reason}; the {check.entries:,} before it do")
+    return 0 if fault is None else 1
+
+
+def _config(arguments: Namespace) -> Config:
+    """The configuration for work on the database alone: quiet, and without the secrets of links and neighbours."""
+    log.configure("error", sys.stderr.buffer)
+    return load(arguments.config, secrets=False)
+
+
+async def _migrate(config: Config) -> list[str]:
+    database = await open_pool(config, size=1)
+    try:
+        async with database.acquire() as connection:
+            return await apply_migrations(connection)
+    finally:
+        await database.close()
+
+
+async def _verify(config: Config) -> journal.JournalCheck:
+    database = await open_pool(config, size=1)
+    try:
+        async with database.acquire() as connection:
+            await _check_schema(connection)
+            return await journal.verify(connection)
+    finally:
+        await database.close()
+
+
+async def _check_schema(connection: Connection) -> None:
+    if await pending(connection):
+        raise CommandError("migrations are pending: run `gateway migrate`")
+
+
+def _reason(error: BaseException, config: Config) -> str:
+    """One line for whoever started it; the log has the rest."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, OSError):
+        return f"cannot serve on {config.http.host}:{config.http.port}: {error.strerror or error}"
+    return f"the gateway failed ({type(error).__name__}); its log says more"

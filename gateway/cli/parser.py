@@ -1,0 +1,114 @@
+"""The words of the command line, and what each of them calls."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from gateway.cli import ask, local, preview, push, tail
+from gateway.cli.terminal import CommandError, complain
+from gateway.config import ConfigError
+from gateway.store.database import DatabaseError
+
+_Run = Callable[[argparse.Namespace], int]
+
+_EPILOG = """Exit status: 0 done, 1 not done (a fault, a refusal), 2 wrong words.
+A secret in the environment: GATEWAY_TOKEN, and what config.toml refers to."""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Does what the command line says; the exit status."""
+    arguments = _parser().parse_args(words)
+    run: _Run = arguments.run
+    try:
+        return run(arguments)
+    except ConfigError as error:
+        for fault in error.errors:
+            complain(str(fault))
+    except (CommandError, DatabaseError) as error:
+        complain(str(error))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read us has gone; nobody is left to complain to
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gateway",
+        description="Asks parents for consent to free school meals by SMS.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_local(commands)
+    _add_remote(commands)
+
+    command = _add(commands, "tail", tail.tail, "show log lines from standard input to human eyes")
+    command.add_argument("--level", choices=tail.LEVELS, default="debug", help="the least to show")
+    return parser
+
+
+def _add_local(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _add(commands, "serve", local.serve, "run the gateway until SIGTERM", config=True)
+    command.add_argument("--migrate", action="store_true", help="migrate an external database first")
+    _add(commands, "migrate", local.migrate, "apply the pending migrations", config=True)
+    _add(commands, "check-config", local.check_config, "check the file, name every fault by its key", config=True)
+    _add(
+        commands, "verify-journal", local.verify_journal, "walk the hash chain, name the first entry that fails",
+        config=True, json=True,
+    )  # fmt: skip
+    command = _add(
+        commands, "preview", preview.preview, "show the texts as they go out, and what a list costs",
+        config=True, json=True,
+    )  # fmt: skip
+    command.add_argument("file", nargs="?", metavar="FILE", help="a list (NDJSON, gzip too) to count the cost of")
+    command.add_argument("--families", type=int, default=1000, help="how many typical ones without FILE (1000)")
+    command.add_argument("--service", metavar="CODE", help="default: the only one configured")
+
+
+def _add_remote(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _add(
+        commands, "push", push.push, "push a list; status 0 when no record was refused",
+        config=True, json=True, url=True,
+    )  # fmt: skip
+    command.add_argument("file", metavar="FILE", help="the list: NDJSON, gzip too")
+    command.add_argument("--list-id", metavar="ID", help="default: the file's name")
+    command.add_argument("--service", metavar="CODE", help="default: the only one configured")
+    for name, run, summary, argument in (
+        ("lists", ask.lists, "the latest lists", None),
+        ("status", ask.status, "a list's counts, and its cases by state", "LIST"),
+        ("case", ask.case, "a case and its journal", "CASE"),
+        ("links", ask.links, "who holds which link, and what waits for it", None),
+        ("cancel", ask.cancel, "end a case", "CASE"),
+        ("release", ask.release, "let a parked case go on", "CASE"),
+        ("resend", ask.resend, "send a case's current text again", "CASE"),
+    ):
+        command = _add(commands, name, run, summary, config=True, json=True, url=True)
+        if argument:
+            command.add_argument(f"{argument.lower()}_id", metavar=argument)
+        if name == "cancel":
+            command.add_argument("--reason", default="cancelled by ops", help="stands in the journal")
+
+
+def _add(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    run: _Run,
+    summary: str,
+    *,
+    config: bool = False,
+    json: bool = False,
+    url: bool = False,
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+    command.set_defaults(run=run)
+    if config:
+        command.add_argument("--config", metavar="FILE", default="config.toml", help="default: config.toml here")
+    if url:
+        command.add_argument(
+            "--url", help="the gateway's address; default: GATEWAY_URL, else the file's host and port"
+        )
+    if json:
+        command.add_argument("--json", action="store_true", help="for programs")
+    return command

@@ -1,0 +1,76 @@
+"""`gateway push`: a recipient list from a file to a running gateway."""
+
+import asyncio
+import os
+import re
+from argparse import Namespace
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
+
+from gateway.cli.remote import connected
+from gateway.cli.terminal import CommandError, console, say, show_json, show_table
+
+_GZIP = b"\x1f\x8b"
+_PIECE = 1 << 18
+_SUFFIXES = re.compile(r"(\.ndjson|\.jsonl|\.json)?(\.gz)?$", re.IGNORECASE)
+_LIST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def push(arguments: Namespace) -> int:
+    """Status 0 when every record was accepted or is a duplicate, 1 when some were refused."""
+    path = Path(arguments.file)
+    list_id = arguments.list_id or _SUFFIXES.sub("", path.name)
+    if not _LIST_ID.fullmatch(list_id):
+        raise CommandError(f"{list_id!r} is no list_id: name one by --list-id (1 to 64 of A-Z a-z 0-9 . _ -)")
+    try:
+        with path.open("rb") as file:
+            result = asyncio.run(_push(arguments, file, list_id))
+    except OSError as error:
+        raise CommandError(f"{path} cannot be read: {error.strerror}") from None
+    if arguments.json:
+        show_json(result)
+    else:
+        _show(result)
+    return 1 if result["rejected"] else 0
+
+
+async def _push(arguments: Namespace, file: BinaryIO, list_id: str) -> Any:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    zipped = file.read(len(_GZIP)) == _GZIP
+    file.seek(0)
+    shown = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
+    async with connected(arguments, "sdu") as remote:
+        with Progress(*shown, console=console(stderr=True)) as progress:
+            task = progress.add_task(list_id, total=size)
+
+            async def pieces() -> AsyncIterator[bytes]:
+                while piece := file.read(_PIECE):
+                    yield piece
+                    progress.advance(task, len(piece))
+                progress.update(task, description=f"{list_id}: sent, being taken")
+
+            return await remote.call(
+                "PUT", "v1", "lists", list_id,
+                params={"service": arguments.service} if arguments.service else {},
+                data=pieces(),
+                content_type="application/x-ndjson",
+                encoding="gzip" if zipped else None,
+                within=None,  # millions of lines take their time
+            )  # fmt: skip
+
+
+def _show(result: dict[str, Any]) -> None:
+    errors = result["errors"]
+    if errors:
+        columns = ("line", "record_id", "pointer", "code")
+        show_table("Refused", columns, [[error.get(key) for key in columns] for error in errors], empty="")
+    if result["rejected"] > len({error["line"] for error in errors}):
+        say(f"The table is cut short; all of it: GET /v1/lists/{result['list_id']}/errors")
+    say(
+        f"{result['list_id']}: {result['records']:,} records, {result['accepted']:,} accepted, "
+        f"{result['duplicates']:,} duplicates, {result['rejected']:,} refused"
+    )

@@ -1,0 +1,67 @@
+"""What the commands show: tables for people, JSON for programs, faults in one line."""
+
+import sys
+from collections.abc import Iterable, Sequence
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_WIDTH_OF_A_FILE = 160  # where no terminal says how wide it is
+
+
+class CommandError(Exception):
+    """A command cannot do what it was asked. The message is one line that says what to do."""
+
+
+def console(*, stderr: bool = False) -> Console:
+    """The terminal, or what stands in its place. Made anew for each use: tests replace the streams."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else _WIDTH_OF_A_FILE
+    return Console(file=stream, width=width, highlight=False, soft_wrap=False)
+
+
+def say(text: str) -> None:
+    """One line, as it is."""
+    console().print(Text(text), soft_wrap=True)
+
+
+def complain(text: str) -> None:
+    """One line on standard error, as it is."""
+    console(stderr=True).print(Text(f"gateway: {text}"), soft_wrap=True)
+
+
+def show_json(value: object) -> None:
+    """The value for programs: one line."""
+    sys.stdout.write(orjson.dumps(value).decode() + "\n")
+
+
+def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
+    """A table whose numbers stand to the right, or one line where there is nothing to show."""
+    rows = list(rows)
+    if not rows:
+        say(empty)
+        return
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    for i, column in enumerate(columns):
+        numbers = all(isinstance(row[i], int | float) for row in rows)
+        table.add_column(column, justify="right" if numbers else "left", overflow="fold")
+    for row in rows:
+        # Text, not markup: a bracket in a reason stays a bracket.
+        table.add_row(*(Text(_cell(value)) for value in row))
+    console().print(table)
+
+
+def _cell(value: object) -> str:
+    match value:
+        case None:
+            return "–"
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
+        case dict() | list():
+            return orjson.dumps(value).decode() if value else ""
+        case _:
+            return str(value)
