@@ -1,0 +1,44 @@
+"""openapi.json is valid, served, and names the routes there are: no more, no fewer."""
+
+from apiclient import DOCUMENT, Api
+from openapi_spec_validator import validate
+
+from gateway.api.app import build_app
+from gateway.api.lists import shown_progress
+from gateway.config import Config
+from gateway.consent.journey import STATUSES
+from gateway.intake.records import Code
+from gateway.journeys import Journeys
+
+
+def test_the_document_is_valid_openapi() -> None:
+    validate(DOCUMENT)
+
+
+async def test_the_server_serves_it(api: Api) -> None:
+    assert (await api.call("GET", "/openapi.json")).json == DOCUMENT
+
+
+async def test_it_names_every_route_and_no_other(config: Config, journeys: Journeys) -> None:
+    served = {(route.method, route.resource.canonical) for route in build_app(config, journeys).router.routes()}
+    described = {
+        (method.upper(), path)
+        for path, item in DOCUMENT["paths"].items()
+        for method in item
+        if method != "parameters"
+    }
+    assert served == described
+
+
+def test_its_codes_states_and_statuses_are_those_of_the_program() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    assert schemas["RecordError"]["properties"]["code"]["enum"] == list(Code)
+    assert set(schemas["StatusEvent"]["properties"]["status"]["enum"]) == set(STATUSES)
+    assert set(schemas["State"]["enum"]) == set(shown_progress({})) == set(schemas["Progress"]["properties"])
+
+
+def test_paths_that_ask_for_a_token_say_so() -> None:
+    for path, item in DOCUMENT["paths"].items():
+        for method, operation in item.items():
+            if method != "parameters":
+                assert ("401" in operation["responses"]) == bool(operation["security"]) == path.startswith("/v1/")

@@ -1,0 +1,81 @@
+"""The feed: every status once, in order, to a reader that follows it."""
+
+import asyncio
+import time
+
+from apiclient import Api
+from people import PUPILS, good
+
+from gateway.consent.journey import SkipRecipient, UseNumber
+from gateway.journeys import Journeys
+from gateway.store import journal
+
+
+async def seal(journeys: Journeys) -> None:
+    """What the scheduled sealer does."""
+    async with journeys.database.acquire() as connection:
+        await journal.seal(connection)
+    async with journeys.signals.sealed:
+        journeys.signals.sealed.notify_all()
+
+
+async def test_an_event_says_all_that_sdu_needs(api: Api, journeys: Journeys) -> None:
+    await api.push([good(1)])
+    case_id = await api.case_id()
+    await journeys.take([(case_id, UseNumber(msisdn="77011234567"))])
+    await seal(journeys)
+    page = (await api.get("/v1/statuses")).json
+    assert [event["status"] for event in page["events"]] == ["received", "number_found"]
+    event = page["events"][1]
+    assert {key: value for key, value in event.items() if key not in ("event_id", "at")} == {
+        "seq": 2,
+        "status": "number_found",
+        "list_id": "list-1",
+        "record_id": "r-1",
+        "case_id": case_id,
+        "service": "3",
+        "pupil_iin": PUPILS[0],
+        "detail": {"relation": "mother"},
+    }
+    assert page["next"] == 2
+
+
+async def test_a_reader_that_follows_next_sees_every_status_once_and_in_order(
+    api: Api, journeys: Journeys
+) -> None:
+    await api.push([good(number) for number in (1, 2, 3, 4)])
+    cases = [case_id for (case_id,) in await api.fetch("SELECT case_id FROM cases")]
+    await journeys.take([(case_id, SkipRecipient()) for case_id in cases])
+    await seal(journeys)
+    seen, after = [], 0
+    while page := (await api.get(f"/v1/statuses?after={after}&limit=3")).json:
+        if not page["events"]:
+            break
+        seen += page["events"]
+        after = page["next"]
+    assert [event["seq"] for event in seen] == sorted({event["seq"] for event in seen})
+    assert len({event["event_id"] for event in seen}) == 8
+    assert sorted(event["status"] for event in seen) == ["no_number"] * 4 + ["received"] * 4
+    assert all(event["detail"] == {"checked": ["mother"]} for event in seen if event["status"] == "no_number")
+
+
+async def test_what_is_not_sealed_is_not_told_yet(api: Api) -> None:
+    await api.push([good(1)])
+    assert (await api.get("/v1/statuses?after=5")).json == {"events": [], "next": 5}
+
+
+async def test_a_long_poll_answers_as_soon_as_there_is_something(api: Api, journeys: Journeys) -> None:
+    began = time.monotonic()
+    poll = asyncio.create_task(api.get("/v1/statuses?wait=30"))
+    await api.push([good(1)])
+    await seal(journeys)
+    page = (await poll).json
+    assert [event["status"] for event in page["events"]] == ["received"]
+    assert time.monotonic() - began < 15
+
+
+async def test_a_long_poll_that_waits_in_vain_answers_in_time(api: Api) -> None:
+    began = time.monotonic()
+    page = (await api.get("/v1/statuses?wait=1")).json
+    assert page == {"events": [], "next": 0}
+    assert time.monotonic() - began >= 0.9

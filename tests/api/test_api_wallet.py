@@ -1,0 +1,112 @@
+"""What the wallet tells of vouchers: taken once, each fault with its place."""
+
+from typing import Any
+
+import pytest
+from apiclient import Api
+from people import good
+
+from gateway.consent.journey import Answer, IssueVoucher, UseNumber
+from gateway.consent.reply import Verdict
+from gateway.journeys import Journeys
+
+PATH = "/v1/wallet/events"
+AT = "2026-11-23T09:30:00+05:00"
+UNKNOWN = "01JD0000000000000000000000"
+
+
+@pytest.fixture
+async def case_id(api: Api, journeys: Journeys) -> str:
+    """A case whose voucher has been issued."""
+    await api.push([good(1)])
+    case_id = await api.case_id()
+    await journeys.take([(case_id, UseNumber(msisdn="77011234567"))])
+    answer = Answer(
+        msisdn="77011234567",
+        verdict=Verdict.AGREE,
+        normalised=False,
+        reply_at=journeys.clock.now(),
+        handed=True,
+        evidence="sha256:00",
+        link="kcell",
+    )
+    await journeys.take([(case_id, answer), (case_id, IssueVoucher(voucher_id="V-1"))])
+    return case_id
+
+
+def event(case_id: str, kind: str = "activated", event_id: str = "e-1", **changes: Any) -> dict[str, Any]:
+    return {"event_id": event_id, "case_id": case_id, "type": kind, "at": AT, **changes}
+
+
+async def send(api: Api, *events: object) -> Any:
+    answer = await api.post(PATH, {"events": events}, "wallet-token")
+    assert answer.status == 200
+    return answer.json
+
+
+async def told(api: Api, case_id: str) -> list[str]:
+    journal = (await api.get(f"/v1/cases/{case_id}")).json["journal"]
+    return [e["event"] for e in journal if e["event"] in ("voucher_activated", "service_received")]
+
+
+async def test_activation_and_first_use_are_told_to_sdu(api: Api, case_id: str) -> None:
+    events = [event(case_id), event(case_id, "used", "e-2"), event(case_id, "used", "e-3")]
+    assert await send(api, *events) == {"taken": 3, "errors": []}
+    assert await told(api, case_id) == ["voucher_activated", "service_received"]
+    assert await api.fetch("SELECT event_id FROM wallet_events ORDER BY 1") == [("e-1",), ("e-2",), ("e-3",)]
+
+
+async def test_the_same_event_again_is_taken_and_changes_nothing(api: Api, case_id: str) -> None:
+    await send(api, event(case_id))
+    assert await send(api, event(case_id), event(case_id, "used")) == {"taken": 2, "errors": []}
+    assert await told(api, case_id) == ["voucher_activated"]
+
+
+async def test_an_event_of_an_unknown_case_is_refused_and_the_others_are_taken(api: Api, case_id: str) -> None:
+    answer = await send(api, event(UNKNOWN, event_id="e-0"), event(case_id))
+    assert answer["taken"] == 1
+    assert [(e["pointer"], e["code"]) for e in answer["errors"]] == [("/events/0/case_id", "unknown")]
+    assert await told(api, case_id) == ["voucher_activated"]
+
+
+async def test_an_event_of_a_case_without_a_voucher_is_refused_and_may_come_again(api: Api) -> None:
+    await api.push([good(1)])
+    case_id = await api.case_id()
+    for _ in range(2):
+        answer = await send(api, event(case_id))
+        assert (answer["taken"], answer["errors"][0]["code"]) == (0, "no_voucher")
+    assert await api.fetch("SELECT FROM wallet_events") == []
+
+
+FAULTS = [
+    (7, "", "type"),
+    ({"event_id": None}, "/event_id", "required"),
+    ({"event_id": 1}, "/event_id", "type"),
+    ({"event_id": "x" * 65}, "/event_id", "length"),
+    ({"event_id": "e\x00"}, "/event_id", "format"),
+    ({"case_id": None}, "/case_id", "required"),
+    ({"case_id": "\x00"}, "/case_id", "format"),
+    ({"type": "lost"}, "/type", "range"),
+    ({"at": "2026-11-23"}, "/at", "format"),
+    ({"at": "2026-11-23T09:30:00"}, "/at", "format"),
+    ({"at": "2026-02-30T09:30:00Z"}, "/at", "format"),
+    ({"at": "0001-01-01T00:00:00+05:00"}, "/at", "format"),
+    ({"at": "٢٠٢٦-11-23T09:30:00Z"}, "/at", "format"),
+    ({"meal": "soup"}, "", "unknown_field"),
+]
+
+
+@pytest.mark.parametrize(("change", "pointer", "code"), FAULTS)
+async def test_a_faulty_event_is_refused_with_its_place(api: Api, change: Any, pointer: str, code: str) -> None:
+    faulty = {**event(UNKNOWN), **change} if isinstance(change, dict) else change
+    answer = await send(api, faulty)
+    assert answer["taken"] == 0
+    assert [(e["pointer"], e["code"]) for e in answer["errors"]] == [(f"/events/0{pointer}", code)]
+    assert await api.rows() == {}
+
+
+@pytest.mark.parametrize(
+    "at", ["2026-11-23T04:30:00Z", "2026-11-23t04:30:00.123456789z", "2026-11-23 09:30:00.5+05:00"]
+)
+async def test_instants_are_taken_in_every_form_of_rfc_3339(api: Api, case_id: str, at: str) -> None:
+    assert (await send(api, event(case_id, at=at)))["taken"] == 1
