@@ -206,6 +206,8 @@ class Session:
     def tick(self, now: float) -> list[Event]:
         """What time alone brings: segments without answer, an enquire_link, the end of a dead session."""
         events: list[Event] = []
+        if self.closing:
+            return events
         self._expire(now - self._response_timeout, events)
         match self.state:
             case SessionState.BINDING if now >= self._deadline:

@@ -52,7 +52,8 @@ def test_without_an_answer_the_session_is_dead() -> None:
     session.submit(b"", "tag", 35.0)
     session.receive(say("enquire_link", 1), 36.0)
     assert session.tick(40.0) == [Closed(CloseReason.ENQUIRE_LINK_UNANSWERED)]
-    assert session.disconnected(40.1) == [Unanswered("tag")]
+    assert session.tick(50.0) == []
+    assert session.disconnected(50.0) == [Unanswered("tag")]
 
 
 def test_a_generic_nack_is_an_answer_too() -> None:
