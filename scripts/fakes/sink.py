@@ -35,6 +35,7 @@ RESPONSE = 0x8000_0000
 ESME_RTHROTTLED = 0x58
 UDHI = 0x40
 TICK = 0.002  # seconds between looks at replies that are due
+LONGEST_COMMAND = 1 << 24  # octets: one that lists numbers
 
 
 class Sink:
@@ -327,7 +328,7 @@ async def _serve(sink: Sink, port: int, seconds: bool) -> None:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Link(sink), "127.0.0.1", port)
     say({"event": "listening", "port": server.sockets[0].getsockname()[1]})
-    reader = asyncio.StreamReader()
+    reader = asyncio.StreamReader(limit=LONGEST_COMMAND)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     beats = [asyncio.create_task(_beat(TICK, sink.tick))]
     if seconds:
