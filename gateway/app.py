@@ -45,15 +45,20 @@ _FENCED_EXIT = 75  # EX_TEMPFAIL: whoever supervises us is to start us anew
 
 
 async def serve(config: Config, *, migrate: bool = False) -> int:
-    """Runs the gateway until SIGTERM or SIGINT; the process's exit status.
-
-    A process that was taken for dead (it was paused, or cut off from the database) ends with status 75 and has
-    written nothing since. Raises DatabaseError when an external database lacks migrations and `migrate` is off.
-    """
+    """Runs the gateway until SIGTERM or SIGINT; the process's exit status. Raises as `run` does."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    return await run(config, stopping, migrate=migrate)
+
+
+async def run(config: Config, stopping: asyncio.Event, *, migrate: bool = False) -> int:
+    """Runs the gateway until `stopping` is set; 0, or the exit status that says why it ended before.
+
+    A process that was taken for dead (it was paused, or cut off from the database) ends with status 75 and has
+    written nothing since. Raises DatabaseError when an external database lacks migrations and `migrate` is off.
+    """
     database = await open_pool(config)
     status = 0
     try:
