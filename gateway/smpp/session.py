@@ -208,7 +208,7 @@ class Session:
         events: list[Event] = []
         if self.closing:
             return events
-        self._expire(now - self._response_timeout, events)
+        self._expire(now, events)
         match self.state:
             case SessionState.BINDING if now >= self._deadline:
                 self._close(CloseReason.BIND_UNANSWERED, events)
@@ -216,9 +216,9 @@ class Session:
                 peer_began = self._asked is None
                 self._close(CloseReason.SMSC_UNBOUND if peer_began else CloseReason.UNBIND_UNANSWERED, events)
             case SessionState.BOUND if self._enquired_at is not None:
-                if now - self._enquired_at >= self._response_timeout:
+                if now >= self._enquired_at + self._response_timeout:
                     self._close(CloseReason.ENQUIRE_LINK_UNANSWERED, events)
-            case SessionState.BOUND if now - self._heard_at >= self._enquire_link:
+            case SessionState.BOUND if now >= self._heard_at + self._enquire_link:
                 self._request(CommandId.ENQUIRE_LINK)
                 self._enquired_at = now
         return events
@@ -361,12 +361,12 @@ class Session:
             and not self.unanswered_in
         )
 
-    def _expire(self, sent_until: float, events: list[Event]) -> None:
-        """Give up on the segments sent until then; the window is in the order of sending."""
+    def _expire(self, now: float, events: list[Event]) -> None:
+        """Give up on segments whose time for an answer is over; the window is in the order of sending."""
         window, late = self._window, self._late
         while window:
             sequence_number, (tag, sent_at) = next(iter(window.items()))
-            if sent_at > sent_until:
+            if sent_at + self._response_timeout > now:
                 break
             del window[sequence_number]
             late[sequence_number] = tag

@@ -193,13 +193,15 @@ class AnySession(RuleBasedStateMachine):
         events = self.session.tick(self.now)
         if deadline is None or deadline > self.now:
             assert (events, self.session.data_to_send()) == ([], b"")
-        due = [n for n, (_, sent_at) in self.under_way.items() if sent_at <= self.now - RESPONSE_TIMEOUT]
+        due = [n for n, (_, sent_at) in self.under_way.items() if sent_at + RESPONSE_TIMEOUT <= self.now]
         if was_alive:
             assert [e for e in events if isinstance(e, Unanswered)] == [
                 Unanswered(self.under_way[n][0]) for n in due
             ]
             for n in due:
                 self.late[n] = self.under_way.pop(n)[0]
+        after = self.session.next_deadline()
+        assert after is None or after > self.now
 
     @invariant()
     def the_window_is_what_the_model_says(self) -> None:
