@@ -194,6 +194,7 @@ CREATE TABLE reply_segments (
     total             smallint NOT NULL,
     number            smallint NOT NULL,
     octets            bytea NOT NULL,               -- without the UDH
+    udh_octets        smallint NOT NULL,            -- how long that was
     data_coding       smallint NOT NULL,
     smsc_time         text NOT NULL,
     received_at       timestamptz NOT NULL,

@@ -110,17 +110,21 @@ class Bind(asyncio.Protocol):
             self._transport.write(data)
         if self.session.closing:
             self._transport.close()
-        elif self._timer is None:
+        else:
             self._arm()
 
     def _arm(self) -> None:
+        """Sets the timer for the next deadline; one that rings too early for it rings once for nothing."""
         deadline = self.session.next_deadline()
-        self._timer = self._loop.call_at(deadline, self._tick) if deadline is not None else None
+        if deadline is None or (self._timer is not None and self._timer.when() <= deadline):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._tick)
 
     def _tick(self) -> None:
         self._timer = None
         self._pass_on(self.session.tick(self._loop.time()))
-        self._arm()
 
     def _pass_on(self, events: list[Event]) -> None:
         self._handle(self, events)

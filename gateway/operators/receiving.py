@@ -27,7 +27,7 @@ from gateway.operators.bind import Bind
 from gateway.smpp.pdu import MalformedPdu, ShortMessage, decode_short_message
 from gateway.smpp.receipt import MessageState, Relation, keys, read_receipt
 from gateway.smpp.session import Received
-from gateway.smpp.text import Concatenation, decode, split_udh
+from gateway.smpp.text import Concatenation, decode, decode_segments, split_udh
 from gateway.steady import is_away
 from gateway.store import inbound, journal, questions, receipts
 from gateway.store.inbound import ReplySegment, StoredReply
@@ -318,7 +318,7 @@ def _whole(link: LinkConfig, message: ShortMessage, octets: bytes) -> Reply:
         octets,
         message.data_coding,
         message.schedule_delivery_time,
-        decode(octets, message.data_coding, link.default_alphabet),
+        decode(octets, message.data_coding, link.default_alphabet, len(message.payload) - len(octets)),
     )
 
 
@@ -331,6 +331,7 @@ def _segment(link: LinkConfig, message: ShortMessage, concatenation: Concatenati
         concatenation.total,
         concatenation.number,
         octets,
+        len(message.payload) - len(octets),
         message.data_coding,
         message.schedule_delivery_time,
     )
@@ -339,7 +340,6 @@ def _segment(link: LinkConfig, message: ShortMessage, concatenation: Concatenati
 def _join(segments: Sequence[ReplySegment], link: LinkConfig) -> Reply:
     """The long reply; a segment that is missing leaves nothing in its place."""
     first, last = segments[0], segments[-1]
-    texts = [decode(s.octets, s.data_coding, link.default_alphabet) for s in segments]
     return Reply(
         link,
         first.source_addr,
@@ -347,7 +347,9 @@ def _join(segments: Sequence[ReplySegment], link: LinkConfig) -> Reply:
         b"".join(s.octets for s in segments),
         first.data_coding,
         last.smsc_time,
-        None if None in texts else "".join(text or "" for text in texts),
+        decode_segments(
+            [s.octets for s in segments], first.data_coding, link.default_alphabet, first.udh_octets
+        ),
     )
 
 

@@ -26,6 +26,8 @@ _KINDS: Final = {
     consts.SMPP_ESME_RMSGQFUL: Kind.BUSY,
     consts.SMPP_ESME_RSYSERR: Kind.BUSY,
     consts.SMPP_ESME_RX_T_APPN: Kind.BUSY,
+    # The SMSC has lost our bind: that says nothing of the number.
+    consts.SMPP_ESME_RINVBNDSTS: Kind.BUSY,
 }
 _NAMES: Final[dict[int, str]] = {
     value: constant.removeprefix("SMPP_") for constant, value in vars(consts).items() if "_ESME_R" in constant

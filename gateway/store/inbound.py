@@ -36,7 +36,8 @@ class ReplySegment(NamedTuple):
     reference: int
     total: int
     number: int
-    octets: bytes
+    octets: bytes  # without the UDH
+    udh_octets: int  # how long that was
     data_coding: int
     smsc_time: str
 
@@ -57,10 +58,10 @@ RETURNING reply_id
 """
 
 _KEEP_SEGMENTS = """
-INSERT INTO reply_segments (link, source_addr, destination_addr, reference, total, number, octets, data_coding,
-                            smsc_time, received_at)
-SELECT *, $10 FROM unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::smallint[], $6::smallint[],
-                          $7::bytea[], $8::smallint[], $9::text[])
+INSERT INTO reply_segments (link, source_addr, destination_addr, reference, total, number, octets, udh_octets,
+                            data_coding, smsc_time, received_at)
+SELECT *, $11 FROM unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::smallint[], $6::smallint[],
+                          $7::bytea[], $8::smallint[], $9::smallint[], $10::text[])
 ON CONFLICT (link, source_addr, destination_addr, reference, total, number) DO NOTHING
 """
 
@@ -73,13 +74,14 @@ FROM (SELECT link, source_addr, destination_addr, reference, total FROM reply_se
       WHERE NOT joined GROUP BY 1, 2, 3, 4, 5 HAVING count(*) = total) AS whole
 WHERE (r.link, r.source_addr, r.destination_addr, r.reference, r.total)
     = (whole.link, whole.source_addr, whole.destination_addr, whole.reference, whole.total)
-RETURNING r.link, r.source_addr, r.destination_addr, r.reference, r.total, r.number, r.octets, r.data_coding,
-          r.smsc_time
+RETURNING r.link, r.source_addr, r.destination_addr, r.reference, r.total, r.number, r.octets, r.udh_octets,
+          r.data_coding, r.smsc_time
 """
 
 _STALE = """
 DELETE FROM reply_segments WHERE arrived_at < clock_timestamp() - make_interval(secs => $1)
-RETURNING link, source_addr, destination_addr, reference, total, number, octets, data_coding, smsc_time, joined
+RETURNING link, source_addr, destination_addr, reference, total, number, octets, udh_octets, data_coding, smsc_time,
+          joined
 """
 
 
@@ -125,7 +127,7 @@ async def complete(connection: Connection, keys: Collection[SegmentKey]) -> dict
 async def flush_stale(connection: Connection, older_than: float) -> dict[SegmentKey, list[ReplySegment]]:
     """Removes segments older than that many seconds; those of replies that never became whole."""
     rows = await connection.fetch(_STALE, older_than)
-    return _by_key([ReplySegment(*list(row.values())[:9]) for row in rows if not row["joined"]])
+    return _by_key([ReplySegment(*list(row.values())[:-1]) for row in rows if not row["joined"]])
 
 
 def _by_key(segments: Sequence[ReplySegment]) -> dict[SegmentKey, list[ReplySegment]]:
