@@ -30,6 +30,8 @@ from gateway.partners import answers, calls, sdu
 
 WITHIN = 10.0
 """Seconds after which a test waits in vain."""
+SEGMENTS = 15
+"""Of the request to a Family in Kazakh."""
 TOKENS = {"sdu": "token-of-sdu", "wallet": "token-of-wallet", "ops": "token-of-ops"}
 
 _TELL = """
@@ -248,6 +250,10 @@ class World:
     async def text(self, family: Family, containing: str, *, nth: int = 1) -> Message:
         """The text on the family's screen."""
         return await self.smsc.message(family.number, containing=containing, nth=nth, within=WITHIN)
+
+    async def let_replies_age(self) -> None:
+        """What was sent so far is no redelivery's original any more: more than two seconds have passed."""
+        await self.connection.execute("UPDATE replies SET arrived_at = arrived_at - interval '3 s'")
 
     async def status(self, family: Family, status: str) -> Mapping[str, Any]:
         """The event by which SDU hears of it."""
