@@ -31,7 +31,7 @@ from gateway.signals import Signals
 from gateway.steady import steadily
 from gateway.store import nodes, setup
 from gateway.store.calls import CallKind
-from gateway.store.database import Database, DatabaseError, load_clock, open_pool, pending
+from gateway.store.database import Connection, Database, DatabaseError, load_clock, open_pool, pending
 from gateway.store.database import migrate as migrate_database
 
 log = get_logger()
@@ -121,6 +121,7 @@ class _Gateway:
         self._signals = Signals()
         self._links: dict[str, Link] = {}
         self._running: list[asyncio.Task[None]] = []
+        self._just_entered = True
 
     async def run(self) -> None:
         config, database = self._config, self._database
@@ -182,22 +183,33 @@ class _Gateway:
                     task.cancel()
 
     async def _stay_alive(self, tasks: asyncio.TaskGroup, journeys: Journeys, receiver: Receiver) -> None:
-        """Beats, buries the dead, and takes free links. Raises FencedError when it beat too late."""
+        """Beats, buries the dead, and takes free links. Raises FencedError when it beat too late.
+
+        The connection is kept: with it ends the lock that shows our life to the others.
+        """
         names = {link.name: link for link in self._config.links}
-        while True:
-            async with self._database.acquire() as connection:
-                await nodes.beat(connection, self._node)
-                dead, unknown = await nodes.bury_dead(connection, self._node)
-                for node in dead:
-                    log.warning(Event.NODE_DEAD, dead=node)
-                for name, segments in unknown.items():
-                    metrics.SEGMENTS_UNKNOWN.labels(name).inc(segments)
-                taken = await nodes.take_links(connection, self._node, names)
-            for name in taken:
-                log.info(Event.LINK_TAKEN, link=name)
-                link = self._links[name] = Link(names[name], journeys, receiver)
-                self._running.append(tasks.create_task(link.run()))
-            await asyncio.sleep(HEARTBEAT)
+        async with self._database.acquire() as connection:
+            await nodes.hold(connection, self._node)
+            # If ours has ended, so have others, perhaps, and killed nobody: they need a moment to be back.
+            killed, self._just_entered = self._just_entered, False
+            while True:
+                async with asyncio.timeout(nodes.DEAD_AFTER):
+                    await nodes.beat(connection, self._node)
+                    await self._bury(connection, killed=killed)
+                    taken = await nodes.take_links(connection, self._node, names)
+                killed = True
+                for name in taken:
+                    log.info(Event.LINK_TAKEN, link=name)
+                    link = self._links[name] = Link(names[name], journeys, receiver)
+                    self._running.append(tasks.create_task(link.run()))
+                await asyncio.sleep(HEARTBEAT)
+
+    async def _bury(self, connection: Connection, *, killed: bool) -> None:
+        dead, unknown = await nodes.bury_dead(connection, self._node, killed=killed)
+        for node in dead:
+            log.warning(Event.NODE_DEAD, dead=node)
+        for name, segments in unknown.items():
+            metrics.SEGMENTS_UNKNOWN.labels(name).inc(segments)
 
     async def _stop_links(self) -> None:
         """Drains all links at once. What cannot be written is taken up from its rows by the next process."""

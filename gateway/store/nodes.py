@@ -1,19 +1,35 @@
-"""Living processes: who they are, what they hold, and how the dead are recognised. Real time throughout."""
+"""Living processes: who they are, what they hold, and how the dead are recognised. Real time throughout.
+
+A process holds an advisory lock for as long as it lives: when it is killed, its connection ends and the lock is
+free. One that is paused, or whose host is gone, still seems to hold it; it is known by its missing heartbeats.
+Either way its row is deleted, and without the row it can write nothing more: mistaken for dead, it comes to no
+harm but a restart.
+"""
 
 from collections import Counter
 from collections.abc import Collection
+
+import asyncpg
 
 from gateway.store.database import Connection
 
 DEAD_AFTER = 10.0
 """Seconds without a heartbeat after which a process's work is taken over."""
+_LIVING = 0x6E6F6465  # "node": the advisory locks of living processes, one each by the hash of its id
 
 _BEAT = "UPDATE nodes SET seen_at = clock_timestamp() WHERE node = $1"
 
 # Deleting the row waits for the node's transactions under way (they hold KEY SHARE on it) and fences all later.
-_BURY = """
-DELETE FROM nodes WHERE seen_at < clock_timestamp() - make_interval(secs => $1) AND node <> $2 RETURNING node
-"""
+# After a start of the database all locks are free and all heartbeats old: the living get time to come back.
+_BURY = f"""
+DELETE FROM nodes
+WHERE node <> $2 AND pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => $1)
+  AND (seen_at < clock_timestamp() - make_interval(secs => $1)
+       OR CASE WHEN $3 THEN pg_try_advisory_xact_lock({_LIVING}, hashtext(node)) END)
+RETURNING node
+"""  # noqa: S608
+
+_WAIT_SHORTLY = "SET LOCAL lock_timeout = '1s'"
 
 _RETURN_CALLS = """
 UPDATE calls SET node = NULL WHERE node IS NOT NULL AND NOT EXISTS (SELECT FROM nodes n WHERE n.node = calls.node)
@@ -36,8 +52,14 @@ class FencedError(Exception):
     """This process was taken for dead and its work given away: it must write nothing more and start anew."""
 
 
+async def hold(connection: Connection, node: str) -> None:
+    """Shows that this process lives, for as long as the connection does; several may hold for one process."""
+    await connection.execute("SELECT pg_advisory_lock_shared($1, hashtext($2))", _LIVING, node)
+
+
 async def enter(connection: Connection, node: str, name: str, links: Collection[str]) -> None:
-    """Registers this process, and the links of its configuration."""
+    """Registers this process, and the links of its configuration; holds its life with this connection."""
+    await hold(connection, node)
     async with connection.transaction():
         await connection.execute("INSERT INTO nodes (node, name) VALUES ($1, $2)", node, name)
         await connection.execute(
@@ -57,14 +79,21 @@ async def fence(connection: Connection, node: str) -> None:
         raise FencedError(node)
 
 
-async def bury_dead(connection: Connection, node: str) -> tuple[list[str], dict[str, int]]:
-    """Removes processes that no longer beat and gives back what they had taken.
+async def bury_dead(connection: Connection, node: str, *, killed: bool = True) -> tuple[list[str], dict[str, int]]:
+    """Removes processes that no longer beat or, if `killed`, no longer hold; gives back what they had taken.
 
-    Their ids, and by link the segments of which nobody knows whether the SMSC has them: they go again.
+    Their ids, and by link the segments of which nobody knows whether the SMSC has them: they go again. While a
+    dead one's transaction still stands open, nobody is buried: it ends soon, and we must go on beating.
     """
     unknown: Counter[str] = Counter()
     async with connection.transaction():
-        dead = [row["node"] for row in await connection.fetch(_BURY, DEAD_AFTER, node)]
+        await connection.execute(_WAIT_SHORTLY)
+        try:
+            async with connection.transaction():
+                rows = await connection.fetch(_BURY, DEAD_AFTER, node, killed)
+        except asyncpg.LockNotAvailableError:
+            rows = []
+        dead = [row["node"] for row in rows]
         await connection.execute(_RETURN_CALLS)
         for row in await connection.fetch(_RETURN_SMS):
             unknown[row["link"]] += row["unanswered"]
