@@ -19,6 +19,7 @@ from gateway.config import Link as LinkConfig
 from gateway.consent.journey import (
     STATUSES,
     Cancel,
+    Case,
     Decision,
     Effect,
     Event,
@@ -27,6 +28,7 @@ from gateway.consent.journey import (
     MeetDeadline,
     Park,
     Release,
+    ReportRefused,
     Resend,
     Rules,
     Send,
@@ -203,6 +205,16 @@ class Step:
             signals.journal.set()
 
 
+def _without_route(case: Case, send: Send) -> Input:
+    """What it means that no link carries the number (any more). A request waits for ops, parked; a repeat does
+    not keep the case from its end.
+    """
+    if case.state is State.QUEUED:
+        return Park(reason="no_route")
+    told = {"text": send.text, "reason": "no_route"}
+    return ReportRefused(text=send.text, repeat=send.repeat, msisdn=case.msisdn or "", detail=told)
+
+
 class _Batch:
     """The cases of one ``Step.take`` in memory, and what is to be written for them."""
 
@@ -254,7 +266,7 @@ class _Batch:
         assert case.msisdn is not None, "a text goes to a number"
         link = send.link or journeys.routing.link_for(case.msisdn, case.operator)
         if link is None:
-            self.decide(stored.case_id, Park(reason="no_route"))
+            self.decide(stored.case_id, _without_route(case, send))
             return
         service = journeys.services[stored.service]
         text = service.templates.render(
@@ -287,6 +299,7 @@ class _Batch:
         while self._asking or self._giving:
             if giving := self._giving:
                 self._giving = []
+                await self._save_waiting()
                 moved_on = [i for i, s in self.stored.items() if s.case.state is not State.WAITING]
                 following = await questions.give_turns(connection, giving, moved_on)
                 missing = [case_id for case_id in following if case_id not in self.stored]
@@ -300,6 +313,16 @@ class _Batch:
                 self._asking = []
                 for case_id in sorted(await questions.take_turns(connection, asking)):
                     self.decide(case_id, TakeTurn())
+
+    async def _save_waiting(self) -> None:
+        """Whose turn comes is looked up in the rows: they have to say who began to wait in this very step."""
+        waiting = [
+            s
+            for case_id, s in self.stored.items()
+            if s.case.state is State.WAITING and self._before[case_id].state is not State.WAITING
+        ]
+        if waiting:
+            await cases.save(self._step.connection, waiting)
 
     async def write(self) -> None:
         step, connection = self._step, self._step.connection

@@ -3,6 +3,7 @@
 Every process runs them; rows are locked or skipped, so that a job's work is done once per cluster.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
@@ -99,6 +100,8 @@ class Jobs:
         async def run() -> None:
             try:
                 await job()
+            except asyncio.CancelledError:
+                return  # we stop; APScheduler would take it for a failure
             except PASSING as error:
                 log.error(Event.TASK_FAILED, task=job.__name__, error=type(error).__name__)
                 metrics.JOB_FAILURES.labels(job.__name__).inc()

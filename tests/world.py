@@ -346,6 +346,7 @@ async def world(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         )
         yield world
         try:
+            await smsc.down()  # nothing to drain for
             await world.stop()
         finally:
             await listener.close()

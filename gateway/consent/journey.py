@@ -674,6 +674,8 @@ def _release(case: Case) -> Decision:
 
 
 def _resend(case: Case) -> Decision:
+    if not case.relations:  # erased: nobody is known any more
+        return _refuse(case)
     if case.state in (State.ASKED, State.REMINDED) and case.due_at is not None:
         send = Send(text=Kind.REPEAT if case.repeat else Kind.REQUEST, repeat=case.repeat)
     elif case.state in AGREED:

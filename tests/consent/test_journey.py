@@ -594,6 +594,11 @@ def test_activation_and_first_use_are_told_once() -> None:
         assert decide(case, given, FRIDAY, RULES).case == case
 
 
+@pytest.mark.parametrize("state", ["refused", "voucher_issued"])
+def test_an_erased_case_has_nobody_to_send_a_text_to(state: str) -> None:
+    assert decide(replace(CASES[state], relations=()), Resend(), MONDAY, RULES).refused
+
+
 def test_cancelling_withdraws_what_has_not_left() -> None:
     for case in (queued(), asked(), reminded()):
         assert Effect.WITHDRAW in decide(case, Cancel(reason="moved away"), MONDAY, RULES).effects

@@ -54,8 +54,6 @@ async def test_the_same_answer_typed_again_is_not_the_siblings(world: World) -> 
     await world.smsc.reply(first.number, "3#1")
     assert "reply_repeated" in await world.events(first)
     assert "consented" not in await world.events(second)
-    world.smsc.silence(False)
-    world.smsc.drop()
 
 
 async def test_an_answer_before_the_last_response_counts_and_asked_is_told_first(world: World) -> None:
