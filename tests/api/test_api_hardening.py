@@ -1,0 +1,186 @@
+"""Hostile and broken clients, and trouble behind the API: nobody else suffers, nothing leaks."""
+
+import asyncio
+import shutil
+import ssl
+import subprocess
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import aiohttp
+import orjson
+import pytest
+from apiclient import NDJSON, Api, ndjson
+from people import PUPILS, good
+
+from gateway.api import app, requests
+from gateway.api.app import serve_http
+from gateway.api.lists import MOST_AT_ONCE
+from gateway.config import Config
+from gateway.journeys import Journeys
+
+HEAD = (
+    f"PUT /v1/lists/l HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer sdu-token\r\nContent-Type: {NDJSON}\r\n"
+)
+
+
+async def begin(api: Api, list_id: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A push that the server has begun to take; its body is still to come."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.call.port)
+    head = HEAD.replace("/l ", f"/{list_id} ")
+    writer.write(f"{head}Expect: 100-continue\r\nContent-Length: 1000\r\n\r\n".encode())
+    await reader.readuntil(b"\r\n\r\n")
+    return reader, writer
+
+
+async def test_a_list_too_many_at_a_time_is_to_come_again(api: Api) -> None:
+    held = [await begin(api, f"list-{number}") for number in range(MOST_AT_ONCE)]
+    refused = await api.push([good(1)])
+    assert (refused.status, refused.headers["Retry-After"]) == (429, "30")
+    for reader, writer in held:
+        writer.write(b"\n" * 1000)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 201")
+        writer.close()
+    assert (await api.push([good(1)], "later")).status == 201
+
+
+async def test_a_body_that_stalls_is_cut_and_frees_its_place(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "STALLED_AFTER", 0.2)
+    for number in range(MOST_AT_ONCE + 1):
+        reader, writer = await begin(api, f"list-{number}")
+        writer.write(ndjson([good(1)])[:100])
+        assert (await reader.readline()).startswith(b"HTTP/1.1 408")
+        writer.close()
+    assert await api.rows() == {}
+
+
+async def test_a_head_that_does_not_come_ends_the_connection(
+    config: Config, journeys: Journeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "KEEPALIVE", 0.2)
+    async with serve_http(config, journeys) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: ")
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_an_unexpected_failure_says_nothing_of_itself(
+    api: Api, journeys: Journeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: Any) -> None:
+        raise RuntimeError(f"{PUPILS[0]} of https://user:password@host")
+
+    monkeypatch.setattr(journeys, "cancel", fail)
+    await api.push([good(1)])
+    answer = await api.post(f"/v1/cases/{await api.case_id()}/cancel", {"reason": "x"})
+    assert answer.status == 500
+    assert PUPILS[0].encode() not in answer.body
+    assert b"password" not in answer.body
+
+
+async def test_each_of_several_tokens_of_a_role_holds(api: Api) -> None:
+    for token in ("sdu-token", "sdu-token-before"):
+        assert (await api.get("/v1/lists", token)).status == 200
+    for header in ("bearer  sdu-token", "BEARER sdu-token"):
+        answer = await api.call("GET", "/v1/lists", headers={"Authorization": header})
+        assert answer.status == 200
+    assert (await api.call("GET", "/v1/lists", headers={"Authorization": "Basic sdu-token"})).status == 401
+
+
+async def test_a_refused_body_is_not_awaited(api: Api) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.call.port)
+    writer.write(HEAD.replace("sdu-token", "nobody").encode() + b"Content-Length: 1000000\r\n\r\n")
+    assert (await reader.readline()).startswith(b"HTTP/1.1 401")
+    writer.close()
+
+
+class WatchedCondition(asyncio.Condition):
+    """A condition that tells when somebody has begun to wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.awaited = asyncio.Event()
+
+    async def wait(self) -> Literal[True]:
+        self.awaited.set()
+        return await super().wait()
+
+
+async def test_long_polls_end_when_the_process_stops(config: Config, journeys: Journeys) -> None:
+    sealed = journeys.signals.sealed = WatchedCondition()
+    async with asyncio.timeout(10), aiohttp.ClientSession() as session:
+        async with serve_http(config, journeys) as port:
+            url = f"http://127.0.0.1:{port}/v1/statuses?wait=60"
+            poll = asyncio.create_task(session.get(url, headers={"Authorization": "Bearer sdu-token"}))
+            await sealed.awaited.wait()
+        async with await poll as response:
+            assert orjson.loads(await response.read()) == {"events": [], "next": 0}
+
+
+def make_certificate(directory: Path, name: str, issuer: str | None = None) -> None:
+    """A certificate and its key, signed by the issuer or by itself."""
+    key, request, certificate = (directory / f"{name}.{kind}" for kind in ("key", "csr", "pem"))
+    subject = ["-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"]
+    new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", str(key)]
+    if issuer is None:
+        _openssl("req", "-x509", "-days", "2", *new_key, *subject, "-out", str(certificate))
+        return
+    _openssl("req", *new_key, *subject, "-out", str(request))
+    authority = [
+        "-CA",
+        str(directory / f"{issuer}.pem"),
+        "-CAkey",
+        str(directory / f"{issuer}.key"),
+        "-CAcreateserial",
+    ]
+    _openssl(
+        "x509",
+        "-req",
+        "-days",
+        "2",
+        "-in",
+        str(request),
+        *authority,
+        "-out",
+        str(certificate),
+        "-copy_extensions",
+        "copy",
+    )
+
+
+def _openssl(*arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True)
+
+
+@pytest.fixture
+async def tls_port(config: Config, journeys: Journeys, tmp_path: Path) -> AsyncIterator[int]:
+    """A server that takes only clients whose certificate the authority has signed."""
+    make_certificate(tmp_path, "authority")
+    make_certificate(tmp_path, "server", "authority")
+    make_certificate(tmp_path, "client", "authority")
+    make_certificate(tmp_path, "stranger")
+    http = replace(
+        config.http,
+        tls_cert=tmp_path / "server.pem",
+        tls_key=tmp_path / "server.key",
+        client_ca=tmp_path / "authority.pem",
+    )
+    async with serve_http(replace(config, http=http), journeys) as port:
+        yield port
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="certificates are made with openssl")
+async def test_tls_lets_in_who_shows_a_certificate_of_the_authority(tls_port: int, tmp_path: Path) -> None:
+    async with aiohttp.ClientSession() as session:
+        for name, welcome in (("client", True), ("stranger", False), (None, False)):
+            tls = ssl.create_default_context(cafile=str(tmp_path / "authority.pem"))
+            if name is not None:
+                tls.load_cert_chain(tmp_path / f"{name}.pem", tmp_path / f"{name}.key")
+            try:
+                async with session.get(f"https://127.0.0.1:{tls_port}/healthz", ssl=tls) as response:
+                    assert (welcome, orjson.loads(await response.read())) == (True, {"alive": True})
+            except aiohttp.ClientError:
+                assert not welcome
