@@ -22,10 +22,11 @@ CREATE TABLE nodes (
     seen_at     timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE TABLE links (
-    link      text COLLATE "C" PRIMARY KEY,
-    node      text COLLATE "C" REFERENCES nodes ON DELETE SET NULL,
-    bound     smallint NOT NULL DEFAULT 0,          -- sessions bound just now
-    taken_at  timestamptz NOT NULL DEFAULT clock_timestamp()
+    link        text COLLATE "C" PRIMARY KEY,
+    node        text COLLATE "C" REFERENCES nodes ON DELETE SET NULL,
+    bound       smallint NOT NULL DEFAULT 0,        -- sessions bound just now
+    changed_at  timestamptz NOT NULL DEFAULT clock_timestamp(),  -- when `bound` last changed
+    taken_at    timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
 CREATE TABLE lists (
@@ -123,7 +124,7 @@ CREATE TABLE sms (
     case_id        text COLLATE "C" NOT NULL,
     kind           text NOT NULL,                   -- request, repeat, agreed, refused, clarify
     repeat         smallint NOT NULL,               -- which question text: 0 the request, n the n-th repeat
-    link           text COLLATE "C" NOT NULL,
+    link           text COLLATE "C" NOT NULL,         -- that sends it: a fallback link makes it its own
     msisdn         text COLLATE "C" NOT NULL,
     priority       smallint NOT NULL,               -- 0 answers, 1 requests and repeats
     template       text NOT NULL,                   -- version of the template

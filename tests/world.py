@@ -156,7 +156,8 @@ class World:
     # The gateway
 
     async def start(self, **changes: Mapping[str, Any]) -> Process:
-        """A running gateway, bound to the SMSC; `changes` are keys of config.toml, `link` those of its link."""
+        """A running gateway, bound to the SMSC; `changes` are keys of config.toml, `link` those of its link,
+        `other_link` what a second one has different."""
         process = await self.launch(**changes)
         await self.smsc.bound(within=WITHIN)
         return process
@@ -192,14 +193,20 @@ class World:
             "prefixes": ["701"],
             "default": True,
         }
+        other: dict[str, Any] = {}
         for table, values in changes.items():
             if table == "link":
                 first |= values
+            elif table == "other_link":
+                other = {"default": False, "prefixes": ["777"], **values}
             else:
                 tables[table] = {**tables.get(table, {}), **values}
         path = self.directory / "config.toml"
         lines = [line for name, values in tables.items() for line in _toml(name, values)]
-        path.write_text("\n".join([*lines, *_toml("links", first, array=True)]), encoding="utf-8")
+        lines += _toml("links", first, array=True)
+        if other:
+            lines += _toml("links", {**first, **other}, array=True)
+        path.write_text("\n".join(lines), encoding="utf-8")
         return config.load(path, environ={})
 
     async def stop(self) -> list[int]:

@@ -24,7 +24,7 @@ from gateway.smpp.pdu import Address, SubmitEncoder
 from gateway.smpp.receipt import normal_key
 from gateway.smpp.session import Answered, Late, Unanswered
 from gateway.smpp.text import LongMessages, segments
-from gateway.store import sms
+from gateway.store import nodes, sms
 from gateway.store.sms import SmsProgress, SmsState, TakenSms
 
 GATHER = 0.02
@@ -84,6 +84,7 @@ class Sender:
         windows = config.window * config.sessions * READY_WINDOWS
         self._target = min(windows, max(1, int(config.tps * READY_SECONDS))) if config.tps else windows
         self._wake = journeys.signals.texts[config.name]
+        self._falling_back = [link.name for link in journeys.links.values() if config.name in link.fallback]
         self._statuses = {number: status.Kind(kind) for number, kind in config.statuses.items()}
         self._outcomes = {kind: metrics.SEGMENTS.labels(config.name, kind.value) for kind in status.Kind}
         self._unknown = metrics.SEGMENTS_UNKNOWN.labels(config.name)
@@ -258,7 +259,10 @@ class Sender:
             self._more = False  # write() makes room and wakes us
             return False
         async with journeys.database.acquire() as connection:
-            taken = await sms.take(connection, journeys.node, self._config.name, bulk=bulk, limit=limit)
+            others = await nodes.down_links(connection, self._falling_back) if self._falling_back else []
+            taken = await sms.take(
+                connection, journeys.node, self._config.name, others=others, bulk=bulk, limit=limit
+            )
         for row in taken:
             self._hold(row)
         self._more = len(taken) == limit

@@ -15,6 +15,8 @@ from gateway.store.database import Connection
 
 DEAD_AFTER = 10.0
 """Seconds without a heartbeat after which a process's work is taken over."""
+DOWN_AFTER = 10.0
+"""Seconds without a bound session after which a link's texts may go through another one."""
 _LIVING = 0x6E6F6465  # "node": the advisory locks of living processes, one each by the hash of its id
 
 _BEAT = "UPDATE nodes SET seen_at = clock_timestamp() WHERE node = $1"
@@ -41,10 +43,20 @@ WHERE state = 'sending' AND NOT EXISTS (SELECT FROM nodes n WHERE n.node = sms.n
 RETURNING link, segments - bit_count(answered::bit(64)) AS unanswered
 """
 
+# A link that changes hands has just begun to be down: whoever takes it gets its time to bind.
 _TAKE_LINKS = """
-UPDATE links SET node = $1, bound = 0, taken_at = clock_timestamp()
+UPDATE links SET node = $1, bound = 0, changed_at = clock_timestamp(), taken_at = clock_timestamp()
 WHERE link = ANY($2::text[]) AND node IS NULL AND EXISTS (SELECT FROM nodes WHERE node = $1)
 RETURNING link
+"""
+
+_NOTE_BOUND = """
+UPDATE links SET bound = $3, changed_at = clock_timestamp() WHERE link = $2 AND node = $1 AND bound <> $3
+"""
+
+_DOWN = """
+SELECT link FROM links WHERE link = ANY($1::text[]) AND node IS NOT NULL AND bound = 0
+  AND changed_at < clock_timestamp() - make_interval(secs => $2)
 """
 
 
@@ -107,7 +119,12 @@ async def take_links(connection: Connection, node: str, links: Collection[str]) 
 
 async def note_bound(connection: Connection, node: str, link: str, sessions: int) -> None:
     """Notes how many sessions of the link are bound."""
-    await connection.execute("UPDATE links SET bound = $3 WHERE link = $2 AND node = $1", node, link, sessions)
+    await connection.execute(_NOTE_BOUND, node, link, sessions)
+
+
+async def down_links(connection: Connection, links: Collection[str]) -> list[str]:
+    """Those of `links` that somebody holds and yet have had no bound session for DOWN_AFTER."""
+    return [row["link"] for row in await connection.fetch(_DOWN, list(links), DOWN_AFTER)]
 
 
 async def leave(connection: Connection, node: str) -> None:

@@ -95,12 +95,15 @@ RETURNING sms_id
 
 _TAKE = """
 WITH ready AS (
-    SELECT sms_id FROM sms
-    WHERE link = $2 AND state = 'queued' AND priority <= $3 AND next_at <= clock_timestamp()
-      AND EXISTS (SELECT FROM nodes WHERE node = $1)
-    ORDER BY priority, sms_id LIMIT $4 FOR UPDATE SKIP LOCKED
+    SELECT queued.sms_id FROM unnest($2::text[]) AS source (link) CROSS JOIN LATERAL (
+        SELECT sms_id, priority FROM sms
+        WHERE sms.link = source.link AND state = 'queued' AND priority <= $3 AND next_at <= clock_timestamp()
+          AND EXISTS (SELECT FROM nodes WHERE node = $1)
+        ORDER BY priority, sms_id LIMIT $4 FOR UPDATE SKIP LOCKED) AS queued
+    ORDER BY queued.priority, queued.sms_id LIMIT $4
 )
-UPDATE sms SET state = 'sending', node = $1, attempts = attempts + 1 FROM ready WHERE sms.sms_id = ready.sms_id
+UPDATE sms SET state = 'sending', node = $1, link = $5, attempts = attempts + 1
+FROM ready WHERE sms.sms_id = ready.sms_id
 RETURNING sms.sms_id, case_id, kind, repeat, msisdn, priority, body, long_messages, reference, segments, attempts,
           answered, tracked, message_ids
 """
@@ -150,9 +153,14 @@ async def queue(connection: Connection, texts: Sequence[NewSms], now: datetime) 
     return [row["sms_id"] for row in rows]
 
 
-async def take(connection: Connection, node: str, link: str, *, bulk: bool, limit: int) -> list[TakenSms]:
-    """Up to `limit` queued texts of the link, answers first, now this node's; `bulk` False takes answers only."""
-    rows = await connection.fetch(_TAKE, node, link, BULK if bulk else ANSWER, limit)
+async def take(
+    connection: Connection, node: str, link: str, *, others: Sequence[str] = (), bulk: bool, limit: int
+) -> list[TakenSms]:
+    """Up to `limit` queued texts, answers first, now this node's; `bulk` False takes answers only.
+
+    They are the link's own, and those of `others` that are down and fall back on it: taken, they are its own.
+    """
+    rows = await connection.fetch(_TAKE, node, [link, *others], BULK if bulk else ANSWER, limit, link)
     taken = [TakenSms(*row.values()) for row in rows]
     taken.sort(key=lambda sms: (sms.priority, sms.sms_id))
     return taken
