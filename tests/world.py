@@ -217,11 +217,11 @@ class World:
     async def request(
         self, method: str, path: str, *, role: str = "ops", body: Any = None, **more: Any
     ) -> tuple[int, Any]:
-        """(status, JSON) of the latest gateway's answer."""
+        """(status, JSON) of the gateway's answer; of several, the first one's."""
         headers = {"Authorization": f"Bearer {TOKENS[role]}", **more.pop("headers", {})}
         if body is not None:
             more["json"] = body
-        url = self.running[-1].url + path
+        url = next(process.url for process in self.running if not process.task.done()) + path
         async with self.http.request(method, url, headers=headers, **more) as response:
             return response.status, await response.json(content_type=None)
 
