@@ -23,8 +23,8 @@ def _histogram(name: str, documentation: str, *labels: str) -> Histogram:
 
 # Links. `outcome` is a kind of smpp/status.py.
 SEGMENTS = _counter("segments", "Segments answered by the SMSC", "link", "outcome")
-SEGMENTS_UNKNOWN = _counter(
-    "segments_unknown", "Segments that were never answered and are sent again", "link"
+SEGMENTS_UNKNOWN = Counter(  # operators know it by this name, without a prefix
+    "segments_unknown", "Segments that were never answered and are sent again", ["link"], registry=REGISTRY
 )
 BOUND = Gauge("gateway_sessions_bound", "SMPP sessions bound just now", ["link"], registry=REGISTRY)
 LINK_FAILURES = _counter("link_failures", "Connections and binds that did not come about", "link", "reason")

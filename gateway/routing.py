@@ -9,9 +9,7 @@ class Routing:
     """Prepared tables over the configured links."""
 
     def __init__(self, links: Sequence[LinkConfig]) -> None:
-        self._by_operator = {
-            name.casefold(): link.name for link in links for name in (link.name, *link.operators)
-        }
+        self._by_operator = {name.casefold(): link.name for link in links for name in (link.name, *link.operators)}
         self._by_prefix = {prefix: link.name for link in links for prefix in link.prefixes}
         self._default = next((link.name for link in links if link.default), None)
 
