@@ -12,7 +12,8 @@ from typing import Protocol
 LONGEST_LINE = 65_536
 """Octets of a line, its end not counted."""
 
-_PIECE = 65_536  # octets unpacked at once: a gzip bomb fills no more than this
+_PIECE = 32_768
+"""Octets given out at once: a gzip bomb fills no more, and other tasks wait for no more than their lines."""
 _GZIP = 16 + zlib.MAX_WBITS
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -39,7 +40,7 @@ class Plain:
     """A body without Content-Encoding."""
 
     def feed(self, data: bytes) -> Iterable[bytes]:
-        return (data,)
+        return (data[begin : begin + _PIECE] for begin in range(0, len(data), _PIECE))
 
     def close(self) -> None:
         return

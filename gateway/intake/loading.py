@@ -15,7 +15,7 @@ from gateway.signals import Signals
 from gateway.store import lists
 from gateway.store.calls import CallKind
 from gateway.store.database import Connection, Database
-from gateway.store.lists import ListError, NewList, StagedRecord, StoredList
+from gateway.store.lists import ListError, NewList, StoredList, staged_row
 
 _STAGED_AT_ONCE = 2000
 """Lines between two COPYs: some milliseconds of work, and no more than that many records in memory twice."""
@@ -87,7 +87,7 @@ class _Reading:
         self.rejected = 0
         self._connection = connection
         self._at = at
-        self._good: list[StagedRecord] = []
+        self._good: list[bytes] = []
         self._errors: list[ListError] = []
         self._copying: asyncio.Task[None] | None = None
 
@@ -108,7 +108,7 @@ class _Reading:
         await self._copied()
 
     async def abandon(self) -> None:
-        """Leaves the connection at rest, whatever happened; nothing to do after `finish`."""
+        """Ends what is under way; nothing to do after `finish`."""
         if self._copying is not None:
             self._copying.cancel()
             await asyncio.gather(self._copying, return_exceptions=True)
@@ -119,17 +119,7 @@ class _Reading:
             self._refuse(number, *record)
             return
         self.records += 1
-        self._good.append(
-            StagedRecord(
-                number,
-                new_ulid(self._at),
-                record.record_id,
-                record.category,
-                record.language,
-                record.pupil_iin,
-                record.content.decode(),
-            )
-        )
+        self._good.append(staged_row(number, new_ulid(self._at), *record))
 
     def _refuse(self, number: int, record_id: str | None, faults: Sequence[tuple[str, str]]) -> None:
         self.records += 1

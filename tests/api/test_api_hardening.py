@@ -1,10 +1,12 @@
 """Hostile and broken clients, and trouble behind the API: nobody else suffers, nothing leaks."""
 
 import asyncio
+import gzip
 import shutil
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -54,6 +56,31 @@ async def test_a_body_that_stalls_is_cut_and_frees_its_place(api: Api, monkeypat
         assert (await reader.readline()).startswith(b"HTTP/1.1 408")
         writer.close()
     assert await api.rows() == {}
+
+
+async def test_a_push_that_the_stop_cuts_off_leaves_no_trace(
+    config: Config, journeys: Journeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "STOP_WITHIN", 0.1)
+    line = ndjson([good(1)])
+    async with serve_http(config, journeys) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"{HEAD}Content-Length: 999999\r\n\r\n".encode() + line * (900_000 // len(line)))
+        await writer.drain()
+    with suppress(ConnectionError):
+        assert await reader.read() == b""
+    writer.close()
+    async with journeys.database.acquire() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM lists") == 0
+        assert await connection.fetchval("SELECT count(*) FROM cases") == 0
+
+
+async def test_a_list_refused_after_much_of_it_was_read_leaves_no_trace(api: Api) -> None:
+    packed = gzip.compress(ndjson([good(1)]) * 2000)
+    for number in range(3 * MOST_AT_ONCE):
+        assert (await api.push(packed[:-4], f"list-{number}", encoding="gzip")).status == 400
+    assert await api.rows() == {}
+    assert (await api.push(packed, encoding="gzip")).json["rejected"] == 1999
 
 
 async def test_a_head_that_does_not_come_ends_the_connection(

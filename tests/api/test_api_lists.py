@@ -92,6 +92,14 @@ async def test_an_empty_list_is_a_list(api: Api) -> None:
     assert (await api.get("/v1/lists/list-1")).json["records"] == 0
 
 
+async def test_what_copy_would_read_as_its_own_signs_is_kept_as_it_came(api: Api) -> None:
+    odd = r"\N\t\\.\x41"
+    await api.push([good(1, record_id=odd, school={"bin": "990240001234", "name": '"\\N" \\. \\'})])
+    [(record_id, record)] = await api.fetch("SELECT record_id, record FROM cases")
+    assert record_id == odd
+    assert orjson.loads(record)["school"]["name"] == '"\\N" \\. \\'
+
+
 async def test_of_records_that_share_a_record_id_the_first_good_one_is_taken(api: Api) -> None:
     shared = {"record_id": "r-1"}
     pushed = await api.push(

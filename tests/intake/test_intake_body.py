@@ -111,4 +111,4 @@ def test_a_gzip_bomb_is_refused_in_bounded_memory() -> None:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 2_000_000
+    assert peak < 1_000_000
