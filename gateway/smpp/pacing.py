@@ -1,21 +1,28 @@
 """How fast a link may send: smooth, close under the operator's limit, slower when the operator says so.
 
-The limit is the generic cell rate algorithm (ITU-T I.371): every segment moves the *theoretical* instant of
-the next one on by one interval, and each may go up to a tolerance before its own. The tolerance is what a
-timer that wakes late catches up with. Any window of one second then holds at most ⌈(1 + tolerance) · rate⌉
-segments: with rate = 0.99 · tps and 5 ms, ⌈0.995 · tps⌉. The rest of the margin is for the network, which may
-bunch what was sent apart.
+Three rules, and the strictest decides. The *schedule*: every segment moves the instant of the next one on by one
+interval; one that a late timer or a busy process has held up takes nothing away from those behind it. *Catching
+up* is no burst: segments behind their schedule go at a higher pace, but for the few that one wake-up of a
+timer stands for. And the *window*: whatever was late, no span of a little more than a second ever holds more than
+`tps` segments. What it is longer than a second is for the network, which may bunch what was sent apart.
 
 An operator that throttles below its `tps` shows what it can really do: its answers slow the link down at
 once, and accepted segments bring the rate back up little by little.
 """
 
-from math import inf
+from collections import deque
+from math import ceil, inf
 from typing import Final
 
 UTILISATION: Final = 0.99
-TOLERANCE: Final = 0.005
-"""Seconds. (1 + TOLERANCE) · UTILISATION stays below 1: that is the promise of no window above `tps`."""
+LATE: Final = 0.1
+"""Seconds behind its instant up to which a segment was held up; beyond, the link was idle: nothing is saved up."""
+CATCHING_UP: Final = 2.0
+"""The pace, as a multiple of the rate, at which held-up segments go."""
+AT_ONCE: Final = 0.005
+"""Seconds' worth of them that may go at once: a timer does not wake for each."""
+WINDOW: Final = 1.008
+"""Seconds that hold `tps` segments at most. WINDOW · UTILISATION stays below 1: that is the room to catch up."""
 
 PAUSE: Final = 1.0
 """Seconds without sending after a throttled answer: operators count by the second."""
@@ -36,7 +43,9 @@ class Pacer:
         self._full = tps * UTILISATION if tps else inf
         self._step = self._full * RECOVERY
         self._set_rate(self._full)
-        self._next = -inf  # the theoretical instant of the next segment
+        self._next = -inf  # the instant of the next segment by the schedule
+        self._soonest = -inf  # and by the pace of catching up
+        self._sent: deque[float] = deque()  # instants of the segments of the window
         self._paused_until = -inf
         self._second_began = -inf  # without a limit, takes are counted by the second
         self._this_second = self._last_second = 0
@@ -48,15 +57,26 @@ class Pacer:
 
     def delay(self, now: float) -> float:
         """How many seconds to wait before the next segment; 0: it may go now."""
-        return max(self._next - TOLERANCE - now, 0.0)
+        if self._rate == inf:
+            return 0.0
+        sent = self._sent
+        while sent and sent[0] <= now - WINDOW:
+            sent.popleft()
+        held = sent[len(sent) - self._most] + WINDOW - now if len(sent) >= self._most else 0.0
+        return max(self._next - now, self._soonest - AT_ONCE - now, held, 0.0)
 
     def take(self, now: float, n: int = 1) -> None:
         """Count what goes now: a segment, or the `n` that one submit_sm with message_payload makes."""
-        self._next = max(self._next, now) + n * self._interval
-        if self._full == inf:
+        if self._rate == inf:
             if now - self._second_began >= 1.0:
                 self._last_second, self._this_second, self._second_began = self._this_second, 0, now
             self._this_second += n
+            return
+        if now - self._next > LATE:
+            self._next = now
+        self._next += n * self._interval
+        self._soonest = max(self._soonest, now) + n * self._interval / CATCHING_UP
+        self._sent.extend([now] * n)
 
     def throttled(self, now: float) -> None:
         """Pause and slow down. All answers that come during the pause speak of one and the same excess."""
@@ -68,7 +88,7 @@ class Pacer:
             self._set_rate(observed)
         self._set_rate(max(self._rate * BACK_OFF, self._step))
         self._paused_until = now + PAUSE
-        self._next = max(self._next, self._paused_until + TOLERANCE)
+        self._next = max(self._next, self._paused_until)
 
     def accepted(self, now: float) -> None:
         """Speed up a little, if the link was slowed down; each segment stands for the time it took."""
@@ -77,3 +97,4 @@ class Pacer:
 
     def _set_rate(self, rate: float) -> None:
         self._rate, self._interval = rate, 1 / rate
+        self._most = max(ceil(rate / UTILISATION - 1e-6), 1) if rate < inf else 0
