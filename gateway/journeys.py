@@ -37,7 +37,7 @@ from gateway.consent.journey import (
     decide,
 )
 from gateway.consent.reply import ReplyRules
-from gateway.consent.texts import Templates
+from gateway.consent.texts import Kind, Templates
 from gateway.log import Event as LogEvent
 from gateway.log import get_logger
 from gateway.routing import Routing
@@ -168,6 +168,8 @@ class Step:
         self.connection = connection
         self.now: datetime = journeys.clock.now()
         self.journeys = journeys
+        self.holds_questions = False  # until the replies of this step are acknowledged, see sms.HELD_FOR
+        self.held: list[tuple[int, str]] = []  # sms_id and link of what is held
         self._happened: list[tuple[StoredCase, Event]] = []
         self._links: set[str] = set()
         self._calls: set[CallKind] = set()
@@ -290,6 +292,7 @@ class _Batch:
             body=text.body,
             long_messages=long_messages,
             segments=segment_count(text.body, LongMessages(long_messages)),
+            held=self._step.holds_questions and send.text is Kind.REQUEST,
         )
         self._texts.append((stored, new))
 
@@ -342,6 +345,8 @@ class _Batch:
             for sms_id, (stored, new) in zip(sms_ids, self._texts, strict=True):
                 self._events.append((stored, self._text_queued(sms_id, new)))
                 step._links.add(new.link)
+                if new.held:
+                    step.held.append((sms_id, new.link))
         await step.journal([journal.entry(step.now, s.case_id, event) for s, event in self._events])
         step._happened.extend((s, event) for s, event in self._events if event.name in STATUSES)
 

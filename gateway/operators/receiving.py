@@ -28,8 +28,8 @@ from gateway.smpp.pdu import MalformedPdu, ShortMessage, decode_short_message
 from gateway.smpp.receipt import MessageState, Relation, keys, read_receipt
 from gateway.smpp.session import Received
 from gateway.smpp.text import Concatenation, decode, decode_segments, split_udh
-from gateway.steady import is_away
-from gateway.store import inbound, journal, questions, receipts
+from gateway.steady import PASSING, is_away
+from gateway.store import inbound, journal, questions, receipts, sms
 from gateway.store.inbound import ReplySegment, StoredReply
 from gateway.store.nodes import FencedError
 from gateway.store.receipts import Settled, StoredReceipt
@@ -139,7 +139,7 @@ class Receiver:
         """Commits a batch and answers it. One that fails for what is in it is tried singly: a PDU costs itself."""
         try:
             async with asyncio.timeout(STORE_WITHIN):
-                await self._journeys.transact(lambda step: self._store(step, batch))
+                held = await self._journeys.transact(lambda step: self._store(step, batch))
         except FencedError:
             raise
         except Exception as error:
@@ -152,14 +152,29 @@ class Receiver:
                 metrics.INBOUND_NOT_STORED.labels(arrival.link.name).inc()
             self._respond(batch, SMPP_ESME_RX_T_APPN)
             return
-        self._respond(batch, 0)
+        if self._respond(batch, 0) and held:
+            await self._release(held)
 
-    def _respond(self, batch: Iterable[_Arrival], command_status: int) -> None:
-        for arrival in batch:
-            received = arrival.received
-            arrival.bind.respond(received.command_id, received.sequence_number, command_status)
+    def _respond(self, batch: Iterable[_Arrival], command_status: int) -> bool:
+        """Whether all could be answered: the others will come again."""
+        answered = [
+            arrival.bind.respond(arrival.received.command_id, arrival.received.sequence_number, command_status)
+            for arrival in batch
+        ]
+        return all(answered)
 
-    async def _store(self, step: Step, batch: Sequence[_Arrival]) -> None:
+    async def _release(self, held: Sequence[tuple[int, str]]) -> None:
+        """Lets the siblings' questions go, now that the replies before them will not come again."""
+        try:
+            async with self._journeys.database.acquire() as connection:
+                await sms.release(connection, [sms_id for sms_id, _ in held])
+        except PASSING:
+            log.exception(LogEvent.TASK_FAILED, task="release")  # they go by themselves, a little later
+        for _, link in held:
+            self._journeys.signals.texts[link].set()
+
+    async def _store(self, step: Step, batch: Sequence[_Arrival]) -> list[tuple[int, str]]:
+        """The texts that are held until the batch has been answered."""
         replies: list[Reply] = []
         segments: list[tuple[ReplySegment, LinkConfig]] = []
         reported: list[StoredReceipt] = []
@@ -182,10 +197,12 @@ class Receiver:
         if segments:
             replies += await self._join_complete(step, segments)
         await self._settle(step, reported)
+        step.holds_questions = True
         await self._answer(step, await self._once(step, replies))
         now = time.monotonic()
         for arrival in batch:
             metrics.INBOUND_COMMITTED.observe(now - arrival.at)
+        return step.held
 
     async def _join_complete(self, step: Step, segments: Sequence[tuple[ReplySegment, LinkConfig]]) -> list[Reply]:
         await inbound.keep_segments(step.connection, [segment for segment, _ in segments], step.now)

@@ -78,6 +78,7 @@ class Sender:
         self._gathered = asyncio.Event()
         self._gathering: asyncio.TimerHandle | None = None
         self._pause: asyncio.TimerHandle | None = None
+        self._just_up = False  # the first bind is there, and nothing was taken since
         self._more = False  # the last look at the rows left some there
         self._stopping = False
         self._drained = asyncio.Event()
@@ -93,6 +94,7 @@ class Sender:
 
     def bound(self, bind: Bind) -> None:
         """The bind may be used from now on."""
+        self._just_up = self._just_up or not self._binds
         self._binds.append(bind)
         self._wake.set()
         self.pump()
@@ -244,10 +246,17 @@ class Sender:
             if not self._binds:
                 await self._give_back(held, timedelta())
                 continue
+            if self._just_up:
+                await self._hold_on()
             await self._give_back([o for o in held if o.aside and o.busy > MOST_BUSY], BUSY_REST)
             while not self._stopping and await self._take():
                 self.pump()
             self.pump()
+
+    async def _hold_on(self) -> None:
+        async with self._journeys.database.acquire() as connection:
+            await sms.hold_on(connection, self._config.name)
+        self._just_up = False
 
     async def _take(self) -> bool:
         """Takes one batch; whether there may be more."""

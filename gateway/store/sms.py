@@ -15,6 +15,12 @@ ANSWER = 0
 BULK = 1
 """Priorities: texts 2 and 3 and clarifications overtake requests and repeats, always."""
 
+HELD_FOR = timedelta(seconds=30)
+"""Real time for which a held text waits to be released. A reply that closes a question lets a sibling's out at the
+same number. If we die before the SMSC has our acknowledgement, it delivers that reply again, as soon as somebody
+is bound; were the sibling's question out by then, it would answer that one: a consent that nobody gave.
+"""
+
 
 class SmsState(StrEnum):
     QUEUED = "queued"
@@ -37,6 +43,7 @@ class NewSms:
     body: str
     long_messages: str
     segments: int
+    held: bool = False  # not to be taken before `release`, or HELD_FOR
 
     @property
     def priority(self) -> int:
@@ -76,9 +83,9 @@ class SmsProgress(NamedTuple):
 _QUEUE = """
 WITH new AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::text[], $6::smallint[],
-                         $7::text[], $8::text[], $9::text[], $10::smallint[])
+                         $7::text[], $8::text[], $9::text[], $10::smallint[], $12::boolean[])
     WITH ORDINALITY AS n (case_id, kind, repeat, link, msisdn, priority, template, body, long_messages, segments,
-                          ordinal)
+                          held, ordinal)
 ), allotted AS (
     INSERT INTO subscribers AS s (msisdn, reference)
     SELECT msisdn, count(*) FROM new GROUP BY msisdn ORDER BY msisdn
@@ -86,9 +93,10 @@ WITH new AS (
     RETURNING msisdn, reference
 )
 INSERT INTO sms (case_id, kind, repeat, link, msisdn, priority, template, body, long_messages, segments, reference,
-                 created_at)
+                 created_at, next_at)
 SELECT case_id, kind, repeat, link, msisdn, priority, template, body, long_messages, segments,
-       (reference - row_number() OVER (PARTITION BY msisdn ORDER BY ordinal DESC) + 1 + 65536) % 65536, $11
+       (reference - row_number() OVER (PARTITION BY msisdn ORDER BY ordinal DESC) + 1 + 65536) % 65536, $11,
+       CASE WHEN held THEN clock_timestamp() + $13 ELSE '-infinity' END
 FROM new JOIN allotted USING (msisdn) ORDER BY ordinal
 RETURNING sms_id
 """
@@ -128,6 +136,12 @@ UPDATE sms SET state = 'queued', node = NULL, next_at = clock_timestamp() + $3
 WHERE sms_id = ANY($1::bigint[]) AND node = $2 AND state = 'sending'
 """
 
+_RELEASE = "UPDATE sms SET next_at = '-infinity' WHERE sms_id = ANY($1::bigint[]) AND state = 'queued'"
+_HOLD_ON = """
+UPDATE sms SET next_at = clock_timestamp() + $2
+WHERE link = $1 AND state = 'queued' AND attempts = 0 AND next_at > '-infinity'
+"""
+
 _WITHDRAW = """
 UPDATE sms SET state = 'cancelled'
 WHERE case_id = ANY($1::text[]) AND state = 'queued' AND kind IN ('request', 'repeat') AND answered = 0
@@ -149,6 +163,8 @@ async def queue(connection: Connection, texts: Sequence[NewSms], now: datetime) 
         [t.long_messages for t in texts],
         [t.segments for t in texts],
         now,
+        [t.held for t in texts],
+        HELD_FOR,
     )
     return [row["sms_id"] for row in rows]
 
@@ -199,6 +215,16 @@ async def expect_receipts(
 async def give_back(connection: Connection, node: str, sms_ids: Collection[int], delay: timedelta) -> None:
     """Puts texts that were taken back into the queue, not to be taken again before `delay` (real time)."""
     await connection.execute(_GIVE_BACK, list(sms_ids), node, delay)
+
+
+async def release(connection: Connection, sms_ids: Collection[int]) -> None:
+    """Lets held texts go: the SMSC has been told that the reply before them is stored."""
+    await connection.execute(_RELEASE, list(sms_ids))
+
+
+async def hold_on(connection: Connection, link: str) -> None:
+    """Texts still held when the link comes up wait HELD_FOR from now: its SMSC delivers again what it must."""
+    await connection.execute(_HOLD_ON, link, HELD_FOR)
 
 
 async def withdraw(connection: Connection, case_ids: Collection[str]) -> None:

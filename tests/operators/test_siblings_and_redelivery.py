@@ -1,0 +1,104 @@
+"""A reply that the SMSC delivers again must not answer the sibling's question that it made room for."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from world import Family, World
+
+from gateway.operators.receiving import Receiver
+from gateway.store import sms
+
+
+@pytest.fixture
+def siblings() -> tuple[Family, Family]:
+    return Family(n=1, mother="77010000001"), Family(n=2, mother="77010000001")
+
+
+@pytest.fixture
+def dying(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set when the gateway has committed a reply; its acknowledgement never leaves."""
+    committed = asyncio.Event()
+
+    def die(*_: object) -> bool:
+        committed.set()
+        return False
+
+    monkeypatch.setattr(Receiver, "_respond", die)
+    return committed
+
+
+@pytest.mark.parametrize("answer", ["3#1", "3#2"])
+async def test_a_reply_delivered_again_after_a_kill_answers_the_same_question(
+    world: World,
+    siblings: tuple[Family, Family],
+    dying: asyncio.Event,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str,
+) -> None:
+    first, second = siblings
+    process = await world.start()
+    await world.push(*siblings)
+    await world.status(first, "asked")
+    replying = asyncio.create_task(world.smsc.reply(first.number, answer, insist=True))
+    await dying.wait()
+    await process.kill()
+    world.running.remove(process)
+    await world.let_replies_age()
+    monkeypatch.undo()
+    await world.start()
+    assert await replying == 0
+    await world.journaled(first, "reply_repeated")
+    assert (await world.case(second))["answered_at"] is None
+
+
+async def test_the_siblings_question_goes_out_once_the_smsc_has_had_its_chance(
+    world: World, siblings: tuple[Family, Family], dying: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = siblings
+    monkeypatch.setattr(sms, "HELD_FOR", timedelta(seconds=0.5))
+    await world.start()
+    await world.push(*siblings)
+    await world.status(first, "asked")
+    replying = asyncio.create_task(world.smsc.reply(first.number, "3#1"))
+    await world.status(first, "consented")
+    await world.status(second, "asked")
+    replying.cancel()
+
+
+async def test_an_acknowledged_reply_lets_the_siblings_question_go_at_once(
+    world: World, siblings: tuple[Family, Family], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = siblings
+    monkeypatch.setattr(sms, "HELD_FOR", timedelta(days=1))
+    await world.start()
+    await world.push(*siblings)
+    await world.status(first, "asked")
+    assert await world.smsc.reply(first.number, "3#2") == 0
+    await world.status(second, "asked")
+
+
+async def test_what_is_held_waits_anew_when_the_link_comes_up_late(
+    world: World, siblings: tuple[Family, Family], dying: asyncio.Event
+) -> None:
+    first, second = siblings
+    await world.start()
+    await world.push(*siblings)
+    await world.status(first, "asked")
+    replying = asyncio.create_task(world.smsc.reply(first.number, "3#1"))
+    await dying.wait()
+    replying.cancel()
+    await world.smsc.down()
+    await world.connection.execute(
+        "UPDATE sms SET next_at = clock_timestamp() - interval '1 s' WHERE case_id = $1",
+        await world.case_id(second),
+    )
+    await world.smsc.up()
+    await world.smsc.bound()
+    await world.text(first, "socwallet")  # answers are taken first: the link has looked at its rows
+    row = await world.connection.fetchrow(
+        "SELECT state, next_at > clock_timestamp() AS held FROM sms WHERE case_id = $1",
+        await world.case_id(second),
+    )
+    assert row is not None
+    assert (row["state"], row["held"]) == ("queued", True)
