@@ -70,7 +70,7 @@ class Caller:
     @property
     def _room(self) -> int:
         """Requests that may still be started; one at a time for a neighbour that did not answer the last."""
-        return (1 if self._failures else self._concurrency) - len(self._under_way)
+        return max((1 if self._failures else self._concurrency) - len(self._under_way), 0)
 
     async def _take(self) -> bool:
         """Takes what there is room for and starts its requests; whether there may be more."""

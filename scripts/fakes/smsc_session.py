@@ -87,6 +87,8 @@ class Session(asyncio.Protocol):
         self._buffer += data
         try:
             for frame in codec.frames(self._buffer):
+                if self._transport is None or self._transport.is_closing():
+                    break  # it was cut by the answer to the PDU before
                 self._received(frame)
         except Malformed as error:
             self._complain(str(error))
