@@ -123,14 +123,13 @@ class Receiver:
         async def work(step: Step) -> int:
             parked = await receipts.take_parked(step.connection, limit)
             links = self._journeys.links
-            await self._settle(
-                step,
-                [
-                    _receipt(links[link], message_id, MessageState(state), error)
-                    for link, message_id, state, error in parked
-                    if link in links
-                ],
-            )
+            reported = [
+                _receipt(links[link], message_id, MessageState(state), error)
+                for link, message_id, state, error in dict.fromkeys(parked)
+                if link in links
+            ]
+            await receipts.unpark(step.connection, reported)
+            await self._settle(step, reported)
             return len(parked)
 
         return await self._journeys.transact(work)
@@ -205,9 +204,18 @@ class Receiver:
         return step.held
 
     async def _join_complete(self, step: Step, segments: Sequence[tuple[ReplySegment, LinkConfig]]) -> list[Reply]:
-        await inbound.keep_segments(step.connection, [segment for segment, _ in segments], step.now)
-        whole = await inbound.complete(step.connection, {segment[:5] for segment, _ in segments})
-        return [_join(parts, self._journeys.links[key[0]]) for key, parts in whole.items()]
+        """The replies that these segments make whole, and those that their reference is taken from."""
+        places = {segment[:6] for segment, _ in segments}
+        batches = [segments] if len(places) == len(segments) else [[one] for one in segments]
+        joined: list[Reply] = []
+        for batch in batches:
+            kept = [segment for segment, _ in batch]
+            torn = await inbound.displace(step.connection, kept)
+            await inbound.keep_segments(step.connection, kept, step.now)
+            whole = await inbound.complete(step.connection, {segment[:5] for segment in kept})
+            links = self._journeys.links
+            joined += [_join(parts, links[key[0]]) for key, parts in [*torn.items(), *whole.items()]]
+        return joined
 
     async def _once(self, step: Step, replies: Sequence[Reply]) -> list[Reply]:
         """Drops what an SMSC delivered twice, by whichever bind."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+import asyncpg
+
 from gateway.store.database import Connection
 
 SAME_REPLY_WITHIN = 2.0
@@ -65,6 +67,20 @@ SELECT *, $11 FROM unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5:
 ON CONFLICT (link, source_addr, destination_addr, reference, total, number) DO NOTHING
 """
 
+# Handsets use references again, some within minutes: other octets in a segment's place are another reply's.
+_DISPLACE = """
+DELETE FROM reply_segments r
+USING (SELECT DISTINCT link, source_addr, destination_addr, reference, total FROM reply_segments AS had
+       JOIN unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::smallint[], $6::smallint[], $7::bytea[])
+         AS new (link, source_addr, destination_addr, reference, total, number, octets)
+       USING (link, source_addr, destination_addr, reference, total, number)
+       WHERE had.octets <> new.octets) AS other
+WHERE (r.link, r.source_addr, r.destination_addr, r.reference, r.total)
+    = (other.link, other.source_addr, other.destination_addr, other.reference, other.total)
+RETURNING r.link, r.source_addr, r.destination_addr, r.reference, r.total, r.number, r.octets, r.udh_octets,
+          r.data_coding, r.smsc_time, r.joined
+"""
+
 _COMPLETE = """
 UPDATE reply_segments r SET joined = true
 FROM (SELECT link, source_addr, destination_addr, reference, total FROM reply_segments
@@ -110,6 +126,14 @@ async def keep(connection: Connection, replies: Sequence[StoredReply], now: date
     return [row["reply_id"] for row in rows]
 
 
+async def displace(
+    connection: Connection, segments: Sequence[ReplySegment]
+) -> dict[SegmentKey, list[ReplySegment]]:
+    """Makes room for segments whose reference was used before; the replies that never became whole by it."""
+    placed = [segment[:7] for segment in segments]
+    return _unjoined(await connection.fetch(_DISPLACE, *(list(column) for column in zip(*placed, strict=True))))
+
+
 async def keep_segments(connection: Connection, segments: Sequence[ReplySegment], now: datetime) -> None:
     """Stores segments of long replies; one that is there already was redelivered and is dropped."""
     await connection.execute(_KEEP_SEGMENTS, *(list(column) for column in zip(*segments, strict=True)), now)
@@ -126,7 +150,10 @@ async def complete(connection: Connection, keys: Collection[SegmentKey]) -> dict
 
 async def flush_stale(connection: Connection, older_than: float) -> dict[SegmentKey, list[ReplySegment]]:
     """Removes segments older than that many seconds; those of replies that never became whole."""
-    rows = await connection.fetch(_STALE, older_than)
+    return _unjoined(await connection.fetch(_STALE, older_than))
+
+
+def _unjoined(rows: Sequence[asyncpg.Record]) -> dict[SegmentKey, list[ReplySegment]]:
     return _by_key([ReplySegment(*list(row.values())[:-1]) for row in rows if not row["joined"]])
 
 

@@ -66,6 +66,11 @@ DELETE FROM receipts_parked WHERE ctid = ANY(ARRAY(
 RETURNING link, key, message_id, state, error
 """
 
+_UNPARK = """
+DELETE FROM receipts_parked USING unnest($1::text[], $2::text[], $3::text[]) AS u (link, key, message_id)
+WHERE receipts_parked.link = u.link AND receipts_parked.key = u.key AND receipts_parked.message_id = u.message_id
+"""
+
 _EXPIRE = """
 WITH expected AS (DELETE FROM receipts_expected WHERE ctid = ANY(ARRAY(
         SELECT ctid FROM receipts_expected WHERE expires_at < clock_timestamp() LIMIT $1)) RETURNING 1),
@@ -127,6 +132,12 @@ async def take_parked(connection: Connection, limit: int) -> list[tuple[str, str
     """Parked receipts whose text has been accepted meanwhile, removed: (link, message_id, state, error)."""
     rows = await connection.fetch(_TAKE_PARKED, limit)
     return [(row["link"], row["message_id"], row["state"], row["error"]) for row in rows]
+
+
+async def unpark(connection: Connection, receipts: Sequence[StoredReceipt]) -> None:
+    """Removes receipts that have met their text from under all their other keys: a later text may bear one."""
+    flat = [(r.link, key, r.message_id) for r in receipts for key in r.keys]
+    await connection.execute(_UNPARK, [f[0] for f in flat], [f[1] for f in flat], [f[2] for f in flat])
 
 
 async def expire(connection: Connection, limit: int) -> int:
