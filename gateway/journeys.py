@@ -194,6 +194,18 @@ class Step:
             await journal.append(self.connection, entries)
             self._journaled = True
 
+    async def show(self, screens: Sequence[sms.NewScreen], fresh_for: float) -> None:
+        """Queues screens of USSD dialogues, each to be sent within so many seconds or never."""
+        if not screens:
+            return
+        sms_ids = await sms.queue_screens(self.connection, screens, self.now, fresh_for)
+        entries = [
+            journal.entry(self.now, screen.case_id, text_queued(self.journeys, sms_id, screen, segments=1))
+            for sms_id, screen in zip(sms_ids, screens, strict=True)
+        ]
+        await self.journal(entries)
+        self._links.update(screen.link for screen in screens)
+
     def announce(self) -> None:
         """After the commit: logs the statuses and wakes those who have work."""
         signals = self.journeys.signals
@@ -343,7 +355,8 @@ class _Batch:
         if self._texts:
             sms_ids = await sms.queue(connection, [new for _, new in self._texts], step.now)
             for sms_id, (stored, new) in zip(sms_ids, self._texts, strict=True):
-                self._events.append((stored, self._text_queued(sms_id, new)))
+                queued = text_queued(self._journeys, sms_id, new, segments=new.segments)
+                self._events.append((stored, queued))
                 step._links.add(new.link)
                 if new.held:
                     step.held.append((sms_id, new.link))
@@ -359,15 +372,17 @@ class _Batch:
                 moves[stored.list_id, stored.case.state] += 1
         return moves
 
-    def _text_queued(self, sms_id: int, new: sms.NewSms) -> Event:
-        return Event(
-            Happened.TEXT_QUEUED,
-            {
-                "sms_id": sms_id,
-                "text": new.kind,
-                "template": new.template,
-                "link": new.link,
-                "segments": new.segments,
-                "body": self._journeys.keyed_hash(new.body.encode()),
-            },
-        )
+
+def text_queued(journeys: Journeys, sms_id: int, new: sms.NewSms | sms.NewScreen, *, segments: int) -> Event:
+    """What the journal says of a text, or a screen, that is on its way."""
+    return Event(
+        Happened.TEXT_QUEUED,
+        {
+            "sms_id": sms_id,
+            "text": new.kind,
+            "template": new.template,
+            "link": new.link,
+            "segments": segments,
+            "body": journeys.keyed_hash(new.body.encode()),
+        },
+    )

@@ -14,7 +14,7 @@ from gateway.journeys import Journeys
 from gateway.log import Event, get_logger
 from gateway.operators.receiving import Receiver
 from gateway.steady import PASSING
-from gateway.store import cases, journal, receipts
+from gateway.store import cases, dialogues, journal, receipts
 
 log = get_logger()
 
@@ -40,6 +40,7 @@ class Jobs:
             (self.flush_replies, 30),
             (self.fold_progress, 30),
             (self.expire_receipts, 60),
+            (self.expire_dialogues, 60),
             (self.erase, 3600),
         ):
             scheduler.add_job(
@@ -81,6 +82,11 @@ class Jobs:
         async with self._journeys.database.acquire() as connection:
             while await receipts.expire(connection, BATCH) >= BATCH:
                 pass
+
+    async def expire_dialogues(self) -> None:
+        """Forgets USSD dialogues that are over, and screens that were not sent in time."""
+        async with self._journeys.database.acquire() as connection:
+            await dialogues.expire(connection)
 
     async def erase(self) -> None:
         """Erases personal data whose time is over, and says of how many cases."""

@@ -121,15 +121,15 @@ CREATE INDEX calls_taken ON calls (node) WHERE node IS NOT NULL;
 
 CREATE TABLE sms (
     sms_id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    case_id        text COLLATE "C" NOT NULL,
-    kind           text NOT NULL,                   -- request, repeat, agreed, refused, clarify
+    case_id        text COLLATE "C",                -- null: a screen for somebody who was asked nothing
+    kind           text NOT NULL,                   -- request, repeat, agreed, refused, clarify; menu…: USSD screens
     repeat         smallint NOT NULL,               -- which question text: 0 the request, n the n-th repeat
     link           text COLLATE "C" NOT NULL,         -- that sends it: a fallback link makes it its own
     msisdn         text COLLATE "C" NOT NULL,
     priority       smallint NOT NULL,               -- 0 answers, 1 requests and repeats
     template       text NOT NULL,                   -- version of the template
     body           text,                            -- the exact text; null once erased
-    long_messages  text NOT NULL,                   -- how it is cut: udh8, udh16, sar, payload
+    long_messages  text NOT NULL,                   -- how it is cut: udh8, udh16, sar, payload; a screen: ussd
     reference      integer NOT NULL,
     segments       smallint NOT NULL,
     state          text NOT NULL DEFAULT 'queued',  -- queued, sending, accepted, delivered, undeliverable, refused, cancelled
@@ -139,6 +139,8 @@ CREATE TABLE sms (
     arrived        bigint NOT NULL DEFAULT 0,       -- bit n: segment n was reported delivered
     tracked        bigint NOT NULL DEFAULT 0,       -- bit n: a receipt of segment n was asked for
     message_ids    json,                            -- the SMSC's ids, in the order of segments
+    tlvs           bytea,                           -- of a screen: its place in a USSD dialogue
+    expires_at     timestamptz,                     -- real time: a screen that is late is not sent
     next_at        timestamptz NOT NULL DEFAULT '-infinity',  -- real time: not before
     created_at     timestamptz NOT NULL,
     accepted_at    timestamptz
@@ -204,6 +206,18 @@ CREATE TABLE reply_segments (
     PRIMARY KEY (link, source_addr, destination_addr, reference, total, number)
 );
 CREATE INDEX reply_segments_by_age ON reply_segments (arrived_at);
+
+-- USSD dialogues under way: whose question a telephone's screen shows. Real time.
+CREATE TABLE dialogues (
+    link        text COLLATE "C" NOT NULL,
+    msisdn      text COLLATE "C" NOT NULL,
+    session     bytea NOT NULL,                     -- the SMSC's, out of its_session_info
+    service     text NOT NULL,
+    case_id     text COLLATE "C" NOT NULL,
+    menus       smallint NOT NULL,                  -- how often the menu was shown
+    expires_at  timestamptz NOT NULL,
+    PRIMARY KEY (link, msisdn)
+);
 
 -- The journal: entries are appended to journal_pending by whoever makes them; one sealer moves them into
 -- journal, which gives them their order (seq, the feed's cursor) and their place in the hash chain.

@@ -110,6 +110,7 @@ class Happened(StrEnum):
     REPLY_OTHER = "reply_other"
     REPLY_IGNORED = "reply_ignored"
     REPLY_REPEATED = "reply_repeated"
+    DIALOGUE_ABORTED = "dialogue_aborted"
     VOUCHER_REQUESTED = "voucher_requested"
     VOUCHER_EVENT_EARLY = "voucher_event_early"
     PARKED = "parked"

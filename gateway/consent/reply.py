@@ -105,6 +105,18 @@ def read_reply(text: str | None, rules: ReplyRules) -> Reading:
     return Reading(verdict=Verdict.UNCLEAR)
 
 
+def read_menu_answer(text: str | None, rules: ReplyRules) -> Reading:
+    """What was typed at a menu of the service, which is known there: its bare digit, or nothing that counts."""
+    folded = _fold(text) if text is not None else ""
+    for verdict, digit in ((Verdict.AGREE, rules.agree), (Verdict.REFUSE, rules.refuse)):
+        if folded == digit:
+            normalised = digit not in (text or "")
+            if normalised and rules.strict:
+                break
+            return Reading(verdict=verdict, normalised=normalised)
+    return Reading(verdict=Verdict.UNCLEAR)
+
+
 def _fold(text: str) -> str:
     """The text after steps 1 and 2."""
     compatible = unicodedata.normalize("NFKC", text.translate(_NUMBER_SIGNS))

@@ -1,4 +1,7 @@
-"""The texts of the order, and one of our own for replies nobody can read, from files to what goes on the air.
+"""The texts of the order, and some of our own, from files to what goes on the air.
+
+Ours are the one for replies nobody can read, and the screens of a USSD dialogue: those are short, and know the
+answers by their bare digits, ``{yes}`` and ``{no}``.
 
 A directory holds one file for each text and language, like ``request.kk.txt``: UTF-8, one line for each
 paragraph. A newline at its end is not part of the text.
@@ -6,7 +9,7 @@ paragraph. A newline at its end is not part of the text.
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
@@ -16,9 +19,16 @@ from typing import NamedTuple, Self
 PACKAGE_TEMPLATES = Path(__file__).parent.parent / "templates"
 """The package's own templates, a directory for each service's name."""
 
-NAMES = ("request", "refused", "agreed", "clarify")
+TEXTS = ("request", "refused", "agreed", "clarify")
+SCREENS = ("menu", "menu_agreed", "menu_refused", "menu_nothing", "menu_invalid")
+NAMES = (*TEXTS, *SCREENS)
 LANGUAGES = ("kk", "ru")
 PLACEHOLDERS = frozenset({"recipient", "pupil", "link", "agree", "refuse"})
+SCREEN_PLACEHOLDERS = frozenset({"agree", "refuse", "yes", "no"})
+SCREEN_UNITS, SCREEN_SEPTETS = 80, 182
+"""What one USSD screen holds: 160 octets (3GPP 24.090, 23.038 §5)."""
+_LONGEST_CODES = ("123456", "1", "2")  # that the configuration allows
+_ONE_SEPTET_EACH = re.compile("[\n -Z_a-z]*")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
@@ -30,6 +40,12 @@ class Kind(StrEnum):
     AGREED = "agreed"
     REFUSED = "refused"
     CLARIFY = "clarify"
+    # screens of a USSD dialogue
+    MENU = "menu"
+    MENU_AGREED = "menu_agreed"
+    MENU_REFUSED = "menu_refused"
+    MENU_NOTHING = "menu_nothing"
+    MENU_INVALID = "menu_invalid"
 
 
 class TemplateError(Exception):
@@ -102,12 +118,23 @@ class Templates:
             "recipient": recipient.full,
             "pupil": pupil.full,
             "link": link,
-            "agree": f"{service}#{agree}",
-            "refuse": f"{service}#{refuse}",
+            **_codes(service, agree, refuse),
         }
-        # One pass over the template alone: a brace in somebody's name stays a brace.
-        body = _PLACEHOLDER.sub(lambda placeholder: values[placeholder[1]], template.body)
-        return Text(body=unicodedata.normalize("NFC", body), template=template.version)
+        return _filled(template, values)
+
+    def screen(self, kind: Kind, language: str, *, service: str, agree: str, refuse: str) -> Text:
+        """The USSD screen to show; the codes as for `render`."""
+        return _filled(self._templates[kind, language], _codes(service, agree, refuse))
+
+
+def _codes(service: str, agree: str, refuse: str) -> dict[str, str]:
+    return {"agree": f"{service}#{agree}", "refuse": f"{service}#{refuse}", "yes": agree, "no": refuse}
+
+
+def _filled(template: Template, values: Mapping[str, str]) -> Text:
+    # One pass over the template alone: a brace in somebody's name stays a brace.
+    body = _PLACEHOLDER.sub(lambda placeholder: values[placeholder[1]], template.body)
+    return Text(body=unicodedata.normalize("NFC", body), template=template.version)
 
 
 def _read(directory: Path, name: str, language: str) -> Template:
@@ -121,9 +148,21 @@ def _read(directory: Path, name: str, language: str) -> Template:
     body = unicodedata.normalize("NFC", content).removesuffix("\n")
     if not body.strip():
         raise TemplateError(file, "is empty")
+    known = SCREEN_PLACEHOLDERS if name in SCREENS else PLACEHOLDERS
     for placeholder in _PLACEHOLDER.findall(body):
-        if placeholder not in PLACEHOLDERS:
+        if placeholder not in known:
             raise TemplateError(file, f"unknown placeholder {{{placeholder}}}")
     if re.search("[{}]", _PLACEHOLDER.sub("", body)):
         raise TemplateError(file, "a brace that belongs to no placeholder")
-    return Template(name=name, language=language, body=body, version=sha256(body.encode()).hexdigest()[:12])
+    template = Template(name=name, language=language, body=body, version=sha256(body.encode()).hexdigest()[:12])
+    if name in SCREENS and not _fits_a_screen(_filled(template, _codes(*_LONGEST_CODES)).body):
+        raise TemplateError(
+            file, f"does not fit one USSD screen: {SCREEN_UNITS} UCS-2 units, or {SCREEN_SEPTETS} septets"
+        )
+    return template
+
+
+def _fits_a_screen(text: str) -> bool:
+    if _ONE_SEPTET_EACH.fullmatch(text):
+        return len(text) <= SCREEN_SEPTETS
+    return len(text.encode("utf-16-be")) // 2 <= SCREEN_UNITS

@@ -17,11 +17,13 @@ class Outgoing:
     """A text under way: which segments are still to be sent, and what the SMSC has said of the others."""
 
     __slots__ = (
-        "accepted_at", "answered", "aside", "bodies", "busy", "expected", "in_line", "message_ids", "refused",
-        "taken", "tracked", "under_way", "unsent", "weight",
+        "accepted_at", "answered", "aside", "bodies", "busy", "deadline", "expected", "in_line", "message_ids",
+        "refused", "stale", "taken", "tracked", "under_way", "unsent", "weight",
     )  # fmt: skip
 
-    def __init__(self, taken: TakenSms, bodies: Sequence[bytes], tracked: int) -> None:
+    def __init__(
+        self, taken: TakenSms, bodies: Sequence[bytes], tracked: int, deadline: float | None = None
+    ) -> None:
         self.taken = taken
         self.bodies = bodies
         self.weight = taken.segments if len(bodies) == 1 else 1  # segments on the air that one body stands for
@@ -35,6 +37,8 @@ class Outgoing:
         self.expected: list[tuple[str, str, int, int]] = []  # receipts to expect, not yet written
         self.refused: int | None = None  # the command_status that refused it for good
         self.accepted_at: datetime | None = None
+        self.deadline = deadline  # monotonic: after it a screen is gone, and nothing is sent to it
+        self.stale = False  # the deadline came first
         self.busy = 0  # how often in a row the SMSC was too busy for it
         self.in_line = False
         self.aside = False
@@ -42,6 +46,10 @@ class Outgoing:
     @property
     def is_bulk(self) -> bool:
         return self.taken.priority == BULK
+
+    @property
+    def is_screen(self) -> bool:
+        return self.taken.tlvs is not None
 
     @property
     def is_accepted(self) -> bool:
@@ -55,6 +63,8 @@ class Outgoing:
             state = SmsState.REFUSED
         elif self.is_accepted:
             state = SmsState.ACCEPTED
+        elif self.stale and not self.under_way:
+            state = SmsState.CANCELLED
         return SmsProgress(
             self.taken.sms_id, state, self.answered, self.tracked, self.message_ids, self.accepted_at
         )

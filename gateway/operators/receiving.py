@@ -23,11 +23,13 @@ from gateway.consent.texts import Kind
 from gateway.journeys import Journeys, Step
 from gateway.log import Event as LogEvent
 from gateway.log import get_logger
+from gateway.operators import dialogues
 from gateway.operators.bind import Bind
 from gateway.smpp.pdu import MalformedPdu, ShortMessage, decode_short_message
 from gateway.smpp.receipt import MessageState, Relation, keys, read_receipt
 from gateway.smpp.session import Received
 from gateway.smpp.text import Concatenation, decode, decode_segments, split_udh
+from gateway.smpp.ussd import read_ussd
 from gateway.steady import PASSING, is_away
 from gateway.store import inbound, journal, questions, receipts, sms
 from gateway.store.inbound import ReplySegment, StoredReply
@@ -176,6 +178,7 @@ class Receiver:
         """The texts that are held until the batch has been answered."""
         replies: list[Reply] = []
         segments: list[tuple[ReplySegment, LinkConfig]] = []
+        dialled: list[dialogues.UssdCall] = []
         reported: list[StoredReceipt] = []
         for arrival in batch:
             link = arrival.link
@@ -188,6 +191,9 @@ class Receiver:
                 if receipt.final:
                     reported.append(_receipt(link, receipt.message_id, receipt.state, receipt.error))
                 continue
+            if indication := read_ussd(message):
+                dialled.append(dialogues.UssdCall(link, _sender(message), message, indication))
+                continue
             concatenation, octets = split_udh(message)
             if concatenation is not None:
                 segments.append((_segment(link, message, concatenation, octets), link))
@@ -198,6 +204,7 @@ class Receiver:
         await self._settle(step, reported)
         step.holds_questions = True
         await self._answer(step, await self._once(step, replies))
+        await dialogues.take(step, dialled)
         now = time.monotonic()
         for arrival in batch:
             metrics.INBOUND_COMMITTED.observe(now - arrival.at)
@@ -311,9 +318,7 @@ def _outcome(settled: Settled) -> Input:
     if settled.delivered:
         return ReportDelivered(text=Kind(settled.kind), repeat=settled.repeat, msisdn=settled.msisdn)
     told = {"sms_id": settled.sms_id, "text": settled.kind, "state": settled.state, "error": settled.error}
-    return ReportUndeliverable(
-        text=Kind(settled.kind), repeat=settled.repeat, msisdn=settled.msisdn, detail=told
-    )
+    return ReportUndeliverable(text=Kind(settled.kind), repeat=settled.repeat, msisdn=settled.msisdn, detail=told)
 
 
 _BACK: Mapping[Relation, Relation] = {
@@ -372,9 +377,7 @@ def _join(segments: Sequence[ReplySegment], link: LinkConfig) -> Reply:
         b"".join(s.octets for s in segments),
         first.data_coding,
         last.smsc_time,
-        decode_segments(
-            [s.octets for s in segments], first.data_coding, link.default_alphabet, first.udh_octets
-        ),
+        decode_segments([s.octets for s in segments], first.data_coding, link.default_alphabet, first.udh_octets),
     )
 
 

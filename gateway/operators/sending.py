@@ -18,7 +18,7 @@ from gateway.consent.texts import Kind
 from gateway.journeys import Journeys, Step
 from gateway.operators.bind import Bind
 from gateway.operators.outbox import Outbox, Outgoing
-from gateway.smpp import status
+from gateway.smpp import status, ussd
 from gateway.smpp.pacing import Pacer
 from gateway.smpp.pdu import Address, SubmitEncoder
 from gateway.smpp.receipt import normal_key
@@ -71,6 +71,11 @@ class Sender:
         self._pacer = Pacer(config.tps)
         self._encoder = SubmitEncoder(
             Address(addr=config.source, ton=config.source_ton, npi=config.source_npi), receipts=config.receipts
+        )
+        self._screen_encoder = SubmitEncoder(
+            Address(addr=config.source, ton=config.source_ton, npi=config.source_npi),
+            receipts="none",
+            service_type=ussd.SERVICE_TYPE,
         )
         self._binds: list[Bind] = []
         self._outbox = Outbox()
@@ -126,6 +131,11 @@ class Sender:
         now = self._loop.time()
         outbox = self._outbox
         while not self._stopping and (out := outbox.next()):
+            if out.deadline is not None and now >= out.deadline:
+                out.stale = True
+                outbox.drop_unsent(out)
+                self._touch(out)
+                continue
             bind = self._widest()
             if bind is None:
                 return
@@ -136,7 +146,7 @@ class Sender:
             self._pacer.take(now, out.weight)
             segment = outbox.take_segment(out)
             bind.submit(out.bodies[segment], Tag(out, segment))
-            if segment == 0 and not out.is_bulk:
+            if segment == 0 and not out.is_bulk and not out.is_screen and out.taken.case_id is not None:
                 self._answer_sent(out.taken.case_id)
         if self._more and outbox.ready < self._target // 2:
             self._wake.set()
@@ -278,14 +288,22 @@ class Sender:
         return self._more
 
     def _hold(self, row: TakenSms) -> None:
-        data_coding, parts = segments(row.body, LongMessages(row.long_messages), row.reference)
-        bodies = self._encoder.bodies(row.msisdn, parts, data_coding)
-        every, last = (1 << len(bodies)) - 1, 1 << len(bodies) - 1
-        out = Outgoing(row, bodies, {"all": every, "last": last, "none": 0}[self._config.receipts])
+        out = self._text(row) if row.tlvs is None else self._screen(row, row.tlvs)
         self._outbox.hold(out)
         if not out.unsent:  # all was accepted, but the text as a whole never became so
             out.accepted_at = self._journeys.clock.now()
             self._touch(out)
+
+    def _text(self, row: TakenSms) -> Outgoing:
+        data_coding, parts = segments(row.body, LongMessages(row.long_messages), row.reference)
+        bodies = self._encoder.bodies(row.msisdn, parts, data_coding)
+        every, last = (1 << len(bodies)) - 1, 1 << len(bodies) - 1
+        return Outgoing(row, bodies, {"all": every, "last": last, "none": 0}[self._config.receipts])
+
+    def _screen(self, row: TakenSms, tlvs: bytes) -> Outgoing:
+        data_coding, parts = ussd.screen(row.body, tlvs)
+        bodies = self._screen_encoder.bodies(row.msisdn, parts, data_coding)
+        return Outgoing(row, bodies, 0, deadline=self._loop.time() + (row.fresh_for or 0.0))
 
     async def _give_back(self, outs: Iterable[Outgoing], delay: timedelta) -> None:
         """Returns texts with nothing under way and nothing unwritten to their rows."""
@@ -338,7 +356,9 @@ class Sender:
             [
                 (w.out.taken.case_id, self._outcome(w))
                 for w in batch
-                if w.progress.state is not SmsState.SENDING and w.progress.sms_id in ours
+                if w.progress.state in (SmsState.ACCEPTED, SmsState.REFUSED)
+                and w.progress.sms_id in ours
+                and w.out.taken.case_id is not None
             ]
         )
         return ours

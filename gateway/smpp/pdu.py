@@ -32,7 +32,6 @@ RESPONSE: Final = 0x80000000
 _TLV: Final = Struct(">HH")
 _OCTET: Final = tuple(bytes((value,)) for value in range(256))
 
-_NO_SERVICE_TYPE: Final = b"\0"
 _TO_A_SUBSCRIBER: Final = bytes((consts.SMPP_TON_INTL, consts.SMPP_NPI_ISDN))
 _NOTHING_SPECIAL: Final = b"\0\0\0\0"
 """protocol_id, priority_flag, schedule_delivery_time, validity_period."""
@@ -77,6 +76,8 @@ class Tag(IntEnum):
     NETWORK_ERROR_CODE = consts.OPTIONAL_PARAMS["network_error_code"]
     MESSAGE_PAYLOAD = consts.OPTIONAL_PARAMS["message_payload"]
     MESSAGE_STATE = consts.OPTIONAL_PARAMS["message_state"]
+    USSD_SERVICE_OP = consts.OPTIONAL_PARAMS["ussd_service_op"]
+    ITS_SESSION_INFO = consts.OPTIONAL_PARAMS["its_session_info"]
 
 
 class MalformedPdu(ValueError):  # noqa: N818 - a name of its own, said in every room
@@ -267,8 +268,10 @@ def _c_octet_string(value: str) -> bytes:
 class SubmitEncoder:
     """Bodies of submit_sm (SMPP 3.4 §4.4.1) for one link: what never changes is encoded once."""
 
-    def __init__(self, source: Address, *, receipts: Literal["last", "all", "none"]) -> None:
-        self._head = _NO_SERVICE_TYPE + _address(source) + _TO_A_SUBSCRIBER
+    def __init__(
+        self, source: Address, *, receipts: Literal["last", "all", "none"], service_type: str = ""
+    ) -> None:
+        self._head = _c_octet_string(service_type) + _address(source) + _TO_A_SUBSCRIBER
         asked, not_asked = _OCTET[consts.SMPP_SMSC_DELIVERY_RECEIPT_BOTH], _OCTET[0]
         self._receipt = asked if receipts == "all" else not_asked
         self._last_receipt = not_asked if receipts == "none" else asked

@@ -33,6 +33,7 @@ __all__ = [
     "alphabet",
     "decode",
     "decode_segments",
+    "encode",
     "segment_count",
     "segments",
     "split_udh",
@@ -121,7 +122,7 @@ def alphabet(text: str) -> DataCoding:
 
 def segment_count(text: str, long_messages: LongMessages) -> int:
     """How many segments `text` takes on the air: what pacing and the operator's bill count."""
-    data_coding, octets = _encode(text)
+    data_coding, octets = encode(text)
     return len(_cuts(octets, data_coding, long_messages)) + 1
 
 
@@ -131,7 +132,7 @@ def segments(text: str, long_messages: LongMessages, reference: int) -> tuple[in
     `reference` is taken modulo what its field holds. Raises ValueError beyond 255 segments, or 65,535 octets
     of message_payload.
     """
-    data_coding, octets = _encode(text)
+    data_coding, octets = encode(text)
     if len(octets) <= _SINGLE[data_coding]:
         return data_coding.value, [Segment(0, octets, b"")]
     if long_messages is LongMessages.PAYLOAD:
@@ -160,7 +161,8 @@ def segments(text: str, long_messages: LongMessages, reference: int) -> tuple[in
     ]
 
 
-def _encode(text: str) -> tuple[DataCoding, bytes]:
+def encode(text: str) -> tuple[DataCoding, bytes]:
+    """The text's alphabet and its octets, not cut; GSM 03.38 septets one in an octet."""
     if _NOT_GSM.search(text):
         # A lone surrogate is no character and becomes "?".
         return DataCoding.UCS2, text.encode("utf-16-be", "replace")

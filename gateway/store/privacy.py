@@ -41,6 +41,7 @@ DELETE FROM subscribers s WHERE msisdn = ANY($1::text[])
   AND NOT EXISTS (SELECT FROM questions q WHERE q.msisdn = s.msisdn)
 """
 _STRAY_REPLIES = "DELETE FROM replies WHERE case_id IS NULL AND received_at < $1"
+_STRAY_SCREENS = "DELETE FROM sms WHERE case_id IS NULL AND created_at < $1"
 
 
 async def erase_ended(
@@ -70,5 +71,6 @@ async def erase_ended(
 
 
 async def erase_stray_replies(connection: Connection, before: datetime) -> int:
-    """Removes replies that belong to no case and are older than an instant; how many."""
+    """Removes replies, and screens, that belong to no case and are older than an instant; how many replies."""
+    await connection.execute(_STRAY_SCREENS, before)
     return int((await connection.execute(_STRAY_REPLIES, before)).split()[1])

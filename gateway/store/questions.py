@@ -47,7 +47,8 @@ RETURNING q.service, q.msisdn
 
 _ASKED = """
 SELECT q.msisdn, q.service, q.case_id, q.before, q.open,
-       EXISTS (SELECT FROM sms s WHERE s.case_id = q.case_id AND s.msisdn = q.msisdn AND s.attempts > 0) AS handed
+       EXISTS (SELECT FROM sms s WHERE s.case_id = q.case_id AND s.msisdn = q.msisdn AND s.attempts > 0
+                 AND s.tlvs IS NULL) AS handed
 FROM questions q WHERE q.msisdn = ANY($1::text[])
 """
 

@@ -50,11 +50,24 @@ class NewSms:
         return BULK if self.kind in (Kind.REQUEST, Kind.REPEAT) else ANSWER
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewScreen:
+    """A screen to show in a USSD dialogue; `case_id` None where nobody was asked anything."""
+
+    case_id: str | None
+    kind: Kind
+    link: str
+    msisdn: str
+    template: str
+    body: str
+    tlvs: bytes  # encoded: its place in the dialogue
+
+
 class TakenSms(NamedTuple):
-    """A text that is this node's to send."""
+    """A text, or a screen, that is this node's to send."""
 
     sms_id: int
-    case_id: str
+    case_id: str | None
     kind: str
     repeat: int
     msisdn: str
@@ -67,13 +80,15 @@ class TakenSms(NamedTuple):
     answered: int  # bit n: segment n was accepted before and is not sent again
     tracked: int
     message_ids: str | None  # JSON list, in the order of segments
+    tlvs: bytes | None  # of a screen
+    fresh_for: float | None  # seconds for which the screen may yet be sent
 
 
 class SmsProgress(NamedTuple):
     """How far the SMSC has answered a text; bit n of the masks stands for segment n."""
 
     sms_id: int
-    state: SmsState  # sending, accepted or refused
+    state: SmsState  # sending, accepted, refused; a screen that came too late: cancelled
     answered: int
     tracked: int
     message_ids: Sequence[str | None]
@@ -101,11 +116,22 @@ FROM new JOIN allotted USING (msisdn) ORDER BY ordinal
 RETURNING sms_id
 """
 
+_QUEUE_SCREENS = """
+INSERT INTO sms (case_id, kind, repeat, link, msisdn, priority, template, body, long_messages, segments, reference,
+                 tlvs, created_at, expires_at)
+SELECT case_id, kind, 0, link, msisdn, 0, template, body, 'ussd', 1, 0, tlvs, $8,
+       clock_timestamp() + make_interval(secs => $9)
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[])
+    WITH ORDINALITY AS n (case_id, kind, link, msisdn, template, body, tlvs, ordinal) ORDER BY ordinal
+RETURNING sms_id
+"""
+
 _TAKE = """
 WITH ready AS (
     SELECT queued.sms_id FROM unnest($2::text[]) AS source (link) CROSS JOIN LATERAL (
         SELECT sms_id, priority FROM sms
         WHERE sms.link = source.link AND state = 'queued' AND priority <= $3 AND next_at <= clock_timestamp()
+          AND (expires_at IS NULL OR expires_at > clock_timestamp() AND sms.link = $5)
           AND EXISTS (SELECT FROM nodes WHERE node = $1)
         ORDER BY priority, sms_id LIMIT $4 FOR UPDATE SKIP LOCKED) AS queued
     ORDER BY queued.priority, queued.sms_id LIMIT $4
@@ -113,7 +139,7 @@ WITH ready AS (
 UPDATE sms SET state = 'sending', node = $1, link = $5, attempts = attempts + 1
 FROM ready WHERE sms.sms_id = ready.sms_id
 RETURNING sms.sms_id, case_id, kind, repeat, msisdn, priority, body, long_messages, reference, segments, attempts,
-          answered, tracked, message_ids
+          answered, tracked, message_ids, tlvs, extract(epoch FROM expires_at - clock_timestamp())::float8
 """
 
 _RECORD = """
@@ -169,12 +195,32 @@ async def queue(connection: Connection, texts: Sequence[NewSms], now: datetime) 
     return [row["sms_id"] for row in rows]
 
 
+async def queue_screens(
+    connection: Connection, screens: Sequence[NewScreen], now: datetime, fresh_for: float
+) -> list[int]:
+    """Queues screens, each to be sent within so many seconds (real) or never; their sms_ids, in order."""
+    rows = await connection.fetch(
+        _QUEUE_SCREENS,
+        [s.case_id for s in screens],
+        [s.kind for s in screens],
+        [s.link for s in screens],
+        [s.msisdn for s in screens],
+        [s.template for s in screens],
+        [s.body for s in screens],
+        [s.tlvs for s in screens],
+        now,
+        fresh_for,
+    )
+    return [row["sms_id"] for row in rows]
+
+
 async def take(
     connection: Connection, node: str, link: str, *, others: Sequence[str] = (), bulk: bool, limit: int
 ) -> list[TakenSms]:
     """Up to `limit` queued texts, answers first, now this node's; `bulk` False takes answers only.
 
     They are the link's own, and those of `others` that are down and fall back on it: taken, they are its own.
+    A screen goes by its own link alone: the dialogue is there.
     """
     rows = await connection.fetch(_TAKE, node, [link, *others], BULK if bulk else ANSWER, limit, link)
     taken = [TakenSms(*row.values()) for row in rows]

@@ -127,7 +127,9 @@ def submitted(pdu: Any, *, at: float, session: int) -> Submitted:
         )
     if not 1 <= number <= total:
         raise Malformed(f"segment {number} of {total}", consts.SMPP_ESME_RINVESMCLASS)
-    if not payload:
+    if TLV_TAGS["ussd_service_op"] in pdu.tlvs:
+        _fits_the_screen(octets, pdu.data_coding)
+    elif not payload:
         _fits_the_air(pdu.short_message or b"", octets, pdu.data_coding)
     return Submitted(
         at=at,
@@ -183,6 +185,13 @@ def _fits_the_air(user_data: bytes, octets: bytes, data_coding: int) -> None:
         length, limit = len(user_data), 140
     if length > limit:
         raise Malformed(f"segment of {length} where {limit} fit", consts.SMPP_ESME_RINVMSGLEN)
+
+
+def _fits_the_screen(octets: bytes, data_coding: int) -> None:
+    """Malformed when a USSD screen is longer than 160 octets, or 182 septets (3GPP TS 23.038 §6.1.2.3)."""
+    limit = 182 if data_coding == consts.SMPP_ENCODING_DEFAULT else 160
+    if len(octets) > limit:
+        raise Malformed(f"screen of {len(octets)} where {limit} fit", consts.SMPP_ESME_RINVMSGLEN)
 
 
 @dataclass(slots=True, eq=False)

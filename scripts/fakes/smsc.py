@@ -16,8 +16,9 @@ from fakes.receipts import Receipts, policies, policy_for
 from fakes.rules import Answer, Rule, answer_to, rulebook
 from fakes.smsc_delivery import Delivering
 from fakes.smsc_session import Delivered, NoAnswer, Session
+from fakes.ussd import Dialogue, is_screen
 
-__all__ = ["Delivered", "FakeSmsc", "Message", "NoAnswer", "Receipts", "Rule", "Session", "Submitted"]
+__all__ = ["Delivered", "Dialogue", "FakeSmsc", "Message", "NoAnswer", "Receipts", "Rule", "Session", "Submitted"]
 
 REORDER_PATIENCE = 0.2  # seconds that a held answer waits for others to be reordered with
 
@@ -248,7 +249,11 @@ class FakeSmsc(Delivering):
             session.answer(submit, answer)
         if receipts and not receipts.before_response:
             self.start(self._report(submit, receipts, answer.delay + receipts.delay))
-        if submit.taken and (message := self._handsets.take(submit)) and self.on_message is not None:
+        if is_screen(submit):
+            if submit.taken and (complaint := self.dialogues.show(submit)):
+                self.complaints.append(f"session {session.number}: {complaint}")
+                self.happened("complaint", session, reason=complaint)
+        elif submit.taken and (message := self._handsets.take(submit)) and self.on_message is not None:
             self.on_message(message)
 
     def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:

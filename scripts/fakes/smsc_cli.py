@@ -26,6 +26,7 @@ receipts: OUTCOME [key=value ...], for segments that ask for one.
   e.g.      --receipts 'undeliverable to=7702*' --receipts 'delivered delay=1 id_form=hex'
 standard input, a command a line:
   reply NUMBER TEXT | receipt MESSAGE_ID [OUTCOME] | rule ANSWER ... | rules clear |
+  dial NUMBER [CODE] | type NUMBER TEXT | hang-up NUMBER |
   enquire | unbind | drop | silence | speak | refuse-bind STATUS [TIMES] | state | quit
 """
 
@@ -96,6 +97,12 @@ async def _obey(smsc: FakeSmsc, words: list[str], stop: asyncio.Event) -> None:
                 await smsc.reply(number, " ".join(text))
             case ["receipt", message_id, *outcome]:
                 await smsc.receipt(message_id, *outcome[:1])
+            case ["dial", number, *code]:
+                await smsc.dial(number, *code[:1])
+            case ["type", number, *text]:
+                await smsc.dialogues.latest(number).answer(" ".join(text))
+            case ["hang-up", number]:
+                await smsc.dialogues.latest(number).abort()
             case ["rule", *rule]:
                 smsc.add(shlex.join(rule))
             case ["rules", "clear"]:

@@ -11,6 +11,7 @@ from fakes import handset
 from fakes.handset import Submitted
 from fakes.receipts import id_in_form, receipt_fields
 from fakes.smsc_session import Delivered, NoAnswer, Session
+from fakes.ussd import PSSR_INDICATION, Dialogue, Dialogues
 from fakes.watched import Watched
 
 INSIST_PAUSE = 0.2  # seconds before a message that was not taken is delivered again
@@ -28,6 +29,7 @@ class Delivering(Watched):
         """Every deliver_sm and data_sm sent, in order."""
         self.on_event: Callable[[str, dict[str, Any]], object] | None = None
         """Called with a name and details of everything that happens."""
+        self.dialogues = Dialogues()
         self._references = count(1)
 
     async def reply(
@@ -81,6 +83,36 @@ class Delivering(Watched):
             command = "data_sm" if as_data_sm else "deliver_sm"
             statuses.append(await self.deliver("reply", command, content, via, insist, within, split=split))
         return next((status for status in statuses if status), 0)
+
+    async def dial(
+        self,
+        from_: str,
+        code: str = "*1414*3#",
+        *,
+        op: int = PSSR_INDICATION,
+        encoding: str = "auto",
+        data_coding: int | None = None,
+        session_info: bytes | None = None,
+        via: Session | int | None = None,
+        within: float = 10.0,
+    ) -> Dialogue:
+        """Dials a USSD code on a handset and, once the ESME has answered the deliver_sm, gives the dialogue.
+
+        `session_info` is what every message of the dialogue bears; by default a session's number and a count.
+        """
+
+        async def send(content: dict[str, Any]) -> int:
+            sender = {
+                "source_addr": from_,
+                "source_addr_ton": consts.SMPP_TON_INTL,
+                "source_addr_npi": consts.SMPP_NPI_ISDN,
+                "destination_addr": self.short_code,
+            }
+            return await self.deliver("ussd", "deliver_sm", {**sender, **content}, via, False, within)
+
+        dialogue = self.dialogues.begin(self, from_, send, session_info)
+        await dialogue.say(op, code, encoding=encoding, data_coding=data_coding)
+        return dialogue
 
     async def receipt(
         self,

@@ -13,6 +13,7 @@ from gateway.consent.texts import (
     LANGUAGES,
     NAMES,
     PACKAGE_TEMPLATES,
+    SCREENS,
     Kind,
     Name,
     TemplateError,
@@ -208,3 +209,33 @@ def test_template_that_cannot_be_used_is_refused_at_load(
     (directory / "refused.kk.txt").write_bytes(content)
     with pytest.raises(TemplateError, match=rf"refused\.kk\.txt: {reason}"):
         Templates.load(directory)
+
+
+# 160 octets: 80 units of UCS-2, or 182 septets of GSM 03.38
+@pytest.mark.parametrize("content", ["ұ" * 80, "a" * 182, "ұ" * 72 + "{agree}", "{yes}{no}", "a\nb"])
+def test_a_screen_that_fits_is_taken(directory: Path, content: str) -> None:
+    (directory / "menu_invalid.kk.txt").write_text(content, encoding="utf-8")
+    Templates.load(directory)
+
+
+@pytest.mark.parametrize("content", ["ұ" * 81, "a" * 183, "ұ" * 73 + "{agree}", "\U0001f600" * 41])
+def test_a_screen_that_does_not_fit_is_refused_at_load(directory: Path, content: str) -> None:
+    (directory / "menu.kk.txt").write_text(content, encoding="utf-8")
+    with pytest.raises(TemplateError, match=r"menu\.kk\.txt: does not fit one USSD screen: 80 UCS-2 units"):
+        Templates.load(directory)
+
+
+@pytest.mark.parametrize("placeholder", ["recipient", "pupil", "link"])
+def test_a_screen_has_no_room_for_names(directory: Path, placeholder: str) -> None:
+    (directory / "menu.kk.txt").write_text(f"{{{placeholder}}}", encoding="utf-8")
+    with pytest.raises(TemplateError, match="unknown placeholder"):
+        Templates.load(directory)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_menu_takes_the_bare_digits_in_both_languages(language: str) -> None:
+    menu = LOADED.screen(Kind.MENU, language, service="3", agree="7", refuse="8").body
+    assert [line[:4] for line in menu.split("\n")[1:]] == ["7 - ", "8 - "]
+    for screen in SCREENS:
+        body = LOADED.screen(Kind(screen), language, service="123456", agree="7", refuse="8").body
+        assert units(body) <= 80

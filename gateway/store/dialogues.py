@@ -1,0 +1,83 @@
+"""USSD dialogues under way: whose question a telephone's screen shows. Real time throughout."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from gateway.store.database import Connection
+
+LASTS = 90.0
+"""Seconds without an answer after which a dialogue is over, and its screen gone."""
+
+Place = tuple[str, str]
+"""link, msisdn: a telephone holds one dialogue at a time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialogue:
+    """A menu on a telephone; `menus` says how often it was shown."""
+
+    session: bytes
+    service: str
+    case_id: str
+    menus: int
+
+
+_LOCK = """
+SELECT link, msisdn, session, service, case_id, menus FROM dialogues
+WHERE (link, msisdn) IN (SELECT * FROM unnest($1::text[], $2::text[])) AND expires_at > clock_timestamp()
+ORDER BY link, msisdn FOR UPDATE
+"""
+
+_KEEP = """
+INSERT INTO dialogues (link, msisdn, session, service, case_id, menus, expires_at)
+SELECT *, clock_timestamp() + make_interval(secs => $7)
+FROM unnest($1::text[], $2::text[], $3::bytea[], $4::text[], $5::text[], $6::smallint[])
+    AS d (link, msisdn, session, service, case_id, menus) ORDER BY link, msisdn
+ON CONFLICT (link, msisdn) DO UPDATE SET session = excluded.session, service = excluded.service,
+    case_id = excluded.case_id, menus = excluded.menus, expires_at = excluded.expires_at
+"""
+
+_END = "DELETE FROM dialogues WHERE (link, msisdn) IN (SELECT * FROM unnest($1::text[], $2::text[]))"
+
+_EXPIRE = """
+WITH ended AS (DELETE FROM dialogues WHERE expires_at <= clock_timestamp() RETURNING 1),
+     gone AS (UPDATE sms SET state = 'cancelled'
+              WHERE state = 'queued' AND priority = 0 AND expires_at <= clock_timestamp() RETURNING 1)
+SELECT (SELECT count(*) FROM ended) + (SELECT count(*) FROM gone)
+"""
+
+
+async def lock(connection: Connection, places: Collection[Place]) -> dict[Place, Dialogue]:
+    """The dialogues under way there, their rows locked until the transaction ends."""
+    rows = await connection.fetch(_LOCK, [link for link, _ in places], [msisdn for _, msisdn in places])
+    return {
+        (row["link"], row["msisdn"]): Dialogue(
+            session=row["session"], service=row["service"], case_id=row["case_id"], menus=row["menus"]
+        )
+        for row in rows
+    }
+
+
+async def save(connection: Connection, dialogues: dict[Place, Dialogue | None]) -> None:
+    """Keeps dialogues for LASTS from now on; None ends one."""
+    kept = [(link, msisdn, d) for (link, msisdn), d in dialogues.items() if d is not None]
+    ended = [place for place, dialogue in dialogues.items() if dialogue is None]
+    if kept:
+        await connection.execute(
+            _KEEP,
+            [link for link, _, _ in kept],
+            [msisdn for _, msisdn, _ in kept],
+            [d.session for _, _, d in kept],
+            [d.service for _, _, d in kept],
+            [d.case_id for _, _, d in kept],
+            [d.menus for _, _, d in kept],
+            LASTS,
+        )
+    if ended:
+        await connection.execute(_END, [link for link, _ in ended], [msisdn for _, msisdn in ended])
+
+
+async def expire(connection: Connection) -> int:
+    """Forgets dialogues that are over, and screens that were not sent in time; how many."""
+    expired: int = await connection.fetchval(_EXPIRE)
+    return expired
