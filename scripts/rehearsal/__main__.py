@@ -1,0 +1,134 @@
+"""`python -m rehearsal`: one run, from an empty folder to the verdict."""
+
+import argparse
+import asyncio
+import signal
+import sys
+import tempfile
+import time
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+
+import aiohttp
+import uvloop
+from rich.console import Console
+
+from rehearsal.cast import Cast
+from rehearsal.clock import ObservedClock
+from rehearsal.process import ROOT, GatewayError, GatewayProcess, configuration
+from rehearsal.report import report
+from rehearsal.screen import PLAIN_WIDTH, Figures, Plain, screen
+from rehearsal.verdict import checks, endings, is_told
+from rehearsal.world import LIST_ID, World, push_list, sdu_headers
+
+GLANCE = 0.25
+AFTERMATH = 1.0
+"""Seconds after the last case has ended, for what should not come any more."""
+STOPPED_BY_HAND = 130
+
+
+def main() -> int:
+    arguments = _arguments()
+    terminal = Console()
+    console = terminal if terminal.is_terminal else Console(width=PLAIN_WIDTH, no_color=True)
+    try:
+        return uvloop.run(_until_stopped(arguments, console))
+    except (GatewayError, aiohttp.ClientError) as error:
+        console.print(f"the gateway fails: {error}", style="red", markup=False)
+        return 1
+
+
+async def _until_stopped(arguments: argparse.Namespace, console: Console) -> int:
+    run = asyncio.create_task(_run(arguments, console))
+
+    def stop() -> None:
+        if not run.cancelling():  # a second Ctrl-C does not stop the cleaning up
+            run.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    try:
+        return await run
+    except asyncio.CancelledError:
+        console.print("stopped; everything is cleaned up")
+        return STOPPED_BY_HAND
+
+
+async def _run(arguments: argparse.Namespace, console: Console) -> int:
+    started = time.monotonic()
+    cast, clock = Cast(arguments.families), ObservedClock(arguments.day)
+    shown = screen(console, clock)
+    arguments.log.parent.mkdir(parents=True, exist_ok=True)
+    async with AsyncExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-demo-")))
+        world = await stack.enter_async_context(World(cast, clock, shown.tell, shown.hear).open())
+        config = directory / "config.toml"
+        config.write_text(
+            configuration(
+                directory,
+                rate=clock.rate,
+                neighbours={name: partner.url for name, partner in world.partners.items()},
+                ports={name: network.port for name, network in world.networks.items()},
+            ),
+            encoding="utf-8",
+        )
+        console.print(f"starting PostgreSQL and the gateway; its log is {arguments.log}", highlight=False)
+        gateway = await GatewayProcess.start(config, arguments.log)
+        stack.push_async_callback(gateway.stop)
+        http = await stack.enter_async_context(aiohttp.ClientSession(gateway.url, headers=sdu_headers()))
+        with shown.shown():
+            world.begin(gateway)
+            answer = await push_list(http, cast)
+            shown.tell(
+                f"SDU pushes {answer['records']} records: {answer['accepted']} accepted, "
+                f"{answer['duplicates']} duplicate, {answer['rejected']} rejected"
+            )
+            await _watch(world, shown, http, arguments.limit)
+        ended = await endings(http, world, answer)
+        journal = await gateway.verify_journal()
+        status = await gateway.stop()
+        agreed = checks(world, journal, status, gateway.complaints())
+    return 0 if report(console, ended, agreed, time.monotonic() - started) else 1
+
+
+async def _watch(world: World, shown: Plain, http: aiohttp.ClientSession, limit: float) -> None:
+    """Shows what happens until every script has been told, but no longer than the limit."""
+    children = list(world.cast.children)
+    figures = Figures(cases=len(children))
+    segments, at = 0, time.monotonic()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(limit):
+            while figures.told < len(children):
+                async with http.get(f"/v1/lists/{LIST_ID}") as response:
+                    figures.progress = (await response.json())["progress"]
+                figures.told = sum(is_told(child, world) for child in children)
+                now = time.monotonic()
+                figures.segments = world.segments
+                figures.segments_a_second = (figures.segments - segments) / (now - at)
+                segments, at = figures.segments, now
+                figures.replies = sum(
+                    delivered.kind == "reply" for smsc in world.networks.values() for delivered in smsc.delivered
+                )
+                figures.statuses = len(world.sdu.events)
+                shown.draw(figures)
+                await asyncio.sleep(GLANCE)
+            await asyncio.sleep(AFTERMATH)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="scripts/demo",
+        description="The order's journey end to end: a real gateway, and a simulated world around it. "
+        "Exit status 0 when every case ended as its script says.",
+    )
+    parser.add_argument("--day", type=float, default=5.0, metavar="SECONDS", help="how long a day lasts (5)")
+    parser.add_argument("--families", type=int, metavar="N", help="at most so many of each kind")
+    parser.add_argument("--limit", type=float, default=100.0, metavar="SECONDS", help="give up after (100)")
+    parser.add_argument(
+        "--log", type=Path, default=ROOT / "var" / "demo.log", metavar="FILE", help="the gateway's (var/demo.log)"
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
