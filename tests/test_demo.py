@@ -62,7 +62,7 @@ def test_every_case_ends_as_its_script_says(tmp_path: Path) -> None:
         states = ", ".join(dict.fromkeys(script.state for script in role.children))
         row = rf"^ ?{re.escape(role.name)} +{len(role.children)} +{states} +{len(role.children)} *$"
         assert re.search(row, out, re.MULTILINE), role.name
-    assert len(re.findall("^ ok ", out, re.MULTILINE)) == 6
+    assert len(re.findall("^ ok ", out, re.MULTILINE)) == 7
     assert "\x1b" not in out
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import io
 import signal
 import sys
 import tempfile
@@ -18,7 +19,7 @@ from rehearsal.clock import ObservedClock
 from rehearsal.process import ROOT, GatewayError, GatewayProcess, configuration
 from rehearsal.report import report
 from rehearsal.screen import PLAIN_WIDTH, Figures, Plain, screen
-from rehearsal.verdict import checks, endings, is_told
+from rehearsal.verdict import checks, counts_agree, endings, is_told
 from rehearsal.world import LIST_ID, World, push_list, sdu_headers
 
 GLANCE = 0.25
@@ -29,8 +30,10 @@ STOPPED_BY_HAND = 130
 
 def main() -> int:
     arguments = _arguments()
-    terminal = Console()
-    console = terminal if terminal.is_terminal else Console(width=PLAIN_WIDTH, no_color=True)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # not every terminal has Kazakh letters
+    is_terminal = sys.stdout.isatty()
+    console = Console(force_terminal=is_terminal, width=None if is_terminal else PLAIN_WIDTH)
     try:
         return uvloop.run(_until_stopped(arguments, console))
     except (GatewayError, aiohttp.ClientError) as error:
@@ -85,9 +88,10 @@ async def _run(arguments: argparse.Namespace, console: Console) -> int:
             )
             await _watch(world, shown, http, arguments.limit)
         ended = await endings(http, world, answer)
+        counted = counts_agree(await _progress(http), ended)
         journal = await gateway.verify_journal()
         status = await gateway.stop()
-        agreed = checks(world, journal, status, gateway.complaints())
+        agreed = [counted, *checks(world, journal, status, gateway.complaints())]
     return 0 if report(console, ended, agreed, time.monotonic() - started) else 1
 
 
@@ -99,8 +103,7 @@ async def _watch(world: World, shown: Plain, http: aiohttp.ClientSession, limit:
     with suppress(TimeoutError):
         async with asyncio.timeout(limit):
             while figures.told < len(children):
-                async with http.get(f"/v1/lists/{LIST_ID}") as response:
-                    figures.progress = (await response.json())["progress"]
+                figures.progress = await _progress(http)
                 figures.told = sum(is_told(child, world) for child in children)
                 now = time.monotonic()
                 figures.segments = world.segments
@@ -113,6 +116,14 @@ async def _watch(world: World, shown: Plain, http: aiohttp.ClientSession, limit:
                 shown.draw(figures)
                 await asyncio.sleep(GLANCE)
             await asyncio.sleep(AFTERMATH)
+
+
+async def _progress(http: aiohttp.ClientSession) -> dict[str, int]:
+    """Cases by state."""
+    async with http.get(f"/v1/lists/{LIST_ID}") as response:
+        response.raise_for_status()
+        progress: dict[str, int] = (await response.json())["progress"]
+        return progress
 
 
 def _arguments() -> argparse.Namespace:

@@ -17,6 +17,9 @@ from rehearsal.clock import ObservedClock
 from rehearsal.parents import Exchange
 
 FRAMES_A_SECOND = 5
+HEADING = 3
+NEWS = 4
+MOST_EXCHANGES = 100
 BAR = 14
 WIDE = 100
 """Columns from which on there is room for bars and dates."""
@@ -92,8 +95,8 @@ class Picture(Plain):
 
     def __init__(self, console: Console, clock: ObservedClock) -> None:
         super().__init__(console, clock)
-        self._exchanges: deque[tuple[str, Exchange]] = deque(maxlen=100)
-        self._news: deque[tuple[str, str]] = deque(maxlen=4)
+        self._exchanges: deque[tuple[str, Exchange]] = deque(maxlen=MOST_EXCHANGES)
+        self._news: deque[tuple[str, str]] = deque(maxlen=NEWS)
         self._figures = Figures()
 
     @contextmanager
@@ -123,9 +126,9 @@ class Picture(Plain):
     def _picture(self) -> RenderableType:
         layout = Layout()
         layout.split_column(
-            Layout(self._heading(), size=3),
+            Layout(self._heading(), size=HEADING),
             Layout(name="middle"),
-            Layout(self._world(), size=self._news.maxlen + 2 if self._news.maxlen else 6),
+            Layout(self._world(), size=NEWS + 2),
         )
         layout["middle"].split_row(Layout(self._states(), size=40 if self._is_wide else 27), Layout(self._talk()))
         return layout
@@ -158,7 +161,7 @@ class Picture(Plain):
         return Panel(table, title="cases", subtitle=done, border_style="cyan")
 
     def _talk(self) -> RenderableType:
-        height = max(4, self.console.size.height - 3 - 6 - 2)
+        height = max(4, self.console.height - HEADING - NEWS - 4)
         lines = []
         for moment, exchange in list(self._exchanges)[-height:]:
             line = Line(
@@ -177,7 +180,8 @@ class Picture(Plain):
 
 def screen(console: Console, clock: ObservedClock) -> Plain:
     """The picture where there is a terminal to draw it on."""
-    return Picture(console, clock) if console.is_terminal else Plain(console, clock)
+    draws = console.is_terminal and not console.is_dumb_terminal
+    return Picture(console, clock) if draws else Plain(console, clock)
 
 
 def _moment(now: datetime | None) -> str:

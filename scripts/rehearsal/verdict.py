@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from rehearsal.cast import Child
 from rehearsal.roles import Text
 from rehearsal.world import LIST_ID, World
 
+NO_CASE = ("rejected", "duplicate")
 ANSWERS = (Text.AGREED, Text.REFUSED)
 _QUESTION = ("number_found", "asked", "reminded")
 _ANSWER = ("consented", "refused")
@@ -89,6 +91,13 @@ def _differences(child: Child, state: str, world: World) -> list[str]:
     return wrong
 
 
+def counts_agree(progress: Mapping[str, int], ended: Sequence[Ending]) -> Check:
+    """The list's counts are those of its cases."""
+    states = Counter(ending.state for ending in ended if ending.state not in NO_CASE)
+    shown = {state: count for state, count in progress.items() if count}
+    return Check("the list's counts are those of its cases", shown == states, f"{states.total()} cases")
+
+
 def checks(world: World, journal: tuple[int, str], exit_status: int, errors: list[dict[str, Any]]) -> list[Check]:
     """What must hold for all together."""
     sdu, wallet, children = world.sdu, world.wallet, list(world.cast.children)
@@ -101,6 +110,7 @@ def checks(world: World, journal: tuple[int, str], exit_status: int, errors: lis
         for child in children
     )
     failures = world.failures()
+    twice = sum(message.repeated for network in world.networks.values() for message in network.messages)
     return [
         Check(
             "every status pushed to SDU is signed and comes in its case's order",
@@ -118,7 +128,11 @@ def checks(world: World, journal: tuple[int, str], exit_status: int, errors: lis
             f"{len(consents)} consents, {len(keys)} keys, {keys.total()} calls",
         ),
         Check("the journal's hash chain holds", journal[0] == 0, _chain(journal[1])),
-        Check("operators and neighbours saw the contracts kept", not failures, "; ".join(failures[:5])),
+        Check(
+            "operators and neighbours saw the contracts kept, and no segment twice",
+            not failures and not twice,
+            "; ".join((f"{world.segments:,} segments, {twice} of them twice", *failures[:5])),
+        ),
         Check(
             "the gateway logged no error and stopped on SIGTERM",
             exit_status == 0 and not errors,
