@@ -1,0 +1,219 @@
+"""The gateway's processes and their database: started, killed, paused, and started again at once."""
+
+import asyncio
+import os
+import random
+import signal
+import socket
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import aiohttp
+
+from ordeal.families import PREFIXES
+from ordeal.neighbours import WALLET_TOKEN, Neighbours
+
+ROOT = Path(__file__).parent.parent.parent
+SDU_TOKEN = "ordeal-sdu"
+EMBEDDED = "embedded"
+STOP_WITHIN = 12.0
+PAUSE = 30.0
+"""Seconds for which a process is stopped: long enough to be taken for dead."""
+_KILLED_AFTER = ((0.3, (0.0, 1.0)), (0.7, (1.0, 3.0)))
+"""Seconds from a start to the kill: with this chance, between these. It takes about one second to be at work."""
+
+_CONFIG = """
+[gateway]
+database = "{url}"
+data_dir = "{data}"
+[clock]
+rate = {rate}
+[http]
+port = {port}
+tokens = {{ sdu = "{sdu_token}", wallet = "{wallet_token}", ops = "ordeal-ops" }}
+[journey]
+send_window = "{window}"
+[services.3]
+name = "school-meals"
+link = "https://egovmobile.page.link/socwallet"
+[mcb]
+url = "{mcb}"
+token = "ordeal-mcb"
+batch = 20
+timeout = "1s"
+[wallet]
+url = "{wallet}"
+token = "ordeal-wallet-in"
+timeout = "1s"
+[sdu]
+url = "{sdu}"
+token = "ordeal-sdu-in"
+signing_secret = "{secret}"
+"""
+_LINK = """
+[[links]]
+name = "{link}"
+host = "127.0.0.1"
+port = {port}
+system_id = "ordeal"
+password = "ordeal"
+source = "1414"
+window = 50
+tps = 2000
+prefixes = ["{prefix}"]
+default = {default}
+response_timeout = "2s"
+enquire_link = "2s"
+"""
+
+
+class Cluster:
+    """So many processes over one database, an embedded one in `directory` unless `url` leads elsewhere."""
+
+    def __init__(
+        self,
+        directory: Path,
+        neighbours: Neighbours,
+        *,
+        processes: int,
+        rate: float,
+        window: str,
+        secret: str,
+        url: str = EMBEDDED,
+    ) -> None:
+        self.upheavals: list[float] = []
+        """When the database was killed, or a process paused, in monotonic seconds."""
+        self.counts: Counter[str] = Counter()
+        self.directory = directory
+        self._processes: list[asyncio.subprocess.Process | None] = [None] * processes
+        self._paused: set[int] = set()
+        self._keepers: list[asyncio.Task[None]] = []
+        self._ports = [_free_port() for _ in range(processes)]
+        for n, port in enumerate(self._ports):
+            text = _CONFIG.format(
+                url=url, data=directory / "data", rate=rate, port=port, window=window, secret=secret,
+                mcb=neighbours.mcb.url, wallet=neighbours.wallet.url, sdu=neighbours.sdu.url,
+                sdu_token=SDU_TOKEN, wallet_token=WALLET_TOKEN,
+            )  # fmt: skip
+            for link, smsc in neighbours.smscs.items():
+                default = str(link == next(iter(PREFIXES))).lower()
+                text += _LINK.format(link=link, port=smsc.port, prefix=PREFIXES[link][1:], default=default)
+            (directory / f"{n}.toml").write_text(text)
+
+    def url(self) -> str:
+        """The address of one of them, each in turn."""
+        self.counts["calls"] += 1
+        return f"http://127.0.0.1:{self._ports[self.counts['calls'] % len(self._ports)]}"
+
+    async def start(self) -> None:
+        """Starts all, and whichever of them ends at once again until `stop`."""
+        for n in range(len(self._processes)):
+            await self._start(n)
+            self._keepers.append(asyncio.create_task(self._keep(n)))
+
+    async def stop(self) -> list[int]:
+        """Ends all with SIGTERM; their exit statuses, -9 for one that had to be killed."""
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+        return [await self._stop(process) for process in self._processes if process is not None]
+
+    async def torment(self, kills: int, seed: int, *, database: bool, pause: bool) -> None:
+        """Kills a process so many times, at random instants; every tenth time the database, or a pause."""
+        dice = random.Random(seed)
+        for number in range(1, kills + 1):
+            (chance, early), (_, late) = _KILLED_AFTER
+            await asyncio.sleep(dice.uniform(*(early if dice.random() < chance else late)))
+            victim = dice.randrange(len(self._processes))
+            if database and number % 10 == 0:
+                await self._kill_database(immediate=dice.random() < 0.5)
+            if pause and number % (kills // 2 or 1) == 1:
+                await self._pause(victim)
+            self._kill(victim)
+
+    async def push(self, list_id: str, body: bytes) -> None:
+        """Pushes a list until it is taken."""
+        headers = {"Authorization": f"Bearer {SDU_TOKEN}", "Content-Type": "application/x-ndjson"}
+        async with aiohttp.ClientSession(headers=headers) as http:
+            while True:
+                with suppress(aiohttp.ClientError, OSError, TimeoutError):
+                    async with http.put(f"{self.url()}/v1/lists/{list_id}", data=body) as response:
+                        if response.status in (200, 201):
+                            return
+                self.counts["pushes repeated"] += 1
+                await asyncio.sleep(0.1)
+
+    async def _start(self, n: int) -> None:
+        with (self.directory / f"{n}.log").open("ab") as log:
+            self._processes[n] = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "gateway", "serve", "--config", str(self.directory / f"{n}.toml"),
+                cwd=ROOT, stdout=log, stderr=log,
+            )  # fmt: skip
+
+    async def _keep(self, n: int) -> None:
+        while True:
+            process = self._processes[n]
+            assert process is not None
+            self.counts[f"exit {await process.wait()}"] += 1
+            await self._start(n)
+
+    def _kill(self, victim: int) -> None:
+        process = self._processes[victim]
+        if process is not None and process.returncode is None:
+            self.counts["kills"] += 1
+            process.kill()
+
+    async def _kill_database(self, *, immediate: bool) -> None:
+        """SIGKILL to the postmaster, or SIGQUIT: an immediate shutdown. The gateway starts it again."""
+        with suppress(OSError, ValueError, ProcessLookupError):
+            pid = int((self.directory / "data/postgresql/postmaster.pid").read_text().split()[0])
+            self.upheavals.append(time.monotonic())
+            os.kill(pid, signal.SIGQUIT if immediate else signal.SIGKILL)
+            self.counts["database kills"] += 1
+
+    async def _pause(self, victim: int) -> None:
+        """SIGSTOP, and SIGCONT when everybody takes the process for dead."""
+        process = self._processes[victim]
+        if process is None or process.returncode is not None:
+            return
+        self.upheavals.append(time.monotonic())
+        self.counts["pauses"] += 1
+        process.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(PAUSE)
+        process.send_signal(signal.SIGCONT)
+        self.upheavals.append(time.monotonic())
+        await asyncio.sleep(3.0)  # time to do the harm that it must not do
+
+    async def _stop(self, process: asyncio.subprocess.Process) -> int:
+        if process.returncode is None:
+            process.terminate()
+            try:
+                async with asyncio.timeout(STOP_WITHIN):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+        assert process.returncode is not None
+        return process.returncode
+
+
+def log_lines(directory: Path, processes: int) -> Mapping[str, int]:
+    """How often each event stands in the gateway's log, from warnings up."""
+    counted: Counter[str] = Counter()
+    for n in range(processes):
+        for line in (directory / f"{n}.log").read_bytes().splitlines():
+            for level in (b'"warning"', b'"error"', b'"critical"'):
+                if level in line:
+                    counted[line.partition(b'"event":"')[2].partition(b'"')[0].decode()] += 1
+    return counted
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port

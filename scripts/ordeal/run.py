@@ -1,0 +1,131 @@
+"""One torture run, from the first list to the audit."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+from fakes.partners import new_secret
+
+from gateway.store import journal
+from gateway.store.embedded import EmbeddedServer
+from ordeal.audit import Audit
+from ordeal.cluster import EMBEDDED, Cluster
+from ordeal.families import Families, ndjson
+from ordeal.neighbours import neighbours
+from ordeal.parents import Parents
+from ordeal.records import LEFT, Records
+
+LISTS = 10
+KILL_EVERY = 1.55
+"""Seconds, on the average."""
+PUSHED_WITHIN = 0.5
+"""Of the time of kills: then all lists are in."""
+DAYS = 9.5
+"""After so many days every question is over."""
+SETTLE_WITHIN = 180.0
+STRAYS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    cases: int
+    kills: int
+    seed: int
+    day: float
+    processes: int = 1
+    database: bool = False  # is killed too
+    pause: bool = False
+    window: str = "00:00-24:00"
+    url: str = EMBEDDED  # of a database that is there already
+
+    @staticmethod
+    def fitting_day(kills: int) -> float:
+        """Seconds of a day, so that cases are at every stage while there are kills."""
+        return max(kills * KILL_EVERY / 2 / DAYS, 1.0)
+
+    @property
+    def lasts(self) -> float:
+        """Seconds for which there are kills, about."""
+        return self.kills * KILL_EVERY
+
+
+async def torture(settings: Settings, directory: Path) -> tuple[list[str], Counter[str]]:
+    """What was wrong, and how often what happened."""
+    seed, secret = settings.seed, new_secret()
+    families = Families.invented(settings.cases, seed)
+    async with neighbours(families, secret) as around:
+        parents = Parents(families, around.smscs, seed, over_after=DAYS * settings.day)
+        cluster = Cluster(
+            directory, around,
+            processes=settings.processes, rate=86_400 / settings.day, window=settings.window, secret=secret,
+            url=settings.url,
+        )  # fmt: skip
+        await cluster.start()
+        try:
+            around.worsen(seed)
+            async with asyncio.TaskGroup() as tasks:
+                misfortune = [
+                    tasks.create_task(around.befall(seed)),
+                    tasks.create_task(around.tell(cluster.url, seed)),
+                ]
+                pushing = tasks.create_task(_push(cluster, families, settings.lasts * PUSHED_WITHIN / LISTS))
+                for n in range(STRAYS):
+                    parents.stray(f"77017{n:06}", "kcell")
+                await cluster.torment(settings.kills, seed, database=settings.database, pause=settings.pause)
+                await pushing
+                for task in misfortune:
+                    task.cancel()
+                await asyncio.gather(*misfortune, return_exceptions=True)
+            around.mend()
+            wrongs = await _settle(settings, directory, parents)
+        finally:
+            statuses = await cluster.stop()
+        wrongs += [f"a process ended with {status}" for status in statuses if status]
+        async with _database(settings, directory) as connection:
+            check = await journal.verify(connection)
+            records = await Records.read(connection)
+        if check.fault is not None:
+            wrongs.append(f"the journal breaks at {check.fault.seq}: {check.fault.reason}")
+        audit = Audit(families, around, parents, records, cluster.upheavals)
+        wrongs += audit.wrongs()
+        totals = {"journal entries": check.entries, "replies": len(parents.sent), "outages": around.outages}
+        return wrongs, cluster.counts + audit.counts + Counter(totals)
+
+
+async def _push(cluster: Cluster, families: Families, every: float) -> None:
+    for list_id, pupils in families.lists(LISTS).items():
+        await cluster.push(list_id, ndjson(pupils))
+        await asyncio.sleep(every)
+
+
+async def _settle(settings: Settings, directory: Path, parents: Parents) -> list[str]:
+    """Waits until every case has gone its way; what stands still instead."""
+    deadline = time.monotonic() + SETTLE_WITHIN + (DAYS + 1) * settings.day
+    left: dict[str, int] = {}
+    async with _database(settings, directory) as connection:
+        while time.monotonic() < deadline:
+            row = await connection.fetchrow(LEFT)
+            assert row is not None
+            left = {name: n for name, n in {**row, "parents": parents.writing()}.items() if n}
+            if not left:
+                return []
+            await asyncio.sleep(0.5)
+    return [f"it does not settle: {left}"]
+
+
+@asynccontextmanager
+async def _database(settings: Settings, directory: Path) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
+    """A connection to the run's database, which is started if need be."""
+    server = EmbeddedServer(directory / "data") if settings.url == EMBEDDED else None
+    connection = await asyncpg.connect(settings.url if server is None else await server.ensure())
+    try:
+        yield connection
+    finally:
+        await connection.close()
+        if server is not None:
+            await asyncio.to_thread(server.release)
