@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import json
 import socket
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -212,7 +212,7 @@ class World:
     async def stop(self) -> list[int]:
         """Stops all gateways; their exit statuses."""
         running, self.running = self.running, []
-        return [await process.stop() for process in running]
+        return [await process.stop() for process in running if not process.task.done()]
 
     async def request(
         self, method: str, path: str, *, role: str = "ops", body: Any = None, **more: Any
@@ -231,8 +231,12 @@ class World:
         """Pushes a list of these families; its list_id. With `known` the MCB learns their numbers."""
         if known:
             self.know(families)
+        return await self.put([family.record() for family in families])
+
+    async def put(self, records: Sequence[Mapping[str, Any]]) -> str:
+        """Pushes a list of these records, all of them good; its list_id."""
         list_id = f"list-{next(self.lists)}"
-        lines = b"".join(json.dumps(family.record()).encode() + b"\n" for family in families)
+        lines = b"".join(json.dumps(record).encode() + b"\n" for record in records)
         status, answer = await self.request(
             "PUT",
             f"/v1/lists/{list_id}",
@@ -240,7 +244,7 @@ class World:
             data=lines,
             headers={"Content-Type": "application/x-ndjson"},
         )
-        assert (status, answer["accepted"]) == (201, len(families)), answer
+        assert (status, answer["accepted"]) == (201, len(records)), answer
         return list_id
 
     def know(self, families: Iterable[Family]) -> None:

@@ -84,7 +84,7 @@ class Caller:
         for start in range(0, len(waiting), self._client.batch):
             task = asyncio.create_task(self._call(waiting[start : start + self._client.batch]))
             self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
+            task.add_done_callback(self._finished)
         return len(taken) == limit
 
     async def _call(self, stored: Sequence[StoredCase]) -> None:
@@ -103,6 +103,10 @@ class Caller:
             self._rest_until = 0.0
         else:
             self._rest(again[0])
+
+    def _finished(self, request: asyncio.Task[None]) -> None:
+        """Only now is there room for the next one: woken any earlier, the dispatcher would find none."""
+        self._under_way.discard(request)
         self._wake.set()
 
     def _rest(self, again: Again) -> None:

@@ -1,0 +1,164 @@
+"""PDUs that no SMSC should send. Each costs at most itself: it is answered, journaled or counted, and the
+session goes on.
+"""
+
+import struct
+from typing import NamedTuple
+
+from smpplib import consts
+from world import Family, World, metric
+
+DELIVER_SM, DATA_SM, SUBMIT_SM = 0x05, 0x103, 0x04
+SENDER = b"\x01\x0177015550000\x00"
+US = b"\x00\x001414\x00"
+
+
+def deliver_sm(
+    short_message: bytes,
+    *,
+    service_type: bytes = b"\0",
+    source: bytes = SENDER,
+    esm_class: int = 0,
+    data_coding: int = 0,
+    sm_length: int | None = None,
+    tail: bytes = b"",
+) -> bytes:
+    """A body by hand (SMPP 3.4 §4.6.1)."""
+    length = len(short_message) if sm_length is None else sm_length
+    fixed = bytes((esm_class, 0, 0)) + b"\0\0" + bytes((0, 0, data_coding, 0, length))
+    return service_type + source + US + fixed + short_message + tail
+
+
+class Sent(NamedTuple):
+    command_id: int
+    body: bytes
+    answer: str
+    """deliver_sm_resp and the like, a generic_nack's status, or nothing."""
+    journaled: str
+    """The verdict of a reply, "receipt" for what is none, "" for what is no message at all."""
+
+
+NACK = f"generic_nack {consts.SMPP_ESME_RINVCMDID}"
+TLV = struct.pack(">HH", 0x0424, 4) + b"3#1!"
+
+PDUS = {
+    "no body": Sent(DELIVER_SM, b"", "deliver_sm_resp", "unclear"),
+    "a body of one octet": Sent(DELIVER_SM, b"\xff", "deliver_sm_resp", "unclear"),
+    "cut in the source address": Sent(DELIVER_SM, b"\0\x01\x017701", "deliver_sm_resp", "unclear"),
+    "cut before sm_length": Sent(DELIVER_SM, deliver_sm(b"")[:-1], "deliver_sm_resp", "unclear"),
+    "sm_length beyond the body": Sent(DELIVER_SM, deliver_sm(b"3#1", sm_length=200), "deliver_sm_resp", "unclear"),
+    "no NUL anywhere": Sent(DELIVER_SM, b"\x01" * 60, "deliver_sm_resp", "unclear"),
+    "message_payload cut": Sent(
+        DELIVER_SM, deliver_sm(b"", tail=struct.pack(">HH", 0x0424, 90) + b"3#1"), "deliver_sm_resp", "unclear"
+    ),
+    "a TLV header cut": Sent(DELIVER_SM, deliver_sm(b"3#1", tail=b"\x14\x00\x00"), "deliver_sm_resp", "agree"),
+    "a TLV cut": Sent(DELIVER_SM, deliver_sm(b"3#2", tail=b"\x14\x00\x00\x09ab"), "deliver_sm_resp", "refuse"),
+    "a TLV of 60,000 octets": Sent(
+        DELIVER_SM, deliver_sm(b"3#1.", tail=struct.pack(">HH", 0x1400, 60_000) + bytes(60_000)),
+        "deliver_sm_resp", "agree",
+    ),
+    "a TLV twice": Sent(
+        DELIVER_SM, deliver_sm(b"", tail=struct.pack(">HH", 0x0424, 1) + b"?" + TLV), "deliver_sm_resp", "agree"
+    ),
+    "both short_message and payload": Sent(DELIVER_SM, deliver_sm(b"3#2!", tail=TLV), "deliver_sm_resp", "refuse"),
+    "no text at all": Sent(DELIVER_SM, deliver_sm(b"", esm_class=0x08), "deliver_sm_resp", "empty"),
+    "odd octets of UCS-2": Sent(
+        DELIVER_SM, deliver_sm(b"\0003\0#\0", data_coding=8), "deliver_sm_resp", "unclear"
+    ),
+    "half a surrogate pair": Sent(
+        DELIVER_SM, deliver_sm(b"\xd8\x3d\0003", data_coding=8), "deliver_sm_resp", "unclear"
+    ),
+    "8-bit octets as GSM": Sent(DELIVER_SM, deliver_sm(b"\xff\xfe\x80"), "deliver_sm_resp", "unclear"),
+    "an escape at the end": Sent(DELIVER_SM, deliver_sm(b"\x1b"), "deliver_sm_resp", "empty"),
+    "a reserved data_coding": Sent(DELIVER_SM, deliver_sm(b"(3#1)", data_coding=0x0B), "deliver_sm_resp", "agree"),
+    "a UDH longer than the text": Sent(
+        DELIVER_SM, deliver_sm(b"\x1f\x00\x03", esm_class=0x40), "deliver_sm_resp", "unclear"
+    ),
+    "a UDH of no length": Sent(DELIVER_SM, deliver_sm(b"\x003#1", esm_class=0x40), "deliver_sm_resp", "unclear"),
+    "UDHI without a text": Sent(DELIVER_SM, deliver_sm(b"", esm_class=0x40), "deliver_sm_resp", "empty"),
+    "segment 9 of 2": Sent(
+        DELIVER_SM, deliver_sm(b"\5\0\3\1\2\x09" + b"3#1,", esm_class=0x40), "deliver_sm_resp", "agree"
+    ),
+    "segment 0 of 0": Sent(
+        DELIVER_SM, deliver_sm(b"\5\0\3\1\0\0" + b"3#2,", esm_class=0x40), "deliver_sm_resp", "refuse"
+    ),
+    "a UDH element cut": Sent(
+        DELIVER_SM, deliver_sm(b"\5\0\x09\1\2\1" + b"3#1", esm_class=0x40), "deliver_sm_resp", "unclear"
+    ),
+    "all bits of esm_class but the receipts'": Sent(
+        DELIVER_SM, deliver_sm(b"3#1!", esm_class=0x9B), "deliver_sm_resp", "agree"
+    ),
+    "no sender": Sent(DELIVER_SM, deliver_sm(b"3#1", source=b"\0\0\0"), "deliver_sm_resp", "agree"),
+    "a sender of letters": Sent(
+        DELIVER_SM, deliver_sm(b"3#1", source=b"\5\0Kaspi.kz\0"), "deliver_sm_resp", "agree"
+    ),
+    "a sender of 200 octets": Sent(
+        DELIVER_SM, deliver_sm(b"3#1", source=b"\1\1" + b"7" * 200 + b"\0"), "deliver_sm_resp", "agree"
+    ),
+    "a sender that is no ASCII": Sent(
+        DELIVER_SM, deliver_sm(b"3#1", source=b"\1\1\xff\xfe\x80\0"), "deliver_sm_resp", "agree"
+    ),
+    "a receipt without a text": Sent(DELIVER_SM, deliver_sm(b"", esm_class=4), "deliver_sm_resp", "receipt"),
+    "a receipt of nonsense": Sent(
+        DELIVER_SM, deliver_sm(b"stat:\xff id: err", esm_class=4), "deliver_sm_resp", "receipt"
+    ),
+    "a receipt for an id of 238 octets": Sent(
+        DELIVER_SM, deliver_sm(b"id:" + b"9" * 238 + b" stat:DELIVRD", esm_class=4), "deliver_sm_resp", "receipt"
+    ),
+    "a receipt of an unknown state": Sent(
+        DELIVER_SM, deliver_sm(b"", esm_class=4, tail=b"\x04\x27\x00\x01\x63\x00\x1e\x00\x03\x39\x39\x00"),
+        "deliver_sm_resp", "receipt",
+    ),
+    "an empty data_sm": Sent(DATA_SM, b"", "data_sm_resp", "unclear"),
+    "a data_sm with the body of a deliver_sm": Sent(DATA_SM, deliver_sm(b"3#1"), "data_sm_resp", "empty"),
+    "a submit_sm": Sent(SUBMIT_SM, deliver_sm(b"3#1"), NACK, ""),
+    "a bind": Sent(0x09, b"SMSC\0\0\0\x34\0\0\0", NACK, ""),
+    "a broadcast_sm": Sent(0x111, b"", NACK, ""),
+    "a command of nobody": Sent(0x00FFFFFF, b"\x01", NACK, ""),
+    "a submit_sm_resp to nothing": Sent(0x80000004, b"77\0", "", ""),
+    "a bind_resp once more": Sent(0x80000009, b"SMSC\0", "", ""),
+    "an unbind_resp to nothing": Sent(0x80000006, b"", "", ""),
+    "a generic_nack of nothing": Sent(0x80000000, b"", "", ""),
+    "an outbind": Sent(0x0B, b"SMSC\0secret\0", "", ""),
+    "an alert_notification": Sent(0x102, b"", "", ""),
+}  # fmt: skip
+
+
+async def test_each_malformed_pdu_costs_at_most_itself(world: World) -> None:
+    strange = metric("strange_pdus_total", link="kcell")
+    await world.start()
+    (session,) = world.smsc.sessions
+    seen: dict[str, tuple[str, str]] = {}
+    for sequence_number, (name, sent) in enumerate(PDUS.items(), start=70_001):
+        complaints, nacks = len(world.smsc.complaints), len(session.nacks)
+        entries = len(await world.journal(None))
+        head = struct.pack(">IIII", 16 + len(sent.body), sent.command_id, 0, sequence_number)
+        await world.smsc.send_raw(head + sent.body, via=session)
+        if sent.answer:
+            await world.smsc.wait_for(
+                lambda had=(complaints, nacks): had != (len(world.smsc.complaints), len(session.nacks))
+            )
+        await world.smsc.enquire()  # behind it: what gets no answer has been seen by now
+        answers = [
+            complaint.split(": ")[1].removesuffix(f" {sequence_number} answers nothing")
+            for complaint in world.smsc.complaints[complaints:]
+        ] + [f"generic_nack {status}" for status in session.nacks[nacks:]]
+        read = [
+            detail["verdict"] for event, detail in (await world.journal(None))[entries:] if "verdict" in detail
+        ]
+        seen[name] = ("".join(answers), "".join(read))
+        await world.let_replies_age()
+
+    assert seen == {
+        name: (sent.answer, "" if sent.journaled == "receipt" else sent.journaled) for name, sent in PDUS.items()
+    }
+    no_messages = [sent for sent in PDUS.values() if not sent.journaled]
+    assert metric("strange_pdus_total", link="kcell") == strange + len(no_messages)
+    assert len(world.smsc.connections) == 1
+    kept = await world.connection.fetchval("SELECT count(*) FROM replies WHERE octets IS NOT NULL")
+    assert kept == sum(sent.journaled not in ("", "receipt") for sent in PDUS.values())
+
+    family = Family(n=1)
+    await world.ask(family)
+    assert await world.smsc.reply(family.number, "3#1") == 0
+    await world.status(family, "voucher_issued")

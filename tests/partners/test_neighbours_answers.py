@@ -1,0 +1,200 @@
+"""What the MCB and the wallet may answer, sense and nonsense, and what the gateway makes of it."""
+
+from typing import Any, NamedTuple
+
+import pytest
+from fakes.partner import Fault
+from world import Family, World, metric
+
+
+class Nonsense(NamedTuple):
+    status: int
+    body: bytes | str
+    content_type: str = "application/json"
+
+
+NO_JSON = {
+    "an empty body": Nonsense(200, b""),
+    "a page": Nonsense(200, "<html>Service</html>", "text/html"),
+    "half an object": Nonsense(200, '{"found": tr'),
+    "an array": Nonsense(200, "[]"),
+    "a number": Nonsense(200, "42"),
+    "null": Nonsense(200, "null"),
+    "octets that are no UTF-8": Nonsense(200, b'{"found": "\xff"}'),
+    "400": Nonsense(400, '{"title": "Bad Request"}'),
+    "401": Nonsense(401, ""),
+    "403": Nonsense(403, ""),
+    "404": Nonsense(404, "not found", "text/plain"),
+    "a redirect": Nonsense(302, ""),
+    "a number nested 100,000 deep": Nonsense(200, b'{"a":' * 100_000),
+}
+OF_THE_MCB = {
+    "an empty object": Nonsense(200, "{}"),
+    "found in words": Nonsense(200, '{"found": "yes", "msisdn": "+77011234567"}'),
+    "found and null": Nonsense(200, '{"found": null}'),
+    "found without a number": Nonsense(200, '{"found": true}'),
+    "a number that is one": Nonsense(200, '{"found": true, "msisdn": 77011234567}'),
+    "201": Nonsense(201, '{"found": false}'),
+    "204": Nonsense(204, ""),
+}
+OF_THE_WALLET = {
+    "no voucher": Nonsense(201, "{}"),
+    "an empty voucher_id": Nonsense(201, '{"voucher_id": ""}'),
+    "a voucher_id that is a number": Nonsense(200, '{"voucher_id": 7}'),
+    "a conflict without a voucher": Nonsense(409, '{"title": "exists"}'),
+    "204": Nonsense(204, ""),
+    "410": Nonsense(410, ""),
+}
+
+
+async def test_nonsense_of_the_mcb_parks_the_case_until_ops_release_it(world: World) -> None:
+    await world.start(journey={"clarify": False})
+    nonsense = NO_JSON | OF_THE_MCB
+    families = [Family(n=n, mother=f"7701{n:07d}", father=None) for n in range(1, len(nonsense) + 1)]
+    for family, answer in zip(families, nonsense.values(), strict=True):
+        world.mcb.fail(containing=family.people[0][1], **answer._asdict())
+    await world.push(*families)
+    reasons = {}
+    for family, name in zip(families, nonsense, strict=True):
+        reasons[name] = (await world.journaled(family, "parked"))["reason"]
+        assert (await world.case(family))["state"] == "parked"
+    assert all(reason.startswith("mcb: ") for reason in reasons.values()), reasons
+    status, answer = await world.request("GET", "/v1/lists/list-1")
+    assert (status, answer["progress"]["parked"]) == (200, len(families))
+    for family in families:
+        assert (await world.act(family, "release"))[0] == 200
+    for family in families:
+        assert (await world.status(family, "asked"))["detail"] == {"relation": "mother"}
+    world.no_complaints()
+
+
+async def test_nonsense_of_the_wallet_parks_the_consent_and_a_release_asks_with_the_same_key(world: World) -> None:
+    await world.start()
+    nonsense = NO_JSON | OF_THE_WALLET
+    families = [Family(n=n) for n in range(1, len(nonsense) + 1)]
+    await world.ask(*families)
+    for family, answer in zip(families, nonsense.values(), strict=True):
+        world.wallet.fail(containing=family.pupil_iin, **answer._asdict())
+        await world.smsc.reply(family.number, "3#1")
+    for family in families:
+        assert (await world.journaled(family, "parked"))["reason"].startswith("wallet: ")
+        assert (await world.act(family, "release"))[0] == 200
+    for family in families:
+        await world.status(family, "voucher_issued")
+    assert len(world.wallet.keys) == 2 * len(families)
+    assert len(set(world.wallet.keys)) == len(families)
+    world.no_complaints()
+
+
+@pytest.mark.parametrize("batch", [1, 10])
+async def test_the_mcb_being_down_ends_no_case_and_nobody_falls_through(world: World, batch: int) -> None:
+    before = metric("calls_total", kind="lookup", outcome="again")
+    world.mcb.down()
+    await world.start(mcb={"batch": batch, "timeout": "200ms"})
+    families = [Family(n=n, mother=f"7701{n:07d}", father="77020000001") for n in range(1, 4)]
+    await world.push(*families)
+    for fault in (Fault(status=503), Fault(status=500), Fault(status=429), Fault(cut=True), Fault(hang=True)):
+        failed = world.mcb.failed
+        world.mcb.down(**{name: getattr(fault, name) for name in ("status", "cut", "hang")})
+        await world.mcb.wait_for(lambda failed=failed: world.mcb.failed > failed + 1, within=10)
+    await world.mcb.stop()
+    assert {(await world.case(family))["state"] for family in families} == {"looking_up"}
+    world.mcb.up()
+    await world.mcb.start()
+    for family in families:
+        assert (await world.status(family, "asked"))["detail"] == {"relation": "mother"}
+    fathers = [person[1] for family in families for person in family.people if person[0] == "father"]
+    assert not any(father.encode() in call.raw for call in world.mcb.calls for father in fathers)
+    assert metric("calls_total", kind="lookup", outcome="again") > before
+
+
+async def test_retry_after_is_honoured_by_mcb_and_wallet(world: World) -> None:
+    await world.start()
+    family = Family(n=1)
+    world.mcb.fail(status=429, retry_after=1)
+    await world.ask(family)
+    first, second = world.mcb.calls
+    assert second.at - (first.answered_at or 0) >= 0.95
+    world.wallet.fail(status=503, retry_after=1)
+    await world.smsc.reply(family.number, "3#1")
+    await world.text(family, "socwallet")  # which does not wait for the wallet
+    await world.status(family, "voucher_issued")
+    first, second = world.wallet.calls
+    assert second.at - (first.answered_at or 0) >= 0.95
+
+
+async def test_one_missing_from_a_batch_is_asked_again_and_nonsense_about_one_is_his_alone(world: World) -> None:
+    await world.start(mcb={"batch": 10})
+    families = [Family(n=n) for n in range(1, 7)]
+    people = [family.people[0][1] for family in families]
+    world.mcb.left_out[people[1]] = 2
+    world.mcb.odd[people[2]] = {"found": "maybe"}
+    await world.push(*families)
+    assert (await world.journaled(families[2], "parked"))["reason"].startswith("mcb: ")
+    for family in (families[0], families[1], *families[3:]):
+        await world.status(family, "asked")
+    assert world.mcb.asked(people[1]) == 3
+    assert world.mcb.largest_batch > 1
+
+
+async def test_a_batch_that_makes_no_sense_is_asked_one_by_one(world: World) -> None:
+    await world.start(mcb={"batch": 10})
+    families = [Family(n=n) for n in range(1, 4)]
+    bodies: list[dict[str, Any]] = [{"status": 400}, {"status": 200, "body": '{"results": {}}'}]
+    for body in bodies:
+        world.mcb.fail(containing="iins", **body)
+    await world.ask(*families)
+    assert any(call.path == "/v1/lookup" for call in world.mcb.calls)
+
+
+async def test_siblings_of_one_mother_are_one_person_in_a_batch(world: World) -> None:
+    await world.start(mcb={"batch": 10})
+    mother = Family(n=1)
+    siblings = [mother, Family(n=2), Family(n=3)]
+    records = [{**family.record(), "mother": mother.record()["mother"]} for family in siblings]
+    world.know([mother])
+    await world.put(records)
+    for family in siblings:
+        await world.journaled(family, "number_found")
+    assert world.mcb.looked_up == 1
+    world.no_complaints()
+
+
+async def test_no_more_requests_than_configured_are_under_way(world: World) -> None:
+    world.mcb.latency = 0.02
+    await world.start(mcb={"concurrency": 3})
+    await world.ask(*(Family(n=n) for n in range(1, 21)))
+    assert world.mcb.most_under_way == 3
+
+
+async def test_the_wallet_sees_one_key_a_consent_however_often_it_fails(world: World) -> None:
+    process = await world.start(wallet={"timeout": "200ms"})
+    family = Family(n=1)
+    await world.ask(family)
+    world.wallet.fail(status=503)
+    world.wallet.fail(cut=True, after=True)
+    world.wallet.down(hang=True)
+    await world.smsc.reply(family.number, "3#1")
+    await world.wallet.wait_for(lambda: world.wallet.failed >= 4)
+    await process.kill()
+    await world.start(wallet={"timeout": "200ms"})
+    failed = world.wallet.failed
+    await world.wallet.wait_for(lambda: world.wallet.failed > failed, within=10)
+    world.wallet.up()
+    event = await world.status(family, "voucher_issued")
+    assert set(world.wallet.keys) == {await world.case_id(family)}
+    assert [voucher.voucher_id for voucher in world.wallet.vouchers.values()] == [event["detail"]["voucher_id"]]
+    assert {call.raw for call in world.wallet.calls} == {world.wallet.calls[0].raw}
+
+
+async def test_a_voucher_there_is_already_counts_as_issued_and_a_refusal_is_for_good(world: World) -> None:
+    await world.start()
+    has_one, refused = Family(n=1), Family(n=2)
+    await world.ask(has_one, refused)
+    world.wallet.have(has_one.pupil_iin, "V-77")
+    world.wallet.reject(refused.pupil_iin)
+    for family in (has_one, refused):
+        await world.smsc.reply(family.number, "3#1")
+    assert (await world.status(has_one, "voucher_issued"))["detail"] == {"voucher_id": "V-77"}
+    assert (await world.status(refused, "voucher_rejected"))["detail"] == {"reason": "Refused"}
+    assert await world.connection.fetchval("SELECT count(*) FROM calls") == 0
