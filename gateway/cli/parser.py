@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from gateway.cli import ask, local, preview, push, tail
+from gateway.cli import ask, link_test, local, preview, push, tail
 from gateway.cli.terminal import CommandError, complain
 from gateway.config import ConfigError
 from gateway.store.database import DatabaseError
@@ -65,6 +65,17 @@ def _add_local(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     command.add_argument("file", nargs="?", metavar="FILE", help="a list (NDJSON, gzip too) to count the cost of")
     command.add_argument("--families", type=int, default=1000, help="how many typical ones without FILE (1000)")
     command.add_argument("--service", metavar="CODE", help="default: the only one configured")
+    command = _add(
+        commands, "link-test", link_test.link_test, "try a link with one telephone, say how to configure it",
+        config=True, json=True,
+    )  # fmt: skip
+    command.add_argument("link", metavar="NAME", help="of the link, as in the file")
+    command.add_argument("--to", metavar="NUMBER", required=True, help="the telephone that is to answer")
+    command.add_argument("--wait", metavar="SECONDS", type=float, default=120.0, help="for what comes back (120)")
+    command.add_argument(
+        "--find-throttle", metavar="SEGMENTS", type=int, nargs="?", const=500, default=0,
+        help="send short texts until the SMSC throttles, at most so many (500)",
+    )  # fmt: skip
 
 
 def _add_remote(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

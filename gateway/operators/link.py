@@ -54,16 +54,10 @@ class Link:
         self._stopping = asyncio.Event()
         self._changed = asyncio.Event()
 
-    @property
-    def roles(self) -> list[Role]:
-        """One for each socket."""
-        pair = [Role.TRANSCEIVER] if self.config.bind == "transceiver" else [Role.TRANSMITTER, Role.RECEIVER]
-        return pair * self.config.sessions
-
     async def run(self) -> None:
         """Keeps the link going until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for role in self.roles:
+            for role in roles_of(self.config):
                 tasks.create_task(self._keep_bound(role))
             tasks.create_task(steadily(self._sender.fill, "fill", link=self.config.name))
             tasks.create_task(steadily(self._sender.record, "record", link=self.config.name))
@@ -208,6 +202,12 @@ class Link:
                 await nodes.note_bound(connection, self._journeys.node, self.config.name, len(self._bound))
             await self._changed.wait()
             self._changed.clear()
+
+
+def roles_of(config: LinkConfig) -> list[Role]:
+    """One for each socket of the link."""
+    pair = [Role.TRANSCEIVER] if config.bind == "transceiver" else [Role.TRANSMITTER, Role.RECEIVER]
+    return pair * config.sessions
 
 
 def tls_context(config: LinkConfig) -> ssl.SSLContext | None:
