@@ -96,8 +96,8 @@ RETURNING r.link, r.source_addr, r.destination_addr, r.reference, r.total, r.num
 
 _STALE = """
 DELETE FROM reply_segments WHERE arrived_at < clock_timestamp() - make_interval(secs => $1)
-RETURNING link, source_addr, destination_addr, reference, total, number, octets, udh_octets, data_coding, smsc_time,
-          joined
+RETURNING link, source_addr, destination_addr, reference, total, number, octets, udh_octets, data_coding,
+          smsc_time, joined
 """
 
 
