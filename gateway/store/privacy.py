@@ -23,8 +23,9 @@ SELECT DISTINCT msisdn FROM (
 ) AS known (msisdn)
 """
 
+# What never left by then stays here: there is nothing to send any more.
 _SMS = """
-UPDATE sms SET body = NULL, msisdn = u.hash
+UPDATE sms SET body = NULL, msisdn = u.hash, state = CASE WHEN state = 'queued' THEN 'cancelled' ELSE state END
 FROM unnest($2::text[], $3::text[]) AS u (msisdn, hash)
 WHERE sms.case_id = ANY($1::text[]) AND sms.msisdn = u.msisdn
 """

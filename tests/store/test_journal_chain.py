@@ -1,0 +1,139 @@
+"""The hash chain: what is sealed can't be changed, removed, put in or moved without a trace."""
+
+import asyncio
+
+import asyncpg
+import pytest
+from rows import MONDAY
+
+from gateway.consent.journey import Event, Happened
+from gateway.store import journal
+from gateway.store.database import Connection, Database
+
+ENTRIES = [
+    journal.entry(MONDAY, f"case-{n}", Event(Happened.ASKED, {"relation": "mother", "n": n})) for n in range(1, 11)
+]
+
+
+async def sealed(connection: Connection, limit: int = 5000) -> None:
+    await journal.append(connection, ENTRIES)
+    await journal.append(
+        connection, [journal.entry(MONDAY, None, Event(Happened.REPLY_IGNORED, {"ә": "\x1f\\u0000"}))]
+    )
+    while await journal.seal(connection, limit):
+        pass
+
+
+async def tampered(connection: Connection, statement: str) -> journal.JournalCheck:
+    """The check after somebody with all rights has laid hands on the table."""
+    await connection.execute("ALTER TABLE journal DISABLE TRIGGER journal_append_only")
+    await connection.execute(statement)
+    return await journal.verify(connection)
+
+
+@pytest.mark.parametrize("limit", [1, 3, 5000])
+async def test_a_sealed_journal_holds_in_whatever_batches(database: Database, limit: int) -> None:
+    async with database.acquire() as connection:
+        await sealed(connection, limit)
+        check = await journal.verify(connection)
+        assert (check.entries, check.fault) == (11, None)
+        assert (await journal.head(connection))[:2] == (11, check.head)
+        rows = await connection.fetch("SELECT seq, case_id FROM journal ORDER BY seq")
+        assert [row["seq"] for row in rows] == list(range(1, 12))
+        assert [row["case_id"] for row in rows] == [entry.case_id for entry in ENTRIES] + [None]
+        assert await connection.fetchval("SELECT count(*) FROM journal_pending") == 0
+
+
+async def test_the_chain_does_not_depend_on_how_it_was_batched(database: Database) -> None:
+    async with database.acquire() as connection:
+        await sealed(connection, 2)
+        by_twos = (await journal.verify(connection)).head
+        await tampered(connection, "TRUNCATE journal")
+        await sealed(connection)
+        assert (await journal.verify(connection)).head == by_twos
+
+
+@pytest.mark.parametrize(
+    ("statement", "seq"),
+    [
+        ("UPDATE journal SET detail = '{\"relation\": \"father\", \"n\": 4}' WHERE seq = 4", 4),
+        ("UPDATE journal SET detail = (detail::text || ' ')::json WHERE seq = 11", 11),
+        ("UPDATE journal SET at = at + interval '1 microsecond' WHERE seq = 2", 2),
+        ("UPDATE journal SET case_id = 'case-9' WHERE seq = 3", 3),
+        ("UPDATE journal SET case_id = '' WHERE seq = 3", 3),
+        ("UPDATE journal SET event = 'refused' WHERE seq = 5", 5),
+        ("UPDATE journal SET event_id = NULL WHERE seq = 6", 6),
+        ("UPDATE journal SET hash = sha256(hash) WHERE seq = 7", 7),
+        ("DELETE FROM journal WHERE seq = 1", 1),
+        ("DELETE FROM journal WHERE seq = 8", 8),
+        ("DELETE FROM journal WHERE seq BETWEEN 3 AND 6", 3),
+        ("INSERT INTO journal SELECT 12, at, case_id, event, event_id, detail, hash FROM journal LIMIT 1", 12),
+        (
+            "DELETE FROM journal WHERE seq = 9;"
+            "INSERT INTO journal SELECT 9, at, case_id, event, event_id, detail, hash FROM journal WHERE seq = 10",
+            9,
+        ),
+        (
+            "UPDATE journal SET seq = -seq WHERE seq IN (5, 6);"
+            "UPDATE journal SET seq = 11 + seq WHERE seq < 0",
+            5,
+        ),
+    ],
+)  # fmt: skip
+async def test_a_journal_that_was_tampered_with_names_the_first_entry(
+    database: Database, statement: str, seq: int
+) -> None:
+    async with database.acquire() as connection:
+        await sealed(connection)
+        check = await tampered(connection, statement)
+        assert check.fault is not None
+        assert (check.fault.seq, check.entries) == (seq, seq - 1)
+
+
+async def test_cutting_the_end_off_shows_against_the_anchor_kept_elsewhere(database: Database) -> None:
+    async with database.acquire() as connection:
+        await sealed(connection)
+        seq, anchor, _ = await journal.head(connection)
+        check = await tampered(connection, "DELETE FROM journal WHERE seq > 9")
+        assert check.fault is None
+        assert (check.entries, check.head) != (seq, anchor)
+
+
+@pytest.mark.parametrize(
+    "statement", ["UPDATE journal SET event = 'x'", "DELETE FROM journal", "TRUNCATE journal"]
+)
+async def test_the_table_takes_nothing_but_entries(database: Database, statement: str) -> None:
+    async with database.acquire() as connection:
+        await sealed(connection)
+        with pytest.raises(asyncpg.RaiseError, match="append-only"):
+            await connection.execute(statement)
+
+
+async def test_several_sealers_make_one_chain(database: Database) -> None:
+    async def append_and_seal(n: int) -> None:
+        for _ in range(5):
+            async with database.acquire() as connection:
+                await journal.append(connection, ENTRIES)
+                await journal.seal(connection, 7 + n)
+
+    await asyncio.gather(*(append_and_seal(n) for n in range(4)))
+    async with database.acquire() as connection:
+        while await journal.seal(connection):
+            pass
+        check = await journal.verify(connection)
+    assert (check.entries, check.fault) == (200, None)
+
+
+async def test_an_entry_that_commits_late_gets_a_late_number(database: Database) -> None:
+    """So that a reader who follows seq misses nothing."""
+    async with database.acquire() as slow, database.acquire() as quick:
+        transaction = slow.transaction()
+        await transaction.start()
+        await journal.append(slow, ENTRIES[:1])
+        await journal.append(quick, ENTRIES[1:2])
+        await journal.seal(quick)
+        assert (await journal.head(quick))[0] == 1
+        await transaction.commit()
+        await journal.seal(quick)
+        rows = await quick.fetch("SELECT case_id FROM journal ORDER BY seq")
+        assert [row["case_id"] for row in rows] == ["case-2", "case-1"]

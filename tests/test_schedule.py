@@ -1,0 +1,203 @@
+"""The scheduled jobs, each run by itself over rows that are due and rows that are not."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from world import TOKENS, metric
+
+from gateway import app, config
+from gateway.clock import Clock
+from gateway.consent.journey import Rules
+from gateway.journeys import Journeys
+from gateway.operators.receiving import Receiver
+from gateway.schedule import BATCH, Jobs
+from gateway.signals import Signals
+from gateway.store import inbound, journal, nodes
+from gateway.store.database import Database
+from gateway.store.inbound import ReplySegment
+
+NODE = "01M80000000000000000000NODE"
+MONDAY = datetime(2026, 11, 23, 5, 0, tzinfo=UTC)
+KEEP = timedelta(days=1095)
+
+_CASES = """
+INSERT INTO cases (case_id, list_id, record_id, service, category, language, pupil_iin, record, opened_at, state,
+                   msisdn, repeat, due_at, ended_at)
+SELECT 'case-' || n, 'list', n, '3', 1, 'kk', '131106697007',
+       '{"pupil": {"surname": "А", "given_name": "Б"},
+         "recipients": [{"relation": "mother", "surname": "В", "given_name": "Г"}]}',
+       $1, $2, '7701' || lpad(n::text, 7, '0'), $3, $4, $5
+FROM generate_series($6::integer, $7::integer) AS n
+"""
+
+
+@pytest.fixture
+async def journeys(database: Database, tmp_path: Path) -> Journeys:
+    """The use cases at a Monday, 10:00, over this test's database."""
+    path = tmp_path / "config.toml"
+    tokens = ", ".join(f'{role} = "{token}"' for role, token in TOKENS.items())
+    path.write_text(
+        f"""
+        http.tokens = {{ {tokens} }}
+        services.3 = {{ name = "school-meals", link = "https://egovmobile.page.link/socwallet" }}
+        mcb = {{ url = "http://127.0.0.1:9101", token = "t" }}
+        wallet = {{ url = "http://127.0.0.1:9102", token = "t" }}
+        [[links]]
+        name = "kcell"
+        host = "127.0.0.1"
+        port = 2775
+        system_id = "gateway"
+        password = "secret"
+        source = "1414"
+        default = true
+        """,
+        encoding="utf-8",
+    )
+    loaded = config.load(path, environ={})
+    async with database.acquire() as connection:
+        await connection.execute("INSERT INTO nodes (node, name) VALUES ($1, $1)", NODE)
+        key = await connection.fetchval("SELECT key FROM evidence_key")
+    return Journeys(
+        database=database,
+        clock=Clock(MONDAY, wall=lambda: MONDAY),
+        node=NODE,
+        services=app.services_of(loaded),
+        links=loaded.links,
+        rules=Rules(calendar=app.calendar_of(loaded)),
+        evidence_key=key,
+        signals=Signals(),
+    )
+
+
+@pytest.fixture
+def jobs(journeys: Journeys) -> Jobs:
+    return Jobs(journeys, Receiver(journeys), KEEP)
+
+
+async def test_only_what_is_due_goes_on_and_all_of_it(database: Database, jobs: Jobs) -> None:
+    """Repeats and ends, more of them than one batch holds."""
+    at_once, later = MONDAY, MONDAY + timedelta(microseconds=1)
+    async with database.acquire() as connection:
+        await connection.execute(_CASES, MONDAY, "asked", 0, at_once, None, 1, BATCH)
+        await connection.execute(_CASES, MONDAY, "reminded", 1, at_once, None, BATCH + 1, BATCH + 20)
+        await connection.execute(_CASES, MONDAY, "asked", 0, later, None, BATCH + 21, BATCH + 30)
+    await jobs.meet_deadlines()
+    async with database.acquire() as connection:
+        states = await connection.fetch("SELECT state, repeat, count(*) AS n FROM cases GROUP BY 1, 2")
+        assert {(row["state"], row["repeat"], row["n"]) for row in states} == {
+            ("asked", 1, BATCH),
+            ("no_answer", 1, 20),
+            ("asked", 0, 10),
+        }
+        assert await connection.fetchval("SELECT count(*) FROM sms WHERE kind = 'repeat'") == BATCH
+
+
+async def test_two_processes_meet_each_deadline_once(database: Database, jobs: Jobs) -> None:
+    async with database.acquire() as connection:
+        await connection.execute(_CASES, MONDAY, "reminded", 1, MONDAY, None, 1, 300)
+    await asyncio.gather(jobs.meet_deadlines(), jobs.meet_deadlines())
+    async with database.acquire() as connection:
+        entries = await connection.fetch("SELECT case_id FROM journal_pending WHERE event = 'no_answer'")
+    assert len(entries) == len(set(entries)) == 300
+
+
+async def test_sealing_moves_everything_and_tells_the_feeds(
+    database: Database, journeys: Journeys, jobs: Jobs
+) -> None:
+    async with database.acquire() as connection:
+        await connection.execute(_CASES, MONDAY, "reminded", 1, MONDAY, None, 1, 10)
+    await jobs.meet_deadlines()
+    await jobs.seal()
+    await asyncio.wait_for(journeys.signals.statuses.wait(timeout=60), 1)
+    async with database.acquire() as connection:
+        check = await journal.verify(connection)
+    assert (check.entries, check.fault) == (10, None)
+
+
+async def test_a_long_reply_that_never_became_whole_is_read_as_it_is(
+    database: Database, journeys: Journeys, jobs: Jobs
+) -> None:
+    def segment(reference: int, number: int, octets: bytes) -> ReplySegment:
+        return ReplySegment("kcell", "77010000001", "1414", reference, 3, number, octets, 6, 0, "")
+
+    async with database.acquire() as connection:
+        await inbound.keep_segments(connection, [segment(1, 1, b"hello"), segment(1, 3, b"!")], MONDAY)
+        await connection.execute("UPDATE reply_segments SET arrived_at = arrived_at - interval '601 s'")
+        await inbound.keep_segments(connection, [segment(2, 1, b"3#2")], MONDAY)
+    await jobs.flush_replies()
+    async with database.acquire() as connection:
+        replies = await connection.fetch("SELECT octets, verdict FROM replies")
+        assert [(row["octets"], row["verdict"]) for row in replies] == [(b"hello!", "unclear")]
+        assert await connection.fetchval("SELECT count(*) FROM reply_segments") == 1
+
+
+async def test_personal_data_goes_when_its_time_is_over_and_the_job_reports_it(
+    database: Database, jobs: Jobs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    over = MONDAY - KEEP - timedelta(seconds=1)
+    async with database.acquire() as connection:
+        await connection.execute(_CASES, over, "refused", 0, None, over, 1, 3)
+        await connection.execute(_CASES, over, "refused", 0, None, MONDAY - KEEP, 4, 5)
+        await connection.execute(_CASES, over, "asked", 0, MONDAY, None, 6, 7)
+    await jobs.erase()
+    async with database.acquire() as connection:
+        erased = await connection.fetch("SELECT case_id FROM cases WHERE record IS NULL ORDER BY case_id")
+        assert [row["case_id"] for row in erased] == ["case-1", "case-2", "case-3"]
+        events = await connection.fetch("SELECT event, count(*) AS n FROM journal_pending GROUP BY 1")
+        assert [tuple(row) for row in events] == [("erased", 3)]
+    assert "personal_data_erased" in capsys.readouterr().out
+
+
+async def test_receipts_that_will_not_come_are_forgotten(database: Database, jobs: Jobs) -> None:
+    async with database.acquire() as connection:
+        for at in ("-infinity", "infinity"):
+            await connection.execute(
+                f"""INSERT INTO receipts_expected VALUES ('kcell', '1', '1', 1, 0, '{at}');
+                    INSERT INTO receipts_parked VALUES ('kcell', '2', '2', 'delivered', '', '{at}')"""
+            )
+    await jobs.expire_receipts()
+    async with database.acquire() as connection:
+        for table in ("receipts_expected", "receipts_parked"):
+            assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 1
+
+
+async def test_counts_by_state_are_summed_up_and_stay_the_same(database: Database, jobs: Jobs) -> None:
+    async with database.acquire() as connection:
+        await connection.execute(
+            "INSERT INTO progress SELECT 'list', unnest(ARRAY['asked', 'queued']), unnest(ARRAY[1, -1])"
+            " FROM generate_series(1, 100)"
+        )
+        await connection.execute("INSERT INTO progress VALUES ('list', 'queued', 100)")
+    await jobs.fold_progress()
+    async with database.acquire() as connection:
+        rows = await connection.fetch("SELECT state, cases FROM progress")
+    assert [(row["state"], row["cases"]) for row in rows] == [("asked", 100)]
+
+
+async def test_a_fenced_process_moves_no_case(database: Database, jobs: Jobs) -> None:
+    async with database.acquire() as connection:
+        await connection.execute(_CASES, MONDAY, "reminded", 1, MONDAY, None, 1, 1)
+        await connection.execute("DELETE FROM nodes")
+    with pytest.raises(nodes.FencedError):
+        await jobs.meet_deadlines()
+    async with database.acquire() as connection:
+        assert await connection.fetchval("SELECT state FROM cases") == "reminded"
+
+
+async def test_a_job_that_the_database_fails_is_counted_and_runs_again(database: Database, jobs: Jobs) -> None:
+    before = metric("job_failures_total", job="seal")
+    async with database.acquire() as connection:
+        await connection.execute("ALTER TABLE journal RENAME TO away")
+    scheduler = jobs.start()
+    try:
+        async with asyncio.timeout(10):
+            while metric("job_failures_total", job="seal") <= before:
+                async with database.acquire() as connection:
+                    await connection.execute("SELECT pg_sleep(0.02)")
+        async with database.acquire() as connection:
+            await connection.execute("ALTER TABLE away RENAME TO journal")
+        await asyncio.wait_for(jobs.seal(), 10)
+    finally:
+        scheduler.shutdown(wait=False)
