@@ -14,15 +14,14 @@ from collections import deque
 from math import ceil, inf
 from typing import Final
 
-UTILISATION: Final = 0.99
 LATE: Final = 0.1
 """Seconds behind its instant up to which a segment was held up; beyond, the link was idle: nothing is saved up."""
 CATCHING_UP: Final = 2.0
 """The pace, as a multiple of the rate, at which held-up segments go."""
 AT_ONCE: Final = 0.005
 """Seconds' worth of them that may go at once: a timer does not wake for each."""
-WINDOW: Final = 1.008
-"""Seconds that hold `tps` segments at most. WINDOW · UTILISATION stays below 1: that is the room to catch up."""
+WINDOW: Final = 1.012
+"""Seconds that hold `tps` segments at most; the link's pace is so much below it."""
 
 PAUSE: Final = 1.0
 """Seconds without sending after a throttled answer: operators count by the second."""
@@ -40,7 +39,7 @@ class Pacer:
     """
 
     def __init__(self, tps: float) -> None:
-        self._full = tps * UTILISATION if tps else inf
+        self._full = tps / WINDOW if tps else inf
         self._step = self._full * RECOVERY
         self._set_rate(self._full)
         self._next = -inf  # the instant of the next segment by the schedule
@@ -97,4 +96,4 @@ class Pacer:
 
     def _set_rate(self, rate: float) -> None:
         self._rate, self._interval = rate, 1 / rate
-        self._most = max(ceil(rate / UTILISATION - 1e-6), 1) if rate < inf else 0
+        self._most = max(ceil(rate * WINDOW - 1e-6), 1) if rate < inf else 0
