@@ -77,10 +77,12 @@ class Bind(asyncio.Protocol):
         """One write for all that this turn of the event loop brings about."""
         if not self._flushing:
             self._flushing = True
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        # uvloop would write at the end of its turn; what has been paced leaves when it is its turn.
+        self._transport.set_write_buffer_limits(high=0)
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -104,7 +106,8 @@ class Bind(asyncio.Protocol):
         self._handle(self, self.session.disconnected(self._loop.time()))
         self.lost.set()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Writes what is to be sent."""
         self._flushing = False
         if self._transport is None:
             return

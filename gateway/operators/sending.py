@@ -7,6 +7,7 @@ it next sends the others with the same reference.
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import NamedTuple, cast
@@ -69,6 +70,7 @@ class Sender:
         self._answer_sent = answer_sent
         self._loop = asyncio.get_running_loop()
         self._pacer = Pacer(config.tps)
+        self._paced = config.tps > 0
         self._encoder = SubmitEncoder(
             Address(addr=config.source, ton=config.source_ton, npi=config.source_npi), receipts=config.receipts
         )
@@ -128,7 +130,7 @@ class Sender:
 
     def pump(self) -> None:
         """Submits as much as windows and pacing allow now."""
-        now = self._loop.time()
+        now = time.monotonic()  # the loop's own time stands still during its turn
         outbox = self._outbox
         while not self._stopping and (out := outbox.next()):
             if out.deadline is not None and now >= out.deadline:
@@ -146,6 +148,8 @@ class Sender:
             self._pacer.take(now, out.weight)
             segment = outbox.take_segment(out)
             bind.submit(out.bodies[segment], Tag(out, segment))
+            if self._paced:
+                bind.flush()  # when it is its turn, not when this turn of the loop ends: the SMSC counts by the second
             if segment == 0 and not out.is_bulk and not out.is_screen and out.taken.case_id is not None:
                 self._answer_sent(out.taken.case_id)
         if self._more and outbox.ready < self._target // 2:
