@@ -7,7 +7,9 @@ JSON lines on standard input and prints JSON lines. Instants are time.monotonic(
     {"cmd": "wait", "submits": 1000}  → {"event": "reached", ...} once so many came; also "taken", "answers"
     {"cmd": "inject", "first": 77010000000, "count": 100, "rate": 50, "text": "3#1"}
         replies from these numbers (or "numbers": [...]), so many a second; rate 0: as fast as answered
-    {"cmd": "stats"}, {"cmd": "reset"}, {"cmd": "quit"}
+    {"cmd": "count"}, {"cmd": "stats"}, {"cmd": "reset"}, {"cmd": "quit"}
+
+`stats` takes a while over many segments, and those that come meanwhile seem to come at once: `count` does not.
 
 `answers` are submit_sm to a number that had replied: the first after its reply ends that reply's latency.
 """
@@ -353,6 +355,8 @@ def _obeyed(sink: Sink, command: dict[str, Any]) -> bool:
             sink.inject((str(number).encode() for number in numbers), text, rate)
         case "stats":
             say(sink.stats())
+        case "count":
+            say({"event": "count", "at": time.monotonic(), "submits": sink.submits, "throttled": sink.throttled})
         case "reset":
             sink.reset()
             say({"event": "reset", "at": time.monotonic()})

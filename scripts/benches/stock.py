@@ -1,0 +1,90 @@
+"""Cases put straight into the tables, as the gateway would have left them: hundreds of thousands in minutes.
+
+Nothing is looked at twice that a bench does not touch: bodies are short, and the journal's hashes are no chain.
+"""
+
+import asyncpg
+
+_CASES = """
+INSERT INTO cases (case_id, list_id, record_id, service, category, language, pupil_iin, record, state, msisdn, due_at,
+                   answered_at, evidence, voucher_id, opened_at, ended_at)
+SELECT '01' || lpad(n::text, 24, '0'), $1, 'r-' || n, '3', 1, 'kk', '14' || lpad(n::text, 10, '0'),
+       json_build_object(
+           'pupil', json_build_object('iin', '14' || lpad(n::text, 10, '0'), 'surname', 'Сейітқали',
+                                      'given_name', 'Нұрлан', 'patronymic', 'Ерланұлы'),
+           'school', json_build_object('bin', '990240001234', 'name', '№ 12 мектеп'),
+           'recipients', json_build_array(json_build_object(
+               'relation', 'mother', 'iin', '87' || lpad(n::text, 10, '0'), 'surname', 'Сейітқали',
+               'given_name', 'Айгүл', 'patronymic', 'Серікқызы'))),
+       CASE WHEN $4 THEN (ARRAY['voucher_issued', 'refused', 'no_answer'])[n % 3 + 1] ELSE 'asked' END,
+       '7747' || lpad(n::text, 7, '0'),
+       CASE WHEN $4 THEN NULL ELSE now() + interval '4 days' + n * interval '0.1 seconds' END,
+       CASE WHEN $4 AND n % 3 < 2 THEN now() - interval '30 days' END,
+       CASE WHEN $4 AND n % 3 = 0 THEN 'sha256:' || md5(n::text) || md5(n::text) END,
+       CASE WHEN $4 AND n % 3 = 0 THEN 'V-' || n END,
+       now() - interval '40 days',
+       CASE WHEN $4 THEN now() - interval '30 days' END
+FROM generate_series($2::integer, $3::integer) AS n
+"""
+_QUESTIONS = """
+INSERT INTO questions (service, msisdn, case_id, open)
+SELECT '3', '7747' || lpad(n::text, 7, '0'), '01' || lpad(n::text, 24, '0'), NOT $3
+FROM generate_series($1::integer, $2::integer) AS n
+"""
+_SUBSCRIBERS = """
+INSERT INTO subscribers (msisdn, reference)
+SELECT '7747' || lpad(n::text, 7, '0'), 2 FROM generate_series($1::integer, $2::integer) AS n
+"""
+_SMS = """
+INSERT INTO sms (case_id, kind, repeat, link, msisdn, priority, template, body, long_messages, reference, segments,
+                 state, attempts, answered, arrived, tracked, message_ids, created_at, accepted_at)
+SELECT '01' || lpad(n::text, 24, '0'), CASE WHEN texts.place = 1 THEN 'request' ELSE 'agreed' END, 0, 'sink',
+       '7747' || lpad(n::text, 7, '0'), CASE WHEN texts.place = 1 THEN 1 ELSE 0 END, '0123456789ab',
+       'Құрметті Сейітқали Айгүл Серікқызы! Сіздің балаңызға тегін тамақтану қарастырылған.', 'udh8', texts.place, 16,
+       'delivered', 1, 65535, 32768, 32768, json_build_array(md5(n::text)), now() - interval '40 days',
+       now() - interval '40 days'
+FROM generate_series($1::integer, $2::integer) AS n, generate_series(1, $3::integer) AS texts (place)
+"""
+_REPLIES = """
+INSERT INTO replies (case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time, verdict, normalised,
+                     rule_version, received_at, arrived_at)
+SELECT '01' || lpad(n::text, 24, '0'), 'sink', '7747' || lpad(n::text, 7, '0'), '1414', '3#1', 0, '', 'agree', false,
+       '1', now() - interval '30 days', now() - interval '30 days'
+FROM generate_series($1::integer, $2::integer) AS n WHERE n % 3 < 2
+"""
+_JOURNAL = """
+INSERT INTO journal (seq, at, case_id, event, event_id, detail, hash)
+SELECT row_number() OVER () + (SELECT coalesce(max(seq), 0) FROM journal), now() - interval '40 days',
+       '01' || lpad(n::text, 24, '0'), event, CASE WHEN event <> 'text_accepted' THEN 'E' || n || event END,
+       '{"relation": "mother"}', sha256(n::text::bytea)
+FROM generate_series($1::integer, $2::integer) AS n,
+     unnest(CASE WHEN $3 THEN ARRAY['received', 'number_found', 'text_accepted', 'asked', 'consented', 'voucher_issued']
+            ELSE ARRAY['received', 'number_found', 'text_accepted', 'asked'] END) AS event
+"""
+_LIST = """
+INSERT INTO lists (list_id, service, digest, records, accepted, duplicates, rejected, received_at)
+VALUES ($1, '3', '', $2, $2, 0, 0, now() - interval '40 days')
+"""
+_PROGRESS = """
+INSERT INTO progress (list_id, state, cases) SELECT $1, state, count(*) FROM cases WHERE list_id = $1 GROUP BY state
+"""
+_AT_ONCE = 100_000
+
+
+async def stock(database: asyncpg.Connection, how_many: int, *, ended: bool) -> None:
+    """Puts so many cases there: ended a month ago in every way, or asked today and waiting for their answer."""
+    for first in range(1, how_many + 1, _AT_ONCE):
+        last = min(first + _AT_ONCE - 1, how_many)
+        async with database.transaction():
+            await database.execute(_CASES, "stock", first, last, ended)
+            await database.execute(_QUESTIONS, first, last, ended)
+            await database.execute(_SUBSCRIBERS, first, last)
+            await database.execute(_SMS, first, last, 2 if ended else 1)
+            if ended:
+                await database.execute(_REPLIES, first, last)
+            await database.execute(_JOURNAL, first, last, ended)
+    await database.execute(_LIST, "stock", how_many)
+    await database.execute(_PROGRESS, "stock")
+    # What a month of autovacuum has done.
+    await database.execute("VACUUM (ANALYZE, FREEZE)")
+    await database.execute("CHECKPOINT")
