@@ -48,6 +48,7 @@ class Caller:
         self._attempts: dict[str, int] = {}
         self._came = asyncio.Event()
         self._failures = 0
+        self._failed_at = 0.0
         self._rest_until = 0.0
 
     async def run(self) -> None:
@@ -88,6 +89,7 @@ class Caller:
         return len(taken) == limit
 
     async def _call(self, stored: Sequence[StoredCase]) -> None:
+        began = asyncio.get_running_loop().time()
         try:
             outcomes = await self._client.call(stored)
         except Exception as error:  # a defect of ours costs these calls a delay, not the others anything
@@ -101,7 +103,7 @@ class Caller:
         if len(again) < len(outcomes):
             self._failures = 0
             self._rest_until = 0.0
-        else:
+        elif began >= self._failed_at:  # else it was under way already when the last one failed: nothing new
             self._rest(again[0])
 
     def _finished(self, request: asyncio.Task[None]) -> None:
@@ -116,7 +118,8 @@ class Caller:
         if again.retry_after is not None:
             seconds = again.retry_after.total_seconds()
         loop = asyncio.get_running_loop()
-        self._rest_until = loop.time() + seconds
+        self._failed_at = loop.time()
+        self._rest_until = self._failed_at + seconds
         loop.call_later(seconds, self._wake.set)
         log.warning(Event.NEIGHBOUR_AWAY, call=self._kind, reason=again.reason, retry_in=round(seconds, 1))
 

@@ -6,6 +6,8 @@ import pytest
 from fakes.partner import Fault
 from world import Family, World, metric
 
+from gateway.partners import calls
+
 
 class Nonsense(NamedTuple):
     status: int
@@ -158,6 +160,20 @@ async def test_siblings_of_one_mother_are_one_person_in_a_batch(world: World) ->
         await world.journaled(family, "number_found")
     assert world.mcb.looked_up == 1
     world.no_complaints()
+
+
+async def test_requests_that_fail_together_are_one_failure_of_the_neighbour(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "REST", (0.02, 3600.0))  # the fifteenth failure in a row would take minutes
+    await world.start()
+    families = [Family(n=n) for n in range(1, 31)]
+    world.mcb.latency = 0.2  # all are under way when the first one fails
+    world.mcb.fail(len(families))
+    await world.push(*families)
+    for family in families:
+        await world.status(family, "number_found")
+    assert world.mcb.most_under_way == len(families)
 
 
 async def test_no_more_requests_than_configured_are_under_way(world: World) -> None:
