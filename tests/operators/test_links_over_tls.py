@@ -1,0 +1,90 @@
+"""TLS to the SMSC: who is trusted, by which name, and who we say we are."""
+
+import asyncio
+import shutil
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.smsc import FakeSmsc
+from world import WITHIN, Family, World, metric
+
+
+async def openssl(*words: str) -> None:
+    process = await asyncio.create_subprocess_exec("openssl", *words, stderr=asyncio.subprocess.DEVNULL)
+    assert await process.wait() == 0
+
+
+async def certificate(directory: Path, name: str) -> None:
+    """A self-signed certificate for `localhost`, its own authority."""
+    await openssl(
+        "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+        "-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost",
+        "-out", str(directory / f"{name}.pem"), "-keyout", str(directory / f"{name}.key"),
+    )  # fmt: skip
+
+
+@pytest.fixture
+async def secure(tmp_path: Path) -> AsyncIterator[FakeSmsc]:
+    """An SMSC that speaks TLS and wants to know who calls."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate with")
+    for name in ("smsc", "gateway", "stranger"):
+        await certificate(tmp_path, name)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(tmp_path / "gateway.pem"))
+    context.load_cert_chain(tmp_path / "smsc.pem", tmp_path / "smsc.key")
+    context.verify_mode = ssl.CERT_REQUIRED
+    async with FakeSmsc(password="secret", tls=context) as smsc:
+        yield smsc
+
+
+def link(
+    smsc: FakeSmsc, directory: Path, *, host: str = "localhost", ca: str = "smsc", own: str = "gateway"
+) -> dict[str, Any]:
+    """The link's configuration."""
+    return {
+        "host": host,
+        "port": smsc.port,
+        "tls": True,
+        "ca": str(directory / f"{ca}.pem"),
+        "tls_cert": str(directory / f"{own}.pem"),
+        "tls_key": str(directory / f"{own}.key"),
+    }
+
+
+async def test_a_link_over_tls_with_a_certificate_of_its_own(
+    world: World, secure: FakeSmsc, tmp_path: Path
+) -> None:
+    await world.launch(link=link(secure, tmp_path))
+    await secure.bound(within=WITHIN)
+    family = Family(n=1)
+    await world.push(family)
+    await secure.message(family.number, containing="3#1", within=WITHIN)
+    assert await secure.reply(family.number, "3#1") == 0
+    await world.status(family, "voucher_issued")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"host": "127.0.0.1"}, {"ca": "stranger"}],
+    ids=["a host that the certificate does not name", "a certificate that nobody trusts"],
+)
+async def test_an_smsc_that_is_not_who_it_should_be_gets_no_password(
+    world: World, secure: FakeSmsc, tmp_path: Path, wrong: dict[str, str]
+) -> None:
+    before = metric("link_failures_total", link="kcell", reason="unreachable")
+    await world.launch(link=link(secure, tmp_path, **wrong))
+    with pytest.raises(TimeoutError):
+        await secure.wait_for(lambda: [s for s in secure.connections if s.requests], within=0.5)
+    assert metric("link_failures_total", link="kcell", reason="unreachable") > before
+
+
+async def test_an_smsc_that_does_not_know_our_certificate_is_tried_again(
+    world: World, secure: FakeSmsc, tmp_path: Path
+) -> None:
+    await world.launch(link=link(secure, tmp_path, own="stranger"))
+    with pytest.raises(TimeoutError):
+        await secure.bound(within=0.5)
+    assert not any(session.bound for session in secure.connections)
