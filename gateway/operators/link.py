@@ -10,6 +10,7 @@ from smpplib.consts import (
     SMPP_ESME_RBINDFAIL,
     SMPP_ESME_RINVPASWD,
     SMPP_ESME_RINVSYSID,
+    SMPP_ESME_RX_T_APPN,
 )
 
 from gateway import metrics
@@ -91,26 +92,23 @@ class Link:
         while not self._stopping.is_set():
             bind = await self._connect(role)
             failures = 0 if bind is not None and bind.was_bound else min(failures + 1, MOST_DOUBLINGS)
-            wait = self._wait(bind.refused if bind is not None else None, failures)
+            refused = bind.refused if bind is not None else None
+            self._tell_refusal(refused)
+            wait = wait_before_binding(refused, failures)
             try:
                 async with asyncio.timeout(wait):
                     await self._stopping.wait()
             except TimeoutError:
                 continue
 
-    def _wait(self, refused: int | None, failures: int) -> float:
-        """Seconds until the next attempt."""
+    def _tell_refusal(self, refused: int | None) -> None:
+        """Bad credentials are for people to mend: they raise an alert."""
         name = self.config.name
         if refused is not None and refused in _CREDENTIALS:
             log.error(LogEvent.LINK_CREDENTIALS_REFUSED, link=name, status=status.name(refused))
             metrics.LINK_FAILURES.labels(name, "credentials").inc()
-            first, longest = REFUSED_CREDENTIALS
         elif refused == SMPP_ESME_RALYBND:
             log.warning(LogEvent.LINK_ALREADY_BOUND, link=name)
-            return STALE_SESSION
-        else:
-            first, longest = RECONNECT
-        return min(longest, first * 2.0 ** max(failures - 1, 0)) * random.uniform(1.0, 1.25)  # noqa: S311 - jitter
 
     async def _connect(self, role: Role) -> Bind | None:
         """One life of a bind, from connecting to the loss of it; None when there was nobody to connect to."""
@@ -148,6 +146,8 @@ class Link:
                 self._take(bind, event)
             except Exception:  # a defect of ours costs one event, never the session
                 log.exception(LogEvent.LINK_EVENT_FAILED, link=self.config.name, what=type(event).__name__)
+                if isinstance(event, smpp.Received):  # the SMSC keeps it
+                    bind.respond(event.command_id, event.sequence_number, SMPP_ESME_RX_T_APPN)
         if not bind.open:
             self._went_down(bind)
         self._sender.pump()
@@ -202,6 +202,15 @@ class Link:
                 await nodes.note_bound(connection, self._journeys.node, self.config.name, len(self._bound))
             await self._changed.wait()
             self._changed.clear()
+
+
+def wait_before_binding(refused: int | None, failures: int) -> float:
+    """Seconds until the next attempt, by the command_status of a refused bind and the failures in a row."""
+    if refused == SMPP_ESME_RALYBND:
+        return STALE_SESSION
+    first, longest = REFUSED_CREDENTIALS if refused in _CREDENTIALS else RECONNECT
+    most = min(longest, first * 2.0 ** max(failures, 1))
+    return random.uniform(most / 2, most)  # noqa: S311 - jitter
 
 
 def roles_of(config: LinkConfig) -> list[Role]:

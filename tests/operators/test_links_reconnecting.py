@@ -1,0 +1,106 @@
+"""Between two binds: how long a link waits; and on the socket: how it is set, and how often it is written to."""
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+from fakes.smsc import FakeSmsc
+from smpplib import consts
+from world import Family, World
+
+from gateway.operators import link, receiving
+from gateway.operators.bind import Bind
+from gateway.operators.link import wait_before_binding
+from gateway.smpp.pdu import Address, SubmitEncoder
+from gateway.smpp.session import Role, Session
+from gateway.smpp.text import LongMessages, segments
+
+BAD_CREDENTIALS = [consts.SMPP_ESME_RBINDFAIL, consts.SMPP_ESME_RINVPASWD, consts.SMPP_ESME_RINVSYSID]
+
+
+@pytest.mark.parametrize(
+    ("failures", "least", "most"),
+    [(0, 1, 2), (1, 1, 2), (2, 2, 4), (3, 4, 8), (4, 8, 16), (5, 16, 32), (6, 30, 60), (10, 30, 60)],
+)
+def test_reconnects_back_off_from_1_s_to_60_s_with_jitter(failures: int, least: float, most: float) -> None:
+    waits = [wait_before_binding(None, failures) for _ in range(200)]
+    assert least <= min(waits) < max(waits) <= most
+
+
+@pytest.mark.parametrize("refused", BAD_CREDENTIALS)
+def test_bad_credentials_back_off_long(refused: int) -> None:
+    assert all(wait_before_binding(refused, failures) >= 60 for failures in range(link.MOST_DOUBLINGS + 1))
+    assert wait_before_binding(refused, link.MOST_DOUBLINGS) >= 300
+
+
+def test_an_already_bound_session_is_waited_out_however_often() -> None:
+    waits = {wait_before_binding(consts.SMPP_ESME_RALYBND, failures) for failures in range(9)}
+    assert waits == {link.STALE_SESSION}
+
+
+class Watched:
+    """A transport that counts its writes."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self.writes: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.writes.append(data)
+        self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+async def test_a_bind_has_no_delay_and_one_write_a_turn() -> None:
+    async with FakeSmsc() as smsc:
+        loop, bound = asyncio.get_running_loop(), asyncio.Event()
+        session = Session(
+            role=Role.TRANSCEIVER,
+            system_id="gateway",
+            password="secret",
+            window=100,
+            enquire_link=30,
+            response_timeout=5,
+        )
+        bind = Bind(session, lambda _bind, events: bound.set() if events else None)
+        transport, _ = await loop.create_connection(lambda: bind, "127.0.0.1", smsc.port)
+        sock = transport.get_extra_info("socket")
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+        await bound.wait()
+
+        watched = Watched(transport)
+        bind._transport = watched  # type: ignore[assignment]
+        data_coding, parts = segments("a" * 153 * 50, LongMessages.UDH8, 1)
+        encoder = SubmitEncoder(Address(addr="1414", ton=3, npi=0), receipts="none")
+        for body in encoder.bodies("77011234567", parts, data_coding):
+            bind.submit(body, None)
+        assert watched.writes == []
+        await smsc.message("77011234567")
+        assert len(watched.writes) == 1
+        assert len(smsc.submitted) == 50
+        bind.abort()
+        await bind.lost.wait()
+
+
+async def test_a_defect_in_a_handler_closes_nothing_and_loses_no_reply(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, failed = receiving.Receiver.take, []
+
+    def fail_once(self: receiving.Receiver, *arguments: Any) -> None:
+        if not failed:
+            failed.append(arguments)
+            raise RuntimeError("a defect")
+        take(self, *arguments)
+
+    await world.start()
+    family = Family(n=1)
+    await world.ask(family)
+    monkeypatch.setattr(receiving.Receiver, "take", fail_once)
+    assert await world.smsc.reply(family.number, "3#1") == consts.SMPP_ESME_RX_T_APPN
+    assert await world.smsc.reply(family.number, "3#1") == 0
+    await world.status(family, "voucher_issued")
+    assert len(world.smsc.connections) == 1
