@@ -8,6 +8,7 @@ go the same way, as the event `library`, from warnings up.
 import logging
 import sys
 import traceback
+from contextlib import suppress
 from enum import StrEnum
 from types import TracebackType
 from typing import IO, Any, Literal
@@ -91,8 +92,10 @@ class _Lines:
 
     def msg(self, line: bytes) -> None:
         stream = self.stream or sys.stdout.buffer
-        stream.write(line)
-        stream.flush()
+        # A log that nobody reads any more (a closed pipe, a full disk) must not stop what it speaks of.
+        with suppress(OSError, ValueError):
+            stream.write(line)
+            stream.flush()
 
     debug = info = warning = error = critical = exception = log = msg
 

@@ -14,7 +14,7 @@ log = get_logger()
 RETRY = (0.2, 10.0)
 """First and longest wait, in seconds, after a failure."""
 
-PASSING = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncio.TimeoutError)
+PASSING = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError)
 """What time cures: the database restarts, its disk is full, the pool is exhausted, the network is away."""
 
 _OUR_DOING = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.SyntaxOrAccessError)

@@ -148,3 +148,8 @@ def test_a_logger_made_before_configuring_follows_it() -> None:
     assert lines(stream)[0]["level"] == "debug"
     configure("info", None)
     structlog.reset_defaults()
+
+
+def test_a_log_that_nobody_reads_stops_nobody(stream: io.BytesIO) -> None:
+    stream.close()
+    get_logger().info(Event.STARTED)
