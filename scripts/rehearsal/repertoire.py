@@ -105,7 +105,7 @@ ROLES = (
         children=(
             replace(
                 AGREES,
-                reactions=(*AGREES.reactions, says("3#2", to=Text.AGREED, after=3)),
+                reactions=(*AGREES.reactions, says("3#2", to=Text.AGREED, after=4)),
                 statuses=(*AGREES.statuses, "withdrawal_requested"),
             ),
         ),
