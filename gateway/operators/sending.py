@@ -82,6 +82,7 @@ class Sender:
         self._binds: list[Bind] = []
         self._outbox = Outbox()
         self._dirty: dict[int, Outgoing] = {}
+        self._rows = asyncio.Lock()  # a row is not given back while what was answered is being written to it
         self._gathered = asyncio.Event()
         self._gathering: asyncio.TimerHandle | None = None
         self._pause: asyncio.TimerHandle | None = None
@@ -311,13 +312,21 @@ class Sender:
 
     async def _give_back(self, outs: Iterable[Outgoing], delay: timedelta) -> None:
         """Returns texts with nothing under way and nothing unwritten to their rows."""
-        idle = [out for out in outs if not out.under_way and out.taken.sms_id not in self._dirty]
-        if not idle:
-            return
-        async with self._journeys.database.acquire() as connection:
-            await sms.give_back(connection, self._journeys.node, [o.taken.sms_id for o in idle], delay)
-        for out in idle:
-            self._outbox.forget(out)
+        async with self._rows:
+            idle = [out for out in outs if not out.under_way and out.taken.sms_id not in self._dirty]
+            if not idle:
+                return
+            for out in idle:  # a bind may come up meanwhile
+                self._outbox.set_aside(out)
+            try:
+                async with self._journeys.database.acquire() as connection:
+                    await sms.give_back(connection, self._journeys.node, [o.taken.sms_id for o in idle], delay)
+            except BaseException:
+                for out in idle:
+                    self._outbox.line_up_again(out)
+                raise
+            for out in idle:
+                self._outbox.forget(out)
 
     # --- rows out ------------------------------------------------------------------------------------------
 
@@ -330,19 +339,20 @@ class Sender:
 
     async def write(self) -> None:
         """Writes what the SMSC has answered so far: the texts' progress and what it means for their cases."""
-        while self._dirty:
-            batch = [self._writing(out) for out in self._dirty.values()]
-            self._dirty = {}
-            try:
-                ours = await self._journeys.transact(lambda step, batch=batch: self._write(step, batch))  # type: ignore[misc]
-            except BaseException:
-                for writing in batch:
-                    writing.out.expected = writing.expected + writing.out.expected
-                    self._dirty[writing.out.taken.sms_id] = writing.out
-                raise
-            for out, progress, _ in batch:
-                if progress.state is not SmsState.SENDING or progress.sms_id not in ours:
-                    self._outbox.forget(out)
+        async with self._rows:
+            while self._dirty:
+                batch = [self._writing(out) for out in self._dirty.values()]
+                self._dirty = {}
+                try:
+                    ours = await self._journeys.transact(lambda step, batch=batch: self._write(step, batch))  # type: ignore[misc]
+                except BaseException:
+                    for writing in batch:
+                        writing.out.expected = writing.expected + writing.out.expected
+                        self._dirty[writing.out.taken.sms_id] = writing.out
+                    raise
+                for out, progress, _ in batch:
+                    if progress.state is not SmsState.SENDING or progress.sms_id not in ours:
+                        self._outbox.forget(out)
         self._wake.set()
 
     def _writing(self, out: Outgoing) -> _Writing:

@@ -775,5 +775,5 @@ class Journey(RuleBasedStateMachine):
             assert Happened.REPEAT_DUE in self.told
 
 
-Journey.TestCase.settings = settings(max_examples=300, stateful_step_count=30)
+Journey.TestCase.settings = settings(max_examples=150, stateful_step_count=30)
 TestJourney = Journey.TestCase

@@ -134,6 +134,23 @@ async def test_a_stop_drains_the_window_and_the_next_process_sends_the_rest(worl
     assert (len(world.smsc.submitted), message.repeated) == (SEGMENTS, 0)
 
 
+async def test_answers_that_are_being_written_when_the_stop_comes_are_not_lost(world: World) -> None:
+    """The row is not given back before the write under way has told it what the SMSC has accepted."""
+    world.smsc.add("delay delay=0.1 times=10")
+    process = await world.start(link={"window": 5})
+    await world.push(Family(n=1))
+    await world.smsc.wait_for(lambda: len(world.smsc.submitted) >= 5)
+    (session,) = world.smsc.sessions
+    async with world.connection.transaction():
+        await world.connection.execute("SELECT FROM nodes FOR UPDATE")  # every step of the process waits here
+        stopping = asyncio.create_task(process.stop())
+        await world.smsc.wait_for(lambda: session.closed, within=WITHIN)
+        await world.connection.execute("SELECT pg_sleep(0.2)")
+    await stopping
+    answered = await world.connection.fetchval("SELECT answered FROM sms")
+    assert answered.bit_count() == len(world.smsc.submitted)
+
+
 async def test_a_stop_in_the_middle_of_a_reply_leaves_it_answered_or_with_the_smsc(world: World) -> None:
     process = await world.start()
     families = [Family(n=n) for n in range(1, 21)]
