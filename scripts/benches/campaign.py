@@ -1,4 +1,4 @@
-"""A list of pupils from PUT to the last response committed: mothers known, one link, no pacing, MCB in hundreds."""
+"""A list from PUT to the last response committed: mothers known, one link, no pacing, MCB by hundreds."""
 
 import asyncio
 import time

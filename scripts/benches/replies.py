@@ -1,7 +1,7 @@
 """Waiting cases that all answer 3#1, as fast as the gateway takes it: replies a second, done.
 
-Done is a reply when it is committed, text 3 is submitted, the wallet has formed the voucher, and SDU has taken both
-statuses.
+Done is a reply when it is committed, text 3 is submitted, the wallet has formed the voucher, and SDU has taken
+both statuses.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ async def replies(rig: Rig, gateway: Gateway, sink: Child, pupils: int, *, first
     reached: dict[str, float] = {}
     for _ in range(2):
         said = await sink.event("reached")
-        reached |= {name: said["at"] - began for name in said.keys() & {"taken", "answers"}}
+        reached |= dict.fromkeys(said.keys() & {"taken", "answers"}, said["at"] - began)
 
     async def all_done() -> bool:
         if await rig.cases("voucher_issued") < vouchers:

@@ -6,8 +6,8 @@ Nothing is looked at twice that a bench does not touch: bodies are short, and th
 import asyncpg
 
 _CASES = """
-INSERT INTO cases (case_id, list_id, record_id, service, category, language, pupil_iin, record, state, msisdn, due_at,
-                   answered_at, evidence, voucher_id, opened_at, ended_at)
+INSERT INTO cases (case_id, list_id, record_id, service, category, language, pupil_iin, record, state, msisdn,
+                   due_at, answered_at, evidence, voucher_id, opened_at, ended_at)
 SELECT '01' || lpad(n::text, 24, '0'), $1, 'r-' || n, '3', 1, 'kk', '14' || lpad(n::text, 10, '0'),
        json_build_object(
            'pupil', json_build_object('iin', '14' || lpad(n::text, 10, '0'), 'surname', 'Сейітқали',
@@ -40,16 +40,16 @@ INSERT INTO sms (case_id, kind, repeat, link, msisdn, priority, template, body, 
                  state, attempts, answered, arrived, tracked, message_ids, created_at, accepted_at)
 SELECT '01' || lpad(n::text, 24, '0'), CASE WHEN texts.place = 1 THEN 'request' ELSE 'agreed' END, 0, 'sink',
        '7747' || lpad(n::text, 7, '0'), CASE WHEN texts.place = 1 THEN 1 ELSE 0 END, '0123456789ab',
-       'Құрметті Сейітқали Айгүл Серікқызы! Сіздің балаңызға тегін тамақтану қарастырылған.', 'udh8', texts.place, 16,
-       'delivered', 1, 65535, 32768, 32768, json_build_array(md5(n::text)), now() - interval '40 days',
-       now() - interval '40 days'
+       'Құрметті Сейітқали Айгүл Серікқызы! Сіздің балаңызға тегін тамақтану қарастырылған.', 'udh8',
+       texts.place, 16, 'delivered', 1, 65535, 32768, 32768, json_build_array(md5(n::text)),
+       now() - interval '40 days', now() - interval '40 days'
 FROM generate_series($1::integer, $2::integer) AS n, generate_series(1, $3::integer) AS texts (place)
 """
 _REPLIES = """
-INSERT INTO replies (case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time, verdict, normalised,
-                     rule_version, received_at, arrived_at)
-SELECT '01' || lpad(n::text, 24, '0'), 'sink', '7747' || lpad(n::text, 7, '0'), '1414', '3#1', 0, '', 'agree', false,
-       '1', now() - interval '30 days', now() - interval '30 days'
+INSERT INTO replies (case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time, verdict,
+                     normalised, rule_version, received_at, arrived_at)
+SELECT '01' || lpad(n::text, 24, '0'), 'sink', '7747' || lpad(n::text, 7, '0'), '1414', '3#1', 0, '', 'agree',
+       false, '1', now() - interval '30 days', now() - interval '30 days'
 FROM generate_series($1::integer, $2::integer) AS n WHERE n % 3 < 2
 """
 _JOURNAL = """
@@ -58,16 +58,18 @@ SELECT row_number() OVER () + (SELECT coalesce(max(seq), 0) FROM journal), now()
        '01' || lpad(n::text, 24, '0'), event, CASE WHEN event <> 'text_accepted' THEN 'E' || n || event END,
        '{"relation": "mother"}', sha256(n::text::bytea)
 FROM generate_series($1::integer, $2::integer) AS n,
-     unnest(CASE WHEN $3 THEN ARRAY['received', 'number_found', 'text_accepted', 'asked', 'consented', 'voucher_issued']
-            ELSE ARRAY['received', 'number_found', 'text_accepted', 'asked'] END) AS event
+     unnest(ARRAY['received', 'number_found', 'text_accepted', 'asked']
+            || CASE WHEN $3 THEN ARRAY['consented', 'voucher_issued'] ELSE '{}' END) AS event
 """
 _LIST = """
 INSERT INTO lists (list_id, service, digest, records, accepted, duplicates, rejected, received_at)
 VALUES ($1, '3', '', $2, $2, 0, 0, now() - interval '40 days')
 """
 _PROGRESS = """
-INSERT INTO progress (list_id, state, cases) SELECT $1, state, count(*) FROM cases WHERE list_id = $1 GROUP BY state
+INSERT INTO progress (list_id, state, cases)
+SELECT $1, state, count(*) FROM cases WHERE list_id = $1 GROUP BY state
 """
+_TOLD = "INSERT INTO feeds (feed, seq) SELECT 'sdu', max(seq) FROM journal"
 _AT_ONCE = 100_000
 
 
@@ -85,6 +87,7 @@ async def stock(database: asyncpg.Connection, how_many: int, *, ended: bool) -> 
             await database.execute(_JOURNAL, first, last, ended)
     await database.execute(_LIST, "stock", how_many)
     await database.execute(_PROGRESS, "stock")
+    await database.execute(_TOLD)
     # What a month of autovacuum has done.
     await database.execute("VACUUM (ANALYZE, FREEZE)")
     await database.execute("CHECKPOINT")
