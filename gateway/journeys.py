@@ -304,7 +304,7 @@ class _Batch:
             body=text.body,
             long_messages=long_messages,
             segments=segment_count(text.body, LongMessages(long_messages)),
-            held=self._step.holds_questions and send.text is Kind.REQUEST,
+            follows_reply=self._step.holds_questions and send.text is Kind.REQUEST,
         )
         self._texts.append((stored, new))
 
@@ -358,7 +358,7 @@ class _Batch:
                 queued = text_queued(self._journeys, sms_id, new, segments=new.segments)
                 self._events.append((stored, queued))
                 step._links.add(new.link)
-                if new.held:
+                if new.follows_reply:
                     step.held.append((sms_id, new.link))
         await step.journal([journal.entry(step.now, s.case_id, event) for s, event in self._events])
         step._happened.extend((s, event) for s, event in self._events if event.name in STATUSES)

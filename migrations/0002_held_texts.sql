@@ -1,2 +1,3 @@
--- Questions held back until the reply that made room for them is surely acknowledged (gateway/store/sms.py).
-CREATE INDEX sms_held ON sms (link) WHERE state = 'queued' AND attempts = 0 AND next_at > '-infinity';
+-- Questions that a reply made room for: they are held until the SMSC surely has its acknowledgement (store/sms.py).
+ALTER TABLE sms ADD COLUMN follows_reply boolean NOT NULL DEFAULT false;
+CREATE INDEX sms_following ON sms (link) WHERE state = 'queued' AND follows_reply;

@@ -241,13 +241,17 @@ class Receiver:
         if not replies:
             return
         asked = await questions.asked_there(step.connection, {reply.source_addr for reply in replies})
+        unproven = {question.before for question in asked.values() if question.handed and not question.proven}
+        known = await inbound.replies_of(step.connection, unproven - {None}) if unproven else set()
         stored: list[StoredReply] = []
         inputs: list[tuple[str, Input]] = []
         entries: list[journal.Entry] = []
         for reply in replies:
             service, reading = self._read(reply, asked)
             question = asked.get((reply.source_addr, service))
-            case_id = None if question is None else question.answered_by
+            case_id = None
+            if question is not None:
+                case_id = question.answered_by(repeated=(question.before, reply.octets) in known)
             metrics.REPLIES.labels(reply.link.name, reading.verdict.value).inc()
             stored.append(_evidence(reply, reading, case_id))
             digest = self._journeys.keyed_hash(

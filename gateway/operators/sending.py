@@ -255,6 +255,10 @@ class Sender:
 
     async def fill(self) -> None:
         """Takes texts from their rows while there is room for them; runs until cancelled."""
+        # It runs anew when the database was lost: perhaps between its commit and our knowing of it.
+        journeys, ours = self._journeys, self._outbox.held.keys()
+        async with journeys.database.acquire() as connection:
+            await sms.give_back_others(connection, journeys.node, self._config.name, ours)
         while True:
             await self._wake.wait()
             held = self._outbox.held.values()

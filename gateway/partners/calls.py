@@ -62,6 +62,9 @@ class Caller:
                 request.cancel()
 
     async def _dispatch(self) -> None:
+        # It runs anew when the database was lost: perhaps between its commit and our knowing of it.
+        async with self._journeys.database.acquire() as connection:
+            await calls.give_back_others(connection, self._journeys.node, self._kind, self._attempts.keys())
         loop = asyncio.get_running_loop()
         while True:
             while self._room and loop.time() >= self._rest_until and await self._take():

@@ -43,6 +43,9 @@ WHERE calls.kind = $3 AND calls.case_id = put_off.case_id AND calls.node = $4
 """
 
 
+_GIVE_BACK_OTHERS = "UPDATE calls SET node = NULL WHERE node = $1 AND kind = $2 AND case_id <> ALL($3::text[])"
+
+
 async def add(connection: Connection, calls: Sequence[tuple[str, CallKind]]) -> None:
     """Notes (case_id, kind) to be called as soon as may be."""
     await connection.execute(_ADD, [case_id for case_id, _ in calls], [kind for _, kind in calls])
@@ -65,6 +68,11 @@ async def put_off(
 ) -> None:
     """Gives failed calls back, each to be tried again after its delay."""
     await connection.execute(_PUT_OFF, [c for c, _ in delays], [d for _, d in delays], kind, node)
+
+
+async def give_back_others(connection: Connection, node: str, kind: CallKind, held: Collection[str]) -> None:
+    """Puts calls back that are this node's by a commit of which it never heard: all but those of these cases."""
+    await connection.execute(_GIVE_BACK_OTHERS, node, kind, list(held))
 
 
 async def drop(connection: Connection, case_ids: Collection[str]) -> None:

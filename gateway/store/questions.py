@@ -48,7 +48,9 @@ RETURNING q.service, q.msisdn
 _ASKED = """
 SELECT q.msisdn, q.service, q.case_id, q.before, q.open,
        EXISTS (SELECT FROM sms s WHERE s.case_id = q.case_id AND s.msisdn = q.msisdn AND s.attempts > 0
-                 AND s.tlvs IS NULL) AS handed
+                 AND s.tlvs IS NULL) AS handed,
+       EXISTS (SELECT FROM sms s WHERE s.case_id = q.case_id AND s.msisdn = q.msisdn AND s.attempts > 0
+                 AND s.tlvs IS NULL AND NOT (s.follows_reply AND s.state = 'queued' AND s.answered = 0)) AS proven
 FROM questions q WHERE q.msisdn = ANY($1::text[])
 """
 
@@ -61,11 +63,17 @@ class Question:
     before: str | None  # the case asked there before
     open: bool
     handed: bool  # the text was taken for sending: an answer to it is possible
+    proven: bool  # and has not come back since, with the connection lost and no segment answered
 
-    @property
-    def answered_by(self) -> str:
-        """The case that a reply from there speaks to: not one whose question nobody can have seen yet."""
-        return self.case_id if self.handed or self.before is None else self.before
+    def answered_by(self, *, repeated: bool) -> str:
+        """The case that a reply from there speaks to: not one whose question nobody can have seen yet.
+
+        `repeated`: the case before has had this reply. Then it speaks to that one again unless the new question
+        is proven to have left: after a lost connection the SMSC delivers what it has no acknowledgement of.
+        """
+        if self.before is None or self.proven or (self.handed and not repeated):
+            return self.case_id
+        return self.before
 
 
 Turn = tuple[str, str, str]
@@ -118,6 +126,8 @@ async def asked_there(connection: Connection, msisdns: Collection[str]) -> dict[
     """The questions ever asked at these numbers, by (msisdn, service)."""
     rows = await connection.fetch(_ASKED, list(msisdns))
     return {
-        (row["msisdn"], row["service"]): Question(row["case_id"], row["before"], row["open"], row["handed"])
+        (row["msisdn"], row["service"]): Question(
+            row["case_id"], row["before"], row["open"], row["handed"], row["proven"]
+        )
         for row in rows
     }

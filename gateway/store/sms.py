@@ -43,7 +43,7 @@ class NewSms:
     body: str
     long_messages: str
     segments: int
-    held: bool = False  # not to be taken before `release`, or HELD_FOR
+    follows_reply: bool = False  # not to be taken before `release`, or HELD_FOR
 
     @property
     def priority(self) -> int:
@@ -100,7 +100,7 @@ WITH new AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::text[], $6::smallint[],
                          $7::text[], $8::text[], $9::text[], $10::smallint[], $12::boolean[])
     WITH ORDINALITY AS n (case_id, kind, repeat, link, msisdn, priority, template, body, long_messages, segments,
-                          held, ordinal)
+                          follows_reply, ordinal)
 ), allotted AS (
     INSERT INTO subscribers AS s (msisdn, reference)
     SELECT msisdn, count(*) FROM new GROUP BY msisdn ORDER BY msisdn
@@ -108,10 +108,10 @@ WITH new AS (
     RETURNING msisdn, reference
 )
 INSERT INTO sms (case_id, kind, repeat, link, msisdn, priority, template, body, long_messages, segments, reference,
-                 created_at, next_at)
+                 created_at, next_at, follows_reply)
 SELECT case_id, kind, repeat, link, msisdn, priority, template, body, long_messages, segments,
        (reference - row_number() OVER (PARTITION BY msisdn ORDER BY ordinal DESC) + 1 + 65536) % 65536, $11,
-       CASE WHEN held THEN clock_timestamp() + $13 ELSE '-infinity' END
+       CASE WHEN follows_reply THEN clock_timestamp() + $13 ELSE '-infinity' END, follows_reply
 FROM new JOIN allotted USING (msisdn) ORDER BY ordinal
 RETURNING sms_id
 """
@@ -162,10 +162,14 @@ UPDATE sms SET state = 'queued', node = NULL, next_at = clock_timestamp() + $3
 WHERE sms_id = ANY($1::bigint[]) AND node = $2 AND state = 'sending'
 """
 
+_GIVE_BACK_OTHERS = """
+UPDATE sms SET state = 'queued', node = NULL
+WHERE node = $1 AND link = $2 AND state = 'sending' AND sms_id <> ALL($3::bigint[])
+"""
 _RELEASE = "UPDATE sms SET next_at = '-infinity' WHERE sms_id = ANY($1::bigint[]) AND state = 'queued'"
 _HOLD_ON = """
 UPDATE sms SET next_at = clock_timestamp() + $2
-WHERE link = $1 AND state = 'queued' AND attempts = 0 AND next_at > '-infinity'
+WHERE link = $1 AND state = 'queued' AND follows_reply AND answered = 0
 """
 
 _WITHDRAW = """
@@ -189,7 +193,7 @@ async def queue(connection: Connection, texts: Sequence[NewSms], now: datetime) 
         [t.long_messages for t in texts],
         [t.segments for t in texts],
         now,
-        [t.held for t in texts],
+        [t.follows_reply for t in texts],
         HELD_FOR,
     )
     return [row["sms_id"] for row in rows]
@@ -258,6 +262,11 @@ async def expect_receipts(
     )
 
 
+async def give_back_others(connection: Connection, node: str, link: str, held: Collection[int]) -> None:
+    """Puts texts back that are this node's by a commit of which it never heard: all but those it holds."""
+    await connection.execute(_GIVE_BACK_OTHERS, node, link, list(held))
+
+
 async def give_back(connection: Connection, node: str, sms_ids: Collection[int], delay: timedelta) -> None:
     """Puts texts that were taken back into the queue, not to be taken again before `delay` (real time)."""
     await connection.execute(_GIVE_BACK, list(sms_ids), node, delay)
@@ -269,7 +278,10 @@ async def release(connection: Connection, sms_ids: Collection[int]) -> None:
 
 
 async def hold_on(connection: Connection, link: str) -> None:
-    """Texts still held when the link comes up wait HELD_FOR from now: its SMSC delivers again what it must."""
+    """Texts that follow a reply, and are not known to have left, wait HELD_FOR now that the link has come up.
+
+    If the acknowledgement of the reply was lost with the connection, the SMSC delivers it again by then.
+    """
     await connection.execute(_HOLD_ON, link, HELD_FOR)
 
 

@@ -27,7 +27,7 @@ BEFORE = {
     "reminded": "asked",
     "consented": "asked",
     "refused": "asked",
-    "no_answer": "reminded",
+    "no_answer": "asked",
     "voucher_issued": "consented",
     "voucher_rejected": "consented",
     "voucher_activated": "voucher_issued",

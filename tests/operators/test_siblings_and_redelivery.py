@@ -102,3 +102,39 @@ async def test_what_is_held_waits_anew_when_the_link_comes_up_late(
     )
     assert row is not None
     assert (row["state"], row["held"]) == ("queued", True)
+
+
+async def test_a_reply_whose_acknowledgement_was_lost_with_the_connection_answers_the_same_question(
+    world: World, siblings: tuple[Family, Family], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sibling's question was in memory already, and none of it had been answered."""
+    first, second = siblings
+    await world.start()
+    await world.push(*siblings)
+    await world.status(first, "asked")
+    world.smsc.silence()  # it hears nothing of what follows
+    dropping = world.smsc.add("drop_before", first=True)
+    reply = asyncio.create_task(world.smsc.reply(first.number, "3#1"))
+    await world.smsc.wait_for(lambda: dropping.fired)
+    await reply
+    world.smsc.rules.remove(dropping)
+    world.smsc.silence(False)
+    await world.let_replies_age()
+    assert await world.smsc.reply(first.number, "3#1") == 0
+    await world.journaled(first, "reply_repeated")
+    assert (await world.case(second))["answered_at"] is None
+
+
+async def test_another_reply_after_a_lost_connection_answers_the_siblings_question(
+    world: World, siblings: tuple[Family, Family]
+) -> None:
+    first, second = siblings
+    await world.start()
+    await world.push(*siblings)
+    await world.status(first, "asked")
+    dropping = world.smsc.add("drop_before text=3#1", first=True)
+    await world.smsc.reply(first.number, "3#1")
+    await world.smsc.wait_for(lambda: dropping.fired)
+    world.smsc.rules.remove(dropping)
+    assert await world.smsc.reply(first.number, "3#2") == 0
+    await world.status(second, "refused")

@@ -1,0 +1,47 @@
+"""What was committed although the database went away before it could say so."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import asyncpg
+import pytest
+from world import Family, World
+
+from gateway import steady
+from gateway.store import calls, sms
+
+
+def unheard(take: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """The same, but the first time that it takes something, the connection ends before it can say so."""
+    ended = False
+
+    async def take_and_end(*arguments: Any, **more: Any) -> Any:
+        nonlocal ended
+        taken = await take(*arguments, **more)
+        if taken and not ended:
+            ended = True
+            raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+        return taken
+
+    return take_and_end
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steady, "RETRY", (0.01, 0.1))
+
+
+async def test_texts_taken_unheard_are_sent_all_the_same(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sms, "take", unheard(sms.take))
+    await world.start()
+    family = Family(n=1)
+    await world.push(family)
+    await world.status(family, "asked")
+
+
+async def test_calls_taken_unheard_are_made_all_the_same(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "take", unheard(calls.take))
+    await world.start()
+    family = Family(n=1)
+    await world.push(family)
+    await world.status(family, "number_found")
