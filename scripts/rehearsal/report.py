@@ -5,6 +5,7 @@ from itertools import groupby
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from rehearsal.verdict import Check, Ending
@@ -16,7 +17,7 @@ def report(console: Console, endings: Sequence[Ending], checks: Sequence[Check],
     for check in checks:
         mark = "[green]ok[/]" if check.holds else "[red]NO[/]"
         console.print(
-            f" {mark}  {check.name}" + (f": {check.detail}" if check.detail else ""),
+            f" {mark}  {check.name}" + (f": {escape(check.detail)}" if check.detail else ""),
             highlight=False,
             soft_wrap=True,
         )
@@ -24,7 +25,7 @@ def report(console: Console, endings: Sequence[Ending], checks: Sequence[Check],
     wrong = [ending for ending in endings if ending.differences]
     for ending in wrong:
         for difference in ending.differences:
-            console.print(f" {ending.child.record_id}  {difference}", style="red", highlight=False)
+            console.print(f" {ending.child.record_id}  {difference}", style="red", highlight=False, markup=False)
     broken = [check for check in checks if not check.holds]
     if wrong:
         console.print(f"{len(wrong)} of {len(endings)} records did not end as told.", style="bold red")
