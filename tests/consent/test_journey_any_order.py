@@ -1,0 +1,227 @@
+"""Any inputs in any order: what the whole story of a case must never say."""
+
+import random
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from travel import (
+    CALENDAR,
+    FATHER,
+    MONDAY,
+    MOTHER,
+    RULES,
+    accepted,
+    answer,
+    fresh,
+    refused_by_smsc,
+    undeliverable,
+)
+
+from gateway.consent.journey import (
+    ENDED,
+    ActivateVoucher,
+    Answer,
+    Cancel,
+    Case,
+    ConfirmAccepted,
+    Decision,
+    Effect,
+    Happened,
+    Input,
+    IssueVoucher,
+    MeetDeadline,
+    Park,
+    RejectVoucher,
+    Release,
+    ReportDelivered,
+    ReportRefused,
+    ReportUndeliverable,
+    Resend,
+    Rules,
+    Send,
+    SkipRecipient,
+    State,
+    TakeTurn,
+    UseNumber,
+    UseVoucher,
+    decide,
+)
+from gateway.consent.reply import Verdict
+from gateway.consent.texts import Kind
+
+AFTER_THE_END = {
+    Happened.LATE_REPLY,
+    Happened.WITHDRAWAL_REQUESTED,
+    Happened.VOUCHER_ACTIVATED,
+    Happened.SERVICE_RECEIVED,
+    Happened.DELIVERED,
+    Happened.TEXT_ACCEPTED,
+    Happened.TEXT_REFUSED,
+    Happened.TEXT_DELIVERED,
+    Happened.TEXT_UNDELIVERABLE,
+    Happened.REPLY_OTHER,
+    Happened.REPLY_IGNORED,
+    Happened.REPLY_REPEATED,
+    Happened.RESENT,
+}
+OPEN_QUESTION = {State.QUEUED, State.ASKED, State.REMINDED}
+PLACES = ("mother", "father", "representative")
+
+
+class Journey(RuleBasedStateMachine):
+    """A case that meets whatever may come, and what its whole story must never say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.case = fresh(*PLACES)
+        self.rules = RULES
+        self.now = MONDAY
+        self.told: list[Happened] = []
+        self.turns = 0
+        self.given_back = 0
+        self.answers_sent: list[Kind] = []
+        self.clarified: set[tuple[int, int]] = set()
+
+    @initialize(
+        repeats=st.integers(0, 2), clarify=st.booleans(), fallback=st.booleans(), relations=st.integers(1, 3)
+    )
+    def begin(self, repeats: int, clarify: bool, fallback: bool, relations: int) -> None:
+        self.rules = Rules(calendar=CALENDAR, repeats=repeats, clarify=clarify, fallback_on_undeliverable=fallback)
+        self.case = fresh(*PLACES[:relations])
+
+    def give(self, given: Input) -> Decision:
+        before = self.case
+        decision = decide(before, given, self.now, self.rules)
+        self.case = decision.case
+        if decision.refused:
+            assert decision == Decision(case=before, refused=True)
+        if before.state in ENDED:
+            assert {event.name for event in decision.events} <= AFTER_THE_END
+            assert decision.case.state is before.state
+            assert decision.case.ended_at == before.ended_at
+        if decision.case.state is State.CONSENTED and before.state not in (State.CONSENTED, State.PARKED):
+            assert isinstance(given, Answer)
+            assert given.verdict is Verdict.AGREE
+            assert before.state in OPEN_QUESTION
+        for event in decision.events:
+            if event.name in (Happened.CONSENTED, Happened.REFUSED):
+                assert Happened.ASKED in self.told
+            self.told.append(event.name)
+        self.turns += isinstance(given, TakeTurn) and not decision.refused
+        for effect in decision.effects:
+            self.note(effect, before, resent=isinstance(given, Resend))
+        return decision
+
+    def note(self, effect: Effect | Send, before: Case, *, resent: bool) -> None:
+        match effect:
+            case Effect.GIVE_TURN:
+                assert before.msisdn is not None
+                self.given_back += 1
+            case Send(text=Kind.CLARIFY):
+                question = (before.position, before.repeat)
+                assert question not in self.clarified
+                self.clarified.add(question)
+            case Send(text=Kind.AGREED | Kind.REFUSED) if not resent:
+                self.answers_sent.append(effect.text)
+
+    @rule(choice=st.randoms(use_true_random=False))
+    def go_on(self, choice: random.Random) -> None:
+        """What the journey waits for, so that it gets somewhere."""
+        self.give(choice.choice(self.expected()))
+
+    @rule(choice=st.randoms(use_true_random=False))
+    def disturb(self, choice: random.Random) -> None:
+        """What may come at any time, fitting or not."""
+        self.now += timedelta(hours=choice.randrange(0, 50))
+        self.give(choice.choice(self.anything(choice)))
+
+    def expected(self) -> list[Input]:
+        own, at = self.case.msisdn or MOTHER, self.now
+        match self.case.state:
+            case State.LOOKING_UP:
+                return [UseNumber(msisdn=MOTHER), UseNumber(msisdn=FATHER), SkipRecipient(), Park(reason="404")]
+            case State.WAITING:
+                return [TakeTurn()]
+            case State.QUEUED | State.ASKED | State.REMINDED if self.case.due_at is None:
+                taken = accepted(at, repeat=self.case.repeat, msisdn=own)
+                return [taken, taken, replace(refused_by_smsc(repeat=self.case.repeat), msisdn=own)]
+            case State.ASKED | State.REMINDED:
+                self.now = max(at, self.case.due_at or at)
+                unclear = answer(Verdict.UNCLEAR, at, msisdn=own)
+                failed = undeliverable(repeat=self.case.repeat, msisdn=own)
+                return [MeetDeadline(), unclear, unclear, failed]
+            case State.CONSENTED:
+                return [IssueVoucher(voucher_id="V-1"), RejectVoucher(reason="no"), Park(reason="404")]
+            case State.PARKED:
+                return [Release()]
+        return [UseVoucher(at=at)]
+
+    def anything(self, choice: random.Random) -> list[Input]:
+        own, at = self.case.msisdn or MOTHER, self.now
+        number = choice.choice([own, MOTHER, FATHER])
+        text, repeat = choice.choice([(kind, n) for kind in Kind for n in range(3)])
+        told: Mapping[str, Any] = {"text": text, "repeat": repeat, "msisdn": number}
+        replies: list[Input] = []
+        if self.turns:  # who was never asked has nothing to answer
+            replies = [
+                answer(verdict, at, msisdn=number, handed=handed)
+                for verdict in (Verdict.AGREE, Verdict.REFUSE, *Verdict)
+                for handed in (True, True, False)
+            ]
+        return [
+            *replies,
+            UseNumber(msisdn=number),
+            SkipRecipient(invalid=True),
+            TakeTurn(),
+            ConfirmAccepted(at=at, detail={}, **told),
+            ReportRefused(detail={}, **told),
+            ReportDelivered(**told),
+            ReportUndeliverable(detail={}, **told),
+            MeetDeadline(),
+            IssueVoucher(voucher_id="V-1"),
+            RejectVoucher(reason="no"),
+            ActivateVoucher(at=at),
+            UseVoucher(at=at),
+            Park(reason="nonsense"),
+            Release(),
+            Resend(),
+            Cancel(reason="moved away"),
+        ]
+
+    @invariant()
+    def one_answer_at_most(self) -> None:
+        answers = [name for name in self.told if name in (Happened.CONSENTED, Happened.REFUSED)]
+        assert len(answers) <= 1
+        texts = {Happened.CONSENTED: Kind.AGREED, Happened.REFUSED: Kind.REFUSED}
+        assert self.answers_sent == [texts[name] for name in answers]
+
+    @invariant()
+    def each_turn_is_held_while_the_question_is_open_and_given_back_once(self) -> None:
+        assert self.turns - self.given_back == (self.case.state in OPEN_QUESTION)
+
+    @invariant()
+    def deadlines_are_for_open_questions(self) -> None:
+        assert self.case.due_at is None or self.case.state in (State.ASKED, State.REMINDED)
+
+    @invariant()
+    def an_end_has_its_instant(self) -> None:
+        assert (self.case.ended_at is not None) is (self.case.state in ENDED)
+
+    @invariant()
+    def only_a_parked_case_knows_where_to_go_on(self) -> None:
+        assert (self.case.resume is not None) is (self.case.state is State.PARKED)
+
+    @invariant()
+    def an_open_question_always_has_a_way_on(self) -> None:
+        """It waits for the SMSC's word on a text, or for its deadline."""
+        if self.case.state in (State.ASKED, State.REMINDED) and self.case.due_at is None:
+            assert Happened.REPEAT_DUE in self.told
+
+
+Journey.TestCase.settings = settings(max_examples=150, stateful_step_count=30)
+TestJourney = Journey.TestCase
