@@ -4,6 +4,7 @@ Every process runs them; rows are locked or skipped, so that a job's work is don
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
@@ -32,6 +33,8 @@ class Jobs:
 
     def start(self) -> AsyncIOScheduler:
         """A running scheduler; shut it down to stop."""
+        # A run that finds the one before it still at work is skipped, as it should be: that is no news.
+        logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
         scheduler = AsyncIOScheduler(timezone="UTC")
         for job, seconds in (
             (self.seal, 0.2),
