@@ -116,7 +116,7 @@ async def test_sealing_moves_everything_and_tells_the_feeds(
     assert (check.entries, check.fault) == (10, None)
 
 
-async def test_a_long_reply_that_never_became_whole_is_read_as_it_is(
+async def test_a_long_reply_that_never_became_whole_is_kept_and_unclear(
     database: Database, journeys: Journeys, jobs: Jobs
 ) -> None:
     def segment(reference: int, number: int, octets: bytes) -> ReplySegment:

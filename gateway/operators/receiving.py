@@ -55,7 +55,7 @@ class _Arrival(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """A reply, whole: its evidence, and its text (None when the octets do not decode)."""
+    """A reply: its evidence, and its text (None when it can't be read: that is unclear)."""
 
     link: LinkConfig
     source_addr: str
@@ -107,14 +107,16 @@ class Receiver:
             self._held.clear()
 
     async def flush_incomplete(self) -> int:
-        """Reads long replies whose segments never all came; how many."""
+        """Takes long replies whose segments never all came as they are; how many.
+
+        They are evidence, but never an answer: what is missing may have been a *not*.
+        """
 
         async def work(step: Step) -> int:
             stale = await inbound.flush_stale(step.connection, INCOMPLETE_AFTER)
             links = self._journeys.links
-            await self._answer(
-                step, [_join(parts, links[key[0]]) for key, parts in stale.items() if key[0] in links]
-            )
+            replies = [_join(parts, links[key[0]]) for key, parts in stale.items() if key[0] in links]
+            await self._answer(step, [reply._replace(text=None) for reply in replies])
             return len(stale)
 
         return await self._journeys.transact(work)

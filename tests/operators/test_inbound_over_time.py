@@ -30,7 +30,7 @@ async def older(world: World, table: str, seconds: float) -> None:
     )
 
 
-async def test_a_long_reply_that_never_becomes_whole_is_read_as_it_is_after_10_minutes(
+async def test_a_long_reply_that_never_becomes_whole_is_no_answer_after_10_minutes(
     world: World, receivers: list[Receiver]
 ) -> None:
     assert INCOMPLETE_AFTER == 600
@@ -44,7 +44,8 @@ async def test_a_long_reply_that_never_becomes_whole_is_read_as_it_is_after_10_m
 
     await older(world, "reply_segments", 11)
     assert await receivers[0].flush_incomplete() == 1
-    await world.status(family, "consented")
+    assert (await world.journaled(family, "reply_read"))["verdict"] == "unclear"
+    assert "consented" not in await world.events(family)
     assert await receivers[0].flush_incomplete() == 0
 
 
