@@ -26,7 +26,7 @@ from gateway.smpp.receipt import normal_key
 from gateway.smpp.session import Answered, Late, Unanswered
 from gateway.smpp.text import LongMessages, segments
 from gateway.store import nodes, sms
-from gateway.store.sms import SmsProgress, SmsState, TakenSms
+from gateway.store.sms import ANSWER, SmsProgress, SmsState, TakenSms
 
 GATHER = 0.02
 """Seconds for which answers are gathered before they are written in one transaction."""
@@ -87,7 +87,8 @@ class Sender:
         self._gathering: asyncio.TimerHandle | None = None
         self._pause: asyncio.TimerHandle | None = None
         self._just_up = False  # the first bind is there, and nothing was taken since
-        self._more = False  # the last look at the rows left some there
+        self._more = False  # the last look at the rows left bulk there
+        self._crowded = False  # it was not worth a look: memory is full of answers
         self._stopping = False
         self._drained = asyncio.Event()
         windows = config.window * config.sessions * READY_WINDOWS
@@ -141,19 +142,19 @@ class Sender:
                 continue
             bind = self._widest()
             if bind is None:
-                return
+                break
             if delay := self._pacer.delay(now):
                 if self._pause is None:
                     self._pause = self._loop.call_later(delay, self._unpause)
-                return
+                break
             self._pacer.take(now, out.weight)
             segment = outbox.take_segment(out)
             bind.submit(out.bodies[segment], Tag(out, segment))
             if self._paced:
-                bind.flush()  # when it is its turn, not when this turn of the loop ends: the SMSC counts by the second
+                bind.flush()  # now, not when this turn of the loop ends: the SMSC counts by the second
             if segment == 0 and not out.is_bulk and not out.is_screen and out.taken.case_id is not None:
                 self._answer_sent(out.taken.case_id)
-        if self._more and outbox.ready < self._target // 2:
+        if self._more and outbox.ready < self._target // 2 and not self._stopping:
             self._wake.set()
 
     def _unpause(self) -> None:
@@ -281,11 +282,13 @@ class Sender:
         """Takes one batch; whether there may be more."""
         journeys, outbox = self._journeys, self._outbox
         room = self._target - outbox.ready
-        bulk = room > 0 and journeys.rules.calendar.in_window(journeys.clock.now())
+        in_window = journeys.rules.calendar.in_window(journeys.clock.now())
+        bulk = room > 0 and in_window
         limit = -(-room // TYPICAL_SEGMENTS) if bulk else MOST_ANSWERS - outbox.answers
-        if not self._binds or limit <= 0:
-            self._more = False  # write() makes room and wakes us
+        self._crowded = limit <= 0
+        if not self._binds or self._crowded:
             return False
+        left, self._more = self._more, False  # nobody need wake us meanwhile
         async with journeys.database.acquire() as connection:
             others = await nodes.down_links(connection, self._falling_back) if self._falling_back else []
             taken = await sms.take(
@@ -293,8 +296,9 @@ class Sender:
             )
         for row in taken:
             self._hold(row)
-        self._more = len(taken) == limit
-        return self._more
+        full = len(taken) == limit
+        self._more = full if bulk else left and in_window
+        return full and (outbox.ready < self._target or taken[-1].priority == ANSWER)
 
     def _hold(self, row: TakenSms) -> None:
         out = self._text(row) if row.tlvs is None else self._screen(row, row.tlvs)
@@ -357,7 +361,8 @@ class Sender:
                 for out, progress, _ in batch:
                     if progress.state is not SmsState.SENDING or progress.sms_id not in ours:
                         self._outbox.forget(out)
-        self._wake.set()
+        if self._crowded or not self._binds:
+            self._wake.set()  # there is room now, or what was unwritten can be given back
 
     def _writing(self, out: Outgoing) -> _Writing:
         expected, out.expected = out.expected, []
