@@ -242,7 +242,8 @@ CREATE INDEX journal_of_case ON journal (case_id, seq);
 CREATE INDEX journal_statuses ON journal (seq) WHERE event_id IS NOT NULL;
 
 CREATE FUNCTION journal_link(before bytea, head bytea, entry bytea) RETURNS bytea
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT sha256(coalesce(before, head) || entry)';
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS  -- as an aggregate's step a third faster than in SQL
+    'BEGIN RETURN sha256(coalesce(before, head) || entry); END';
 CREATE FUNCTION journal_entry(seq bigint, at timestamptz, case_id text, event text, event_id text, detail json)
     RETURNS bytea LANGUAGE sql STABLE AS $$
     SELECT convert_to(concat_ws(E'\x1f', seq, (extract(epoch FROM at) * 1000000)::bigint,

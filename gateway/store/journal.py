@@ -25,7 +25,8 @@ WITH head AS (
     SELECT coalesce(max(seq), 0) AS seq, coalesce((SELECT hash FROM journal ORDER BY seq DESC LIMIT 1), '') AS hash
     FROM journal
 ), taken AS (
-    DELETE FROM journal_pending WHERE id IN (SELECT id FROM journal_pending ORDER BY id LIMIT $1) RETURNING *
+    DELETE FROM journal_pending
+    WHERE id <= (SELECT max(id) FROM (SELECT id FROM journal_pending ORDER BY id LIMIT $1) AS first) RETURNING *
 ), numbered AS (
     SELECT head.seq + row_number() OVER (ORDER BY id) AS seq, head.hash AS head, taken.* FROM taken, head
 ), sealed AS (
