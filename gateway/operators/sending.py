@@ -14,7 +14,7 @@ from typing import NamedTuple, cast
 
 from gateway import metrics
 from gateway.config import Link as LinkConfig
-from gateway.consent.journey import ConfirmAccepted, Input, ReportRefused
+from gateway.consent.journey import ConfirmAccepted, Event, Happened, Input, ReportRefused
 from gateway.consent.texts import Kind
 from gateway.journeys import Journeys, Step
 from gateway.operators.bind import Bind
@@ -25,7 +25,7 @@ from gateway.smpp.pdu import Address, SubmitEncoder
 from gateway.smpp.receipt import normal_key
 from gateway.smpp.session import Answered, Late, Unanswered
 from gateway.smpp.text import LongMessages, segments
-from gateway.store import nodes, sms
+from gateway.store import journal, nodes, sms
 from gateway.store.sms import ANSWER, SmsProgress, SmsState, TakenSms
 
 GATHER = 0.02
@@ -375,18 +375,25 @@ class Sender:
         expected = [e for w in batch if w.progress.sms_id in ours for e in w.expected]
         if expected:
             await sms.expect_receipts(step.connection, self._config.name, expected, RECEIPTS_WITHIN)
-        await step.take(
-            [
-                (w.out.taken.case_id, self._outcome(w))
-                for w in batch
-                if w.progress.state in (SmsState.ACCEPTED, SmsState.REFUSED)
-                and w.progress.sms_id in ours
-                and w.out.taken.case_id is not None
-            ]
-        )
+        questions: list[tuple[str, Input]] = []
+        answers: list[journal.Entry] = []
+        for writing in batch:
+            case_id, progress = writing.out.taken.case_id, writing.progress
+            decided = progress.state in (SmsState.ACCEPTED, SmsState.REFUSED)
+            if not decided or progress.sms_id not in ours or case_id is None:
+                continue
+            outcome = self._outcome(writing)
+            if writing.out.is_bulk:
+                questions.append((case_id, outcome))
+            else:  # the journey does not wait for an answer's fate: no case need be loaded to journal it
+                accepted = progress.state is SmsState.ACCEPTED
+                name = Happened.TEXT_ACCEPTED if accepted else Happened.TEXT_REFUSED
+                answers.append(journal.entry(step.now, case_id, Event(name, outcome.detail)))
+        await step.take(questions)
+        await step.journal(answers)
         return ours
 
-    def _outcome(self, writing: _Writing) -> Input:
+    def _outcome(self, writing: _Writing) -> ConfirmAccepted | ReportRefused:
         taken, progress = writing.out.taken, writing.progress
         told = {"sms_id": taken.sms_id, "text": taken.kind, "link": self._config.name}
         if progress.state is SmsState.REFUSED:
