@@ -168,8 +168,6 @@ class Step:
         self.connection = connection
         self.now: datetime = journeys.clock.now()
         self.journeys = journeys
-        self.holds_questions = False  # until the replies of this step are acknowledged, see sms.HELD_FOR
-        self.held: list[tuple[int, str]] = []  # sms_id and link of what is held
         self._happened: list[tuple[StoredCase, Event]] = []
         self._links: set[str] = set()
         self._calls: set[CallKind] = set()
@@ -240,6 +238,7 @@ class _Batch:
         self._events: list[tuple[StoredCase, Event]] = []
         self._asking: list[questions.Turn] = []
         self._giving: list[questions.Turn] = []
+        self._follows_reply: dict[str, bool] = {}  # of cases that have been given the turn
         self._withdrawn: list[str] = []
         self._calls: list[tuple[str, CallKind]] = []
         self._ended: list[str] = []
@@ -304,7 +303,7 @@ class _Batch:
             body=text.body,
             long_messages=long_messages,
             segments=segment_count(text.body, LongMessages(long_messages)),
-            follows_reply=self._step.holds_questions and send.text is Kind.REQUEST,
+            follows_reply=send.text is Kind.REQUEST and self._follows_reply.get(stored.case_id, False),
         )
         self._texts.append((stored, new))
 
@@ -322,11 +321,13 @@ class _Batch:
                     loaded = await cases.lock(connection, missing)
                     self.stored |= loaded
                     self._before |= {case_id: s.case for case_id, s in loaded.items()}
-                for case_id in following:
+                for case_id, follows_reply in sorted(following.items()):
+                    self._follows_reply[case_id] = follows_reply
                     self.decide(case_id, TakeTurn())
             if asking := self._asking:
                 self._asking = []
-                for case_id in sorted(await questions.take_turns(connection, asking)):
+                for case_id, follows_reply in sorted((await questions.take_turns(connection, asking)).items()):
+                    self._follows_reply[case_id] = follows_reply
                     self.decide(case_id, TakeTurn())
 
     async def _save_waiting(self) -> None:
@@ -358,8 +359,6 @@ class _Batch:
                 queued = text_queued(self._journeys, sms_id, new, segments=new.segments)
                 self._events.append((stored, queued))
                 step._links.add(new.link)
-                if new.follows_reply:
-                    step.held.append((sms_id, new.link))
         await step.journal([journal.entry(step.now, s.case_id, event) for s, event in self._events])
         step._happened.extend((s, event) for s, event in self._events if event.name in STATUSES)
 

@@ -41,13 +41,11 @@ class Bind(asyncio.Protocol):
         self.session.submit(body, tag, self._loop.time())
         self.flush_soon()
 
-    def respond(self, command_id: int, sequence_number: int, command_status: int = 0) -> bool:
-        """Answers a deliver_sm or data_sm; False when the session it came by is gone."""
-        if not self.open or self.session.closing:
-            return False
-        self.session.respond(command_id, sequence_number, command_status)
-        self.flush_soon()
-        return True
+    def respond(self, command_id: int, sequence_number: int, command_status: int = 0) -> None:
+        """Answers a deliver_sm or data_sm, if the session it came by is still there."""
+        if self.open:
+            self.session.respond(command_id, sequence_number, command_status)
+            self.flush_soon()
 
     def unbind(self) -> None:
         """Asks the SMSC to end the session."""

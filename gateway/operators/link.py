@@ -49,7 +49,7 @@ class Link:
         self.config = config
         self._journeys = journeys
         self._receiver = receiver
-        self._sender = Sender(config, journeys, receiver.answer_sent)
+        self._sender = Sender(config, journeys, receiver.answer_sent, receiver.is_certain)
         self._binds: set[Bind] = set()
         self._bound: set[Bind] = set()
         self._stopping = asyncio.Event()

@@ -30,8 +30,8 @@ from gateway.smpp.receipt import MessageState, Relation, keys, read_receipt
 from gateway.smpp.session import Received
 from gateway.smpp.text import Concatenation, decode, decode_segments, split_udh
 from gateway.smpp.ussd import read_ussd
-from gateway.steady import PASSING, is_away
-from gateway.store import inbound, journal, questions, receipts, sms
+from gateway.steady import is_away
+from gateway.store import inbound, journal, questions, receipts
 from gateway.store.inbound import ReplySegment, StoredReply
 from gateway.store.nodes import FencedError
 from gateway.store.receipts import Settled, StoredReceipt
@@ -45,6 +45,9 @@ STORE_WITHIN = 10.0
 """Seconds a batch may take to be stored before the SMSC is asked to keep it."""
 INCOMPLETE_AFTER = 600.0
 """Seconds (real) after which a long reply that never became whole is read as it is."""
+
+
+Identity = tuple[str, str, str, bytes]
 
 
 class _Arrival(NamedTuple):
@@ -66,7 +69,7 @@ class Reply(NamedTuple):
     text: str | None
 
     @property
-    def identity(self) -> tuple[str, str, str, bytes]:
+    def identity(self) -> Identity:
         """What two deliveries of one reply have in common."""
         return self.link.name, self.source_addr, self.destination_addr, self.octets
 
@@ -79,6 +82,8 @@ class Receiver:
         self._waiting: deque[_Arrival] = deque()
         self._arrived = asyncio.Event()
         self._held: set[Bind] = set()
+        self._storing: set[Identity] = set()
+        self._uncertain: dict[Identity, float] = {}  # when it was that nobody knew whether they are stored
         self._answer_due: dict[str, float] = {}  # case_id → when the reply came, until its answer leaves
 
     def take(self, bind: Bind, link: LinkConfig, received: Received) -> None:
@@ -93,6 +98,16 @@ class Receiver:
         """The first segment of an answer has left: observes how long the parent's reply waited for it."""
         if (at := self._answer_due.pop(case_id, None)) is not None:
             metrics.REPLY_LATENCY.observe(time.monotonic() - at)
+
+    def is_certain(self) -> bool:
+        """Whether every reply that was begun to be stored is known to be, or not to be.
+
+        After a commit of which we never heard, the SMSC is asked to keep the reply and delivers it again.
+        """
+        before = time.monotonic() - questions.A_MOMENT
+        for identity in [identity for identity, at in self._uncertain.items() if at < before]:
+            del self._uncertain[identity]
+        return not self._uncertain
 
     async def run(self) -> None:
         """Stores and answers what comes in; runs until cancelled."""
@@ -142,7 +157,7 @@ class Receiver:
         """Commits a batch and answers it. One that fails for what is in it is tried singly: a PDU costs itself."""
         try:
             async with asyncio.timeout(STORE_WITHIN):
-                held = await self._journeys.transact(lambda step: self._store(step, batch))
+                await self._journeys.transact(lambda step: self._store(step, batch))
         except FencedError:
             raise
         except Exception as error:
@@ -153,31 +168,20 @@ class Receiver:
             log.exception(LogEvent.INBOUND_NOT_STORED, pdus=len(batch))
             for arrival in batch:
                 metrics.INBOUND_NOT_STORED.labels(arrival.link.name).inc()
+            self._uncertain |= dict.fromkeys(self._storing, time.monotonic())
             self._respond(batch, SMPP_ESME_RX_T_APPN)
             return
-        if self._respond(batch, 0) and held:
-            await self._release(held)
+        self._respond(batch, 0)
+        for identity in self._storing:
+            self._uncertain.pop(identity, None)
 
-    def _respond(self, batch: Iterable[_Arrival], command_status: int) -> bool:
-        """Whether all could be answered: the others will come again."""
-        answered = [
-            arrival.bind.respond(arrival.received.command_id, arrival.received.sequence_number, command_status)
-            for arrival in batch
-        ]
-        return all(answered)
+    def _respond(self, batch: Iterable[_Arrival], command_status: int) -> None:
+        for arrival in batch:
+            received = arrival.received
+            arrival.bind.respond(received.command_id, received.sequence_number, command_status)
 
-    async def _release(self, held: Sequence[tuple[int, str]]) -> None:
-        """Lets the siblings' questions go, now that the replies before them will not come again."""
-        try:
-            async with self._journeys.database.acquire() as connection:
-                await sms.release(connection, [sms_id for sms_id, _ in held])
-        except PASSING:
-            log.exception(LogEvent.TASK_FAILED, task="release")  # they go by themselves, a little later
-        for _, link in held:
-            self._journeys.signals.texts[link].set()
-
-    async def _store(self, step: Step, batch: Sequence[_Arrival]) -> list[tuple[int, str]]:
-        """The texts that are held until the batch has been answered."""
+    async def _store(self, step: Step, batch: Sequence[_Arrival]) -> None:
+        self._storing = set()
         replies: list[Reply] = []
         segments: list[tuple[ReplySegment, LinkConfig]] = []
         dialled: list[dialogues.UssdCall] = []
@@ -204,13 +208,11 @@ class Receiver:
         if segments:
             replies += await self._join_complete(step, segments)
         await self._settle(step, reported)
-        step.holds_questions = True
         await self._answer(step, await self._once(step, replies))
         await dialogues.take(step, dialled)
         now = time.monotonic()
         for arrival in batch:
             metrics.INBOUND_COMMITTED.observe(now - arrival.at)
-        return step.held
 
     async def _join_complete(self, step: Step, segments: Sequence[tuple[ReplySegment, LinkConfig]]) -> list[Reply]:
         """The replies that these segments make whole, and those that their reference is taken from."""
@@ -231,6 +233,10 @@ class Receiver:
         if not replies:
             return []
         seen = await inbound.recent(step.connection, {reply.source_addr for reply in replies})
+        self._storing = {reply.identity for reply in replies}
+        if again := self._storing & self._uncertain.keys():
+            senders = {source_addr for _, source_addr, _, _ in again}
+            seen |= again & await inbound.recent(step.connection, senders, questions.A_MOMENT)
         fresh = []
         for reply in replies:
             if reply.identity not in seen:

@@ -63,11 +63,21 @@ class _Writing(NamedTuple):
 class Sender:
     """The sending half of a link, over all its binds."""
 
-    def __init__(self, config: LinkConfig, journeys: Journeys, answer_sent: Callable[[str], None]) -> None:
-        """`answer_sent` is told the case_id whenever the first segment of an answer leaves."""
+    def __init__(
+        self,
+        config: LinkConfig,
+        journeys: Journeys,
+        answer_sent: Callable[[str], None],
+        is_certain: Callable[[], bool],
+    ) -> None:
+        """`answer_sent` is told the case_id whenever the first segment of an answer leaves.
+
+        `is_certain` False: questions that follow a reply have to wait, see sms.HELD_FOR.
+        """
         self._config = config
         self._journeys = journeys
         self._answer_sent = answer_sent
+        self._is_certain = is_certain
         self._loop = asyncio.get_running_loop()
         self._pacer = Pacer(config.tps)
         self._paced = config.tps > 0
@@ -292,7 +302,13 @@ class Sender:
         async with journeys.database.acquire() as connection:
             others = await nodes.down_links(connection, self._falling_back) if self._falling_back else []
             taken = await sms.take(
-                connection, journeys.node, self._config.name, others=others, bulk=bulk, limit=limit
+                connection,
+                journeys.node,
+                self._config.name,
+                others=others,
+                bulk=bulk,
+                following=self._is_certain(),
+                limit=limit,
             )
         for row in taken:
             self._hold(row)

@@ -103,15 +103,15 @@ RETURNING link, source_addr, destination_addr, reference, total, number, octets,
 """
 
 
-async def recent(connection: Connection, senders: Collection[str]) -> set[tuple[str, str, str, bytes]]:
-    """(link, source_addr, destination_addr, octets) of what these senders sent a moment ago."""
-    rows = await connection.fetch(_RECENT, list(senders), SAME_REPLY_WITHIN)
+async def recent(
+    connection: Connection, senders: Collection[str], within: float = SAME_REPLY_WITHIN
+) -> set[tuple[str, str, str, bytes]]:
+    """(link, source_addr, destination_addr, octets) of what these senders sent in the last so many seconds."""
+    rows = await connection.fetch(_RECENT, list(senders), within)
     return {(r["link"], r["source_addr"], r["destination_addr"], r["octets"]) for r in rows}
 
 
-async def replies_of(
-    connection: Connection, case_ids: Collection[str | None]
-) -> set[tuple[str | None, bytes]]:
+async def replies_of(connection: Connection, case_ids: Collection[str | None]) -> set[tuple[str | None, bytes]]:
     """(case_id, octets) of all that these cases were answered."""
     rows = await connection.fetch(_REPLIES_OF, list(case_ids))
     return {(row["case_id"], row["octets"]) for row in rows}

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from gateway.store.database import Connection
 
+A_MOMENT = 600.0
+"""Seconds (real) within which an SMSC that has no acknowledgement of a reply has surely delivered it again."""
+
 _TAKE = """
 INSERT INTO questions AS q (service, msisdn, case_id, waiting)
 SELECT service, msisdn, case_id, behind FROM unnest($1::text[], $2::text[], $3::text[], $4::integer[])
@@ -14,7 +17,10 @@ ON CONFLICT (msisdn, service) DO UPDATE SET
     case_id = CASE WHEN q.open THEN q.case_id ELSE excluded.case_id END,
     waiting = q.waiting + excluded.waiting + q.open::integer,
     open = true
-RETURNING case_id
+RETURNING case_id, CASE WHEN before IS NULL THEN false ELSE EXISTS (
+    SELECT FROM replies r
+    WHERE r.source_addr = q.msisdn AND r.arrived_at > clock_timestamp() - make_interval(secs => $5)
+) END AS follows_reply
 """
 
 _LOCK = """
@@ -42,7 +48,10 @@ CROSS JOIN LATERAL (
 _HAND_OVER = """
 UPDATE questions q SET before = q.case_id, case_id = c.case_id, waiting = greatest(q.waiting - 1, 0)
 FROM cases c WHERE c.case_id = ANY($1::text[]) AND q.service = c.service AND q.msisdn = c.msisdn
-RETURNING q.service, q.msisdn
+RETURNING q.service, q.msisdn, q.case_id, EXISTS (
+    SELECT FROM replies r
+    WHERE r.source_addr = q.msisdn AND r.arrived_at > clock_timestamp() - make_interval(secs => $2)
+) AS follows_reply
 """
 
 _ASKED = """
@@ -80,8 +89,11 @@ Turn = tuple[str, str, str]
 """service, msisdn, case_id"""
 
 
-async def take_turns(connection: Connection, asking: Sequence[Turn]) -> set[str]:
-    """Ids of the cases that have the number's turn now; the others have been noted as waiting behind it."""
+async def take_turns(connection: Connection, asking: Sequence[Turn]) -> dict[str, bool]:
+    """Ids of the cases that have the number's turn now; the others have been noted as waiting behind it.
+
+    True beside those whose number has had another question, and has replied a moment ago.
+    """
     first: dict[tuple[str, str], str] = {}
     behind: dict[tuple[str, str], int] = {}
     for service, msisdn, case_id in asking:
@@ -96,13 +108,18 @@ async def take_turns(connection: Connection, asking: Sequence[Turn]) -> set[str]
         [msisdn for _, msisdn in first],
         list(first.values()),
         list(behind.values()),
+        A_MOMENT,
     )
-    return {row["case_id"] for row in rows} & set(first.values())
+    ours = set(first.values())
+    return {row["case_id"]: row["follows_reply"] for row in rows if row["case_id"] in ours}
 
 
-async def give_turns(connection: Connection, closing: Collection[Turn], decided: Collection[str]) -> list[str]:
+async def give_turns(
+    connection: Connection, closing: Collection[Turn], decided: Collection[str]
+) -> dict[str, bool]:
     """Frees the numbers of closed questions; ids of the cases, now locked, whose turn has come.
 
+    True beside those whose number has replied a moment ago.
     `decided` are cases that this transaction has moved on already, though their rows do not say so yet.
 
     The row of the number is locked before the waiting are looked for, and whoever begins to wait has locked
@@ -111,11 +128,11 @@ async def give_turns(connection: Connection, closing: Collection[Turn], decided:
     rows = await connection.fetch(_LOCK, [c[0] for c in closing], [c[1] for c in closing], [c[2] for c in closing])
     freed = {(row["service"], row["msisdn"]) for row in rows}
     crowded = [(row["service"], row["msisdn"]) for row in rows if row["waiting"]]
-    following: list[str] = []
+    following: dict[str, bool] = {}
     if crowded:
         waiting = await connection.fetch(_NEXT, [s for s, _ in crowded], [m for _, m in crowded], list(decided))
-        following = [row["case_id"] for row in waiting]
-        handed_over = await connection.fetch(_HAND_OVER, following)
+        handed_over = await connection.fetch(_HAND_OVER, [row["case_id"] for row in waiting], A_MOMENT)
+        following = {row["case_id"]: row["follows_reply"] for row in handed_over}
         freed -= {(row["service"], row["msisdn"]) for row in handed_over}
     if freed:
         await connection.execute(_CLOSE, [s for s, _ in freed], [m for _, m in freed])

@@ -16,9 +16,9 @@ BULK = 1
 """Priorities: texts 2 and 3 and clarifications overtake requests and repeats, always."""
 
 HELD_FOR = timedelta(seconds=30)
-"""Real time for which a held text waits to be released. A reply that closes a question lets a sibling's out at the
-same number. If we die before the SMSC has our acknowledgement, it delivers that reply again, as soon as somebody
-is bound; were the sibling's question out by then, it would answer that one: a consent that nobody gave.
+"""Real time for which a question that follows a reply waits after its link has come up. If the acknowledgement of
+that reply was lost with the connection, the SMSC delivers it again by then; were the question out, it would
+answer that one: a consent that nobody gave.
 """
 
 
@@ -43,7 +43,7 @@ class NewSms:
     body: str
     long_messages: str
     segments: int
-    follows_reply: bool = False  # not to be taken before `release`, or HELD_FOR
+    follows_reply: bool = False  # to another question at the number, a moment ago
 
     @property
     def priority(self) -> int:
@@ -108,10 +108,10 @@ WITH new AS (
     RETURNING msisdn, reference
 )
 INSERT INTO sms (case_id, kind, repeat, link, msisdn, priority, template, body, long_messages, segments, reference,
-                 created_at, next_at, follows_reply)
+                 created_at, follows_reply)
 SELECT case_id, kind, repeat, link, msisdn, priority, template, body, long_messages, segments,
        (reference - row_number() OVER (PARTITION BY msisdn ORDER BY ordinal DESC) + 1 + 65536) % 65536, $11,
-       CASE WHEN follows_reply THEN clock_timestamp() + $13 ELSE '-infinity' END, follows_reply
+       follows_reply
 FROM new JOIN allotted USING (msisdn) ORDER BY ordinal
 RETURNING sms_id
 """
@@ -132,6 +132,7 @@ WITH ready AS (
         SELECT sms_id, priority FROM sms
         WHERE sms.link = source.link AND state = 'queued' AND priority <= $3 AND next_at <= clock_timestamp()
           AND (expires_at IS NULL OR expires_at > clock_timestamp() AND sms.link = $5)
+          AND (NOT follows_reply OR $6 AND sms.link = $5)
           AND EXISTS (SELECT FROM nodes WHERE node = $1)
         ORDER BY priority, sms_id LIMIT $4 FOR UPDATE SKIP LOCKED) AS queued
     ORDER BY queued.priority, queued.sms_id LIMIT $4
@@ -166,7 +167,6 @@ _GIVE_BACK_OTHERS = """
 UPDATE sms SET state = 'queued', node = NULL
 WHERE node = $1 AND link = $2 AND state = 'sending' AND sms_id <> ALL($3::bigint[])
 """
-_RELEASE = "UPDATE sms SET next_at = '-infinity' WHERE sms_id = ANY($1::bigint[]) AND state = 'queued'"
 _HOLD_ON = """
 UPDATE sms SET next_at = clock_timestamp() + $2
 WHERE link = $1 AND state = 'queued' AND follows_reply AND answered = 0
@@ -194,7 +194,6 @@ async def queue(connection: Connection, texts: Sequence[NewSms], now: datetime) 
         [t.segments for t in texts],
         now,
         [t.follows_reply for t in texts],
-        HELD_FOR,
     )
     return [row["sms_id"] for row in rows]
 
@@ -219,14 +218,24 @@ async def queue_screens(
 
 
 async def take(
-    connection: Connection, node: str, link: str, *, others: Sequence[str] = (), bulk: bool, limit: int
+    connection: Connection,
+    node: str,
+    link: str,
+    *,
+    others: Sequence[str] = (),
+    bulk: bool,
+    following: bool = True,
+    limit: int,
 ) -> list[TakenSms]:
     """Up to `limit` queued texts, answers first, now this node's; `bulk` False takes answers only.
+
+    `following` False leaves questions that follow a reply; so does a link on which they fall back: the reply may
+    come again by their own.
 
     They are the link's own, and those of `others` that are down and fall back on it: taken, they are its own.
     A screen goes by its own link alone: the dialogue is there.
     """
-    rows = await connection.fetch(_TAKE, node, [link, *others], BULK if bulk else ANSWER, limit, link)
+    rows = await connection.fetch(_TAKE, node, [link, *others], BULK if bulk else ANSWER, limit, link, following)
     taken = [TakenSms(*row.values()) for row in rows]
     taken.sort(key=lambda sms: (sms.priority, sms.sms_id))
     return taken
@@ -272,16 +281,8 @@ async def give_back(connection: Connection, node: str, sms_ids: Collection[int],
     await connection.execute(_GIVE_BACK, list(sms_ids), node, delay)
 
 
-async def release(connection: Connection, sms_ids: Collection[int]) -> None:
-    """Lets held texts go: the SMSC has been told that the reply before them is stored."""
-    await connection.execute(_RELEASE, list(sms_ids))
-
-
 async def hold_on(connection: Connection, link: str) -> None:
-    """Texts that follow a reply, and are not known to have left, wait HELD_FOR now that the link has come up.
-
-    If the acknowledgement of the reply was lost with the connection, the SMSC delivers it again by then.
-    """
+    """Questions that follow a reply, and are not known to have left, wait HELD_FOR from now."""
     await connection.execute(_HOLD_ON, link, HELD_FOR)
 
 

@@ -2,10 +2,14 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
+import asyncpg
 import pytest
+from smpplib.consts import SMPP_ESME_RX_T_APPN
 from world import Family, World
 
+from gateway.journeys import Step
 from gateway.operators.receiving import Receiver
 from gateway.store import sms
 
@@ -53,17 +57,17 @@ async def test_a_reply_delivered_again_after_a_kill_answers_the_same_question(
 
 
 async def test_the_siblings_question_goes_out_once_the_smsc_has_had_its_chance(
-    world: World, siblings: tuple[Family, Family], dying: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+    world: World, siblings: tuple[Family, Family], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = siblings
-    monkeypatch.setattr(sms, "HELD_FOR", timedelta(seconds=0.5))
+    monkeypatch.setattr(sms, "HELD_FOR", timedelta(seconds=0.3))
     await world.start()
     await world.push(*siblings)
     await world.status(first, "asked")
-    replying = asyncio.create_task(world.smsc.reply(first.number, "3#1"))
-    await world.status(first, "consented")
+    dropping = world.smsc.add("drop_before times=1", first=True)
+    await world.smsc.reply(first.number, "3#1")
+    await world.smsc.wait_for(lambda: dropping.fired)
     await world.status(second, "asked")
-    replying.cancel()
 
 
 async def test_an_acknowledged_reply_lets_the_siblings_question_go_at_once(
@@ -78,30 +82,35 @@ async def test_an_acknowledged_reply_lets_the_siblings_question_go_at_once(
     await world.status(second, "asked")
 
 
-async def test_what_is_held_waits_anew_when_the_link_comes_up_late(
-    world: World, siblings: tuple[Family, Family], dying: asyncio.Event
+@pytest.mark.parametrize("committed", [True, False])
+async def test_a_reply_of_which_we_do_not_know_whether_it_is_stored_counts_once(
+    world: World, siblings: tuple[Family, Family], monkeypatch: pytest.MonkeyPatch, committed: bool
 ) -> None:
+    """The SMSC is asked to keep it; until it has delivered it again, the sibling's question waits."""
     first, second = siblings
     await world.start()
     await world.push(*siblings)
     await world.status(first, "asked")
-    replying = asyncio.create_task(world.smsc.reply(first.number, "3#1"))
-    await dying.wait()
-    replying.cancel()
-    await world.smsc.down()
-    await world.connection.execute(
-        "UPDATE sms SET next_at = clock_timestamp() - interval '1 s' WHERE case_id = $1",
-        await world.case_id(second),
-    )
-    await world.smsc.up()
-    await world.smsc.bound()
-    await world.text(first, "socwallet")  # answers are taken first: the link has looked at its rows
-    row = await world.connection.fetchrow(
-        "SELECT state, next_at > clock_timestamp() AS held FROM sms WHERE case_id = $1",
-        await world.case_id(second),
-    )
-    assert row is not None
-    assert (row["state"], row["held"]) == ("queued", True)
+    store = Receiver._store
+
+    async def store_and_end(receiver: Receiver, step: Step, batch: Any) -> None:
+        await store(receiver, step, batch)
+        if committed:
+            await step.connection.execute("COMMIT")
+        raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+
+    monkeypatch.setattr(Receiver, "_store", store_and_end)
+    assert await world.smsc.reply(first.number, "3#1") == SMPP_ESME_RX_T_APPN
+    monkeypatch.setattr(Receiver, "_store", store)
+    assert await world.connection.fetchval("SELECT count(*) FROM sms WHERE state = 'sending'") == 0
+    await world.let_replies_age()
+    assert await world.smsc.reply(first.number, "3#1") == 0
+    await world.status(second, "asked")
+    assert [event for event in await world.events(first) if event in ("reply_read", "consented")] == [
+        "reply_read",
+        "consented",
+    ]
+    assert (await world.case(second))["answered_at"] is None
 
 
 async def test_a_reply_whose_acknowledgement_was_lost_with_the_connection_answers_the_same_question(
