@@ -1,0 +1,118 @@
+"""One simulated campaign: a seed makes it, and makes it again exactly."""
+
+import random
+from dataclasses import dataclass
+from datetime import timedelta
+
+from simulated_gateway import Bug, Gateway
+from simulated_rows import Decide, Rows
+from simulated_smsc import Faults, Manner, Parents, Smsc
+from simulated_time import DAY, Timeline
+from simulated_truth import Broken, Truth
+
+from gateway.consent.deadlines import Calendar, load_timezone, parse_send_window
+from gateway.consent.journey import Case, Decision, Effect, Happened, Input, Rules, State, decide
+
+_OPENS, _CLOSES = parse_send_window("09:00-21:00")
+CALENDAR = Calendar(
+    timezone=load_timezone("Asia/Almaty"),
+    answer_days=3,
+    grace=timedelta(minutes=10),
+    window_opens=_OPENS,
+    window_closes=_CLOSES,
+)
+OVER = 30 * DAY
+MOST_STEPS = 20_000
+_SIBLINGS = (Manner.AGREES, Manner.REFUSES, Manner.WAITS)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of it; two runs of one seed have the same."""
+
+    states: tuple[State, ...]
+    happened: tuple[tuple[Happened, ...], ...]
+    steps: int
+    kills: int
+    repeated: int
+
+
+def plain(case: Case, given: Input, time: Timeline, rules: Rules) -> Decision:
+    """The journey as it is."""
+    return decide(case, given, time.at, rules)
+
+
+def run(seed: int, *, bugs: frozenset[Bug] = frozenset(), decide: Decide = plain) -> Outcome:
+    """Plays the campaign through; Broken, with the seed, when an invariant does not hold."""
+    try:
+        return _run(random.Random(seed), bugs, decide)
+    except Broken as broken:
+        raise Broken(f"seed {seed}: {broken}") from None
+
+
+def _run(dice: random.Random, bugs: frozenset[Bug], decide: Decide) -> Outcome:
+    time = Timeline()
+    window, tps = dice.choice((1, 3, 10)), dice.choice((0, 5, 50))
+    truth = Truth(window, tps)
+    rules = Rules(
+        calendar=CALENDAR,
+        repeats=dice.choice((0, 1, 1, 2)),
+        clarify=dice.random() < 0.8,
+        fallback_on_undeliverable=dice.random() < 0.2,
+    )
+    bad = dice.random()  # how bad a time it is
+    faults = Faults(busy=0.05 * bad, unanswered=0.05 * bad, lost=0.03 * bad, cut=0.03 * bad)
+    smsc = Smsc(dice, time, truth, faults)
+    numbers, manners, siblings = _families(dice)
+    Parents(smsc, dice, time, truth, manners, siblings)
+    rows = Rows(time, truth, rules, decide)
+    for case_id, known in numbers.items():
+        rows.cases[case_id] = Case(state=State.LOOKING_UP, relations=("mother", "father")[: len(known)])
+        rows.calls[case_id] = Effect.LOOK_UP
+        truth.happened[case_id] = [Happened.RECEIVED]
+    gateway = Gateway(
+        dice, time, truth, rows, smsc,
+        numbers=numbers, window=window, tps=tps, kill=0.08 * bad, away=0.04 * bad, bugs=bugs,
+    )  # fmt: skip
+    gateway.start()
+    while time.now < OVER and time.steps < MOST_STEPS and time.step() and not _is_over(rows, smsc):
+        pass
+    for case_id, case in rows.cases.items():
+        truth.over(case_id, ended=case.ended_at is not None)
+    return Outcome(
+        states=tuple(case.state for case in rows.cases.values()),
+        happened=tuple(tuple(truth.happened[case_id]) for case_id in rows.cases),
+        steps=time.steps,
+        kills=gateway.kills,
+        repeated=truth.repeated,
+    )
+
+
+def _families(
+    dice: random.Random,
+) -> tuple[dict[str, list[str | None]], dict[str, Manner], frozenset[str]]:
+    """Numbers of each case's recipients, its parent's manner, and who of them are siblings."""
+    together: set[str] = set()
+    numbers: dict[str, list[str | None]] = {}
+    manners: dict[str, Manner] = {}
+    for family in range(dice.choice((1, 1, 2))):
+        siblings = dice.random() < 0.5
+        last = "9" if dice.random() < 0.05 else "1"  # of a number that the SMSC refuses
+        number = f"7701000{family:03}{last}" if dice.random() < 0.95 else None
+        before: list[str | None] = [] if dice.random() < 0.8 else [None]
+        for child in range(dice.choice((2, 3)) if siblings else 1):
+            case_id = f"c{len(numbers)}{child}{dice.randrange(10)}"
+            numbers[case_id] = [*before, number]
+            if siblings:
+                together.add(case_id)
+            manners[case_id] = dice.choice(_SIBLINGS if siblings else tuple(Manner))
+    return numbers, manners, frozenset(together)
+
+
+def _is_over(rows: Rows, smsc: Smsc) -> bool:
+    return (
+        all(case.ended_at is not None for case in rows.cases.values())
+        and not smsc.parents.speaking
+        and not smsc.undelivered
+        and not any(sms.state in ("queued", "sending") for sms in rows.sms.values())
+    )

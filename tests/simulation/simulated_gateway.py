@@ -1,0 +1,480 @@
+"""The shells, in virtual time: one life of the process after the other around the real session and pacer.
+
+They keep the contract of the real ones: no effect that is not first a row, no deliver_sm_resp before the commit,
+what is in memory may be gone at any instant. `Bug` plants what the simulation has to find.
+"""
+
+import random
+from collections.abc import Callable
+from enum import Enum, auto
+from functools import cache
+
+from simulated_rows import Rows, Sms
+from simulated_smsc import Smsc, Wire
+from simulated_time import DAY, Timeline
+from simulated_truth import Truth
+
+from gateway.consent.journey import (
+    Answer,
+    ConfirmAccepted,
+    Effect,
+    Input,
+    IssueVoucher,
+    RejectVoucher,
+    ReportDelivered,
+    ReportRefused,
+    ReportUndeliverable,
+    SkipRecipient,
+    UseNumber,
+)
+from gateway.consent.reply import ReplyRules, Verdict, read_reply
+from gateway.smpp import session as smpp
+from gateway.smpp import status
+from gateway.smpp.pacing import Pacer
+from gateway.smpp.session import Role, Session, SessionState
+
+GATHER = 0.02
+RETRY = 1.0
+RESTART = (0.5, 15.0)
+SAME_REPLY_WITHIN = 2.0
+A_MOMENT = 600.0
+_RULES = ReplyRules(service="3", agree="1", refuse="2", strict=False)
+
+
+class Bug(Enum):
+    """What a careless hand might do to the shells."""
+
+    ACKNOWLEDGES_BEFORE_THE_COMMIT = auto()
+    TAKES_AN_ANSWER_FOR_DURABLE_BEFORE_THE_COMMIT = auto()
+    ASKS_AT_ONCE_WHEN_THE_LINK_COMES_UP = auto()
+    SENDS_WHAT_IS_ANSWERED_AGAIN = auto()
+    LEAVES_WHAT_IT_TOOK_UNAWARES = auto()
+
+
+class Killed(Exception):  # noqa: N818
+    """SIGKILL, here and now."""
+
+
+class Away(Exception):  # noqa: N818
+    """The database is; whether the transaction was committed is not known."""
+
+
+@cache
+def _verdict(text: str) -> Verdict:
+    return read_reply(text, _RULES).verdict
+
+
+class Gateway:
+    """The process, and whoever starts it again."""
+
+    def __init__(
+        self,
+        dice: random.Random,
+        time: Timeline,
+        truth: Truth,
+        rows: Rows,
+        smsc: Smsc,
+        *,
+        numbers: dict[str, list[str | None]],
+        window: int,
+        tps: float,
+        kill: float,
+        away: float,
+        bugs: frozenset[Bug],
+    ) -> None:
+        """`kill` and `away`: the chances at each commit. `numbers`: of each case's recipients, in order."""
+        self.dice, self.time, self.truth, self.rows, self.smsc = dice, time, truth, rows, smsc
+        self.numbers, self.window, self.tps = numbers, window, tps
+        self.kill, self.away, self.bugs = kill, away, bugs
+        self.kills = 0
+        self.life: Life | None = None
+        self.deadlines: set[float] = set()
+
+    def start(self) -> None:
+        self.life = Life(self)
+        self.life.guarded(self.life.begin)
+
+    def die(self) -> None:
+        assert self.life is not None
+        self.kills += 1
+        life, self.life = self.life, None
+        life.wire.cut()
+        self.time.after(self.dice.uniform(*RESTART), self.start)
+
+
+class Life:
+    """One process, from its start to its kill."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway, self.time, self.rows = gateway, gateway.time, gateway.rows
+        self.dice, self.truth, self.bugs = gateway.dice, gateway.truth, gateway.bugs
+        self.pacer = Pacer(gateway.tps)
+        self.held: dict[int, Sms] = {}
+        self.unsent: list[tuple[Sms, int]] = []
+        self.answered: dict[int, int] = {}  # what the SMSC has said, by sms_id; the rows follow
+        self.refused: set[int] = set()
+        self.under_way: dict[int, int] = {}
+        self.dirty: set[int] = set()
+        self.gathering = self.pumping = False
+        self.calling: set[str] = set()
+        self.uncertain: dict[tuple[str, str], float] = {}  # replies whose storing has an unknown outcome, since
+        self.tick_at = float("inf")
+        self.connect()
+
+    # --- life and death ----------------------------------------------------------------------------------
+
+    def guarded(self, work: Callable[..., None], *arguments: object) -> None:
+        """Does it if this process still lives; it may end by it."""
+        if self.gateway.life is self:
+            try:
+                work(*arguments)
+            except Killed:
+                self.gateway.die()
+
+    def after(self, delay: float, work: Callable[..., None], *arguments: object) -> None:
+        self.time.after(delay, self.guarded, work, *arguments)
+
+    def transact(self, work: Callable[[], None]) -> None:
+        """Commits `work`, or nothing of it; either may be followed by Killed, and by Away."""
+        gateway = self.gateway
+        chance = self.dice.random()
+        before, after = gateway.kill / 2, gateway.kill
+        if chance < before:
+            raise Killed
+        if after <= chance < after + gateway.away / 2:
+            raise Away
+        work()
+        if chance < after:
+            raise Killed
+        if chance < after + gateway.away:
+            raise Away
+        self.look_at_deadlines()
+
+    def begin(self) -> None:
+        self.rows.give_back()
+        self.look_at_deadlines()
+        self.dispatch()
+
+    # --- the link ----------------------------------------------------------------------------------------
+
+    def connect(self) -> None:
+        self.session = Session(
+            role=Role.TRANSCEIVER,
+            system_id="sim",
+            password="sim",
+            window=self.gateway.window,
+            enquire_link=DAY / 3,
+            response_timeout=10.0,
+        )
+        self.wire: Wire = self.gateway.smsc.connect()
+        self.wire.on_octets = lambda octets: self.guarded(self.receive, octets)
+        self.wire.on_cut = lambda: self.guarded(self.disconnected)
+        self.session.connected(self.time.now)
+        self.flush()
+
+    def receive(self, octets: bytes) -> None:
+        self.handle(self.session.receive(octets, self.time.now))
+
+    def disconnected(self) -> None:
+        self.handle(self.session.disconnected(self.time.now))
+        for sms in [sms for sms_id, sms in self.held.items() if sms_id not in self.dirty]:
+            sms.state = "queued"  # it goes back to its row
+            del self.held[sms.sms_id]
+        self.unsent = [(sms, n) for sms, n in self.unsent if sms.sms_id in self.held]
+        self.after(self.dice.uniform(1.0, 5.0), self.connect)
+
+    def tick(self, at: float) -> None:
+        if at == self.tick_at:
+            self.tick_at = float("inf")
+            self.handle(self.session.tick(self.time.now))
+
+    def handle(self, events: list[smpp.Event]) -> None:
+        for event in events:
+            match event:
+                case smpp.Answered(tag=(sms, segment)):
+                    self.under_way[sms.sms_id] -= 1
+                    self.take_answer(sms, segment, event.command_status)
+                case smpp.Unanswered(tag=(sms, segment)):
+                    self.under_way[sms.sms_id] -= 1
+                    self.send_again(sms, segment)
+                case smpp.Late(tag=(sms, segment)):
+                    if event.command_status == 0 and (sms, segment) in self.unsent:
+                        self.unsent.remove((sms, segment))
+                        self.take_answer(sms, segment, 0)
+                case smpp.Received():
+                    self.take_reply(event)
+                case smpp.Bound():
+                    if Bug.ASKS_AT_ONCE_WHEN_THE_LINK_COMES_UP not in self.bugs:
+                        self.rows.hold_on()
+        self.pump()
+
+    def flush(self) -> None:
+        if octets := self.session.data_to_send():
+            self.wire.to_smsc(octets)
+        if self.session.state is SessionState.CLOSED:
+            self.wire.cut()
+        deadline = self.session.next_deadline()
+        if deadline is not None and deadline < self.tick_at:
+            self.tick_at = deadline
+            self.after(max(deadline - self.time.now, 0.0), self.tick, deadline)
+
+    # --- texts out ---------------------------------------------------------------------------------------
+
+    def pump(self) -> None:
+        """Takes texts and submits what window and pace allow; comes again when there is reason to."""
+        now = self.time.now
+        self.take_texts()
+        while self.unsent and self.session.free:
+            if delay := self.pacer.delay(now):
+                self.pump_soon(delay)
+                break
+            sms, segment = self.unsent.pop(0)
+            self.pacer.take(now)
+            note = f"{sms.sms_id}|{segment}|{sms.msisdn}|{sms.reference}|{sms.segments}|{sms.case_id}|{sms.kind}"
+            self.session.submit(note.encode(), (sms, segment), now)
+            self.under_way[sms.sms_id] += 1
+            self.truth.submitted(sms.sms_id, segment, now, sum(self.under_way.values()))
+        self.flush()
+
+    def pump_soon(self, delay: float) -> None:
+        if not self.pumping:
+            self.pumping = True
+            self.after(delay, self.pump_again)
+
+    def pump_again(self) -> None:
+        self.pumping = False
+        self.pump()
+
+    def take_texts(self) -> None:
+        if not self.session.free or len(self.unsent) >= self.gateway.window:
+            return
+        calendar, now = self.rows.rules.calendar, self.time.now
+        queued = [sms for sms in self.rows.sms.values() if sms.state == "queued"]
+        if not queued:
+            return
+        later = [sms.not_before - now for sms in queued if sms.not_before > now]
+        in_window = calendar.in_window(self.time.at)
+        if not in_window and any(sms.is_bulk for sms in queued):
+            later.append((calendar.next_opening(self.time.at) - self.time.at).total_seconds())
+        if later:
+            self.pump_soon(min(later))
+        self.uncertain = {reply: at for reply, at in self.uncertain.items() if now - at <= A_MOMENT}
+        if self.uncertain and any(sms.follows_reply for sms in queued):
+            self.pump_soon(RETRY)
+            queued = [sms for sms in queued if not sms.follows_reply]
+        ready = [s for s in queued if s.not_before <= now and (in_window or not s.is_bulk)]
+        if not ready:
+            return
+        taken = sorted(ready, key=lambda sms: (sms.is_bulk, sms.sms_id))[:2]
+
+        def take() -> None:
+            for sms in taken:
+                sms.state, sms.attempts = "sending", sms.attempts + 1
+
+        try:
+            self.transact(take)
+        except Away:
+            if Bug.LEAVES_WHAT_IT_TOOK_UNAWARES not in self.bugs:
+                self.after(RETRY, self.give_back_unheld)
+            self.pump_soon(RETRY)
+            return
+        for sms in taken:
+            self.held[sms.sms_id] = sms
+            self.answered[sms.sms_id] = sms.answered
+            self.under_way.setdefault(sms.sms_id, 0)
+            everything = Bug.SENDS_WHAT_IS_ANSWERED_AGAIN in self.bugs
+            self.unsent += [(sms, n) for n in range(sms.segments) if everything or not sms.answered >> n & 1]
+
+    def give_back_unheld(self) -> None:
+        """Texts that a lost commit had taken for us after all."""
+        for sms in self.rows.sms.values():
+            if sms.state == "sending" and sms.sms_id not in self.held:
+                sms.state = "queued"
+        self.pump()
+
+    def take_answer(self, sms: Sms, segment: int, command_status: int) -> None:
+        match status.classify(command_status, {}):
+            case status.Kind.ACCEPTED:
+                self.pacer.accepted(self.time.now)
+                self.answered[sms.sms_id] |= 1 << segment
+                if Bug.TAKES_AN_ANSWER_FOR_DURABLE_BEFORE_THE_COMMIT in self.bugs:
+                    self.truth.durable.add((sms.sms_id, segment))
+                self.touch(sms)
+            case status.Kind.THROTTLED:
+                self.pacer.throttled(self.time.now)
+                self.send_again(sms, segment)
+            case status.Kind.BUSY:
+                self.send_again(sms, segment)
+            case status.Kind.REFUSED:
+                self.refused.add(sms.sms_id)
+                self.unsent = [other for other in self.unsent if other[0] is not sms]
+                self.touch(sms)
+
+    def send_again(self, sms: Sms, segment: int) -> None:
+        if sms.sms_id in self.held and sms.sms_id not in self.refused:
+            self.unsent.insert(0, (sms, segment))
+
+    def touch(self, sms: Sms) -> None:
+        self.dirty.add(sms.sms_id)
+        if not self.gathering:
+            self.gathering = True
+            self.after(GATHER, self.write)
+
+    def write(self) -> None:
+        """What the SMSC has answered becomes durable, and what it means for the cases."""
+        self.gathering = False
+        batch = [self.held[sms_id] for sms_id in sorted(self.dirty) if sms_id in self.held]
+
+        def record() -> None:
+            for sms in batch:
+                sms.answered = self.answered[sms.sms_id]
+                self.truth.durable |= {(sms.sms_id, n) for n in range(sms.segments) if sms.answered >> n & 1}
+                if sms.is_accepted or (sms.sms_id in self.refused and not self.under_way[sms.sms_id]):
+                    sms.state = "accepted" if sms.is_accepted else "refused"
+                    self.rows.take([(sms.case_id, self.outcome(sms))])
+
+        try:
+            self.transact(record)
+        except Away:
+            # The commit may have gone through: then the rows are no longer ours to write (sms.node is).
+            self.gathering = True
+            self.after(RETRY, self.write)
+            self.forget(batch)
+            return
+        self.dirty -= {sms.sms_id for sms in batch}
+        self.forget(batch)
+        for sms in batch:
+            if sms.state == "accepted" and sms.is_bulk and (chance := self.dice.random()) < 0.6:
+                report = ReportDelivered if chance < 0.5 else _undeliverable
+                told = report(text=sms.kind, repeat=sms.repeat, msisdn=sms.msisdn)
+                self.after(self.dice.uniform(0.1, 60.0), self.step, [(sms.case_id, told)])
+        self.pump()
+
+    def forget(self, batch: list[Sms]) -> None:
+        for sms in batch:
+            if sms.state != "sending" and sms.sms_id in self.held:
+                del self.held[sms.sms_id]
+
+    def outcome(self, sms: Sms) -> Input:
+        if sms.state == "refused":
+            return ReportRefused(text=sms.kind, repeat=sms.repeat, msisdn=sms.msisdn, detail={})
+        return ConfirmAccepted(text=sms.kind, repeat=sms.repeat, msisdn=sms.msisdn, at=self.time.at, detail={})
+
+    # --- replies in --------------------------------------------------------------------------------------
+
+    def take_reply(self, received: smpp.Received) -> None:
+        msisdn, text, number = received.body.decode().split("|")
+        if Bug.ACKNOWLEDGES_BEFORE_THE_COMMIT in self.bugs:
+            self.session.respond(received.command_id, received.sequence_number)
+            self.flush()
+
+        def store() -> None:
+            at = self.rows.recent.get((msisdn, text), -DAY)
+            again = (msisdn, text) in self.uncertain and self.time.now - at <= A_MOMENT
+            self.rows.recent[msisdn, text] = self.time.now
+            self.truth.stored[int(number)] += 1
+            if again or self.time.now - at <= SAME_REPLY_WITHIN:
+                return
+            case_id = self.rows.answered_by(msisdn, text)
+            if case_id is None:
+                return
+            self.rows.replies.add((case_id, text))
+            answer = Answer(
+                msisdn=msisdn,
+                verdict=_verdict(text),
+                normalised=False,
+                reply_at=self.time.at,
+                handed=self.rows.handed(case_id),
+                evidence="sha256:",
+                link="link",
+            )
+            self.rows.take([(case_id, answer)])
+
+        try:
+            self.transact(store)
+        except Away:
+            self.uncertain[msisdn, text] = self.time.now
+            self.session.respond(received.command_id, received.sequence_number, 0x64)
+            self.flush()
+            return
+        self.session.respond(received.command_id, received.sequence_number)
+        self.flush()
+        self.uncertain.pop((msisdn, text), None)
+        self.dispatch()
+        self.pump()
+
+    # --- what else makes cases go on ---------------------------------------------------------------------
+
+    def step(self, inputs: list[tuple[str, Input]]) -> None:
+        """One transaction with these inputs, tried until the database is there."""
+        try:
+            self.transact(lambda: self.rows.take(inputs) and None)
+        except Away:
+            self.after(RETRY, self.step, inputs)
+        self.dispatch()
+        self.pump()
+
+    def look_at_deadlines(self) -> None:
+        for case in self.rows.cases.values():
+            if case.due_at is not None:
+                at = max((case.due_at - self.time.at).total_seconds(), 0.0) + self.time.now
+                if at not in self.gateway.deadlines:
+                    self.gateway.deadlines.add(at)
+                    self.time.after(at - self.time.now, self.gateway_meets, at)
+
+    def gateway_meets(self, at: float) -> None:
+        """Whichever process lives then."""
+        self.gateway.deadlines.discard(at)
+        life = self.gateway.life
+        if life is None:
+            self.time.after(RETRY, self.gateway_meets, at)
+        else:
+            life.guarded(lambda: life.step(life.rows.due()))
+
+    def dispatch(self) -> None:
+        """Makes the calls that wait as rows."""
+        for case_id, kind in list(self.rows.calls.items()):
+            if case_id not in self.calling:
+                self.calling.add(case_id)
+                self.after(self.dice.uniform(0.01, 0.5), self.call, case_id, kind)
+
+    def call(self, case_id: str, kind: Effect) -> None:
+        """Asks the neighbour, who may do it and not answer."""
+        if self.rows.calls.get(case_id) is not kind:
+            self.calling.discard(case_id)
+            return
+        if kind is Effect.FORM_VOUCHER:
+            self.truth.asked_for_voucher(case_id)
+        if self.dice.random() < 0.1:
+            self.after(RETRY, self.call, case_id, kind)
+            return
+        self.after(0.01, self.called, case_id, kind)
+
+    def called(self, case_id: str, kind: Effect) -> None:
+        case = self.rows.cases[case_id]
+        given: Input
+        if kind is Effect.LOOK_UP:
+            number = self.gateway.numbers[case_id][case.position]
+            given = UseNumber(msisdn=number) if number else SkipRecipient()
+        elif case_id.endswith("7"):
+            given = RejectVoucher(reason="not entitled")
+        else:
+            given = IssueVoucher(voucher_id=f"V-{case_id}")
+
+        def finish() -> None:
+            if self.rows.calls.get(case_id) is kind:
+                del self.rows.calls[case_id]
+                self.rows.take([(case_id, given)])
+
+        try:
+            self.transact(finish)
+        except Away:
+            self.after(RETRY, self.called, case_id, kind)
+            return
+        self.calling.discard(case_id)
+        self.dispatch()
+        self.pump()
+
+
+def _undeliverable(**about: object) -> ReportUndeliverable:
+    return ReportUndeliverable(detail={}, **about)  # type: ignore[arg-type]

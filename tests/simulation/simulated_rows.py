@@ -1,0 +1,183 @@
+"""The rows, in memory: what is here is committed. One step of cases is applied whole or not at all."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from simulated_time import Timeline
+from simulated_truth import Truth
+
+from gateway.consent.journey import (
+    Case,
+    Decision,
+    Effect,
+    Input,
+    MeetDeadline,
+    Rules,
+    Send,
+    State,
+    TakeTurn,
+)
+from gateway.consent.texts import Kind
+
+HELD_FOR = 30.0
+"""As gateway/store/sms.py has it."""
+SEGMENTS = {Kind.REQUEST: 3, Kind.REPEAT: 3, Kind.AGREED: 2, Kind.REFUSED: 1, Kind.CLARIFY: 1}
+
+Decide = Callable[[Case, Input, "Timeline", Rules], Decision]
+
+
+@dataclass(slots=True, eq=False)
+class Sms:
+    sms_id: int
+    case_id: str
+    kind: Kind
+    repeat: int
+    msisdn: str
+    reference: int
+    follows_reply: bool
+    not_before: float = 0.0
+    state: str = "queued"  # queued, sending, accepted, refused, cancelled
+    attempts: int = 0
+    answered: int = 0
+    refused: bool = False
+
+    @property
+    def segments(self) -> int:
+        return SEGMENTS[self.kind]
+
+    @property
+    def is_bulk(self) -> bool:
+        return self.kind in (Kind.REQUEST, Kind.REPEAT)
+
+    @property
+    def is_unproven(self) -> bool:
+        """It may or may not have left before the connection, or the process, came to its end."""
+        return self.follows_reply and self.state == "queued" and not self.answered
+
+    @property
+    def is_accepted(self) -> bool:
+        return self.answered == (1 << self.segments) - 1
+
+
+@dataclass(slots=True)
+class Question:
+    case_id: str
+    before: str | None = None
+    is_open: bool = True
+
+
+@dataclass(slots=True)
+class Rows:
+    """Also the use cases of gateway/journeys.py, without their SQL."""
+
+    time: Timeline
+    truth: Truth
+    rules: Rules
+    decide: Decide
+    cases: dict[str, Case] = field(default_factory=dict)
+    sms: dict[int, Sms] = field(default_factory=dict)
+    calls: dict[str, Effect] = field(default_factory=dict)
+    questions: dict[str, Question] = field(default_factory=dict)
+    references: dict[str, int] = field(default_factory=dict)
+    recent: dict[tuple[str, str], float] = field(default_factory=dict)
+    replies: set[tuple[str, str]] = field(default_factory=set)  # case_id, text
+
+    def take(self, inputs: Sequence[tuple[str, Input]]) -> None:
+        """Steps of cases."""
+        asking: list[str] = []
+        giving: list[tuple[str, str]] = []
+        for case_id, given in inputs:
+            self._step(case_id, given, asking, giving)
+        while asking or giving:
+            turns = [self._give(*turn) for turn in giving] + [self._ask(case_id) for case_id in asking]
+            asking, giving = [], []
+            for case_id in turns:
+                if case_id is not None:
+                    self._step(case_id, TakeTurn(), asking, giving)
+
+    def due(self) -> list[tuple[str, Input]]:
+        now = self.time.at
+        return [
+            (case_id, MeetDeadline())
+            for case_id, case in self.cases.items()
+            if case.due_at is not None and case.due_at <= now
+        ]
+
+    def handed(self, case_id: str) -> bool:
+        return any(sms.case_id == case_id and sms.attempts for sms in self.sms.values())
+
+    def answered_by(self, msisdn: str, text: str) -> str | None:
+        """The case that a reply from there speaks to (store/questions.py)."""
+        question = self.questions.get(msisdn)
+        if question is None:
+            return None
+        asking = [s for s in self.sms.values() if s.case_id == question.case_id and s.attempts]
+        if question.before is None or any(not sms.is_unproven for sms in asking):
+            return question.case_id
+        again = (question.before, text) in self.replies
+        return question.before if again or not asking else question.case_id
+
+    def give_back(self) -> None:
+        """What a dead process had taken is free again."""
+        for sms in self.sms.values():
+            if sms.state == "sending":
+                sms.state = "queued"
+
+    def hold_on(self) -> None:
+        """A link has come up: what is still held waits anew."""
+        for sms in self.sms.values():
+            if sms.is_unproven:
+                sms.not_before = self.time.now + HELD_FOR
+
+    def _step(self, case_id: str, given: Input, asking: list[str], giving: list[tuple[str, str]]) -> None:
+        before = self.cases[case_id]
+        decision = self.decide(before, given, self.time, self.rules)
+        if decision.refused:
+            return
+        after = self.cases[case_id] = decision.case
+        for event in decision.events:
+            self.truth.committed(case_id, event.name)
+        if after.ended_at is not None:
+            self.calls.pop(case_id, None)
+        for effect in decision.effects:
+            match effect:
+                case Send():
+                    self._queue(case_id, effect)
+                case Effect.ASK_TURN:
+                    asking.append(case_id)
+                case Effect.GIVE_TURN:
+                    giving.append((case_id, before.msisdn or ""))
+                case Effect.WITHDRAW:
+                    for sms in self.sms.values():
+                        if sms.case_id == case_id and sms.state == "queued" and sms.is_bulk and not sms.answered:
+                            sms.state = "cancelled"
+                case Effect.LOOK_UP | Effect.FORM_VOUCHER:
+                    self.calls[case_id] = effect
+
+    def _queue(self, case_id: str, send: Send) -> None:
+        msisdn = self.cases[case_id].msisdn or ""
+        reference = self.references[msisdn] = self.references.get(msisdn, 0) + 1
+        sms_id = len(self.sms) + 1
+        follows_reply = send.text is Kind.REQUEST and self.questions[msisdn].before is not None
+        self.sms[sms_id] = Sms(
+            sms_id, case_id, send.text, send.repeat, msisdn, reference, follows_reply=follows_reply
+        )
+
+    def _ask(self, case_id: str) -> str | None:
+        msisdn = self.cases[case_id].msisdn or ""
+        question = self.questions.get(msisdn)
+        if question is not None and question.is_open:
+            return None
+        self.questions[msisdn] = Question(case_id, question.case_id if question else None)
+        return case_id
+
+    def _give(self, case_id: str, msisdn: str) -> str | None:
+        question = self.questions[msisdn]
+        if not question.is_open or question.case_id != case_id:
+            return None
+        waiting = [i for i, c in self.cases.items() if c.state is State.WAITING and c.msisdn == msisdn]
+        if not waiting:
+            question.is_open = False
+            return None
+        self.questions[msisdn] = Question(waiting[0], case_id)
+        return waiting[0]

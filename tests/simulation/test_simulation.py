@@ -1,0 +1,86 @@
+"""Thousands of simulated campaigns: whatever fails, nothing is lost or invented. And a test of that test."""
+
+from typing import Any
+
+import pytest
+from campaign import Timeline, plain, run
+from simulated_gateway import Bug
+from simulated_truth import Broken
+
+from gateway.consent.journey import Answer, Case, Decision, Input, Rules, State
+from gateway.consent.reply import Verdict
+
+CAMPAIGNS = 10_000
+AT_ONCE = 500
+"""Campaigns of one test: several workers share them."""
+FOUND_WITHIN = 1_000
+"""Campaigns within which a planted bug shows."""
+FAILED_ONCE: tuple[int, ...] = (25, 94, 195, 1296, 1744, 1854, 7658, 9077)
+"""Seeds that found something when the simulation or the gateway was younger. Add each that fails."""
+
+
+@pytest.mark.parametrize("first", range(0, CAMPAIGNS, AT_ONCE))
+def test_no_campaign_breaks_an_invariant(first: int) -> None:
+    for seed in range(first, first + AT_ONCE):
+        run(seed)
+
+
+@pytest.mark.parametrize("seed", FAILED_ONCE)
+def test_what_failed_once_holds(seed: int) -> None:
+    run(seed)
+
+
+@pytest.mark.parametrize("seed", [7, 4711])
+def test_a_seed_replays_exactly(seed: int) -> None:
+    assert run(seed) == run(seed)
+
+
+def test_the_campaigns_see_every_end_and_much_trouble() -> None:
+    outcomes = [run(seed) for seed in range(300)]
+    ends = {state for outcome in outcomes for state in outcome.states}
+    assert ends == {
+        State.VOUCHER_ISSUED, State.VOUCHER_REJECTED, State.REFUSED, State.NO_NUMBER, State.NO_ANSWER,
+        State.UNDELIVERABLE,
+    }  # fmt: skip
+    assert sum(outcome.kills for outcome in outcomes) > 100
+    assert sum(outcome.repeated for outcome in outcomes) > 1000
+
+
+def run_many(**how: Any) -> None:
+    for seed in range(FOUND_WITHIN):
+        run(seed, **how)
+
+
+def count_unclear_as_consent(case: Case, given: Input, time: Timeline, rules: Rules) -> Decision:
+    """A journey that guesses."""
+    if isinstance(given, Answer) and given.verdict is Verdict.UNCLEAR:
+        given = Answer(
+            msisdn=given.msisdn,
+            verdict=Verdict.AGREE,
+            normalised=True,
+            reply_at=given.reply_at,
+            handed=given.handed,
+            evidence=given.evidence,
+            link=given.link,
+        )
+    return plain(case, given, time, rules)
+
+
+def test_a_consent_counted_from_an_unclear_reply_is_found() -> None:
+    with pytest.raises(Broken, match=r"seed \d+: .* its parent has said"):
+        run_many(decide=count_unclear_as_consent)
+
+
+@pytest.mark.parametrize(
+    ("bug", "because"),
+    [
+        (Bug.ACKNOWLEDGES_BEFORE_THE_COMMIT, "is acknowledged and not stored"),
+        (Bug.TAKES_AN_ANSWER_FOR_DURABLE_BEFORE_THE_COMMIT, "its acceptance is durable"),
+        (Bug.SENDS_WHAT_IS_ANSWERED_AGAIN, "its acceptance is durable"),
+        (Bug.ASKS_AT_ONCE_WHEN_THE_LINK_COMES_UP, "its parent has said"),
+        (Bug.LEAVES_WHAT_IT_TOOK_UNAWARES, "stands still"),
+    ],
+)
+def test_a_planted_bug_is_found(bug: Bug, because: str) -> None:
+    with pytest.raises(Broken, match=rf"seed \d+: .*{because}"):
+        run_many(bugs=frozenset({bug}))
