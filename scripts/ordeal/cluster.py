@@ -133,7 +133,7 @@ class Cluster:
                 await self._kill_database(immediate=dice.random() < 0.5)
             if pause and number % (kills // 2 or 1) == 1:
                 await self._pause(victim)
-            self._kill(victim)
+            await self._kill(victim)
 
     async def push(self, list_id: str, body: bytes) -> None:
         """Pushes a list until it is taken."""
@@ -161,11 +161,15 @@ class Cluster:
             self.counts[f"exit {await process.wait()}"] += 1
             await self._start(n)
 
-    def _kill(self, victim: int) -> None:
+    async def _kill(self, victim: int) -> None:
+        """Also one that has only just been started anew."""
         process = self._processes[victim]
-        if process is not None and process.returncode is None:
-            self.counts["kills"] += 1
-            process.kill()
+        while process is None or process.returncode is not None:
+            await asyncio.sleep(0.01)
+            process = self._processes[victim]
+        self.counts["kills"] += 1
+        process.kill()
+        await process.wait()
 
     async def _kill_database(self, *, immediate: bool) -> None:
         """SIGKILL to the postmaster, or SIGQUIT: an immediate shutdown. The gateway starts it again."""
