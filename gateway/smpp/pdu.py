@@ -2,7 +2,8 @@
 
 Sending follows the specification to the letter. Reading takes whatever can be read without guessing:
 over-long strings, unknown, misplaced and repeated TLVs, a broken tail behind the last whole TLV. What is
-refused as `MalformedPdu` is a message that is not all there: half a reply must never pass for the whole.
+refused as `MalformedPdu` is a message that is not all there, since half a reply must never pass for the whole,
+and one whose addresses are none.
 """
 
 from collections.abc import Sequence
@@ -25,6 +26,9 @@ MAX_SEQUENCE_NUMBER: Final = 0x7FFFFFFF
 
 MAX_MESSAGE_ID: Final = 255
 """Octets kept of an SMSC's message_id. §5.2.23 allows 64; beyond this a database index no longer takes it."""
+
+MAX_ADDRESS_READ: Final = 255
+"""Octets of an address. §5.2.8 allows 20, and 64 in data_sm; a far longer one no database index takes."""
 
 RESPONSE: Final = 0x80000000
 """The bit that makes a command_id a response (SMPP 3.4 §5.1.2.1)."""
@@ -201,7 +205,8 @@ def decode_tlvs(data: bytes) -> dict[int, bytes]:
 def decode_short_message(command_id: int, body: bytes) -> ShortMessage:
     """A deliver_sm (SMPP 3.4 §4.6.1) or data_sm (§4.7.1) from its body.
 
-    Raises MalformedPdu when a mandatory field, or octets that sm_length counts, are not there.
+    Raises MalformedPdu when a mandatory field, or octets that sm_length counts, are not there, and for an address
+    beyond `MAX_ADDRESS_READ`.
     """
     try:
         service_type, at = _read_string(body, 0)
@@ -224,7 +229,7 @@ def decode_short_message(command_id: int, body: bytes) -> ShortMessage:
             short_message = body[at : at + sm_length]
             at += sm_length
     except (IndexError, ValueError) as error:
-        raise MalformedPdu("the mandatory fields are not all there") from error
+        raise MalformedPdu("the mandatory fields cannot be read") from error
     if at > len(body):
         raise MalformedPdu(f"sm_length counts {at - len(body)} octets that are not there")
     return ShortMessage(
@@ -252,6 +257,8 @@ def _read_string(body: bytes, start: int) -> tuple[str, int]:
 
 def _read_address(body: bytes, start: int) -> tuple[Address, int]:
     addr, after = _read_string(body, start + 2)
+    if len(addr) > MAX_ADDRESS_READ:
+        raise ValueError(f"an address of {len(addr)} octets")
     return Address(addr=addr, ton=body[start], npi=body[start + 1]), after
 
 

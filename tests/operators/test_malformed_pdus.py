@@ -3,6 +3,7 @@ session goes on.
 """
 
 import struct
+from random import Random
 from typing import NamedTuple
 
 from smpplib import consts
@@ -39,6 +40,8 @@ class Sent(NamedTuple):
 
 
 NACK = f"generic_nack {consts.SMPP_ESME_RINVCMDID}"
+LONG = Random(1).randbytes(6_000).replace(b"\0", b"")
+"""PostgreSQL indexes up to 2,704 octets, and can't compress these."""
 TLV = struct.pack(">HH", 0x0424, 4) + b"3#1!"
 
 PDUS = {
@@ -94,6 +97,13 @@ PDUS = {
     ),
     "a sender of 200 octets": Sent(
         DELIVER_SM, deliver_sm(b"3#1", source=b"\1\1" + b"7" * 200 + b"\0"), "deliver_sm_resp", "agree"
+    ),
+    "a sender longer than an index takes": Sent(
+        DELIVER_SM, deliver_sm(b"3#1", source=b"\1\1" + LONG + b"\0"), "deliver_sm_resp", "unclear"
+    ),
+    "a segment for an address longer than an index takes": Sent(
+        DELIVER_SM, deliver_sm(b"\5\0\3\1\2\1" + b"3#1", esm_class=0x40).replace(US, b"\1\1" + LONG + b"\0"),
+        "deliver_sm_resp", "unclear",
     ),
     "a sender that is no ASCII": Sent(
         DELIVER_SM, deliver_sm(b"3#1", source=b"\1\1\xff\xfe\x80\0"), "deliver_sm_resp", "agree"

@@ -244,6 +244,14 @@ def test_a_deliver_sm_that_is_cut_anywhere_is_malformed(length: int) -> None:
         decode_short_message(CommandId.DELIVER_SM, DELIVER_SM[:length])
 
 
+@pytest.mark.parametrize("field", [b"77012345678\0", b"1414\0"])
+def test_an_address_that_no_index_takes_is_none(field: bytes) -> None:
+    longest, longer = (DELIVER_SM.replace(field, b"7" * octets + b"\0") for octets in (255, 256))
+    assert decode_short_message(CommandId.DELIVER_SM, longest).short_message == b"3#1"
+    with pytest.raises(MalformedPdu):
+        decode_short_message(CommandId.DELIVER_SM, longer)
+
+
 def test_half_a_message_payload_never_passes_for_the_whole() -> None:
     cut = DELIVER_SM[:-4] + b"\0" + encode_tlv(Tag.MESSAGE_PAYLOAD, "3#1 жоқ".encode("utf-16-be"))[:-6]
     with pytest.raises(MalformedPdu, match="message_payload"):
