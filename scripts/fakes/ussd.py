@@ -107,4 +107,3 @@ class Dialogues:
             if not dialogue.ended and dialogue.session_info == echoed:
                 return dialogue.shown(submit)
         return f"a screen for no dialogue under way: its_session_info {echoed.hex() or 'missing'}"
-

@@ -17,7 +17,7 @@ import pytest
 from apiclient import NDJSON, Api, ndjson
 from people import PUPILS, good
 
-from gateway.api import app, requests
+from gateway.api import app, lists, requests
 from gateway.api.app import serve_http
 from gateway.api.lists import MOST_AT_ONCE
 from gateway.config import Config
@@ -37,14 +37,28 @@ async def begin(api: Api, list_id: str) -> tuple[asyncio.StreamReader, asyncio.S
     return reader, writer
 
 
-async def test_a_list_too_many_at_a_time_is_to_come_again(api: Api) -> None:
+async def finish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Sends the body that `begin` has announced, of empty lines; it is taken."""
+    writer.write(b"\n" * 1000)
+    assert (await reader.readline()).startswith(b"HTTP/1.1 201")
+    writer.close()
+
+
+async def test_lists_that_come_together_take_turns(api: Api) -> None:
+    held = [await begin(api, f"list-{number}") for number in range(MOST_AT_ONCE)]
+    waiting = [asyncio.create_task(api.push([good(1)], "same")) for _ in range(4)]
+    for reader, writer in held:
+        await finish(reader, writer)
+    assert sorted([answer.status for answer in await asyncio.gather(*waiting)]) == [200, 200, 200, 201]
+
+
+async def test_a_list_that_waits_too_long_is_to_come_again(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lists, "WAITS_FOR_A_PLACE", 0.05)
     held = [await begin(api, f"list-{number}") for number in range(MOST_AT_ONCE)]
     refused = await api.push([good(1)])
     assert (refused.status, refused.headers["Retry-After"]) == (429, "30")
     for reader, writer in held:
-        writer.write(b"\n" * 1000)
-        assert (await reader.readline()).startswith(b"HTTP/1.1 201")
-        writer.close()
+        await finish(reader, writer)
     assert (await api.push([good(1)], "later")).status == 201
 
 

@@ -35,9 +35,7 @@ def test_accepted_on_monday_is_repeated_on_friday_and_ends_on_tuesday() -> None:
     monday = almaty("2026-11-23 10:00")
     friday = calendar().repeat_at(monday)
     assert friday == datetime(2026, 11, 27, 4, 0, tzinfo=UTC) == almaty("2026-11-27 09:00")
-    assert (
-        calendar().end_at(friday) == datetime(2026, 11, 30, 19, 10, tzinfo=UTC) == almaty("2026-12-01 00:10")
-    )
+    assert calendar().end_at(friday) == datetime(2026, 11, 30, 19, 10, tzinfo=UTC) == almaty("2026-12-01 00:10")
 
 
 @pytest.mark.parametrize("time", ["00:00:00", "09:00:00", "20:59:59", "23:59:59.999999"])
@@ -219,9 +217,7 @@ def test_end_is_the_first_instant_of_its_day_and_the_grace(at: datetime, days: i
     rules = calendar(answer_days=days)
     midnight = rules.end_at(at) - rules.grace
     assert rules.local_date(midnight) == rules.local_date(at) + timedelta(days=days + 1)
-    assert rules.local_date(midnight - timedelta(microseconds=1)) == rules.local_date(at) + timedelta(
-        days=days
-    )
+    assert rules.local_date(midnight - timedelta(microseconds=1)) == rules.local_date(at) + timedelta(days=days)
 
 
 @given(ACCEPTED, windows(), ZONES)

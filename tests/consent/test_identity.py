@@ -89,9 +89,7 @@ def test_every_kazakh_mobile_prefix_is_taken(prefix: str) -> None:
     assert canonical_msisdn(f"8{prefix}0000000") == f"7{prefix}0000000"
 
 
-@pytest.mark.parametrize(
-    "prefix", ["703", "704", "709", "746", "748", "765", "770", "772", "774", "779", "786"]
-)
+@pytest.mark.parametrize("prefix", ["703", "704", "709", "746", "748", "765", "770", "772", "774", "779", "786"])
 def test_prefix_that_nobody_has_is_refused(prefix: str) -> None:
     assert canonical_msisdn(f"7{prefix}1234567") is None
 

@@ -70,9 +70,7 @@ def test_kazakh_texts_are_the_order_s_character_for_character() -> None:
     source = ORDER.read_text(encoding="utf-8")
     appendix = source[source.index("\n1. SMS-хабарлама") :]
     lines = [line for line in appendix[: appendix.index("\n\t|")].split("\n") if line]
-    first, second, third = (
-        index for index, line in enumerate(lines) if re.match(r"\d\. SMS-хабарлама", line)
-    )
+    first, second, third = (index for index, line in enumerate(lines) if re.match(r"\d\. SMS-хабарлама", line))
     request = "\n".join(line for line in lines[first + 1 : second] if not line.startswith("("))
     blanks = re.compile("_+")
     filled = blanks.sub(PUPIL.full, blanks.sub(MOTHER.full, request, count=1), count=1)
@@ -133,9 +131,7 @@ def test_repeat_is_the_request_once_more(language: str) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_codes_and_link_are_configuration(language: str) -> None:
-    texts = [
-        render(kind, language, link="https://example.kz/w", codes=("13", "7", "8")).body for kind in Kind
-    ]
+    texts = [render(kind, language, link="https://example.kz/w", codes=("13", "7", "8")).body for kind in Kind]
     assert not any("3#1" in text or "3#2" in text or LINK in text for text in texts)
     assert "13#7" in texts[0]
     assert "13#8" in texts[0]
@@ -203,9 +199,7 @@ def test_missing_file_is_named(directory: Path) -> None:
         ("Құрметті".encode("utf-16"), "is not UTF-8"),
     ],
 )
-def test_template_that_cannot_be_used_is_refused_at_load(
-    directory: Path, content: bytes, reason: str
-) -> None:
+def test_template_that_cannot_be_used_is_refused_at_load(directory: Path, content: bytes, reason: str) -> None:
     (directory / "refused.kk.txt").write_bytes(content)
     with pytest.raises(TemplateError, match=rf"refused\.kk\.txt: {reason}"):
         Templates.load(directory)

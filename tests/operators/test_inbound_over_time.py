@@ -26,7 +26,8 @@ def receivers(monkeypatch: pytest.MonkeyPatch) -> list[Receiver]:
 async def older(world: World, table: str, seconds: float) -> None:
     """Everything there came so much earlier."""
     await world.connection.execute(
-        f"UPDATE {table} SET arrived_at = arrived_at - make_interval(secs => $1)", seconds  # table is ours
+        f"UPDATE {table} SET arrived_at = arrived_at - make_interval(secs => $1)",
+        seconds,  # table is ours
     )
 
 

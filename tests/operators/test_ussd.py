@@ -292,8 +292,6 @@ async def test_a_screen_that_is_gone_is_not_sent_again(world: World, monkeypatch
     assert ops(world) == [USSR_REQUEST]
 
 
-
-
 async def test_what_is_over_is_forgotten(world: World) -> None:
     await world.start()
     family = await asked(world)
