@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -21,6 +22,8 @@ from gateway.store.lists import ListError, StoredList
 
 MOST_AT_ONCE = 2
 """Lists taken at the same time by this process; each holds a connection and a share of the processor."""
+WAITS_FOR_A_PLACE = 60.0
+"""Seconds a list waits, unread, for those before it; then it is to be pushed again."""
 MOST_ERRORS_TOLD = 1000
 
 _LIST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -63,13 +66,7 @@ class ListsApi:
         service = self._service(request)
         if isinstance(unpacker, Plain) and (request.content_length or 0) > self._max_octets:
             raise self._too_large()
-        if self._places.locked():
-            raise Problem(
-                HTTPStatus.TOO_MANY_REQUESTS,
-                f"{MOST_AT_ONCE} lists are being taken already; try again.",
-                headers=_TRY_AGAIN,
-            )
-        async with self._places:
+        async with self._place():
             try:
                 body = Body(unpacker, self._max_octets)
                 taken = await self._intake.take(list_id, service, body_chunks(request), body)
@@ -110,6 +107,23 @@ class ListsApi:
             page = await self._errors(stored.list_id, page[-1])
         await response.write_eof()
         return response
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """One of the MOST_AT_ONCE places, as soon as one is free; raises a Problem (429) when none becomes so."""
+        try:
+            async with asyncio.timeout(WAITS_FOR_A_PLACE):
+                await self._places.acquire()
+        except TimeoutError:
+            raise Problem(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                f"{MOST_AT_ONCE} lists are being taken already; try again.",
+                headers=_TRY_AGAIN,
+            ) from None
+        try:
+            yield
+        finally:
+            self._places.release()
 
     def _service(self, request: web.Request) -> str:
         service = request.query.get("service")
