@@ -281,6 +281,7 @@ REFUSED = [
     (LEAST + "[clock]\nrate = 0", "clock.rate", "from 0.001"),
     (LEAST + "[journey]\nanswer_days = 0", "journey.answer_days", "from 1"),
     (LEAST + "[journey]\nrepeats = -1", "journey.repeats", "from 0"),
+    (LEAST + "[journey]\nrepeats = 15", "journey.repeats", "to 14"),
     (LEAST + "[privacy]\nkeep_days = -1", "privacy.keep_days", "from 0"),
     (altered("[mcb]\n", "[mcb]\nbatch = 0\n"), "mcb.batch", "from 1"),
     (altered("[wallet]\n", "[wallet]\nconcurrency = 0\n"), "wallet.concurrency", "from 1"),
