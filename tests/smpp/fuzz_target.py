@@ -1,0 +1,177 @@
+"""What no octets from an SMSC may bring about, as one function, for the corpus, Hypothesis and scripts/fuzz."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, get_args
+
+from gateway.smpp.pdu import (
+    HEADER,
+    MAX_ADDRESS_READ,
+    MAX_COMMAND_LENGTH,
+    MAX_MESSAGE_ID,
+    RESPONSE,
+    CommandId,
+    MalformedPdu,
+    ShortMessage,
+    decode_short_message,
+    decode_tlvs,
+)
+from gateway.smpp.receipt import Receipt, Relation, keys, normal_key, read_receipt
+from gateway.smpp.session import Answered, Event, Received, Session, Unanswered
+from gateway.smpp.text import decode, split_udh
+from gateway.smpp.ussd import dialled_service, read_ussd
+from tests.smpp.bound import accept, binding_session, bound_session, fresh_session
+from tests.smpp.voice import body, say
+
+UNDER_WAY: Final = 3
+DEFAULT_ALPHABETS: Final = ("gsm7", "packed", "ascii", "latin1")
+_DELIVERIES: Final = (CommandId.DELIVER_SM, CommandId.DATA_SM)
+_ENDS: Final = (CommandId.UNBIND, CommandId.UNBIND_RESP)
+
+EARLIER: Final = say("deliver_sm", 77, source_addr="77012345678", short_message=b"3#1") + accept(2, "an id")
+EARLIER_EVENTS: Final = [
+    Received(CommandId.DELIVER_SM, 77, body("deliver_sm", source_addr="77012345678", short_message=b"3#1")),
+    Answered(0, 0, "an id"),
+]
+
+
+def session_with_segments_under_way() -> Session:
+    """Bound; the tags are 0, 1, 2 and the sequence numbers 2, 3, 4."""
+    session = bound_session()
+    for tag in range(UNDER_WAY):
+        session.submit(b"", tag, 0.0)
+    session.data_to_send()
+    return session
+
+
+BEGINNINGS: Final[dict[Callable[[], Session], int]] = {
+    fresh_session: 0,
+    binding_session: 0,
+    bound_session: 0,
+    session_with_segments_under_way: UNDER_WAY,
+}
+"""Sessions to start from, and the segments that each has under way."""
+
+
+def probe(octets: bytes) -> None:
+    """Feeds them to everything that reads what an SMSC sends; raises AssertionError, or what a reader let slip."""
+    cut_costs_nothing(octets)
+    earlier_pdus_are_kept(octets)
+    for begin, under_way in BEGINNINGS.items():
+        ends_in_order(begin(), octets, under_way)
+    bodies = [octets, octets[HEADER.size :], *(event.body for event in deliveries(octets))]
+    for one in dict.fromkeys(bodies):
+        read_body(one)
+
+
+def receive(session: Session, octets: bytes) -> list[Event]:
+    """The events of one read, after a look at what is left in memory."""
+    events = session.receive(octets, 1.0)
+    assert len(session._pending) < MAX_COMMAND_LENGTH, "more is kept than the beginning of one PDU"
+    assert len(events) <= 2 * (len(octets) // HEADER.size) + 2, "more events than PDUs can cause"
+    return events
+
+
+def cut_costs_nothing(octets: bytes) -> None:
+    """Whole or byte by byte: the same events, answers and state."""
+    for begin in BEGINNINGS:
+        whole, single = begin(), begin()
+        events = receive(whole, octets)
+        assert [event for at in range(len(octets)) for event in receive(single, octets[at : at + 1])] == events
+        answers = whole.data_to_send()
+        assert len(answers) <= 2 * len(octets), "more answers than PDUs can cause"
+        assert single.data_to_send() == answers
+        assert (single.state, single.free, single.unanswered_in) == (whole.state, whole.free, whole.unanswered_in)
+        are_answers(answers)
+
+
+def earlier_pdus_are_kept(octets: bytes) -> None:
+    """What came whole is handed on, whatever came behind it in the same read."""
+    session = session_with_segments_under_way()
+    assert receive(session, EARLIER + octets)[:2] == EARLIER_EVENTS
+    expected = deliveries(octets)
+    handed_on = [event for event in receive(bound_session(), octets) if isinstance(event, Received)]
+    assert handed_on[: len(expected)] == expected
+
+
+def deliveries(octets: bytes) -> list[Received]:
+    """Each deliver_sm and data_sm up to where framing is lost or the session may end: framed here once more."""
+    found = []
+    while len(octets) >= HEADER.size:
+        length, command_id, _, sequence_number = HEADER.unpack_from(octets)
+        if not HEADER.size <= length <= MAX_COMMAND_LENGTH or length > len(octets) or command_id in _ENDS:
+            break
+        if command_id in _DELIVERIES:
+            found.append(Received(command_id, sequence_number, octets[HEADER.size : length]))
+        octets = octets[length:]
+    return found
+
+
+def are_answers(octets: bytes) -> None:
+    """Nothing but whole responses and generic_nacks: the SMSC's octets never make a session ask."""
+    while octets:
+        length, command_id, _, _ = HEADER.unpack_from(octets)
+        assert HEADER.size <= length <= len(octets)
+        assert command_id & RESPONSE
+        octets = octets[length:]
+
+
+def ends_in_order(session: Session, octets: bytes, under_way: int) -> None:
+    """Everything received can be responded to, time may pass, and each segment has one outcome."""
+    events = receive(session, octets)
+    for event in events:
+        if isinstance(event, Received):
+            session.respond(event.command_id, event.sequence_number)
+    are_answers(session.data_to_send())
+    for now in (1.0, 20.0, 40.0, 60.0):
+        events += session.tick(now)
+        deadline = session.next_deadline()
+        assert deadline is None or deadline > now, "a session with work left over spins"
+    events += session.disconnected(61.0)
+    assert session.closing
+    outcomes = [event.tag for event in events if isinstance(event, Answered | Unanswered)]
+    assert sorted(outcomes, key=str) == list(range(under_way))
+
+
+def read_body(octets: bytes) -> None:
+    """As either kind of message, by each of the readers; only MalformedPdu may come of it."""
+    with suppress(MalformedPdu):
+        decode_tlvs(octets)
+    for command_id in _DELIVERIES:
+        try:
+            message = decode_short_message(command_id, octets)
+        except MalformedPdu:
+            continue
+        read_message(message)
+
+
+def read_message(message: ShortMessage) -> None:
+    """A receipt, a turn of a dialogue, a reply: each reader has a look, not only the one it is meant for."""
+    assert max(len(message.source.addr), len(message.destination.addr)) <= MAX_ADDRESS_READ
+    if receipt := read_receipt(message):
+        is_storable(receipt)
+    concatenation, octets = split_udh(message)
+    assert message.payload.endswith(octets)
+    assert concatenation is None or 1 <= concatenation.number <= concatenation.total <= 255
+    indication = read_ussd(message)
+    for alphabet in DEFAULT_ALPHABETS:
+        udh_octets = len(message.payload) - len(octets)
+        is_text(decode(octets, message.data_coding, alphabet, udh_octets))
+        if indication is not None:
+            is_text(typed := indication.text(alphabet))
+            dialled_service(typed)
+
+
+def is_text(text: str | None) -> None:
+    """None, or nothing that could not be written down again."""
+    assert text is None or text.encode("utf-8").decode("utf-8") == text
+
+
+def is_storable(receipt: Receipt) -> None:
+    """A receipt's words fit the columns and the index they go into."""
+    assert len(receipt.message_id) <= MAX_MESSAGE_ID
+    assert "\0" not in receipt.message_id + receipt.error
+    for relation in get_args(Relation):
+        found = keys(receipt.message_id, relation)
+        assert found
+        assert all(key == normal_key(key) for key in found)
