@@ -6,7 +6,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -15,9 +15,12 @@ from gateway.api.problems import Problem
 from gateway.api.requests import Route, json_response
 from gateway.clock import Clock
 from gateway.journeys import Journeys
+from gateway.log import Event, get_logger
 from gateway.metrics import REGISTRY
 from gateway.store import queues
 from gateway.store.queues import Waiting
+
+log = get_logger()
 
 OPENAPI = Path(__file__).with_name("openapi.json")
 
@@ -61,10 +64,15 @@ class OpsApi:
         return json_response({"ready": True, "links": list(self._links)})
 
     async def metrics(self, _request: web.Request) -> web.StreamResponse:
-        async with self._database.acquire() as connection:
-            waiting = await queues.waiting(connection)
+        """What this process has counted and, while the database answers, what waits there."""
         registry = CollectorRegistry()
-        registry.register(_WaitingCollector(waiting, self._clock))
+        up = Gauge("gateway_database_up", "Whether the database has answered just now", registry=registry)
+        try:
+            async with asyncio.timeout(_READY_WITHIN), self._database.acquire() as connection:
+                registry.register(_WaitingCollector(await queues.waiting(connection), self._clock))
+            up.set(1)
+        except Exception as error:
+            log.warning(Event.HTTP_FAILED, reason=type(error).__name__)
         exposition = generate_latest(REGISTRY) + generate_latest(registry)
         return web.Response(body=exposition, headers={"Content-Type": _EXPOSITION})
 

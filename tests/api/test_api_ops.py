@@ -64,6 +64,15 @@ async def test_metrics_count_what_waits_and_where_cases_are(api: Api, journeys: 
     assert (found["gateway_cases", "3", "looking_up"], found["gateway_cases", "3", "queued"]) == (2, 1)
 
 
+async def test_metrics_without_a_database_say_what_this_process_has_counted(api: Api, journeys: Journeys) -> None:
+    assert (await samples(api))["gateway_database_up",] == 1
+    await journeys.database.pool.close()
+    found = await samples(api)
+    assert found["gateway_database_up",] == 0
+    assert found["gateway_http_requests_total", "GET", "/metrics", "200"] >= 1
+    assert ("gateway_queue_depth", "lookup") not in found
+
+
 async def test_metrics_name_routes_not_paths_and_nobody(api: Api) -> None:
     await api.push([good(1)])
     await api.get("/v1/lists/list-1")
