@@ -5,7 +5,6 @@ and writes states, journal, texts and calls back in a handful of statements, wha
 is sent from here: the shells find the rows and report what became of them as new inputs.
 """
 
-import hmac
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import TypeVar
 
 import asyncpg
 
+from gateway import evidence
 from gateway.clock import Clock
 from gateway.config import Link as LinkConfig
 from gateway.consent.journey import (
@@ -92,9 +92,10 @@ class Journeys:
         self.signals = signals
         self._evidence_key = evidence_key
 
-    def keyed_hash(self, octets: bytes) -> str:
-        """What stands in the journal in place of personal data: nobody without the key can try out names."""
-        return "hmac-sha256:" + hmac.digest(self._evidence_key, octets, "sha256").hex()
+    def keyed_hash(self, octets: bytes, case_id: str | None = None) -> str:
+        """What stands in the journal, or in an erased row, in place of personal data; see gateway/evidence.py."""
+        key = self._evidence_key if case_id is None else evidence.case_key(self._evidence_key, case_id)
+        return evidence.keyed_hash(key, octets)
 
     async def transact(self, work: Callable[["Step"], Awaitable[T]]) -> T:
         """Runs `work` in one transaction of this node and, once it is committed, wakes whoever has work by it.
@@ -382,6 +383,6 @@ def text_queued(journeys: Journeys, sms_id: int, new: sms.NewSms | sms.NewScreen
             "template": new.template,
             "link": new.link,
             "segments": segments,
-            "body": journeys.keyed_hash(new.body.encode()),
+            "body": journeys.keyed_hash(new.body.encode(), new.case_id),
         },
     )

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from gateway.cli import ask, link_test, local, preview, push, tail
+from gateway.cli import ask, evidence, link_test, local, preview, push, tail
 from gateway.cli.terminal import CommandError, complain
 from gateway.config import ConfigError
 from gateway.store.database import DatabaseError
@@ -58,6 +58,12 @@ def _add_local(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         commands, "verify-journal", local.verify_journal, "walk the hash chain, name the first entry that fails",
         config=True, json=True,
     )  # fmt: skip
+    command = _add(commands, "evidence", evidence.show, "print a case's record of consent, as JSON", config=True)
+    command.add_argument("case_id", metavar="CASE")
+    command = _add(
+        commands, "verify-evidence", evidence.verify, "check a record of consent, without the database", json=True
+    )
+    command.add_argument("file", metavar="FILE", help="as `gateway evidence` printed it; -: standard input")
     command = _add(
         commands, "preview", preview.preview, "show the texts as they go out, and what a list costs",
         config=True, json=True,

@@ -22,13 +22,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-import orjson
-
 from gateway import metrics
 from gateway.config import Link as LinkConfig
 from gateway.consent.journey import Answer, Decision, Event, Happened
 from gateway.consent.reply import RULE_VERSION, Reading, Verdict, read_menu_answer
 from gateway.consent.texts import LANGUAGES, Kind
+from gateway.evidence import reply_identity
 from gateway.journeys import Journeys, Step
 from gateway.smpp.pdu import ShortMessage
 from gateway.smpp.ussd import Indication, UssdOp, dialled_service, screen_tlvs
@@ -239,15 +238,18 @@ class _Calls:
                 rule_version=RULE_VERSION,
             )
         )
-        identity = [link, call.msisdn, message.destination.addr, message.payload.hex(),
-                    message.schedule_delivery_time, call.indication.session_info.hex()]  # fmt: skip
-        digest = self._journeys.keyed_hash(orjson.dumps(identity))
+        session = call.indication.session_info.hex()
+        identity = reply_identity(
+            link, call.msisdn, message.destination.addr, message.payload, message.schedule_delivery_time, session
+        )
+        digest = self._journeys.keyed_hash(identity, dialogue.case_id)
         told = {
             "verdict": reading.verdict,
             "normalised": reading.normalised,
             "rules": RULE_VERSION,
             "link": link,
             "ussd": True,
+            "session": session,
             "reply": digest,
         }
         self._entries.append(journal.entry(self._step.now, dialogue.case_id, Event(Happened.REPLY_READ, told)))

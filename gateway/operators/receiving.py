@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-import orjson
 from smpplib.consts import SMPP_ESME_RX_T_APPN
 
 from gateway import metrics
@@ -20,6 +19,7 @@ from gateway.consent.identity import canonical_msisdn
 from gateway.consent.journey import Answer, Event, Happened, Input, ReportDelivered, ReportUndeliverable
 from gateway.consent.reply import RULE_VERSION, Reading, Verdict, read_reply
 from gateway.consent.texts import Kind
+from gateway.evidence import reply_identity
 from gateway.journeys import Journeys, Step
 from gateway.log import Event as LogEvent
 from gateway.log import get_logger
@@ -262,9 +262,7 @@ class Receiver:
                 case_id = question.answered_by(repeated=(question.before, reply.octets) in known)
             metrics.REPLIES.labels(reply.link.name, reading.verdict.value).inc()
             stored.append(_evidence(reply, reading, case_id))
-            digest = self._journeys.keyed_hash(
-                orjson.dumps([*reply.identity[:3], reply.octets.hex(), reply.smsc_time])
-            )
+            digest = self._journeys.keyed_hash(reply_identity(*reply.identity, reply.smsc_time), case_id)
             told = {
                 "verdict": reading.verdict,
                 "normalised": reading.normalised,

@@ -6,7 +6,6 @@ A reader that follows ``seq`` misses nothing: entries get their number when they
 begun.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from typing import NamedTuple
 
 import orjson
 
+from gateway import evidence
 from gateway.consent.journey import STATUSES, Event
 from gateway.ids import new_ulid
 from gateway.store.database import Connection
@@ -102,15 +102,10 @@ async def verify(connection: Connection) -> JournalCheck:
             if row["seq"] != seq + 1:
                 fault = JournalFault(seq + 1, f"missing: the next entry is {row['seq']}")
                 return JournalCheck(seq, before.hex(), fault)
-            fields = (
-                row["seq"],
-                row["at"],
-                row["case_id"] or "",
-                row["event"],
-                row["event_id"] or "",
-                row["detail"],
+            octets = evidence.journal_entry(
+                row["seq"], row["at"], row["case_id"], row["event"], row["event_id"], row["detail"]
             )
-            expected = hashlib.sha256(before + "\x1f".join(map(str, fields)).encode()).digest()
+            expected = evidence.journal_hash(before, octets)
             if row["hash"] != expected:
                 return JournalCheck(seq, before.hex(), JournalFault(row["seq"], "its hash does not fit its text"))
             seq, before = row["seq"], expected

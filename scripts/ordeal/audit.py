@@ -113,7 +113,8 @@ class Audit:
         known = orjson.dumps(
             [reply["link"], reply["source_addr"], reply["destination_addr"], octets.hex(), reply["smsc_time"]]
         )
-        return "hmac-sha256:" + hmac.digest(self._records.evidence_key, known, "sha256").hex()
+        key = hmac.digest(self._records.evidence_key, f"case:{reply['case_id']}".encode(), "sha256")
+        return "hmac-sha256:" + hmac.digest(key, known, "sha256").hex()
 
     def _replies(self) -> Iterator[str]:
         """What was acknowledged is in the journal and, if clear and in time, the case's answer."""

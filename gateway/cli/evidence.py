@@ -1,0 +1,76 @@
+"""Evidence of consents: printed from the database, checked without it."""
+
+import asyncio
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from gateway import evidence, log
+from gateway.cli.terminal import CommandError, say, show_json
+from gateway.config import Config, load
+from gateway.store.database import load_clock, open_pool, pending
+from gateway.store.evidence import record_of
+
+
+def show(arguments: Namespace) -> int:
+    """Prints a case's record: JSON, to be kept as a file."""
+    log.configure("error", sys.stderr.buffer)
+    record = asyncio.run(_record(load(arguments.config, secrets=False), arguments.case_id))
+    if record is None:
+        raise CommandError(f"there is no case {arguments.case_id}")
+    sys.stdout.buffer.write(orjson.dumps(record, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    sys.stdout.buffer.flush()
+    return 0
+
+
+def verify(arguments: Namespace) -> int:
+    """Status 0 when the record in the file holds, 1 when something in it does not."""
+    try:
+        content = sys.stdin.buffer.read() if arguments.file == "-" else Path(arguments.file).read_bytes()
+        record = orjson.loads(content)
+    except OSError as error:
+        raise CommandError(f"{arguments.file}: {error.strerror}") from None
+    except orjson.JSONDecodeError:
+        raise CommandError(f"{arguments.file} is no JSON") from None
+    faults = evidence.check(record)
+    if arguments.json:
+        show_json({"holds": not faults, "faults": [{"pointer": f.pointer, "reason": f.reason} for f in faults]})
+    elif faults:
+        for fault in faults:
+            say(f"{fault.pointer}: {fault.reason}")
+    else:
+        case, last = record["case"], record["journal"][-1]
+        say(
+            f"the record of case {case['case_id']} ({case['state']}) holds: {len(record['journal'])} entries,"
+            f" the last is {last['seq']} with hash {last['hash']}; compare them with the journal's own"
+        )
+    return 1 if faults else 0
+
+
+async def _record(config: Config, case_id: str) -> dict[str, Any] | None:
+    database = await open_pool(config, size=1)
+    try:
+        async with database.acquire() as connection:
+            if await pending(connection):
+                raise CommandError("migrations are pending: run `gateway migrate`")
+            clock = await load_clock(connection, config.clock.rate)
+            return await record_of(
+                connection,
+                case_id,
+                made_at=clock.now(),
+                rules={
+                    code: {
+                        "service": code,
+                        "agree": service.agree,
+                        "refuse": service.refuse,
+                        "strict": config.replies.strict,
+                    }
+                    for code, service in config.services.items()
+                },
+                alphabets={link.name: link.default_alphabet for link in config.links},
+            )
+    finally:
+        await database.close()

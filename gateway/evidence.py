@@ -1,0 +1,233 @@
+"""Evidence of a consent: a record that stands by itself, and the checks that anybody can make of it offline.
+
+The journal holds digests in place of personal data: HMAC-SHA-256 with a key that each case has for itself, derived
+from the database's evidence key. A record carries its case's key, so that its texts and replies can be compared
+with the journal's digests; it opens no other case. docs/evidence.md describes the format.
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+import orjson
+
+from gateway.consent.reply import RULE_VERSION, ReplyRules, read_reply
+from gateway.smpp.text import decode
+
+FORMAT = "gateway-evidence-1"
+_PLACEHOLDER = re.compile(r"\\\{[a-z]+\\\}")  # as re.escape leaves it
+_VERSION_DIGITS = 12
+
+
+class _UnreadableError(Exception):
+    """A part of the record is not there, or not what it should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something in the record that does not hold: where, as a JSON pointer, and why."""
+
+    pointer: str
+    reason: str
+
+
+def case_key(evidence_key: bytes, case_id: str) -> bytes:
+    """The key of one case's digests."""
+    return hmac.digest(evidence_key, b"case:" + case_id.encode(), "sha256")
+
+
+def keyed_hash(key: bytes, octets: bytes) -> str:
+    """What stands in the journal in place of personal data: nobody without the key can try out names."""
+    return "hmac-sha256:" + hmac.digest(key, octets, "sha256").hex()
+
+
+def reply_identity(
+    link: str, source_addr: str, destination_addr: str, octets: bytes, smsc_time: str, session: str | None = None
+) -> bytes:
+    """What the digest of a reply is made of; `session` is that of its USSD dialogue, in hex."""
+    parts = [link, source_addr, destination_addr, octets.hex(), smsc_time]
+    return orjson.dumps(parts if session is None else [*parts, session])
+
+
+def journal_entry(
+    seq: int, at_us: int, case_id: str | None, event: str, event_id: str | None, detail: str
+) -> bytes:
+    """The octets of an entry that go into the chain; `at_us` in microseconds since 1970."""
+    return "\x1f".join(map(str, (seq, at_us, case_id or "", event, event_id or "", detail))).encode()
+
+
+def journal_hash(before: bytes, entry: bytes) -> bytes:
+    """The chain's hash after an entry."""
+    return hashlib.sha256(before + entry).digest()
+
+
+def seal(record: Mapping[str, Any]) -> str:
+    """The digest of a whole record, `seal` itself left out."""
+    rest = {name: value for name, value in record.items() if name != "seal"}
+    return "sha256:" + hashlib.sha256(orjson.dumps(rest, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def check(record: object) -> list[Fault]:
+    """Everything in the record that does not hold; empty when all of it does."""
+    if not isinstance(record, Mapping):
+        return [Fault("", "is no JSON object")]
+    if record.get("format") != FORMAT:
+        return [Fault("/format", f"is not {FORMAT}")]
+    faults: list[Fault] = []
+    for part in (_seal, _journal, _head, _texts, _replies, _answer):
+        try:
+            faults += part(record)
+        except (_UnreadableError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            faults.append(Fault(f"/{part.__name__.strip('_')}", f"cannot be read: {type(error).__name__} {error}"))
+    return faults
+
+
+def _seal(record: Mapping[str, Any]) -> Iterator[Fault]:
+    if record["seal"] != seal(record):
+        yield Fault("/seal", "does not fit the record: something in it was changed")
+
+
+def _journal(record: Mapping[str, Any]) -> Iterator[Fault]:
+    """Each entry fits its hash, and follows the one before."""
+    case_id, entries = record["case"]["case_id"], record["journal"]
+    if not entries:
+        yield Fault("/journal", "is empty")
+    for n, entry in enumerate(entries):
+        octets = journal_entry(
+            entry["seq"], entry["at_us"], case_id, entry["event"], entry["event_id"], entry["detail"]
+        )
+        if journal_hash(bytes.fromhex(entry["before"]), octets).hex() != entry["hash"]:
+            yield Fault(f"/journal/{n}", f"entry {entry['seq']}: its hash does not fit its text")
+    for n, (one, other) in enumerate(pairwise(entries), start=1):
+        if other["seq"] <= one["seq"]:
+            yield Fault(f"/journal/{n}", f"entry {other['seq']} after {one['seq']}")
+        if other["seq"] == one["seq"] + 1 and other["before"] != one["hash"]:
+            yield Fault(f"/journal/{n}", f"entry {other['seq']} does not follow from {one['seq']}")
+
+
+def _head(record: Mapping[str, Any]) -> Iterator[Fault]:
+    head, last = record["head"], record["journal"][-1]
+    if head["seq"] < last["seq"] or (head["seq"] == last["seq"] and head["hash"] != last["hash"]):
+        yield Fault("/head", "is not behind the last entry")
+    if len(bytes.fromhex(head["hash"])) != hashlib.sha256().digest_size:
+        yield Fault("/head", "is no SHA-256")
+
+
+def _texts(record: Mapping[str, Any]) -> Iterator[Fault]:
+    """Each text is the journal's, and made of its template."""
+    key = bytes.fromhex(record["case"]["key"])
+    queued = {detail["sms_id"]: (entry, detail) for entry, detail in _entries(record, "text_queued")}
+    accepted = {detail["sms_id"]: (entry, detail) for entry, detail in _entries(record, "text_accepted")}
+    if queued.keys() != {text["sms_id"] for text in record["texts"]}:
+        yield Fault("/texts", "are not those of the journal")
+    for n, text in enumerate(record["texts"]):
+        where = f"/texts/{n}"
+        if text["sms_id"] not in queued:
+            continue
+        entry, detail = queued[text["sms_id"]]
+        body, template = text["body"], text["template_body"]
+        if body is not None and keyed_hash(key, body.encode()) != detail["body"]:
+            yield Fault(f"{where}/body", "does not fit the journal's digest")
+        if [text["kind"], text["template"], text["link"]] != [detail["text"], detail["template"], detail["link"]]:
+            yield Fault(where, "kind, template or link are not the journal's")
+        if hashlib.sha256(template.encode()).hexdigest()[:_VERSION_DIGITS] != text["template"]:
+            yield Fault(f"{where}/template_body", "is not that version of the template")
+        elif body is not None and not re.fullmatch(_PLACEHOLDER.sub("(?s:.*)", re.escape(template)), body):
+            yield Fault(f"{where}/body", "is not made of its template")
+        if _microseconds(text["created_at"]) != entry["at_us"]:
+            yield Fault(f"{where}/created_at", "is not the journal's instant")
+        yield from _accepted(where, text, accepted.get(text["sms_id"]))
+
+
+def _accepted(
+    where: str, text: Mapping[str, Any], journaled: tuple[Mapping[str, Any], Mapping[str, Any]] | None
+) -> Iterator[Fault]:
+    if journaled is None:
+        if text["accepted_at"] is not None and not text["kind"].startswith("menu"):  # a screen is not journaled
+            yield Fault(f"{where}/accepted_at", "the journal knows of no acceptance")
+        return
+    entry, detail = journaled
+    if text["accepted_at"] is None or _microseconds(text["accepted_at"]) > entry["at_us"]:
+        yield Fault(f"{where}/accepted_at", "is later than the journal's entry of it")
+    if text["message_ids"] != detail["message_ids"]:
+        yield Fault(f"{where}/message_ids", "are not the journal's")
+
+
+def _replies(record: Mapping[str, Any]) -> Iterator[Fault]:
+    """Each reply is the journal's, and is read as it was."""
+    key, case = bytes.fromhex(record["case"]["key"]), record["case"]
+    read = {detail["reply"]: (entry, detail) for entry, detail in _entries(record, "reply_read")}
+    kept = set()
+    for n, reply in enumerate(record["replies"]):
+        where = f"/replies/{n}"
+        kept.add(reply["digest"])
+        if reply["digest"] not in read:
+            yield Fault(f"{where}/digest", "is not in the journal")
+            continue
+        entry, detail = read[reply["digest"]]
+        told = [detail["verdict"], detail["normalised"], detail["rules"], detail["link"]]
+        if told != [reply["verdict"], reply["normalised"], reply["rule_version"], reply["link"]]:
+            yield Fault(where, "verdict, normalised, rule_version or link are not the journal's")
+        if _microseconds(reply["received_at"]) != entry["at_us"]:
+            yield Fault(f"{where}/received_at", "is not the journal's instant")
+        if reply["octets"] is None:  # erased
+            continue
+        octets = bytes.fromhex(reply["octets"])
+        identity = reply_identity(
+            reply["link"], reply["source_addr"], reply["destination_addr"], octets, reply["smsc_time"],
+            detail.get("session"),
+        )  # fmt: skip
+        if keyed_hash(key, identity) != reply["digest"]:
+            yield Fault(f"{where}/octets", "with sender, receiver and time they do not fit the digest")
+        yield from _read_again(where, reply, octets, case["rules"], ussd="session" in detail)
+    if missing := set(read) - kept:
+        yield Fault("/replies", f"{len(missing)} of the journal's are missing")
+
+
+def _read_again(
+    where: str, reply: Mapping[str, Any], octets: bytes, rules: Mapping[str, Any], *, ussd: bool
+) -> Iterator[Fault]:
+    """The text is what the octets say, and the verdict what the text says by the rules of now."""
+    if reply["default_alphabet"] != "packed":  # whose segments cannot be joined without their headers
+        text = decode(octets, reply["data_coding"], reply["default_alphabet"])
+        if text != reply["text"]:
+            yield Fault(f"{where}/text", "is not what the octets say")
+    if ussd or reply["rule_version"] != RULE_VERSION:
+        return  # inside a dialogue bare digits count; older rules are not known here any more
+    reading = read_reply(reply["text"], ReplyRules(**rules))
+    if [reading.verdict, reading.normalised] != [reply["verdict"], reply["normalised"]]:
+        yield Fault(f"{where}/verdict", f"the rules say {reading.verdict}")
+
+
+def _answer(record: Mapping[str, Any]) -> Iterator[Fault]:
+    """The consent is that of a reply which agrees."""
+    case = record["case"]
+    consented = [entry for entry, _ in _entries(record, "consented")]
+    if not consented:
+        if case["evidence"] is not None:
+            yield Fault("/case/evidence", "the journal knows of no consent")
+        return
+    digest = "hmac-" + str(case["evidence"])
+    counted = [reply for reply in record["replies"] if reply["digest"] == digest]
+    if not counted or counted[0]["verdict"] != "agree":
+        yield Fault("/case/evidence", "is no reply that agrees")
+    elif counted[0]["received_at"] != case["answered_at"]:
+        yield Fault("/case/answered_at", "is not when the reply came")
+
+
+def _entries(record: Mapping[str, Any], event: str) -> Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """The journal's entries of an event, with their details."""
+    return [(entry, orjson.loads(entry["detail"])) for entry in record["journal"] if entry["event"] == event]
+
+
+def _microseconds(instant: str) -> int:
+    at = datetime.fromisoformat(instant)
+    if at.tzinfo is None:
+        raise _UnreadableError(f"{instant} has no offset")
+    seconds = at.replace(microsecond=0).timestamp()
+    return int(seconds) * 1_000_000 + at.microsecond

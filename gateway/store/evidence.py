@@ -1,0 +1,97 @@
+"""What the rows say of one consent, as the record that gateway/evidence.py checks."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from gateway import evidence
+from gateway.smpp.text import decode
+from gateway.store import journal, setup
+from gateway.store.database import Connection
+
+_CASE = """
+SELECT case_id, list_id, record_id, service, language, state, msisdn, opened_at, ended_at, answered_at, evidence,
+       voucher_id, erased_at, record
+FROM cases WHERE case_id = $1
+"""
+_TEXTS = """
+SELECT s.sms_id, s.kind, s.repeat, s.link, s.msisdn, s.state, s.template, t.body AS template_body, s.body,
+       s.segments, s.reference, s.message_ids, s.created_at, s.accepted_at
+FROM sms s LEFT JOIN templates t ON t.version = s.template WHERE s.case_id = $1 ORDER BY s.sms_id
+"""
+_REPLIES = """
+SELECT link, source_addr, destination_addr, octets, data_coding, smsc_time, verdict, normalised, rule_version,
+       received_at
+FROM replies WHERE case_id = $1 ORDER BY reply_id
+"""
+_JOURNAL = """
+SELECT j.seq, (extract(epoch FROM j.at) * 1000000)::bigint AS at_us, j.event, j.event_id, j.detail,
+       coalesce(encode(b.hash, 'hex'), '') AS before, encode(j.hash, 'hex') AS hash
+FROM journal j LEFT JOIN journal b ON b.seq = j.seq - 1 WHERE j.case_id = $1 ORDER BY j.seq
+"""
+
+
+async def record_of(
+    connection: Connection,
+    case_id: str,
+    *,
+    made_at: datetime,
+    rules: Mapping[str, Mapping[str, Any]],
+    alphabets: Mapping[str, str],
+) -> dict[str, Any] | None:
+    """The record, sealed; None when there is no such case. What is pending in the journal is sealed first.
+
+    `rules` are the reply rules by service, `alphabets` the default alphabets by link.
+    """
+    while await journal.seal(connection):
+        pass
+    case = await connection.fetchrow(_CASE, case_id)
+    if case is None:
+        return None
+    key = evidence.case_key(await setup.evidence_key(connection), case_id)
+    entries = [dict(row) for row in await connection.fetch(_JOURNAL, case_id)]
+    seq, head, at = await journal.head(connection)
+    record: dict[str, Any] = {
+        "format": evidence.FORMAT,
+        "made_at": made_at.isoformat(),
+        "case": _case(dict(case)) | {"key": key.hex(), "rules": dict(rules[case["service"]])},
+        "texts": [_text(dict(row)) for row in await connection.fetch(_TEXTS, case_id)],
+        "replies": _replies(await connection.fetch(_REPLIES, case_id), entries, alphabets),
+        "journal": entries,
+        "head": {"seq": seq, "hash": head, "at": at.isoformat()},
+    }
+    return record | {"seal": evidence.seal(record)}
+
+
+def _case(row: Mapping[str, Any]) -> dict[str, Any]:
+    case = {name: _plain(row[name]) for name in row.keys() - {"record"}}
+    return case | {"record": None if row["record"] is None else orjson.loads(row["record"])}
+
+
+def _text(row: Mapping[str, Any]) -> dict[str, Any]:
+    text = {name: _plain(value) for name, value in row.items()}
+    return text | {"message_ids": orjson.loads(row["message_ids"]) if row["message_ids"] else None}
+
+
+def _replies(rows: list[Any], entries: list[dict[str, Any]], alphabets: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The replies with their digests, which the journal has in the same order."""
+    details = [orjson.loads(entry["detail"]) for entry in entries if entry["event"] == "reply_read"]
+    replies = []
+    for row, detail in zip(rows, details, strict=False):
+        octets, alphabet = row["octets"], alphabets.get(row["link"], "gsm7")
+        replies.append(
+            {name: _plain(value) for name, value in row.items()}
+            | {
+                "octets": None if octets is None else octets.hex(),
+                "text": None if octets is None else decode(octets, row["data_coding"], alphabet),
+                "default_alphabet": alphabet,
+                "digest": detail["reply"],
+            }
+        )
+    return replies
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value

@@ -1,0 +1,183 @@
+"""A record of consent: it holds as it was printed, and no change of it goes unseen."""
+
+import asyncio
+import copy
+import json
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from world import Family, World, world
+
+from gateway import evidence
+from gateway.cli import main
+from gateway.store import privacy
+
+__all__ = ["world"]
+
+Record = dict[str, Any]
+Path_ = tuple[str | int, ...]
+ROOT = Path(__file__).parent.parent
+BESIDE = {
+    "made_at", "list_id", "record_id", "service", "language", "state", "opened_at", "ended_at", "voucher_id",
+    "erased_at", "record", "msisdn", "repeat", "segments", "reference", "head", "accepted_at",
+    "rules", "default_alphabet",
+}  # fmt: skip
+"""What the journal has no digest of: the seal alone vouches for it."""
+
+
+async def printed(world: World, family: Family) -> bytes:
+    """What `gateway evidence` prints of the family's case."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway", "evidence", await world.case_id(family),
+        "--config", str(world.directory / "config.toml"), cwd=ROOT, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, _ = await process.communicate()
+    assert process.returncode == 0
+    return out
+
+
+async def consent(world: World) -> Family:
+    """A family that was asked, replied something unclear, was asked to be clear, and agreed."""
+    await world.start()
+    family = Family(n=1)
+    await world.ask(family)
+    await world.smsc.reply(family.number, "қалай?")
+    await world.text(family, "3#2", nth=2)
+    await world.smsc.reply(family.number, "«3#1»")
+    await world.status(family, "voucher_issued")
+    await world.journaled(family, "text_accepted", nth=3)
+    return family
+
+
+@pytest.fixture
+async def record(world: World) -> Record:
+    record: Record = json.loads(await printed(world, await consent(world)))
+    await world.stop()
+    return record
+
+
+def leaves(value: Any, path: Path_ = ()) -> Iterator[Path_]:
+    """The paths of all plain values."""
+    match value:
+        case dict() if value:
+            for name, inner in value.items():
+                yield from leaves(inner, (*path, name))
+        case list() if value:
+            for n, inner in enumerate(value):
+                yield from leaves(inner, (*path, n))
+        case _:
+            yield path
+
+
+def changed(record: Record, path: Path_) -> Record:
+    """A copy with another value there."""
+    record = copy.deepcopy(record)
+    holder: Any = record
+    for step in path[:-1]:
+        holder = holder[step]
+    match holder[path[-1]]:
+        case bool(value):
+            holder[path[-1]] = not value
+        case int(value):
+            holder[path[-1]] = value + 1
+        case str(value) if value[-1:].isdigit():
+            holder[path[-1]] = value[:-1] + str((int(value[-1]) + 1) % 10)
+        case str(value):
+            holder[path[-1]] = value + "0"
+        case _:
+            holder[path[-1]] = "0"
+    return record
+
+
+async def test_a_record_holds_as_it_was_printed(record: Record) -> None:
+    assert evidence.check(record) == []
+    assert [text["kind"] for text in record["texts"]] == ["request", "clarify", "agreed"]
+    assert [reply["text"] for reply in record["replies"]] == ["қалай?", "«3#1»"]
+    assert record["case"]["evidence"] == record["replies"][1]["digest"].removeprefix("hmac-")
+    assert all(text["message_ids"] and None not in text["message_ids"] for text in record["texts"])
+
+
+async def test_no_change_of_any_field_goes_unseen(record: Record) -> None:
+    paths = list(leaves(record))
+    assert len(paths) > 150
+    assert [path for path in paths if not evidence.check(changed(record, path))] == []
+
+
+async def test_who_seals_a_change_anew_is_found_by_the_journals_digests(record: Record) -> None:
+    unseen = []
+    for path in leaves(record):
+        forged = changed(record, path)
+        forged["seal"] = evidence.seal(forged)
+        if path != ("seal",) and not BESIDE & set(path) and not evidence.check(forged):
+            unseen.append(path)
+    assert unseen == []
+
+
+async def test_nothing_is_left_out_or_put_in_another_place(record: Record) -> None:
+    for part in ("texts", "replies", "journal"):
+        for n in range(len(record[part])):
+            shorter = copy.deepcopy(record)
+            del shorter[part][n]
+            shorter["seal"] = evidence.seal(shorter)
+            assert evidence.check(shorter) or (part == "journal" and not _vouched(record, n))
+    turned = copy.deepcopy(record)
+    turned["journal"].reverse()
+    turned["seal"] = evidence.seal(turned)
+    assert evidence.check(turned)
+
+
+def _vouched(record: Record, n: int) -> bool:
+    """Something in the record says that this entry of the journal must be there."""
+    return record["journal"][n]["event"] in ("text_queued", "text_accepted", "reply_read", "consented")
+
+
+async def test_another_cases_key_opens_nothing(record: Record) -> None:
+    master = b"the database's own"
+    assert evidence.case_key(master, "one") != evidence.case_key(master, "other")
+    forged = copy.deepcopy(record)
+    forged["case"]["key"] = evidence.case_key(master, "other").hex()
+    forged["seal"] = evidence.seal(forged)
+    pointers = {fault.pointer for fault in evidence.check(forged)}
+    assert {"/texts/0/body", "/replies/0/octets", "/replies/1/octets"} <= pointers
+
+
+async def test_a_record_of_erased_data_still_shows_what_the_journal_says(world: World) -> None:
+    family = await consent(world)
+    now = datetime.now(UTC) + timedelta(days=2000)
+    async with world.connection.transaction():
+        erased = await privacy.erase_ended(world.connection, now, now, lambda octets: octets.hex(), 10)
+    assert erased == [await world.case_id(family)]
+    record = json.loads(await printed(world, family))
+    assert evidence.check(record) == []
+    assert record["case"]["record"] is None
+    assert {text["body"] for text in record["texts"]} == {None}
+    assert {reply["octets"] for reply in record["replies"]} == {None}
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"format": "gateway-evidence-1"}', "7"])
+def test_what_is_no_record_is_said_to_be_none(content: str) -> None:
+    assert evidence.check(json.loads(content))
+
+
+async def test_the_command_says_what_does_not_hold(
+    record: Record, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "record.json"
+    file.write_text(json.dumps(record))
+    assert main(["verify-evidence", str(file)]) == 0
+    assert "holds" in capsys.readouterr().out
+    record["replies"][1]["verdict"] = "refuse"
+    file.write_text(json.dumps(record))
+    assert main(["verify-evidence", str(file), "--json"]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert not said["holds"]
+    assert "/replies/1" in {fault["pointer"] for fault in said["faults"]}
+
+
+def test_a_file_that_is_none_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify-evidence", str(tmp_path / "none.json")]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
