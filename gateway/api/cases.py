@@ -21,6 +21,7 @@ LONGEST_REASON = 500
 
 _CASE_ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_NEVER_KEPT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # surrogates: octets that are no UTF-8
 _WHO: tuple[Role, ...] = ("sdu", "ops")
 
 
@@ -120,7 +121,7 @@ def _case_id(request: web.Request) -> str:
 def _searched(request: web.Request, name: str) -> str:
     """A query field that is to be found as it stands; raises a Problem (400) where no record can have it."""
     text = request.query.get(name, "")
-    if not 0 < len(text) <= 64 or _CONTROL.search(text) or not text.isprintable():
+    if not 0 < len(text) <= 64 or _NEVER_KEPT.search(text):
         raise Problem(
             HTTPStatus.BAD_REQUEST, f"{name} must be 1 to 64 characters, none of them control characters."
         )

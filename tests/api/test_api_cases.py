@@ -1,5 +1,7 @@
 """What is told of a case, and what people may do about it."""
 
+from urllib.parse import quote
+
 import pytest
 from apiclient import Api
 from people import good
@@ -54,6 +56,13 @@ async def test_a_record_is_found_by_its_ids_without_a_journal(api: Api) -> None:
     found = (await api.get("/v1/cases?list_id=list-1&record_id=№%207/а%20%26%20%3F")).json["cases"]
     assert [(case["record_id"], "journal" in case) for case in found] == [(odd, False)]
     assert (await api.get("/v1/cases?list_id=list-1&record_id=r-2")).json == {"cases": []}
+
+
+async def test_every_record_id_that_a_list_may_have_finds_its_case(api: Api) -> None:
+    odd = ["a\u00a0b", "\u200bx", "e\u0301"]  # no-break space, zero-width space, combining mark
+    await api.push([good(number, record_id=record_id) for number, record_id in enumerate(odd, start=1)])
+    for record_id in odd:
+        assert await api.case_id(quote(record_id))
 
 
 async def test_cancelling_ends_a_case_and_says_why(api: Api) -> None:
