@@ -20,7 +20,7 @@ from gateway.smpp.receipt import Receipt, Relation, keys, normal_key, read_recei
 from gateway.smpp.session import Answered, Event, Received, Session, Unanswered
 from gateway.smpp.text import decode, split_udh
 from gateway.smpp.ussd import dialled_service, read_ussd
-from tests.smpp.bound import accept, binding_session, bound_session, fresh_session
+from tests.smpp.bound import RESPONSE_TIMEOUT, accept, binding_session, bound_session, fresh_session
 from tests.smpp.voice import body, say
 
 UNDER_WAY: Final = 3
@@ -44,11 +44,31 @@ def session_with_segments_under_way() -> Session:
     return session
 
 
+def session_with_late_segments() -> Session:
+    """Bound; the answers to 2, 3, 4 did not come in time and are still awaited."""
+    session = bound_session()
+    for tag in range(UNDER_WAY):
+        session.submit(b"", tag, -RESPONSE_TIMEOUT)
+    session.tick(0.0)
+    session.data_to_send()
+    return session
+
+
+def unbinding_session() -> Session:
+    """Our unbind, sequence_number 2, is out."""
+    session = bound_session()
+    session.unbind(0.0)
+    session.data_to_send()
+    return session
+
+
 BEGINNINGS: Final[dict[Callable[[], Session], int]] = {
     fresh_session: 0,
     binding_session: 0,
     bound_session: 0,
     session_with_segments_under_way: UNDER_WAY,
+    session_with_late_segments: 0,
+    unbinding_session: 0,
 }
 """Sessions to start from, and the segments that each has under way."""
 
