@@ -5,12 +5,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from structlog.testing import CapturingLogger
 from world import TOKENS, metric
 
-from gateway import app, config
+from gateway import app, config, schedule
 from gateway.clock import Clock
 from gateway.consent.journey import Rules
 from gateway.journeys import Journeys
+from gateway.log import Event
 from gateway.operators.receiving import Receiver
 from gateway.schedule import BATCH, Jobs
 from gateway.signals import Signals
@@ -134,20 +136,24 @@ async def test_a_long_reply_that_never_became_whole_is_kept_and_unclear(
 
 
 async def test_personal_data_goes_when_its_time_is_over_and_the_job_reports_it(
-    database: Database, jobs: Jobs, capsys: pytest.CaptureFixture[str]
+    database: Database, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     over = MONDAY - KEEP - timedelta(seconds=1)
     async with database.acquire() as connection:
         await connection.execute(_CASES, over, "refused", 0, None, over, 1, 3)
         await connection.execute(_CASES, over, "refused", 0, None, MONDAY - KEEP, 4, 5)
         await connection.execute(_CASES, over, "asked", 0, MONDAY, None, 6, 7)
+    log = CapturingLogger()
+    monkeypatch.setattr(schedule, "log", log)
     await jobs.erase()
     async with database.acquire() as connection:
         erased = await connection.fetch("SELECT case_id FROM cases WHERE record IS NULL ORDER BY case_id")
         assert [row["case_id"] for row in erased] == ["case-1", "case-2", "case-3"]
         events = await connection.fetch("SELECT event, count(*) AS n FROM journal_pending GROUP BY 1")
         assert [tuple(row) for row in events] == [("erased", 3)]
-    assert "personal_data_erased" in capsys.readouterr().out
+    assert [(call.method_name, call.args, call.kwargs) for call in log.calls] == [
+        ("info", (Event.PERSONAL_DATA_ERASED,), {"cases": 3})
+    ]
 
 
 async def test_receipts_that_will_not_come_are_forgotten(database: Database, jobs: Jobs) -> None:
