@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from gateway.steady import PASSING
+from gateway.store import embedded
 from gateway.store.database import (
     MIGRATIONS,
     Database,
@@ -217,6 +218,22 @@ async def test_it_is_brought_back_when_it_was_killed(server: EmbeddedServer, dat
     await database.close()
 
 
+async def test_it_comes_back_though_sessions_of_the_killed_one_still_end(
+    server: EmbeddedServer, data_dir: Path
+) -> None:
+    """They hold its memory for a moment, while they notice."""
+    for _ in range(2):
+        url = await server.ensure()
+        sessions = [await asyncpg.connect(url) for _ in range(4)]
+        busy = [asyncio.create_task(s.execute("SELECT count(*) FROM generate_series(1, 5e6)")) for s in sessions]
+        await asyncio.sleep(0)
+        postmaster(data_dir).kill()
+        await server.ensure()
+        await asyncio.gather(*busy, return_exceptions=True)
+        for session in sessions:
+            session.terminate()
+
+
 async def test_releasing_one_that_was_killed_is_no_failure(server: EmbeddedServer, data_dir: Path) -> None:
     await server.ensure()
     postmaster(data_dir).kill()
@@ -281,7 +298,10 @@ async def test_a_folder_that_cannot_hold_it_is_one_clear_line(data_dir: Path) ->
         await EmbeddedServer(data_dir / "var", SMALL).ensure()
 
 
-async def test_settings_it_does_not_take_are_told_by_its_log(data_dir: Path) -> None:
+async def test_settings_it_does_not_take_are_told_by_its_log(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "REMAINS_LAST_AT_MOST", 0.0)
     server = EmbeddedServer(data_dir, {**SMALL, "wal_level": "no-such"})
     with pytest.raises(EmbeddedError, match=r"does not start \(pg_ctl failed\); see .*/log$"):
         await server.ensure()

@@ -48,6 +48,8 @@ SETTINGS: Mapping[str, str] = {
 _SETTINGS_FILE = "gateway.conf"
 
 _STARTING_TAKES_AT_MOST = 600.0  # seconds: recovery after a crash in the middle of a large list
+REMAINS_LAST_AT_MOST = 15.0
+"""Seconds for which a killed server may keep another from starting."""
 _LOOK_AGAIN = 0.2
 _thread_lock = threading.Lock()  # the package's own lock is between processes only
 
@@ -101,13 +103,31 @@ class EmbeddedServer:
                 server.ensure_pgdata_inited()
                 self._write_settings()
                 _forget_the_dead(server.global_process_id_list)
-                _forget_zombie(self._directory / "postmaster.pid")
-            _run(server)
+            self._run(server)
         if self._server is None:
             self._server = server.__enter__()
             log.info(Event.DATABASE_STARTED, directory=self._directory)
         info = server.get_postmaster_info()
         return f"postgresql://postgres@/postgres?host={quote(str(info.socket_dir))}&port={info.port}"
+
+    def _run(self, server: Any) -> None:
+        """Starts the server and waits for it to take connections."""
+        began = time.monotonic()
+        while True:
+            for mark in ("postmaster.pid", *(path.name for path in self._directory.glob(".s.PGSQL.*.lock"))):
+                _forget_zombie(self._directory / mark)
+            try:
+                server.start()
+                return
+            except (subprocess.TimeoutExpired, AssertionError) as error:
+                # The package waits ten seconds, and takes a server that recovers or stops for a broken one.
+                if time.monotonic() > began + _STARTING_TAKES_AT_MOST:
+                    raise EmbeddedError("the embedded PostgreSQL takes too long to start") from error
+            except subprocess.CalledProcessError:
+                # What a killed server leaves behind, its memory and its lock, is gone when its last child is.
+                if time.monotonic() > began + REMAINS_LAST_AT_MOST:
+                    raise
+            time.sleep(_LOOK_AGAIN)
 
     def _write_settings(self) -> None:
         """Lays our settings beside PostgreSQL's own; they hold from the next start of the server."""
@@ -118,20 +138,6 @@ class EmbeddedServer:
                 main.write(f"\ninclude_if_exists = '{_SETTINGS_FILE}'\n")
         ours.write_text(lines, encoding="utf-8")
         ours.chmod(0o644)  # the server may run as another user than we do
-
-
-def _run(server: Any) -> None:
-    """Starts the server and waits for it to take connections."""
-    deadline = time.monotonic() + _STARTING_TAKES_AT_MOST
-    while True:
-        try:
-            server.start()
-            return
-        except (subprocess.TimeoutExpired, AssertionError) as error:
-            # The package waits ten seconds, and takes a server that recovers or stops for a broken one.
-            if time.monotonic() > deadline:
-                raise EmbeddedError("the embedded PostgreSQL takes too long to start") from error
-            time.sleep(_LOOK_AGAIN)
 
 
 def _forget_the_dead(users: Any) -> None:
