@@ -9,6 +9,9 @@ from typing import cast
 
 from gateway.smpp.session import Event, Session, SessionState
 
+MOST_UNREAD = 1 << 20
+"""Octets that wait for an SMSC that talks and does not listen; beyond, the connection is given up."""
+
 Handler = Callable[["Bind", list[Event]], None]
 
 
@@ -112,7 +115,9 @@ class Bind(asyncio.Protocol):
             return
         if data := self.session.data_to_send():
             self._transport.write(data)
-        if self.session.closing:
+        if self._transport.get_write_buffer_size() > MOST_UNREAD:
+            self._transport.abort()
+        elif self.session.closing:
             self._transport.close()
         else:
             self._arm()

@@ -1,0 +1,28 @@
+"""An SMSC that talks and does not read costs its connection, not our memory."""
+
+import asyncio
+import socket
+
+from smpplib import consts
+
+from gateway.operators.bind import MOST_UNREAD, Bind
+from gateway.smpp.pdu import CommandId, encode_pdu
+from gateway.smpp.session import Role, Session
+
+
+async def test_a_connection_whose_peer_never_reads_is_given_up() -> None:
+    session = Session(
+        role=Role.TRANSCEIVER, system_id="a", password="b", window=1, enquire_link=60, response_timeout=60
+    )
+    loop = asyncio.get_running_loop()
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    _, bind = await loop.create_connection(lambda: Bind(session, lambda _bind, _events: None), sock=ours)
+    flood = encode_pdu(CommandId.ENQUIRE_LINK, consts.SMPP_ESME_ROK, 1) * 4096
+    with theirs:
+        for _ in range(10 * MOST_UNREAD // len(flood)):
+            await loop.sock_sendall(theirs, flood)
+            if bind.lost.is_set():
+                break
+        async with asyncio.timeout(10):
+            await bind.lost.wait()
