@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
+from typing import TypeGuard
 
 import aiohttp
 import orjson
@@ -15,6 +16,8 @@ from gateway.consent.journey import Input
 BACKOFF = (timedelta(seconds=1), timedelta(minutes=5))
 """First and longest wait before a failed call is made again."""
 LONGEST_RETRY_AFTER = timedelta(hours=1)
+LONGEST_TEXT = 200
+"""Characters of an identifier or a reason that a neighbour gives."""
 
 PASSING = (aiohttp.ClientError, TimeoutError, OSError)
 """No answer at all: that is not a *no*."""
@@ -65,6 +68,11 @@ def backoff(attempts: int) -> timedelta:
     """How long to wait after `attempts` failures before this one: doubling, with jitter."""
     first, longest = BACKOFF
     return min(longest, first * 2.0 ** min(attempts, 16)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+
+
+def is_keepable(text: object) -> TypeGuard[str]:
+    """Whether a neighbour's identifier can be kept and shown: text of sensible length, all of it printable."""
+    return isinstance(text, str) and 0 < len(text) <= LONGEST_TEXT and text.isprintable()
 
 
 async def read_object(response: aiohttp.ClientResponse) -> Mapping[str, object]:

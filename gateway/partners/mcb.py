@@ -16,6 +16,7 @@ from gateway.partners.answers import (
     Done,
     NonsenseError,
     Outcome,
+    is_keepable,
     is_passing,
     read_object,
     retry_after,
@@ -94,6 +95,6 @@ def _read(answer: Mapping[str, object]) -> Input:
             operator = answer.get("operator")
             if msisdn is None:
                 return SkipRecipient(invalid=True)
-            return UseNumber(msisdn=msisdn, operator=operator if isinstance(operator, str) else None)
+            return UseNumber(msisdn=msisdn, operator=operator if is_keepable(operator) else None)
         case _:
             return Park(reason="mcb: neither found nor not found")

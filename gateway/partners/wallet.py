@@ -12,11 +12,13 @@ from gateway.config.model import Wallet as WalletConfig
 from gateway.consent.deadlines import Calendar
 from gateway.consent.journey import IssueVoucher, Park, RejectVoucher
 from gateway.partners.answers import (
+    LONGEST_TEXT,
     PASSING,
     Again,
     Done,
     NonsenseError,
     Outcome,
+    is_keepable,
     is_passing,
     read_object,
     retry_after,
@@ -24,7 +26,6 @@ from gateway.partners.answers import (
 from gateway.store.cases import StoredCase
 
 _ISSUED = frozenset({HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.CONFLICT})
-_LONGEST_REASON = 200
 
 
 class Wallet:
@@ -64,7 +65,7 @@ class Wallet:
             return Again(case_id, type(error).__name__)
         except NonsenseError as error:
             return Done(case_id, Park(reason=f"wallet: {error}"))
-        if not isinstance(voucher_id, str) or not voucher_id:
+        if not is_keepable(voucher_id):
             return Done(case_id, Park(reason="wallet: no voucher_id"))
         return Done(case_id, IssueVoucher(voucher_id=voucher_id))
 
@@ -95,4 +96,5 @@ async def _reason(response: aiohttp.ClientResponse) -> str:
     except NonsenseError:
         return "refused"
     reason = body.get("reason") or body.get("code") or body.get("title")
-    return reason[:_LONGEST_REASON] if isinstance(reason, str) else "refused"
+    shown = reason[:LONGEST_TEXT] if isinstance(reason, str) else None
+    return shown if is_keepable(shown) else "refused"

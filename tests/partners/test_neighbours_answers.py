@@ -43,6 +43,8 @@ OF_THE_WALLET = {
     "no voucher": Nonsense(201, "{}"),
     "an empty voucher_id": Nonsense(201, '{"voucher_id": ""}'),
     "a voucher_id that is a number": Nonsense(200, '{"voucher_id": 7}'),
+    "a voucher_id that no database keeps": Nonsense(201, '{"voucher_id": "V\\u0000"}'),
+    "a voucher_id without end": Nonsense(201, '{"voucher_id": "' + 1000 * "V" + '"}'),
     "a conflict without a voucher": Nonsense(409, '{"title": "exists"}'),
     "204": Nonsense(204, ""),
     "410": Nonsense(410, ""),
@@ -86,6 +88,17 @@ async def test_nonsense_of_the_wallet_parks_the_consent_and_a_release_asks_with_
     assert len(world.wallet.keys) == 2 * len(families)
     assert len(set(world.wallet.keys)) == len(families)
     world.no_complaints()
+
+
+async def test_an_operator_that_no_database_keeps_is_an_unknown_one(world: World) -> None:
+    await world.start()
+    families = [Family(n=1), Family(n=2)]
+    odd = {"found": True, "msisdn": f"+{families[0].number}", "operator": "k\0"}
+    world.know(families)
+    world.mcb.odd[families[0].people[0][1]] = odd
+    await world.put([family.record() for family in families])
+    for family in families:
+        await world.status(family, "asked")
 
 
 @pytest.mark.parametrize("batch", [1, 10])
