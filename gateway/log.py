@@ -58,6 +58,8 @@ class Event(StrEnum):
     NODE_FENCED = "node_fenced"
     PERSONAL_DATA_ERASED = "personal_data_erased"
     TASK_FAILED = "task_failed"
+    JOURNAL_ANCHOR = "journal_anchor"
+    JOURNAL_BROKEN = "journal_broken"
     HTTP_FAILED = "http_failed"
     HTTP_MALFORMED = "http_malformed"
     HTTP_REQUEST = "http_request"

@@ -46,4 +46,6 @@ RECORDS = _counter("records", "Records of the lists taken", "outcome")
 HTTP_REQUESTS = _counter("http_requests", "Requests answered", "method", "route", "status")
 HTTP_SECONDS = _histogram("http_seconds", "How long requests took", "route")
 
+JOURNAL_CHECKED = _counter("journal_checked", "Entries of the journal whose place in the hash chain was checked")
+JOURNAL_FAULTS = _counter("journal_faults", "Checks that found an entry changed, removed, inserted or moved")
 JOB_FAILURES = _counter("job_failures", "Scheduled jobs that ended in an exception", "job")

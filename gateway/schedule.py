@@ -16,11 +16,15 @@ from gateway.log import Event, get_logger
 from gateway.operators.receiving import Receiver
 from gateway.steady import PASSING
 from gateway.store import cases, dialogues, journal, receipts
+from gateway.store.database import Connection
 
 log = get_logger()
 
 BATCH = 500
 SEAL = 5000
+CHECK = 500
+"""Entries of the chain checked in one go: others wait for some milliseconds."""
+CHECKED_AT_ONCE = 5000
 
 
 class Jobs:
@@ -30,6 +34,8 @@ class Jobs:
         self._journeys = journeys
         self._receiver = receiver
         self._keep = keep
+        self._checked: journal.Place | None = None  # the head, when it was last checked
+        self._round = journal.BEGINNING
 
     def start(self) -> AsyncIOScheduler:
         """A running scheduler; shut it down to stop."""
@@ -44,6 +50,8 @@ class Jobs:
             (self.fold_progress, 30),
             (self.expire_receipts, 60),
             (self.expire_dialogues, 60),
+            (self.check_journal, 30),
+            (self.anchor_journal, 3600),
             (self.erase, 3600),
         ):
             scheduler.add_job(
@@ -98,6 +106,43 @@ class Jobs:
             total += erased
         if total:
             log.info(Event.PERSONAL_DATA_ERASED, cases=total)
+
+    async def check_journal(self) -> None:
+        """Checks the chain a piece further: what is new, and, round after round, what is old.
+
+        One process at a time; each knows only its own round, so that a restart begins a new one.
+        """
+        async with self._journeys.database.acquire() as connection:
+            if not await journal.begin_check(connection):
+                return
+            try:
+                if self._checked is None:
+                    seq, head, _ = await journal.head(connection)
+                    self._checked = journal.Place(seq, bytes.fromhex(head))
+                self._checked = await self._walk(connection, self._checked)
+                before, self._round = self._round, await self._walk(connection, self._round)
+                if self._round == before:
+                    self._round = journal.BEGINNING
+            finally:
+                await journal.end_check(connection)
+
+    async def anchor_journal(self) -> None:
+        """Says where the chain has come to: who keeps the line can show that nothing before it was changed."""
+        async with self._journeys.database.acquire() as connection:
+            seq, head, at = await journal.head(connection)
+        log.info(Event.JOURNAL_ANCHOR, seq=seq, hash=head, at_business=at.isoformat())
+
+    async def _walk(self, connection: Connection, place: journal.Place) -> journal.Place:
+        for _ in range(CHECKED_AT_ONCE // CHECK):
+            before = place
+            place, fault = await journal.walk(connection, before, CHECK)
+            metrics.JOURNAL_CHECKED.inc(place.seq - before.seq)
+            if fault is not None:
+                log.critical(Event.JOURNAL_BROKEN, seq=fault.seq, reason=fault.reason)
+                metrics.JOURNAL_FAULTS.inc()
+            if fault is not None or place == before:
+                break
+        return place
 
     async def _sealed(self) -> int:
         async with self._journeys.database.acquire() as connection:

@@ -10,7 +10,8 @@ from world import TOKENS, metric
 
 from gateway import app, config, schedule
 from gateway.clock import Clock
-from gateway.consent.journey import Rules
+from gateway.consent.journey import Event as JourneyEvent
+from gateway.consent.journey import Happened, Rules
 from gateway.journeys import Journeys
 from gateway.log import Event
 from gateway.operators.receiving import Receiver
@@ -207,3 +208,70 @@ async def test_a_job_that_the_database_fails_is_counted_and_runs_again(database:
         await asyncio.wait_for(jobs.seal(), 10)
     finally:
         scheduler.shutdown(wait=False)
+
+
+async def _journal(database: Database, entries: int) -> None:
+    async with database.acquire() as connection:
+        rows = [journal.entry(MONDAY, f"case-{n}", JourneyEvent(Happened.ASKED, {"n": n})) for n in range(entries)]
+        await journal.append(connection, rows)
+        while await journal.seal(connection):
+            pass
+
+
+async def _tamper(database: Database, statement: str) -> None:
+    async with database.acquire() as connection:
+        await connection.execute("ALTER TABLE journal DISABLE TRIGGER journal_append_only")
+        await connection.execute(statement)
+
+
+async def test_the_chain_is_checked_a_piece_at_a_time_and_round_after_round(
+    database: Database, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule, "CHECK", 10)
+    monkeypatch.setattr(schedule, "CHECKED_AT_ONCE", 40)
+    await _journal(database, 100)
+    checked, faults = [], metric("journal_faults_total")
+    for _ in range(5):
+        before = metric("journal_checked_total")
+        await jobs.check_journal()
+        checked.append(metric("journal_checked_total") - before)
+    assert checked == [40, 40, 20, 0, 40]
+    assert metric("journal_faults_total") == faults
+
+
+@pytest.mark.parametrize(
+    ("statement", "seq"),
+    [
+        ("UPDATE journal SET detail = '{}' WHERE seq = 3", 3),
+        ("DELETE FROM journal WHERE seq = 7", 7),
+        ("DELETE FROM journal WHERE seq > 15", 20),
+        ("UPDATE journal SET seq = seq + 100 WHERE seq = 5", 5),
+    ],
+)
+async def test_a_change_of_what_was_checked_before_is_found_and_said(
+    database: Database, jobs: Jobs, monkeypatch: pytest.MonkeyPatch, statement: str, seq: int
+) -> None:
+    said = CapturingLogger()
+    monkeypatch.setattr(schedule, "log", said)
+    await _journal(database, 20)
+    await jobs.check_journal()
+    before = metric("journal_faults_total")
+    await _tamper(database, statement)
+    for _ in range(3):  # a round later
+        await jobs.check_journal()
+    assert metric("journal_faults_total") > before
+    assert (Event.JOURNAL_BROKEN, seq) in {(call.args[0], call.kwargs["seq"]) for call in said.calls}
+
+
+async def test_the_head_of_the_chain_is_logged_as_an_anchor(
+    database: Database, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = CapturingLogger()
+    monkeypatch.setattr(schedule, "log", said)
+    await _journal(database, 3)
+    await jobs.anchor_journal()
+    async with database.acquire() as connection:
+        _, head, _ = await journal.head(connection)
+    assert [(call.args[0], call.kwargs["seq"], call.kwargs["hash"]) for call in said.calls] == [
+        (Event.JOURNAL_ANCHOR, 3, head)
+    ]

@@ -19,6 +19,7 @@ from gateway.ids import new_ulid
 from gateway.store.database import Connection
 
 _SEALER = 0x6A6F7572  # the advisory lock of whoever seals
+_CHECKER = 0x6A6F7573  # and of whoever checks
 
 _SEAL = """
 WITH head AS (
@@ -41,7 +42,7 @@ SELECT count(*) FROM sealed
 
 _WALK = """
 SELECT seq, (extract(epoch FROM at) * 1000000)::bigint AS at, case_id, event, event_id, detail, hash
-FROM journal WHERE seq > $1 ORDER BY seq LIMIT 10000
+FROM journal WHERE seq > $1 ORDER BY seq LIMIT $2
 """
 
 
@@ -53,6 +54,16 @@ class Entry(NamedTuple):
     event: str
     event_id: str | None
     detail: str
+
+
+class Place(NamedTuple):
+    """An entry of the chain, and the hash after it."""
+
+    seq: int
+    hash: bytes
+
+
+BEGINNING = Place(0, b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,20 +107,42 @@ async def seal(connection: Connection, limit: int = 5000) -> int:
 
 async def verify(connection: Connection) -> JournalCheck:
     """Walks the whole chain; the first entry that was changed, removed, inserted or moved is the fault."""
-    seq, before = 0, b""
-    while rows := await connection.fetch(_WALK, seq):
-        for row in rows:
-            if row["seq"] != seq + 1:
-                fault = JournalFault(seq + 1, f"missing: the next entry is {row['seq']}")
-                return JournalCheck(seq, before.hex(), fault)
-            octets = evidence.journal_entry(
-                row["seq"], row["at"], row["case_id"], row["event"], row["event_id"], row["detail"]
-            )
-            expected = evidence.journal_hash(before, octets)
-            if row["hash"] != expected:
-                return JournalCheck(seq, before.hex(), JournalFault(row["seq"], "its hash does not fit its text"))
-            seq, before = row["seq"], expected
-    return JournalCheck(seq, before.hex(), None)
+    place, fault = BEGINNING, None
+    while fault is None:
+        before = place
+        place, fault = await walk(connection, before, 10_000)
+        if place == before:
+            break
+    return JournalCheck(place.seq, place.hash.hex(), fault)
+
+
+async def walk(connection: Connection, place: Place, limit: int) -> tuple[Place, JournalFault | None]:
+    """The last place that holds within `limit` entries from `place` on, and the fault behind it, if any."""
+    here = await connection.fetchval("SELECT hash FROM journal WHERE seq = $1", place.seq)
+    if (here or b"") != place.hash:
+        return place, JournalFault(place.seq, "missing" if here is None else "its hash is not what it was")
+    for row in await connection.fetch(_WALK, place.seq, limit):
+        if row["seq"] != place.seq + 1:
+            return place, JournalFault(place.seq + 1, f"missing: the next entry is {row['seq']}")
+        octets = evidence.journal_entry(
+            row["seq"], row["at"], row["case_id"], row["event"], row["event_id"], row["detail"]
+        )
+        expected = evidence.journal_hash(place.hash, octets)
+        if row["hash"] != expected:
+            return place, JournalFault(row["seq"], "its hash does not fit its text")
+        place = Place(row["seq"], expected)
+    return place, None
+
+
+async def begin_check(connection: Connection) -> bool:
+    """Whether nobody else of the cluster checks the chain just now; then `end_check` has to follow."""
+    free: bool = await connection.fetchval("SELECT pg_try_advisory_lock($1)", _CHECKER)
+    return free
+
+
+async def end_check(connection: Connection) -> None:
+    """Lets others check."""
+    await connection.execute("SELECT pg_advisory_unlock($1)", _CHECKER)
 
 
 async def head(connection: Connection) -> tuple[int, str, datetime]:
