@@ -26,10 +26,11 @@ from gateway.partners.calls import Caller
 from gateway.partners.mcb import Mcb
 from gateway.partners.sdu import SduPush
 from gateway.partners.wallet import Wallet
+from gateway.routing import Routing
 from gateway.schedule import Jobs
 from gateway.signals import Signals
 from gateway.steady import steadily
-from gateway.store import nodes, setup
+from gateway.store import nodes, setup, sms
 from gateway.store.calls import CallKind
 from gateway.store.database import Connection, Database, DatabaseError, load_clock, open_pool, pending
 from gateway.store.database import migrate as migrate_database
@@ -62,7 +63,7 @@ async def run(config: Config, stopping: asyncio.Event, *, migrate: bool = False)
     database = await open_pool(config)
     status = 0
     try:
-        await _prepare(database, migrate_now=migrate or config.gateway.embedded)
+        await _prepare(config, database, migrate_now=migrate or config.gateway.embedded)
         await _Gateway(config, database, stopping).run()
     except* nodes.FencedError:
         log.error(Event.NODE_FENCED)
@@ -72,7 +73,7 @@ async def run(config: Config, stopping: asyncio.Event, *, migrate: bool = False)
     return status
 
 
-async def _prepare(database: Database, *, migrate_now: bool) -> None:
+async def _prepare(config: Config, database: Database, *, migrate_now: bool) -> None:
     async with database.acquire() as connection:
         if migrate_now:
             await migrate_database(connection)
@@ -81,6 +82,11 @@ async def _prepare(database: Database, *, migrate_now: bool) -> None:
             raise DatabaseError(
                 f"migrations are pending ({names}): run `gateway migrate`, or serve with --migrate"
             )
+        for code, open_cases in (await setup.open_cases(connection)).items():
+            if code not in config.services:
+                raise DatabaseError(
+                    f"services.{code} is missing: {open_cases} open cases need it; keep it until they have ended"
+                )
 
 
 def calendar_of(config: Config) -> Calendar:
@@ -131,6 +137,8 @@ class _Gateway:
             await setup.keep_templates(connection, {code: s.templates for code, s in services.items()})
             evidence_key = await setup.evidence_key(connection)
             await nodes.enter(connection, self._node, config.gateway.node, [link.name for link in config.links])
+            if moved := await sms.reroute(connection, [link.name for link in config.links], Routing(config.links)):
+                log.warning(Event.TEXTS_REROUTED, texts=moved)
         journeys = Journeys(
             database=database,
             clock=clock,

@@ -43,6 +43,7 @@ from gateway.log import get_logger
 from gateway.routing import Routing
 from gateway.signals import Signals
 from gateway.smpp.text import LongMessages, segment_count
+from gateway.steady import is_away
 from gateway.store import calls, cases, journal, nodes, privacy, questions, sms
 from gateway.store.calls import CallKind
 from gateway.store.cases import StoredCase, name_of
@@ -126,14 +127,30 @@ class Journeys:
         return await self.transact(work)
 
     async def meet_deadlines(self, limit: int = 500) -> int:
-        """Lets up to `limit` cases whose deadline has come go on; how many there were."""
+        """Lets up to `limit` cases whose deadline has come go on; how many there were.
 
-        async def work(step: Step) -> int:
-            due = await cases.lock_due(step.connection, step.now, limit)
+        One that cannot go on, by a defect, keeps none of the others.
+        """
+        due: list[str] = []
+
+        async def work(step: Step) -> None:
+            due[:] = await cases.lock_due(step.connection, step.now, limit)
             await step.take([(case_id, MeetDeadline()) for case_id in due])
-            return len(due)
 
-        return await self.transact(work)
+        try:
+            await self.transact(work)
+        except nodes.FencedError:
+            raise
+        except Exception as error:
+            if is_away(error):
+                raise
+            for case_id in due:
+                try:
+                    await self.take([(case_id, MeetDeadline())])
+                except Exception:
+                    log.exception(LogEvent.CASE_STUCK, case_id=case_id)
+            return 0
+        return len(due)
 
     async def cancel(self, case_id: str, reason: str) -> Decision | None:
         """Ends an open case; None when there is no such case, a refused decision when it has ended."""
@@ -209,7 +226,11 @@ class Step:
         """After the commit: logs the statuses and wakes those who have work."""
         signals = self.journeys.signals
         for stored, event in self._happened:
-            log.info(LogEvent.CASE_STATUS, case_id=stored.case_id, list_id=stored.list_id, status=event.name.value)
+            bound = {"case_id": stored.case_id, "list_id": stored.list_id}
+            if event.name is Happened.PARKED:
+                log.warning(LogEvent.CASE_PARKED, reason=event.detail["reason"], **bound)
+            else:
+                log.info(LogEvent.CASE_STATUS, status=event.name.value, **bound)
         for link in self._links:
             signals.texts[link].set()
         for kind in self._calls:
@@ -361,7 +382,8 @@ class _Batch:
                 self._events.append((stored, queued))
                 step._links.add(new.link)
         await step.journal([journal.entry(step.now, s.case_id, event) for s, event in self._events])
-        step._happened.extend((s, event) for s, event in self._events if event.name in STATUSES)
+        told = STATUSES | {Happened.PARKED}
+        step._happened.extend((s, event) for s, event in self._events if event.name in told)
 
     def _moves(self, changed: Sequence[StoredCase]) -> Counter[tuple[str, State]]:
         moves: Counter[tuple[str, State]] = Counter()

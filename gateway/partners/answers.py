@@ -49,7 +49,7 @@ class NonsenseError(Exception):
 
 def is_passing(status: int) -> bool:
     """The same call may well succeed later."""
-    return status >= 500 or status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_TIMEOUT)
+    return status >= 500 or status == HTTPStatus.TOO_MANY_REQUESTS
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:

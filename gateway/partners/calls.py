@@ -13,10 +13,11 @@ from gateway import metrics
 from gateway.journeys import Journeys, Step
 from gateway.log import Event, get_logger
 from gateway.partners.answers import Again, Done, Outcome, backoff
-from gateway.steady import steadily
+from gateway.steady import is_away, steadily
 from gateway.store import calls, cases
 from gateway.store.calls import CallKind
 from gateway.store.cases import StoredCase
+from gateway.store.nodes import FencedError
 
 log = get_logger()
 
@@ -131,7 +132,7 @@ class Caller:
             while self._outcomes:
                 batch, self._outcomes = self._outcomes, []
                 try:
-                    await self._journeys.transact(_writer(self._write, batch))
+                    await self._write_all(batch)
                 except BaseException:
                     self._outcomes = batch + self._outcomes
                     raise
@@ -139,6 +140,22 @@ class Caller:
                     self._attempts.pop(outcome.case_id, None)
             await self._came.wait()
             self._came.clear()
+
+    async def _write_all(self, outcomes: Sequence[Outcome]) -> None:
+        """One transaction; when it fails for what is in it, one for each outcome: what is to blame is put off."""
+        try:
+            await self._journeys.transact(_writer(self._write, outcomes))
+        except FencedError:
+            raise
+        except Exception as error:
+            if is_away(error) or (len(outcomes) == 1 and isinstance(outcomes[0], Again)):
+                raise
+            if len(outcomes) > 1:
+                for outcome in outcomes:
+                    await self._write_all([outcome])
+                return
+            log.exception(Event.CALL_FAILED, call=self._kind, case_id=outcomes[0].case_id)
+            await self._write_all([Again(outcomes[0].case_id, type(error).__name__)])
 
     async def _write(self, step: Step, outcomes: Sequence[Outcome]) -> None:
         node, connection = self._journeys.node, step.connection

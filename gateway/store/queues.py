@@ -53,6 +53,14 @@ FROM calls JOIN cases USING (case_id) WHERE calls.kind = 'voucher'
 _JOURNAL = """
 SELECT count(*) AS depth, (SELECT at FROM journal_pending ORDER BY id LIMIT 1) AS since FROM journal_pending
 """
+# Of the push alone: who pulls keeps its own cursor. Beyond a million it is counted no further.
+_STATUSES = """
+WITH cursor AS (SELECT seq FROM feeds WHERE feed = 'sdu')
+SELECT (SELECT count(*) FROM (SELECT FROM journal, cursor WHERE event_id IS NOT NULL AND journal.seq > cursor.seq
+                              LIMIT 1000000) AS waiting) AS depth,
+       (SELECT at FROM journal, cursor WHERE event_id IS NOT NULL AND journal.seq > cursor.seq
+        ORDER BY journal.seq LIMIT 1) AS since
+"""
 _SMS = """
 SELECT queued.link, queued.priority, queued.depth, sms.created_at FROM (
     SELECT link, priority, count(*) AS depth, min(sms_id) AS first FROM sms WHERE state = 'queued'
@@ -74,7 +82,12 @@ ORDER BY link
 async def waiting(connection: Connection) -> Waiting:
     """Depth and age of every queue, and the number of cases in each state."""
     queues = []
-    for name, query in (("lookup", _LOOKUPS), ("voucher", _VOUCHERS), ("journal", _JOURNAL)):
+    for name, query in (
+        ("lookup", _LOOKUPS),
+        ("voucher", _VOUCHERS),
+        ("journal", _JOURNAL),
+        ("statuses", _STATUSES),
+    ):
         (row,) = await connection.fetch(query)
         queues.append(Queue(name, row["depth"], row["since"]))
     return Waiting(

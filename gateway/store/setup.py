@@ -2,14 +2,26 @@
 
 from collections.abc import Mapping
 
+from gateway.consent.journey import ENDED
 from gateway.consent.texts import Templates
 from gateway.store.database import Connection
+
+_OPEN_CASES = """
+SELECT lists.service, sum(progress.cases)::integer AS cases FROM progress JOIN lists USING (list_id)
+WHERE progress.state <> ALL($1::text[]) GROUP BY lists.service HAVING sum(progress.cases) > 0
+"""
 
 
 async def evidence_key(connection: Connection) -> bytes:
     """The key of the hashes that stand for personal data."""
     key: bytes = await connection.fetchval("SELECT key FROM evidence_key")
     return key
+
+
+async def open_cases(connection: Connection) -> dict[str, int]:
+    """How many cases are open, by service; services without any are left out."""
+    rows = await connection.fetch(_OPEN_CASES, [state.value for state in ENDED])
+    return {row["service"]: row["cases"] for row in rows}
 
 
 async def keep_templates(connection: Connection, services: Mapping[str, Templates]) -> None:

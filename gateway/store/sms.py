@@ -9,6 +9,7 @@ from typing import NamedTuple
 import orjson
 
 from gateway.consent.texts import Kind
+from gateway.routing import Routing
 from gateway.store.database import Connection
 
 ANSWER = 0
@@ -172,6 +173,16 @@ UPDATE sms SET next_at = clock_timestamp() + $2
 WHERE link = $1 AND state = 'queued' AND follows_reply AND answered = 0
 """
 
+_STRANDED = """
+SELECT s.sms_id, s.msisdn, c.operator FROM sms s LEFT JOIN cases c USING (case_id)
+WHERE s.state = 'queued' AND s.link <> ALL($1::text[])
+  AND NOT EXISTS (SELECT FROM links l WHERE l.link = s.link AND l.node IS NOT NULL)
+"""
+_REROUTE = """
+UPDATE sms SET link = u.link FROM unnest($1::bigint[], $2::text[]) AS u (sms_id, link)
+WHERE sms.sms_id = u.sms_id AND sms.state = 'queued'
+"""
+
 _WITHDRAW = """
 UPDATE sms SET state = 'cancelled'
 WHERE case_id = ANY($1::text[]) AND state = 'queued' AND kind IN ('request', 'repeat') AND answered = 0
@@ -284,6 +295,15 @@ async def give_back(connection: Connection, node: str, sms_ids: Collection[int],
 async def hold_on(connection: Connection, link: str) -> None:
     """Questions that follow a reply, and are not known to have left, wait HELD_FOR from now."""
     await connection.execute(_HOLD_ON, link, HELD_FOR)
+
+
+async def reroute(connection: Connection, links: Collection[str], routing: Routing) -> int:
+    """Gives queued texts of links that nobody has any more to those that carry their numbers now; how many."""
+    rows = await connection.fetch(_STRANDED, list(links))
+    routes = [(row["sms_id"], routing.link_for(row["msisdn"], row["operator"])) for row in rows]
+    found = [(sms_id, link) for sms_id, link in routes if link is not None]
+    await connection.execute(_REROUTE, [sms_id for sms_id, _ in found], [link for _, link in found])
+    return len(found)
 
 
 async def withdraw(connection: Connection, case_ids: Collection[str]) -> None:
