@@ -13,8 +13,8 @@ from gateway import metrics
 from gateway.api.app import serve_http
 from gateway.clock import wall_now
 from gateway.config import Config
+from gateway.consent.case import Rules
 from gateway.consent.deadlines import Calendar
-from gateway.consent.journey import Rules
 from gateway.consent.reply import ReplyRules
 from gateway.consent.texts import Templates
 from gateway.ids import new_ulid

@@ -16,26 +16,21 @@ import asyncpg
 from gateway import evidence
 from gateway.clock import Clock
 from gateway.config import Link as LinkConfig
-from gateway.consent.journey import (
-    STATUSES,
+from gateway.consent.case import STATUSES, Case, Event, Happened, Rules, State
+from gateway.consent.inputs import (
     Cancel,
-    Case,
     Decision,
     Effect,
-    Event,
-    Happened,
     Input,
     MeetDeadline,
     Park,
     Release,
     ReportRefused,
     Resend,
-    Rules,
     Send,
-    State,
     TakeTurn,
-    decide,
 )
+from gateway.consent.journey import decide
 from gateway.consent.reply import ReplyRules
 from gateway.consent.texts import Kind, Templates
 from gateway.log import Event as LogEvent

@@ -10,8 +10,8 @@ from world import TOKENS, metric
 
 from gateway import app, config, schedule
 from gateway.clock import Clock
-from gateway.consent.journey import Event as JourneyEvent
-from gateway.consent.journey import Happened, Rules
+from gateway.consent.case import Event as JourneyEvent
+from gateway.consent.case import Happened, Rules
 from gateway.journeys import Journeys
 from gateway.log import Event
 from gateway.operators.receiving import Receiver

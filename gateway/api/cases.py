@@ -12,7 +12,7 @@ from gateway.api.problems import FieldError, Problem, not_found
 from gateway.api.requests import Route, json_response, read_object, unprocessable
 from gateway.config.model import Role
 from gateway.consent.identity import mask_msisdn
-from gateway.consent.journey import Decision
+from gateway.consent.inputs import Decision
 from gateway.journeys import Journeys
 from gateway.store import cases, history
 from gateway.store.cases import StoredCase

@@ -13,7 +13,7 @@ from aiohttp import web
 from gateway.api.problems import Problem, not_found
 from gateway.api.requests import Route, body_chunks, json_response, whole_number
 from gateway.config import Config
-from gateway.consent.journey import State
+from gateway.consent.case import State
 from gateway.intake.body import Body, BodyMalformedError, BodyTooLargeError, Gunzip, Plain, Unpacker
 from gateway.intake.loading import Intake
 from gateway.journeys import Journeys

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from gateway.api.problems import FieldError
 from gateway.api.requests import Route, json_response, read_object, unprocessable
-from gateway.consent.journey import ActivateVoucher, Input, UseVoucher
+from gateway.consent.inputs import ActivateVoucher, Input, UseVoucher
 from gateway.journeys import Journeys, Step
 from gateway.metrics import WALLET_EVENTS
 from gateway.store import cases, vouchers

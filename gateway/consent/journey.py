@@ -32,310 +32,36 @@ reported as ``late_reply``, one that contradicts a consent as ``withdrawal_reque
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from enum import StrEnum
 from typing import assert_never
 
-from gateway.consent.deadlines import Calendar
+from gateway.consent.case import AGREED, ENDED, Case, Event, Happened, Rules, State
+from gateway.consent.inputs import (
+    ActivateVoucher,
+    Answer,
+    Cancel,
+    ConfirmAccepted,
+    Decision,
+    Effect,
+    Input,
+    IssueVoucher,
+    MeetDeadline,
+    Park,
+    RejectVoucher,
+    Release,
+    ReportDelivered,
+    ReportRefused,
+    ReportUndeliverable,
+    Resend,
+    Send,
+    SkipRecipient,
+    TakeTurn,
+    UseNumber,
+    UseVoucher,
+)
 from gateway.consent.reply import Verdict
 from gateway.consent.texts import Kind
-
-
-class State(StrEnum):
-    """Where a case is. ``waiting`` is shown outside as ``queued``."""
-
-    LOOKING_UP = "looking_up"
-    WAITING = "waiting"
-    QUEUED = "queued"
-    ASKED = "asked"
-    REMINDED = "reminded"
-    CONSENTED = "consented"
-    VOUCHER_ISSUED = "voucher_issued"
-    VOUCHER_REJECTED = "voucher_rejected"
-    REFUSED = "refused"
-    NO_NUMBER = "no_number"
-    NO_ANSWER = "no_answer"
-    UNDELIVERABLE = "undeliverable"
-    CANCELLED = "cancelled"
-    PARKED = "parked"
-
-
-ENDED = frozenset(
-    {
-        State.VOUCHER_ISSUED,
-        State.VOUCHER_REJECTED,
-        State.REFUSED,
-        State.NO_NUMBER,
-        State.NO_ANSWER,
-        State.UNDELIVERABLE,
-        State.CANCELLED,
-    }
-)
-AGREED = frozenset({State.CONSENTED, State.VOUCHER_ISSUED, State.VOUCHER_REJECTED})
-
-
-class Happened(StrEnum):
-    """What the journal says of a case. Those in ``STATUSES`` are told to SDU as well."""
-
-    RECEIVED = "received"
-    NO_NUMBER = "no_number"
-    NUMBER_FOUND = "number_found"
-    ASKED = "asked"
-    DELIVERED = "delivered"
-    REMINDED = "reminded"
-    CONSENTED = "consented"
-    REFUSED = "refused"
-    NO_ANSWER = "no_answer"
-    UNDELIVERABLE = "undeliverable"
-    VOUCHER_ISSUED = "voucher_issued"
-    VOUCHER_REJECTED = "voucher_rejected"
-    VOUCHER_ACTIVATED = "voucher_activated"
-    SERVICE_RECEIVED = "service_received"
-    WITHDRAWAL_REQUESTED = "withdrawal_requested"
-    LATE_REPLY = "late_reply"
-    CANCELLED = "cancelled"
-    # only journaled
-    NUMBER_MISSING = "number_missing"
-    NUMBER_INVALID = "number_invalid"
-    RECIPIENT_UNREACHABLE = "recipient_unreachable"
-    REPEAT_DUE = "repeat_due"
-    TEXT_QUEUED = "text_queued"
-    TEXT_ACCEPTED = "text_accepted"
-    TEXT_REFUSED = "text_refused"
-    TEXT_DELIVERED = "text_delivered"
-    TEXT_UNDELIVERABLE = "text_undeliverable"
-    REPLY_READ = "reply_read"
-    REPLY_UNCLEAR = "reply_unclear"
-    REPLY_OTHER = "reply_other"
-    REPLY_IGNORED = "reply_ignored"
-    REPLY_REPEATED = "reply_repeated"
-    DIALOGUE_ABORTED = "dialogue_aborted"
-    VOUCHER_REQUESTED = "voucher_requested"
-    VOUCHER_EVENT_EARLY = "voucher_event_early"
-    PARKED = "parked"
-    RELEASED = "released"
-    RESENT = "resent"
-    ERASED = "erased"
-
-
-STATUSES = frozenset(list(Happened)[: list(Happened).index(Happened.CANCELLED) + 1])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """What the journey remembers of one pupil's case."""
-
-    state: State
-    relations: tuple[str, ...]  # mother, father, representative …: whom to ask, in this order
-    position: int = 0  # whose number is looked up, or was asked
-    msisdn: str | None = None  # of the one at `position`, once found
-    operator: str | None = None  # as the MCB names it
-    repeat: int = 0  # the latest question text: 0 the request, n the n-th repeat
-    undelivered: int = 0  # bit n: question text n was reported undeliverable
-    unreachable: int = 0  # recipients given up because their number did not work
-    clarified: int = -1  # the latest question text whose unclear reply got a clarification
-    due_at: datetime | None = None  # next repeat or end; None while a question text is on its way
-    answered_at: datetime | None = None
-    evidence: str | None = None
-    voucher_id: str | None = None
-    activated_at: datetime | None = None
-    used_at: datetime | None = None
-    ended_at: datetime | None = None
-    resume: State | None = None  # where a parked case goes on
-
-    @property
-    def relation(self) -> str:
-        return self.relations[self.position]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """The switches of ``config.toml`` that the journey obeys."""
-
-    calendar: Calendar
-    repeats: int = 1
-    clarify: bool = True
-    fallback_on_undeliverable: bool = False
-
-
-# --- inputs -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UseNumber:
-    msisdn: str
-    operator: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SkipRecipient:
-    """The MCB has answered: no number, or one that is no Kazakh mobile number."""
-
-    invalid: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TakeTurn:
-    """No other question of this service is open at the number."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConfirmAccepted:
-    """The SMSC has accepted the last segment of a text to `msisdn`, at `at`."""
-
-    text: Kind
-    repeat: int = 0
-    msisdn: str
-    at: datetime
-    detail: Mapping[str, object]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportRefused:
-    """The SMSC has refused a text to `msisdn` for good."""
-
-    text: Kind
-    repeat: int = 0
-    msisdn: str
-    detail: Mapping[str, object]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportDelivered:
-    text: Kind
-    repeat: int = 0
-    msisdn: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportUndeliverable:
-    text: Kind
-    repeat: int = 0
-    msisdn: str
-    detail: Mapping[str, object]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """A reply from a number that was asked."""
-
-    msisdn: str
-    verdict: Verdict
-    normalised: bool
-    reply_at: datetime
-    handed: bool  # the first segment of the question had been handed to the SMSC
-    evidence: str  # sha256:… of the reply as it came
-    link: str  # by which an answer goes back
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeetDeadline:
-    """``due_at`` may have come."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IssueVoucher:
-    voucher_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RejectVoucher:
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActivateVoucher:
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UseVoucher:
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Park:
-    """A neighbour's answer makes no sense, or no link carries the number: a person has to look."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Release:
-    """A person has looked: go on."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resend:
-    """Send the current text once more; deadlines stay."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cancel:
-    reason: str
-
-
-Input = (
-    UseNumber
-    | SkipRecipient
-    | TakeTurn
-    | ConfirmAccepted
-    | ReportRefused
-    | ReportDelivered
-    | ReportUndeliverable
-    | Answer
-    | MeetDeadline
-    | IssueVoucher
-    | RejectVoucher
-    | ActivateVoucher
-    | UseVoucher
-    | Park
-    | Release
-    | Resend
-    | Cancel
-)
-
-
-# --- what a decision holds ----------------------------------------------------------------------------------
-
-
-class Effect(StrEnum):
-    """What is to be brought about besides texts."""
-
-    LOOK_UP = "look_up"  # the recipient at `position` in the MCB
-    ASK_TURN = "ask_turn"  # TakeTurn as soon as the number is free
-    GIVE_TURN = "give_turn"  # the question is closed: the next sibling's may go out
-    WITHDRAW = "withdraw"  # question texts that have not left are not sent
-    FORM_VOUCHER = "form_voucher"  # by the wallet
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Send:
-    """A text to `msisdn`; `link` None lets the routing choose."""
-
-    text: Kind
-    repeat: int = 0
-    link: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    name: Happened
-    detail: Mapping[str, object]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """The case as it now stands, what happened (in order), and what to do about it.
-
-    `refused` says that the input does not fit the state; it has then changed nothing.
-    """
-
-    case: Case
-    events: tuple[Event, ...] = ()
-    effects: tuple[Effect | Send, ...] = ()
-    refused: bool = False
 
 
 def decide(case: Case, given: Input, now: datetime, rules: Rules) -> Decision:

@@ -24,7 +24,8 @@ from typing import NamedTuple
 
 from gateway import metrics
 from gateway.config import Link as LinkConfig
-from gateway.consent.journey import Answer, Decision, Event, Happened
+from gateway.consent.case import Event, Happened
+from gateway.consent.inputs import Answer, Decision
 from gateway.consent.reply import RULE_VERSION, Reading, Verdict, read_menu_answer
 from gateway.consent.texts import LANGUAGES, Kind
 from gateway.evidence import reply_identity

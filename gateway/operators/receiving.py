@@ -15,8 +15,9 @@ from smpplib.consts import SMPP_ESME_RX_T_APPN
 
 from gateway import metrics
 from gateway.config import Link as LinkConfig
+from gateway.consent.case import Event, Happened
 from gateway.consent.identity import canonical_msisdn
-from gateway.consent.journey import Answer, Event, Happened, Input, ReportDelivered, ReportUndeliverable
+from gateway.consent.inputs import Answer, Input, ReportDelivered, ReportUndeliverable
 from gateway.consent.reply import RULE_VERSION, Reading, Verdict, read_reply
 from gateway.consent.texts import Kind
 from gateway.evidence import reply_identity

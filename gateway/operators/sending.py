@@ -14,7 +14,8 @@ from typing import NamedTuple, cast
 
 from gateway import metrics
 from gateway.config import Link as LinkConfig
-from gateway.consent.journey import ConfirmAccepted, Event, Happened, Input, ReportRefused
+from gateway.consent.case import Event, Happened
+from gateway.consent.inputs import ConfirmAccepted, Input, ReportRefused
 from gateway.consent.texts import Kind
 from gateway.journeys import Journeys, Step
 from gateway.operators.bind import Bind

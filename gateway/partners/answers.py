@@ -11,7 +11,7 @@ from typing import TypeGuard
 import aiohttp
 import orjson
 
-from gateway.consent.journey import Input
+from gateway.consent.inputs import Input
 
 BACKOFF = (timedelta(seconds=1), timedelta(minutes=5))
 """First and longest wait before a failed call is made again."""

@@ -9,7 +9,7 @@ import aiohttp
 from gateway.clock import wall_now
 from gateway.config.model import Mcb as McbConfig
 from gateway.consent.identity import canonical_msisdn
-from gateway.consent.journey import Input, Park, SkipRecipient, UseNumber
+from gateway.consent.inputs import Input, Park, SkipRecipient, UseNumber
 from gateway.partners.answers import (
     PASSING,
     Again,

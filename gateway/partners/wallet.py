@@ -10,7 +10,7 @@ import orjson
 from gateway.clock import wall_now
 from gateway.config.model import Wallet as WalletConfig
 from gateway.consent.deadlines import Calendar
-from gateway.consent.journey import IssueVoucher, Park, RejectVoucher
+from gateway.consent.inputs import IssueVoucher, Park, RejectVoucher
 from gateway.partners.answers import (
     LONGEST_TEXT,
     PASSING,

@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import orjson
 
-from gateway.consent.journey import Case, State
+from gateway.consent.case import Case, State
 from gateway.consent.texts import Name
 from gateway.store.database import Connection
 

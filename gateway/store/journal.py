@@ -14,7 +14,7 @@ from typing import NamedTuple
 import orjson
 
 from gateway import evidence
-from gateway.consent.journey import STATUSES, Event
+from gateway.consent.case import STATUSES, Event
 from gateway.ids import new_ulid
 from gateway.store.database import Connection
 

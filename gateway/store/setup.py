@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from gateway.consent.journey import ENDED
+from gateway.consent.case import ENDED
 from gateway.consent.texts import Templates
 from gateway.store.database import Connection
 

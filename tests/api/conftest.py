@@ -11,7 +11,7 @@ from gateway.api.app import serve_http
 from gateway.app import calendar_of, services_of
 from gateway.clock import Clock
 from gateway.config import Config, load
-from gateway.consent.journey import Rules
+from gateway.consent.case import Rules
 from gateway.journeys import Journeys
 from gateway.signals import Signals
 from gateway.store import nodes, setup

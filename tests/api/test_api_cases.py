@@ -6,7 +6,7 @@ import pytest
 from apiclient import Api
 from people import good
 
-from gateway.consent.journey import Park, UseNumber
+from gateway.consent.inputs import Park, UseNumber
 from gateway.journeys import Journeys
 
 WORDS = {"reason": "the family has moved"}

@@ -6,7 +6,7 @@ from openapi_spec_validator import validate
 from gateway.api.app import build_app
 from gateway.api.lists import shown_progress
 from gateway.config import Config
-from gateway.consent.journey import STATUSES
+from gateway.consent.case import STATUSES
 from gateway.intake.records import Code
 from gateway.journeys import Journeys
 

@@ -4,7 +4,7 @@ from apiclient import Api
 from people import PUPILS, good
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.consent.journey import UseNumber
+from gateway.consent.inputs import UseNumber
 from gateway.journeys import Journeys
 
 

@@ -6,7 +6,7 @@ import time
 from apiclient import Api
 from people import PUPILS, good
 
-from gateway.consent.journey import SkipRecipient, UseNumber
+from gateway.consent.inputs import SkipRecipient, UseNumber
 from gateway.journeys import Journeys
 from gateway.store import journal
 

@@ -6,7 +6,7 @@ import pytest
 from apiclient import Api
 from people import good
 
-from gateway.consent.journey import Answer, IssueVoucher, UseNumber
+from gateway.consent.inputs import Answer, IssueVoucher, UseNumber
 from gateway.consent.reply import Verdict
 from gateway.journeys import Journeys
 

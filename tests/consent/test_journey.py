@@ -21,7 +21,8 @@ from travel import (
     undeliverable,
 )
 
-from gateway.consent.journey import (
+from gateway.consent.case import State
+from gateway.consent.inputs import (
     ActivateVoucher,
     Cancel,
     ConfirmAccepted,
@@ -35,12 +36,11 @@ from gateway.consent.journey import (
     ReportUndeliverable,
     Resend,
     SkipRecipient,
-    State,
     TakeTurn,
     UseNumber,
     UseVoucher,
-    decide,
 )
+from gateway.consent.journey import decide
 from gateway.consent.reply import Verdict
 from gateway.consent.texts import Kind
 

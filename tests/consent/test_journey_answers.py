@@ -29,22 +29,20 @@ from travel import (
     undeliverable,
 )
 
-from gateway.consent.journey import (
+from gateway.consent.case import Event, Happened, State
+from gateway.consent.inputs import (
     Cancel,
     Effect,
-    Event,
-    Happened,
     Input,
     MeetDeadline,
     Park,
     Release,
     Send,
     SkipRecipient,
-    State,
     TakeTurn,
     UseNumber,
-    decide,
 )
+from gateway.consent.journey import decide
 from gateway.consent.reply import Verdict
 from gateway.consent.texts import Kind
 

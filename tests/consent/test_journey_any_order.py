@@ -22,16 +22,14 @@ from travel import (
     undeliverable,
 )
 
-from gateway.consent.journey import (
-    ENDED,
+from gateway.consent.case import ENDED, Case, Happened, Rules, State
+from gateway.consent.inputs import (
     ActivateVoucher,
     Answer,
     Cancel,
-    Case,
     ConfirmAccepted,
     Decision,
     Effect,
-    Happened,
     Input,
     IssueVoucher,
     MeetDeadline,
@@ -42,15 +40,13 @@ from gateway.consent.journey import (
     ReportRefused,
     ReportUndeliverable,
     Resend,
-    Rules,
     Send,
     SkipRecipient,
-    State,
     TakeTurn,
     UseNumber,
     UseVoucher,
-    decide,
 )
+from gateway.consent.journey import decide
 from gateway.consent.reply import Verdict
 from gateway.consent.texts import Kind
 

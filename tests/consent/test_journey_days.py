@@ -6,22 +6,18 @@ from datetime import timedelta
 import pytest
 from travel import CASES, FRIDAY, MONDAY, RULES, accepted, after, agree, almaty, asked, names, queued, reminded
 
-from gateway.consent.journey import (
-    ENDED,
-    STATUSES,
+from gateway.consent.case import ENDED, STATUSES, Event, Happened, State
+from gateway.consent.inputs import (
     ActivateVoucher,
     Cancel,
     Effect,
-    Event,
-    Happened,
     IssueVoucher,
     MeetDeadline,
     Resend,
     Send,
-    State,
     UseVoucher,
-    decide,
 )
+from gateway.consent.journey import decide
 from gateway.consent.texts import Kind
 
 

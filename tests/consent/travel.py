@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from gateway.consent.case import Case, Rules, State
 from gateway.consent.deadlines import Calendar, load_timezone, parse_send_window
-from gateway.consent.journey import (
+from gateway.consent.inputs import (
     Answer,
     Cancel,
-    Case,
     ConfirmAccepted,
     Decision,
     Input,
@@ -19,13 +19,11 @@ from gateway.consent.journey import (
     ReportDelivered,
     ReportRefused,
     ReportUndeliverable,
-    Rules,
     SkipRecipient,
-    State,
     TakeTurn,
     UseNumber,
-    decide,
 )
+from gateway.consent.journey import decide
 from gateway.consent.reply import Verdict
 from gateway.consent.texts import Kind
 

@@ -10,8 +10,10 @@ from simulated_smsc import Faults, Manner, Parents, Smsc
 from simulated_time import DAY, Timeline
 from simulated_truth import Broken, Truth
 
+from gateway.consent.case import Case, Happened, Rules, State
 from gateway.consent.deadlines import Calendar, load_timezone, parse_send_window
-from gateway.consent.journey import Case, Decision, Effect, Happened, Input, Rules, State, decide
+from gateway.consent.inputs import Decision, Effect, Input
+from gateway.consent.journey import decide
 
 _OPENS, _CLOSES = parse_send_window("09:00-21:00")
 CALENDAR = Calendar(

@@ -14,7 +14,7 @@ from simulated_smsc import Smsc, Wire
 from simulated_time import DAY, Timeline
 from simulated_truth import Truth
 
-from gateway.consent.journey import (
+from gateway.consent.inputs import (
     Answer,
     ConfirmAccepted,
     Effect,

@@ -6,17 +6,8 @@ from dataclasses import dataclass, field
 from simulated_time import Timeline
 from simulated_truth import Truth
 
-from gateway.consent.journey import (
-    Case,
-    Decision,
-    Effect,
-    Input,
-    MeetDeadline,
-    Rules,
-    Send,
-    State,
-    TakeTurn,
-)
+from gateway.consent.case import Case, Rules, State
+from gateway.consent.inputs import Decision, Effect, Input, MeetDeadline, Send, TakeTurn
 from gateway.consent.texts import Kind
 
 HELD_FOR = 30.0

@@ -6,7 +6,7 @@ was committed. A `Broken` names the first thing that does not fit.
 
 from collections import Counter, defaultdict, deque
 
-from gateway.consent.journey import Happened
+from gateway.consent.case import Happened
 
 _ANSWERS = {Happened.CONSENTED: True, Happened.REFUSED: False}
 _ENDS = frozenset(

@@ -7,7 +7,8 @@ from campaign import Timeline, plain, run
 from simulated_gateway import Bug
 from simulated_truth import Broken
 
-from gateway.consent.journey import Answer, Case, Decision, Input, Rules, State
+from gateway.consent.case import Case, Rules, State
+from gateway.consent.inputs import Answer, Decision, Input
 from gateway.consent.reply import Verdict
 
 CAMPAIGNS = 10_000

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 from rows import MONDAY
 
-from gateway.consent.journey import Event, Happened
+from gateway.consent.case import Event, Happened
 from gateway.store import journal
 from gateway.store.database import Connection, Database
 
