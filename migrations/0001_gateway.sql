@@ -142,12 +142,14 @@ CREATE TABLE sms (
     tlvs           bytea,                           -- of a screen: its place in a USSD dialogue
     expires_at     timestamptz,                     -- real time: a screen that is late is not sent
     next_at        timestamptz NOT NULL DEFAULT '-infinity',  -- real time: not before
+    follows_reply  boolean NOT NULL DEFAULT false,  -- to another question at the number: see HELD_FOR in store/sms.py
     created_at     timestamptz NOT NULL,
     accepted_at    timestamptz
 ) WITH (fillfactor = 75, toast_tuple_target = 256); -- the body moves out of line: progress updates stay small
 ALTER TABLE sms ALTER body SET STORAGE EXTERNAL;
 CREATE INDEX sms_ready ON sms (link, priority, sms_id) WHERE state = 'queued';
 CREATE INDEX sms_taken ON sms (node) WHERE state = 'sending';
+CREATE INDEX sms_following ON sms (link) WHERE state = 'queued' AND follows_reply;
 CREATE INDEX sms_of_case ON sms (case_id);
 
 -- Receipts to come, and receipts that came before the response they belong to. Real time.
