@@ -143,9 +143,9 @@ class Sender:
 
     def pump(self) -> None:
         """Submits as much as windows and pacing allow now."""
-        now = time.monotonic()  # the loop's own time stands still during its turn
         outbox = self._outbox
         while not self._stopping and (out := outbox.next()):
+            now = time.monotonic()  # the loop's own time stands still during its turn
             if out.deadline is not None and now >= out.deadline:
                 out.stale = True
                 outbox.drop_unsent(out)
@@ -279,7 +279,8 @@ class Sender:
                 continue
             if self._just_up:
                 await self._hold_on()
-            await self._give_back([o for o in held if o.aside and o.busy > MOST_BUSY], BUSY_REST)
+            if tired := [o for o in held if o.aside and o.busy > MOST_BUSY]:  # else nothing need wait for write()
+                await self._give_back(tired, BUSY_REST)
             while not self._stopping and await self._take():
                 self.pump()
             self.pump()
