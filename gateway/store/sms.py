@@ -16,7 +16,7 @@ ANSWER = 0
 BULK = 1
 """Priorities: texts 2 and 3 and clarifications overtake requests and repeats, always."""
 
-HELD_FOR = timedelta(seconds=30)
+HELD_FOR = timedelta(seconds=20)
 """Real time for which a question that follows a reply waits after its link has come up. If the acknowledgement of
 that reply was lost with the connection, the SMSC delivers it again by then; were the question out, it would
 answer that one: a consent that nobody gave.

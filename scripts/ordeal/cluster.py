@@ -23,8 +23,8 @@ EMBEDDED = "embedded"
 STOP_WITHIN = 12.0
 PAUSE = 30.0
 """Seconds for which a process is stopped: long enough to be taken for dead."""
-_KILLED_AFTER = ((0.3, (0.0, 1.0)), (0.7, (1.0, 3.0)))
-"""Seconds from a start to the kill: with this chance, between these. It takes about one second to be at work."""
+EARLY = 0.3
+"""The chance that a process is killed within its first second, while it starts."""
 
 _CONFIG = """
 [gateway]
@@ -122,12 +122,15 @@ class Cluster:
         await asyncio.gather(*self._keepers, return_exceptions=True)
         return [await self._stop(process) for process in self._processes if process is not None]
 
-    async def torment(self, kills: int, seed: int, *, database: bool, pause: bool) -> None:
-        """Kills a process so many times, at random instants; every tenth time the database, or a pause."""
+    async def torment(self, kills: int, seed: int, *, longest: float, database: bool, pause: bool) -> None:
+        """Kills a process so many times, at random instants at most `longest` seconds apart.
+
+        With `database` every tenth time that is killed too; with `pause` a process is stopped twice.
+        """
         dice = random.Random(seed)
         for number in range(1, kills + 1):
-            (chance, early), (_, late) = _KILLED_AFTER
-            await asyncio.sleep(dice.uniform(*(early if dice.random() < chance else late)))
+            early = dice.random() < EARLY
+            await asyncio.sleep(dice.uniform(0.0, 1.0) if early else dice.uniform(1.0, longest))
             victim = dice.randrange(len(self._processes))
             if database and number % 10 == 0:
                 await self._kill_database(immediate=dice.random() < 0.5)

@@ -14,15 +14,13 @@ from fakes.partners import new_secret
 from gateway.store import journal
 from gateway.store.embedded import EmbeddedServer
 from ordeal.audit import Audit
-from ordeal.cluster import EMBEDDED, Cluster
+from ordeal.cluster import EARLY, EMBEDDED, Cluster
 from ordeal.families import Families, ndjson
 from ordeal.neighbours import neighbours
 from ordeal.parents import Parents
 from ordeal.records import LEFT, Records
 
 LISTS = 10
-KILL_EVERY = 1.55
-"""Seconds, on the average."""
 PUSHED_WITHIN = 0.5
 """Of the time of kills: then all lists are in."""
 DAYS = 9.5
@@ -41,17 +39,18 @@ class Settings:
     database: bool = False  # is killed too
     pause: bool = False
     window: str = "00:00-24:00"
+    longest: float = 3.0  # seconds between kills
     url: str = EMBEDDED  # of a database that is there already
 
     @staticmethod
     def fitting_day(kills: int) -> float:
         """Seconds of a day, so that cases are at every stage while there are kills."""
-        return max(kills * KILL_EVERY / 2 / DAYS, 1.0)
+        return max(kills * 1.5 / 2 / DAYS, 1.0)
 
     @property
     def lasts(self) -> float:
         """Seconds for which there are kills, about."""
-        return self.kills * KILL_EVERY
+        return self.kills * (EARLY * 0.5 + (1 - EARLY) * (1.0 + self.longest) / 2)
 
 
 async def torture(settings: Settings, directory: Path) -> tuple[list[str], Counter[str]]:
@@ -76,7 +75,10 @@ async def torture(settings: Settings, directory: Path) -> tuple[list[str], Count
                 pushing = tasks.create_task(_push(cluster, families, settings.lasts * PUSHED_WITHIN / LISTS))
                 for n in range(STRAYS):
                     parents.stray(f"77017{n:06}", "kcell")
-                await cluster.torment(settings.kills, seed, database=settings.database, pause=settings.pause)
+                await cluster.torment(
+                    settings.kills, seed,
+                    longest=settings.longest, database=settings.database, pause=settings.pause,
+                )  # fmt: skip
                 await pushing
                 for task in misfortune:
                     task.cancel()

@@ -10,7 +10,7 @@ from gateway.consent.case import Case, Rules, State
 from gateway.consent.inputs import Decision, Effect, Input, MeetDeadline, Send, TakeTurn
 from gateway.consent.texts import Kind
 
-HELD_FOR = 30.0
+HELD_FOR = 20.0
 """As gateway/store/sms.py has it."""
 SEGMENTS = {Kind.REQUEST: 3, Kind.REPEAT: 3, Kind.AGREED: 2, Kind.REFUSED: 1, Kind.CLARIFY: 1}
 
