@@ -1,6 +1,7 @@
 """The composition root: config → database → use cases → shells, in one TaskGroup."""
 
 import asyncio
+import gc
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
@@ -42,6 +43,9 @@ HEARTBEAT = 2.0
 STOP_WITHIN = 9.0
 """Seconds in which a stopping process drains its links (`serve` promises 10)."""
 
+SELDOM_COLLECTED = (50_000, 20, 50)
+"""Thresholds of the garbage collector: replies wait while it looks through everything."""
+
 _FENCED_EXIT = 75  # EX_TEMPFAIL: whoever supervises us is to start us anew
 
 
@@ -51,6 +55,9 @@ async def serve(config: Config, *, migrate: bool = False) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    # What is loaded by now stays, and a full collection takes a third of a second while a list comes in: seldom.
+    gc.freeze()
+    gc.set_threshold(*SELDOM_COLLECTED)
     return await run(config, stopping, migrate=migrate)
 
 
