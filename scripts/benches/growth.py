@@ -5,6 +5,7 @@ Both databases are there at once and take turns, so that a busy machine is unjus
 
 import asyncio
 from collections import defaultdict
+from typing import NamedTuple
 
 from benches.campaign import campaign
 from benches.replies import replies
@@ -12,33 +13,49 @@ from benches.rig import Rig, arguments, load, median, report, rig
 from benches.stock import stock
 
 
-async def both(rig: Rig, pupils: int, first: int) -> tuple[float, float]:
-    """Segments a second of a campaign, and replies a second."""
+class Rates(NamedTuple):
+    segments: float  # a second
+    replies: float
+    segment_cpu: float  # seconds of gateway and PostgreSQL
+    reply_cpu: float
+
+
+async def both(rig: Rig, pupils: int, first: int) -> Rates:
+    """A campaign, and the replies to it."""
     async with rig.sink() as (sink, port), rig.gateway(port, push=True) as gateway:
         asked = await campaign(rig, gateway, sink, pupils, first=first)
         answered = await replies(rig, gateway, sink, pupils, first=first)
-    return asked.rate, answered.rate
+    return Rates(
+        asked.rate, answered.rate, asked.used.of_us() / asked.segments, answered.used.of_us() / answered.replies
+    )
 
 
 async def main() -> None:
     given = arguments(__doc__, ended=2_000_000, pupils=20_000, runs=3).parse_args()
-    rates: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    runs: dict[str, list[Rates]] = defaultdict(list)
     async with rig() as young, rig() as old:
         await stock(old.database, given.ended, ended=True)
         for run in range(given.runs):
             for name, one in (("young", young), ("old", old)):
-                rates[name].append(await both(one, given.pupils, first=1 + run * 1_000_000))
-    medians = {name: [median(list(column)) for column in zip(*runs, strict=True)] for name, runs in rates.items()}
-    ratios = [old / young for young, old in zip(medians["young"], medians["old"], strict=True)]
+                runs[name].append(await both(one, given.pupils, first=1 + run * 1_000_000))
+    without, beside = (Rates(*map(median, zip(*runs[name], strict=True))) for name in ("young", "old"))
+    ratios = beside.segments / without.segments, beside.replies / without.replies
     report(
         {
             "ended cases": f"{given.ended:,}",
-            "campaign": f"{medians['young'][0]:,.0f} without, {medians['old'][0]:,.0f} segments/s beside them",
-            "replies": f"{medians['young'][1]:,.0f} without, {medians['old'][1]:,.0f} replies/s beside them",
-            "ratios": f"{ratios[0]:.2f}, {ratios[1]:.2f}",
+            "campaign": f"{without.segments:,.0f} without, {beside.segments:,.0f} segments/s beside them",
+            "replies": f"{without.replies:,.0f} without, {beside.replies:,.0f} replies/s beside them",
+            "CPU a segment": f"{1e6 * without.segment_cpu:.0f} without, {1e6 * beside.segment_cpu:.0f} beside (µs)",
+            "CPU a reply": f"{1e6 * without.reply_cpu:.0f} without, {1e6 * beside.reply_cpu:.0f} beside (µs)",
             "load": load(),
         },
-        {"ratio": round(min(ratios), 3), "campaign": round(ratios[0], 3), "replies": round(ratios[1], 3)},
+        {
+            "ratio": round(min(ratios), 3),
+            "campaign": round(ratios[0], 3),
+            "replies": round(ratios[1], 3),
+            "cpu_campaign": round(without.segment_cpu / beside.segment_cpu, 3),
+            "cpu_replies": round(without.reply_cpu / beside.reply_cpu, 3),
+        },
         as_json=given.json,
     )
 

@@ -15,7 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,6 +166,10 @@ class Used:
     seconds: float
     cpu: Mapping[str, float]
 
+    def of_us(self) -> float:
+        """Seconds of the gateway and its database."""
+        return self.cpu["gateway"] + self.cpu["postgresql"]
+
     def table(self) -> str:
         return "  ".join(f"{name} {cpu:.1f} s" for name, cpu in self.cpu.items())
 
@@ -297,7 +301,7 @@ def report(lines: Mapping[str, object], figures: Mapping[str, object], *, as_jso
         print(json.dumps(figures), flush=True)
 
 
-def median(values: Sequence[float]) -> float:
+def median(values: Iterable[float]) -> float:
     return statistics.median(values)
 
 
