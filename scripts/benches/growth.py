@@ -45,8 +45,8 @@ async def main() -> None:
             "ended cases": f"{given.ended:,}",
             "campaign": f"{without.segments:,.0f} without, {beside.segments:,.0f} segments/s beside them",
             "replies": f"{without.replies:,.0f} without, {beside.replies:,.0f} replies/s beside them",
-            "µs of CPU a segment": f"{1e6 * without.segment_cpu:.0f} without, {1e6 * beside.segment_cpu:.0f} beside",
-            "µs of CPU a reply": f"{1e6 * without.reply_cpu:.0f} without, {1e6 * beside.reply_cpu:.0f} beside",
+            "µs a segment": f"{1e6 * without.segment_cpu:.0f} without, {1e6 * beside.segment_cpu:.0f} beside",
+            "µs a reply": f"{1e6 * without.reply_cpu:.0f} without, {1e6 * beside.reply_cpu:.0f} beside",
             "load": load(),
         },
         {
