@@ -76,6 +76,12 @@ async def test_a_restart_goes_on_where_sdu_has_taken_everything(world: World) ->
     process = await world.start()
     first, second = Family(n=1), Family(n=2)
     await world.ask(first)
+    taken = int(world.sdu.events[-1]["seq"])
+    await world.connection.execute(
+        f"""DO $$ BEGIN
+            WHILE (SELECT seq FROM feeds WHERE feed = 'sdu') < {taken} LOOP PERFORM pg_sleep(0.01); END LOOP;
+        END $$"""
+    )
     await process.stop()
     await world.start()
     await world.ask(second)
