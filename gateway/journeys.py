@@ -142,6 +142,8 @@ class Journeys:
             for case_id in due:
                 try:
                     await self.take([(case_id, MeetDeadline())])
+                except nodes.FencedError:
+                    raise
                 except Exception:
                     log.exception(LogEvent.CASE_STUCK, case_id=case_id)
             return 0
