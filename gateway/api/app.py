@@ -12,8 +12,10 @@ from aiohttp.typedefs import Handler
 
 from gateway.api.auth import Tokens
 from gateway.api.cases import CasesApi
+from gateway.api.console import ConsoleApi
 from gateway.api.lists import ListsApi
 from gateway.api.ops import OpsApi
+from gateway.api.overview import OverviewApi
 from gateway.api.problems import Protocol, answer_problems, observe
 from gateway.api.requests import SMALL, Route
 from gateway.api.statuses import StatusesApi
@@ -46,6 +48,8 @@ def build_app(config: Config, journeys: Journeys) -> web.Application:
         StatusesApi(journeys, stopping),
         WalletApi(journeys),
         OpsApi(journeys),
+        OverviewApi(config, journeys),
+        ConsoleApi(),
     )
     for api in apis:
         for route in api.routes():

@@ -9,20 +9,27 @@ from aiohttp import web
 
 from gateway.api.lists import shown_state
 from gateway.api.problems import FieldError, Problem, not_found
-from gateway.api.requests import Route, json_response, read_object, unprocessable
+from gateway.api.requests import Route, json_response, read_object, unprocessable, whole_number
 from gateway.config.model import Role
+from gateway.consent.case import State
 from gateway.consent.identity import mask_msisdn
-from gateway.consent.inputs import Decision
+from gateway.consent.inputs import Decision, Release
 from gateway.journeys import Journeys
 from gateway.store import cases, history
 from gateway.store.cases import StoredCase
+from gateway.store.database import Connection
+from gateway.store.history import Page, Place
 
 LONGEST_REASON = 500
+MOST_FOUND = 1000
+MOST_RELEASED = 500
+"""Cases released by one request: they share a transaction."""
 
 _CASE_ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _NEVER_KEPT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # surrogates: octets that are no UTF-8
 _WHO: tuple[Role, ...] = ("sdu", "ops")
+_PARKED = frozenset((State.PARKED,))
 
 
 class CasesApi:
@@ -37,17 +44,30 @@ class CasesApi:
         return (
             Route("GET", "/v1/cases", _WHO, self.find),
             Route("GET", "/v1/cases/{case_id}", _WHO, self.get),
+            Route("POST", "/v1/cases/release", ("ops",), self.release_many),
             Route("POST", "/v1/cases/{case_id}/cancel", _WHO, self.cancel),
             Route("POST", "/v1/cases/{case_id}/release", ("ops",), self.release),
             Route("POST", "/v1/cases/{case_id}/resend", ("ops",), self.resend),
         )
 
     async def find(self, request: web.Request) -> web.StreamResponse:
-        list_id, record_id = _searched(request, "list_id"), _searched(request, "record_id")
+        """The case of a record; or, page by page, the cases of a list, or the parked ones of all lists."""
+        states = _states(request)
+        everywhere = states == _PARKED and request.query.keys().isdisjoint(("list_id", "record_id"))
+        list_id = None if everywhere else _searched(request, "list_id")
+        record_id = _searched(request, "record_id") if "record_id" in request.query else None
+        limit = whole_number(request, "limit", 100, least=1, most=MOST_FOUND)
         async with self._database.acquire() as connection:
-            case_id = await history.case_of_record(connection, list_id, record_id)
-            found = await cases.fetch(connection, [case_id]) if case_id is not None else {}
-        return json_response({"cases": [self._shown(stored) for stored in found.values()]})
+            if list_id is not None and record_id is not None:
+                case_id = await history.case_of_record(connection, list_id, record_id)
+                page = None
+                case_ids = [case_id] if case_id is not None else []
+            else:
+                page = await _page(connection, list_id, states, await _after(request, connection, list_id), limit)
+                case_ids = page.case_ids
+            found = await self._found(connection, case_ids)
+        shown = [one for one in found if states is None or one["state"] in states]
+        return json_response({"cases": shown} if page is None else {"cases": shown, "next": page.next})
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         return json_response(await self._with_journal(_case_id(request)))
@@ -60,6 +80,11 @@ class CasesApi:
 
     async def release(self, request: web.Request) -> web.StreamResponse:
         return await self._act(request, self._journeys.release, "The case is not parked.")
+
+    async def release_many(self, request: web.Request) -> web.StreamResponse:
+        case_ids = _case_ids(await read_object(request))
+        decisions = await self._journeys.take([(case_id, Release()) for case_id in case_ids])
+        return json_response({"released": sum(not decision.refused for decision in decisions)})
 
     async def resend(self, request: web.Request) -> web.StreamResponse:
         return await self._act(request, self._journeys.resend, "The case has no text to send again.")
@@ -93,6 +118,19 @@ class CasesApi:
             for entry in entries
         ]
         return {**self._shown(found[case_id]), "journal": journal}
+
+    async def _found(self, connection: Connection, case_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """The cases in this order, without journals; the parked ones say why."""
+        stored = await cases.fetch(connection, case_ids)
+        parked = [case_id for case_id in case_ids if stored[case_id].case.state is State.PARKED]
+        parkings = await history.parkings(connection, parked) if parked else {}
+        found = []
+        for case_id in case_ids:
+            shown = self._shown(stored[case_id])
+            if parking := parkings.get(case_id):
+                shown["parked"] = {"at": self._calendar.iso_local(parking.at), "reason": parking.reason}
+            found.append(shown)
+        return found
 
     def _shown(self, stored: StoredCase) -> dict[str, Any]:
         case = stored.case
@@ -128,12 +166,55 @@ def _searched(request: web.Request, name: str) -> str:
     return text
 
 
+def _states(request: web.Request) -> frozenset[State] | None:
+    """The states that are shown as the one asked for; None: it may be any."""
+    asked = request.query.get("state")
+    if asked is None:
+        return None
+    if states := frozenset(state for state in State if shown_state(state) == asked):
+        return states
+    raise Problem(HTTPStatus.BAD_REQUEST, "state must be one that the progress of a list names.")
+
+
+async def _after(request: web.Request, connection: Connection, list_id: str | None) -> Place | None:
+    """Where the page begins; raises a Problem (400) unless `after` is a case of the list."""
+    if "after" not in request.query:
+        return None
+    case_id = request.query["after"]
+    after = await history.place(connection, case_id) if _CASE_ID.fullmatch(case_id) else None
+    if after is None or list_id not in (None, after.list_id):
+        raise Problem(HTTPStatus.BAD_REQUEST, "after must be the next that the page before has named.")
+    return after
+
+
+async def _page(
+    connection: Connection, list_id: str | None, states: frozenset[State] | None, after: Place | None, limit: int
+) -> Page:
+    if list_id is None or states == _PARKED:
+        return await history.parked(connection, list_id, after, limit)
+    return await history.of_list(connection, list_id, states, after, limit)
+
+
+def _case_ids(body: dict[str, Any]) -> list[str]:
+    errors = _unknown_fields(body, "case_ids")
+    case_ids = body.get("case_ids")
+    if case_ids is None:
+        errors.append(FieldError("/case_ids", "required", "must say which"))
+    elif not isinstance(case_ids, list):
+        errors.append(FieldError("/case_ids", "type", "must be an array of case_ids"))
+    elif not 0 < len(case_ids) <= MOST_RELEASED:
+        errors.append(FieldError("/case_ids", "length", f"must hold 1 to {MOST_RELEASED} of them"))
+    else:
+        for place, case_id in enumerate(case_ids):
+            if not isinstance(case_id, str) or not _CASE_ID.fullmatch(case_id):
+                errors.append(FieldError(f"/case_ids/{place}", "format", "must be a case_id"))
+    if errors or not isinstance(case_ids, list):
+        raise unprocessable(errors)
+    return case_ids
+
+
 def _reason(body: dict[str, Any]) -> str:
-    errors = [
-        FieldError(f"/{field.replace('~', '~0').replace('/', '~1')}", "unknown_field", "is not known here")
-        for field in body
-        if field != "reason"
-    ]
+    errors = _unknown_fields(body, "reason")
     reason = body.get("reason")
     if reason is None:
         errors.append(FieldError("/reason", "required", "must say why"))
@@ -146,3 +227,11 @@ def _reason(body: dict[str, Any]) -> str:
     if errors or not isinstance(reason, str):
         raise unprocessable(errors)
     return reason.strip()
+
+
+def _unknown_fields(body: dict[str, Any], known: str) -> list[FieldError]:
+    return [
+        FieldError(f"/{field.replace('~', '~0').replace('/', '~1')}", "unknown_field", "is not known here")
+        for field in body
+        if field != known
+    ]

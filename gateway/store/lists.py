@@ -1,6 +1,6 @@
 """Recipient lists: staged line by line in a temporary table, then taken as a whole or not at all."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -116,7 +116,10 @@ _ERRORS = """
 SELECT line, record_id, pointer, code FROM list_errors
 WHERE list_id = $1 AND (line, pointer, code) > ($2, $3, $4) ORDER BY line, pointer, code LIMIT $5
 """
-_PROGRESS = "SELECT state, sum(cases)::integer AS cases FROM progress WHERE list_id = $1 GROUP BY state"
+_PROGRESS = """
+SELECT list_id, state, sum(cases)::integer AS cases FROM progress WHERE list_id = ANY($1::text[])
+GROUP BY list_id, state
+"""
 
 
 @asynccontextmanager
@@ -190,7 +193,15 @@ async def latest(connection: Connection, limit: int) -> list[StoredList]:
 
 async def progress(connection: Connection, list_id: str) -> dict[str, int]:
     """The number of the list's cases in each state; states without any may be missing."""
-    return {row["state"]: row["cases"] for row in await connection.fetch(_PROGRESS, list_id)}
+    return (await progress_of(connection, [list_id]))[list_id]
+
+
+async def progress_of(connection: Connection, list_ids: Collection[str]) -> dict[str, dict[str, int]]:
+    """The same for each of the lists."""
+    progress: dict[str, dict[str, int]] = {list_id: {} for list_id in list_ids}
+    for row in await connection.fetch(_PROGRESS, list(list_ids)):
+        progress[row["list_id"]][row["state"]] = row["cases"]
+    return progress
 
 
 async def errors(

@@ -8,6 +8,7 @@ from people import good
 
 from gateway.consent.inputs import Park, UseNumber
 from gateway.journeys import Journeys
+from gateway.store import history, journal
 
 WORDS = {"reason": "the family has moved"}
 
@@ -106,3 +107,139 @@ async def test_the_current_text_is_sent_again(api: Api, journeys: Journeys) -> N
         ["resent", "text_queued"],
     )
     assert await api.fetch("SELECT kind FROM sms") == [("request",), ("request",)]
+
+
+# many at once
+
+
+async def park(api: Api, journeys: Journeys, reason: str, *records: str, list_id: str = "list-1") -> list[str]:
+    """Parks cases and seals their entries; the case_ids."""
+    case_ids = [await api.case_id(record_id, list_id) for record_id in records]
+    await journeys.take([(case_id, Park(reason=reason)) for case_id in case_ids])
+    async with journeys.database.acquire() as connection:
+        await journal.seal(connection)
+    return case_ids
+
+
+async def pages(api: Api, query: str) -> list[list[str]]:
+    """The record_ids of every page, to the last."""
+    found = []
+    after = ""
+    while True:
+        page = (await api.get(f"/v1/cases?{query}{after}", "ops-token")).json
+        found.append([case["record_id"] for case in page["cases"]])
+        if page["next"] is None:
+            return found
+        after = f"&after={page['next']}"
+
+
+async def test_parked_cases_are_found_with_the_latest_reason(api: Api, journeys: Journeys) -> None:
+    await api.push([good(1), good(2), good(3)])
+    await park(api, journeys, "mcb: 403", "r-1", "r-3")
+    (first, third) = (await api.get("/v1/cases?list_id=list-1&state=parked")).json["cases"]
+    assert (first["record_id"], first["parked"]["reason"]) == ("r-1", "mcb: 403")
+    assert first["parked"]["at"].endswith("+05:00")
+    await api.post(f"/v1/cases/{third['case_id']}/release")
+    await park(api, journeys, "mcb: no JSON", "r-3")
+    (_, third) = (await api.get("/v1/cases?list_id=list-1&state=parked")).json["cases"]
+    assert third["parked"]["reason"] == "mcb: no JSON"
+
+
+async def test_a_case_parked_just_now_is_shown_before_the_journal_has_sealed_why(
+    api: Api, journeys: Journeys
+) -> None:
+    await api.push([good(1)])
+    await journeys.take([(await api.case_id(), Park(reason="mcb: 403"))])
+    (case,) = (await api.get("/v1/cases?state=parked")).json["cases"]
+    assert (case["state"], "parked" in case) == ("parked", False)
+
+
+async def test_parked_cases_of_all_lists_come_by_list_page_after_page(api: Api, journeys: Journeys) -> None:
+    for list_id, first, second in (("list-2", 1, 2), ("list-1", 3, 4)):
+        await api.push([good(first), good(second)], list_id)
+        await park(api, journeys, "mcb: 403", f"r-{first}", f"r-{second}", list_id=list_id)
+    assert await pages(api, "state=parked") == [["r-3", "r-4", "r-1", "r-2"]]
+    assert await pages(api, "state=parked&limit=3") == [["r-3", "r-4", "r-1"], ["r-2"]]
+    assert await pages(api, "state=parked&limit=3&list_id=list-2") == [["r-1", "r-2"]]
+
+
+async def test_the_cases_of_a_list_come_by_record_page_after_page(api: Api) -> None:
+    await api.push([good(n) for n in range(1, 5)])
+    await api.execute("UPDATE cases SET state = 'asked' WHERE record_id IN ('r-2', 'r-4')")
+    await api.execute("UPDATE cases SET state = 'waiting' WHERE record_id = 'r-3'")
+    assert await pages(api, "list_id=list-1&limit=3") == [["r-1", "r-2", "r-3"], ["r-4"]]
+    assert await pages(api, "list_id=list-1&state=asked") == [["r-2", "r-4"]]
+    assert await pages(api, "list_id=list-1&state=queued") == [["r-3"]]
+    assert await pages(api, "list_id=list-1&state=refused") == [[]]
+    assert await pages(api, "list_id=no-such-list") == [[]]
+
+
+async def test_a_page_looks_at_so_many_cases_and_no_more(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "LOOKED_THROUGH", 2)
+    await api.push([good(n) for n in range(1, 4)])
+    await api.execute("UPDATE cases SET state = 'asked' WHERE record_id = 'r-3'")
+    assert await pages(api, "list_id=list-1&state=asked") == [[], ["r-3"]]
+
+
+async def test_a_record_is_found_only_in_the_state_asked_for(api: Api) -> None:
+    await api.push([good(1)])
+    for state, found in (("looking_up", 1), ("parked", 0)):
+        answer = await api.get(f"/v1/cases?list_id=list-1&record_id=r-1&state={state}")
+        assert len(answer.json["cases"]) == found
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "state=asked",
+        "state=waiting&list_id=list-1",
+        "state=parked&record_id=r-1",
+        "state=parked&limit=1001",
+        "list_id=list-1&after=r-1",
+        "list_id=list-1&after=01KAN00000000000000000000A",
+    ],
+)
+async def test_a_search_that_names_too_little_or_nothing_known_is_refused(api: Api, query: str) -> None:
+    await api.push([good(1)])
+    assert (await api.get(f"/v1/cases?{query}")).status == 400
+
+
+async def test_a_page_of_one_list_does_not_begin_in_another(api: Api) -> None:
+    await api.push([good(1)])
+    await api.push([good(2)], "list-2")
+    elsewhere = await api.case_id("r-2", "list-2")
+    assert (await api.get(f"/v1/cases?list_id=list-1&after={elsewhere}")).status == 400
+
+
+async def test_many_parked_cases_are_released_at_once_and_others_passed_over(api: Api, journeys: Journeys) -> None:
+    await api.push([good(1), good(2), good(3)])
+    parked = await park(api, journeys, "mcb: 403", "r-1", "r-2")
+    asked = [*parked, await api.case_id("r-3"), "01KAN00000000000000000000A"]
+    assert (await api.post("/v1/cases/release", {"case_ids": asked})).json == {"released": 2}
+    assert (await api.get("/v1/cases?state=parked")).json == {"cases": [], "next": None}
+    assert (await api.post("/v1/cases/release", {"case_ids": asked})).json == {"released": 0}
+
+
+async def test_sdu_may_not_release(api: Api, journeys: Journeys) -> None:
+    await api.push([good(1)])
+    (case_id,) = await park(api, journeys, "mcb: 403", "r-1")
+    for path, body in ((f"/v1/cases/{case_id}/release", None), ("/v1/cases/release", {"case_ids": [case_id]})):
+        assert (await api.post(path, body, "sdu-token")).status == 403
+    assert (await api.get(f"/v1/cases/{case_id}")).json["state"] == "parked"
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({}, "/case_ids"),
+        ({"case_ids": "all"}, "/case_ids"),
+        ({"case_ids": []}, "/case_ids"),
+        ({"case_ids": ["01KAN00000000000000000000A"] * 501}, "/case_ids"),
+        ({"case_ids": ["01KAN00000000000000000000A", 7]}, "/case_ids/1"),
+        ({"case_ids": ["01KAN00000000000000000000A"], "list_id": "l"}, "/list_id"),
+    ],
+)
+async def test_what_is_to_be_released_has_to_be_named(api: Api, body: object, pointer: str) -> None:
+    answer = await api.post("/v1/cases/release", body)
+    assert (answer.status, answer.json["errors"][0]["pointer"]) == (422, pointer)

@@ -95,7 +95,7 @@ REQUESTS = {
     "unknown case": get(CASE, 404, "no such case"),
     "case that can't be": get("/v1/cases/%00", 404, "no such case"),
     "case of what list": get("/v1/cases?record_id=r", 400, "list_id"),
-    "case of what record": get("/v1/cases?list_id=l", 400, "record_id"),
+    "cases in no state": get("/v1/cases?list_id=l&state=lost", 400, "state"),
     "record_id with NUL": get("/v1/cases?list_id=l&record_id=%00", 400, "record_id"),
     "record_id too long": get("/v1/cases?list_id=l&record_id=" + "x" * 65, 400, "record_id"),
     "cancelling an unknown case": cancel(404, "no such case", b'{"reason": "moved"}'),

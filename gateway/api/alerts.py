@@ -1,0 +1,130 @@
+"""What somebody on duty has to know at once: pure, from what the overview has gathered."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from gateway.store.nodes import DOWN_AFTER
+from gateway.store.queues import FAILING_FROM
+
+JOURNAL_LATE = 60.0
+"""Seconds that an entry may wait for its place in the chain; a fifth of one is usual."""
+STATUSES_LATE = 300.0
+"""Seconds after which SDU should have taken a status pushed to it."""
+VOUCHERS_LATE = 900.0
+"""Seconds after which the wallet should have answered for a consent."""
+
+_PARTNERS = {"lookup": "MCB", "voucher": "wallet"}
+_CALLS = {"lookup": "look-ups", "voucher": "vouchers"}
+
+
+class Level(StrEnum):
+    """Critical: no text goes out, or the evidence is in doubt. Warning: a person has to look, today."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+
+
+class Code(StrEnum):
+    LINK_DOWN = "link_down"
+    CREDENTIALS_REFUSED = "credentials_refused"
+    SESSIONS_MISSING = "sessions_missing"
+    JOURNAL_BROKEN = "journal_broken"
+    JOURNAL_LATE = "journal_late"
+    CALLS_FAILING = "calls_failing"
+    VOUCHERS_LATE = "vouchers_late"
+    STATUSES_LATE = "statuses_late"
+    CASES_PARKED = "cases_parked"
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    level: Level
+    code: Code
+    text: str  # one sentence, without personal data
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkState:
+    link: str
+    node: str | None  # the living process that holds it
+    bound: int
+    sessions: int  # that the configuration asks for
+    since: datetime  # when `bound` last changed, real time
+    queued: int  # texts
+    refused: bool  # the SMSC has refused our credentials, as far as this process knows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueState:
+    queue: str
+    depth: int
+    seconds: float  # that the oldest has waited
+    failing: int  # calls that have failed again and again
+
+
+def alerts(
+    links: Iterable[LinkState], queues: Iterable[QueueState], *, parked: int, journal_faults: int, now: datetime
+) -> list[Alert]:
+    """What is wrong, the critical first; `now` is real time."""
+    found: list[Alert] = []
+    if journal_faults:
+        text = "The journal's chain is broken: `gateway verify-journal` names the entry."
+        found.append(Alert(Level.CRITICAL, Code.JOURNAL_BROKEN, text))
+    for link in links:
+        found += _of_link(link, now)
+    for queue in queues:
+        found += _of_queue(queue)
+    if parked:
+        text = f"{_count(parked, 'case')} parked: somebody has to decide."
+        found.append(Alert(Level.WARNING, Code.CASES_PARKED, text))
+    return sorted(found, key=lambda alert: list(Level).index(alert.level))
+
+
+def _of_link(link: LinkState, now: datetime) -> Iterator[Alert]:
+    waiting = f" {_count(link.queued, 'text')} waiting." if link.queued else ""
+    seconds = (now - link.since).total_seconds()
+    if link.bound >= link.sessions:
+        return
+    if link.bound:
+        text = f"{link.link}: {link.bound} of {link.sessions} sessions bound for {span(seconds)}."
+        yield Alert(Level.WARNING, Code.SESSIONS_MISSING, text)
+    elif link.node is None:
+        yield Alert(Level.CRITICAL, Code.LINK_DOWN, f"{link.link}: no living process holds the link.{waiting}")
+    elif link.refused:
+        text = f"{link.link}: the SMSC refuses our system_id or password: settle it with the operator.{waiting}"
+        yield Alert(Level.CRITICAL, Code.CREDENTIALS_REFUSED, text)
+    elif seconds > DOWN_AFTER:
+        text = f"{link.link}: no session bound for {span(seconds)}.{waiting}"
+        yield Alert(Level.CRITICAL, Code.LINK_DOWN, text)
+
+
+def _of_queue(queue: QueueState) -> Iterator[Alert]:
+    oldest = f"the oldest for {span(queue.seconds)}."
+    match queue.queue:
+        case "journal" if queue.seconds > JOURNAL_LATE:
+            text = f"{queue.depth:,} journal entries wait for their place in the chain, {oldest}"
+            yield Alert(Level.WARNING, Code.JOURNAL_LATE, text)
+        case "statuses" if queue.seconds > STATUSES_LATE:
+            text = f"{queue.depth:,} statuses wait for SDU, {oldest}"
+            yield Alert(Level.WARNING, Code.STATUSES_LATE, text)
+        case "lookup" | "voucher" if queue.failing:
+            partner, calls = _PARTNERS[queue.queue], _CALLS[queue.queue]
+            text = f"The {partner} is failing: {calls} have been tried {FAILING_FROM} times or more, {oldest}"
+            yield Alert(Level.WARNING, Code.CALLS_FAILING, text)
+        case "voucher" if queue.seconds > VOUCHERS_LATE:
+            text = f"{queue.depth:,} consents wait for their voucher, {oldest}"
+            yield Alert(Level.WARNING, Code.VOUCHERS_LATE, text)
+
+
+def span(seconds: float) -> str:
+    """A length of time in one number, as people say it."""
+    for unit, length in (("days", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing} is" if number == 1 else f"{number:,} {thing}s are"

@@ -1,0 +1,190 @@
+"""``GET /v1/overview``: what ops see at a glance, in one answer; the console shows it."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from aiohttp import web
+
+from gateway import metrics
+from gateway.api.alerts import LinkState, QueueState, alerts
+from gateway.api.lists import shown_progress
+from gateway.api.requests import Route, json_response
+from gateway.config import Config
+from gateway.config.model import Link
+from gateway.consent.case import State
+from gateway.journeys import Journeys
+from gateway.smpp.status import Kind
+from gateway.store import journal, lists, queues
+from gateway.store.lists import StoredList
+from gateway.store.queues import HeldLink, Node, Queue
+
+LISTS = 20
+"""How many of the latest lists are shown with their progress."""
+
+# Samples of metrics.py.
+_SEGMENTS = "gateway_segments_total"
+_FAILURES = "gateway_link_failures_total"
+_CHECKED = "gateway_journal_checked_total"
+_FAULTS = "gateway_journal_faults_total"
+_OUTCOMES = tuple(kind.value for kind in Kind)
+
+_Counted = Mapping[tuple[str, ...], int]
+
+
+class _Gathered(NamedTuple):
+    """What the database says."""
+
+    waiting: queues.Waiting
+    failing: Mapping[str, int]
+    held: Mapping[str, HeldLink]
+    nodes: Sequence[Node]
+    mean_segments: Mapping[str, float]
+    lists: Sequence[StoredList]
+    progress: Mapping[str, dict[str, int]]
+    head: tuple[int, str, datetime]
+
+
+class OverviewApi:
+    """The handler of ``/v1/overview``. Its cost does not grow with what has ended."""
+
+    def __init__(self, config: Config, journeys: Journeys) -> None:
+        self._pushes = bool(config.sdu.url)
+        self._database = journeys.database
+        self._clock = journeys.clock
+        self._calendar = journeys.rules.calendar
+        self._node = journeys.node
+        self._links = journeys.links
+
+    def routes(self) -> Sequence[Route]:
+        return (Route("GET", "/v1/overview", ("ops",), self.get),)
+
+    async def get(self, _request: web.Request) -> web.StreamResponse:
+        gathered = await self._gather()
+        counted = _counted()
+        now, business = self._clock.wall(), self._clock.now()
+        links = [self._link(link, gathered, counted) for link in self._links.values()]
+        waiting = [self._queue(queue, gathered) for queue in self._queues(gathered)]
+        cases = Counter[str]()
+        for _, state, number in gathered.waiting.cases:
+            cases[state] += number
+        journal_faults = counted.get((_FAULTS,), 0)
+        told = alerts(links, waiting, parked=cases[State.PARKED], journal_faults=journal_faults, now=now)
+        entries, _, sealed_at = gathered.head
+        return json_response(
+            {
+                "now": self._local(now),
+                "business_now": self._local(business),
+                "rate": self._clock.rate,
+                "answered_by": self._node,
+                "ready": all(link.bound for link in links),
+                "window": {
+                    "open": self._calendar.in_window(business),
+                    "opens_at": self._local(self._calendar.next_opening(business)),
+                },
+                "alerts": [asdict(alert) for alert in told],
+                "nodes": [self._shown_node(node) for node in gathered.nodes],
+                "links": [self._shown_link(link, gathered, counted) for link in links],
+                "queues": [asdict(queue) for queue in waiting],
+                "cases": shown_progress(cases),
+                "lists": [self._list(stored, gathered.progress) for stored in gathered.lists],
+                "journal": {
+                    "entries": entries,
+                    "sealed_at": self._local(sealed_at) if entries else None,
+                    "checked": counted.get((_CHECKED,), 0),
+                    "faults": journal_faults,
+                },
+            }
+        )
+
+    async def _gather(self) -> _Gathered:
+        async with self._database.acquire() as connection:
+            stored = await lists.latest(connection, LISTS)
+            return _Gathered(
+                waiting=await queues.waiting(connection),
+                failing=await queues.failing(connection),
+                held={link.link: link for link in await queues.links(connection)},
+                nodes=await queues.nodes(connection),
+                mean_segments=await queues.mean_segments(connection),
+                lists=stored,
+                progress=await lists.progress_of(connection, [one.list_id for one in stored]),
+                head=await journal.head(connection),
+            )
+
+    def _queues(self, gathered: _Gathered) -> list[Queue]:
+        """Who pulls the statuses keeps its own cursor: nobody knows what waits for it."""
+        return [queue for queue in gathered.waiting.queues if self._pushes or queue.name != "statuses"]
+
+    def _queue(self, queue: Queue, gathered: _Gathered) -> QueueState:
+        failing = gathered.failing.get(queue.name, 0)
+        return QueueState(queue=queue.name, depth=queue.depth, seconds=self._waited(queue.since), failing=failing)
+
+    def _link(self, link: Link, gathered: _Gathered, counted: _Counted) -> LinkState:
+        held = gathered.held[link.name]
+        return LinkState(
+            link=link.name,
+            node=held.node,
+            bound=held.bound,
+            sessions=link.sessions * (1 if link.bind == "transceiver" else 2),
+            since=held.changed_at,
+            queued=sum(queue.depth for queue in gathered.waiting.sms if queue.link == link.name),
+            refused=counted.get((_FAILURES, link.name, "credentials"), 0) > 0,
+        )
+
+    def _shown_link(self, state: LinkState, gathered: _Gathered, counted: _Counted) -> dict[str, Any]:
+        """With what waits for it, in hours at its pace, and what this process has sent by it."""
+        link = self._links[state.link]
+        segments = round(state.queued * gathered.mean_segments.get(state.link, 0.0))
+        oldest = [self._waited(queue.since) for queue in gathered.waiting.sms if queue.link == state.link]
+        outcomes = {name: counted.get((_SEGMENTS, state.link, name), 0) for name in _OUTCOMES}
+        return {
+            "link": state.link,
+            "node": state.node,
+            "bound": state.bound,
+            "sessions": state.sessions,
+            "since": self._local(state.since),
+            "tps": link.tps,
+            "fallback": list(link.fallback),
+            "queued": state.queued,
+            "segments": segments,
+            "hours": round(segments / link.tps / 3600, 2) if link.tps else None,
+            "seconds": max(oldest, default=0.0),
+            "counted": outcomes if state.node == self._node else None,
+        }
+
+    def _shown_node(self, node: Node) -> dict[str, Any]:
+        return {
+            **node._asdict(),
+            "started_at": self._local(node.started_at),
+            "seen_at": self._local(node.seen_at),
+        }
+
+    def _list(self, stored: StoredList, progress: Mapping[str, dict[str, int]]) -> dict[str, Any]:
+        return {
+            "list_id": stored.list_id,
+            "received_at": self._local(stored.received_at),
+            "accepted": stored.accepted,
+            "rejected": stored.rejected,
+            "progress": shown_progress(progress[stored.list_id]),
+        }
+
+    def _waited(self, since: datetime | None) -> float:
+        """Real seconds since a business instant."""
+        if since is None:
+            return 0.0
+        return round((self._clock.wall() - self._clock.real(since)).total_seconds(), 1)
+
+    def _local(self, at: datetime) -> str:
+        return self._calendar.iso_local(at)
+
+
+def _counted() -> dict[tuple[str, ...], int]:
+    """What this process has counted, by sample and labels."""
+    return {
+        (sample.name, *sample.labels.values()): int(sample.value)
+        for family in metrics.REGISTRY.collect()
+        for sample in family.samples
+        if sample.name in (_SEGMENTS, _FAILURES, _CHECKED, _FAULTS)
+    }
