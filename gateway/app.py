@@ -40,11 +40,14 @@ log = get_logger()
 
 HEARTBEAT = 2.0
 """Seconds between signs of life; see nodes.DEAD_AFTER."""
-STOP_WITHIN = 9.0
-"""Seconds in which a stopping process drains its links (`serve` promises 10)."""
+STOP_WITHIN = 8.0
+"""Seconds in which a stopping process drains its links (`serve` promises 10 for all)."""
 
 SELDOM_COLLECTED = (50_000, 20, 50)
 """Thresholds of the garbage collector: replies wait while it looks through everything."""
+
+SETTLE_WITHIN = 1.0
+"""Seconds in which what came in last is stored, once the links are down."""
 
 _FENCED_EXIT = 75  # EX_TEMPFAIL: whoever supervises us is to start us anew
 
@@ -135,6 +138,7 @@ class _Gateway:
         self._links: dict[str, Link] = {}
         self._running: list[asyncio.Task[None]] = []
         self._just_entered = True
+        self._ended_well = False  # else our end is a death, and what we acknowledged last in doubt
 
     async def run(self) -> None:
         config, database = self._config, self._database
@@ -192,6 +196,11 @@ class _Gateway:
                 await self._stopping.wait()
                 log.info(Event.STOPPING)
                 await self._stop_links()
+                async with asyncio.timeout(SETTLE_WITHIN):
+                    await receiver.settled()
+                self._ended_well = True
+            except TimeoutError:
+                log.warning(Event.REPLIES_NOT_SETTLED)
             finally:
                 scheduler.shutdown(wait=False)
                 for task in running:
@@ -211,7 +220,8 @@ class _Gateway:
                 async with asyncio.timeout(nodes.DEAD_AFTER):
                     await nodes.beat(connection, self._node)
                     await self._bury(connection, killed=killed)
-                    taken = await nodes.take_links(connection, self._node, names)
+                    wanted = () if self._stopping.is_set() else names
+                    taken = await nodes.take_links(connection, self._node, wanted)
                 killed = True
                 for name in taken:
                     log.info(Event.LINK_TAKEN, link=name)
@@ -220,7 +230,8 @@ class _Gateway:
                 await asyncio.sleep(HEARTBEAT)
 
     async def _bury(self, connection: Connection, *, killed: bool) -> None:
-        dead, unknown = await nodes.bury_dead(connection, self._node, killed=killed)
+        unheard_for = max((link.unheard_for for link in self._config.links), default=0.0)
+        dead, unknown = await nodes.bury_dead(connection, self._node, unheard_for=unheard_for, killed=killed)
         for node in dead:
             log.warning(Event.NODE_DEAD, dead=node)
         for name, segments in unknown.items():
@@ -239,6 +250,8 @@ class _Gateway:
 
     async def _leave(self) -> None:
         """Gives links and work away at once, so that nobody has to wait for our death to be noticed."""
+        if not self._ended_well:
+            return
         with suppress(OSError, TimeoutError):
             async with asyncio.timeout(1.0), self._database.acquire() as connection:
                 await nodes.leave(connection, self._node)

@@ -32,7 +32,7 @@ from gateway.consent.inputs import (
 )
 from gateway.consent.journey import decide
 from gateway.consent.reply import ReplyRules
-from gateway.consent.texts import Kind, Templates
+from gateway.consent.texts import Templates
 from gateway.log import Event as LogEvent
 from gateway.log import get_logger
 from gateway.routing import Routing
@@ -257,7 +257,6 @@ class _Batch:
         self._events: list[tuple[StoredCase, Event]] = []
         self._asking: list[questions.Turn] = []
         self._giving: list[questions.Turn] = []
-        self._follows_reply: dict[str, bool] = {}  # of cases that have been given the turn
         self._withdrawn: list[str] = []
         self._calls: list[tuple[str, CallKind]] = []
         self._ended: list[str] = []
@@ -322,7 +321,6 @@ class _Batch:
             body=text.body,
             long_messages=long_messages,
             segments=segment_count(text.body, LongMessages(long_messages)),
-            follows_reply=send.text is Kind.REQUEST and self._follows_reply.get(stored.case_id, False),
         )
         self._texts.append((stored, new))
 
@@ -340,13 +338,11 @@ class _Batch:
                     loaded = await cases.lock(connection, missing)
                     self.stored |= loaded
                     self._before |= {case_id: s.case for case_id, s in loaded.items()}
-                for case_id, follows_reply in sorted(following.items()):
-                    self._follows_reply[case_id] = follows_reply
+                for case_id in sorted(following):
                     self.decide(case_id, TakeTurn())
             if asking := self._asking:
                 self._asking = []
-                for case_id, follows_reply in sorted((await questions.take_turns(connection, asking)).items()):
-                    self._follows_reply[case_id] = follows_reply
+                for case_id in sorted(await questions.take_turns(connection, asking)):
                     self.decide(case_id, TakeTurn())
 
     async def _save_waiting(self) -> None:

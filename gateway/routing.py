@@ -12,6 +12,7 @@ class Routing:
         self._by_operator = {name.casefold(): link.name for link in links for name in (link.name, *link.operators)}
         self._by_prefix = {prefix: link.name for link in links for prefix in link.prefixes}
         self._default = next((link.name for link in links if link.default), None)
+        self._fallbacks = {link.name: link.fallback for link in links}
 
     def link_for(self, msisdn: str, operator: str | None) -> str | None:
         """The link's name; None when neither operator nor prefix is claimed and there is no default.
@@ -21,3 +22,11 @@ class Routing:
         if operator is not None and (link := self._by_operator.get(operator.casefold())):
             return link
         return self._by_prefix.get(msisdn[1:4], self._default)
+
+    def may_carry(self, link: str, operator: str | None) -> bool:
+        """Whether replies of a number may come by this link, as far as the MCB's word on its operator goes.
+
+        A prefix proves nothing, since numbers are portable: without that word, any link may.
+        """
+        own = self._by_operator.get(operator.casefold()) if operator is not None else None
+        return own is None or link == own or link in self._fallbacks[own]

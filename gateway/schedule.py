@@ -15,7 +15,7 @@ from gateway.journeys import Journeys
 from gateway.log import Event, get_logger
 from gateway.operators.receiving import Receiver
 from gateway.steady import PASSING
-from gateway.store import cases, dialogues, journal, receipts
+from gateway.store import cases, dialogues, doubts, journal, receipts
 from gateway.store.database import Connection
 
 log = get_logger()
@@ -50,6 +50,7 @@ class Jobs:
             (self.fold_progress, 30),
             (self.expire_receipts, 60),
             (self.expire_dialogues, 60),
+            (self.expire_doubts, 3600),
             (self.check_journal, 30),
             (self.anchor_journal, 3600),
             (self.erase, 3600),
@@ -98,6 +99,11 @@ class Jobs:
         """Forgets USSD dialogues that are over, and screens that were not sent in time."""
         async with self._journeys.database.acquire() as connection:
             await dialogues.expire(connection)
+
+    async def expire_doubts(self) -> None:
+        """Forgets times from which no copy of a reply can come any more."""
+        async with self._journeys.database.acquire() as connection:
+            await doubts.expire(connection)
 
     async def erase(self) -> None:
         """Erases personal data whose time is over, and says of how many cases."""

@@ -27,6 +27,7 @@ from fakes.wallet import FakeWallet
 from gateway import app, config, metrics
 from gateway.operators import link, sending
 from gateway.partners import answers, calls, sdu
+from gateway.store import nodes
 
 WITHIN = 10.0
 """Seconds after which a test waits in vain."""
@@ -265,6 +266,9 @@ class World:
     async def let_replies_age(self) -> None:
         """What was sent so far is no redelivery's original any more: more than two seconds have passed."""
         await self.connection.execute("UPDATE replies SET arrived_at = arrived_at - interval '3 s'")
+        await self.connection.execute(
+            "UPDATE doubts SET began_at = began_at - interval '3 s', ended_at = ended_at - interval '3 s'"
+        )
 
     async def status(self, family: Family, status: str) -> Mapping[str, Any]:
         """The event by which SDU hears of it."""
@@ -330,6 +334,7 @@ async def world(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     # What waits for seconds between attempts waits for a moment here; the order of things stays.
     monkeypatch.setattr(link, "RECONNECT", (0.02, 0.2))
     monkeypatch.setattr(sending, "BUSY_BACKOFF", (0.02, 0.2))
+    monkeypatch.setattr(nodes, "BACK_WITHIN", 0.0)
     monkeypatch.setattr(calls, "REST", (0.02, 0.2))
     monkeypatch.setattr(answers, "BACKOFF", (timedelta(seconds=0.02), timedelta(seconds=0.2)))
     monkeypatch.setattr(sdu, "BACKOFF", (0.02, 0.2))

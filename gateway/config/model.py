@@ -18,6 +18,8 @@ MessageId = Literal["auto", "exact", "hex-to-dec", "dec-to-hex"]
 StatusKind = Literal["accepted", "throttled", "busy", "refused"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
+_UNHEARD_BESIDES = 10.0  # seconds: timers and networks are late
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
@@ -135,6 +137,11 @@ class Link:
     statuses: Mapping[int, StatusKind]
     enquire_link: timedelta
     response_timeout: timedelta
+
+    @property
+    def unheard_for(self) -> float:
+        """Seconds for which the SMSC may hear nothing of us until we know that the connection is lost."""
+        return (self.enquire_link + self.response_timeout).total_seconds() + _UNHEARD_BESIDES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

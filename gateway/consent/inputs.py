@@ -73,6 +73,7 @@ class Answer:
     normalised: bool
     reply_at: datetime
     handed: bool  # the first segment of the question had been handed to the SMSC
+    doubtful: bool = False  # it may be the copy of a reply to another case, see consent/doubt.py
     evidence: str  # sha256:… of the reply as it came
     link: str  # by which an answer goes back
 

@@ -279,11 +279,16 @@ def _answer(case: Case, given: Answer, now: datetime, rules: Rules) -> Decision:
     return _answer_out_of_time(case, given, told)
 
 
+def _is_unclear(given: Answer) -> bool:
+    """A consent is never guessed: neither from its words nor from a reply that may be another one's copy."""
+    return given.doubtful or given.verdict is Verdict.UNCLEAR
+
+
 def _answer_in_time(
     case: Case, given: Answer, told: Mapping[str, object], now: datetime, rules: Rules
 ) -> Decision:
-    if given.verdict is Verdict.UNCLEAR:
-        unclear = Event(Happened.REPLY_UNCLEAR, {})
+    if _is_unclear(given):
+        unclear = Event(Happened.REPLY_UNCLEAR, {"reason": "may be a copy"} if given.doubtful else {})
         if not rules.clarify or case.clarified >= case.repeat:
             return Decision(case=case, events=(unclear,))
         return Decision(
@@ -319,8 +324,9 @@ def _answer_in_time(
 
 def _answer_out_of_time(case: Case, given: Answer, told: Mapping[str, object]) -> Decision:
     """The first answer stands; what comes later is a matter for people."""
-    if given.verdict is Verdict.UNCLEAR:
-        return Decision(case=case, events=(Event(Happened.REPLY_IGNORED, {"reason": "unclear"}),))
+    if _is_unclear(given):
+        reason = "may be a copy" if given.doubtful else "unclear"
+        return Decision(case=case, events=(Event(Happened.REPLY_IGNORED, {"reason": reason}),))
     unasked = case.state in (State.WAITING, State.QUEUED) or case.resume is State.WAITING
     if unasked and given.msisdn == case.msisdn:
         return Decision(case=case, events=(Event(Happened.REPLY_IGNORED, {"reason": "not asked yet"}),))

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import ssl
+import time
 from typing import assert_never
 
 from smpplib.consts import (
@@ -49,7 +50,7 @@ class Link:
         self.config = config
         self._journeys = journeys
         self._receiver = receiver
-        self._sender = Sender(config, journeys, receiver.answer_sent, receiver.is_certain)
+        self._sender = Sender(config, journeys, receiver.answer_sent)
         self._binds: set[Bind] = set()
         self._bound: set[Bind] = set()
         self._stopping = asyncio.Event()
@@ -170,7 +171,7 @@ class Link:
                 log.info(LogEvent.LINK_PEER_UNBOUND, link=name)
                 self._went_down(bind)
             case smpp.Unbound():
-                self._went_down(bind)
+                self._went_down(bind, heard=True)
             case smpp.Nacked() | smpp.Strange():
                 log.warning(LogEvent.LINK_STRANGE_PDU, link=name, what=repr(event))
                 metrics.STRANGE_PDUS.labels(name).inc()
@@ -187,8 +188,11 @@ class Link:
         if bind.free:
             self._sender.bound(bind)
 
-    def _went_down(self, bind: Bind) -> None:
+    def _went_down(self, bind: Bind, *, heard: bool = False) -> None:
+        """`heard`: it has answered our unbind, and so read everything that we sent before."""
         if bind in self._bound:
+            if not heard:
+                self._receiver.doubt(self.config.name, time.monotonic() - self.config.unheard_for)
             self._bound.discard(bind)
             self._sender.unbound(bind)
             self._changed.set()

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from smpplib.consts import SMPP_ESME_RX_T_APPN
@@ -16,7 +17,7 @@ from smpplib.consts import SMPP_ESME_RX_T_APPN
 from gateway import metrics
 from gateway.config import Link as LinkConfig
 from gateway.consent.case import Event, Happened
-from gateway.consent.identity import canonical_msisdn
+from gateway.consent.doubt import Earlier
 from gateway.consent.inputs import Answer, Input, ReportDelivered, ReportUndeliverable
 from gateway.consent.reply import RULE_VERSION, Reading, Verdict, read_reply
 from gateway.consent.texts import Kind
@@ -26,13 +27,14 @@ from gateway.log import Event as LogEvent
 from gateway.log import get_logger
 from gateway.operators import dialogues
 from gateway.operators.bind import Bind
-from gateway.smpp.pdu import MalformedPdu, ShortMessage, decode_short_message
+from gateway.operators.reply import Reply, join, reply_of, segment_of, sender_of
+from gateway.smpp.pdu import MalformedPdu, decode_short_message
 from gateway.smpp.receipt import MessageState, Relation, keys, read_receipt
 from gateway.smpp.session import Received
-from gateway.smpp.text import Concatenation, decode, decode_segments, split_udh
+from gateway.smpp.text import split_udh
 from gateway.smpp.ussd import read_ussd
-from gateway.steady import is_away
-from gateway.store import inbound, journal, questions, receipts
+from gateway.steady import PASSING, is_away
+from gateway.store import doubts, inbound, journal, questions, receipts
 from gateway.store.inbound import ReplySegment, StoredReply
 from gateway.store.nodes import FencedError
 from gateway.store.receipts import Settled, StoredReceipt
@@ -44,11 +46,12 @@ MOST_WAITING = 2_000
 """PDUs in memory; beyond, the binds are not read until there is room again."""
 STORE_WITHIN = 10.0
 """Seconds a batch may take to be stored before the SMSC is asked to keep it."""
+SLOWLY = 5.0
+"""Seconds after which an SMSC may have given up waiting for an acknowledgement, and delivers again."""
+NOTE_AGAIN = 1.0
+"""Seconds until doubts that could not be noted are noted with whatever comes in, or alone."""
 INCOMPLETE_AFTER = 600.0
 """Seconds (real) after which a long reply that never became whole is read as it is."""
-
-
-Identity = tuple[str, str, str, bytes]
 
 
 class _Arrival(NamedTuple):
@@ -58,23 +61,6 @@ class _Arrival(NamedTuple):
     at: float
 
 
-class Reply(NamedTuple):
-    """A reply: its evidence, and its text (None when it can't be read: that is unclear)."""
-
-    link: LinkConfig
-    source_addr: str
-    destination_addr: str
-    octets: bytes
-    data_coding: int
-    smsc_time: str
-    text: str | None
-
-    @property
-    def identity(self) -> Identity:
-        """What two deliveries of one reply have in common."""
-        return self.link.name, self.source_addr, self.destination_addr, self.octets
-
-
 class Receiver:
     """The receiving half of all links of this process."""
 
@@ -82,45 +68,82 @@ class Receiver:
         self._journeys = journeys
         self._waiting: deque[_Arrival] = deque()
         self._arrived = asyncio.Event()
-        self._held: set[Bind] = set()
-        self._storing: set[Identity] = set()
-        self._uncertain: dict[Identity, float] = {}  # when it was that nobody knew whether they are stored
+        self._idle = asyncio.Event()
+        self._held: dict[Bind, tuple[str, float]] = {}  # its link, and since when
+        self._doubts: dict[str, tuple[float, float]] = {}  # by link: from when to when, to be noted in the rows
         self._answer_due: dict[str, float] = {}  # case_id → when the reply came, until its answer leaves
 
     def take(self, bind: Bind, link: LinkConfig, received: Received) -> None:
         """Queues a deliver_sm or data_sm."""
         self._waiting.append(_Arrival(bind, link, received, time.monotonic()))
-        self._arrived.set()
+        self._work()
         if len(self._waiting) > MOST_WAITING and bind not in self._held:
-            self._held.add(bind)
+            self._held[bind] = link.name, time.monotonic()
             bind.hold()
+
+    def doubt(self, link: str, began: float, ended: float | None = None) -> None:
+        """The SMSC may not have heard what we acknowledged in this time (monotonic): see consent/doubt.py."""
+        ended = time.monotonic() if ended is None else ended
+        first, last = self._doubts.get(link, (began, ended))
+        self._doubts[link] = min(first, began), max(last, ended)
+        self._work()
+
+    def _work(self) -> None:
+        self._idle.clear()
+        self._arrived.set()
 
     def answer_sent(self, case_id: str) -> None:
         """The first segment of an answer has left: observes how long the parent's reply waited for it."""
         if (at := self._answer_due.pop(case_id, None)) is not None:
             metrics.REPLY_LATENCY.observe(time.monotonic() - at)
 
-    def is_certain(self) -> bool:
-        """Whether every reply that was begun to be stored is known to be, or not to be.
-
-        After a commit of which we never heard, the SMSC is asked to keep the reply and delivers it again.
-        """
-        before = time.monotonic() - questions.A_MOMENT
-        for identity in [identity for identity, at in self._uncertain.items() if at < before]:
-            del self._uncertain[identity]
-        return not self._uncertain
+    async def settled(self) -> None:
+        """Returns once all that has come in is stored and answered, and every doubt is noted."""
+        await self._idle.wait()
 
     async def run(self) -> None:
         """Stores and answers what comes in; runs until cancelled."""
         while True:
-            await self._arrived.wait()
-            self._arrived.clear()
             while self._waiting:
                 batch = [self._waiting.popleft() for _ in range(min(MOST_AT_ONCE, len(self._waiting)))]
                 await self._process(batch)
-            for bind in self._held:
-                bind.go_on()
-            self._held.clear()
+            self._go_on_reading()
+            if self._doubts:
+                await self._note_doubts_alone()
+            elif not self._waiting:
+                self._idle.set()
+                await self._arrived.wait()
+            self._arrived.clear()
+
+    def _go_on_reading(self) -> None:
+        """What the kernel held meanwhile has waited for as long, and comes in a moment."""
+        now = time.monotonic()
+        for bind, (link, since) in self._held.items():
+            bind.go_on()
+            if now - since > SLOWLY:
+                self.doubt(link, since, now + SLOWLY)
+        self._held.clear()
+
+    async def _note_doubts_alone(self) -> None:
+        noted = dict(self._doubts)
+        try:
+            async with asyncio.timeout(STORE_WITHIN):
+                await self._journeys.transact(self._note_doubts)
+        except PASSING:
+            log.error(LogEvent.TASK_FAILED, task="note_doubts", retry_in=NOTE_AGAIN)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(NOTE_AGAIN):
+                    await self._arrived.wait()
+        else:
+            self._forget_doubts(noted)
+
+    async def _note_doubts(self, step: Step) -> None:
+        now = time.monotonic()
+        for link, (began, ended) in self._doubts.items():
+            await doubts.note(step.connection, link, now - began, now - ended)
+
+    def _forget_doubts(self, noted: Mapping[str, tuple[float, float]]) -> None:
+        self._doubts = {link: times for link, times in self._doubts.items() if noted.get(link) != times}
 
     async def flush_incomplete(self) -> int:
         """Takes long replies whose segments never all came as they are; how many.
@@ -131,7 +154,7 @@ class Receiver:
         async def work(step: Step) -> int:
             stale = await inbound.flush_stale(step.connection, INCOMPLETE_AFTER)
             links = self._journeys.links
-            replies = [_join(parts, links[key[0]]) for key, parts in stale.items() if key[0] in links]
+            replies = [join(parts, links[key[0]]) for key, parts in stale.items() if key[0] in links]
             await self._answer(step, [reply._replace(text=None) for reply in replies])
             return len(stale)
 
@@ -156,6 +179,7 @@ class Receiver:
 
     async def _process(self, batch: Sequence[_Arrival]) -> None:
         """Commits a batch and answers it. One that fails for what is in it is tried singly: a PDU costs itself."""
+        noted = dict(self._doubts)
         try:
             async with asyncio.timeout(STORE_WITHIN):
                 await self._journeys.transact(lambda step: self._store(step, batch))
@@ -167,14 +191,17 @@ class Receiver:
                     await self._process([arrival])
                 return
             log.exception(LogEvent.INBOUND_NOT_STORED, pdus=len(batch))
-            for arrival in batch:
+            for arrival in batch:  # or perhaps they are stored, and the SMSC is asked to keep them all the same
                 metrics.INBOUND_NOT_STORED.labels(arrival.link.name).inc()
-            self._uncertain |= dict.fromkeys(self._storing, time.monotonic())
+                self.doubt(arrival.link.name, arrival.at)
             self._respond(batch, SMPP_ESME_RX_T_APPN)
             return
+        self._forget_doubts(noted)
         self._respond(batch, 0)
-        for identity in self._storing:
-            self._uncertain.pop(identity, None)
+        late = time.monotonic() - SLOWLY
+        for arrival in batch:
+            if arrival.at < late or not arrival.bind.open:
+                self.doubt(arrival.link.name, arrival.at)
 
     def _respond(self, batch: Iterable[_Arrival], command_status: int) -> None:
         for arrival in batch:
@@ -182,7 +209,7 @@ class Receiver:
             arrival.bind.respond(received.command_id, received.sequence_number, command_status)
 
     async def _store(self, step: Step, batch: Sequence[_Arrival]) -> None:
-        self._storing = set()
+        await self._note_doubts(step)
         replies: list[Reply] = []
         segments: list[tuple[ReplySegment, LinkConfig]] = []
         dialled: list[dialogues.UssdCall] = []
@@ -199,13 +226,13 @@ class Receiver:
                     reported.append(_receipt(link, receipt.message_id, receipt.state, receipt.error))
                 continue
             if indication := read_ussd(message):
-                dialled.append(dialogues.UssdCall(link, _sender(message), message, indication))
+                dialled.append(dialogues.UssdCall(link, sender_of(message), message, indication))
                 continue
             concatenation, octets = split_udh(message)
             if concatenation is not None:
-                segments.append((_segment(link, message, concatenation, octets), link))
+                segments.append((segment_of(link, message, concatenation, octets), link))
             else:
-                replies.append(_whole(link, message, octets))
+                replies.append(reply_of(link, message, octets))
         if segments:
             replies += await self._join_complete(step, segments)
         await self._settle(step, reported)
@@ -226,7 +253,7 @@ class Receiver:
             await inbound.keep_segments(step.connection, kept, step.now)
             whole = await inbound.complete(step.connection, {segment[:5] for segment in kept})
             links = self._journeys.links
-            joined += [_join(parts, links[key[0]]) for key, parts in [*torn.items(), *whole.items()]]
+            joined += [join(parts, links[key[0]]) for key, parts in [*torn.items(), *whole.items()]]
         return joined
 
     async def _once(self, step: Step, replies: Sequence[Reply]) -> list[Reply]:
@@ -234,10 +261,6 @@ class Receiver:
         if not replies:
             return []
         seen = await inbound.recent(step.connection, {reply.source_addr for reply in replies})
-        self._storing = {reply.identity for reply in replies}
-        if again := self._storing & self._uncertain.keys():
-            senders = {source_addr for _, source_addr, _, _ in again}
-            seen |= again & await inbound.recent(step.connection, senders, questions.A_MOMENT)
         fresh = []
         for reply in replies:
             if reply.identity not in seen:
@@ -250,19 +273,18 @@ class Receiver:
         if not replies:
             return
         asked = await questions.asked_there(step.connection, {reply.source_addr for reply in replies})
-        unproven = {question.before for question in asked.values() if question.handed and not question.proven}
-        known = await inbound.replies_of(step.connection, unproven - {None}) if unproven else set()
+        like = await self._earlier(step, replies, asked)
         stored: list[StoredReply] = []
         inputs: list[tuple[str, Input]] = []
         entries: list[journal.Entry] = []
         for reply in replies:
             service, reading = self._read(reply, asked)
             question = asked.get((reply.source_addr, service))
-            case_id = None
+            case_id, doubtful = None, False
             if question is not None:
-                case_id = question.answered_by(repeated=(question.before, reply.octets) in known)
+                case_id, doubtful = question.answered_by(like.get((reply.source_addr, reply.octets), ()))
             metrics.REPLIES.labels(reply.link.name, reading.verdict.value).inc()
-            stored.append(_evidence(reply, reading, case_id))
+            stored.append(reply.evidence(reading, case_id))
             digest = self._journeys.keyed_hash(reply_identity(*reply.identity, reply.smsc_time), case_id)
             told = {
                 "verdict": reading.verdict,
@@ -276,6 +298,11 @@ class Receiver:
                 ignored = Event(Happened.REPLY_IGNORED, {"reason": "no question was asked there"})
                 entries.append(journal.entry(step.now, None, ignored))
                 continue
+            if not self._may_carry(reply, question):
+                log.warning(LogEvent.REPLY_BY_WRONG_LINK, link=reply.link.name, case_id=case_id)
+                ignored = Event(Happened.REPLY_IGNORED, {"reason": "not by a link of the number"})
+                entries.append(journal.entry(step.now, case_id, ignored))
+                continue
             if reading.verdict in (Verdict.AGREE, Verdict.REFUSE, Verdict.UNCLEAR):
                 self._expect_answer(case_id)
             inputs.append(
@@ -287,6 +314,7 @@ class Receiver:
                         normalised=reading.normalised,
                         reply_at=step.now,
                         handed=question.handed,
+                        doubtful=doubtful,
                         evidence="sha256:" + digest.rpartition(":")[2],
                         link=reply.link.name,
                     ),
@@ -295,6 +323,20 @@ class Receiver:
         await inbound.keep(step.connection, stored, step.now)
         await step.journal(entries)
         await step.take(inputs)
+
+    async def _earlier(
+        self, step: Step, replies: Sequence[Reply], asked: Mapping[tuple[str, str], questions.Question]
+    ) -> Mapping[tuple[str, bytes], Sequence[Earlier]]:
+        """The replies like these that came before, where that matters: seldom."""
+        doubtful = await doubts.exist(step.connection)
+        unproven = {msisdn for (msisdn, _), question in asked.items() if question.before and not question.proven}
+        wanted = [(r.source_addr, r.octets) for r in replies if doubtful or r.source_addr in unproven]
+        return await doubts.earlier(step.connection, wanted) if wanted else {}
+
+    def _may_carry(self, reply: Reply, question: questions.Question) -> bool:
+        """Whether a reply from there may come by this link: nobody answers for another operator's subscriber."""
+        link = reply.link.name
+        return link in question.links or self._journeys.routing.may_carry(link, question.operator)
 
     def _read(self, reply: Reply, asked: dict[tuple[str, str], questions.Question]) -> tuple[str, Reading]:
         """The service a reply speaks to, and what it says there.
@@ -344,64 +386,3 @@ _BACK: Mapping[Relation, Relation] = {
 def _receipt(link: LinkConfig, message_id: str, state: MessageState, error: str) -> StoredReceipt:
     candidates = keys(message_id, _BACK[link.message_id])
     return StoredReceipt(link.name, message_id, candidates, state.delivered, state.value, error)
-
-
-def _sender(message: ShortMessage) -> str:
-    """One MSISDN however the SMSC writes it; a sender that is none stays as it came."""
-    return canonical_msisdn(message.source.addr) or message.source.addr
-
-
-def _whole(link: LinkConfig, message: ShortMessage, octets: bytes) -> Reply:
-    return Reply(
-        link,
-        _sender(message),
-        message.destination.addr,
-        octets,
-        message.data_coding,
-        message.schedule_delivery_time,
-        decode(octets, message.data_coding, link.default_alphabet, len(message.payload) - len(octets)),
-    )
-
-
-def _segment(link: LinkConfig, message: ShortMessage, concatenation: Concatenation, octets: bytes) -> ReplySegment:
-    return ReplySegment(
-        link.name,
-        _sender(message),
-        message.destination.addr,
-        concatenation.reference,
-        concatenation.total,
-        concatenation.number,
-        octets,
-        len(message.payload) - len(octets),
-        message.data_coding,
-        message.schedule_delivery_time,
-    )
-
-
-def _join(segments: Sequence[ReplySegment], link: LinkConfig) -> Reply:
-    """The long reply; a segment that is missing leaves nothing in its place."""
-    first, last = segments[0], segments[-1]
-    return Reply(
-        link,
-        first.source_addr,
-        first.destination_addr,
-        b"".join(s.octets for s in segments),
-        first.data_coding,
-        last.smsc_time,
-        decode_segments([s.octets for s in segments], first.data_coding, link.default_alphabet, first.udh_octets),
-    )
-
-
-def _evidence(reply: Reply, reading: Reading, case_id: str | None) -> StoredReply:
-    return StoredReply(
-        case_id=case_id,
-        link=reply.link.name,
-        source_addr=reply.source_addr,
-        destination_addr=reply.destination_addr,
-        octets=reply.octets,
-        data_coding=reply.data_coding,
-        smsc_time=reply.smsc_time,
-        verdict=reading.verdict,
-        normalised=reading.normalised,
-        rule_version=RULE_VERSION,
-    )

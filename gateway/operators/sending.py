@@ -69,16 +69,11 @@ class Sender:
         config: LinkConfig,
         journeys: Journeys,
         answer_sent: Callable[[str], None],
-        is_certain: Callable[[], bool],
     ) -> None:
-        """`answer_sent` is told the case_id whenever the first segment of an answer leaves.
-
-        `is_certain` False: questions that follow a reply have to wait, see sms.HELD_FOR.
-        """
+        """`answer_sent` is told the case_id whenever the first segment of an answer leaves."""
         self._config = config
         self._journeys = journeys
         self._answer_sent = answer_sent
-        self._is_certain = is_certain
         self._loop = asyncio.get_running_loop()
         self._pacer = Pacer(config.tps)
         self._paced = config.tps > 0
@@ -97,7 +92,6 @@ class Sender:
         self._gathered = asyncio.Event()
         self._gathering: asyncio.TimerHandle | None = None
         self._pause: asyncio.TimerHandle | None = None
-        self._just_up = False  # the first bind is there, and nothing was taken since
         self._more = False  # the last look at the rows left bulk there
         self._crowded = False  # it was not worth a look: memory is full of answers
         self._stopping = False
@@ -114,7 +108,6 @@ class Sender:
 
     def bound(self, bind: Bind) -> None:
         """The bind may be used from now on."""
-        self._just_up = self._just_up or not self._binds
         self._binds.append(bind)
         self._wake.set()
         self.pump()
@@ -277,18 +270,11 @@ class Sender:
             if not self._binds:
                 await self._give_back(held, timedelta())
                 continue
-            if self._just_up:
-                await self._hold_on()
             if tired := [o for o in held if o.aside and o.busy > MOST_BUSY]:  # else nothing need wait for write()
                 await self._give_back(tired, BUSY_REST)
             while not self._stopping and await self._take():
                 self.pump()
             self.pump()
-
-    async def _hold_on(self) -> None:
-        async with self._journeys.database.acquire() as connection:
-            await sms.hold_on(connection, self._config.name)
-        self._just_up = False
 
     async def _take(self) -> bool:
         """Takes one batch; whether there may be more."""
@@ -309,7 +295,6 @@ class Sender:
                 self._config.name,
                 others=others,
                 bulk=bulk,
-                following=self._is_certain(),
                 limit=limit,
             )
         for row in taken:

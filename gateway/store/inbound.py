@@ -51,8 +51,6 @@ SELECT link, source_addr, destination_addr, octets FROM replies
 WHERE source_addr = ANY($1::text[]) AND arrived_at > clock_timestamp() - make_interval(secs => $2)
 """
 
-_REPLIES_OF = "SELECT case_id, octets FROM replies WHERE case_id = ANY($1::text[])"
-
 _KEEP = """
 INSERT INTO replies (case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time, verdict,
                      normalised, rule_version, received_at)
@@ -103,18 +101,10 @@ RETURNING link, source_addr, destination_addr, reference, total, number, octets,
 """
 
 
-async def recent(
-    connection: Connection, senders: Collection[str], within: float = SAME_REPLY_WITHIN
-) -> set[tuple[str, str, str, bytes]]:
-    """(link, source_addr, destination_addr, octets) of what these senders sent in the last so many seconds."""
-    rows = await connection.fetch(_RECENT, list(senders), within)
+async def recent(connection: Connection, senders: Collection[str]) -> set[tuple[str, str, str, bytes]]:
+    """(link, source_addr, destination_addr, octets) of what these senders have sent just now."""
+    rows = await connection.fetch(_RECENT, list(senders), SAME_REPLY_WITHIN)
     return {(r["link"], r["source_addr"], r["destination_addr"], r["octets"]) for r in rows}
-
-
-async def replies_of(connection: Connection, case_ids: Collection[str | None]) -> set[tuple[str | None, bytes]]:
-    """(case_id, octets) of all that these cases were answered."""
-    rows = await connection.fetch(_REPLIES_OF, list(case_ids))
-    return {(row["case_id"], row["octets"]) for row in rows}
 
 
 async def keep(connection: Connection, replies: Sequence[StoredReply], now: datetime) -> list[int]:

@@ -15,20 +15,29 @@ from gateway.store.database import Connection
 
 DEAD_AFTER = 10.0
 """Seconds without a heartbeat after which a process's work is taken over."""
+BACK_WITHIN = 10.0
+"""Seconds after a start of the database in which the living come back, and nobody is taken for dead."""
 DOWN_AFTER = 10.0
 """Seconds without a bound session after which a link's texts may go through another one."""
 _LIVING = 0x6E6F6465  # "node": the advisory locks of living processes, one each by the hash of its id
 
 _BEAT = "UPDATE nodes SET seen_at = clock_timestamp() WHERE node = $1"
 
+# What the dead acknowledged last, their SMSCs may not have heard: see consent/doubt.py.
 # Deleting the row waits for the node's transactions under way (they hold KEY SHARE on it) and fences all later.
 # After a start of the database all locks are free and all heartbeats old: the living get time to come back.
 _BURY = f"""
-DELETE FROM nodes
-WHERE node <> $2 AND pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => $1)
-  AND (seen_at < clock_timestamp() - make_interval(secs => $1)
-       OR CASE WHEN $3 THEN pg_try_advisory_xact_lock({_LIVING}, hashtext(node)) END)
-RETURNING node
+WITH dead AS (
+    DELETE FROM nodes
+    WHERE node <> $2 AND pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => $5)
+      AND (seen_at < clock_timestamp() - make_interval(secs => $1)
+           OR CASE WHEN $3 THEN pg_try_advisory_xact_lock({_LIVING}, hashtext(node)) END)
+    RETURNING node, seen_at
+), unheard AS (
+    INSERT INTO doubts (link, began_at, ended_at)
+    SELECT link, seen_at - make_interval(secs => $4), clock_timestamp() FROM links JOIN dead USING (node)
+)
+SELECT node FROM dead
 """  # noqa: S608
 
 _WAIT_SHORTLY = "SET LOCAL lock_timeout = '1s'"
@@ -91,18 +100,21 @@ async def fence(connection: Connection, node: str) -> None:
         raise FencedError(node)
 
 
-async def bury_dead(connection: Connection, node: str, *, killed: bool = True) -> tuple[list[str], dict[str, int]]:
+async def bury_dead(
+    connection: Connection, node: str, *, unheard_for: float, killed: bool = True
+) -> tuple[list[str], dict[str, int]]:
     """Removes processes that no longer beat or, if `killed`, no longer hold; gives back what they had taken.
 
-    Their ids, and by link the segments of which nobody knows whether the SMSC has them: they go again. While a
-    dead one's transaction still stands open, nobody is buried: it ends soon, and we must go on beating.
+    Their ids, and by link the segments of which nobody knows whether the SMSC has them: they go again. What they
+    acknowledged in their last `unheard_for` seconds is in doubt. While a dead one's transaction still stands open,
+    nobody is buried: it ends soon, and we must go on beating.
     """
     unknown: Counter[str] = Counter()
     async with connection.transaction():
         await connection.execute(_WAIT_SHORTLY)
         try:
             async with connection.transaction():
-                rows = await connection.fetch(_BURY, DEAD_AFTER, node, killed)
+                rows = await connection.fetch(_BURY, DEAD_AFTER, node, killed, unheard_for, BACK_WITHIN)
         except asyncpg.LockNotAvailableError:
             rows = []
         dead = [row["node"] for row in rows]

@@ -3,10 +3,8 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from gateway.consent.doubt import Earlier, may_be_a_copy
 from gateway.store.database import Connection
-
-A_MOMENT = 600.0
-"""Seconds (real) within which an SMSC that has no acknowledgement of a reply has surely delivered it again."""
 
 _TAKE = """
 INSERT INTO questions AS q (service, msisdn, case_id, waiting)
@@ -17,10 +15,7 @@ ON CONFLICT (msisdn, service) DO UPDATE SET
     case_id = CASE WHEN q.open THEN q.case_id ELSE excluded.case_id END,
     waiting = q.waiting + excluded.waiting + q.open::integer,
     open = true
-RETURNING case_id, CASE WHEN before IS NULL THEN false ELSE EXISTS (
-    SELECT FROM replies r
-    WHERE r.source_addr = q.msisdn AND r.arrived_at > clock_timestamp() - make_interval(secs => $5)
-) END AS follows_reply
+RETURNING case_id
 """
 
 _LOCK = """
@@ -48,19 +43,17 @@ CROSS JOIN LATERAL (
 _HAND_OVER = """
 UPDATE questions q SET before = q.case_id, case_id = c.case_id, waiting = greatest(q.waiting - 1, 0)
 FROM cases c WHERE c.case_id = ANY($1::text[]) AND q.service = c.service AND q.msisdn = c.msisdn
-RETURNING q.service, q.msisdn, q.case_id, EXISTS (
-    SELECT FROM replies r
-    WHERE r.source_addr = q.msisdn AND r.arrived_at > clock_timestamp() - make_interval(secs => $2)
-) AS follows_reply
+RETURNING q.service, q.msisdn, q.case_id
 """
 
 _ASKED = """
-SELECT q.msisdn, q.service, q.case_id, q.before, q.open,
-       EXISTS (SELECT FROM sms s WHERE s.case_id = q.case_id AND s.msisdn = q.msisdn AND s.attempts > 0
-                 AND s.tlvs IS NULL) AS handed,
-       EXISTS (SELECT FROM sms s WHERE s.case_id = q.case_id AND s.msisdn = q.msisdn AND s.attempts > 0
-                 AND s.tlvs IS NULL AND NOT (s.follows_reply AND s.state = 'queued' AND s.answered = 0)) AS proven
-FROM questions q WHERE q.msisdn = ANY($1::text[])
+SELECT q.msisdn, q.service, q.case_id, q.before, q.open, c.operator, coalesce(s.links, '{}') AS links,
+       coalesce(s.proven, false) AS proven
+FROM questions q JOIN cases c USING (case_id) CROSS JOIN LATERAL (
+    SELECT array_agg(DISTINCT link) AS links, bool_or(answered <> 0) AS proven FROM sms
+    WHERE sms.case_id = q.case_id AND sms.msisdn = q.msisdn AND attempts > 0 AND tlvs IS NULL
+) AS s
+WHERE q.msisdn = ANY($1::text[])
 """
 
 
@@ -71,29 +64,37 @@ class Question:
     case_id: str
     before: str | None  # the case asked there before
     open: bool
-    handed: bool  # the text was taken for sending: an answer to it is possible
-    proven: bool  # and has not come back since, with the connection lost and no segment answered
+    operator: str | None  # of the number, as the MCB names it
+    links: frozenset[str]  # by which its texts were taken for sending
+    proven: bool  # the SMSC has accepted a segment of it
 
-    def answered_by(self, *, repeated: bool) -> str:
-        """The case that a reply from there speaks to: not one whose question nobody can have seen yet.
+    @property
+    def handed(self) -> bool:
+        """An answer to it is possible."""
+        return bool(self.links)
 
-        `repeated`: the case before has had this reply. Then it speaks to that one again unless the new question
-        is proven to have left: after a lost connection the SMSC delivers what it has no acknowledgement of.
+    def answered_by(self, earlier: Sequence[Earlier]) -> tuple[str | None, bool]:
+        """The case to which a reply from there speaks, and whether it may be the copy of one to another case.
+
+        `earlier` are the replies like it. One that comes before the question can have been read speaks to the
+        case before, None if there is none; so does what that one has had already, or what may be a copy, as long
+        as it is not proven that the question has left.
         """
-        if self.before is None or self.proven or (self.handed and not repeated):
-            return self.case_id
-        return self.before
+        doubtful = may_be_a_copy(self.case_id, earlier)
+        again = any(reply.case_id == self.before for reply in earlier)
+        if self.handed and (self.proven or not (again or doubtful)):
+            return self.case_id, doubtful
+        if self.before is None:
+            return None, False
+        return self.before, may_be_a_copy(self.before, earlier)
 
 
 Turn = tuple[str, str, str]
 """service, msisdn, case_id"""
 
 
-async def take_turns(connection: Connection, asking: Sequence[Turn]) -> dict[str, bool]:
-    """Ids of the cases that have the number's turn now; the others have been noted as waiting behind it.
-
-    True beside those whose number has had another question, and has replied a moment ago.
-    """
+async def take_turns(connection: Connection, asking: Sequence[Turn]) -> list[str]:
+    """Ids of the cases that have the number's turn now; the others have been noted as waiting behind it."""
     first: dict[tuple[str, str], str] = {}
     behind: dict[tuple[str, str], int] = {}
     for service, msisdn, case_id in asking:
@@ -108,18 +109,14 @@ async def take_turns(connection: Connection, asking: Sequence[Turn]) -> dict[str
         [msisdn for _, msisdn in first],
         list(first.values()),
         list(behind.values()),
-        A_MOMENT,
     )
     ours = set(first.values())
-    return {row["case_id"]: row["follows_reply"] for row in rows if row["case_id"] in ours}
+    return [row["case_id"] for row in rows if row["case_id"] in ours]
 
 
-async def give_turns(
-    connection: Connection, closing: Collection[Turn], decided: Collection[str]
-) -> dict[str, bool]:
+async def give_turns(connection: Connection, closing: Collection[Turn], decided: Collection[str]) -> list[str]:
     """Frees the numbers of closed questions; ids of the cases, now locked, whose turn has come.
 
-    True beside those whose number has replied a moment ago.
     `decided` are cases that this transaction has moved on already, though their rows do not say so yet.
 
     The row of the number is locked before the waiting are looked for, and whoever begins to wait has locked
@@ -128,11 +125,11 @@ async def give_turns(
     rows = await connection.fetch(_LOCK, [c[0] for c in closing], [c[1] for c in closing], [c[2] for c in closing])
     freed = {(row["service"], row["msisdn"]) for row in rows}
     crowded = [(row["service"], row["msisdn"]) for row in rows if row["waiting"]]
-    following: dict[str, bool] = {}
+    following: list[str] = []
     if crowded:
         waiting = await connection.fetch(_NEXT, [s for s, _ in crowded], [m for _, m in crowded], list(decided))
-        handed_over = await connection.fetch(_HAND_OVER, [row["case_id"] for row in waiting], A_MOMENT)
-        following = {row["case_id"]: row["follows_reply"] for row in handed_over}
+        handed_over = await connection.fetch(_HAND_OVER, [row["case_id"] for row in waiting])
+        following = [row["case_id"] for row in handed_over]
         freed -= {(row["service"], row["msisdn"]) for row in handed_over}
     if freed:
         await connection.execute(_CLOSE, [s for s, _ in freed], [m for _, m in freed])
@@ -144,7 +141,7 @@ async def asked_there(connection: Connection, msisdns: Collection[str]) -> dict[
     rows = await connection.fetch(_ASKED, list(msisdns))
     return {
         (row["msisdn"], row["service"]): Question(
-            row["case_id"], row["before"], row["open"], row["handed"], row["proven"]
+            row["case_id"], row["before"], row["open"], row["operator"], frozenset(row["links"]), row["proven"]
         )
         for row in rows
     }

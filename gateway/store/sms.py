@@ -16,12 +16,6 @@ ANSWER = 0
 BULK = 1
 """Priorities: texts 2 and 3 and clarifications overtake requests and repeats, always."""
 
-HELD_FOR = timedelta(seconds=20)
-"""Real time for which a question that follows a reply waits after its link has come up. If the acknowledgement of
-that reply was lost with the connection, the SMSC delivers it again by then; were the question out, it would
-answer that one: a consent that nobody gave.
-"""
-
 
 class SmsState(StrEnum):
     QUEUED = "queued"
@@ -44,7 +38,6 @@ class NewSms:
     body: str
     long_messages: str
     segments: int
-    follows_reply: bool = False  # to another question at the number, a moment ago
 
     @property
     def priority(self) -> int:
@@ -99,9 +92,9 @@ class SmsProgress(NamedTuple):
 _QUEUE = """
 WITH new AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::text[], $6::smallint[],
-                         $7::text[], $8::text[], $9::text[], $10::smallint[], $12::boolean[])
+                         $7::text[], $8::text[], $9::text[], $10::smallint[])
     WITH ORDINALITY AS n (case_id, kind, repeat, link, msisdn, priority, template, body, long_messages, segments,
-                          follows_reply, ordinal)
+                          ordinal)
 ), allotted AS (
     INSERT INTO subscribers AS s (msisdn, reference)
     SELECT msisdn, count(*) FROM new GROUP BY msisdn ORDER BY msisdn
@@ -109,10 +102,9 @@ WITH new AS (
     RETURNING msisdn, reference
 )
 INSERT INTO sms (case_id, kind, repeat, link, msisdn, priority, template, body, long_messages, segments, reference,
-                 created_at, follows_reply)
+                 created_at)
 SELECT case_id, kind, repeat, link, msisdn, priority, template, body, long_messages, segments,
-       (reference - row_number() OVER (PARTITION BY msisdn ORDER BY ordinal DESC) + 1 + 65536) % 65536, $11,
-       follows_reply
+       (reference - row_number() OVER (PARTITION BY msisdn ORDER BY ordinal DESC) + 1 + 65536) % 65536, $11
 FROM new JOIN allotted USING (msisdn) ORDER BY ordinal
 RETURNING sms_id
 """
@@ -133,7 +125,6 @@ WITH ready AS (
         SELECT sms_id, priority FROM sms
         WHERE sms.link = source.link AND state = 'queued' AND priority <= $3 AND next_at <= clock_timestamp()
           AND (expires_at IS NULL OR expires_at > clock_timestamp() AND sms.link = $5)
-          AND (NOT follows_reply OR $6 AND sms.link = $5)
           AND EXISTS (SELECT FROM nodes WHERE node = $1)
         ORDER BY priority, sms_id LIMIT $4 FOR UPDATE SKIP LOCKED) AS queued
     ORDER BY queued.priority, queued.sms_id LIMIT $4
@@ -168,10 +159,6 @@ _GIVE_BACK_OTHERS = """
 UPDATE sms SET state = 'queued', node = NULL
 WHERE node = $1 AND link = $2 AND state = 'sending' AND sms_id <> ALL($3::bigint[])
 """
-_HOLD_ON = """
-UPDATE sms SET next_at = clock_timestamp() + $2
-WHERE link = $1 AND state = 'queued' AND follows_reply AND answered = 0
-"""
 
 _STRANDED = """
 SELECT s.sms_id, s.msisdn, c.operator FROM sms s LEFT JOIN cases c USING (case_id)
@@ -185,7 +172,8 @@ WHERE sms.sms_id = u.sms_id AND sms.state = 'queued'
 
 _WITHDRAW = """
 UPDATE sms SET state = 'cancelled'
-WHERE case_id = ANY($1::text[]) AND state = 'queued' AND kind IN ('request', 'repeat') AND answered = 0
+WHERE case_id = ANY($1::text[]) AND state = 'queued' AND kind IN ('request', 'repeat', 'clarify')
+  AND answered = 0
 """
 
 
@@ -204,7 +192,6 @@ async def queue(connection: Connection, texts: Sequence[NewSms], now: datetime) 
         [t.long_messages for t in texts],
         [t.segments for t in texts],
         now,
-        [t.follows_reply for t in texts],
     )
     return [row["sms_id"] for row in rows]
 
@@ -235,18 +222,14 @@ async def take(
     *,
     others: Sequence[str] = (),
     bulk: bool,
-    following: bool = True,
     limit: int,
 ) -> list[TakenSms]:
     """Up to `limit` queued texts, answers first, now this node's; `bulk` False takes answers only.
 
-    `following` False leaves questions that follow a reply; so does a link on which they fall back: the reply may
-    come again by their own.
-
     They are the link's own, and those of `others` that are down and fall back on it: taken, they are its own.
     A screen goes by its own link alone: the dialogue is there.
     """
-    rows = await connection.fetch(_TAKE, node, [link, *others], BULK if bulk else ANSWER, limit, link, following)
+    rows = await connection.fetch(_TAKE, node, [link, *others], BULK if bulk else ANSWER, limit, link)
     taken = [TakenSms(*row.values()) for row in rows]
     taken.sort(key=lambda sms: (sms.priority, sms.sms_id))
     return taken
@@ -292,11 +275,6 @@ async def give_back(connection: Connection, node: str, sms_ids: Collection[int],
     await connection.execute(_GIVE_BACK, list(sms_ids), node, delay)
 
 
-async def hold_on(connection: Connection, link: str) -> None:
-    """Questions that follow a reply, and are not known to have left, wait HELD_FOR from now."""
-    await connection.execute(_HOLD_ON, link, HELD_FOR)
-
-
 async def reroute(connection: Connection, links: Collection[str], routing: Routing) -> int:
     """Gives queued texts of links that nobody has any more to those that carry their numbers now; how many."""
     rows = await connection.fetch(_STRANDED, list(links))
@@ -307,5 +285,5 @@ async def reroute(connection: Connection, links: Collection[str], routing: Routi
 
 
 async def withdraw(connection: Connection, case_ids: Collection[str]) -> None:
-    """Cancels question texts that have not left."""
+    """Cancels questions, and clarifications of them, that have not left."""
     await connection.execute(_WITHDRAW, list(case_ids))

@@ -37,7 +37,8 @@ GATHER = 0.02
 RETRY = 1.0
 RESTART = (0.5, 15.0)
 SAME_REPLY_WITHIN = 2.0
-A_MOMENT = 600.0
+UNHEARD_FOR = 60.0
+"""Seconds: what was acknowledged longer ago than this, before an end, the SMSC has heard."""
 _RULES = ReplyRules(service="3", agree="1", refuse="2", strict=False)
 
 
@@ -46,7 +47,7 @@ class Bug(Enum):
 
     ACKNOWLEDGES_BEFORE_THE_COMMIT = auto()
     TAKES_AN_ANSWER_FOR_DURABLE_BEFORE_THE_COMMIT = auto()
-    ASKS_AT_ONCE_WHEN_THE_LINK_COMES_UP = auto()
+    TAKES_EVERY_REPLY_FOR_NEW = auto()
     SENDS_WHAT_IS_ANSWERED_AGAIN = auto()
     LEAVES_WHAT_IT_TOOK_UNAWARES = auto()
 
@@ -88,6 +89,7 @@ class Gateway:
         self.kill, self.away, self.bugs = kill, away, bugs
         self.kills = 0
         self.life: Life | None = None
+        self.died_at: float | None = None
         self.deadlines: set[float] = set()
 
     def start(self) -> None:
@@ -97,6 +99,7 @@ class Gateway:
     def die(self) -> None:
         assert self.life is not None
         self.kills += 1
+        self.died_at = self.time.now
         life, self.life = self.life, None
         life.wire.cut()
         self.time.after(self.dice.uniform(*RESTART), self.start)
@@ -117,7 +120,6 @@ class Life:
         self.dirty: set[int] = set()
         self.gathering = self.pumping = False
         self.calling: set[str] = set()
-        self.uncertain: dict[tuple[str, str], float] = {}  # replies whose storing has an unknown outcome, since
         self.tick_at = float("inf")
         self.connect()
 
@@ -152,6 +154,8 @@ class Life:
 
     def begin(self) -> None:
         self.rows.give_back()
+        if self.gateway.died_at is not None:
+            self.rows.doubt(self.gateway.died_at - UNHEARD_FOR)
         self.look_at_deadlines()
         self.dispatch()
 
@@ -176,6 +180,7 @@ class Life:
         self.handle(self.session.receive(octets, self.time.now))
 
     def disconnected(self) -> None:
+        self.rows.doubt(self.time.now - UNHEARD_FOR)
         self.handle(self.session.disconnected(self.time.now))
         for sms in [sms for sms_id, sms in self.held.items() if sms_id not in self.dirty]:
             sms.state = "queued"  # it goes back to its row
@@ -203,9 +208,6 @@ class Life:
                         self.take_answer(sms, segment, 0)
                 case smpp.Received():
                     self.take_reply(event)
-                case smpp.Bound():
-                    if Bug.ASKS_AT_ONCE_WHEN_THE_LINK_COMES_UP not in self.bugs:
-                        self.rows.hold_on()
         self.pump()
 
     def flush(self) -> None:
@@ -248,21 +250,14 @@ class Life:
     def take_texts(self) -> None:
         if not self.session.free or len(self.unsent) >= self.gateway.window:
             return
-        calendar, now = self.rows.rules.calendar, self.time.now
+        calendar = self.rows.rules.calendar
         queued = [sms for sms in self.rows.sms.values() if sms.state == "queued"]
         if not queued:
             return
-        later = [sms.not_before - now for sms in queued if sms.not_before > now]
         in_window = calendar.in_window(self.time.at)
         if not in_window and any(sms.is_bulk for sms in queued):
-            later.append((calendar.next_opening(self.time.at) - self.time.at).total_seconds())
-        if later:
-            self.pump_soon(min(later))
-        self.uncertain = {reply: at for reply, at in self.uncertain.items() if now - at <= A_MOMENT}
-        if self.uncertain and any(sms.follows_reply for sms in queued):
-            self.pump_soon(RETRY)
-            queued = [sms for sms in queued if not sms.follows_reply]
-        ready = [s for s in queued if s.not_before <= now and (in_window or not s.is_bulk)]
+            self.pump_soon((calendar.next_opening(self.time.at) - self.time.at).total_seconds())
+        ready = [sms for sms in queued if in_window or not sms.is_bulk]
         if not ready:
             return
         taken = sorted(ready, key=lambda sms: (sms.is_bulk, sms.sms_id))[:2]
@@ -370,21 +365,20 @@ class Life:
 
         def store() -> None:
             at = self.rows.recent.get((msisdn, text), -DAY)
-            again = (msisdn, text) in self.uncertain and self.time.now - at <= A_MOMENT
             self.rows.recent[msisdn, text] = self.time.now
             self.truth.stored[int(number)] += 1
-            if again or self.time.now - at <= SAME_REPLY_WITHIN:
+            if self.time.now - at <= SAME_REPLY_WITHIN:
                 return
-            case_id = self.rows.answered_by(msisdn, text)
+            case_id, doubtful = self.rows.answered_by(msisdn, text)
             if case_id is None:
                 return
-            self.rows.replies.add((case_id, text))
             answer = Answer(
                 msisdn=msisdn,
                 verdict=_verdict(text),
                 normalised=False,
                 reply_at=self.time.at,
-                handed=self.rows.handed(case_id),
+                handed=True,
+                doubtful=doubtful and Bug.TAKES_EVERY_REPLY_FOR_NEW not in self.bugs,
                 evidence="sha256:",
                 link="link",
             )
@@ -393,13 +387,12 @@ class Life:
         try:
             self.transact(store)
         except Away:
-            self.uncertain[msisdn, text] = self.time.now
+            self.rows.doubt(self.time.now)
             self.session.respond(received.command_id, received.sequence_number, 0x64)
             self.flush()
             return
         self.session.respond(received.command_id, received.sequence_number)
         self.flush()
-        self.uncertain.pop((msisdn, text), None)
         self.dispatch()
         self.pump()
 

@@ -7,11 +7,11 @@ from simulated_time import Timeline
 from simulated_truth import Truth
 
 from gateway.consent.case import Case, Rules, State
+from gateway.consent.doubt import Earlier
 from gateway.consent.inputs import Decision, Effect, Input, MeetDeadline, Send, TakeTurn
 from gateway.consent.texts import Kind
+from gateway.store.questions import Question
 
-HELD_FOR = 20.0
-"""As gateway/store/sms.py has it."""
 SEGMENTS = {Kind.REQUEST: 3, Kind.REPEAT: 3, Kind.AGREED: 2, Kind.REFUSED: 1, Kind.CLARIFY: 1}
 
 Decide = Callable[[Case, Input, "Timeline", Rules], Decision]
@@ -25,8 +25,6 @@ class Sms:
     repeat: int
     msisdn: str
     reference: int
-    follows_reply: bool
-    not_before: float = 0.0
     state: str = "queued"  # queued, sending, accepted, refused, cancelled
     attempts: int = 0
     answered: int = 0
@@ -41,20 +39,25 @@ class Sms:
         return self.kind in (Kind.REQUEST, Kind.REPEAT)
 
     @property
-    def is_unproven(self) -> bool:
-        """It may or may not have left before the connection, or the process, came to its end."""
-        return self.follows_reply and self.state == "queued" and not self.answered
-
-    @property
     def is_accepted(self) -> bool:
         return self.answered == (1 << self.segments) - 1
 
 
 @dataclass(slots=True)
-class Question:
+class Asked:
+    """Whose question it is, or was the last, at a number."""
+
     case_id: str
     before: str | None = None
     is_open: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    case_id: str | None
+    msisdn: str
+    text: str
+    at: float
 
 
 @dataclass(slots=True)
@@ -68,10 +71,11 @@ class Rows:
     cases: dict[str, Case] = field(default_factory=dict)
     sms: dict[int, Sms] = field(default_factory=dict)
     calls: dict[str, Effect] = field(default_factory=dict)
-    questions: dict[str, Question] = field(default_factory=dict)
+    questions: dict[str, Asked] = field(default_factory=dict)
     references: dict[str, int] = field(default_factory=dict)
     recent: dict[tuple[str, str], float] = field(default_factory=dict)
-    replies: set[tuple[str, str]] = field(default_factory=set)  # case_id, text
+    replies: list[Reply] = field(default_factory=list)
+    doubts: list[tuple[float, float]] = field(default_factory=list)  # from, to
 
     def take(self, inputs: Sequence[tuple[str, Input]]) -> None:
         """Steps of cases."""
@@ -94,31 +98,38 @@ class Rows:
             if case.due_at is not None and case.due_at <= now
         ]
 
-    def handed(self, case_id: str) -> bool:
-        return any(sms.case_id == case_id and sms.attempts for sms in self.sms.values())
+    def answered_by(self, msisdn: str, text: str) -> tuple[str | None, bool]:
+        """The case that a reply from there speaks to, and whether it is doubtful; the reply is kept."""
+        case_id, doubtful = None, False
+        if asked := self.questions.get(msisdn):
+            sent = [s for s in self.sms.values() if s.case_id == asked.case_id and s.attempts]
+            question = Question(
+                case_id=asked.case_id,
+                before=asked.before,
+                open=asked.is_open,
+                operator=None,
+                links=frozenset(["link"] if sent else ()),
+                proven=any(sms.answered for sms in sent),
+            )
+            case_id, doubtful = question.answered_by(
+                [
+                    Earlier(r.case_id, any(began <= r.at <= ended for began, ended in self.doubts))
+                    for r in self.replies
+                    if r.msisdn == msisdn and r.text == text
+                ]
+            )
+        self.replies.append(Reply(case_id, msisdn, text, self.time.now))
+        return case_id, doubtful
 
-    def answered_by(self, msisdn: str, text: str) -> str | None:
-        """The case that a reply from there speaks to (store/questions.py)."""
-        question = self.questions.get(msisdn)
-        if question is None:
-            return None
-        asking = [s for s in self.sms.values() if s.case_id == question.case_id and s.attempts]
-        if question.before is None or any(not sms.is_unproven for sms in asking):
-            return question.case_id
-        again = (question.before, text) in self.replies
-        return question.before if again or not asking else question.case_id
+    def doubt(self, since: float) -> None:
+        """The SMSC may not have heard what was acknowledged since then."""
+        self.doubts.append((since, self.time.now))
 
     def give_back(self) -> None:
         """What a dead process had taken is free again."""
         for sms in self.sms.values():
             if sms.state == "sending":
                 sms.state = "queued"
-
-    def hold_on(self) -> None:
-        """A link has come up: what is still held waits anew."""
-        for sms in self.sms.values():
-            if sms.is_unproven:
-                sms.not_before = self.time.now + HELD_FOR
 
     def _step(self, case_id: str, given: Input, asking: list[str], giving: list[tuple[str, str]]) -> None:
         before = self.cases[case_id]
@@ -140,7 +151,8 @@ class Rows:
                     giving.append((case_id, before.msisdn or ""))
                 case Effect.WITHDRAW:
                     for sms in self.sms.values():
-                        if sms.case_id == case_id and sms.state == "queued" and sms.is_bulk and not sms.answered:
+                        asks = sms.is_bulk or sms.kind is Kind.CLARIFY
+                        if sms.case_id == case_id and sms.state == "queued" and asks and not sms.answered:
                             sms.state = "cancelled"
                 case Effect.LOOK_UP | Effect.FORM_VOUCHER:
                     self.calls[case_id] = effect
@@ -149,17 +161,14 @@ class Rows:
         msisdn = self.cases[case_id].msisdn or ""
         reference = self.references[msisdn] = self.references.get(msisdn, 0) + 1
         sms_id = len(self.sms) + 1
-        follows_reply = send.text is Kind.REQUEST and self.questions[msisdn].before is not None
-        self.sms[sms_id] = Sms(
-            sms_id, case_id, send.text, send.repeat, msisdn, reference, follows_reply=follows_reply
-        )
+        self.sms[sms_id] = Sms(sms_id, case_id, send.text, send.repeat, msisdn, reference)
 
     def _ask(self, case_id: str) -> str | None:
         msisdn = self.cases[case_id].msisdn or ""
         question = self.questions.get(msisdn)
         if question is not None and question.is_open:
             return None
-        self.questions[msisdn] = Question(case_id, question.case_id if question else None)
+        self.questions[msisdn] = Asked(case_id, question.case_id if question else None)
         return case_id
 
     def _give(self, case_id: str, msisdn: str) -> str | None:
@@ -170,5 +179,5 @@ class Rows:
         if not waiting:
             question.is_open = False
             return None
-        self.questions[msisdn] = Question(waiting[0], case_id)
+        self.questions[msisdn] = Asked(waiting[0], case_id)
         return waiting[0]

@@ -19,6 +19,8 @@ from gateway.smpp.pdu import HEADER, RESPONSE, CommandId, encode_pdu
 LATENCY = (0.001, 0.05)
 NOT_TAKEN = (1.0, 20.0)
 """Seconds after which a deliver_sm that was answered with an error goes again."""
+COPY = (0.0, 3600.0)
+"""Seconds after which one goes again that the gateway has, though nobody here knows; half of them at once."""
 UNACKNOWLEDGED = 20.0
 """Seconds after which a deliver_sm without a response goes again."""
 _BUSY = (consts.SMPP_ESME_RTHROTTLED, consts.SMPP_ESME_RMSGQFUL, consts.SMPP_ESME_RSYSERR)
@@ -155,7 +157,9 @@ class Smsc:
                 self._bound = wire
                 self._answer(wire, command_id, sequence, 0, b"SMSC\0")
                 for reply in self._replies:
-                    self._deliver(reply)
+                    is_copy = self._truth.stored[reply.number] and self._dice.random() < 0.5
+                    later = self._dice.uniform(*COPY) if is_copy else 0.0
+                    self._time.after(later, self._deliver, reply)
             case CommandId.ENQUIRE_LINK:
                 self._answer(wire, command_id, sequence, 0)
             case CommandId.DELIVER_SM_RESP:
@@ -235,6 +239,8 @@ class Parents:
         self._smsc, self._dice, self._time, self._truth = smsc, dice, time, truth
         self._manners, self._siblings = manners, siblings
         self._asked: defaultdict[str, int] = defaultdict(int)
+        self._spoke: defaultdict[str, float] = defaultdict(float)
+        self._confirmed: set[str] = set()  # cases whose text 2 or 3 is on the screen
         self._said = 0
         self.speaking = 0
         smsc.parents = self
@@ -245,17 +251,19 @@ class Parents:
 
     def read(self, msisdn: str, case_id: str, kind: str) -> None:
         if kind == "clarify":
-            if self._manners[case_id] is Manner.UNCLEAR:
-                self._say(msisdn, case_id, self._while(case_id), "3#1")
+            if case_id in self._siblings or self._manners[case_id] is Manner.UNCLEAR:
+                text = "3#2" if self._manners[case_id] is Manner.REFUSES else "3#1"
+                self._say(msisdn, case_id, self._while(case_id), text)
             return
         if kind not in ("request", "repeat"):
+            self._confirmed.add(case_id)
             return
         self._asked[case_id] += 1
         first, soon = self._asked[case_id] == 1, self._while(case_id)
         match self._manners[case_id]:
-            case Manner.AGREES if first:
+            case Manner.AGREES if first or case_id in self._siblings:
                 self._say(msisdn, case_id, soon, "3#1")
-            case Manner.REFUSES if first:
+            case Manner.REFUSES if first or case_id in self._siblings:
                 self._say(msisdn, case_id, soon, "3#2")
             case Manner.WAITS if not first:
                 self._say(msisdn, case_id, soon, "3#1")
@@ -273,18 +281,26 @@ class Parents:
                 self._say(msisdn, case_id, 10 * DAY, "3#1")
 
     def _while(self, case_id: str) -> float:
-        """Seconds to an answer: moments, which are the likelier to meet a fault, or days."""
-        if case_id in self._siblings or self._dice.random() < 0.5:
+        """Seconds to an answer: moments, which are the likelier to meet a fault, or days.
+
+        Nobody reads a second question and answers it within two seconds of the answer to the first.
+        """
+        if case_id in self._siblings:
+            return self._dice.uniform(2.1, 3.0)
+        if self._dice.random() < 0.5:
             return self._dice.uniform(0.0, 1.0)
         return self._dice.expovariate(1 / DAY)
 
     def _say(self, msisdn: str, case_id: str, delay: float, *texts: str) -> None:
         self.speaking += 1
-        self._time.after(delay, self._speak, msisdn, case_id, texts)
+        self._time.after(delay, self._speak, msisdn, case_id, texts, self._time.now)
 
-    def _speak(self, msisdn: str, case_id: str, texts: tuple[str, ...]) -> None:
+    def _speak(self, msisdn: str, case_id: str, texts: tuple[str, ...], read_at: float) -> None:
         """One text after the other, the next when the one before has arrived."""
         self.speaking -= 1
+        if case_id in self._siblings and (case_id in self._confirmed or self._spoke[case_id] > read_at):
+            return  # nobody answers once more what has been confirmed, or just answered
+        self._spoke[case_id] = self._time.now
         self._said += 1
         if "#" in texts[0]:
             self._truth.said[case_id].append("#1" in texts[0])
@@ -296,6 +312,6 @@ class Parents:
 
     def _go_on(self, reply: Reply, msisdn: str, case_id: str, texts: tuple[str, ...]) -> None:
         if reply.acknowledged:
-            self._speak(msisdn, case_id, texts)
+            self._speak(msisdn, case_id, texts, self._time.now)
         else:
             self._time.after(5.0, self._go_on, reply, msisdn, case_id, texts)

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict, deque
 from gateway.consent.case import Happened
 
 _ANSWERS = {Happened.CONSENTED: True, Happened.REFUSED: False}
+_HEARD = frozenset({Happened.CONSENTED, Happened.REFUSED, Happened.REPLY_UNCLEAR, Happened.LATE_REPLY})
 _ENDS = frozenset(
     {Happened.CONSENTED, Happened.REFUSED, Happened.NO_NUMBER, Happened.NO_ANSWER, Happened.UNDELIVERABLE}
 )
@@ -94,9 +95,11 @@ class Truth:
             raise Broken(f"a voucher for {key}, which has not consented")
         self.keys.add(key)
 
-    def over(self, case_id: str, *, ended: bool) -> None:
-        """The campaign is over."""
+    def over(self, case_id: str, *, ended: bool, asked_again: bool) -> None:
+        """The campaign is over. Where nobody is asked again, an answer may be taken for a copy, and lost."""
         if not ended:
             raise Broken(f"{case_id} stands still after {self.happened[case_id]}")
+        if asked_again and self.said[case_id] and not _HEARD & set(self.happened[case_id]):
+            raise Broken(f"{case_id}: its parent has said {self.said[case_id]}, and nothing came of it")
         if Happened.CONSENTED in self.happened[case_id] and case_id not in self.keys:
             raise Broken(f"{case_id} has consented, and the wallet was never asked")

@@ -78,7 +78,7 @@ def test_a_consent_counted_from_an_unclear_reply_is_found() -> None:
         (Bug.ACKNOWLEDGES_BEFORE_THE_COMMIT, "is acknowledged and not stored"),
         (Bug.TAKES_AN_ANSWER_FOR_DURABLE_BEFORE_THE_COMMIT, "its acceptance is durable"),
         (Bug.SENDS_WHAT_IS_ANSWERED_AGAIN, "its acceptance is durable"),
-        (Bug.ASKS_AT_ONCE_WHEN_THE_LINK_COMES_UP, "its parent has said"),
+        (Bug.TAKES_EVERY_REPLY_FOR_NEW, "its parent has said"),
         (Bug.LEAVES_WHAT_IT_TOOK_UNAWARES, "stands still"),
     ],
 )

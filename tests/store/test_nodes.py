@@ -13,6 +13,11 @@ AN_INSTANT = 1e-6  # seconds: every heartbeat is older, and the server has been 
 UP_FOR_LONGER_THAN = 0.001
 
 
+@pytest.fixture(autouse=True)
+def _up_for_long(monkeypatch):
+    monkeypatch.setattr(nodes, "BACK_WITHIN", 0.0)
+
+
 @pytest.fixture
 async def other(database_url):
     """A connection that stands for another process."""
@@ -27,7 +32,7 @@ async def beats_for_ever(connection, node):
 
 async def bury_until_somebody_is_dead(connection):
     async with asyncio.timeout(10):
-        while not (found := await nodes.bury_dead(connection, "survivor"))[0]:
+        while not (found := await nodes.bury_dead(connection, "survivor", unheard_for=60.0))[0]:
             pass
     return found
 
@@ -37,7 +42,7 @@ async def test_a_process_that_holds_its_lock_and_beats_is_left_alone(database: D
     await nodes.enter(other, "living", "living", LINKS)
     await beats_for_ever(other, "living")
     async with database.acquire() as connection:
-        assert await nodes.bury_dead(connection, "survivor") == ([], {})
+        assert await nodes.bury_dead(connection, "survivor", unheard_for=60.0) == ([], {})
 
 
 async def test_a_killed_process_is_dead_as_soon_as_its_connection_is(database: Database, other, monkeypatch):
@@ -58,8 +63,8 @@ async def test_free_locks_bury_nobody_where_connections_have_just_been_lost(
     monkeypatch.setattr(nodes, "DEAD_AFTER", UP_FOR_LONGER_THAN)
     await other.execute("INSERT INTO nodes (node, name, seen_at) VALUES ('unheld', 'unheld', 'infinity')")
     async with database.acquire() as connection:
-        assert (await nodes.bury_dead(connection, "survivor", killed=False))[0] == []
-        assert (await nodes.bury_dead(connection, "survivor", killed=True))[0] == ["unheld"]
+        assert (await nodes.bury_dead(connection, "survivor", unheard_for=60.0, killed=False))[0] == []
+        assert (await nodes.bury_dead(connection, "survivor", unheard_for=60.0, killed=True))[0] == ["unheld"]
 
 
 async def test_a_paused_process_is_dead_by_its_heartbeat_though_it_holds(database: Database, other, monkeypatch):
@@ -67,16 +72,16 @@ async def test_a_paused_process_is_dead_by_its_heartbeat_though_it_holds(databas
     await nodes.enter(other, "paused", "paused", LINKS)
     async with database.acquire() as connection:
         assert await nodes.take_links(other, "paused", LINKS) == LINKS
-        assert (await nodes.bury_dead(connection, "survivor"))[0] == ["paused"]
+        assert (await nodes.bury_dead(connection, "survivor", unheard_for=60.0))[0] == ["paused"]
         await nodes.enter(connection, "survivor", "survivor", LINKS)
         assert await nodes.take_links(connection, "survivor", LINKS) == LINKS
 
 
 async def test_nobody_is_buried_while_the_database_has_only_just_come_back(database: Database, other, monkeypatch):
-    monkeypatch.setattr(nodes, "DEAD_AFTER", 86_400.0)
+    monkeypatch.setattr(nodes, "BACK_WITHIN", 86_400.0)
     await other.execute("INSERT INTO nodes (node, name, seen_at) VALUES ('old', 'old', '-infinity')")
     async with database.acquire() as connection:
-        assert (await nodes.bury_dead(connection, "survivor"))[0] == []
+        assert (await nodes.bury_dead(connection, "survivor", unheard_for=60.0))[0] == []
 
 
 async def test_a_transaction_under_way_ends_before_its_process_is_buried(database: Database, other, monkeypatch):
@@ -85,7 +90,7 @@ async def test_a_transaction_under_way_ends_before_its_process_is_buried(databas
     async with database.acquire() as connection:
         async with other.transaction():
             await nodes.fence(other, "slow")
-            assert (await nodes.bury_dead(connection, "survivor"))[0] == []
-        assert (await nodes.bury_dead(connection, "survivor"))[0] == ["slow"]
+            assert (await nodes.bury_dead(connection, "survivor", unheard_for=60.0))[0] == []
+        assert (await nodes.bury_dead(connection, "survivor", unheard_for=60.0))[0] == ["slow"]
         with pytest.raises(nodes.FencedError):
             await nodes.fence(other, "slow")

@@ -19,13 +19,13 @@ async def test_the_first_takes_the_turn_and_the_others_wait_in_order(database: D
     async with database.acquire() as connection:
         await waiting(connection, "a", "b", "c")
         turns = [("3", NUMBER, case_id) for case_id in "abc"]
-        assert await questions.take_turns(connection, turns) == {"a": False}
+        assert await questions.take_turns(connection, turns) == ["a"]
         await connection.execute("UPDATE cases SET state = 'asked' WHERE case_id = 'a'")
-        assert list(await questions.give_turns(connection, [("3", NUMBER, "a")], ["a"])) == ["b"]
+        assert await questions.give_turns(connection, [("3", NUMBER, "a")], ["a"]) == ["b"]
         await connection.execute("UPDATE cases SET state = 'asked' WHERE case_id = 'b'")
-        assert list(await questions.give_turns(connection, [("3", NUMBER, "b")], ["b"])) == ["c"]
+        assert await questions.give_turns(connection, [("3", NUMBER, "b")], ["b"]) == ["c"]
         await connection.execute("UPDATE cases SET state = 'asked' WHERE case_id = 'c'")
-        assert list(await questions.give_turns(connection, [("3", NUMBER, "c")], ["c"])) == []
+        assert await questions.give_turns(connection, [("3", NUMBER, "c")], ["c"]) == []
         assert not await connection.fetchval("SELECT open FROM questions")
 
 
@@ -38,7 +38,7 @@ async def test_services_and_numbers_do_not_wait_for_each_other(database: Databas
 async def test_a_turn_is_given_back_only_by_its_holder(database: Database) -> None:
     async with database.acquire() as connection:
         await questions.take_turns(connection, [("3", NUMBER, "a")])
-        assert list(await questions.give_turns(connection, [("3", NUMBER, "b")], [])) == []
+        assert await questions.give_turns(connection, [("3", NUMBER, "b")], []) == []
         assert await connection.fetchval("SELECT open FROM questions")
 
 
@@ -50,7 +50,7 @@ async def test_whoever_begins_to_wait_while_the_turn_is_given_back_is_not_overlo
         closing = one.transaction()
         await closing.start()
         await one.execute("UPDATE cases SET state = 'refused' WHERE case_id = 'a'")
-        assert list(await questions.give_turns(one, [("3", NUMBER, "a")], ["a"])) == []
+        assert await questions.give_turns(one, [("3", NUMBER, "a")], ["a"]) == []
         asking = asyncio.create_task(questions.take_turns(other, [("3", NUMBER, "b")]))
         await locked(database)
         assert not asking.done()
@@ -64,7 +64,7 @@ async def test_a_turn_that_is_given_back_waits_for_whoever_just_began_to_wait(da
         await questions.take_turns(one, [("3", NUMBER, "a")])
         asking = other.transaction()
         await asking.start()
-        assert await questions.take_turns(other, [("3", NUMBER, "b")]) == {}
+        assert await questions.take_turns(other, [("3", NUMBER, "b")]) == []
 
         async def give() -> dict[str, bool]:
             async with one.transaction():
