@@ -262,3 +262,16 @@ def test_an_end_in_the_night_is_the_end_and_a_repeat_waits_for_the_window() -> N
     assert asked().due_at == FRIDAY
     assert decide(asked(), MeetDeadline(), FRIDAY - timedelta(microseconds=1), RULES).refused
     assert reminded().due_at == TUESDAY
+
+
+@pytest.mark.parametrize("verdict", [Verdict.AGREE, Verdict.REFUSE])
+def test_what_may_be_another_answers_copy_is_unclear(verdict: Verdict) -> None:
+    decision = decide(CASES["asked"], replace(answer(verdict), doubtful=True), MONDAY, RULES)
+    assert decision.events == (Event(Happened.REPLY_UNCLEAR, {"reason": "may be a copy"}),)
+    assert [effect.text for effect in decision.effects if isinstance(effect, Send)] == [Kind.CLARIFY]
+    assert decision.case.state is State.ASKED
+
+
+def test_what_may_be_another_answers_copy_withdraws_no_consent() -> None:
+    decision = decide(CASES["consented"], replace(answer(Verdict.REFUSE), doubtful=True), MONDAY, RULES)
+    assert decision.events == (Event(Happened.REPLY_IGNORED, {"reason": "may be a copy"}),)

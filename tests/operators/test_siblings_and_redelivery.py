@@ -6,10 +6,12 @@ from typing import Any
 
 import asyncpg
 import pytest
+from fakes.smsc_session import Session
 from smpplib.consts import SMPP_ESME_RX_T_APPN
 from world import Family, World
 
 from gateway.journeys import Step
+from gateway.operators import receiving
 from gateway.operators.receiving import Receiver
 
 
@@ -31,7 +33,7 @@ def dying(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     return committed
 
 
-async def _lose_an_acknowledgement(world: World, family: Family, answer: str) -> None:
+async def _lose_an_acknowledgement(world: World, family: Family, answer: str, via: Session | None = None) -> None:
     """The family's answer is stored, and the connection breaks before the SMSC hears of it."""
     respond = Receiver._respond
 
@@ -42,7 +44,7 @@ async def _lose_an_acknowledgement(world: World, family: Family, answer: str) ->
 
     Receiver._respond = lose  # type: ignore[method-assign]
     with suppress(ConnectionError):
-        await world.smsc.reply(family.number, answer)
+        await world.smsc.reply(family.number, answer, via=via)
     await world.status(family, "consented" if answer == "3#1" else "refused")
     await world.smsc.bound(within=10.0)
 
@@ -185,3 +187,36 @@ async def test_another_reply_after_a_lost_connection_answers_the_siblings_questi
     world.smsc.rules.remove(dropping)
     assert await world.smsc.reply(first.number, "3#2") == 0
     await world.status(second, "refused")
+
+
+async def test_a_reply_acknowledged_late_may_come_again(
+    world: World, siblings: tuple[Family, Family], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SMSC may have given up waiting, and delivers it again on the same connection."""
+    first, second = siblings
+    await world.start()
+    await world.push(*siblings)
+    await world.status(first, "asked")
+    with monkeypatch.context() as slow:
+        slow.setattr(receiving, "SLOWLY", 0.0)
+        assert await world.smsc.reply(first.number, "3#1") == 0
+    await world.status(second, "asked")
+    await world.let_replies_age()
+    assert await world.smsc.reply(first.number, "3#1") == 0
+    await world.journaled(second, "reply_unclear")
+
+
+async def test_a_sibling_is_asked_once_more_whatever_the_bind_by_which_the_copy_comes(
+    world: World, siblings: tuple[Family, Family]
+) -> None:
+    """Of two binds one breaks, with the acknowledgement under way; the question leaves by the other one."""
+    first, second = siblings
+    await world.start(link={"sessions": 2})
+    one, other = await world.smsc.bound(2)
+    await world.push(*siblings)
+    await world.status(first, "asked")
+    await _lose_an_acknowledgement(world, first, "3#1", via=one)
+    await world.status(second, "asked")
+    await world.let_replies_age()
+    assert await world.smsc.reply(first.number, "3#1", via=other) == 0
+    await world.journaled(second, "reply_unclear")

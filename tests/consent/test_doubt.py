@@ -1,0 +1,32 @@
+"""Whether a reply may be the copy of one to another case."""
+
+import pytest
+
+from gateway.consent.doubt import Earlier, may_be_a_copy
+
+HEARD, UNHEARD = False, True
+
+
+def earlier(*replies: tuple[str | None, bool]) -> list[Earlier]:
+    return [Earlier(case_id, unheard) for case_id, unheard in replies]
+
+
+@pytest.mark.parametrize(
+    ("before", "doubtful"),
+    [
+        ([], False),
+        ([("brother", HEARD)], False),
+        ([("brother", UNHEARD)], True),
+        ([(None, UNHEARD)], True),  # it came before anybody was asked there
+        ([("sister", UNHEARD)], False),  # her own answer, again: one answer all the same
+        ([("brother", UNHEARD), ("brother", HEARD)], False),  # the copy has come
+        ([("brother", UNHEARD), ("brother", UNHEARD)], True),  # and may come once more
+        ([("brother", UNHEARD), ("sister", HEARD)], False),  # one of the two was meant for her
+        ([("brother", UNHEARD), ("sister", UNHEARD)], True),  # both may be the brother's, thrice delivered
+        ([("brother", UNHEARD), ("sister", UNHEARD), ("sister", HEARD)], False),
+        ([("brother", HEARD), ("brother", UNHEARD)], True),
+        ([("aunt", UNHEARD), ("brother", HEARD)], True),  # his answer is no proof that her copy has come
+    ],
+)
+def test_a_reply_to_the_sister(before: list[tuple[str | None, bool]], doubtful: bool) -> None:
+    assert may_be_a_copy("sister", earlier(*before)) is doubtful

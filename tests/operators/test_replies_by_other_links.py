@@ -1,0 +1,55 @@
+"""A reply counts only by a link that may carry it: nobody answers for another operator's subscriber."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from fakes.smsc import FakeSmsc
+from world import Family, World
+
+KCELL, TELE2 = "kcell", "tele2"
+
+
+@pytest.fixture
+async def tele2(world: World) -> AsyncIterator[FakeSmsc]:
+    """Another operator's SMSC; the gateway runs, bound to both."""
+    async with FakeSmsc(password="secret") as smsc:
+        await world.start(
+            link={"operators": ["Activ"]},
+            other_link={"name": TELE2, "port": smsc.port, "operators": []},
+        )
+        await smsc.bound()
+        yield smsc
+
+
+@pytest.mark.parametrize("operator", [KCELL, "Activ"])
+async def test_a_reply_by_another_operators_link_is_journaled_and_does_not_count(
+    world: World, tele2: FakeSmsc, operator: str
+) -> None:
+    family = Family(n=1, mother=("77010000001", operator))
+    await world.ask(family)
+    assert await tele2.reply(family.number, "3#1") == 0
+    assert await world.journaled(family, "reply_ignored") == {"reason": "not by a link of the number"}
+    assert (await world.case(family))["state"] == "asked"
+    assert await world.smsc.reply(family.number, "3#1") == 0
+    await world.status(family, "consented")
+
+
+async def test_a_ported_number_answers_by_the_link_of_the_operator_that_the_mcb_names(
+    world: World, tele2: FakeSmsc
+) -> None:
+    family = Family(n=1, mother=("77010000001", TELE2))
+    await world.push(family)
+    await tele2.message(family.number, containing="3#1", within=10.0)
+    await world.status(family, "asked")
+    assert await tele2.reply(family.number, "3#1") == 0
+    await world.status(family, "consented")
+
+
+@pytest.mark.parametrize("operator", [None, "unheard of"])
+async def test_a_number_whose_operator_nobody_knows_may_have_been_ported_to_any(
+    world: World, tele2: FakeSmsc, operator: str | None
+) -> None:
+    family = Family(n=1, mother=("77010000001", operator))
+    await world.ask(family)
+    assert await tele2.reply(family.number, "3#1") == 0
+    await world.status(family, "consented")

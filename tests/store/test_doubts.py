@@ -1,0 +1,74 @@
+"""Times of doubt as rows: noted, lengthened, laid down for the dead, forgotten."""
+
+import asyncpg
+import pytest
+
+from gateway.store import doubts, nodes
+from gateway.store.database import Database
+
+_KEEP = """
+INSERT INTO replies (case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time, verdict,
+                     normalised, rule_version, received_at, arrived_at)
+VALUES ($1, $2, $3, '1414', $4, 0, '', 'agree', false, '1', now(), clock_timestamp() - make_interval(secs => $5))
+"""
+ALIYA, BERIK = "77010000001", "77010000002"
+
+
+@pytest.fixture
+async def connection(database: Database):
+    async with database.acquire() as connection:
+        yield connection
+
+
+async def times(connection):
+    """(link, seconds since it began, seconds since it ended), to the second."""
+    return [
+        (row["link"], round(row["began"]), round(row["ended"]))
+        for row in await connection.fetch(
+            """SELECT link, extract(epoch FROM clock_timestamp() - began_at)::float8 AS began,
+                      extract(epoch FROM clock_timestamp() - ended_at)::float8 AS ended
+               FROM doubts ORDER BY link, began_at"""
+        )
+    ]
+
+
+async def test_times_that_overlap_become_one(connection):
+    await doubts.note(connection, "kcell", 100, 60)
+    await doubts.note(connection, "kcell", 70, 30)
+    await doubts.note(connection, "kcell", 20, 10)
+    await doubts.note(connection, "beeline", 70, 30)
+    assert await times(connection) == [("beeline", 70, 30), ("kcell", 100, 30), ("kcell", 20, 10)]
+
+
+async def test_replies_like_it_are_found_with_their_doubts_oldest_first(connection):
+    assert not await doubts.exist(connection)
+    for case_id, link, sender, octets, ago in (
+        ("a", "kcell", ALIYA, b"3#1", 50),
+        ("b", "kcell", ALIYA, b"3#1", 10),
+        ("c", "beeline", ALIYA, b"3#1", 45),
+        ("d", "kcell", ALIYA, b"3#2", 50),
+        ("e", "kcell", BERIK, b"3#1", 50),
+    ):
+        await connection.execute(_KEEP, case_id, link, sender, octets, float(ago))
+    await doubts.note(connection, "kcell", 60, 40)
+    assert await doubts.exist(connection)
+    found = await doubts.earlier(connection, [(ALIYA, b"3#1"), (BERIK, b"3#2")])
+    assert found == {(ALIYA, b"3#1"): [("a", True), ("b", False), ("c", False)]}
+
+
+async def test_what_the_dead_acknowledged_last_is_in_doubt(connection, database_url, monkeypatch):
+    monkeypatch.setattr(nodes, "BACK_WITHIN", 0.0)
+    other = await asyncpg.connect(database_url)
+    await nodes.enter(other, "dead", "dead", ["kcell", "beeline"])
+    assert await nodes.take_links(other, "dead", ["kcell"]) == ["kcell"]
+    await other.close()
+    await connection.execute("UPDATE nodes SET seen_at = clock_timestamp() - interval '20 s'")
+    assert (await nodes.bury_dead(connection, "survivor", unheard_for=60.0))[0] == ["dead"]
+    assert await times(connection) == [("kcell", 80, 0)]
+
+
+async def test_times_from_which_no_copy_comes_any_more_are_forgotten(connection):
+    await doubts.note(connection, "kcell", doubts.COPIES_WITHIN + 20, doubts.COPIES_WITHIN + 10)
+    await doubts.note(connection, "kcell", 20, 10)
+    await doubts.expire(connection)
+    assert await times(connection) == [("kcell", 20, 10)]
