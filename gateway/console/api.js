@@ -1,0 +1,50 @@
+// The gateway's own API, asked with the token of ops. The token lives in this tab and goes into a header only.
+
+const TOKEN = "gateway-token";
+const ANSWERS_WITHIN = 15_000; // milliseconds
+
+/** The gateway has answered, and says no: `status`, and why. */
+export class Refused extends Error {
+  constructor(status, detail) {
+    super(detail);
+    this.status = status;
+  }
+}
+
+export const token = {
+  get: () => sessionStorage.getItem(TOKEN),
+  keep: (value) => sessionStorage.setItem(TOKEN, value),
+  forget: () => sessionStorage.removeItem(TOKEN),
+};
+
+export const overview = () => call("GET", "v1/overview");
+export const parked = (limit, after) => call("GET", "v1/cases", { query: { state: "parked", limit, after } });
+export const caseOf = (id) => call("GET", `v1/cases/${encodeURIComponent(id)}`);
+export const cancel = (id, reason) =>
+  call("POST", `v1/cases/${encodeURIComponent(id)}/cancel`, { body: { reason } });
+export const release = (id) => call("POST", `v1/cases/${encodeURIComponent(id)}/release`);
+export const resend = (id) => call("POST", `v1/cases/${encodeURIComponent(id)}/resend`);
+export const releaseMany = (ids) => call("POST", "v1/cases/release", { body: { case_ids: ids } });
+
+/** The answer's JSON. Throws Refused, or whatever fetch throws when nobody answers. */
+async function call(method, path, { query = {}, body } = {}) {
+  const url = new URL(path, document.baseURI);
+  for (const [name, value] of Object.entries(query)) if (value != null) url.searchParams.set(name, value);
+  const headers = { Authorization: `Bearer ${token.get()}` };
+  if (body) headers["Content-Type"] = "application/json";
+  const response = await fetch(url, {
+    method,
+    headers,
+    body: body && JSON.stringify(body),
+    cache: "no-store",
+    credentials: "omit",
+    redirect: "error",
+    signal: AbortSignal.timeout(ANSWERS_WITHIN),
+  });
+  const answer = await response.json();
+  if (!response.ok) {
+    const faults = (answer.errors ?? []).map((fault) => `${fault.pointer} ${fault.detail}`);
+    throw new Refused(response.status, [answer.detail ?? answer.title, ...faults].join(" "));
+  }
+  return answer;
+}

@@ -1,0 +1,246 @@
+// What stands on the board: the overview, section by section.
+
+import { byId, clock, count, fill, h, hours, plural, span, svg, table, words } from "./dom.js";
+
+const ENDED = [
+  "voucher_issued",
+  "voucher_rejected",
+  "refused",
+  "no_number",
+  "no_answer",
+  "undeliverable",
+  "cancelled",
+];
+const QUEUES = {
+  lookup: "look-ups, MCB",
+  voucher: "vouchers, wallet",
+  journal: "journal, to be sealed",
+  statuses: "statuses, SDU",
+};
+const KEPT = 120; // samples of the pace: ten minutes
+
+let before = null; // the overview before, for what has happened in between
+const paces = [];
+let spoken = ""; // the alerts that a screen reader has heard, but for their figures
+
+/** Shows the overview everywhere. */
+export function show(overview) {
+  const pace = paceSince(before, overview);
+  before = overview;
+  if (pace) paces.push(Object.values(pace).reduce((sum, link) => sum + link.accepted, 0));
+  if (paces.length > KEPT) paces.shift();
+  showReadiness(overview);
+  showAlerts(overview);
+  fill(byId("cases"), tiles(overview.cases));
+  fill(byId("links"), links(overview, pace), sparkline());
+  fill(byId("lists"), lists(overview));
+  fill(byId("queues"), queues(overview));
+  fill(byId("journal"), journal(overview));
+  fill(byId("nodes"), nodes(overview));
+}
+
+export function forget() {
+  before = null;
+  spoken = "";
+  paces.length = 0;
+}
+
+function showReadiness({ ready, window, rate, business_now, alerts }) {
+  const mode =
+    rate === 1
+      ? null
+      : h("span", { class: "hint" }, ` · rehearsal at ×${count(rate)}: it is `, clock(business_now));
+  const sending = window.open ? "window open" : ["window closed until ", clock(window.opens_at, business_now)];
+  fill(
+    byId("readiness"),
+    badge(ready ? "good" : "critical", ready ? "ready" : "not ready"),
+    " ",
+    h("span", {}, sending),
+    mode,
+  );
+  const critical = alerts.filter((alert) => alert.level === "critical").length;
+  document.title = `${critical ? `(${critical}!) ` : ""}Gateway`;
+}
+
+function showAlerts({ alerts }) {
+  const calm = h("p", { class: "notice good" }, "Nothing is wrong.");
+  const notice = ({ level, text }) => h("p", { class: `notice ${level}` }, h("strong", {}, level), " ", text);
+  fill(byId("alerts"), alerts.length ? alerts.map(notice) : calm);
+  const told = alerts.map(({ text }) => text.replace(/\d/g, "")).join();
+  if (told !== spoken) byId("news").textContent = alerts.map(({ level, text }) => `${level}: ${text}`).join(" ");
+  spoken = told;
+}
+
+function tiles(cases) {
+  const tile = ([state, number]) =>
+    h(
+      "div",
+      { class: number ? null : "none" },
+      h("dt", {}, swatch(state), words(state)),
+      h("dd", {}, count(number)),
+    );
+  return h("dl", { class: "tiles" }, Object.entries(cases).map(tile));
+}
+
+/** Segments a second by link since the overview before; null where another process counts, or has begun anew. */
+function paceSince(before, after) {
+  if (!before || before.answered_by !== after.answered_by) return null;
+  const seconds = (Date.parse(after.now) - Date.parse(before.now)) / 1000;
+  const pace = {};
+  for (const { link, counted } of after.links) {
+    const earlier = before.links.find((one) => one.link === link)?.counted;
+    if (!counted || !earlier || seconds <= 0) continue;
+    pace[link] = {
+      accepted: (counted.accepted - earlier.accepted) / seconds,
+      throttled: counted.throttled - earlier.throttled,
+    };
+  }
+  return pace;
+}
+
+function links({ links, nodes, now }, pace) {
+  const row = (link) => {
+    const holder = nodes.find((node) => node.node === link.node);
+    const state = !link.bound ? "critical" : link.bound < link.sessions ? "warning" : "good";
+    const said =
+      link.bound === 0 ? "down" : link.sessions === 1 ? "bound" : `${link.bound} of ${link.sessions} bound`;
+    const own = pace?.[link.link];
+    return [
+      link.link,
+      [badge(state, said), h("span", { class: "hint" }, " since ", clock(link.since, now))],
+      holder ? nodeName(holder) : "nobody",
+      waiting(link),
+      [
+        own ? `${count(Math.round(own.accepted))}/s` : "–",
+        h("span", { class: "hint" }, link.tps ? ` of ${count(link.tps)}` : " unlimited"),
+      ],
+      link.counted ? [count(link.counted.throttled), own?.throttled > 0 && badge("warning", "just now")] : "–",
+      link.counted ? count(link.counted.refused) : "–",
+    ];
+  };
+  return table(
+    "Who holds which, what waits, how fast it goes. Counted by the process that answers, since its start.",
+    ["link", "sessions", "held by", "#waiting", "#segments", "#throttled", "#refused"],
+    links.map(row),
+  );
+}
+
+function waiting({ queued, segments, hours: time }) {
+  if (!queued) return "nothing";
+  const how = time === null ? plural(segments, "segment") : `${plural(segments, "segment")}, ≈ ${hours(time)}`;
+  return [plural(queued, "text"), h("span", { class: "hint" }, ` ${how}`)];
+}
+
+/** Segments a second since the page was opened, ten minutes at most. */
+function sparkline() {
+  if (paces.length < 2) return null;
+  const most = Math.max(...paces, 1);
+  const points = paces
+    .map((pace, i) => `${((i * 100) / (paces.length - 1)).toFixed(1)},${(29 - (pace / most) * 28).toFixed(1)}`)
+    .join(" ");
+  const [now, peak] = [paces.at(-1), most].map((pace) => count(Math.round(pace)));
+  const label = `Segments a second, last ${span(paces.length * 5)}: ${now} now, ${peak} at most`;
+  return h(
+    "figure",
+    {},
+    svg(
+      "svg",
+      { viewBox: "0 0 100 30", preserveAspectRatio: "none", role: "img", "aria-label": label },
+      svg("polyline", { points }),
+    ),
+    h("figcaption", { class: "hint" }, label),
+  );
+}
+
+function lists({ lists, now }) {
+  if (!lists.length) return h("p", {}, "No list has come yet.");
+  const item = ({ list_id, received_at, accepted, rejected, progress }) => {
+    const ended = ENDED.reduce((sum, state) => sum + progress[state], 0);
+    const present = Object.entries(progress).filter(([, number]) => number > 0);
+    return h(
+      "li",
+      {},
+      h(
+        "p",
+        {},
+        h("strong", {}, list_id),
+        " ",
+        h(
+          "span",
+          { class: "hint" },
+          plural(accepted, "case"),
+          ", ",
+          share(ended, accepted),
+          " ended; came ",
+          clock(received_at, now),
+          rejected ? `; ${plural(rejected, "line")} refused` : null,
+        ),
+      ),
+      h(
+        "div",
+        { class: "bar", "aria-hidden": "true" },
+        present.map(([state, number]) => slice(state, number)),
+      ),
+      h(
+        "ul",
+        { class: "legend" },
+        present.map(([state, number]) =>
+          h("li", {}, swatch(state), `${words(state)} `, h("b", {}, count(number))),
+        ),
+      ),
+    );
+  };
+  return h("ul", { class: "lists" }, lists.map(item));
+}
+
+function slice(state, number) {
+  const part = coloured(state, h("span", { title: `${words(state)}: ${count(number)}` }));
+  part.style.flexGrow = number;
+  return part;
+}
+
+function queues({ queues }) {
+  const row = ({ queue, depth, seconds, failing }) => [
+    QUEUES[queue] ?? words(queue),
+    count(depth),
+    depth ? span(seconds) : "–",
+    failing ? badge("warning", `${count(failing)} failing`) : "",
+  ];
+  return table("What waits in the database", ["queue", "#waiting", "#oldest", "calls"], queues.map(row));
+}
+
+function journal({ journal, now }) {
+  const state = journal.faults
+    ? badge("critical", "broken")
+    : badge("good", journal.checked ? "holds" : "not checked yet");
+  const latest = journal.sealed_at ? ["the latest of ", clock(journal.sealed_at, now)] : "none yet";
+  return h(
+    "p",
+    {},
+    h("strong", {}, "Journal "),
+    state,
+    ` ${plural(journal.entries, "entry").replace("entrys", "entries")}, `,
+    latest,
+    h("span", { class: "hint" }, `; ${count(journal.checked)} checked by the process that answers`),
+  );
+}
+
+function nodes({ nodes, answered_by, now }) {
+  const row = (node) => [
+    [nodeName(node), node.node === answered_by && h("span", { class: "hint" }, " answers")],
+    badge(node.alive ? "good" : "critical", node.alive ? "alive" : "silent"),
+    clock(node.started_at, now),
+    clock(node.seen_at, now, 8),
+  ];
+  return table("Processes of this database", ["process", "state", "started", "seen"], nodes.map(row));
+}
+
+function coloured(state, element) {
+  element.style.setProperty("--colour", `var(--${state})`);
+  return element;
+}
+
+const nodeName = ({ node, name }) => h("span", { title: node }, name);
+const swatch = (state) => coloured(state, h("span", { class: "swatch", "aria-hidden": "true" }));
+const share = (part, whole) => (whole ? `${Math.floor((100 * part) / whole)} %` : "–");
+export const badge = (level, text) => h("span", { class: `badge ${level}` }, text);

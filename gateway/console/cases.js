@@ -1,0 +1,290 @@
+// Cases: who waits for a decision, one case with its journal, and what may be done about it.
+
+import * as api from "./api.js";
+import { badge } from "./board.js";
+import { byId, clock, count, fill, h, plural, words } from "./dom.js";
+
+const SHOWN = 50; // of the parked
+const AT_ONCE = 500; // released by one request
+const OPEN = ["looking_up", "queued", "asked", "reminded", "parked"];
+const HAS_TEXT = ["asked", "reminded", "consented", "voucher_issued", "voucher_rejected", "refused"];
+const FAULTS = new Set([
+  "parked",
+  "text_refused",
+  "text_undeliverable",
+  "voucher_rejected",
+  "reply_unclear",
+  "undeliverable",
+]);
+const REASONS = { no_route: "no_route: no link of the configuration carries the number" };
+
+const said = byId("said");
+
+let silence; // the timer that ends what is said
+let changed = () => {}; // what to do once something has been done
+let failed = () => {}; // and when it has not
+
+export function begin(onChange, onFailure) {
+  changed = onChange;
+  failed = onFailure;
+  window.addEventListener("hashchange", showAsked);
+  byId("case").addEventListener("close", () => {
+    document.body.append(said);
+    if (location.hash) history.replaceState(null, "", location.pathname + location.search);
+  });
+}
+
+/** The case that the address names: #case=ID. */
+export function showAsked() {
+  const id = new URLSearchParams(location.hash.slice(1)).get("case");
+  if (id && api.token.get()) attempt(async () => showCase(await api.caseOf(id)));
+}
+
+// --- the parked
+
+export async function loadParked(overview) {
+  return overview.cases.parked ? (await api.parked(SHOWN)).cases : [];
+}
+
+export function showParked(cases, overview) {
+  const all = Math.max(overview.cases.parked, cases.length);
+  if (!all) return fill(byId("parked"), h("p", {}, "Nobody waits for a decision."));
+  fill(
+    byId("parked"),
+    h(
+      "p",
+      { class: "row" },
+      h("span", {}, plural(all, "case"), all > cases.length ? `; the first ${count(cases.length)}:` : ":"),
+      h(
+        "button",
+        { type: "button", "data-key": "release-all", onclick: () => askReleaseAll(all) },
+        `Release all ${count(all)}…`,
+      ),
+    ),
+    h(
+      "ul",
+      { class: "parked" },
+      cases.map((one) => parkedItem(one, overview.business_now)),
+    ),
+  );
+}
+
+function parkedItem({ case_id, list_id, record_id, parked }, now) {
+  return h(
+    "li",
+    {},
+    h(
+      "div",
+      {},
+      h("a", { href: `#case=${case_id}`, class: "id", "data-key": `show-${case_id}` }, case_id),
+      h("span", { class: "hint" }, ` ${list_id} · ${record_id}`),
+      h(
+        "p",
+        {},
+        parked
+          ? [
+              REASONS[parked.reason] ?? parked.reason,
+              h("span", { class: "hint" }, " since ", clock(parked.at, now)),
+            ]
+          : "just now",
+      ),
+    ),
+    h(
+      "button",
+      {
+        type: "button",
+        "data-key": `release-${case_id}`,
+        "aria-label": `Release ${case_id}`,
+        onclick: () => askRelease(case_id),
+      },
+      "Release…",
+    ),
+  );
+}
+
+// --- one case
+
+function showCase(shown) {
+  const { case_id, state, recipient, journal } = shown;
+  const dialog = byId("case");
+  const facts = [
+    ["list", shown.list_id],
+    ["record", shown.record_id],
+    ["service", shown.service],
+    ["opened", clock(shown.opened_at)],
+    ["ended", shown.ended_at ? clock(shown.ended_at) : "not yet"],
+    ["recipient", recipient ? `${recipient.relation}, ${recipient.msisdn}` : "nobody known"],
+  ];
+  fill(
+    dialog,
+    h(
+      "h2",
+      { id: "case-title" },
+      h("span", { class: "id" }, case_id),
+      " ",
+      badge(state === "parked" ? "warning" : "plain", words(state)),
+    ),
+    h(
+      "dl",
+      { class: "facts" },
+      facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
+    ),
+    h(
+      "p",
+      { class: "row" },
+      state === "parked" && h("button", { type: "button", onclick: () => askRelease(case_id) }, "Release…"),
+      OPEN.includes(state) && h("button", { type: "button", onclick: () => askCancel(case_id) }, "Cancel…"),
+      HAS_TEXT.includes(state) &&
+        h("button", { type: "button", onclick: () => askResend(case_id) }, "Send its text again…"),
+      h("button", { type: "button", class: "quiet", onclick: () => dialog.close() }, "Close"),
+    ),
+    h("h3", {}, "Journal"),
+    h("ol", { class: "journal" }, journal.map(entry)),
+  );
+  if (!dialog.open) dialog.showModal();
+}
+
+function entry({ seq, at, event, detail }) {
+  const value = (one) =>
+    Array.isArray(one) ? one.join(", ") : typeof one === "object" ? JSON.stringify(one) : String(one);
+  const details = Object.entries(detail).map(([name, one]) =>
+    h("div", {}, h("dt", {}, words(name)), h("dd", {}, value(one))),
+  );
+  return h(
+    "li",
+    { class: FAULTS.has(event) ? "fault" : null },
+    h(
+      "p",
+      {},
+      clock(at, null, 8),
+      " ",
+      h("strong", {}, words(event)),
+      h("span", { class: "hint" }, ` ${count(seq)}`),
+    ),
+    details.length ? h("dl", {}, details) : null,
+  );
+}
+
+// --- acts, each after a question
+
+function askRelease(id) {
+  ask(
+    {
+      title: "Release the case?",
+      about: `${id} goes on where it was parked. If the cause is still there, it is parked again.`,
+      act: "Release",
+    },
+    async () => done(await api.release(id), "released"),
+  );
+}
+
+function askCancel(id) {
+  ask(
+    {
+      title: "Cancel the case?",
+      about: `${id} ends. What has not left is not sent; SDU is told. This cannot be undone.`,
+      act: "Cancel the case",
+      reason: true,
+    },
+    async (reason) => done(await api.cancel(id, reason), "cancelled"),
+  );
+}
+
+function askResend(id) {
+  ask(
+    {
+      title: "Send the text again?",
+      about: `The current text of ${id} goes out once more; its days do not begin anew.`,
+      act: "Send again",
+    },
+    async () => done(await api.resend(id), "sent again"),
+  );
+}
+
+function askReleaseAll(number) {
+  ask(
+    {
+      title: `Release ${plural(number, "case")}?`,
+      about:
+        "All parked cases of all lists go on where they were parked. What parked them should be mended by now.",
+      act: "Release all",
+    },
+    async () => {
+      let released = 0;
+      for (let after = null, more = true; more;) {
+        const page = await api.parked(AT_ONCE, after);
+        if (page.cases.length) released += (await api.releaseMany(page.cases.map((one) => one.case_id))).released;
+        say(`${plural(released, "case")} released…`);
+        after = page.next;
+        more = after !== null;
+      }
+      say(`${plural(released, "case")} released.`);
+    },
+  );
+}
+
+function done(shown, what) {
+  if (byId("case").open) showCase(shown);
+  say(`${shown.case_id}: ${what}.`);
+}
+
+/** A dialog that asks first; with `reason`, for words that go into the journal. */
+function ask({ title, about, act, reason = false }, carryOut) {
+  const dialog = byId("confirm");
+  const why =
+    reason &&
+    h("textarea", { id: "reason", required: true, maxlength: 500, rows: 3, "aria-describedby": "reason-hint" });
+  const submit = async (event) => {
+    event.preventDefault();
+    dialog.close();
+    await attempt(() => carryOut(why ? why.value.trim() : undefined));
+    changed();
+  };
+  fill(
+    dialog,
+    h(
+      "form",
+      { onsubmit: submit },
+      h("h2", { id: "confirm-title" }, title),
+      h("p", {}, about),
+      why && [
+        h("label", { for: "reason" }, "Why?"),
+        why,
+        h("p", { id: "reason-hint", class: "hint" }, "It stands in the journal for ever: no names, no numbers."),
+      ],
+      h(
+        "p",
+        { class: "row" },
+        h("button", { class: "act" }, act),
+        h(
+          "button",
+          { type: "button", class: "quiet", autofocus: !reason, onclick: () => dialog.close() },
+          "Leave it",
+        ),
+      ),
+    ),
+  );
+  dialog.showModal();
+  if (why) why.focus();
+}
+
+async function attempt(what) {
+  try {
+    await what();
+  } catch (error) {
+    if (!failed(error))
+      say(
+        error instanceof api.Refused
+          ? error.message
+          : "The gateway does not answer: whether it was done shows once it does.",
+      );
+  }
+}
+
+/** One line at the foot of the page, for a while; in the open dialog, because the rest is out of reach then. */
+export function say(text) {
+  clearTimeout(silence);
+  (document.querySelector("dialog[open]") ?? document.body).append(said);
+  said.textContent = text;
+  silence = setTimeout(() => (said.textContent = ""), 12_000);
+}
