@@ -8,15 +8,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
+import asyncpg
 import pytest
 
-from gateway.cli import main
+from gateway.cli import ask, main
 from gateway.consent.identity import iin_fault
 from tests.conftest import fresh_database
 from tests.people import good as good_of
@@ -56,25 +57,30 @@ def good(number: int) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def gateway(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def its_database(postgres: str) -> Iterator[str]:
+    """The address of the gateway's database."""
+    with asyncio.Runner() as runner:
+        database = fresh_database(postgres)
+        yield runner.run(database.__aenter__())
+        runner.run(database.__aexit__(None, None, None))
+
+
+@pytest.fixture(scope="module")
+def gateway(its_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a running gateway; afterwards it stops as it should."""
     config = tmp_path_factory.mktemp("cli") / "config.toml"
     config.write_text(CONFIG, encoding="utf-8")
-    with asyncio.Runner() as runner:
-        database = fresh_database(postgres)
-        url = runner.run(database.__aenter__())
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gateway", "serve", "--config", str(config)],
-            cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ, "GATEWAY_DATABASE": url},
-        )  # fmt: skip
-        assert process.stdout is not None
-        records = (json.loads(line) for line in process.stdout)
-        port = next(record["port"] for record in records if record["event"] == "http_serving")
-        yield f"http://127.0.0.1:{port}"
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
-        process.stdout.close()
-        runner.run(database.__aexit__(None, None, None))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gateway", "serve", "--config", str(config)],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ, "GATEWAY_DATABASE": its_database},
+    )  # fmt: skip
+    assert process.stdout is not None
+    records = (json.loads(line) for line in process.stdout)
+    port = next(record["port"] for record in records if record["event"] == "http_serving")
+    yield f"http://127.0.0.1:{port}"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=10) == 0
+    process.stdout.close()
 
 
 @pytest.fixture
@@ -102,9 +108,25 @@ def written(path: Path, *records: object) -> str:
     return str(path)
 
 
+NewCase = Callable[[], str]
+
+
 @pytest.fixture
-def case_id(gateway: str, ops: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> str:
+def case_id(new_case: NewCase) -> str:
     """A case just opened, of a pupil of its own."""
+    return new_case()
+
+
+@pytest.fixture
+def new_case(
+    gateway: str, ops: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> NewCase:
+    """Opens a case in a list of its own, of a pupil of its own."""
+    return lambda: opened(gateway, tmp_path, monkeypatch, capsys)
+
+
+def opened(gateway: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> str:
+    """The case_id of a case just opened."""
     number = next(_numbers)
     with monkeypatch.context() as as_sdu:
         as_sdu.setenv("GATEWAY_TOKEN", "sdu-token")
@@ -115,6 +137,42 @@ def case_id(gateway: str, ops: None, tmp_path: Path, monkeypatch: pytest.MonkeyP
     with urlopen(request) as answer:
         found: str = json.load(answer)["cases"][0]["case_id"]
     return found
+
+
+PARK = """
+WITH parked AS (
+    UPDATE cases SET state = 'parked', resume = 'looking_up' WHERE case_id = $1 RETURNING case_id, list_id
+), counted AS (
+    INSERT INTO progress SELECT list_id, move.* FROM parked, (VALUES ('looking_up', -1), ('parked', 1)) AS move
+), called AS (
+    DELETE FROM calls WHERE case_id = $1
+)
+INSERT INTO journal_pending (at, case_id, event, detail)
+SELECT clock_timestamp(), case_id, 'parked', '{"reason": "mcb: 403"}' FROM parked
+"""
+
+Park = Callable[[str], str]
+
+
+@pytest.fixture
+def park(its_database: str, capsys: Captured) -> Park:
+    """Parks a case, as an MCB does that refuses the look-up; its list_id."""
+
+    async def carry_out(case_id: str) -> None:
+        connection = await asyncpg.connect(its_database)
+        try:
+            await connection.execute(PARK, case_id)
+        finally:
+            await connection.close()
+
+    def park(case_id: str) -> str:
+        asyncio.run(carry_out(case_id))
+        shown = asked(capsys, "case", case_id)  # seals why
+        assert shown["state"] == "parked"
+        list_id: str = shown["list_id"]
+        return list_id
+
+    return park
 
 
 # push
@@ -208,6 +266,57 @@ def test_links_are_shown_with_what_waits_for_them(ops: None, capsys: Captured) -
     assert "kcell" in capsys.readouterr().out
 
 
+def test_a_list_shows_what_is_parked_and_why(case_id: str, park: Park, capsys: Captured) -> None:
+    list_id = park(case_id)
+    assert main(["status", list_id]) == 0
+    said = capsys.readouterr().out
+    assert case_id in said
+    assert "mcb: 403" in said
+    assert set(asked(capsys, "status", list_id)["progress"].values()) == {0, 1}
+
+
+def test_parked_cases_are_found_in_a_list_and_everywhere(new_case: NewCase, park: Park, capsys: Captured) -> None:
+    first, second = new_case(), new_case()
+    list_id = park(first)
+    park(second)
+    everywhere = asked(capsys, "cases", "--state", "parked", "--limit", "1000")
+    assert {first, second} <= {case["case_id"] for case in everywhere["cases"]}
+    (case,) = asked(capsys, "cases", list_id, "--state", "parked")["cases"]
+    assert (case["case_id"], case["parked"]["reason"]) == (first, "mcb: 403")
+    assert main(["cases", "--state", "parked"]) == 0
+    assert "mcb: 403" in capsys.readouterr().out
+
+
+def test_cases_come_in_pages_that_follow_each_other(
+    new_case: NewCase, park: Park, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setattr(ask, "_PAGE", 1)
+    for _ in range(3):
+        park(new_case())
+    together = asked(capsys, "cases", "--state", "parked")["cases"]
+    first = asked(capsys, "cases", "--state", "parked", "--limit", "2")
+    others = asked(capsys, "cases", "--state", "parked", "--after", first["next"])
+    assert first["cases"] + others["cases"] == together
+    assert others["next"] is None
+    assert main(["cases", "--state", "parked", "--limit", "2"]) == 0
+    assert f"there may be more: --after {first['next']}" in capsys.readouterr().out
+
+
+def test_the_cases_of_a_list_are_listed_by_state(case_id: str, capsys: Captured) -> None:
+    list_id = asked(capsys, "case", case_id)["list_id"]
+    for words, number in ((["cases", list_id], 1), (["cases", list_id, "--state", "refused"], 0)):
+        assert len(asked(capsys, *words)["cases"]) == number
+    assert main(["cases", list_id]) == 0
+    assert case_id in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("ops")
+def test_which_cases_has_to_be_said(capsys: Captured) -> None:
+    for words in (["cases"], ["cases", "--state", "asked"], ["cases", "list", "--state", "lost"]):
+        assert main(words) == 1
+        assert capsys.readouterr().err.startswith("gateway: ")
+
+
 @pytest.mark.usefixtures("ops")
 def test_what_is_not_there_is_one_line(capsys: Captured) -> None:
     for words in (["case", "01KAN00000000000000000000A"], ["case", "a/b?c"], ["status", "no-such-list"]):
@@ -232,6 +341,39 @@ def test_a_cancelled_case_has_ended_and_is_not_cancelled_again(case_id: str, cap
 def test_a_case_that_is_not_parked_is_not_released(case_id: str, capsys: Captured) -> None:
     assert main(["release", case_id]) == 1
     assert capsys.readouterr().err == "gateway: The case is not parked.\n"
+
+
+def test_all_parked_cases_of_a_list_are_released_and_no_others(
+    new_case: NewCase, park: Park, capsys: Captured
+) -> None:
+    first, second = new_case(), new_case()
+    list_id = park(first)
+    park(second)
+    assert asked(capsys, "release", "--list", list_id) == {"released": 1}
+    assert asked(capsys, "case", first)["state"] == "looking_up"
+    assert asked(capsys, "case", second)["state"] == "parked"
+    assert main(["release", "--list", list_id]) == 0
+    assert capsys.readouterr().out == "Nothing is parked.\n"
+
+
+def test_all_parked_cases_are_released_page_by_page(
+    new_case: NewCase, park: Park, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setattr(ask, "_PAGE", 2)
+    case_ids = [new_case() for _ in range(3)]
+    for case_id in case_ids:
+        park(case_id)
+    assert asked(capsys, "release", "--all")["released"] >= 3
+    assert {asked(capsys, "case", case_id)["state"] for case_id in case_ids} == {"looking_up"}
+    assert asked(capsys, "cases", "--state", "parked") == {"cases": [], "next": None}
+
+
+@pytest.mark.parametrize("words", [[], ["01KAN00000000000000000000A", "--all"], ["--list", "a", "--all"]])
+def test_one_case_is_released_or_a_list_or_all(words: list[str], capsys: Captured) -> None:
+    with pytest.raises(SystemExit) as wrong:
+        main(["release", *words])
+    assert wrong.value.code == 2
+    assert "usage: gateway release" in capsys.readouterr().err
 
 
 def test_a_case_without_a_text_has_none_to_send_again(case_id: str, capsys: Captured) -> None:

@@ -1,4 +1,4 @@
-"""``GET /console``: the page for ops. It holds no data; the browser asks the API for them, with the token of ops."""
+"""``GET /console``: the page for ops. It holds no data; the browser asks the API for them, with ops' token."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ PAGE = "index.html"
 
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
-# Nothing from elsewhere, nothing inline, no markup out of strings; in nobody's frame; the token in nobody's Referer.
+# Nothing from elsewhere, nothing inline, no markup out of strings; in nobody's frame; told to nobody as Referer.
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "

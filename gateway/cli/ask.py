@@ -1,15 +1,24 @@
 """What ops ask a running gateway, and what they tell it about a case."""
 
 import asyncio
+import sys
 from argparse import Namespace
+from collections.abc import AsyncIterator
 from typing import Any
 
-from gateway.cli.remote import connected
-from gateway.cli.terminal import say, show_json, show_table
+from gateway.cli.remote import Remote, connected
+from gateway.cli.terminal import CommandError, say, show_json, show_table
 
 _LIST_COLUMNS = ("list_id", "service", "records", "accepted", "duplicates", "rejected", "received_at")
 _LINK_COLUMNS = ("link", "node", "bound", "queued")
+_CASE_COLUMNS = ("case_id", "list_id", "record_id", "state", "opened_at", "ended_at")
+_PARKED_COLUMNS = ("case_id", "list_id", "record_id", "since", "reason")
 _JOURNAL_COLUMNS = ("seq", "at", "event", "detail")
+
+_PAGE = 500
+"""Cases asked for, or released, by one request."""
+_PARKED_SHOWN = 20
+"""Of a list, beside its counts; `gateway cases --state parked` has all."""
 
 
 def lists(arguments: Namespace) -> int:
@@ -23,8 +32,8 @@ def lists(arguments: Namespace) -> int:
 
 
 def status(arguments: Namespace) -> int:
-    """A list's counts and where its cases are."""
-    answer = asyncio.run(_get(arguments, "lists", arguments.list_id))
+    """A list's counts, where its cases are, and what is parked and why."""
+    answer, parked = asyncio.run(_status(arguments))
     if arguments.json:
         show_json(answer)
         return 0
@@ -32,6 +41,25 @@ def status(arguments: Namespace) -> int:
     accepted = answer["accepted"] or 1
     rows = [(state, cases, f"{cases / accepted:.1%}") for state, cases in answer["progress"].items() if cases]
     show_table("Cases", ("state", "cases", "share"), rows, empty="It has no cases.")
+    if parked:
+        _show_parked(parked)
+    if (more := answer["progress"]["parked"] - len(parked)) > 0:
+        say(f"and {more:,} more: gateway cases --state parked {arguments.list_id}")
+    return 0
+
+
+def cases(arguments: Namespace) -> int:
+    """Cases by list and state."""
+    found, after = asyncio.run(_cases(arguments))
+    if arguments.json:
+        show_json({"cases": found, "next": after})
+        return 0
+    if arguments.state == "parked":
+        _show_parked(found)
+    else:
+        _show_rows("Cases", _CASE_COLUMNS, found, empty="There are none.")
+    if after is not None:
+        say(f"there may be more: --after {after}")
     return 0
 
 
@@ -57,8 +85,15 @@ def cancel(arguments: Namespace) -> int:
 
 
 def release(arguments: Namespace) -> int:
-    """Lets a parked case go on."""
-    return _act(arguments, "release", None)
+    """Lets a parked case go on, or all of a list, or all there are."""
+    if arguments.case_id is not None:
+        return _act(arguments, "release", None)
+    released = asyncio.run(_release_all(arguments))
+    if arguments.json:
+        show_json({"released": released})
+    else:
+        say(f"{released:,} released" if released else "Nothing is parked.")
+    return 0
 
 
 def resend(arguments: Namespace) -> int:
@@ -78,6 +113,62 @@ def _act(arguments: Namespace, act: str, body: dict[str, str] | None) -> int:
 async def _get(arguments: Namespace, *path: str) -> Any:
     async with connected(arguments, "ops") as remote:
         return await remote.get("v1", *path)
+
+
+async def _status(arguments: Namespace) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The list, and the first of its cases that are parked."""
+    async with connected(arguments, "ops") as remote:
+        answer = await remote.get("v1", "lists", arguments.list_id)
+        if arguments.json or not answer["progress"]["parked"]:
+            return answer, []
+        query = {"list_id": arguments.list_id, "state": "parked", "limit": str(_PARKED_SHOWN)}
+        return answer, (await remote.get("v1", "cases", **query))["cases"]
+
+
+async def _cases(arguments: Namespace) -> tuple[list[dict[str, Any]], str | None]:
+    """As many cases as asked for, and the one behind which the others begin."""
+    if arguments.list_id is None and arguments.state != "parked":
+        raise CommandError("of all lists only the parked cases can be asked for: name a LIST, or --state parked")
+    query = {"list_id": arguments.list_id, "state": arguments.state, "after": arguments.after}
+    given = {name: value for name, value in query.items() if value is not None}
+    found: list[dict[str, Any]] = []
+    after: str | None = None
+    async with connected(arguments, "ops") as remote:
+        async for page in _pages(remote, given, arguments.limit):
+            found += page["cases"]
+            after = page["next"]
+    return found, after
+
+
+async def _release_all(arguments: Namespace) -> int:
+    """Each case that is parked now is released once: one that is parked again stays so."""
+    query = {"state": "parked"} | ({"list_id": arguments.list} if arguments.list is not None else {})
+    released = 0
+    async with connected(arguments, "ops") as remote:
+        async for page in _pages(remote, query):
+            if case_ids := [case["case_id"] for case in page["cases"]]:
+                answer = await remote.post("v1", "cases", "release", body={"case_ids": case_ids})
+                released += answer["released"]
+    return released
+
+
+async def _pages(remote: Remote, query: dict[str, str], most: int = sys.maxsize) -> AsyncIterator[dict[str, Any]]:
+    """Pages of cases, to the last one or until there have been so many cases."""
+    while most > 0:
+        page = await remote.get("v1", "cases", limit=str(min(most, _PAGE)), **query)
+        yield page
+        if page["next"] is None:
+            return
+        most -= len(page["cases"])
+        query = {**query, "after": page["next"]}
+
+
+def _show_parked(found: list[dict[str, Any]]) -> None:
+    rows = []
+    for case in found:
+        parked = case.get("parked", {})
+        rows.append({**case, "since": parked.get("at"), "reason": parked.get("reason")})
+    _show_rows("Parked", _PARKED_COLUMNS, rows, empty="Nothing is parked.")
 
 
 def _show_case(arguments: Namespace, shown: dict[str, Any]) -> None:

@@ -94,11 +94,10 @@ def _add_remote(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     command.add_argument("--service", metavar="CODE", help="default: the only one configured")
     for name, run, summary, argument in (
         ("lists", ask.lists, "the latest lists", None),
-        ("status", ask.status, "a list's counts, and its cases by state", "LIST"),
+        ("status", ask.status, "a list's counts, its cases by state, and what is parked and why", "LIST"),
         ("case", ask.case, "a case and its journal", "CASE"),
         ("links", ask.links, "who holds which link, and what waits for it", None),
         ("cancel", ask.cancel, "end a case", "CASE"),
-        ("release", ask.release, "let a parked case go on", "CASE"),
         ("resend", ask.resend, "send a case's current text again", "CASE"),
     ):
         command = _add(commands, name, run, summary, config=True, json=True, url=True)
@@ -106,6 +105,22 @@ def _add_remote(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
             command.add_argument(f"{argument.lower()}_id", metavar=argument)
         if name == "cancel":
             command.add_argument("--reason", default="cancelled by ops", help="stands in the journal")
+    _add_many(commands)
+
+
+def _add_many(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _add(
+        commands, "release", ask.release, "let a parked case go on, or many", config=True, json=True, url=True
+    )
+    which = command.add_mutually_exclusive_group(required=True)
+    which.add_argument("case_id", nargs="?", metavar="CASE")
+    which.add_argument("--list", metavar="LIST", help="all that are parked of this list")
+    which.add_argument("--all", action="store_true", help="all that are parked")
+    command = _add(commands, "cases", ask.cases, "cases by list and state", config=True, json=True, url=True)
+    command.add_argument("list_id", nargs="?", metavar="LIST", help="may be left out with --state parked")
+    command.add_argument("--state", help="looking_up, queued, asked, … parked: as `gateway status` names them")
+    command.add_argument("--limit", metavar="N", type=int, default=100, help="how many at most (100)")
+    command.add_argument("--after", metavar="CASE", help="begin behind this case: next of the answer before")
 
 
 def _add(

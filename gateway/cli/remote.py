@@ -37,7 +37,7 @@ class Remote:
     async def get(self, *path: str, **query: str) -> Any:
         return await self.call("GET", *path, params=query)
 
-    async def post(self, *path: str, body: Mapping[str, str] | None = None) -> Any:
+    async def post(self, *path: str, body: Mapping[str, object] | None = None) -> Any:
         return await self.call("POST", *path, data=orjson.dumps(body or {}), content_type="application/json")
 
     async def call(
