@@ -45,6 +45,8 @@ WALLET_EVENTS = _counter("wallet_events", "Events that the wallet has sent", "ou
 RECORDS = _counter("records", "Records of the lists taken", "outcome")
 HTTP_REQUESTS = _counter("http_requests", "Requests answered", "method", "route", "status")
 HTTP_SECONDS = _histogram("http_seconds", "How long requests took", "route")
+HTTP_CONNECTIONS = Gauge("gateway_http_connections", "HTTP connections open just now", registry=REGISTRY)
+HTTP_CUT = _counter("http_connections_cut", "HTTP connections cut off by their limits", "why")
 
 JOURNAL_CHECKED = _counter("journal_checked", "Entries of the journal whose place in the hash chain was checked")
 JOURNAL_FAULTS = _counter("journal_faults", "Checks that found an entry changed, removed, inserted or moved")

@@ -12,11 +12,12 @@ from aiohttp.typedefs import Handler
 
 from gateway.api.auth import Tokens
 from gateway.api.cases import CasesApi
+from gateway.api.connections import Arrival, Door, Protocol
 from gateway.api.console import ConsoleApi
 from gateway.api.lists import ListsApi
 from gateway.api.ops import OpsApi
 from gateway.api.overview import OverviewApi
-from gateway.api.problems import Protocol, answer_problems, observe
+from gateway.api.problems import SERVER, answer_problems, observe
 from gateway.api.requests import SMALL, Route
 from gateway.api.statuses import StatusesApi
 from gateway.api.wallet import WalletApi
@@ -31,14 +32,16 @@ KEEPALIVE = 75.0
 """Seconds for which a connection may be idle, and within which its first request's head must be there."""
 STOP_WITHIN = 3.0
 """Seconds for requests under way when the process stops; a list that takes longer is pushed again."""
+LINGERING = 2.0
+"""Seconds for which a body that nobody wants is still read, so that its sender finds the answer."""
 
 _LONGEST_LINE = 8190  # of the request and of each header, in octets
 _MOST_HEADERS = 64
 _BACKLOG = 256
 
 
-def build_app(config: Config, journeys: Journeys) -> web.Application:
-    """The application; also what tests run."""
+def build_app(config: Config, journeys: Journeys, door: Door) -> web.Application:
+    """The application."""
     tokens = Tokens(config.http.tokens)
     stopping = asyncio.Event()
     app = web.Application(middlewares=[observe, answer_problems], client_max_size=SMALL)
@@ -53,12 +56,16 @@ def build_app(config: Config, journeys: Journeys) -> web.Application:
     )
     for api in apis:
         for route in api.routes():
-            app.router.add_route(route.method, route.path, _guarded(route, tokens))
+            app.router.add_route(route.method, route.path, _guarded(route, tokens, door))
 
     async def stop(_app: web.Application) -> None:
         stopping.set()
 
+    async def sign(_request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Server"] = SERVER
+
     app.on_shutdown.append(stop)
+    app.on_response_prepare.append(sign)
     return app
 
 
@@ -70,23 +77,30 @@ async def serve_http(config: Config, journeys: Journeys) -> AsyncIterator[int]:
     ssl.SSLError when the certificates are of no use.
     """
     tls = _tls(config.http)
-    # Bodies come as they were sent: the intake unpacks them itself, with a limit.
-    runner = web.AppRunner(build_app(config, journeys), access_log=None, shutdown_timeout=STOP_WITHIN)
+    door = Door()
+    # What its client does not wait for any more ends: a request takes up no more than its connection does.
+    runner = web.AppRunner(
+        build_app(config, journeys, door),
+        access_log=None,
+        shutdown_timeout=STOP_WITHIN,
+        handler_cancellation=True,
+    )
     await runner.setup()
     loop = asyncio.get_running_loop()
     protocol = partial(
         Protocol,
         cast("web.Server", runner.server),
         loop=loop,
-        auto_decompress=False,
+        auto_decompress=False,  # the intake unpacks bodies itself, with a limit
         keepalive_timeout=KEEPALIVE,
+        lingering_time=LINGERING,
         max_line_size=_LONGEST_LINE,
         max_field_size=_LONGEST_LINE,
         max_headers=_MOST_HEADERS,
     )
     try:
         listener = await loop.create_server(
-            protocol, config.http.host, config.http.port, ssl=tls, backlog=_BACKLOG
+            partial(Arrival, door, protocol, tls), config.http.host, config.http.port, backlog=_BACKLOG
         )
         port: int = listener.sockets[0].getsockname()[1]
         log.info(Event.HTTP_SERVING, host=config.http.host, port=port, tls=tls is not None)
@@ -98,7 +112,7 @@ async def serve_http(config: Config, journeys: Journeys) -> AsyncIterator[int]:
         await runner.cleanup()
 
 
-def _guarded(route: Route, tokens: Tokens) -> Handler:
+def _guarded(route: Route, tokens: Tokens, door: Door) -> Handler:
     """The route's handler behind its roles: nothing else of a request is looked at before them."""
     if route.roles is None:
         return route.handler
@@ -106,7 +120,8 @@ def _guarded(route: Route, tokens: Tokens) -> Handler:
 
     async def handler(request: web.Request) -> web.StreamResponse:
         tokens.require(request, roles)
-        return await route.handler(request)
+        with door.keeping(request):
+            return await route.handler(request)
 
     return handler
 

@@ -69,7 +69,7 @@ class ListsApi:
         async with self._place():
             try:
                 body = Body(unpacker, self._max_octets)
-                taken = await self._intake.take(list_id, service, body_chunks(request), body)
+                taken = await self._intake.take(list_id, service, body_chunks(request, self._max_octets), body)
             except BodyMalformedError as error:
                 raise Problem(HTTPStatus.BAD_REQUEST, f"The body is malformed: {error}.") from None
             except BodyTooLargeError:

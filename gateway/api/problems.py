@@ -3,16 +3,14 @@
 Details say what to do and quote nothing of the request: they are shown, logged and forwarded.
 """
 
-import asyncio
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
 import asyncpg
 import orjson
 from aiohttp import web
-from aiohttp.http_exceptions import LineTooLong
 from aiohttp.typedefs import Handler
 
 from gateway.log import Event, get_logger
@@ -22,6 +20,8 @@ from gateway.store.nodes import FencedError
 log = get_logger()
 
 CONTENT_TYPE = "application/problem+json"
+SERVER = "gateway"
+"""The Server header of every answer; aiohttp's own names its version and Python's."""
 _RETRY_SOON = {"Retry-After": "5"}
 _METHODS = frozenset(("GET", "HEAD", "PUT", "POST"))
 _UNKNOWN = "unknown"
@@ -58,7 +58,7 @@ class FieldError:
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
-    """Ends a request with a problem document."""
+    """Ends a request with a problem document, and its connection where `close` is set."""
 
     def __init__(
         self,
@@ -67,12 +67,14 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
         *,
         errors: Sequence[FieldError] = (),
         headers: Mapping[str, str] | None = None,
+        close: bool = False,
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.errors = errors
         self.headers = headers or {}
+        self.close = close
 
     def response(self) -> web.Response:
         body: dict[str, object] = {
@@ -83,12 +85,15 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
         }
         if self.errors:
             body["errors"] = [error.as_json() for error in self.errors]
-        return web.Response(
+        response = web.Response(
             status=self.status.value,
             body=orjson.dumps(body),
             content_type=CONTENT_TYPE,
             headers=self.headers,
         )
+        if self.close:
+            response.force_close()
+        return response
 
 
 def not_found(what: str) -> Problem:
@@ -142,41 +147,3 @@ def _of_aiohttp(answer: web.HTTPException) -> web.StreamResponse:
     status = HTTPStatus(answer.status)
     headers = {"Allow": answer.headers["Allow"]} if "Allow" in answer.headers else {}
     return Problem(status, _DETAILS.get(status, f"{status.phrase}."), headers=headers).response()
-
-
-class Protocol(web.RequestHandler):
-    """aiohttp's, with problem documents for what is no HTTP at all."""
-
-    __slots__ = ()
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """`message` quotes the request and is kept out of the answer and the log."""
-        if request.writer.output_size > 0:
-            raise ConnectionError("half an answer is out")
-        log.warning(Event.HTTP_MALFORMED, status=status, reason=type(exc).__name__)
-        if isinstance(exc, LineTooLong):
-            problem = Problem(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "A line or a header is too long.")
-        elif status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            problem = Problem(HTTPStatus(status), "The request is not valid HTTP.")
-        else:
-            problem = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The gateway has failed at this.")
-        response = problem.response()
-        response.force_close()
-        return response
-
-
-async def within(seconds: float, what: Awaitable[bytes]) -> bytes:
-    """The octets, unless the client lets them wait: then the request ends (408)."""
-    try:
-        async with asyncio.timeout(seconds):
-            return await what
-    except TimeoutError:
-        raise Problem(
-            HTTPStatus.REQUEST_TIMEOUT, "The body has stalled.", headers={"Connection": "close"}
-        ) from None

@@ -14,6 +14,8 @@ from gateway.store.statuses import StatusEvent
 
 LONGEST_WAIT = 60
 MOST_EVENTS = 5000
+READERS = 2
+"""Connections to the database that readers of the feed may have at once, however many of them wait for news."""
 
 
 class StatusesApi:
@@ -24,6 +26,7 @@ class StatusesApi:
         self._calendar = journeys.rules.calendar
         self._sealed = journeys.signals.sealed
         self._stopping = stopping
+        self._readers = asyncio.Semaphore(READERS)
 
     def routes(self) -> Sequence[Route]:
         return (Route("GET", "/v1/statuses", ("sdu",), self.get),)
@@ -44,7 +47,7 @@ class StatusesApi:
         )
 
     async def _read(self, after: int, limit: int) -> list[StatusEvent]:
-        async with self._database.acquire() as connection:
+        async with self._readers, self._database.acquire() as connection:
             return await statuses.after(connection, after, limit)
 
     async def _news(self, seconds: float) -> None:

@@ -4,6 +4,7 @@ from apiclient import DOCUMENT, Api
 from openapi_spec_validator import validate
 
 from gateway.api.app import build_app
+from gateway.api.connections import Door
 from gateway.api.lists import shown_progress
 from gateway.config import Config
 from gateway.consent.case import STATUSES
@@ -20,7 +21,9 @@ async def test_the_server_serves_it(api: Api) -> None:
 
 
 async def test_it_names_every_route_and_no_other(config: Config, journeys: Journeys) -> None:
-    served = {(route.method, route.resource.canonical) for route in build_app(config, journeys).router.routes()}
+    served = {
+        (route.method, route.resource.canonical) for route in build_app(config, journeys, Door()).router.routes()
+    }
     described = {
         (method.upper(), path)
         for path, item in DOCUMENT["paths"].items()

@@ -1,0 +1,258 @@
+"""More connections and requests than there is room for, at real sockets: who goes, who stays, that it passes."""
+
+import asyncio
+import shutil
+import ssl
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
+from http import HTTPStatus
+from pathlib import Path
+from typing import Literal
+
+import aiohttp
+import pytest
+from apiclient import Api
+from people import good
+from structlog.testing import capture_logs
+from test_api_hardening import make_certificate
+from test_api_statuses import seal
+
+from gateway.api import connections
+from gateway.api.app import serve_http
+from gateway.api.connections import MOST_CONNECTIONS, MOST_REQUESTS
+from gateway.api.statuses import READERS
+from gateway.config import Config
+from gateway.journeys import Journeys
+from gateway.metrics import REGISTRY
+
+Stranger = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+WITHIN = 20.0
+SDU = {"Authorization": "Bearer sdu-token"}
+
+
+class CountedCondition(asyncio.Condition):
+    """A condition that knows how many wait for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting = 0
+
+    async def wait(self) -> Literal[True]:
+        self.waiting += 1
+        try:
+            return await super().wait()
+        finally:
+            self.waiting -= 1
+
+
+@pytest.fixture
+def news(journeys: Journeys) -> CountedCondition:
+    """What long polls wait for; to be asked for before the server."""
+    condition = journeys.signals.sealed = CountedCondition()
+    return condition
+
+
+@pytest.fixture
+async def sdu(news: CountedCondition, api: Api) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client with as many connections as it likes."""
+    async with aiohttp.ClientSession(
+        f"http://127.0.0.1:{api.call.port}", connector=aiohttp.TCPConnector(limit=0), headers=SDU
+    ) as session:
+        yield session
+
+
+@asynccontextmanager
+async def strangers(port: int, number: int) -> AsyncIterator[Sequence[Stranger]]:
+    """Connections that say nothing."""
+    async with AsyncExitStack() as stack:
+        held = []
+        for _ in range(number):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            stack.callback(writer.close)
+            held.append((reader, writer))
+        yield held
+
+
+async def is_cut(stranger: Stranger) -> bool:
+    """Whether the server has ended the connection; it may have a moment for that."""
+    try:
+        async with asyncio.timeout(0.2):
+            return await stranger[0].read() == b""
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        return True
+
+
+async def poll(session: aiohttp.ClientSession) -> tuple[int, int]:
+    """A long poll: its answer's status, and how many events there were."""
+    async with session.get("/v1/statuses?wait=60") as response:
+        return response.status, len((await response.json(content_type=None)).get("events", ()))
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Returns once it is so."""
+    async with asyncio.timeout(WITHIN):
+        while not true():  # noqa: ASYNC110 - what the server counts has no event
+            await asyncio.sleep(0.01)
+
+
+def open_now() -> float:
+    return REGISTRY.get_sample_value("gateway_http_connections") or 0.0
+
+
+def cut(why: str) -> float:
+    return REGISTRY.get_sample_value("gateway_http_connections_cut_total", {"why": why}) or 0.0
+
+
+async def test_the_oldest_stranger_goes_when_there_is_no_room(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 10)
+    before, made_room = open_now(), cut("made_room")
+    async with strangers(api.call.port, 10) as held:
+        for _ in range(3):  # in one connection
+            assert (await api.get("/healthz")).status == 200
+        assert open_now() - before == 10
+        assert cut("made_room") - made_room == 1
+        assert [await is_cut(stranger) for stranger in held] == [True] + [False] * 9
+    await until(lambda: open_now() - before == 1)
+
+
+async def test_a_flood_is_told_once_and_costs_a_caller_nothing(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 10)
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.call.port)
+    request = b"GET /v1/lists HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer sdu-token\r\n\r\n"
+    with capture_logs() as lines:
+        for _ in range(3):
+            writer.write(request)
+            assert (await reader.readuntil(b'{"lists":[]}')).startswith(b"HTTP/1.1 200")
+            async with strangers(api.call.port, 50):
+                pass
+    writer.close()
+    assert [(line["event"], line["cut"]) for line in lines if line["log_level"] == "warning"] == [
+        ("http_crowded", 1)
+    ]
+
+
+async def test_who_waits_for_an_answer_stays_and_probes_get_in(
+    sdu: aiohttp.ClientSession,
+    news: CountedCondition,
+    api: Api,
+    journeys: Journeys,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 6)
+    monkeypatch.setattr(connections, "MOST_REQUESTS", 4)
+    polls = [asyncio.create_task(poll(sdu)) for _ in range(4)]
+    await until(lambda: news.waiting == 4)
+    async with strangers(api.call.port, 30):
+        refused = await api.get("/v1/lists")
+        assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
+        assert (await api.get("/healthz")).status == 200
+        assert (await api.get("/metrics")).status == 200
+    async with news:
+        news.notify_all()
+    monkeypatch.setattr(connections, "MOST_REQUESTS", 5)
+    await api.push([good(1)])
+    await seal(journeys)
+    assert await asyncio.gather(*polls) == [(200, 1)] * 4
+
+
+async def test_where_everybody_waits_for_an_answer_the_newcomer_goes(
+    sdu: aiohttp.ClientSession, news: CountedCondition, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 4)
+    before = cut("refused")
+    polls = [asyncio.create_task(poll(sdu)) for _ in range(4)]
+    await until(lambda: news.waiting == 4)
+    async with strangers(api.call.port, 2) as held:
+        assert [await is_cut(stranger) for stranger in held] == [True, True]
+    assert cut("refused") - before == 2
+    polls.pop().cancel()  # one has lost patience
+    await until(lambda: news.waiting == 3)
+    assert (await api.get("/healthz")).status == 200
+    for waiting in polls:
+        waiting.cancel()
+
+
+async def test_a_request_whose_client_has_gone_takes_up_nothing(
+    sdu: aiohttp.ClientSession, news: CountedCondition, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "MOST_REQUESTS", 1)
+    for _ in range(3):
+        waiting = asyncio.create_task(poll(sdu))
+        await until(lambda: news.waiting == 1)
+        assert (await api.get("/v1/lists")).status == 503
+        waiting.cancel()
+        await until(lambda: news.waiting == 0)
+        assert (await api.get("/v1/lists")).status == 200
+
+
+async def test_five_hundred_long_polls_leave_the_database_to_others(
+    sdu: aiohttp.ClientSession, news: CountedCondition, api: Api, journeys: Journeys
+) -> None:
+    assert MOST_REQUESTS < MOST_CONNECTIONS
+    pool = journeys.database.pool
+    polls = [asyncio.create_task(poll(sdu)) for _ in range(500)]
+    most = 0
+
+    def all_wait() -> bool:
+        nonlocal most
+        most = max(most, pool.get_size() - pool.get_idle_size())
+        refused = sum(waiting.done() for waiting in polls)
+        return news.waiting == MOST_REQUESTS and refused == 500 - MOST_REQUESTS
+
+    await until(all_wait)
+    assert most <= READERS
+    assert (await api.get("/metrics")).status == 200
+    waiting = [one for one in polls if not one.done()]
+    for impatient in waiting[10:]:
+        impatient.cancel()
+    await until(lambda: news.waiting == 10)
+    await api.push([good(1)])
+    await seal(journeys)
+    assert await asyncio.gather(*waiting[:10]) == [(200, 1)] * 10
+
+
+async def test_who_never_finishes_his_handshake_takes_a_place_for_a_moment(
+    config: Config, journeys: Journeys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("certificates are made with openssl")
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 5)
+    make_certificate(tmp_path, "server")
+    certificate, key = tmp_path / "server.pem", tmp_path / "server.key"
+    http = replace(config.http, tls_cert=certificate, tls_key=key)
+    trust = ssl.create_default_context(cafile=str(certificate))
+    before = open_now()
+    async with serve_http(replace(config, http=http), journeys) as port:
+
+        async def alive() -> HTTPStatus:
+            async with (
+                aiohttp.ClientSession() as session,
+                session.get(f"https://127.0.0.1:{port}/healthz", ssl=trust) as response,
+            ):
+                return HTTPStatus(response.status)
+
+        async with strangers(port, 5) as held:
+            await until(lambda: open_now() - before == 5)
+            assert await alive() == 200
+            assert await is_cut(held[0])
+        await until(lambda: open_now() == before)
+        monkeypatch.setattr(connections, "HANDSHAKE_WITHIN", 0.1)
+        async with strangers(port, 5) as held:
+            held[1][1].write(b"GET / HTTP/1.1\r\n\r\n")
+            for reader, _ in held:
+                with suppress(ConnectionError):
+                    await reader.read()
+            await until(lambda: open_now() == before)
+            assert await alive() == 200
+
+
+async def test_no_answer_tells_versions(api: Api) -> None:
+    for path in ("/healthz", "/nowhere", "/v1/lists"):
+        assert (await api.call("GET", path)).headers["Server"] == "gateway"
+    async with strangers(api.call.port, 1) as ((reader, writer),):
+        writer.write(b"nonsense\r\n\r\n")
+        assert b"\r\nServer: gateway\r\n" in await reader.read()

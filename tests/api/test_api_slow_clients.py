@@ -1,0 +1,154 @@
+"""Clients that take their time, at real sockets: each is cut off, and nobody who waits for us is."""
+
+import asyncio
+import gzip
+import itertools
+import time
+from contextlib import suppress
+from typing import Any
+
+import orjson
+import pytest
+from apiclient import NDJSON, Api, ndjson
+from people import good
+
+from gateway.api import connections, requests
+from gateway.api.lists import MOST_AT_ONCE
+from gateway.intake import loading
+from gateway.metrics import REGISTRY
+from gateway.store import lists
+
+BETWEEN_OCTETS = 0.02
+CASE = "/v1/cases/01JD0000000000000000000000"
+
+
+def head(method: str, path: str, token: str, content_type: str, length: int) -> bytes:
+    return (
+        f"{method} {path} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {token}\r\n"
+        f"Content-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n"
+    ).encode()
+
+
+async def trickle(api: Api, request: bytes, body: bytes) -> tuple[bytes, float]:
+    """What comes back, to its end, while a body goes out octet by octet; and after how many seconds it began."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.call.port)
+    began = time.monotonic()
+    writer.write(request)
+
+    async def send() -> None:
+        with suppress(ConnectionError):
+            for octet in itertools.cycle(body):
+                writer.write(bytes([octet]))
+                await writer.drain()
+                await asyncio.sleep(BETWEEN_OCTETS)
+
+    sending = asyncio.create_task(send())
+    first = await reader.readline()
+    seconds = time.monotonic() - began
+    sending.cancel()
+    answer = first + await reader.read()
+    writer.close()
+    return answer, seconds
+
+
+def is_timeout(answer: bytes) -> bool:
+    start, _, body = answer.partition(b"\r\n\r\n")
+    fields = start.lower().split(b"\r\n")
+    assert b"connection: close" in fields
+    assert b"content-type: application/problem+json" in fields
+    return fields[0] == b"http/1.1 408 request timeout" and orjson.loads(body)["status"] == 408
+
+
+async def test_a_body_that_trickles_is_cut_and_frees_its_place(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "STALLED_AFTER", 0.4)
+    pushes = [
+        trickle(api, head("PUT", f"/v1/lists/l-{number}", "sdu-token", NDJSON, 1_000_000), ndjson([good(1)]))
+        for number in range(MOST_AT_ONCE)
+    ]
+    for answer, seconds in await asyncio.gather(*pushes):
+        assert is_timeout(answer)
+        assert seconds >= 0.35
+    assert await api.rows() == {}
+    assert (await api.push([good(1)])).status == 201
+
+
+async def test_a_body_that_is_slow_but_steady_is_taken(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "STALLED_AFTER", 0.2)
+    monkeypatch.setattr(requests, "SLOWEST", 500)
+
+    async def body() -> Any:
+        whole = ndjson([good(1), good(2)])
+        for start in range(0, len(whole), 100):
+            yield whole[start : start + 100]
+            await asyncio.sleep(0.05)
+
+    answer = await api.call("PUT", "/v1/lists/l", token="sdu-token", data=body(), headers={"Content-Type": NDJSON})
+    assert answer.status == 201
+
+
+async def test_a_client_that_waits_for_the_database_is_not_hurried(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "STALLED_AFTER", 0.5)
+    monkeypatch.setattr(requests, "SLOWEST", 1e9)
+    monkeypatch.setattr(loading, "_STAGED_AT_ONCE", 100)
+    stage = lists.stage
+
+    async def slowly(*what: Any) -> None:
+        await asyncio.sleep(0.15)
+        await stage(*what)
+
+    monkeypatch.setattr(lists, "stage", slowly)
+    began = time.monotonic()
+    answer = await api.push([good(1, record_id=f"r-{number}") for number in range(1_000)])
+    assert (answer.status, answer.json["records"]) == (201, 1_000)
+    assert time.monotonic() - began > 1.0, "it took longer than the client has"
+
+
+@pytest.mark.parametrize(
+    ("path", "token"), [(f"{CASE}/cancel", "ops-token"), ("/v1/wallet/events", "wallet-token")]
+)
+async def test_a_json_body_has_so_long_and_no_longer(
+    api: Api, monkeypatch: pytest.MonkeyPatch, path: str, token: str
+) -> None:
+    monkeypatch.setattr(requests, "SMALL_WITHIN", 0.3)
+    answer, seconds = await trickle(api, head("POST", path, token, "application/json", 60_000), b" ")
+    assert is_timeout(answer)
+    assert seconds < 5
+
+
+async def test_a_body_of_nothing_but_packing_ends_at_the_limit(api: Api) -> None:
+    nothing = gzip.compress(b"")
+    answer = await api.push(nothing * (1_100_000 // len(nothing)), encoding="gzip")
+    assert answer.status == 413
+    assert await api.rows() == {}
+
+
+async def test_who_asks_and_never_reads_is_cut(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "ANSWER_TAKEN_WITHIN", 0.2)
+    before = cut()
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.call.port, limit=1024)
+    async with asyncio.timeout(10):
+        while cut() == before:
+            writer.write(b"GET /openapi.json HTTP/1.1\r\nHost: gateway\r\n\r\n")
+            await asyncio.sleep(0.001)
+    with suppress(ConnectionError):
+        while await reader.read(1 << 20):
+            pass
+    writer.close()
+
+
+async def test_who_reads_a_long_answer_in_time_has_all_of_it(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "ANSWER_TAKEN_WITHIN", 5.0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.call.port, limit=1024)
+    number = 200
+    writer.write(b"GET /openapi.json HTTP/1.1\r\nHost: gateway\r\n\r\n" * number)
+    for _ in range(number):
+        start = await reader.readuntil(b"\r\n\r\n")
+        length = int(start.lower().partition(b"content-length: ")[2].split()[0])
+        assert len(await reader.readexactly(length)) == length
+    writer.close()
+
+
+def cut() -> float:
+    return REGISTRY.get_sample_value("gateway_http_connections_cut_total", {"why": "answer_not_taken"}) or 0.0
