@@ -27,6 +27,8 @@ _SESSION = {
     # A step that hangs in the middle must not hold its rows for ever.
     "idle_in_transaction_session_timeout": "10s",
 }
+ACQUIRED_WITHIN = 10.0
+"""Seconds for which somebody waits while all connections are in use; who asked over HTTP may ask again."""
 _STATEMENTS_CACHED = 512
 _CLOSING_TAKES_AT_MOST = 5.0  # seconds
 _MIGRATING = 0x67617465  # "gate": the advisory lock of whoever migrates
@@ -45,8 +47,8 @@ class Database:
         self._server = server
 
     def acquire(self) -> "PoolAcquireContext[asyncpg.Record]":
-        """A connection for an `async with` block; waits for one while all are in use."""
-        return self.pool.acquire()
+        """A connection for an `async with` block; raises TimeoutError while all are in use for too long."""
+        return self.pool.acquire(timeout=ACQUIRED_WITHIN)
 
     async def close(self) -> None:
         """Closes all connections, those in use after a while by force, and gives the embedded server up."""

