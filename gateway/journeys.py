@@ -105,6 +105,7 @@ class Journeys:
                     await nodes.fence(connection, self.node)
                     step = Step(connection, self)
                     result = await work(step)
+                    await step.write_journal()
             except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
                 if attempt == _DEADLOCK_RETRIES - 1:
                     raise
@@ -167,9 +168,7 @@ class Journeys:
         async def work(step: Step) -> int:
             before = step.now - keep
             erased = await privacy.erase_ended(step.connection, before, step.now, self.keyed_hash, limit)
-            await step.journal(
-                [journal.entry(step.now, case_id, Event(Happened.ERASED, {})) for case_id in erased]
-            )
+            step.journal([journal.entry(step.now, case_id, Event(Happened.ERASED, {})) for case_id in erased])
             await privacy.erase_stray_replies(step.connection, before)
             return len(erased)
 
@@ -186,7 +185,7 @@ class Step:
         self._happened: list[tuple[StoredCase, Event]] = []
         self._links: set[str] = set()
         self._calls: set[CallKind] = set()
-        self._journaled = False
+        self._entries: list[journal.Entry] = []
 
     async def take(self, inputs: Sequence[tuple[str, Input]]) -> list[Decision]:
         """Decides on (case_id, input) in order and writes what follows.
@@ -201,11 +200,14 @@ class Step:
         await batch.write()
         return decisions
 
-    async def journal(self, entries: Sequence[journal.Entry]) -> None:
-        """Appends to the journal."""
-        if entries:
-            await journal.append(self.connection, entries)
-            self._journaled = True
+    def journal(self, entries: Sequence[journal.Entry]) -> None:
+        """Appends to the journal, when the transaction ends."""
+        self._entries += entries
+
+    async def write_journal(self) -> None:
+        """Writes the entries of the whole transaction."""
+        if self._entries:
+            await journal.append(self.connection, self._entries)
 
     async def show(self, screens: Sequence[sms.NewScreen], fresh_for: float) -> None:
         """Queues screens of USSD dialogues, each to be sent within so many seconds or never."""
@@ -216,7 +218,7 @@ class Step:
             journal.entry(self.now, screen.case_id, text_queued(self.journeys, sms_id, screen, segments=1))
             for sms_id, screen in zip(sms_ids, screens, strict=True)
         ]
-        await self.journal(entries)
+        self.journal(entries)
         self._links.update(screen.link for screen in screens)
 
     def announce(self) -> None:
@@ -232,7 +234,7 @@ class Step:
             signals.texts[link].set()
         for kind in self._calls:
             signals.calls[kind].set()
-        if self._journaled:
+        if self._entries:
             signals.journal.set()
 
 
@@ -353,14 +355,13 @@ class _Batch:
             if s.case.state is State.WAITING and self._before[case_id].state is not State.WAITING
         ]
         if waiting:
-            await cases.save(self._step.connection, waiting)
+            await cases.save(self._step.connection, waiting, {})
 
     async def write(self) -> None:
         step, connection = self._step, self._step.connection
         changed = [s for case_id, s in self.stored.items() if s.case is not self._before[case_id]]
         if changed:
-            await cases.save(connection, changed)
-            await cases.count(connection, self._moves(changed))
+            await cases.save(connection, changed, self._moves(changed))
         if self._withdrawn:
             await sms.withdraw(connection, self._withdrawn)
         if self._ended:
@@ -374,7 +375,7 @@ class _Batch:
                 queued = text_queued(self._journeys, sms_id, new, segments=new.segments)
                 self._events.append((stored, queued))
                 step._links.add(new.link)
-        await step.journal([journal.entry(step.now, s.case_id, event) for s, event in self._events])
+        step.journal([journal.entry(step.now, s.case_id, event) for s, event in self._events])
         told = STATUSES | {Happened.PARKED}
         step._happened.extend((s, event) for s, event in self._events if event.name in told)
 

@@ -108,7 +108,7 @@ class _Calls:
                     metrics.STRANGE_PDUS.labels(call.link.name).inc()
         if self._replies:
             await inbound.keep(connection, self._replies, self._step.now)
-        await self._step.journal(self._entries)
+        self._step.journal(self._entries)
         decisions = await self._step.take([(dialogue.case_id, answer) for _, dialogue, answer in self._answers])
         for (call, dialogue, answer), decision in zip(self._answers, decisions, strict=True):
             self._confirm(call, dialogue, answer, decision)

@@ -7,7 +7,7 @@ it and delivers it again.
 
 import asyncio
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
@@ -155,7 +155,7 @@ class Receiver:
             stale = await inbound.flush_stale(step.connection, INCOMPLETE_AFTER)
             links = self._journeys.links
             replies = [join(parts, links[key[0]]) for key, parts in stale.items() if key[0] in links]
-            await self._answer(step, [reply._replace(text=None) for reply in replies])
+            await self._answer(step, [reply._replace(text=None) for reply in replies], {})
             return len(stale)
 
         return await self._journeys.transact(work)
@@ -236,7 +236,7 @@ class Receiver:
         if segments:
             replies += await self._join_complete(step, segments)
         await self._settle(step, reported)
-        await self._answer(step, await self._once(step, replies))
+        await self._take_replies(step, replies)
         await dialogues.take(step, dialled)
         now = time.monotonic()
         for arrival in batch:
@@ -256,24 +256,29 @@ class Receiver:
             joined += [join(parts, links[key[0]]) for key, parts in [*torn.items(), *whole.items()]]
         return joined
 
-    async def _once(self, step: Step, replies: Sequence[Reply]) -> list[Reply]:
-        """Drops what an SMSC delivered twice, by whichever bind."""
+    async def _take_replies(self, step: Step, replies: Sequence[Reply]) -> None:
+        """Drops what an SMSC delivered twice, by whichever bind; the others are replies."""
         if not replies:
-            return []
-        seen = await inbound.recent(step.connection, {reply.source_addr for reply in replies})
+            return
+        alike = await inbound.alike(step.connection, {(reply.source_addr, reply.octets) for reply in replies})
+        seen = {(a.link, a.source_addr, a.destination_addr, a.octets) for a in alike if a.just_now}
+        earlier: defaultdict[tuple[str, bytes], list[Earlier]] = defaultdict(list)
+        for a in alike:
+            earlier[a.source_addr, a.octets].append(Earlier(a.case_id, a.unheard))
         fresh = []
         for reply in replies:
             if reply.identity not in seen:
                 seen.add(reply.identity)
                 fresh.append(reply)
-        return fresh
+        await self._answer(step, fresh, earlier)
 
-    async def _answer(self, step: Step, replies: Sequence[Reply]) -> None:
-        """Stores replies and lets the cases they answer go on."""
+    async def _answer(
+        self, step: Step, replies: Sequence[Reply], earlier: Mapping[tuple[str, bytes], Sequence[Earlier]]
+    ) -> None:
+        """Stores replies and lets the cases they answer go on; `earlier` are those like them."""
         if not replies:
             return
         asked = await questions.asked_there(step.connection, {reply.source_addr for reply in replies})
-        like = await self._earlier(step, replies, asked)
         stored: list[StoredReply] = []
         inputs: list[tuple[str, Input]] = []
         entries: list[journal.Entry] = []
@@ -282,7 +287,7 @@ class Receiver:
             question = asked.get((reply.source_addr, service))
             case_id, doubtful = None, False
             if question is not None:
-                case_id, doubtful = question.answered_by(like.get((reply.source_addr, reply.octets), ()))
+                case_id, doubtful = question.answered_by(earlier.get((reply.source_addr, reply.octets), ()))
             metrics.REPLIES.labels(reply.link.name, reading.verdict.value).inc()
             stored.append(reply.evidence(reading, case_id))
             digest = self._journeys.keyed_hash(reply_identity(*reply.identity, reply.smsc_time), case_id)
@@ -321,17 +326,8 @@ class Receiver:
                 )
             )
         await inbound.keep(step.connection, stored, step.now)
-        await step.journal(entries)
+        step.journal(entries)
         await step.take(inputs)
-
-    async def _earlier(
-        self, step: Step, replies: Sequence[Reply], asked: Mapping[tuple[str, str], questions.Question]
-    ) -> Mapping[tuple[str, bytes], Sequence[Earlier]]:
-        """The replies like these that came before, where that matters: seldom."""
-        doubtful = await doubts.exist(step.connection)
-        unproven = {msisdn for (msisdn, _), question in asked.items() if question.before and not question.proven}
-        wanted = [(r.source_addr, r.octets) for r in replies if doubtful or r.source_addr in unproven]
-        return await doubts.earlier(step.connection, wanted) if wanted else {}
 
     def _may_carry(self, reply: Reply, question: questions.Question) -> bool:
         """Whether a reply from there may come by this link: nobody answers for another operator's subscriber."""

@@ -393,7 +393,7 @@ class Sender:
                 name = Happened.TEXT_ACCEPTED if accepted else Happened.TEXT_REFUSED
                 answers.append(journal.entry(step.now, case_id, Event(name, outcome.detail)))
         await step.take(questions)
-        await step.journal(answers)
+        step.journal(answers)
         return ours
 
     def _outcome(self, writing: _Writing) -> ConfirmAccepted | ReportRefused:

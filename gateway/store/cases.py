@@ -20,6 +20,9 @@ _LOCK = f"SELECT {_COLUMNS} FROM cases WHERE case_id = ANY($1::text[]) ORDER BY 
 _FETCH = f"SELECT {_COLUMNS} FROM cases WHERE case_id = ANY($1::text[])"  # noqa: S608
 
 _SAVE = """
+WITH counted AS (
+    INSERT INTO progress (list_id, state, cases) SELECT * FROM unnest($18::text[], $19::text[], $20::integer[])
+)
 UPDATE cases SET state = u.state, resume = u.resume, position = u.position, msisdn = u.msisdn,
        operator = u.operator, repeat = u.repeat, undelivered = u.undelivered, unreachable = u.unreachable,
        clarified = u.clarified, due_at = u.due_at, answered_at = u.answered_at, evidence = u.evidence,
@@ -30,11 +33,6 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::smallint[], $5::text[], $6::
   AS u (case_id, state, resume, position, msisdn, operator, repeat, undelivered, unreachable, clarified, due_at,
         answered_at, evidence, voucher_id, activated_at, used_at, ended_at)
 WHERE cases.case_id = u.case_id
-"""
-
-_COUNT = """
-INSERT INTO progress (list_id, state, cases)
-SELECT * FROM unnest($1::text[], $2::text[], $3::integer[])
 """
 
 _FOLD = """
@@ -98,9 +96,12 @@ async def lock_due(connection: Connection, now: datetime, limit: int) -> list[st
     return [row["case_id"] for row in await connection.fetch(_DUE, now, limit)]
 
 
-async def save(connection: Connection, stored: Sequence[StoredCase]) -> None:
-    """Writes the journeys back, in one statement."""
+async def save(
+    connection: Connection, stored: Sequence[StoredCase], moves: Mapping[tuple[str, State], int]
+) -> None:
+    """Writes the journeys back, and how many cases of a list have entered (+) or left (-) a state."""
     cases = [s.case for s in stored]
+    moved = [(list_id, state, n) for (list_id, state), n in moves.items() if n]
     await connection.execute(
         _SAVE,
         [s.case_id for s in stored],
@@ -120,14 +121,10 @@ async def save(connection: Connection, stored: Sequence[StoredCase]) -> None:
         [c.activated_at for c in cases],
         [c.used_at for c in cases],
         [c.ended_at for c in cases],
+        [m[0] for m in moved],
+        [m[1] for m in moved],
+        [m[2] for m in moved],
     )
-
-
-async def count(connection: Connection, moves: Mapping[tuple[str, State], int]) -> None:
-    """Notes how many cases of a list have entered (+) or left (-) a state."""
-    rows = [(list_id, state, n) for (list_id, state), n in moves.items() if n]
-    if rows:
-        await connection.execute(_COUNT, [r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows])
 
 
 async def fold_progress(connection: Connection) -> int:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import asyncpg
 
 from gateway.store.database import Connection
+from gateway.store.doubts import COPIES_WITHIN
 
 SAME_REPLY_WITHIN = 2.0
 """Seconds (real) within which the same octets from the same sender are one reply, delivered twice."""
@@ -44,11 +45,26 @@ class ReplySegment(NamedTuple):
     smsc_time: str
 
 
+class Alike(NamedTuple):
+    """An earlier reply with the octets of a new one."""
+
+    link: str
+    source_addr: str
+    destination_addr: str
+    octets: bytes
+    case_id: str | None
+    just_now: bool  # so that the new one is this one, if all else is the same
+    unheard: bool  # the SMSC may not know that we have it
+
+
 SegmentKey = tuple[str, str, str, int, int]
 
-_RECENT = """
-SELECT link, source_addr, destination_addr, octets FROM replies
-WHERE source_addr = ANY($1::text[]) AND arrived_at > clock_timestamp() - make_interval(secs => $2)
+_ALIKE = """
+SELECT r.link, r.source_addr, r.destination_addr, r.octets, r.case_id,
+       r.arrived_at > clock_timestamp() - make_interval(secs => $3) AS just_now,
+       EXISTS (SELECT FROM doubts d WHERE d.link = r.link AND r.arrived_at BETWEEN d.began_at AND d.ended_at)
+FROM unnest($1::text[], $2::bytea[]) AS new (source_addr, octets) JOIN replies r USING (source_addr, octets)
+WHERE r.arrived_at > clock_timestamp() - make_interval(secs => $4) ORDER BY r.reply_id
 """
 
 _KEEP = """
@@ -101,10 +117,11 @@ RETURNING link, source_addr, destination_addr, reference, total, number, octets,
 """
 
 
-async def recent(connection: Connection, senders: Collection[str]) -> set[tuple[str, str, str, bytes]]:
-    """(link, source_addr, destination_addr, octets) of what these senders have sent just now."""
-    rows = await connection.fetch(_RECENT, list(senders), SAME_REPLY_WITHIN)
-    return {(r["link"], r["source_addr"], r["destination_addr"], r["octets"]) for r in rows}
+async def alike(connection: Connection, replies: Collection[tuple[str, bytes]]) -> list[Alike]:
+    """The replies that came before with the sender and the octets of one of these, oldest first."""
+    senders, octets = [sender for sender, _ in replies], [octets for _, octets in replies]
+    rows = await connection.fetch(_ALIKE, senders, octets, SAME_REPLY_WITHIN, COPIES_WITHIN)
+    return [Alike(*row.values()) for row in rows]
 
 
 async def keep(connection: Connection, replies: Sequence[StoredReply], now: datetime) -> list[int]:

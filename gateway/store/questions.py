@@ -18,11 +18,17 @@ ON CONFLICT (msisdn, service) DO UPDATE SET
 RETURNING case_id
 """
 
-_LOCK = """
-SELECT q.service, q.msisdn, q.waiting FROM questions q
-JOIN unnest($1::text[], $2::text[], $3::text[]) AS closing (service, msisdn, case_id)
-  ON q.service = closing.service AND q.msisdn = closing.msisdn AND q.case_id = closing.case_id
-WHERE q.open ORDER BY q.msisdn, q.service FOR UPDATE OF q
+_CLOSE_LONELY = """
+WITH freed AS (
+    SELECT q.service, q.msisdn, q.waiting FROM questions q
+    JOIN unnest($1::text[], $2::text[], $3::text[]) AS closing (service, msisdn, case_id)
+      ON q.service = closing.service AND q.msisdn = closing.msisdn AND q.case_id = closing.case_id
+    WHERE q.open ORDER BY q.msisdn, q.service FOR UPDATE OF q
+), closed AS (
+    UPDATE questions q SET open = false FROM freed
+    WHERE q.service = freed.service AND q.msisdn = freed.msisdn AND freed.waiting = 0
+)
+SELECT service, msisdn FROM freed WHERE waiting > 0
 """
 
 _CLOSE = """
@@ -122,18 +128,15 @@ async def give_turns(connection: Connection, closing: Collection[Turn], decided:
     The row of the number is locked before the waiting are looked for, and whoever begins to wait has locked
     it too: nobody is overlooked. `waiting` may count some that were cancelled meanwhile, never too few.
     """
-    rows = await connection.fetch(_LOCK, [c[0] for c in closing], [c[1] for c in closing], [c[2] for c in closing])
-    freed = {(row["service"], row["msisdn"]) for row in rows}
-    crowded = [(row["service"], row["msisdn"]) for row in rows if row["waiting"]]
-    following: list[str] = []
-    if crowded:
-        waiting = await connection.fetch(_NEXT, [s for s, _ in crowded], [m for _, m in crowded], list(decided))
-        handed_over = await connection.fetch(_HAND_OVER, [row["case_id"] for row in waiting])
-        following = [row["case_id"] for row in handed_over]
-        freed -= {(row["service"], row["msisdn"]) for row in handed_over}
-    if freed:
-        await connection.execute(_CLOSE, [s for s, _ in freed], [m for _, m in freed])
-    return following
+    columns = [c[0] for c in closing], [c[1] for c in closing], [c[2] for c in closing]
+    crowded = {(row["service"], row["msisdn"]) for row in await connection.fetch(_CLOSE_LONELY, *columns)}
+    if not crowded:
+        return []
+    waiting = await connection.fetch(_NEXT, [s for s, _ in crowded], [m for _, m in crowded], list(decided))
+    handed_over = await connection.fetch(_HAND_OVER, [row["case_id"] for row in waiting])
+    if deserted := crowded - {(row["service"], row["msisdn"]) for row in handed_over}:
+        await connection.execute(_CLOSE, [s for s, _ in deserted], [m for _, m in deserted])
+    return [row["case_id"] for row in handed_over]
 
 
 async def asked_there(connection: Connection, msisdns: Collection[str]) -> dict[tuple[str, str], Question]:

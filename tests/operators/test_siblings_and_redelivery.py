@@ -139,6 +139,7 @@ async def test_a_reply_of_which_we_do_not_know_whether_it_is_stored_counts_once(
 
     async def store_and_end(receiver: Receiver, step: Step, batch: Any) -> None:
         await store(receiver, step, batch)
+        await step.write_journal()
         if committed:
             await step.connection.execute("COMMIT")
         raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")

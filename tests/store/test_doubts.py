@@ -3,7 +3,7 @@
 import asyncpg
 import pytest
 
-from gateway.store import doubts, nodes
+from gateway.store import doubts, inbound, nodes
 from gateway.store.database import Database
 
 _KEEP = """
@@ -41,19 +41,23 @@ async def test_times_that_overlap_become_one(connection):
 
 
 async def test_replies_like_it_are_found_with_their_doubts_oldest_first(connection):
-    assert not await doubts.exist(connection)
     for case_id, link, sender, octets, ago in (
         ("a", "kcell", ALIYA, b"3#1", 50),
         ("b", "kcell", ALIYA, b"3#1", 10),
         ("c", "beeline", ALIYA, b"3#1", 45),
         ("d", "kcell", ALIYA, b"3#2", 50),
         ("e", "kcell", BERIK, b"3#1", 50),
+        ("f", "beeline", ALIYA, b"3#1", 1),
     ):
         await connection.execute(_KEEP, case_id, link, sender, octets, float(ago))
     await doubts.note(connection, "kcell", 60, 40)
-    assert await doubts.exist(connection)
-    found = await doubts.earlier(connection, [(ALIYA, b"3#1"), (BERIK, b"3#2")])
-    assert found == {(ALIYA, b"3#1"): [("a", True), ("b", False), ("c", False)]}
+    found = await inbound.alike(connection, {(ALIYA, b"3#1"), (BERIK, b"3#2")})
+    assert [(reply.case_id, reply.unheard, reply.just_now) for reply in found] == [
+        ("a", True, False),
+        ("b", False, False),
+        ("c", False, False),
+        ("f", False, True),
+    ]
 
 
 async def test_what_the_dead_acknowledged_last_is_in_doubt(connection, database_url, monkeypatch):
