@@ -70,7 +70,7 @@ def alerts(
     """What is wrong, the critical first; `now` is real time."""
     found: list[Alert] = []
     if journal_faults:
-        text = "The journal's chain is broken: `gateway verify-journal` names the entry."
+        text = "The journal's chain is broken: gateway verify-journal names the entry."
         found.append(Alert(Level.CRITICAL, Code.JOURNAL_BROKEN, text))
     for link in links:
         found += _of_link(link, now)

@@ -212,7 +212,9 @@ function queues({ queues }) {
 function journal({ journal, now }) {
   const state = journal.faults
     ? badge("critical", "broken")
-    : badge("good", journal.checked ? "holds" : "not checked yet");
+    : journal.checked
+      ? badge("good", "holds")
+      : badge("plain", "not checked yet");
   const latest = journal.sealed_at ? ["the latest of ", clock(journal.sealed_at, now)] : "none yet";
   return h(
     "p",
@@ -221,7 +223,7 @@ function journal({ journal, now }) {
     state,
     ` ${plural(journal.entries, "entry").replace("entrys", "entries")}, `,
     latest,
-    h("span", { class: "hint" }, `; ${count(journal.checked)} checked by the process that answers`),
+    h("span", { class: "hint" }, `; ${count(journal.checked)} checks by the process that answers`),
   );
 }
 
