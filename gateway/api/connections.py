@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
@@ -48,8 +48,8 @@ class Protocol(web.RequestHandler):
         self._overdue: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.set_write_buffer_limits(high=0)  # pause_writing: something is left; resume_writing: nothing is
+        # pause_writing: something is left; resume_writing: nothing is. uvloop's are no asyncio.Transport.
+        cast("asyncio.Transport", transport).set_write_buffer_limits(high=0)
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -185,8 +185,8 @@ class Arrival(asyncio.Protocol):
         self._early = b""  # a request that came in one piece with the handshake's end
         self._handshake: asyncio.Task[None] | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, base: asyncio.BaseTransport) -> None:
+        transport = cast("asyncio.Transport", base)  # uvloop's are no subclass
         if not self._door.enter(transport):
             transport.abort()
         elif self._tls is None:
