@@ -30,7 +30,7 @@ from gateway.partners.wallet import Wallet
 from gateway.routing import Routing
 from gateway.schedule import Jobs
 from gateway.signals import Signals
-from gateway.steady import steadily
+from gateway.steady import PASSING, steadily
 from gateway.store import nodes, setup, sms
 from gateway.store.calls import CallKind
 from gateway.store.database import Connection, Database, DatabaseError, load_clock, open_pool, pending
@@ -252,7 +252,7 @@ class _Gateway:
         """Gives links and work away at once, so that nobody has to wait for our death to be noticed."""
         if not self._ended_well:
             return
-        with suppress(OSError, TimeoutError):
+        with suppress(*PASSING):
             async with asyncio.timeout(1.0), self._database.acquire() as connection:
                 await nodes.leave(connection, self._node)
         log.info(Event.STOPPED)

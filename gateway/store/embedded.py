@@ -55,6 +55,8 @@ REMAINS_LAST_AT_MOST = 15.0
 """Seconds for which a killed server may keep another from starting."""
 _LOOK_AGAIN = 0.2
 _PG_CTL_TAKES_AT_MOST = 10.0
+_STOPS_WITHIN = "15"
+"""Seconds after which a server that does not stop is killed: PostgreSQL 18 may not, told so while it recovers."""
 _thread_lock = threading.Lock()  # the package's own lock is between processes only
 
 
@@ -101,7 +103,7 @@ class EmbeddedServer:
                 atexit.unregister(self.release)
                 _forget_stranger(self._directory / "postmaster.pid")
                 # It was killed, so there is nothing to stop; or its disk is full, and whoever comes next finds it.
-                with suppress(psutil.NoSuchProcess, OSError):
+                with suppress(psutil.NoSuchProcess, OSError), _environment("PGCTLTIMEOUT", _STOPS_WITHIN):
                     self._server.__exit__(None, None, None)
                 self._server = None
 
@@ -114,7 +116,7 @@ class EmbeddedServer:
         )  # it shows the whole of the server's log
         self._directory.parent.mkdir(parents=True, exist_ok=True)
         server = self._server or get_server(self._directory, start=False)
-        with _plain_locale():
+        with _environment("LC_ALL", "C"):  # initdb refuses to work in a locale that the machine has not installed
             with server._lock:
                 server.ensure_pgdata_inited()
                 self._write_settings()
@@ -220,14 +222,14 @@ def _forget_stranger(pid_file: Path) -> None:
 
 
 @contextmanager
-def _plain_locale() -> Iterator[None]:
-    """The C locale for the server: initdb refuses to work in one that the machine has not installed."""
-    before = os.environ.get("LC_ALL")
-    os.environ["LC_ALL"] = "C"
+def _environment(name: str, value: str) -> Iterator[None]:
+    """The variable for programs that are run inside."""
+    before = os.environ.get(name)
+    os.environ[name] = value
     try:
         yield
     finally:
         if before is None:
-            del os.environ["LC_ALL"]
+            del os.environ[name]
         else:
-            os.environ["LC_ALL"] = before
+            os.environ[name] = before

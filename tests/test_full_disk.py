@@ -1,0 +1,149 @@
+"""The disk of the embedded database really runs full, and is freed: nothing is lost, nothing invented."""
+
+import asyncio
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import orjson
+import psutil
+import pytest
+from ordeal import disk
+from smpplib import consts
+from world import TOKENS, Family, Process, World, world
+
+from gateway.store import journal
+
+__all__ = ["world"]
+
+ROOT = Path(__file__).parent.parent
+MEGABYTES = 128
+LONG = 40.0
+"""Seconds for what takes ten when nothing else is to be done."""
+
+cannot = disk.why_not()
+pytestmark = pytest.mark.skipif(cannot is not None, reason=f"no small disk can be mounted here: {cannot}")
+
+
+@dataclass(slots=True, kw_only=True)
+class OnSmallDisk:
+    """A gateway in a process of its own, its embedded database on a disk that nobody else sees."""
+
+    process: psutil.Process
+    url: str
+    disk: Path
+
+    async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
+        return await asyncpg.connect(f"postgresql://postgres@/postgres?host={self.disk}/postgresql")
+
+    async def run_full(self) -> None:
+        """Leaves no room, and has the server need some for its WAL: it ends itself, and cannot come back."""
+        connection = await self.connect()
+        disk.fill(self.disk)
+        with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            while True:
+                await connection.execute("SELECT pg_logical_emit_message(false, '', ''), pg_switch_wal()")
+        assert "PANIC:" in (self.disk / "postgresql/log").read_text()
+        mark = self.disk / "postgresql/postmaster.pid"
+        await asyncio.to_thread(wait_until, lambda: not mark.exists())
+
+    @property
+    def worked(self) -> float:
+        """Seconds of processor time that it has used."""
+        used = self.process.cpu_times()
+        return used.user + used.system + used.children_user + used.children_system
+
+
+@pytest.fixture
+async def gateway(world: World, data_dir: Path) -> AsyncIterator[OnSmallDisk]:
+    """Serves, bound to the SMSC."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    world.configure(port, gateway={"database": "embedded", "data_dir": str(data_dir)})
+    log = world.directory / "log"
+    serve = (sys.executable, "-m", "gateway", "serve", "--config", str(world.directory / "config.toml"))
+    command = disk.on_small_disk(data_dir, MEGABYTES, *serve)
+    with log.open("wb") as out:
+        running = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=out, stderr=out)
+    url = f"http://127.0.0.1:{port}"
+    world.running.append(Process(url, asyncio.Event(), asyncio.create_task(running.wait())))
+    try:
+        await world.smsc.bound(within=LONG)
+        inside = Path(f"/proc/{running.pid}/root{data_dir}")
+        yield OnSmallDisk(process=psutil.Process(running.pid), url=url, disk=inside)
+    finally:
+        with suppress(ProcessLookupError):
+            running.terminate()
+        status = await running.wait()
+    assert status == 0, log.read_text()
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    while not holds():
+        time.sleep(0.01)
+
+
+async def put(world: World, gateway: OnSmallDisk, family: Family) -> tuple[int, str | None]:
+    """(status, Retry-After) of a list pushed to the gateway; status 0 when it has cut the connection."""
+    headers = {"Authorization": f"Bearer {TOKENS['sdu']}", "Content-Type": "application/x-ndjson"}
+    url, body = f"{gateway.url}/v1/lists/while-full", orjson.dumps(family.record()) + b"\n"
+    try:
+        async with world.http.put(url, data=body, headers=headers) as response:
+            return response.status, response.headers.get("Retry-After")
+    except OSError:
+        return 0, None
+
+
+async def test_what_comes_in_while_the_disk_is_full_is_refused_and_taken_later(
+    world: World, gateway: OnSmallDisk
+) -> None:
+    families, later = [Family(n=n) for n in range(1, 5)], Family(n=9)
+    world.know([later])
+    await world.ask(*families)
+    await gateway.run_full()
+    began, worked = time.monotonic(), gateway.worked
+    replies = [
+        asyncio.create_task(world.smsc.reply(family.number, "3#1", insist=True, within=LONG))
+        for family in families
+    ]
+    status, retry_after = await put(world, gateway, later)
+    assert (status, bool(retry_after)) in [(503, True), (0, False)]
+    put_off = consts.SMPP_ESME_RX_T_APPN
+    refused = lambda: {d.source for d in world.smsc.delivered if d.status == put_off}  # noqa: E731
+    await world.smsc.wait_for(lambda: refused() == {family.number for family in families}, within=LONG)
+    assert {delivered.status for delivered in world.smsc.delivered} <= {put_off, None}
+    assert gateway.worked - worked < 0.5 * (time.monotonic() - began)  # it does not spin
+
+    disk.free(gateway.disk)
+    assert await asyncio.gather(*replies) == [0] * len(families)
+    for family in families:
+        await world.sdu.status(family.record_id, "voucher_issued", within=LONG)
+        assert [e["status"] for e in world.sdu.events if e["record_id"] == family.record_id].count(
+            "consented"
+        ) == 1
+    assert (await put(world, gateway, later))[0] == 201
+    await world.sdu.status(later.record_id, "asked", within=LONG)
+    connection = await gateway.connect()
+    try:
+        assert await connection.fetchval("SELECT count(*) FROM replies") == len(families)
+        assert await connection.fetchval("SELECT count(*) FROM cases") == len(families) + 1
+        assert (await journal.verify(connection)).fault is None
+    finally:
+        await connection.close()
+    assert len(world.wallet.keys) == len(families)
+    assert len(world.smsc.connections) == 1
+    assert not world.running[0].task.done()
+    world.no_complaints()
+
+
+async def test_sigterm_ends_it_although_the_disk_is_full(world: World, gateway: OnSmallDisk) -> None:
+    await gateway.run_full()
+    gateway.process.terminate()
+    async with asyncio.timeout(LONG):
+        assert await world.running[0].task == 0
