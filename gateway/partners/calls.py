@@ -6,6 +6,7 @@ A neighbour that does not answer is left alone for a while as a whole; its calls
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
@@ -44,6 +45,8 @@ class Caller:
         self._concurrency = concurrency
         self._journeys = journeys
         self._wake = journeys.signals.calls[kind]
+        self._ready: deque[StoredCase] = deque()  # taken ahead, so that no request waits for the rows
+        self._more = False  # the last look at the rows left some there
         self._under_way: set[asyncio.Task[None]] = set()
         self._outcomes: list[Outcome] = []
         self._attempts: dict[str, int] = {}
@@ -64,33 +67,58 @@ class Caller:
 
     async def _dispatch(self) -> None:
         # It runs anew when the database was lost: perhaps between its commit and our knowing of it.
-        async with self._journeys.database.acquire() as connection:
-            await calls.give_back_others(connection, self._journeys.node, self._kind, self._attempts.keys())
-        loop = asyncio.get_running_loop()
+        await self._give_back_others()
         while True:
-            while self._room and loop.time() >= self._rest_until and await self._take():
+            if self._failures and self._ready:  # another process may have more luck with them
+                for stored in self._ready:
+                    del self._attempts[stored.case_id]
+                self._ready.clear()
+                await self._give_back_others()
+            self._start()
+            while self._lack and await self._take():
                 pass
             await self._wake.wait()
 
+    async def _give_back_others(self) -> None:
+        async with self._journeys.database.acquire() as connection:
+            await calls.give_back_others(connection, self._journeys.node, self._kind, self._attempts.keys())
+
     @property
     def _room(self) -> int:
-        """Requests that may still be started; one at a time for a neighbour that did not answer the last."""
+        """Requests that may be started now; one at a time for a neighbour that did not answer the last."""
+        if asyncio.get_running_loop().time() < self._rest_until:
+            return 0
         return max((1 if self._failures else self._concurrency) - len(self._under_way), 0)
 
+    @property
+    def _lack(self) -> int:
+        """Calls to be taken from the rows: as many again as may be under way, once half of those are gone."""
+        wanted = (self._room if self._failures else self._concurrency) * self._client.batch
+        return wanted - len(self._ready) if 2 * len(self._ready) <= wanted else 0
+
     async def _take(self) -> bool:
-        """Takes what there is room for and starts its requests; whether there may be more."""
-        limit = self._room * self._client.batch
+        """Takes what is lacking, and starts what may be; whether there may be more."""
+        limit = self._lack
         journeys = self._journeys
+        self._more = False  # nobody need wake us meanwhile
         async with journeys.database.acquire() as connection:
             taken = await calls.take(connection, journeys.node, self._kind, limit)
-            stored = await cases.fetch(connection, [call.case_id for call in taken])
+            stored = await cases.fetch(connection, [call.case_id for call in taken]) if taken else {}
         self._attempts |= {call.case_id: call.attempts for call in taken}
-        waiting = list(stored.values())
-        for start in range(0, len(waiting), self._client.batch):
-            task = asyncio.create_task(self._call(waiting[start : start + self._client.batch]))
-            self._under_way.add(task)
-            task.add_done_callback(self._finished)
-        return len(taken) == limit
+        self._ready.extend(stored.values())
+        self._more = len(taken) == limit
+        self._start()
+        return self._more
+
+    def _start(self) -> None:
+        """Starts requests as far as there is room."""
+        while self._ready and self._room:
+            batch = [self._ready.popleft() for _ in range(min(self._client.batch, len(self._ready)))]
+            request = asyncio.create_task(self._call(batch))
+            self._under_way.add(request)
+            request.add_done_callback(self._finished)
+        if self._more and self._lack:
+            self._wake.set()
 
     async def _call(self, stored: Sequence[StoredCase]) -> None:
         began = asyncio.get_running_loop().time()
@@ -111,9 +139,8 @@ class Caller:
             self._rest(again[0])
 
     def _finished(self, request: asyncio.Task[None]) -> None:
-        """Only now is there room for the next one: woken any earlier, the dispatcher would find none."""
         self._under_way.discard(request)
-        self._wake.set()
+        self._start()
 
     def _rest(self, again: Again) -> None:
         first, longest = REST
@@ -124,6 +151,7 @@ class Caller:
         loop = asyncio.get_running_loop()
         self._failed_at = loop.time()
         self._rest_until = self._failed_at + seconds
+        self._wake.set()
         loop.call_later(seconds, self._wake.set)
         log.warning(Event.NEIGHBOUR_AWAY, call=self._kind, reason=again.reason, retry_in=round(seconds, 1))
 
