@@ -134,6 +134,18 @@ async def test_a_stop_drains_the_window_and_the_next_process_sends_the_rest(worl
     assert (len(world.smsc.submitted), message.repeated) == (SEGMENTS, 0)
 
 
+async def test_a_stop_while_more_texts_wait_in_their_rows_leaves_them_there(world: World) -> None:
+    world.smsc.add("delay delay=0.02")
+    process = await world.start(link={"window": 2})
+    await world.push(*(Family(n=n) for n in range(1, 11)))
+    await world.smsc.wait_for(lambda: len(world.smsc.submitted) >= SEGMENTS)
+    async with asyncio.timeout(WITHIN):
+        assert await process.stop() == 0
+    left = await world.connection.fetchval("SELECT count(*) FROM sms WHERE state = 'queued' AND node IS NULL")
+    assert left + await world.connection.fetchval("SELECT count(*) FROM sms WHERE state = 'accepted'") == 10
+    assert left >= 8
+
+
 async def test_answers_that_are_being_written_when_the_stop_comes_are_not_lost(world: World) -> None:
     """The row is not given back before the write under way has told it what the SMSC has accepted."""
     world.smsc.add("delay delay=0.1 times=10")
