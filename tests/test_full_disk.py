@@ -42,12 +42,9 @@ class OnSmallDisk:
         return await asyncpg.connect(f"postgresql://postgres@/postgres?host={self.disk}/postgresql")
 
     async def run_full(self) -> None:
-        """Leaves no room, and has the server need some for its WAL: it ends itself, and cannot come back."""
-        connection = await self.connect()
+        """Leaves no room: the server ends itself, and cannot come back."""
         disk.fill(self.disk)
-        with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-            while True:
-                await connection.execute("SELECT pg_logical_emit_message(false, '', ''), pg_switch_wal()")
+        await disk.exhaust_wal(self.disk / "postgresql")
         assert "PANIC:" in (self.disk / "postgresql/log").read_text()
         mark = self.disk / "postgresql/postmaster.pid"
         await asyncio.to_thread(wait_until, lambda: not mark.exists())

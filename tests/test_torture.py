@@ -1,7 +1,10 @@
 """A short torture run: the real gateway, killed again and again. `scripts/torture` is the long one."""
 
+import sys
 from pathlib import Path
 
+import pytest
+from ordeal import disk, main
 from ordeal.run import Settings, torture
 
 KILLS = 20
@@ -14,3 +17,15 @@ async def test_nothing_is_lost_or_invented_by_a_gateway_that_is_killed_at_random
     wrongs, counts = await torture(settings, tmp_path)
     assert wrongs == []
     assert counts["kills"] == KILLS
+
+
+def test_without_the_right_to_mount_a_disk_the_command_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(disk, "why_not", lambda: "unshare failed: Operation not permitted")
+    monkeypatch.setattr(sys, "argv", ["torture", "--full-disk"])
+    assert main.main() == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.endswith("cannot be mounted here: unshare failed: Operation not permitted\n")
+    assert err.count("\n") == 1

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import aiohttp
 
+from ordeal import disk
 from ordeal.families import PREFIXES
 from ordeal.neighbours import WALLET_TOKEN, Neighbours
 
@@ -23,6 +24,9 @@ EMBEDDED = "embedded"
 STOP_WITHIN = 12.0
 PAUSE = 30.0
 """Seconds for which a process is stopped: long enough to be taken for dead."""
+FULL = 6.0
+"""Seconds for which the database's disk is full."""
+FULL_TIMES = 4
 EARLY = 0.3
 """The chance that a process is killed within its first second, while it starts."""
 
@@ -86,7 +90,7 @@ class Cluster:
         url: str = EMBEDDED,
     ) -> None:
         self.upheavals: list[float] = []
-        """When the database was killed, or a process paused, in monotonic seconds."""
+        """When the database was killed, its disk full, or a process paused, in monotonic seconds."""
         self.counts: Counter[str] = Counter()
         self.directory = directory
         self._processes: list[asyncio.subprocess.Process | None] = [None] * processes
@@ -122,21 +126,32 @@ class Cluster:
         await asyncio.gather(*self._keepers, return_exceptions=True)
         return [await self._stop(process) for process in self._processes if process is not None]
 
-    async def torment(self, kills: int, seed: int, *, longest: float, database: bool, pause: bool) -> None:
+    async def torment(
+        self, kills: int, seed: int, *, longest: float, database: bool, full_disk: bool, pause: bool
+    ) -> None:
         """Kills a process so many times, at random instants at most `longest` seconds apart.
 
-        With `database` every tenth time that is killed too; with `pause` a process is stopped twice.
+        With `database` every tenth time that is killed too; with `full_disk` its disk runs full a few times, with
+        kills in between and without; with `pause` a process is stopped twice.
         """
         dice = random.Random(seed)
+        full: asyncio.Task[None] | None = None
         for number in range(1, kills + 1):
             early = dice.random() < EARLY
             await asyncio.sleep(dice.uniform(0.0, 1.0) if early else dice.uniform(1.0, longest))
             victim = dice.randrange(len(self._processes))
             if database and number % 10 == 0:
                 await self._kill_database(immediate=dice.random() < 0.5)
+            if full_disk and number % (kills // FULL_TIMES or 1) == 0:
+                if full is not None:
+                    await full
+                full = asyncio.create_task(self._fill_disk(panic=dice.random() < 0.5))
+                await asyncio.sleep(dice.uniform(0.0, 2.0) * FULL)
             if pause and number % (kills // 2 or 1) == 1:
                 await self._pause(victim)
             await self._kill(victim)
+        if full is not None:
+            await full
 
     async def push(self, list_id: str, body: bytes) -> None:
         """Pushes a list until it is taken."""
@@ -181,6 +196,18 @@ class Cluster:
             self.upheavals.append(time.monotonic())
             os.kill(pid, signal.SIGQUIT if immediate else signal.SIGKILL)
             self.counts["database kills"] += 1
+
+    async def _fill_disk(self, *, panic: bool) -> None:
+        """Leaves no room for new rows, with `panic` none for the WAL either: then PostgreSQL ends itself."""
+        data = self.directory / "data"
+        self.upheavals.append(time.monotonic())
+        self.counts["full disks"] += 1
+        await asyncio.to_thread(disk.fill, data)
+        if panic:
+            await disk.exhaust_wal(data / "postgresql")
+        await asyncio.sleep(FULL)
+        disk.free(data)
+        self.upheavals.append(time.monotonic())
 
     async def _pause(self, victim: int) -> None:
         """SIGSTOP, and SIGCONT when everybody takes the process for dead."""

@@ -6,6 +6,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+import asyncpg
+
 BALLAST = "ballast"
 _PIECES = (1 << 24, 1 << 20, 1 << 16, 1 << 12)
 
@@ -47,3 +49,11 @@ def fill(directory: Path) -> None:
 def free(directory: Path) -> None:
     """Takes the ballast away."""
     (directory / BALLAST).unlink(missing_ok=True)
+
+
+async def exhaust_wal(database: Path) -> None:
+    """Has the PostgreSQL of the folder, on a full disk, need room for its WAL: it panics, and stays away."""
+    with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        connection = await asyncpg.connect(f"postgresql://postgres@/postgres?host={database}")
+        while True:
+            await connection.execute("SELECT pg_logical_emit_message(false, '', ''), pg_switch_wal()")

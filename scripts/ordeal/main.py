@@ -5,17 +5,22 @@ import asyncio
 import json
 import random
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 
 from gateway import log
+from ordeal import disk
 from ordeal.cluster import log_lines
 from ordeal.run import Settings, torture
 
 SHOWN = 40
 """Violations printed."""
+DISK = 256, 0.1
+"""Megabytes of a small disk, and for each case: it is to run full only when it is made to."""
 
 
 def main() -> int:
@@ -25,25 +30,50 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=2000, help="pupils (2000)")
     parser.add_argument("--processes", type=int, default=1, help="gateways on one database (1)")
     parser.add_argument("--database", action="store_true", help="kill PostgreSQL as well, with every tenth kill")
+    parser.add_argument("--full-disk", action="store_true", help="let the database's disk run full, four times")
     parser.add_argument("--pause", action="store_true", help="stop a process for 30 s, twice, and let it go on")
     parser.add_argument("--seed", type=int, help="of everything that is random here")
     parser.add_argument("--day", type=float, help="seconds that a day lasts; fits the kills by default")
     parser.add_argument("--window", default="06:00-23:00", help="journey.send_window")
     parser.add_argument("--keep", action="store_true", help="keep database and logs")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    parser.add_argument("--directory", type=Path, help=argparse.SUPPRESS)  # of a run on a small disk
     given = parser.parse_args()
+    if given.full_disk and given.directory is None:
+        return _on_small_disk(given.cases, keep=given.keep)
+    directory = given.directory or _new_directory()
     log.configure("error")
     settings = Settings(
         cases=given.cases, kills=given.kills, processes=given.processes, database=given.database,
-        pause=given.pause, window=given.window, day=given.day or Settings.fitting_day(given.kills),
+        full_disk=given.full_disk, pause=given.pause, window=given.window,
+        day=given.day or Settings.fitting_day(given.kills),
         seed=given.seed if given.seed is not None else random.SystemRandom().randrange(1_000_000),
     )  # fmt: skip
-    return _report(settings, keep=given.keep, as_json=given.json)
+    return _report(settings, directory, keep=given.keep, as_json=given.json)
 
 
-def _report(settings: Settings, *, keep: bool, as_json: bool) -> int:
+def _new_directory() -> Path:
+    return Path(tempfile.mkdtemp(prefix="gateway-torture-"))
+
+
+def _on_small_disk(cases: int, *, keep: bool) -> int:
+    """The same command again, where the database's folder is a disk of its own, which ends with it."""
+    if reason := disk.why_not():
+        print(f"--full-disk needs a disk of its own, which cannot be mounted here: {reason}", file=sys.stderr)
+        return 2
+    directory, (least, each) = _new_directory(), DISK
+    (directory / "data").mkdir()
+    again = (sys.executable, "-m", "ordeal.main", *sys.argv[1:], "--directory", str(directory))
+    try:
+        command = disk.on_small_disk(directory / "data", least + int(each * cases), *again)
+        return subprocess.run(command, check=False).returncode
+    finally:
+        if not keep:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _report(settings: Settings, directory: Path, *, keep: bool, as_json: bool) -> int:
     print(settings, flush=True)
-    directory = Path(tempfile.mkdtemp(prefix="gateway-torture-"))
     began = time.monotonic()
     try:
         wrongs, counts = asyncio.run(torture(settings, directory))

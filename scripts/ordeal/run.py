@@ -10,6 +10,7 @@ from pathlib import Path
 
 import asyncpg
 from fakes.partners import new_secret
+from smpplib.consts import SMPP_ESME_RX_T_APPN
 
 from gateway.store import journal
 from gateway.store.embedded import EmbeddedServer
@@ -37,6 +38,7 @@ class Settings:
     day: float
     processes: int = 1
     database: bool = False  # is killed too
+    full_disk: bool = False  # under the database, a few times; its folder `data` lies on a small one
     pause: bool = False
     window: str = "00:00-24:00"
     longest: float = 3.0  # seconds between kills
@@ -77,7 +79,8 @@ async def torture(settings: Settings, directory: Path) -> tuple[list[str], Count
                     parents.stray(f"77017{n:06}", "kcell")
                 await cluster.torment(
                     settings.kills, seed,
-                    longest=settings.longest, database=settings.database, pause=settings.pause,
+                    longest=settings.longest, database=settings.database, full_disk=settings.full_disk,
+                    pause=settings.pause,
                 )  # fmt: skip
                 await pushing
                 for task in misfortune:
@@ -95,7 +98,13 @@ async def torture(settings: Settings, directory: Path) -> tuple[list[str], Count
             wrongs.append(f"the journal breaks at {check.fault.seq}: {check.fault.reason}")
         audit = Audit(families, around, parents, records, cluster.upheavals)
         wrongs += audit.wrongs()
-        totals = {"journal entries": check.entries, "replies": len(parents.sent), "outages": around.outages}
+        delivered = [delivered.status for smsc in around.smscs.values() for delivered in smsc.delivered]
+        totals = {
+            "journal entries": check.entries, "replies": len(parents.sent), "outages": around.outages,
+            "deliveries put off": delivered.count(SMPP_ESME_RX_T_APPN),
+        }  # fmt: skip
+        if settings.full_disk:
+            totals["database panics"] = (directory / "data/postgresql/log").read_text().count("PANIC:")
         return wrongs, cluster.counts + audit.counts + Counter(totals)
 
 
