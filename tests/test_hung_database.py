@@ -1,0 +1,52 @@
+"""The database hangs, as on a disk that does not answer: nobody waits for ever, and nothing is lost."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from smpplib import consts
+from test_database import SMALL, postmaster
+from world import Family, World, world
+
+from gateway.operators import receiving
+from gateway.store import database, embedded
+
+__all__ = ["world"]
+
+SOON = 0.3
+
+
+@contextmanager
+def hanging(data_dir: Path) -> Iterator[None]:
+    """All processes of the server stand still."""
+    server = postmaster(data_dir)
+    processes = [server, *server.children()]
+    for process in processes:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.resume()
+
+
+async def test_replies_stay_with_the_smsc_until_the_database_goes_on(
+    world: World, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded.EmbeddedServer.__init__, "__defaults__", (SMALL,))
+    monkeypatch.setattr(database, "ACQUIRED_WITHIN", SOON)
+    monkeypatch.setattr(receiving, "STORE_WITHIN", SOON)
+    await world.start(gateway={"database": "embedded", "data_dir": str(data_dir)})
+    families = [Family(n=n) for n in range(1, 5)]
+    await world.ask(*families)
+    with hanging(data_dir):
+        for family in families:
+            assert await world.smsc.reply(family.number, "3#1") == consts.SMPP_ESME_RX_T_APPN
+    for family in families:
+        assert await world.smsc.reply(family.number, "3#1", insist=True) == 0
+        await world.status(family, "voucher_issued")
+    assert len(world.wallet.keys) == len(families)
+    assert len(world.smsc.connections) == 1
+    world.no_complaints()
+    assert await world.stop() == [0]
