@@ -145,7 +145,7 @@ class Cluster:
             if full_disk and number % (kills // FULL_TIMES or 1) == 0:
                 if full is not None:
                     await full
-                full = asyncio.create_task(self._fill_disk(panic=dice.random() < 0.5))
+                full = asyncio.create_task(self._fill_disk())
                 await asyncio.sleep(dice.uniform(0.0, 2.0) * FULL)
             if pause and number % (kills // 2 or 1) == 1:
                 await self._pause(victim)
@@ -197,13 +197,13 @@ class Cluster:
             os.kill(pid, signal.SIGQUIT if immediate else signal.SIGKILL)
             self.counts["database kills"] += 1
 
-    async def _fill_disk(self, *, panic: bool) -> None:
-        """Leaves no room for new rows, with `panic` none for the WAL either: then PostgreSQL ends itself."""
+    async def _fill_disk(self) -> None:
+        """Leaves no room for new rows, every other time none for the WAL either: then PostgreSQL ends itself."""
         data = self.directory / "data"
         self.upheavals.append(time.monotonic())
         self.counts["full disks"] += 1
         await asyncio.to_thread(disk.fill, data)
-        if panic:
+        if self.counts["full disks"] % 2:
             await disk.exhaust_wal(data / "postgresql")
         await asyncio.sleep(FULL)
         disk.free(data)
