@@ -18,11 +18,17 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 from gateway.clock import wall_now
-from gateway.masking import MASK, is_private, masked
+from gateway.masking import MASK, is_private, masked, masked_saying
 
 Level = Literal["debug", "info", "warning", "error"]
 _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
+_TO_BLAME = {
+    "sqlstate": "sqlstate",
+    "table": "table_name",
+    "column": "column_name",
+    "constraint": "constraint_name",
+}
 _MOST_FRAMES = 30
 _MOST_CAUSES = 4
 
@@ -86,6 +92,12 @@ def configure(level: Level = "info", stream: IO[bytes] | None = None) -> None:
     logging.root.setLevel(logging.WARNING)
 
 
+def take_over() -> None:
+    """Routes the same way what the interpreter itself would write on standard error."""
+    logging.captureWarnings(True)
+    sys.unraisablehook = _unraisable
+
+
 def get_logger() -> FilteringBoundLogger:
     """A logger. Lines below the level cost next to nothing."""
     logger: FilteringBoundLogger = structlog.get_logger()
@@ -118,7 +130,17 @@ class _Libraries(logging.Handler):
             message = str(record.msg)
         level = min(record.levelno // 10 * 10, logging.CRITICAL)  # structlog knows the usual levels only
         log = get_logger()
-        log.log(level, Event.LIBRARY, library=record.name, message=message, exc_info=record.exc_info or None)
+        log.log(
+            level,
+            Event.LIBRARY,
+            library=record.name,
+            message=masked_saying(message),
+            exc_info=record.exc_info or None,
+        )
+
+
+def _unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
+    get_logger().error(Event.LIBRARY, library="python", exc_info=unraisable.exc_value)
 
 
 def _stamp(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
@@ -148,6 +170,10 @@ def _described_exception(error: BaseException, causes: int) -> dict[str, Any]:
         "error": error,
         "frames": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
     }
+    # A database names what is to blame beside its message, too.
+    for key, attribute in _TO_BLAME.items():
+        if (named := getattr(error, attribute, None)) is not None:
+            described[key] = named
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if cause is not None and causes:
         described["cause"] = _described_exception(cause, causes - 1)

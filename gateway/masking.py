@@ -1,9 +1,10 @@
 """What a log line may show: any value made fit for JSON, without personal data and secrets.
 
-Two nets, one over the other. Under a private key (`surname`, `text`, `password` …) nothing is shown at all.
+Three nets, one over the other. Under a private key (`surname`, `text`, `password` …) nothing is shown at all.
 Every other string, key and number is searched for IINs, subscriber numbers, Cyrillic words (names and texts
-are written so; nothing of ours in a log is) and credentials. An object that is no plain data shows its class
-only. ULIDs and hexadecimal digests pass, even where a dozen digits stand in a row within them.
+are written so; nothing of ours in a log is) and credentials. What others say, be it an exception or a library,
+is shown without what it quotes: that may be anything. An object that is no plain data shows its class only.
+ULIDs and hexadecimal digests pass, even where a dozen digits stand in a row within them.
 """
 
 import enum
@@ -40,6 +41,8 @@ _PRIVATE = re.compile(
     # PostgreSQL shows the row, asyncpg the argument that broke a rule: all of it may be a person's.
     r"|(?P<row>(?<=DETAIL:)[\s\S]+|(?<=invalid input for query argument )[\s\S]+)"
 )
+# From the first quotation mark on: what is quoted may hold marks itself, and be cut off before its last one.
+_QUOTED = re.compile(r"(?:(?<!\w)|(?<=\bb))(['\"`]).*", re.DOTALL)
 
 
 def masked_text(text: str) -> str:
@@ -47,6 +50,11 @@ def masked_text(text: str) -> str:
     if not text.isascii():
         text = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates are no UTF-8
     return _PRIVATE.sub(_mask, text) if len(text) >= _SHORTEST or not text.isascii() else text
+
+
+def masked_saying(text: str) -> str:
+    """The text up to what it quotes, with everything private in it masked."""
+    return masked_text(_QUOTED.sub(rf"\g<1>{MASK}\g<1>", text))
 
 
 def masked(value: object, depth: int = 0) -> object:
@@ -79,8 +87,10 @@ def masked(value: object, depth: int = 0) -> object:
             return masked_text(str(value))
         case bytes() | bytearray() | memoryview():
             return f"<{len(value)} octets>"
-        case BaseException():
+        case OSError():  # it quotes a file's name, or an address
             return f"{type(value).__name__}: {masked_text(_message(value))}"
+        case BaseException():
+            return f"{type(value).__name__}: {masked_saying(_message(value))}"
         case _:
             return f"<{type(value).__name__}>"
 

@@ -3,15 +3,18 @@
 import io
 import json
 import logging
+import sys
+import warnings
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 import structlog
 
 from gateway.clock import wall_now
-from gateway.log import Event, configure, get_logger
+from gateway.log import Event, configure, get_logger, take_over
 
 
 @pytest.fixture
@@ -125,6 +128,48 @@ def test_a_librarys_slip_is_still_a_line(stream: io.BytesIO) -> None:
     for level, message in ((logging.WARNING, "%d of %d"), (35, "an unusual level")):
         handler.handle(logging.LogRecord("careless", level, __file__, 1, message, ("one", 2), None))
     assert [line["message"] for line in lines(stream)] == ["%d of %d", "an unusual level"]
+
+
+def test_a_database_error_names_what_is_to_blame_and_nobody(stream: io.BytesIO) -> None:
+    error = asyncpg.CheckViolationError.new(
+        {
+            "S": "ERROR",
+            "C": "23514",
+            "M": 'new row for relation "cases" violates check constraint "nobody"',
+            "D": 'Failing row contains (1, {"surname": "Akhmet...).',
+            "t": "cases",
+            "n": "nobody",
+        }
+    )
+    get_logger().error(Event.FAILED, exc_info=error)
+    assert lines(stream)[0]["exception"] == {
+        "error": 'CheckViolationError: new row for relation "•••"',
+        "frames": [],
+        "sqlstate": "23514",
+        "table": "cases",
+        "constraint": "nobody",
+    }
+
+
+def test_what_the_interpreter_says_goes_the_same_way(
+    stream: io.BytesIO, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Careless:
+        def __del__(self) -> None:
+            raise ValueError("no such person: 'Akhmetova'")
+
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        take_over()
+        Careless()
+        warnings.warn("no such number: '7 (701) 1234567'", stacklevel=1)
+        logging.captureWarnings(False)
+    unraisable, warning = lines(stream)
+    assert unraisable["exception"]["error"] == "ValueError: no such person: '•••'"
+    assert (unraisable["library"], warning["library"]) == ("python", "py.warnings")
+    assert warning["message"].endswith("UserWarning: no such number: '•••'")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_what_json_cannot_say_is_written_all_the_same(stream: io.BytesIO) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.ids import new_ulid
-from gateway.masking import MASK, masked, masked_text
+from gateway.masking import MASK, masked, masked_saying, masked_text
 
 IIN = "870312497005"
 MASKED_IIN = "8703••••••05"
@@ -171,6 +171,30 @@ def test_nothing_is_shown_under_a_private_key(key: str) -> None:
 )
 def test_words_and_credentials_inside_a_text_are_masked(text: str, shown: str) -> None:
     assert masked_text(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("saying", "shown"),
+    [
+        ("could not convert string to float: 'Akhmetova'", f"could not convert string to float: '{MASK}'"),
+        (
+            'invalid input syntax for type json: "{\\"a\\": 1}" (x)',
+            f'invalid input syntax for type json: "{MASK}"',
+        ),
+        ("Invalid status line:\n\n  b'Akhmetova'", f"Invalid status line:\n\n  b'{MASK}'"),
+        ('a row cut off: (1, "Akhmet...', f'a row cut off: (1, "{MASK}"'),
+        ("it can't, says 'Akhmetova'", f"it can't, says '{MASK}'"),
+        ("half an answer is out", "half an answer is out"),
+    ],
+)
+def test_of_what_others_say_nothing_quoted_is_shown(saying: str, shown: str) -> None:
+    assert masked_saying(saying) == shown
+    assert masked(ValueError(saying)) == f"ValueError: {shown}"
+
+
+def test_an_error_of_the_system_says_where() -> None:
+    error = FileNotFoundError(2, "No such file or directory", "/etc/gateway/authority.pem")
+    assert str(masked(error)).endswith("No such file or directory: '/etc/gateway/authority.pem'")
 
 
 @dataclass

@@ -20,6 +20,7 @@ def serve(arguments: Namespace) -> int:
     """Runs the gateway until SIGTERM; its exit status."""
     config = load(arguments.config)
     log.configure(config.log.level)
+    log.take_over()
     try:
         return uvloop.run(app.serve(config, migrate=arguments.migrate))
     except DatabaseError as error:

@@ -1,5 +1,6 @@
 """What the wallet tells of vouchers: taken once, each fault with its place."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -60,6 +61,13 @@ async def test_the_same_event_again_is_taken_and_changes_nothing(api: Api, case_
     await send(api, event(case_id))
     assert await send(api, event(case_id), event(case_id, "used")) == {"taken": 2, "errors": []}
     assert await told(api, case_id) == ["voucher_activated"]
+
+
+async def test_an_event_that_comes_several_times_at_once_counts_once(api: Api, case_id: str) -> None:
+    answers = await asyncio.gather(*(send(api, event(case_id)) for _ in range(8)))
+    assert answers == [{"taken": 1, "errors": []}] * 8
+    assert await told(api, case_id) == ["voucher_activated"]
+    assert await api.fetch("SELECT event_id FROM wallet_events") == [("e-1",)]
 
 
 async def test_an_event_of_an_unknown_case_is_refused_and_the_others_are_taken(api: Api, case_id: str) -> None:

@@ -1,0 +1,282 @@
+"""Whatever goes wrong, nothing that `gateway serve` says of itself holds a name, a number, a text or a secret.
+
+A real process with its log at `debug` goes through a campaign in which everybody misbehaves, with the people's
+data in his mouth where he can. Then all that was written and answered is searched.
+"""
+
+import asyncio
+import gzip
+import json
+import os
+import re
+import struct
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fakes.sdu import new_secret
+from fakes.wallet import FakeWallet
+from rehearsal.process import ROOT, GatewayProcess
+from world import TOKENS, WITHIN, Family, World, iin, world
+
+__all__ = ["world"]
+
+LATIN = ("Xylophonova", "Jabberwocky", "Quixotbek")
+CYRILLIC = ("Ёжиксона", "Щукабек", "Әлқисақызы")
+WORDS = ("walrus", "жаңғақ")
+"""Of the replies."""
+SMSC_PASSWORD = "pwd-smsc"
+DATABASE_PASSWORD = "pwd-of-database"
+STRANGER = "77029998877"
+SPOILT = "77017776655"
+"""A number whose replies the database refuses."""
+SECRETS = (
+    SMSC_PASSWORD,
+    DATABASE_PASSWORD,
+    new_secret(),
+    new_secret().removeprefix("whsec_"),
+    "token-for-mcb",
+    "token-for-wallet",
+    "token-for-sdu",
+    *TOKENS.values(),
+)
+
+FAMILIES = [Family(n=n, language="ru" if n % 2 else "kk") for n in range(1, 13)]
+(AGREES, ECHOED, NONSENSE, NO_NUMBER, SLOW, BUSY, ROW, REFUSED, CONFUSED, TOLD_OFF, UNASKED, CANCELLED) = FAMILIES
+
+# The database's own words quote a surname; a constraint's DETAIL quotes the row.
+_TRAPS = f"""
+CREATE FUNCTION quote_somebody() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN PERFORM (NEW.record -> 'pupil' ->> 'surname')::integer; RETURN NEW; END $$;
+CREATE TRIGGER trap BEFORE UPDATE ON cases FOR EACH ROW WHEN (NEW.record_id = '{ROW.record_id}')
+    EXECUTE FUNCTION quote_somebody();
+ALTER TABLE cases ADD CONSTRAINT nobody CHECK (record_id <> 'r-99');
+ALTER TABLE replies ADD CONSTRAINT silence CHECK (source_addr <> '{SPOILT}');
+"""
+
+
+def mother_iin(family: Family) -> str:
+    return family.people[0][1]
+
+
+def record(family: Family) -> dict[str, Any]:
+    """As SDU pushes it, everybody by a name of ours: Latin ones for every other family."""
+    surname, given_name, patronymic = LATIN if family.n % 2 else CYRILLIC
+    names = {"surname": surname, "given_name": given_name, "patronymic": patronymic}
+    whole = family.record()
+    return {**whole, "pupil": {**whole["pupil"], **names}, "mother": {**whole["mother"], **names}}
+
+
+def echo(family: Family) -> str:
+    """What a careless neighbour says of a family."""
+    return json.dumps({"title": f"{LATIN[1]} {CYRILLIC[0]}", "detail": record(family), "msisdn": family.number})
+
+
+@dataclass(slots=True)
+class Client:
+    """Asks the gateway, and keeps what problem documents and refusals say."""
+
+    world: World
+    url: str
+    told: list[str] = field(default_factory=list)
+
+    async def __call__(self, method: str, path: str, *, role: str = "sdu", **more: Any) -> tuple[int, str]:
+        headers = {"Authorization": f"Bearer {TOKENS[role]}", **more.pop("headers", {})}
+        async with self.world.http.request(method, self.url + path, headers=headers, **more) as response:
+            text = await response.text()
+            if response.status >= 400 or path.endswith(("/errors", "/events")):
+                self.told.append(text)
+            return response.status, text
+
+    async def push(self, list_id: str, body: bytes, **headers: str) -> int:
+        headers = {"Content-Type": "application/x-ndjson", **headers}
+        status, _ = await self("PUT", f"/v1/lists/{list_id}", data=body, headers=headers)
+        return status
+
+
+def lines(records: Iterable[Mapping[str, Any]]) -> bytes:
+    return b"".join(json.dumps(one, ensure_ascii=False).encode() + b"\n" for one in records)
+
+
+def needles() -> list[str]:
+    """All that must not be found; a number without its country code is in every spelling of it."""
+    numbers = [family.number for family in FAMILIES] + [STRANGER, SPOILT]
+    iins = [person for family in FAMILIES for _, person, _ in family.people]
+    iins += [family.pupil_iin for family in FAMILIES]
+    return [*LATIN, *CYRILLIC, *WORDS, *SECRETS, *iins, *(number[1:] for number in numbers), "№"]
+
+
+def leaks(text: str) -> set[str]:
+    """What of it the text has, in JSON's escapes or not; and anything Cyrillic."""
+    plain = text + re.sub(r"\\u([0-9a-f]{4})", lambda match: chr(int(match[1], 16)), text)
+    return {needle for needle in needles() if needle.lower() in plain.lower()} | set(
+        re.findall("[\u0400-\u04ff]{2,}", plain)
+    )
+
+
+async def push_badly(client: Client) -> None:
+    """Lists, requests and octets that are none."""
+    good, name = record(AGREES), LATIN[0]
+    faulty = [
+        {**good, "record_id": "r-90", "pupil": {**good["pupil"], "iin": good["pupil"]["iin"][:-1] + "x"}},
+        {**good, "record_id": "r-91", "mother": {**good["mother"], "surname": name * 9}},
+        {**good, "record_id": "r-92", "category": name, "language": CYRILLIC[0]},
+        {**good, "record_id": "r-93", "mother": good["mother"]["iin"]},
+        {**good, "record_id": "r-94", "school": {"bin": name, "name": f"№ 12 {name}\n"}},
+    ]
+    body = lines(faulty) + f'{{"{name}": {good["pupil"]["iin"]}\n'.encode() + f"{name} {AGREES.number}\n".encode()
+    assert await client.push("faulty", body) == 201
+    assert (await client("GET", "/v1/lists/faulty/errors"))[0] == 200
+    assert await client.push(name + "?service=" + AGREES.number, b"") == 404
+    assert await client.push(CYRILLIC[0], b"") == 400
+    assert await client.push("gzip", lines([good]), **{"Content-Encoding": "gzip"}) == 400
+    assert await client.push("cut", gzip.compress(lines([good]))[:-6], **{"Content-Encoding": "gzip"}) == 400
+    assert await client.push("text", lines([good]), **{"Content-Type": f"text/{name}"}) == 415
+    assert await client.push("quoted", lines([{**good, "record_id": "r-99"}])) == 500
+    for token in (name, TOKENS["sdu"] + name, iin(1)):
+        assert (await client("GET", "/v1/lists", headers={"Authorization": f"Bearer {token}"}))[0] == 401
+    for path in (f"/v1/cases/{name}", f"/v1/people/{good['pupil']['iin']}", f"/v1/statuses?after={name}"):
+        assert (await client("GET", path))[0] in (400, 404)
+    assert (await client("GET", f"/v1/cases?list_id={name}&record_id={AGREES.number}"))[0] == 200
+    host, _, port = client.url.removeprefix("http://").partition(":")
+    for octets in (f"GET /{name} HTTP/{AGREES.number}\r\n\r\n", f"GET / HTTP/1.1\r\n{name} {SECRETS[0]}\r\n\r\n"):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(octets.encode())
+        client.told.append((await reader.read()).decode())
+        writer.close()
+
+
+async def look_up_badly(world: World, client: Client) -> None:
+    """An MCB and an SDU that echo, err, hang and talk nonsense; a database that quotes whom it refuses."""
+    world.know(FAMILIES)
+    world.mcb.fail(status=400, body=echo(ECHOED), containing=mother_iin(ECHOED))
+    world.mcb.fail(status=503, retry_after=LATIN[0], body=echo(BUSY), containing=mother_iin(BUSY))
+    world.mcb.fail(hang=True, containing=mother_iin(SLOW))
+    world.mcb.odd[mother_iin(NONSENSE)] = f"<html>{echo(NONSENSE)}".encode()
+    world.mcb.odd[mother_iin(NO_NUMBER)] = {"found": True, "msisdn": f"{LATIN[2]} 7701 {CYRILLIC[2]}"}
+    world.sdu.fail(status=400, body=echo(AGREES))
+    world.sdu.fail(cut=True)
+    world.smsc.add(f"refuse to={UNASKED.number}")
+    assert await client.push("campaign", lines([record(family) for family in FAMILIES])) == 201
+    for family in (ECHOED, NONSENSE):
+        await world.journaled(family, "parked")
+    await world.status(NO_NUMBER, "no_number")
+    await world.status(UNASKED, "undeliverable")
+    for family in (AGREES, SLOW, BUSY, REFUSED, CONFUSED, TOLD_OFF, CANCELLED):
+        await world.smsc.message(family.number, containing="3#1", within=30)
+        await world.status(family, "asked")
+
+
+async def reply_badly(world: World) -> None:
+    """Words beside an answer, octets that are no text, replies of strangers, PDUs that are none."""
+    smsc, word = world.smsc, WORDS[0]
+    assert await smsc.reply(CONFUSED.number, f"{word} 3#1 {LATIN[0]} 8{CONFUSED.number[1:]}") == 0
+    assert await smsc.reply(CONFUSED.number, f"{WORDS[1]} {CYRILLIC[1]} {mother_iin(CONFUSED)}") == 0
+    assert await smsc.reply(STRANGER, f"{word} {LATIN[1]}", as_data_sm=True) == 0
+    assert await smsc.reply(AGREES.number, octets=b"\xff\xfe" + word.encode(), data_coding=8) == 0
+    assert await smsc.reply(SPOILT, f"3#1 {word} {LATIN[0]}", within=20) != 0
+    sender = b"\0\1\1" + CONFUSED.number.encode() + b"\0"
+    for command_id, body in (
+        (5, sender + b"\0\x001414\0\0\0\0\0\0\0\0\0\0\xff" + word.encode()),
+        (5, sender[:9]),
+        (5, sender + word.encode()),
+        (0x00FFFFFF, word.encode() + sender),
+        (0x80000004, CONFUSED.number.encode() + b"\0"),
+        (0x0B, b"SMSC\0" + SMSC_PASSWORD.encode() + b"\0"),
+    ):
+        await smsc.send_raw(struct.pack(">IIII", 16 + len(body), command_id, 0, 70_000) + body)
+    await smsc.enquire()
+
+
+async def answer_badly(world: World, client: Client) -> None:
+    """A wallet that echoes, replays and errs; actions that fail within."""
+    world.wallet.fail(status=400, body=echo(TOLD_OFF), containing=TOLD_OFF.pupil_iin)
+    world.wallet.fail(status=422, body=echo(REFUSED), containing=REFUSED.pupil_iin)
+    world.wallet.fail(status=500, body=echo(AGREES), containing=AGREES.pupil_iin)
+    for family in (TOLD_OFF, REFUSED, AGREES):
+        assert await world.smsc.reply(family.number, "3#1") == 0
+    await world.journaled(TOLD_OFF, "parked")
+    await world.status(REFUSED, "voucher_rejected")
+    await world.status(AGREES, "voucher_issued")
+    case_id, name = await world.case_id(AGREES), LATIN[1]
+    once = FakeWallet.event(case_id, "used")
+    odd = [{**once, "event_id": name * 9}, {**once, "type": name}, {**once, "case_id": AGREES.number}, name]
+    for events in ([once], [once], odd):
+        status, _ = await client("POST", "/v1/wallet/events", role="wallet", json={"events": events})
+        assert status == 200
+    await world.status(AGREES, "service_received")
+    for family, status in ((CANCELLED, 200), (CANCELLED, 409), (ROW, 500)):
+        path = f"/v1/cases/{await world.case_id(family)}/cancel"
+        assert (await client("POST", path, role="ops", json={"reason": f"{name} {family.number}"}))[0] == status
+        assert (await client("POST", path, role="ops", data=f"{{{name}"))[0] == 415
+        assert (await client("POST", path, role="ops", json={"reason": f"{name}\0"}))[0] == 422
+
+
+async def command(*arguments: str, config: Path) -> str:
+    """All that a command writes."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "gateway", *arguments, "--config", str(config)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    output, _ = await process.communicate()
+    return output.decode()
+
+
+async def test_nothing_leaks(world: World, tmp_path: Path) -> None:
+    world.smsc.password = SMSC_PASSWORD
+    await world.connection.execute(_TRAPS)
+    config = world.configure(
+        0,
+        gateway={"database": world.database_url.replace("@", f":{DATABASE_PASSWORD}@")},
+        link={"password": SMSC_PASSWORD},
+        mcb={"timeout": "1s", "concurrency": 1},
+        log={"level": "debug"},
+    )
+    world.smsc.refuse_binds("RSYSERR")
+    gateway = await GatewayProcess.start(config.path, tmp_path / "gateway.log")
+    try:
+        client = Client(world, gateway.url)
+        await push_badly(client)
+        await look_up_badly(world, client)
+        await reply_badly(world)
+        await answer_badly(world, client)
+        metrics = (await client("GET", "/metrics"))[1]
+        before = list(world.smsc.connections)
+        world.smsc.drop()
+        await world.smsc.wait_for(lambda: world.smsc.connections[len(before) :], within=WITHIN)
+    finally:
+        status = await gateway.stop()
+
+    log = gateway.log.read_text(encoding="utf-8")
+    said = [json.loads(line) for line in log.splitlines()]  # nothing but the log, on both streams
+    events = {line["event"] for line in said}
+    assert status == 0
+    assert events >= {"call_failed", "case_parked", "http_failed", "http_malformed", "inbound_not_stored"}
+    assert events >= {"link_bind_refused", "link_lost", "link_strange_pdu", "neighbour_away", "stopped"}
+    assert {line["exception"].get("sqlstate") for line in said if "exception" in line} >= {"22P02", "23514"}
+
+    faulty = config.path.read_text().replace("whsec_", "whsec-").replace("postgresql:", "mysql:")
+    config.path.write_text(faulty.replace(TOKENS["ops"], TOKENS["sdu"]))
+    places = {
+        "log": log,
+        "metrics": metrics,
+        "problems": "\n".join(client.told),
+        "check-config": await command("check-config", config=config.path),
+    }
+    assert len(client.told) > 20
+    for key in ("gateway.database", "http.tokens.ops", "sdu.signing_secret"):
+        assert f"{key}: " in places["check-config"]
+    assert [partner.complaints for partner in (world.mcb, world.wallet, world.sdu)] == [[], [], []]
+    assert {place: found for place, text in places.items() if (found := leaks(text))} == {}
+
+
+async def test_a_database_that_is_not_to_be_had_is_told_without_its_password(world: World) -> None:
+    for url in ("@127.0.0.1:1/gateway", "@nowhere.invalid/gateway", "@127.0.0.1:port/gateway", "@[::1/gateway"):
+        config = world.configure(0, gateway={"database": f"postgresql://gateway:{DATABASE_PASSWORD}{url}"})
+        output = await command("serve", config=config.path)
+        assert output.startswith("gateway: "), "one clear line"
+        assert DATABASE_PASSWORD not in output
