@@ -11,6 +11,7 @@ import enum
 import re
 from collections.abc import Mapping, Set
 from datetime import date, timedelta
+from functools import lru_cache
 from pathlib import PurePath
 
 from gateway.consent.identity import canonical_msisdn, mask_iin, mask_msisdn
@@ -27,6 +28,7 @@ PRIVATE_KEYS = frozenset(
 
 _DEEPEST = 8
 _LARGEST = 1 << 63  # beyond, JSON writers disagree
+_WORD = 40  # characters: ids of lists, names of links, states come again and again
 _SHORTEST = 10  # a subscriber number without its country code
 
 _GAP = r"[ \u00a0()-]{0,3}"
@@ -47,9 +49,16 @@ _QUOTED = re.compile(r"(?:(?<!\w)|(?<=\bb))(['\"`]).*", re.DOTALL)
 
 def masked_text(text: str) -> str:
     """The text with everything private in it masked."""
+    return _masked_word(text) if len(text) <= _WORD else _masked_text(text)
+
+
+def _masked_text(text: str) -> str:
     if not text.isascii():
         text = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates are no UTF-8
     return _PRIVATE.sub(_mask, text) if len(text) >= _SHORTEST or not text.isascii() else text
+
+
+_masked_word = lru_cache(maxsize=1024)(_masked_text)
 
 
 def masked_saying(text: str) -> str:
@@ -95,6 +104,7 @@ def masked(value: object, depth: int = 0) -> object:
             return f"<{type(value).__name__}>"
 
 
+@lru_cache(maxsize=1024)
 def is_private(key: object) -> bool:
     """Whether what stands under the key is never shown."""
     name = str(key).lower()

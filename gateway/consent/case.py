@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from gateway.consent.deadlines import Calendar
 
@@ -90,8 +91,7 @@ class Happened(StrEnum):
 STATUSES = frozenset(list(Happened)[: list(Happened).index(Happened.CANCELLED) + 1])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class Case(NamedTuple):
     """What the journey remembers of one pupil's case."""
 
     state: State
@@ -127,7 +127,6 @@ class Rules:
     fallback_on_undeliverable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     name: Happened
     detail: Mapping[str, object]

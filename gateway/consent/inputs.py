@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from gateway.consent.case import Case, Event
 from gateway.consent.reply import Verdict
@@ -156,8 +157,7 @@ class Effect(StrEnum):
     FORM_VOUCHER = "form_voucher"  # by the wallet
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Send:
+class Send(NamedTuple):
     """A text to `msisdn`; `link` None lets the routing choose."""
 
     text: Kind
@@ -165,8 +165,7 @@ class Send:
     link: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(NamedTuple):
     """The case as it now stands, what happened (in order), and what to do about it.
 
     `refused` says that the input does not fit the state; it has then changed nothing.

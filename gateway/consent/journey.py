@@ -32,7 +32,6 @@ reported as ``late_reply``, one that contradicts a consent as ``withdrawal_reque
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
@@ -112,7 +111,7 @@ def _use_number(case: Case, given: UseNumber) -> Decision:
     if case.state is not State.LOOKING_UP:
         return _refuse(case)
     return Decision(
-        case=replace(case, state=State.WAITING, msisdn=given.msisdn, operator=given.operator),
+        case=case._replace(state=State.WAITING, msisdn=given.msisdn, operator=given.operator),
         events=(Event(Happened.NUMBER_FOUND, {"relation": case.relation}),),
         effects=(Effect.ASK_TURN,),
     )
@@ -128,8 +127,7 @@ def _skip_recipient(case: Case, given: SkipRecipient, now: datetime) -> Decision
 def _next_recipient(case: Case, why: Event, effects: tuple[Effect, ...], now: datetime) -> Decision:
     """Looks up the next recipient or, when there is none, ends."""
     if case.position + 1 < len(case.relations):
-        following = replace(
-            case,
+        following = case._replace(
             state=State.LOOKING_UP,
             position=case.position + 1,
             msisdn=None,
@@ -150,7 +148,7 @@ def _next_recipient(case: Case, why: Event, effects: tuple[Effect, ...], now: da
 
 
 def _end(case: Case, state: State, now: datetime) -> Case:
-    return replace(case, state=state, ended_at=now, due_at=None, resume=None)
+    return case._replace(state=state, ended_at=now, due_at=None, resume=None)
 
 
 # --- asking (§9–10) -----------------------------------------------------------------------------------------
@@ -159,7 +157,7 @@ def _end(case: Case, state: State, now: datetime) -> Case:
 def _take_turn(case: Case) -> Decision:
     if case.state is not State.WAITING:
         return _refuse(case)
-    return Decision(case=replace(case, state=State.QUEUED), effects=(Send(text=Kind.REQUEST),))
+    return Decision(case=case._replace(state=State.QUEUED), effects=(Send(text=Kind.REQUEST),))
 
 
 _Reported = ConfirmAccepted | ReportRefused | ReportDelivered | ReportUndeliverable
@@ -188,7 +186,7 @@ def _confirm_accepted(case: Case, given: ConfirmAccepted, rules: Rules) -> Decis
     due_at = rules.calendar.end_at(given.at) if last else rules.calendar.repeat_at(given.at)
     state, name = (State.ASKED, Happened.ASKED) if case.repeat == 0 else (State.REMINDED, Happened.REMINDED)
     return Decision(
-        case=replace(case, state=state, due_at=due_at),
+        case=case._replace(state=state, due_at=due_at),
         events=(accepted, Event(name, {"relation": case.relation})),
     )
 
@@ -208,7 +206,7 @@ def _report_refused(case: Case, given: ReportRefused, now: datetime, rules: Rule
     # A repeat refused: the earlier text was accepted and may yet be answered, so the parent keeps the days
     # that the repeat would have given.
     return Decision(
-        case=replace(case, undelivered=case.undelivered | 1 << case.repeat, due_at=rules.calendar.end_at(now)),
+        case=case._replace(undelivered=case.undelivered | 1 << case.repeat, due_at=rules.calendar.end_at(now)),
         events=(refused,),
     )
 
@@ -219,7 +217,7 @@ def _report_delivered(case: Case, given: ReportDelivered) -> Decision:
     event = Event(Happened.DELIVERED, {"text": given.text})
     if not _asks_there(case, given):
         return Decision(case=case, events=(event,))
-    return Decision(case=replace(case, undelivered=case.undelivered & ~(1 << given.repeat)), events=(event,))
+    return Decision(case=case._replace(undelivered=case.undelivered & ~(1 << given.repeat)), events=(event,))
 
 
 def _report_undeliverable(case: Case, given: ReportUndeliverable, now: datetime, rules: Rules) -> Decision:
@@ -229,18 +227,18 @@ def _report_undeliverable(case: Case, given: ReportUndeliverable, now: datetime,
         return Decision(case=case, events=(failed,))
     if rules.fallback_on_undeliverable:
         return _give_up_number(case, failed, now)
-    return Decision(case=replace(case, undelivered=case.undelivered | 1 << given.repeat), events=(failed,))
+    return Decision(case=case._replace(undelivered=case.undelivered | 1 << given.repeat), events=(failed,))
 
 
 def _give_up_number(case: Case, why: Event, now: datetime) -> Decision:
     """The switch ``fallback_on_undeliverable``: this number does not work, ask the next recipient."""
     following = _next_recipient(
-        replace(case, unreachable=case.unreachable + 1),
+        case._replace(unreachable=case.unreachable + 1),
         Event(Happened.RECIPIENT_UNREACHABLE, {"relation": case.relation}),
         (Effect.WITHDRAW, Effect.GIVE_TURN),
         now,
     )
-    return replace(following, events=(why, *following.events))
+    return following._replace(events=(why, *following.events))
 
 
 def _meet_deadline(case: Case, now: datetime, rules: Rules) -> Decision:
@@ -249,7 +247,7 @@ def _meet_deadline(case: Case, now: datetime, rules: Rules) -> Decision:
     if case.repeat < rules.repeats:
         repeat = case.repeat + 1
         return Decision(
-            case=replace(case, repeat=repeat, due_at=None),
+            case=case._replace(repeat=repeat, due_at=None),
             events=(Event(Happened.REPEAT_DUE, {"repeat": repeat}),),
             effects=(Send(text=Kind.REPEAT, repeat=repeat),),
         )
@@ -292,7 +290,7 @@ def _answer_in_time(
         if not rules.clarify or case.clarified >= case.repeat:
             return Decision(case=case, events=(unclear,))
         return Decision(
-            case=replace(case, clarified=case.repeat),
+            case=case._replace(clarified=case.repeat),
             events=(unclear,),
             effects=(Send(text=Kind.CLARIFY, repeat=case.repeat, link=given.link),),
         )
@@ -300,8 +298,7 @@ def _answer_in_time(
     asked = (Event(Happened.ASKED, {"relation": case.relation}),) if case.state is State.QUEUED else ()
     if given.verdict is Verdict.AGREE:
         return Decision(
-            case=replace(
-                case,
+            case=case._replace(
                 state=State.CONSENTED,
                 answered_at=given.reply_at,
                 evidence=given.evidence,
@@ -316,7 +313,7 @@ def _answer_in_time(
             ),
         )
     return Decision(
-        case=replace(_end(case, State.REFUSED, now), answered_at=given.reply_at),
+        case=_end(case, State.REFUSED, now)._replace(answered_at=given.reply_at),
         events=(*asked, Event(Happened.REFUSED, told)),
         effects=(Effect.WITHDRAW, Effect.GIVE_TURN, Send(text=Kind.REFUSED, link=given.link)),
     )
@@ -355,7 +352,7 @@ def _close_voucher(case: Case, given: IssueVoucher | RejectVoucher, now: datetim
         events.append(Event(Happened.VOUCHER_ACTIVATED, told))
     if case.used_at is not None:
         events.append(Event(Happened.SERVICE_RECEIVED, told))
-    issued = replace(_end(case, State.VOUCHER_ISSUED, now), voucher_id=given.voucher_id)
+    issued = _end(case, State.VOUCHER_ISSUED, now)._replace(voucher_id=given.voucher_id)
     return Decision(case=issued, events=tuple(events))
 
 
@@ -365,10 +362,10 @@ def _follow_voucher(case: Case, given: ActivateVoucher | UseVoucher) -> Decision
         return _refuse(case)
     if isinstance(given, ActivateVoucher):
         first = case.activated_at is None
-        following, name = replace(case, activated_at=case.activated_at or given.at), Happened.VOUCHER_ACTIVATED
+        following, name = case._replace(activated_at=case.activated_at or given.at), Happened.VOUCHER_ACTIVATED
     else:
         first = case.used_at is None
-        following, name = replace(case, used_at=case.used_at or given.at), Happened.SERVICE_RECEIVED
+        following, name = case._replace(used_at=case.used_at or given.at), Happened.SERVICE_RECEIVED
     if not first:
         return Decision(case=case)
     if early:
@@ -382,10 +379,10 @@ def _follow_voucher(case: Case, given: ActivateVoucher | UseVoucher) -> Decision
 def _park(case: Case, given: Park) -> Decision:
     event = Event(Happened.PARKED, {"reason": given.reason})
     if case.state is State.QUEUED:  # siblings need not wait for ops
-        parked = replace(case, state=State.PARKED, resume=State.WAITING)
+        parked = case._replace(state=State.PARKED, resume=State.WAITING)
         return Decision(case=parked, events=(event,), effects=(Effect.GIVE_TURN,))
     if case.state in (State.LOOKING_UP, State.CONSENTED):
-        return Decision(case=replace(case, state=State.PARKED, resume=case.state), events=(event,))
+        return Decision(case=case._replace(state=State.PARKED, resume=case.state), events=(event,))
     return _refuse(case)
 
 
@@ -400,7 +397,7 @@ def _release(case: Case) -> Decision:
     if case.state is not State.PARKED or case.resume is None:
         return _refuse(case)
     return Decision(
-        case=replace(case, state=case.resume, resume=None),
+        case=case._replace(state=case.resume, resume=None),
         events=(Event(Happened.RELEASED, {}),),
         effects=(_GO_ON[case.resume],),
     )

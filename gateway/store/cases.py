@@ -1,9 +1,8 @@
 """Cases as rows: locked, loaded and saved many at a time."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 import orjson
@@ -45,8 +44,7 @@ SELECT case_id FROM cases WHERE due_at <= $1 ORDER BY due_at LIMIT $2 FOR UPDATE
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredCase:
+class StoredCase(NamedTuple):
     """A case with what stands beside its journey: who, where from, and the record as SDU pushed it."""
 
     case_id: str
@@ -61,7 +59,7 @@ class StoredCase:
     case: Case
 
     def with_case(self, case: Case) -> "StoredCase":
-        return replace(self, case=case)
+        return self._replace(case=case)
 
     @property
     def recipient(self) -> Mapping[str, Any]:

@@ -111,7 +111,7 @@ def test_activation_and_first_use_are_told_once() -> None:
 
 @pytest.mark.parametrize("state", ["refused", "voucher_issued"])
 def test_an_erased_case_has_nobody_to_send_a_text_to(state: str) -> None:
-    assert decide(replace(CASES[state], relations=()), Resend(), MONDAY, RULES).refused
+    assert decide(CASES[state]._replace(relations=()), Resend(), MONDAY, RULES).refused
 
 
 def test_cancelling_withdraws_what_has_not_left() -> None:
