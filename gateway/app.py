@@ -220,7 +220,7 @@ class _Gateway:
                 async with asyncio.timeout(nodes.DEAD_AFTER):
                     await nodes.beat(connection, self._node)
                     await self._bury(connection, killed=killed)
-                    wanted = () if self._stopping.is_set() else names
+                    wanted = () if self._stopping.is_set() else names.keys() - self._links.keys()
                     taken = await nodes.take_links(connection, self._node, wanted)
                 killed = True
                 for name in taken:

@@ -44,7 +44,7 @@ log = get_logger()
 MOST_AT_ONCE = 500
 MOST_WAITING = 2_000
 """PDUs in memory; beyond, the binds are not read until there is room again."""
-STORE_WITHIN = 10.0
+STORE_WITHIN = 5.0
 """Seconds a batch may take to be stored before the SMSC is asked to keep it."""
 SLOWLY = 5.0
 """Seconds after which an SMSC may have given up waiting for an acknowledgement, and delivers again."""

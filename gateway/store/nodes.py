@@ -52,10 +52,11 @@ WHERE state = 'sending' AND NOT EXISTS (SELECT FROM nodes n WHERE n.node = sms.n
 RETURNING link, segments - bit_count(answered::bit(64)) AS unanswered
 """
 
+# One that is ours already was taken by a commit of which we never heard.
 # A link that changes hands has just begun to be down: whoever takes it gets its time to bind.
 _TAKE_LINKS = """
 UPDATE links SET node = $1, bound = 0, changed_at = clock_timestamp(), taken_at = clock_timestamp()
-WHERE link = ANY($2::text[]) AND node IS NULL AND EXISTS (SELECT FROM nodes WHERE node = $1)
+WHERE link = ANY($2::text[]) AND (node IS NULL OR node = $1) AND EXISTS (SELECT FROM nodes WHERE node = $1)
 RETURNING link
 """
 
@@ -125,7 +126,7 @@ async def bury_dead(
 
 
 async def take_links(connection: Connection, node: str, links: Collection[str]) -> list[str]:
-    """Those of `links` that nobody held and that are this node's now."""
+    """Those of `links`, which this process does not run, that nobody else holds: they are this node's now."""
     return [row["link"] for row in await connection.fetch(_TAKE_LINKS, node, list(links))]
 
 

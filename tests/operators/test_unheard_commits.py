@@ -8,7 +8,7 @@ import pytest
 from world import Family, World
 
 from gateway import steady
-from gateway.store import calls, sms
+from gateway.store import calls, nodes, sms
 
 
 def unheard(take: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
@@ -45,3 +45,11 @@ async def test_calls_taken_unheard_are_made_all_the_same(world: World, monkeypat
     family = Family(n=1)
     await world.push(family)
     await world.status(family, "number_found")
+
+
+async def test_a_link_taken_unheard_is_run_all_the_same(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nodes, "take_links", unheard(nodes.take_links))
+    await world.start()
+    family = Family(n=1)
+    await world.push(family)
+    await world.status(family, "asked")
