@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
+from http import HTTPStatus
 from pathlib import Path
 
 import aiohttp
@@ -22,6 +23,7 @@ ROOT = Path(__file__).parent.parent.parent
 SDU_TOKEN = "ordeal-sdu"
 EMBEDDED = "embedded"
 STOP_WITHIN = 12.0
+SERVES_WITHIN = 60.0
 PAUSE = 30.0
 """Seconds for which a process is stopped: long enough to be taken for dead."""
 FULL = 6.0
@@ -120,11 +122,24 @@ class Cluster:
             self._keepers.append(asyncio.create_task(self._keep(n)))
 
     async def stop(self) -> list[int]:
-        """Ends all with SIGTERM; their exit statuses, -9 for one that had to be killed."""
+        """Ends all with SIGTERM; their exit statuses, -9 for one that had to be killed.
+
+        One that has only just been started has no handler for it yet, and would die of it.
+        """
+        await self._all_serve()
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
         return [await self._stop(process) for process in self._processes if process is not None]
+
+    async def _all_serve(self) -> None:
+        async with aiohttp.ClientSession() as http:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SERVES_WITHIN):
+                    while True:
+                        if all([await _serves(http, port) for port in self._ports]):
+                            return
+                        await asyncio.sleep(0.1)
 
     async def torment(
         self, kills: int, seed: int, *, longest: float, database: bool, full_disk: bool, pause: bool
@@ -233,6 +248,14 @@ class Cluster:
                 await process.wait()
         assert process.returncode is not None
         return process.returncode
+
+
+async def _serves(http: aiohttp.ClientSession, port: int) -> bool:
+    try:
+        async with http.get(f"http://127.0.0.1:{port}/healthz") as response:
+            return response.status == HTTPStatus.OK
+    except aiohttp.ClientError:
+        return False
 
 
 def log_lines(directory: Path, processes: int) -> Mapping[str, int]:
