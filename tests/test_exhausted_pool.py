@@ -11,6 +11,7 @@ from smpplib import consts
 from world import TOKENS, Family, World, metric, world
 
 from gateway import app, steady
+from gateway.api import app as api
 from gateway.operators import receiving
 from gateway.store import database
 from gateway.store.database import Database
@@ -120,6 +121,21 @@ async def test_waiting_readers_of_statuses_hold_no_connection(world: World, open
     async with all_taken(opened[0]):
         pass
     assert {status for status, _ in await asyncio.gather(*polls)} == {200}
+
+
+async def test_a_request_whose_statement_hangs_is_told_to_come_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "ANSWERED_WITHIN", SOON)
+    await world.start()
+    family = Family(n=1)
+    await world.ask(family)
+    path = f"/v1/cases/{await world.case_id(family)}"
+    async with world.connection.transaction():
+        await world.connection.execute("LOCK TABLE cases IN ACCESS EXCLUSIVE MODE")
+        status, retry_after = await ask(world, "GET", path, "ops")
+        assert (status, retry_after is not None) == (503, True)
+    assert (await ask(world, "GET", path, "ops"))[0] == 200
 
 
 async def test_whoever_waits_behind_a_lock_goes_on_when_it_is_gone(world: World) -> None:

@@ -35,6 +35,9 @@ STOP_WITHIN = 3.0
 LINGERING = 2.0
 """Seconds for which a body that nobody wants is still read, so that its sender finds the answer."""
 
+ANSWERED_WITHIN = 60.0
+"""Seconds for a request, its body included; beyond, the database hangs, and the caller may ask again (503)."""
+
 _LONGEST_LINE = 8190  # of the request and of each header, in octets
 _MOST_HEADERS = 64
 _BACKLOG = 256
@@ -121,7 +124,8 @@ def _guarded(route: Route, tokens: Tokens, door: Door) -> Handler:
     async def handler(request: web.Request) -> web.StreamResponse:
         tokens.require(request, roles)
         with door.keeping(request):
-            return await route.handler(request)
+            async with asyncio.timeout(None if route.long else ANSWERED_WITHIN):
+                return await route.handler(request)
 
     return handler
 

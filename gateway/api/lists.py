@@ -50,10 +50,10 @@ class ListsApi:
 
     def routes(self) -> Sequence[Route]:
         return (
-            Route("PUT", "/v1/lists/{list_id}", ("sdu",), self.put),
+            Route("PUT", "/v1/lists/{list_id}", ("sdu",), self.put, long=True),
             Route("GET", "/v1/lists", ("sdu", "ops"), self.latest),
             Route("GET", "/v1/lists/{list_id}", ("sdu", "ops"), self.get),
-            Route("GET", "/v1/lists/{list_id}/errors", ("sdu", "ops"), self.errors),
+            Route("GET", "/v1/lists/{list_id}/errors", ("sdu", "ops"), self.errors, long=True),
         )
 
     async def put(self, request: web.Request) -> web.StreamResponse:

@@ -28,6 +28,7 @@ class Route(NamedTuple):
     path: str
     roles: tuple[Role, ...] | None  # None: anybody
     handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    long: bool = False  # it may take as long as it takes
 
 
 def json_response(body: object, status: HTTPStatus = HTTPStatus.OK) -> web.Response:

@@ -29,7 +29,7 @@ class StatusesApi:
         self._readers = asyncio.Semaphore(READERS)
 
     def routes(self) -> Sequence[Route]:
-        return (Route("GET", "/v1/statuses", ("sdu",), self.get),)
+        return (Route("GET", "/v1/statuses", ("sdu",), self.get, long=True),)
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         after = whole_number(request, "after", 0)
