@@ -24,6 +24,7 @@ from gateway.api.connections import MOST_CONNECTIONS, MOST_REQUESTS
 from gateway.api.statuses import READERS
 from gateway.config import Config
 from gateway.journeys import Journeys
+from gateway.log import get_logger
 from gateway.metrics import REGISTRY
 
 Stranger = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -124,6 +125,7 @@ async def test_a_flood_is_told_once_and_costs_a_caller_nothing(api: Api, monkeyp
     monkeypatch.setattr(connections, "MOST_CONNECTIONS", 10)
     reader, writer = await asyncio.open_connection("127.0.0.1", api.call.port)
     request = b"GET /v1/lists HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer sdu-token\r\n\r\n"
+    monkeypatch.setattr(connections, "log", get_logger())  # one that no configuration has been cached in
     with capture_logs() as lines:
         for _ in range(3):
             writer.write(request)
