@@ -24,6 +24,8 @@ log = get_logger()
 
 REST = (0.5, 30.0)
 """First and longest time, in seconds, for which a neighbour that does not answer is left alone."""
+MOST_AT_ONCE = 200
+"""Outcomes written in one transaction: the texts of so many cases are made in one go, and replies wait meanwhile."""
 
 
 class Client(Protocol):
@@ -158,7 +160,7 @@ class Caller:
     async def _record(self) -> None:
         while True:
             while self._outcomes:
-                batch, self._outcomes = self._outcomes, []
+                batch, self._outcomes = self._outcomes[:MOST_AT_ONCE], self._outcomes[MOST_AT_ONCE:]
                 try:
                     await self._write_all(batch)
                 except BaseException:
