@@ -8,7 +8,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from gateway import metrics
 from gateway.journeys import Journeys, Step
@@ -16,7 +16,7 @@ from gateway.log import Event, get_logger
 from gateway.partners.answers import Again, Done, Outcome, backoff
 from gateway.steady import is_away, steadily
 from gateway.store import calls, cases
-from gateway.store.calls import CallKind
+from gateway.store.calls import Call, CallKind
 from gateway.store.cases import StoredCase
 from gateway.store.nodes import FencedError
 
@@ -24,8 +24,10 @@ log = get_logger()
 
 REST = (0.5, 30.0)
 """First and longest time, in seconds, for which a neighbour that does not answer is left alone."""
+MOST_ROUNDS = 4
+"""How often over `concurrency` calls may be in memory, those included whose outcome is not written yet."""
 MOST_AT_ONCE = 200
-"""Outcomes written in one transaction: the texts of so many cases are made in one go, and replies wait meanwhile."""
+"""Outcomes written in one transaction: the texts of so many cases are made in one go, while replies wait."""
 
 
 class Client(Protocol):
@@ -38,6 +40,16 @@ class Client(Protocol):
         ...
 
 
+class _Ready(NamedTuple):
+    call: Call
+    stored: StoredCase
+
+
+class _Answered(NamedTuple):
+    call: Call
+    outcome: Outcome
+
+
 class Caller:
     """The shell of one kind of call."""
 
@@ -47,11 +59,11 @@ class Caller:
         self._concurrency = concurrency
         self._journeys = journeys
         self._wake = journeys.signals.calls[kind]
-        self._ready: deque[StoredCase] = deque()  # taken ahead, so that no request waits for the rows
+        self._held: dict[int, Call] = {}  # by serial: from being taken until what came of it is written
+        self._ready: deque[_Ready] = deque()  # taken ahead, so that no request waits for the rows
         self._more = False  # the last look at the rows left some there
         self._under_way: set[asyncio.Task[None]] = set()
-        self._outcomes: list[Outcome] = []
-        self._attempts: dict[str, int] = {}
+        self._outcomes: list[_Answered] = []
         self._came = asyncio.Event()
         self._failures = 0
         self._failed_at = 0.0
@@ -72,8 +84,8 @@ class Caller:
         await self._give_back_others()
         while True:
             if self._failures and self._ready:  # another process may have more luck with them
-                for stored in self._ready:
-                    del self._attempts[stored.case_id]
+                for ready in self._ready:
+                    del self._held[ready.call.serial]
                 self._ready.clear()
                 await self._give_back_others()
             self._start()
@@ -83,7 +95,7 @@ class Caller:
 
     async def _give_back_others(self) -> None:
         async with self._journeys.database.acquire() as connection:
-            await calls.give_back_others(connection, self._journeys.node, self._kind, self._attempts.keys())
+            await calls.give_back_others(connection, self._journeys.node, self._kind, self._held.keys())
 
     @property
     def _room(self) -> int:
@@ -94,9 +106,13 @@ class Caller:
 
     @property
     def _lack(self) -> int:
-        """Calls to be taken from the rows: as many again as may be under way, once half of those are gone."""
+        """Calls to be taken from the rows: as many again as may be under way, once half of those are gone.
+
+        None while too much of what came of earlier ones is not written: the database is slow, or away.
+        """
         wanted = (self._room if self._failures else self._concurrency) * self._client.batch
-        return wanted - len(self._ready) if 2 * len(self._ready) <= wanted else 0
+        most = MOST_ROUNDS * self._concurrency * self._client.batch
+        return wanted - len(self._ready) if 2 * len(self._ready) <= wanted and len(self._held) < most else 0
 
     async def _take(self) -> bool:
         """Takes what is lacking, and starts what may be; whether there may be more."""
@@ -106,8 +122,8 @@ class Caller:
         async with journeys.database.acquire() as connection:
             taken = await calls.take(connection, journeys.node, self._kind, limit)
             stored = await cases.fetch(connection, [call.case_id for call in taken]) if taken else {}
-        self._attempts |= {call.case_id: call.attempts for call in taken}
-        self._ready.extend(stored.values())
+        self._held |= {call.serial: call for call in taken}
+        self._ready.extend(_Ready(call, stored[call.case_id]) for call in taken)
         self._more = len(taken) == limit
         self._start()
         return self._more
@@ -122,14 +138,15 @@ class Caller:
         if self._more and self._lack:
             self._wake.set()
 
-    async def _call(self, stored: Sequence[StoredCase]) -> None:
+    async def _call(self, batch: Sequence[_Ready]) -> None:
         began = asyncio.get_running_loop().time()
+        calls_of = {ready.call.case_id: ready.call for ready in batch}
         try:
-            outcomes = await self._client.call(stored)
+            outcomes = await self._client.call([ready.stored for ready in batch])
         except Exception as error:  # a defect of ours costs these calls a delay, not the others anything
             log.exception(Event.CALL_FAILED, call=self._kind)
-            outcomes = [Again(case.case_id, type(error).__name__) for case in stored]
-        self._outcomes += outcomes
+            outcomes = [Again(case_id, type(error).__name__) for case_id in calls_of]
+        self._outcomes += [_Answered(calls_of[outcome.case_id], outcome) for outcome in outcomes]
         self._came.set()
         again = [outcome for outcome in outcomes if isinstance(outcome, Again)]
         metrics.CALLS.labels(self._kind.value, "done").inc(len(outcomes) - len(again))
@@ -166,41 +183,44 @@ class Caller:
                 except BaseException:
                     self._outcomes = batch + self._outcomes
                     raise
-                for outcome in batch:
-                    self._attempts.pop(outcome.case_id, None)
+                for answered in batch:
+                    del self._held[answered.call.serial]
+                if self._more:
+                    self._wake.set()
             await self._came.wait()
             self._came.clear()
 
-    async def _write_all(self, outcomes: Sequence[Outcome]) -> None:
+    async def _write_all(self, outcomes: Sequence[_Answered]) -> None:
         """One transaction; when it fails for what is in it, one for each outcome: what is to blame is put off."""
         try:
             await self._journeys.transact(_writer(self._write, outcomes))
         except FencedError:
             raise
         except Exception as error:
-            if is_away(error) or (len(outcomes) == 1 and isinstance(outcomes[0], Again)):
+            if is_away(error) or (len(outcomes) == 1 and isinstance(outcomes[0].outcome, Again)):
                 raise
             if len(outcomes) > 1:
                 for outcome in outcomes:
                     await self._write_all([outcome])
                 return
-            log.exception(Event.CALL_FAILED, call=self._kind, case_id=outcomes[0].case_id)
-            await self._write_all([Again(outcomes[0].case_id, type(error).__name__)])
+            call = outcomes[0].call
+            log.exception(Event.CALL_FAILED, call=self._kind, case_id=call.case_id)
+            await self._write_all([_Answered(call, Again(call.case_id, type(error).__name__))])
 
-    async def _write(self, step: Step, outcomes: Sequence[Outcome]) -> None:
+    async def _write(self, step: Step, outcomes: Sequence[_Answered]) -> None:
         node, connection = self._journeys.node, step.connection
-        done = [outcome for outcome in outcomes if isinstance(outcome, Done)]
-        again = [outcome for outcome in outcomes if isinstance(outcome, Again)]
+        done = [(call, outcome.given) for call, outcome in outcomes if isinstance(outcome, Done)]
+        again = [(call, outcome.retry_after) for call, outcome in outcomes if isinstance(outcome, Again)]
         if done:
-            ours = await calls.finish(connection, node, self._kind, [outcome.case_id for outcome in done])
-            await step.take([(outcome.case_id, outcome.given) for outcome in done if outcome.case_id in ours])
+            ours = await calls.finish(connection, node, self._kind, [call for call, _ in done])
+            await step.take([(call.case_id, given) for call, given in done if call.serial in ours])
         if again:
-            delays = [(o.case_id, o.retry_after or backoff(self._attempts.get(o.case_id, 0))) for o in again]
+            delays = [(call, retry_after or backoff(call.attempts)) for call, retry_after in again]
             await calls.put_off(connection, node, self._kind, delays)
 
 
 def _writer(
-    write: Callable[[Step, Sequence[Outcome]], Awaitable[None]], outcomes: Sequence[Outcome]
+    write: Callable[[Step, Sequence[_Answered]], Awaitable[None]], outcomes: Sequence[_Answered]
 ) -> Callable[[Step], Awaitable[None]]:
     async def work(step: Step) -> None:
         await write(step, outcomes)

@@ -15,12 +15,14 @@ class CallKind(StrEnum):
 
 class Call(NamedTuple):
     case_id: str
+    serial: int  # its own: the case's next call has another
     attempts: int  # earlier ones, that failed
 
 
 _ADD = """
 INSERT INTO calls (case_id, kind) SELECT * FROM unnest($1::text[], $2::text[])
-ON CONFLICT (case_id, kind) DO UPDATE SET attempts = 0, next_at = '-infinity', node = NULL
+ON CONFLICT (case_id, kind) DO UPDATE SET
+    attempts = 0, next_at = '-infinity', node = NULL, serial = excluded.serial
 """
 
 _TAKE = """
@@ -30,20 +32,24 @@ FROM (SELECT case_id, kind FROM calls
         AND EXISTS (SELECT FROM nodes WHERE nodes.node = $1)
       ORDER BY next_at LIMIT $3 FOR UPDATE SKIP LOCKED) AS ready
 WHERE calls.case_id = ready.case_id AND calls.kind = ready.kind
-RETURNING calls.case_id, calls.attempts
+RETURNING calls.case_id, calls.serial, calls.attempts
 """
 
-_FINISH = "DELETE FROM calls WHERE kind = $1 AND case_id = ANY($2::text[]) AND node = $3 RETURNING case_id"
+_FINISH = """
+DELETE FROM calls USING unnest($1::text[], $2::bigint[]) AS finished (case_id, serial)
+WHERE calls.case_id = finished.case_id AND calls.kind = $3 AND calls.serial = finished.serial AND calls.node = $4
+RETURNING calls.serial
+"""
 _DROP = "DELETE FROM calls WHERE case_id = ANY($1::text[])"
 
 _PUT_OFF = """
 UPDATE calls SET node = NULL, attempts = attempts + 1, next_at = clock_timestamp() + put_off.delay
-FROM unnest($1::text[], $2::interval[]) AS put_off (case_id, delay)
-WHERE calls.kind = $3 AND calls.case_id = put_off.case_id AND calls.node = $4
+FROM unnest($1::text[], $2::bigint[], $3::interval[]) AS put_off (case_id, serial, delay)
+WHERE calls.case_id = put_off.case_id AND calls.kind = $4 AND calls.serial = put_off.serial AND calls.node = $5
 """
 
 
-_GIVE_BACK_OTHERS = "UPDATE calls SET node = NULL WHERE node = $1 AND kind = $2 AND case_id <> ALL($3::text[])"
+_GIVE_BACK_OTHERS = "UPDATE calls SET node = NULL WHERE node = $1 AND kind = $2 AND serial <> ALL($3::bigint[])"
 
 
 async def add(connection: Connection, calls: Sequence[tuple[str, CallKind]]) -> None:
@@ -54,24 +60,26 @@ async def add(connection: Connection, calls: Sequence[tuple[str, CallKind]]) -> 
 async def take(connection: Connection, node: str, kind: CallKind, limit: int) -> list[Call]:
     """Up to `limit` calls that are ready, now this node's; none for a node that has been declared dead."""
     rows = await connection.fetch(_TAKE, node, kind, limit)
-    return [Call(row["case_id"], row["attempts"]) for row in rows]
+    return [Call(*row.values()) for row in rows]
 
 
-async def finish(connection: Connection, node: str, kind: CallKind, case_ids: Collection[str]) -> set[str]:
-    """Removes answered calls; ids of those that were still this node's, whose answers may be used."""
-    rows = await connection.fetch(_FINISH, kind, list(case_ids), node)
-    return {row["case_id"] for row in rows}
+async def finish(connection: Connection, node: str, kind: CallKind, answered: Collection[Call]) -> set[int]:
+    """Removes answered calls; serials of those that were still this node's, whose answers may be used."""
+    rows = await connection.fetch(_FINISH, [c.case_id for c in answered], [c.serial for c in answered], kind, node)
+    return {row["serial"] for row in rows}
 
 
 async def put_off(
-    connection: Connection, node: str, kind: CallKind, delays: Sequence[tuple[str, timedelta]]
+    connection: Connection, node: str, kind: CallKind, delays: Sequence[tuple[Call, timedelta]]
 ) -> None:
     """Gives failed calls back, each to be tried again after its delay."""
-    await connection.execute(_PUT_OFF, [c for c, _ in delays], [d for _, d in delays], kind, node)
+    await connection.execute(
+        _PUT_OFF, [c.case_id for c, _ in delays], [c.serial for c, _ in delays], [d for _, d in delays], kind, node
+    )
 
 
-async def give_back_others(connection: Connection, node: str, kind: CallKind, held: Collection[str]) -> None:
-    """Puts calls back that are this node's by a commit of which it never heard: all but those of these cases."""
+async def give_back_others(connection: Connection, node: str, kind: CallKind, held: Collection[int]) -> None:
+    """Puts calls back that are this node's by a commit of which it never heard: all but these, by serial."""
     await connection.execute(_GIVE_BACK_OTHERS, node, kind, list(held))
 
 

@@ -8,6 +8,8 @@ import pytest
 from world import Family, World
 
 from gateway import steady
+from gateway.journeys import Step
+from gateway.partners.calls import Caller
 from gateway.store import calls, nodes, sms
 
 
@@ -53,3 +55,27 @@ async def test_a_link_taken_unheard_is_run_all_the_same(world: World, monkeypatc
     family = Family(n=1)
     await world.push(family)
     await world.status(family, "asked")
+
+
+async def test_an_answer_about_the_mother_recorded_unheard_says_nothing_of_the_father(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is written once more, when the father's look-up is this process's already."""
+    write = Caller._write
+    unheard_of: list[str] = []
+
+    async def write_and_end(caller: Caller, step: Step, outcomes: Any) -> None:
+        await write(caller, step, outcomes)
+        if not unheard_of:
+            unheard_of.append("the commit")
+            await step.write_journal()
+            await step.connection.execute("COMMIT")
+            await caller._take()
+            raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+
+    monkeypatch.setattr(Caller, "_write", write_and_end)
+    await world.start()
+    family = Family(n=1, mother=None, father="77010000002")
+    await world.push(family)
+    await world.status(family, "asked")
+    assert (await world.case(family))["msisdn"] == "77010000002"

@@ -49,10 +49,10 @@ async def test_an_answer_counts_only_for_the_node_that_holds_the_call(database: 
     async with database.acquire() as connection:
         await add_node(connection)
         await calls.add(connection, [("case-1", CallKind.VOUCHER)])
-        await calls.take(connection, NODE, CallKind.VOUCHER, 1)
-        assert await calls.finish(connection, OTHER, CallKind.VOUCHER, ["case-1"]) == set()
-        assert await calls.finish(connection, NODE, CallKind.VOUCHER, ["case-1"]) == {"case-1"}
-        assert await calls.finish(connection, NODE, CallKind.VOUCHER, ["case-1"]) == set()
+        (call,) = await calls.take(connection, NODE, CallKind.VOUCHER, 1)
+        assert await calls.finish(connection, OTHER, CallKind.VOUCHER, [call]) == set()
+        assert await calls.finish(connection, NODE, CallKind.VOUCHER, [call]) == {call.serial}
+        assert await calls.finish(connection, NODE, CallKind.VOUCHER, [call]) == set()
 
 
 async def test_a_call_that_is_put_off_rests_and_counts_its_attempts(database: Database) -> None:
@@ -62,9 +62,9 @@ async def test_a_call_that_is_put_off_rests_and_counts_its_attempts(database: Da
         for attempts in range(3):
             (call,) = await calls.take(connection, NODE, CallKind.LOOKUP, 1)
             assert call.attempts == attempts
-            await calls.put_off(connection, NODE, CallKind.LOOKUP, [("case-1", timedelta())])
-        await calls.take(connection, NODE, CallKind.LOOKUP, 1)
-        await calls.put_off(connection, NODE, CallKind.LOOKUP, [("case-1", timedelta(hours=1))])
+            await calls.put_off(connection, NODE, CallKind.LOOKUP, [(call, timedelta())])
+        (call,) = await calls.take(connection, NODE, CallKind.LOOKUP, 1)
+        await calls.put_off(connection, NODE, CallKind.LOOKUP, [(call, timedelta(hours=1))])
         assert await calls.take(connection, NODE, CallKind.LOOKUP, 1) == []
 
 
