@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import signal
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
@@ -22,7 +23,7 @@ from gateway.ids import new_ulid
 from gateway.journeys import Journeys, Service
 from gateway.log import Event, get_logger
 from gateway.operators.link import Link
-from gateway.operators.receiving import Receiver
+from gateway.operators.receiving import SLOWLY, Receiver
 from gateway.partners.calls import Caller
 from gateway.partners.mcb import Mcb
 from gateway.partners.sdu import SduPush
@@ -218,16 +219,23 @@ class _Gateway:
             killed, self._just_entered = self._just_entered, False
             while True:
                 async with asyncio.timeout(nodes.DEAD_AFTER):
-                    await nodes.beat(connection, self._node)
+                    alone = await nodes.beat(connection, self._node)
+                    self._doubt_after_pause(journeys.lease.renew(alone=alone))
                     await self._bury(connection, killed=killed)
                     wanted = () if self._stopping.is_set() else names.keys() - self._links.keys()
                     taken = await nodes.take_links(connection, self._node, wanted)
                 killed = True
-                for name in taken:
+                for name in () if self._stopping.is_set() else taken:
                     log.info(Event.LINK_TAKEN, link=name)
                     link = self._links[name] = Link(names[name], journeys, receiver)
                     self._running.append(tasks.create_task(link.run()))
                 await asyncio.sleep(HEARTBEAT)
+
+    def _doubt_after_pause(self, since_last: float) -> None:
+        """We were paused, or stalled: what lay in the sockets meanwhile was acknowledged late."""
+        if since_last > HEARTBEAT + SLOWLY:
+            for link in self._links.values():
+                link.doubt(time.monotonic() - since_last)
 
     async def _bury(self, connection: Connection, *, killed: bool) -> None:
         unheard_for = max((link.unheard_for for link in self._config.links), default=0.0)

@@ -33,6 +33,7 @@ from gateway.consent.inputs import (
 from gateway.consent.journey import decide
 from gateway.consent.reply import ReplyRules
 from gateway.consent.texts import Templates
+from gateway.lease import Lease
 from gateway.log import Event as LogEvent
 from gateway.log import get_logger
 from gateway.routing import Routing
@@ -86,6 +87,7 @@ class Journeys:
         self.routing = Routing(links)
         self.rules = rules
         self.signals = signals
+        self.lease = Lease()
         self._evidence_key = evidence_key
 
     def keyed_hash(self, octets: bytes, case_id: str | None = None) -> str:

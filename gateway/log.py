@@ -60,6 +60,7 @@ class Event(StrEnum):
     LINK_PEER_UNBOUND = "link_peer_unbound"
     LINK_STRANGE_PDU = "link_strange_pdu"
     LINK_TAKEN = "link_taken"
+    LINK_LET_GO = "link_let_go"
     REPLY_BY_WRONG_LINK = "reply_by_wrong_link"
     REPLIES_NOT_SETTLED = "replies_not_settled"
     TEXTS_REROUTED = "texts_rerouted"

@@ -5,5 +5,8 @@ CREATE TABLE doubts (
     ended_at  timestamptz NOT NULL
 );
 
+-- The latest question text of which an answer was in doubt, and the parent asked to give it again.
+ALTER TABLE cases ADD COLUMN doubted smallint NOT NULL DEFAULT -1;
+
 -- Questions need no longer wait until such a copy has surely come.
 ALTER TABLE sms DROP COLUMN follows_reply;

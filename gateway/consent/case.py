@@ -103,6 +103,7 @@ class Case(NamedTuple):
     undelivered: int = 0  # bit n: question text n was reported undeliverable
     unreachable: int = 0  # recipients given up because their number did not work
     clarified: int = -1  # the latest question text whose unclear reply got a clarification
+    doubted: int = -1  # the latest question text an answer to which may have been a copy: it was asked for again
     due_at: datetime | None = None  # next repeat or end; None while a question text is on its way
     answered_at: datetime | None = None
     evidence: str | None = None

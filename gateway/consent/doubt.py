@@ -5,7 +5,6 @@ Where two pupils are asked at one number, one after the other, the copy of the a
 a consent for the second: a consent is never guessed.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,18 +17,11 @@ class Earlier(NamedTuple):
 
 
 def may_be_a_copy(case_id: str, earlier: Sequence[Earlier]) -> bool:
-    """Whether a reply to this case may be the copy of one to another; `earlier` are all like it, oldest first.
+    """Whether a reply to this case may be the copy of one to another; `earlier` are all like it.
 
-    Each unheard reply has one copy at most. It is gone when another one has spoken to the same case since; and as
-    soon as this case has had as many as there are copies, at least one of them was meant for it.
+    Each unheard reply has one copy at most. Whether that has come nobody can tell: a parent may have said the same
+    twice. But as soon as this case has had as many as there are copies, at least one of them was meant for it.
     """
-    copies: Counter[str | None] = Counter()
-    had = 0
-    for reply in earlier:
-        had += reply.case_id == case_id
-        if reply.unheard:
-            copies[reply.case_id] += 1
-        elif reply.case_id != case_id and copies[reply.case_id]:
-            copies[reply.case_id] -= 1
-    of_others = copies.total() - copies[case_id]
-    return of_others > 0 and had < copies.total()
+    copies = sum(reply.unheard for reply in earlier)
+    of_others = any(reply.unheard and reply.case_id != case_id for reply in earlier)
+    return of_others and sum(reply.case_id == case_id for reply in earlier) < copies

@@ -135,6 +135,7 @@ def _next_recipient(case: Case, why: Event, effects: tuple[Effect, ...], now: da
             repeat=0,
             undelivered=0,
             clarified=-1,
+            doubted=-1,
             due_at=None,
         )
         return Decision(case=following, events=(why,), effects=(*effects, Effect.LOOK_UP))
@@ -277,16 +278,13 @@ def _answer(case: Case, given: Answer, now: datetime, rules: Rules) -> Decision:
     return _answer_out_of_time(case, given, told)
 
 
-def _is_unclear(given: Answer) -> bool:
-    """A consent is never guessed: neither from its words nor from a reply that may be another one's copy."""
-    return given.doubtful or given.verdict is Verdict.UNCLEAR
-
-
 def _answer_in_time(
     case: Case, given: Answer, told: Mapping[str, object], now: datetime, rules: Rules
 ) -> Decision:
-    if _is_unclear(given):
-        unclear = Event(Happened.REPLY_UNCLEAR, {"reason": "may be a copy"} if given.doubtful else {})
+    if given.doubtful:
+        return _ask_again(case, given)
+    if given.verdict is Verdict.UNCLEAR:
+        unclear = Event(Happened.REPLY_UNCLEAR, {})
         if not rules.clarify or case.clarified >= case.repeat:
             return Decision(case=case, events=(unclear,))
         return Decision(
@@ -319,9 +317,24 @@ def _answer_in_time(
     )
 
 
+def _ask_again(case: Case, given: Answer) -> Decision:
+    """What may be the copy of another answer is no consent; nor must a true one be lost in silence.
+
+    So the parent is asked once a text, whatever the switch for unclear replies says: the fault is not hers.
+    """
+    unclear = Event(Happened.REPLY_UNCLEAR, {"reason": "may be a copy"})
+    if case.doubted >= case.repeat:
+        return Decision(case=case, events=(unclear,))
+    return Decision(
+        case=case._replace(doubted=case.repeat),
+        events=(unclear,),
+        effects=(Send(text=Kind.CLARIFY, repeat=case.repeat, link=given.link),),
+    )
+
+
 def _answer_out_of_time(case: Case, given: Answer, told: Mapping[str, object]) -> Decision:
     """The first answer stands; what comes later is a matter for people."""
-    if _is_unclear(given):
+    if given.doubtful or given.verdict is Verdict.UNCLEAR:
         reason = "may be a copy" if given.doubtful else "unclear"
         return Decision(case=case, events=(Event(Happened.REPLY_IGNORED, {"reason": reason}),))
     unasked = case.state in (State.WAITING, State.QUEUED) or case.resume is State.WAITING

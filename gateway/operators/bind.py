@@ -39,6 +39,11 @@ class Bind(asyncio.Protocol):
     def open(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
 
+    @property
+    def is_heard(self) -> bool:
+        """What is sent now, the SMSC reads, unless the connection breaks: neither side has said goodbye."""
+        return self.open and self.session.state is SessionState.BOUND
+
     def submit(self, body: bytes, tag: object) -> None:
         """Puts a submit_sm under way; it leaves with the other bytes of this turn."""
         self.session.submit(body, tag, self._loop.time())

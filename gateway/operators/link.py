@@ -50,7 +50,7 @@ class Link:
         self.config = config
         self._journeys = journeys
         self._receiver = receiver
-        self._sender = Sender(config, journeys, receiver.answer_sent)
+        self._sender = Sender(config, journeys, receiver.answer_sent, receiver.unsent)
         self._binds: set[Bind] = set()
         self._bound: set[Bind] = set()
         self._stopping = asyncio.Event()
@@ -64,6 +64,11 @@ class Link:
             tasks.create_task(steadily(self._sender.fill, "fill", link=self.config.name))
             tasks.create_task(steadily(self._sender.record, "record", link=self.config.name))
             tasks.create_task(steadily(self._note_bound, "note_bound", link=self.config.name))
+            tasks.create_task(self._let_go())
+
+    def doubt(self, began: float) -> None:
+        """Since then (monotonic) what came in may have waited too long for its acknowledgement."""
+        self._receiver.doubt(self.config.name, began)
 
     async def stop(self) -> None:
         """No new submits; waits for answers up to DRAIN; unbinds; leaves nothing unwritten."""
@@ -111,6 +116,16 @@ class Link:
         elif refused == SMPP_ESME_RALYBND:
             log.warning(LogEvent.LINK_ALREADY_BOUND, link=name)
 
+    async def _let_go(self) -> None:
+        """Gives the binds up whenever another process may have been given the link."""
+        lease = self._journeys.lease
+        while True:
+            await lease.lapse()
+            log.error(LogEvent.LINK_LET_GO, link=self.config.name, binds=len(self._binds))
+            for bind in list(self._binds):
+                bind.abort()
+            await lease.held()
+
     async def _connect(self, role: Role) -> Bind | None:
         """One life of a bind, from connecting to the loss of it; None when there was nobody to connect to."""
         config = self.config
@@ -124,15 +139,18 @@ class Link:
             response_timeout=config.response_timeout.total_seconds(),
         )
         bind = Bind(session, self._handle)
+        await self._journeys.lease.held()
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(config.response_timeout.total_seconds()):
                 await loop.create_connection(lambda: bind, config.host, config.port, ssl=tls_context(config))
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, ValueError) as error:  # ValueError: a host name that can be none
             log.warning(LogEvent.LINK_UNREACHABLE, link=config.name, error=str(error) or type(error).__name__)
             metrics.LINK_FAILURES.labels(config.name, "unreachable").inc()
             return None
         self._binds.add(bind)
+        if self._stopping.is_set():  # too late to end it well
+            bind.abort()
         try:
             await bind.lost.wait()
         finally:

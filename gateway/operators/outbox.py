@@ -17,8 +17,8 @@ class Outgoing:
     """A text under way: which segments are still to be sent, and what the SMSC has said of the others."""
 
     __slots__ = (
-        "accepted_at", "answered", "aside", "bodies", "busy", "deadline", "expected", "in_line", "message_ids",
-        "refused", "stale", "taken", "tracked", "under_way", "unsent", "weight",
+        "accepted_at", "answered", "aside", "begun", "bodies", "busy", "deadline", "expected", "in_line",
+        "message_ids", "refused", "stale", "taken", "tracked", "under_way", "unsent", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -30,6 +30,7 @@ class Outgoing:
         self.tracked = tracked  # bit n: a receipt is asked for segment n
         self.answered = taken.answered  # bit n: the SMSC has accepted segment n
         self.unsent = deque(n for n in range(len(bodies)) if not taken.answered >> n & 1)
+        self.begun = taken.attempts > 1 or taken.answered != 0  # a segment has left, or may have
         self.under_way = 0
         self.message_ids: list[str | None] = (
             orjson.loads(taken.message_ids) if taken.message_ids else [None] * len(bodies)
@@ -73,7 +74,9 @@ class Outgoing:
 class Outbox:
     """Bounded by whoever fills it: `ready` is the number of bulk segments that could go at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, unsent: set[str]) -> None:
+        """`unsent` is kept: the cases whose question is held and of which nothing has left."""
+        self._unsent = unsent
         self.held: dict[int, Outgoing] = {}  # all texts in memory, by sms_id
         self.ready = 0
         self.under_way = 0
@@ -86,6 +89,8 @@ class Outbox:
         self.held[out.taken.sms_id] = out
         if not out.is_bulk:
             self.answers += 1
+        elif not out.begun and out.taken.case_id is not None:
+            self._unsent.add(out.taken.case_id)
         self._line_up(out)
 
     def forget(self, out: Outgoing) -> None:
@@ -94,6 +99,8 @@ class Outbox:
             return
         if not out.is_bulk:
             self.answers -= 1
+        elif not out.begun and out.taken.case_id is not None:
+            self._unsent.discard(out.taken.case_id)
         self.drop_unsent(out)
 
     def next(self) -> Outgoing | None:
@@ -109,6 +116,9 @@ class Outbox:
         """The number (from 0) of the text's next segment, which is under way from now on."""
         if out.is_bulk:
             self.ready -= 1
+            if not out.begun and out.taken.case_id is not None:
+                self._unsent.discard(out.taken.case_id)
+        out.begun = True
         out.under_way += 1
         self.under_way += 1
         return out.unsent.popleft()

@@ -70,6 +70,8 @@ class Receiver:
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._held: dict[Bind, tuple[str, float]] = {}  # its link, and since when
+        self.unsent: set[str] = set()
+        """Cases whose question is in memory, taken for sending, and nothing of it has left."""
         self._doubts: dict[str, tuple[float, float]] = {}  # by link: from when to when, to be noted in the rows
         self._answer_due: dict[str, float] = {}  # case_id → when the reply came, until its answer leaves
 
@@ -200,7 +202,7 @@ class Receiver:
         self._respond(batch, 0)
         late = time.monotonic() - SLOWLY
         for arrival in batch:
-            if arrival.at < late or not arrival.bind.open:
+            if arrival.at < late or not arrival.bind.is_heard:
                 self.doubt(arrival.link.name, arrival.at)
 
     def _respond(self, batch: Iterable[_Arrival], command_status: int) -> None:
@@ -285,11 +287,14 @@ class Receiver:
         for reply in replies:
             service, reading = self._read(reply, asked)
             question = asked.get((reply.source_addr, service))
+            if question is not None and not question.proven and question.case_id in self.unsent:
+                question = question.not_handed()
             case_id, doubtful = None, False
             if question is not None:
                 case_id, doubtful = question.answered_by(earlier.get((reply.source_addr, reply.octets), ()))
             metrics.REPLIES.labels(reply.link.name, reading.verdict.value).inc()
-            stored.append(reply.evidence(reading, case_id))
+            by_link = question is None or self._may_carry(reply, question)
+            stored.append(reply.evidence(reading, case_id if by_link else None))
             digest = self._journeys.keyed_hash(reply_identity(*reply.identity, reply.smsc_time), case_id)
             told = {
                 "verdict": reading.verdict,
@@ -303,7 +308,7 @@ class Receiver:
                 ignored = Event(Happened.REPLY_IGNORED, {"reason": "no question was asked there"})
                 entries.append(journal.entry(step.now, None, ignored))
                 continue
-            if not self._may_carry(reply, question):
+            if not by_link:
                 log.warning(LogEvent.REPLY_BY_WRONG_LINK, link=reply.link.name, case_id=case_id)
                 ignored = Event(Happened.REPLY_IGNORED, {"reason": "not by a link of the number"})
                 entries.append(journal.entry(step.now, case_id, ignored))

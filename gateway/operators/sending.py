@@ -38,6 +38,8 @@ TYPICAL_SEGMENTS = 16
 """Of a request (order A1, text 1): how many texts fill the room there is."""
 MOST_ANSWERS = 200
 """Answer texts in memory, whatever bulk there is besides."""
+MOST_UNWRITTEN = 500
+"""Texts in memory besides those that are ready: when so many are not written yet, the database is slow."""
 BUSY_BACKOFF = (0.5, 30.0)
 """First and longest wait, in seconds, after an SMSC says that it is too busy for a text."""
 MOST_BUSY = 6
@@ -69,8 +71,12 @@ class Sender:
         config: LinkConfig,
         journeys: Journeys,
         answer_sent: Callable[[str], None],
+        unsent: set[str],
     ) -> None:
-        """`answer_sent` is told the case_id whenever the first segment of an answer leaves."""
+        """`answer_sent` is told the case_id whenever the first segment of an answer leaves.
+
+        `unsent` gets the cases whose question is in memory, until a segment of it leaves.
+        """
         self._config = config
         self._journeys = journeys
         self._answer_sent = answer_sent
@@ -86,18 +92,20 @@ class Sender:
             service_type=ussd.SERVICE_TYPE,
         )
         self._binds: list[Bind] = []
-        self._outbox = Outbox()
+        self._outbox = Outbox(unsent)
         self._dirty: dict[int, Outgoing] = {}
         self._rows = asyncio.Lock()  # a row is not given back while what was answered is being written to it
         self._gathered = asyncio.Event()
         self._gathering: asyncio.TimerHandle | None = None
         self._pause: asyncio.TimerHandle | None = None
         self._more = False  # the last look at the rows left bulk there
-        self._crowded = False  # it was not worth a look: memory is full of answers
+        self._crowded = False  # the last look at the rows was cut short: memory is full
+        self._unsure: set[int] = set()  # texts that were given back, or not: nobody has heard
         self._stopping = False
         self._drained = asyncio.Event()
         windows = config.window * config.sessions * READY_WINDOWS
         self._target = min(windows, max(1, int(config.tps * READY_SECONDS))) if config.tps else windows
+        self._most_held = MOST_UNWRITTEN + self._target // TYPICAL_SEGMENTS
         self._wake = journeys.signals.texts[config.name]
         self._falling_back = [link.name for link in journeys.links.values() if config.name in link.fallback]
         self._statuses = {number: status.Kind(kind) for number, kind in config.statuses.items()}
@@ -137,6 +145,8 @@ class Sender:
     def pump(self) -> None:
         """Submits as much as windows and pacing allow now."""
         outbox = self._outbox
+        if self._journeys.lease.lapsed:  # another process sends these by now, perhaps
+            return
         while not self._stopping and (out := outbox.next()):
             now = time.monotonic()  # the loop's own time stands still during its turn
             if out.deadline is not None and now >= out.deadline:
@@ -158,7 +168,7 @@ class Sender:
                 bind.flush()  # now, not when this turn of the loop ends: the SMSC counts by the second
             if segment == 0 and not out.is_bulk and not out.is_screen and out.taken.case_id is not None:
                 self._answer_sent(out.taken.case_id)
-        if self._more and outbox.ready < self._target // 2 and not self._stopping:
+        if self._more and outbox.ready < self._target // 2 and not self._stopping and not self._crowded:
             self._wake.set()
 
     def _unpause(self) -> None:
@@ -261,16 +271,21 @@ class Sender:
     async def fill(self) -> None:
         """Takes texts from their rows while there is room for them; runs until cancelled."""
         # It runs anew when the database was lost: perhaps between its commit and our knowing of it.
-        journeys, ours = self._journeys, self._outbox.held.keys()
+        journeys, held = self._journeys, self._outbox.held
         async with journeys.database.acquire() as connection:
-            await sms.give_back_others(connection, journeys.node, self._config.name, ours)
+            ours = await sms.still_taken(connection, journeys.node, self._unsure)
+            for out in [held[sms_id] for sms_id in self._unsure & held.keys()]:
+                (self._outbox.line_up_again if out.taken.sms_id in ours else self._outbox.forget)(out)
+            self._unsure.clear()
+            await sms.give_back_others(connection, journeys.node, self._config.name, held.keys())
         while True:
             await self._wake.wait()
-            held = self._outbox.held.values()
             if not self._binds:
-                await self._give_back(held, timedelta())
+                await self._give_back(held.values(), timedelta())
                 continue
-            if tired := [o for o in held if o.aside and o.busy > MOST_BUSY]:  # else nothing need wait for write()
+            if tired := [
+                o for o in held.values() if o.aside and o.busy > MOST_BUSY
+            ]:  # else nothing need wait for write()
                 await self._give_back(tired, BUSY_REST)
             while not self._stopping and await self._take():
                 self.pump()
@@ -281,10 +296,11 @@ class Sender:
         journeys, outbox = self._journeys, self._outbox
         room = self._target - outbox.ready
         in_window = journeys.rules.calendar.in_window(journeys.clock.now())
-        bulk = room > 0 and in_window
+        full = len(outbox.held) >= self._most_held
+        bulk = room > 0 and in_window and not full
         limit = -(-room // TYPICAL_SEGMENTS) if bulk else MOST_ANSWERS - outbox.answers
-        self._crowded = limit <= 0
-        if not self._binds or self._crowded:
+        self._crowded = full or limit <= 0
+        if not self._binds or limit <= 0:
             return False
         left, self._more = self._more, False  # nobody need wake us meanwhile
         async with journeys.database.acquire() as connection:
@@ -329,13 +345,12 @@ class Sender:
                 return
             for out in idle:  # a bind may come up meanwhile
                 self._outbox.set_aside(out)
-            try:
-                async with self._journeys.database.acquire() as connection:
-                    await sms.give_back(connection, self._journeys.node, [o.taken.sms_id for o in idle], delay)
-            except BaseException:
-                for out in idle:
-                    self._outbox.line_up_again(out)
-                raise
+            sms_ids = {out.taken.sms_id for out in idle}
+            self._unsure |= sms_ids
+            async with self._journeys.database.acquire() as connection:
+                unsent = [out.taken.sms_id for out in idle if not out.begun]
+                await sms.give_back(connection, self._journeys.node, sms_ids, delay, unsent=unsent)
+            self._unsure -= sms_ids
             for out in idle:
                 self._outbox.forget(out)
 

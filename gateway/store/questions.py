@@ -1,7 +1,7 @@
 """Whose turn it is: one open question per number and service."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.consent.doubt import Earlier, may_be_a_copy
 from gateway.store.database import Connection
@@ -78,6 +78,10 @@ class Question:
     def handed(self) -> bool:
         """An answer to it is possible."""
         return bool(self.links)
+
+    def not_handed(self) -> "Question":
+        """The same, when nothing of its text has left after all."""
+        return replace(self, links=frozenset())
 
     def answered_by(self, earlier: Sequence[Earlier]) -> tuple[str | None, bool]:
         """The case to which a reply from there speaks, and whether it may be the copy of one to another case.

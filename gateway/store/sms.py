@@ -150,8 +150,11 @@ SELECT $1, key, message_id, sms_id, segment, clock_timestamp() + $6
 FROM unnest($2::text[], $3::text[], $4::bigint[], $5::smallint[]) AS e (key, message_id, sms_id, segment)
 """
 
+_STILL_TAKEN = "SELECT sms_id FROM sms WHERE sms_id = ANY($1::bigint[]) AND node = $2 AND state = 'sending'"
+
 _GIVE_BACK = """
-UPDATE sms SET state = 'queued', node = NULL, next_at = clock_timestamp() + $3
+UPDATE sms SET state = 'queued', node = NULL, next_at = clock_timestamp() + $3,
+       attempts = attempts - (sms_id = ANY($4::bigint[]))::integer
 WHERE sms_id = ANY($1::bigint[]) AND node = $2 AND state = 'sending'
 """
 
@@ -270,9 +273,19 @@ async def give_back_others(connection: Connection, node: str, link: str, held: C
     await connection.execute(_GIVE_BACK_OTHERS, node, link, list(held))
 
 
-async def give_back(connection: Connection, node: str, sms_ids: Collection[int], delay: timedelta) -> None:
-    """Puts texts that were taken back into the queue, not to be taken again before `delay` (real time)."""
-    await connection.execute(_GIVE_BACK, list(sms_ids), node, delay)
+async def still_taken(connection: Connection, node: str, sms_ids: Collection[int]) -> set[int]:
+    """Those of these texts that are this node's to send."""
+    return {row["sms_id"] for row in await connection.fetch(_STILL_TAKEN, list(sms_ids), node)}
+
+
+async def give_back(
+    connection: Connection, node: str, sms_ids: Collection[int], delay: timedelta, *, unsent: Collection[int] = ()
+) -> None:
+    """Puts texts that were taken back into the queue, not to be taken again before `delay` (real time).
+
+    `unsent` are those of which nothing has left: it is as if they had not been taken.
+    """
+    await connection.execute(_GIVE_BACK, list(sms_ids), node, delay, list(unsent))
 
 
 async def reroute(connection: Connection, links: Collection[str], routing: Routing) -> int:

@@ -272,6 +272,15 @@ def test_what_may_be_another_answers_copy_is_unclear(verdict: Verdict) -> None:
     assert decision.case.state is State.ASKED
 
 
+def test_an_answer_that_may_be_a_copy_is_asked_for_again_once_a_text_whatever_the_switch() -> None:
+    silent = replace(RULES, clarify=False)
+    doubtful = replace(answer(Verdict.AGREE), doubtful=True)
+    once = decide(CASES["asked"]._replace(clarified=0), doubtful, MONDAY, silent)
+    assert [effect.text for effect in once.effects if isinstance(effect, Send)] == [Kind.CLARIFY]
+    assert decide(once.case, doubtful, MONDAY, silent).effects == ()
+    assert decide(once.case, answer(Verdict.AGREE), MONDAY, silent).case.state is State.CONSENTED
+
+
 def test_what_may_be_another_answers_copy_withdraws_no_consent() -> None:
     decision = decide(CASES["consented"], replace(answer(Verdict.REFUSE), doubtful=True), MONDAY, RULES)
     assert decision.events == (Event(Happened.REPLY_IGNORED, {"reason": "may be a copy"}),)

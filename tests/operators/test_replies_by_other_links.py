@@ -53,3 +53,19 @@ async def test_a_number_whose_operator_nobody_knows_may_have_been_ported_to_any(
     await world.ask(family)
     assert await tele2.reply(family.number, "3#1") == 0
     await world.status(family, "consented")
+
+
+async def test_a_forged_reply_takes_no_doubt_away(world: World, tele2: FakeSmsc) -> None:
+    """The copy of the first child's answer is still to come: nothing that counts for nobody stands in for it."""
+    first, second = (Family(n=n, mother=("77010000001", KCELL)) for n in (1, 2))
+    await world.push(first, second)
+    await world.status(first, "asked")
+    assert await world.smsc.reply(first.number, "3#1") == 0
+    await world.status(second, "asked")
+    await world.connection.execute("INSERT INTO doubts VALUES ('kcell', '-infinity', clock_timestamp())")
+    await world.let_replies_age()
+    assert await tele2.reply(first.number, "3#1") == 0
+    await world.journaled(second, "reply_ignored")
+    await world.let_replies_age()
+    assert await world.smsc.reply(first.number, "3#1") == 0
+    await world.journaled(second, "reply_unclear")

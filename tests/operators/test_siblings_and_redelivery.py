@@ -92,7 +92,9 @@ async def test_a_copy_that_comes_when_the_sibling_is_asked_is_not_guessed_to_be_
     await world.status(second, "consented" if answer == "3#1" else "refused")
 
 
-async def test_a_copy_that_has_come_in_time_leaves_no_doubt(world: World, siblings: tuple[Family, Family]) -> None:
+async def test_a_copy_that_comes_before_the_sibling_is_asked_repeats_the_first_answer(
+    world: World, siblings: tuple[Family, Family]
+) -> None:
     first, second = siblings
     await world.start(link={"response_timeout": "500ms"})
     await world.push(*siblings)
@@ -104,6 +106,27 @@ async def test_a_copy_that_has_come_in_time_leaves_no_doubt(world: World, siblin
     await world.journaled(first, "reply_repeated")
     world.smsc.rules.remove(holding)
     await world.status(second, "asked")
+    assert (await world.case(second))["answered_at"] is None
+
+
+async def test_a_parent_who_says_it_twice_leaves_room_for_the_copy(
+    world: World, siblings: tuple[Family, Family]
+) -> None:
+    """What came again was no copy: that is still with the SMSC, and comes when the sibling is asked."""
+    first, second = siblings
+    await world.start(link={"response_timeout": "500ms"})
+    await world.push(*siblings)
+    await world.status(first, "asked")
+    holding = world.smsc.add("no_answer")
+    await _lose_an_acknowledgement(world, first, "3#1")
+    await world.let_replies_age()
+    assert await world.smsc.reply(first.number, "3#1") == 0
+    await world.journaled(first, "reply_repeated")
+    world.smsc.rules.remove(holding)
+    await world.status(second, "asked")
+    await world.let_replies_age()
+    assert await world.smsc.reply(first.number, "3#1") == 0
+    await world.journaled(second, "reply_unclear")
     await world.let_replies_age()
     assert await world.smsc.reply(first.number, "3#1") == 0
     await world.status(second, "consented")
@@ -221,3 +244,56 @@ async def test_a_sibling_is_asked_once_more_whatever_the_bind_by_which_the_copy_
     await world.let_replies_age()
     assert await world.smsc.reply(first.number, "3#1", via=other) == 0
     await world.journaled(second, "reply_unclear")
+
+
+async def test_a_question_in_memory_of_which_nothing_has_left_is_not_open(
+    world: World, siblings: tuple[Family, Family]
+) -> None:
+    """The window is full: the sibling's question has been taken for sending, and waits."""
+    first, second = siblings
+    await world.start(link={"bind": "transmitter+receiver", "window": 1})
+    await world.smsc.bound(2)
+    await world.push(*siblings)
+    await world.status(first, "asked")
+    before = len(world.smsc.submitted)
+    holding = world.smsc.add("no_answer")
+    assert await world.smsc.reply(first.number, "3#1") == 0
+    await world.smsc.wait_for(lambda: len(world.smsc.submitted) > before)  # text 3
+    assert await world.smsc.reply(first.number, "3#1.") == 0
+    await world.journaled(first, "reply_repeated")
+    assert (await world.case(second))["answered_at"] is None
+    world.smsc.rules.remove(holding)
+
+
+@pytest.mark.parametrize("whose", ["the gateway's", "the SMSC's"])
+async def test_a_reply_that_is_committed_after_a_goodbye_may_come_again(
+    world: World, siblings: tuple[Family, Family], monkeypatch: pytest.MonkeyPatch, whose: str
+) -> None:
+    """Its acknowledgement follows an unbind, or an unbind_resp, behind which nobody need read."""
+    first, _ = siblings
+    process = await world.start()
+    await world.push(*siblings)
+    await world.status(first, "asked")
+    (session,) = world.smsc.sessions
+    async with world.connection.transaction():
+        await world.connection.execute("SELECT FROM cases FOR UPDATE")
+        reply = asyncio.create_task(world.smsc.reply(first.number, "3#1"))
+        for _ in range(3):  # it has been read
+            await world.smsc.enquire()
+        if whose == "the SMSC's":
+            await session.unbind()
+        else:
+            stopping = asyncio.create_task(process.stop())
+            await world.smsc.wait_for(lambda: session.closed, within=10.0)
+    with suppress(ConnectionError):
+        await reply
+    if whose == "the SMSC's":
+        await world.status(first, "consented")
+    else:
+        await stopping
+        world.running.remove(process)
+    covered = """SELECT count(*) FROM replies JOIN doubts ON arrived_at BETWEEN began_at AND ended_at"""
+    stored = await world.connection.fetchval("SELECT count(*) FROM replies")
+    async with asyncio.timeout(10):
+        while await world.connection.fetchval(covered) < stored:
+            await world.connection.execute("SELECT pg_sleep(0.05)")
