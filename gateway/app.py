@@ -71,11 +71,12 @@ async def run(config: Config, stopping: asyncio.Event, *, migrate: bool = False)
     A process that was taken for dead (it was paused, or cut off from the database) ends with status 75 and has
     written nothing since. Raises DatabaseError when an external database lacks migrations and `migrate` is off.
     """
-    database = await open_pool(config)
+    node = new_ulid(wall_now())
+    database = await open_pool(config, node=node)
     status = 0
     try:
         await _prepare(config, database, migrate_now=migrate or config.gateway.embedded)
-        await _Gateway(config, database, stopping).run()
+        await _Gateway(config, database, node, stopping).run()
     except* nodes.FencedError:
         log.error(Event.NODE_FENCED)
         status = _FENCED_EXIT
@@ -130,11 +131,11 @@ def services_of(config: Config) -> dict[str, Service]:
 class _Gateway:
     """One life of the process in the cluster, from entering it to taking leave."""
 
-    def __init__(self, config: Config, database: Database, stopping: asyncio.Event) -> None:
+    def __init__(self, config: Config, database: Database, node: str, stopping: asyncio.Event) -> None:
         self._config = config
         self._database = database
         self._stopping = stopping
-        self._node = new_ulid(wall_now())
+        self._node = node
         self._signals = Signals()
         self._links: dict[str, Link] = {}
         self._running: list[asyncio.Task[None]] = []

@@ -26,9 +26,11 @@ _SESSION = {
     "synchronous_commit": "on",
     # A step that hangs in the middle must not hold its rows for ever.
     "idle_in_transaction_session_timeout": "10s",
+    "lock_timeout": "10s",  # nor wait for somebody else's
 }
 ACQUIRED_WITHIN = 10.0
 """Seconds for which somebody waits while all connections are in use; who asked over HTTP may ask again."""
+_LONGEST_NAME = 63  # of a session, in PostgreSQL
 _STATEMENTS_CACHED = 512
 _CLOSING_TAKES_AT_MOST = 5.0  # seconds
 _MIGRATING = 0x67617465  # "gate": the advisory lock of whoever migrates
@@ -61,16 +63,20 @@ class Database:
             await asyncio.to_thread(self._server.release)
 
 
-async def open_pool(config: Config, *, size: int = 8) -> Database:
-    """The configured database, open; raises DatabaseError when it is not to be reached."""
+async def open_pool(config: Config, *, size: int = 8, node: str = "") -> Database:
+    """The configured database, open; raises DatabaseError when it is not to be reached.
+
+    `node` is the process's id in `nodes`: all its sessions bear it, so that others can end them when it is dead.
+    """
+    name = f"{node} {config.gateway.node}".strip()
     if config.gateway.embedded:
         server = EmbeddedServer(config.gateway.data_dir)
         try:
             url = await server.ensure()
         except EmbeddedError as error:
             raise DatabaseError(str(error)) from error
-        return await connect(url, size=size, node=config.gateway.node, server=server)
-    return await connect(config.gateway.database, size=size, node=config.gateway.node)
+        return await connect(url, size=size, node=name, server=server)
+    return await connect(config.gateway.database, size=size, node=name)
 
 
 async def connect(url: str, *, size: int = 8, node: str = "", server: EmbeddedServer | None = None) -> Database:
@@ -98,7 +104,7 @@ async def connect(url: str, *, size: int = 8, node: str = "", server: EmbeddedSe
             reset=_reset,
             statement_cache_size=_STATEMENTS_CACHED,
             max_cached_statement_lifetime=0,
-            server_settings={**_SESSION, "application_name": f"gateway {node}".strip()},
+            server_settings={**_SESSION, "application_name": f"gateway {node}".strip()[:_LONGEST_NAME]},
         )
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
         raise DatabaseError(f"the database is not to be reached: {error}") from error
@@ -158,6 +164,7 @@ async def migrate(connection: Connection, directory: Path = MIGRATIONS) -> list[
 
     Processes that start at once take turns: the second finds nothing to do. Raises DatabaseError.
     """
+    await connection.execute("SET lock_timeout = 0")  # another process may take its time over them
     await connection.execute("SELECT pg_advisory_lock($1)", _MIGRATING)
     try:
         await connection.execute(
@@ -182,3 +189,4 @@ async def migrate(connection: Connection, directory: Path = MIGRATIONS) -> list[
         return applied
     finally:
         await connection.execute("SELECT pg_advisory_unlock($1)", _MIGRATING)
+        await connection.execute("RESET lock_timeout")

@@ -8,6 +8,7 @@ harm but a restart.
 
 from collections import Counter
 from collections.abc import Collection
+from contextlib import suppress
 
 import asyncpg
 
@@ -26,22 +27,30 @@ UPDATE nodes SET seen_at = clock_timestamp() WHERE node = $1
 RETURNING NOT EXISTS (SELECT FROM nodes AS other WHERE other.node <> $1)
 """
 
-# What the dead acknowledged last, their SMSCs may not have heard: see consent/doubt.py.
-# Deleting the row waits for the node's transactions under way (they hold KEY SHARE on it) and fences all later.
 # After a start of the database all locks are free and all heartbeats old: the living get time to come back.
-_BURY = f"""
-WITH dead AS (
-    DELETE FROM nodes
-    WHERE node <> $2 AND pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => $5)
-      AND (seen_at < clock_timestamp() - make_interval(secs => $1)
-           OR CASE WHEN $3 THEN pg_try_advisory_xact_lock({_LIVING}, hashtext(node)) END)
-    RETURNING node, seen_at
-), unheard AS (
+_DEAD = f"""
+SELECT node FROM nodes
+WHERE node <> $2 AND pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => $4)
+  AND (seen_at < clock_timestamp() - make_interval(secs => $1)
+       OR CASE WHEN $3 THEN pg_try_advisory_xact_lock({_LIVING}, hashtext(node)) END)
+"""  # noqa: S608
+
+# A process stopped in the middle of a COPY would hold its row, and others', for ever: no timeout ends that.
+_END_SESSIONS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity JOIN unnest($1::text[]) AS dead (node)
+  ON application_name ^@ ('gateway ' || node) WHERE datname = current_database()
+"""
+
+# Deleting the row waits for the node's transactions under way (they hold KEY SHARE on it) and fences all later.
+# What the dead acknowledged last, their SMSCs may not have heard: see consent/doubt.py.
+_BURY = """
+WITH dead AS (DELETE FROM nodes WHERE node = $1 RETURNING node, seen_at),
+unheard AS (
     INSERT INTO doubts (link, began_at, ended_at)
-    SELECT link, seen_at - make_interval(secs => $4), clock_timestamp() FROM links JOIN dead USING (node)
+    SELECT link, seen_at - make_interval(secs => $2), clock_timestamp() FROM links JOIN dead USING (node)
 )
 SELECT node FROM dead
-"""  # noqa: S608
+"""
 
 _WAIT_SHORTLY = "SET LOCAL lock_timeout = '1s'"
 
@@ -112,18 +121,20 @@ async def bury_dead(
     """Removes processes that no longer beat or, if `killed`, no longer hold; gives back what they had taken.
 
     Their ids, and by link the segments of which nobody knows whether the SMSC has them: they go again. What they
-    acknowledged in their last `unheard_for` seconds is in doubt. While a dead one's transaction still stands open,
-    nobody is buried: it ends soon, and we must go on beating.
+    acknowledged in their last `unheard_for` seconds is in doubt. One whose transaction still stands open is buried
+    next time: its sessions are being ended, and we must go on beating.
     """
     unknown: Counter[str] = Counter()
     async with connection.transaction():
         await connection.execute(_WAIT_SHORTLY)
-        try:
-            async with connection.transaction():
-                rows = await connection.fetch(_BURY, DEAD_AFTER, node, killed, unheard_for, BACK_WITHIN)
-        except asyncpg.LockNotAvailableError:
-            rows = []
-        dead = [row["node"] for row in rows]
+        found = [row["node"] for row in await connection.fetch(_DEAD, DEAD_AFTER, node, killed, BACK_WITHIN)]
+        if found:
+            await connection.execute(_END_SESSIONS, found)
+        dead = []
+        for other in found:
+            with suppress(asyncpg.LockNotAvailableError):
+                async with connection.transaction():
+                    dead += [row["node"] for row in await connection.fetch(_BURY, other, unheard_for)]
         await connection.execute(_RETURN_CALLS)
         for row in await connection.fetch(_RETURN_SMS):
             unknown[row["link"]] += row["unanswered"]

@@ -94,3 +94,36 @@ async def test_a_transaction_under_way_ends_before_its_process_is_buried(databas
         assert (await nodes.bury_dead(connection, "survivor", unheard_for=60.0))[0] == ["slow"]
         with pytest.raises(nodes.FencedError):
             await nodes.fence(other, "slow")
+
+
+async def test_one_stopped_in_the_middle_of_a_copy_is_buried_and_keeps_nobody_from_it(
+    database: Database, database_url, monkeypatch
+):
+    """Its transaction would stand open for ever, with all that it has locked."""
+    monkeypatch.setattr(nodes, "DEAD_AFTER", AN_INSTANT)
+    stuck = await asyncpg.connect(database_url, server_settings={"application_name": "gateway stuck here"})
+    await nodes.enter(stuck, "stuck", "stuck", LINKS)
+    copying = asyncio.Event()
+
+    async def rows():
+        copying.set()
+        await asyncio.Event().wait()
+        yield b""
+
+    async def copy():
+        async with stuck.transaction():
+            await nodes.fence(stuck, "stuck")
+            await stuck.copy_to_table("journal_pending", source=rows())
+
+    task = asyncio.create_task(copy())
+    await copying.wait()
+    async with database.acquire() as connection:
+        await connection.execute("INSERT INTO nodes (node, name) VALUES ('also dead', 'also dead')")
+        dead, _ = await nodes.bury_dead(connection, "survivor", unheard_for=60.0)
+        assert "also dead" in dead
+        async with asyncio.timeout(10):
+            while "stuck" not in dead:
+                dead += (await nodes.bury_dead(connection, "survivor", unheard_for=60.0))[0]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    stuck.terminate()
