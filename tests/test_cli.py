@@ -176,9 +176,9 @@ async def journal_of_three(database: Database) -> None:
         await journal.seal(connection)
 
 
-def verified(config: Path, url: str) -> "subprocess.CompletedProcess[str]":
+def verified(config: Path, url: str, *more: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "gateway", "verify-journal", "--json", "--config", str(config)],
+        [sys.executable, "-m", "gateway", "verify-journal", "--json", "--config", str(config), *more],
         cwd=ROOT, capture_output=True, text=True, timeout=30, env={"GATEWAY_DATABASE": url},
     )  # fmt: skip
 
@@ -189,6 +189,16 @@ async def test_a_journal_that_holds_is_said_to_hold(config: Path, database: Data
     assert checked.returncode == 0, checked.stderr
     assert json.loads(checked.stdout)["entries"] == 3
     assert json.loads(checked.stdout)["fault"] is None
+
+
+async def test_an_anchor_has_to_be_in_the_journal(config: Path, database: Database) -> None:
+    await journal_of_three(database)
+    head = json.loads(verified(config, database.url).stdout)["head"]
+    assert verified(config, database.url, "--anchor", f"3:{head}").returncode == 0
+    later = verified(config, database.url, "--anchor", f"3:{head}", "--anchor", f"4:{head}")
+    assert (later.returncode, json.loads(later.stdout)["fault"]) == (1, {"seq": 4, "reason": "missing"})
+    malformed = verified(config, database.url, "--anchor", "3")
+    assert (malformed.returncode, "SEQ:HASH" in malformed.stderr) == (1, True)
 
 
 async def test_the_first_entry_that_does_not_hold_is_named(config: Path, database: Database) -> None:

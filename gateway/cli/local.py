@@ -3,8 +3,10 @@
 import asyncio
 import errno
 import os
+import re
 import sys
 from argparse import Namespace
+from collections.abc import Sequence
 
 import uvloop
 
@@ -51,7 +53,8 @@ def migrate(arguments: Namespace) -> int:
 
 def verify_journal(arguments: Namespace) -> int:
     """Status 0 when the whole chain holds, 1 when an entry does not."""
-    check = asyncio.run(_verify(_config(arguments)))
+    anchors = [_anchor(text) for text in arguments.anchor]
+    check = asyncio.run(_verify(_config(arguments), anchors))
     fault = check.fault
     if arguments.json:
         shown = None if fault is None else {"seq": fault.seq, "reason": fault.reason}
@@ -59,8 +62,15 @@ def verify_journal(arguments: Namespace) -> int:
     elif fault is None:
         say(f"the journal holds: {check.entries:,} entries, head {check.head or 'none'}")
     else:
-        say(f"entry {fault.seq} does not hold: {fault.reason}; the {check.entries:,} before it do")
+        say(f"entry {fault.seq} does not hold: {fault.reason}; the chain does for {check.entries:,} entries")
     return 0 if fault is None else 1
+
+
+def _anchor(text: str) -> journal.Place:
+    seq, _, digest = text.partition(":")
+    if not seq.isdecimal() or not re.fullmatch(r"[0-9a-f]{64}", digest):
+        raise CommandError(f"--anchor {text}: SEQ:HASH is wanted, as the log's journal_anchor line has them")
+    return journal.Place(int(seq), bytes.fromhex(digest))
 
 
 def _config(arguments: Namespace) -> Config:
@@ -78,12 +88,12 @@ async def _migrate(config: Config) -> list[str]:
         await database.close()
 
 
-async def _verify(config: Config) -> journal.JournalCheck:
+async def _verify(config: Config, anchors: Sequence[journal.Place]) -> journal.JournalCheck:
     database = await open_pool(config, size=1)
     try:
         async with database.acquire() as connection:
             await _check_schema(connection)
-            return await journal.verify(connection)
+            return await journal.verify(connection, anchors)
     finally:
         await database.close()
 

@@ -54,9 +54,13 @@ def _add_local(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     command.add_argument("--migrate", action="store_true", help="migrate an external database first")
     _add(commands, "migrate", local.migrate, "apply the pending migrations", config=True)
     _add(commands, "check-config", local.check_config, "check the file, name every fault by its key", config=True)
-    _add(
+    command = _add(
         commands, "verify-journal", local.verify_journal, "walk the hash chain, name the first entry that fails",
         config=True, json=True,
+    )  # fmt: skip
+    command.add_argument(
+        "--anchor", metavar="SEQ:HASH", action="append", default=[],
+        help="an entry that was there, as a journal_anchor line of the log says; may be given again",
     )  # fmt: skip
     command = _add(commands, "evidence", evidence.show, "print a case's record of consent, as JSON", config=True)
     command.add_argument("case_id", metavar="CASE")

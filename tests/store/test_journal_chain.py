@@ -137,3 +137,24 @@ async def test_an_entry_that_commits_late_gets_a_late_number(database: Database)
         await journal.seal(quick)
         rows = await quick.fetch("SELECT case_id FROM journal ORDER BY seq")
         assert [row["case_id"] for row in rows] == ["case-2", "case-1"]
+
+
+async def test_a_tail_that_was_cut_off_is_found_by_an_anchor(database: Database) -> None:
+    async with database.acquire() as connection:
+        await sealed(connection)
+        seq, head, _ = await journal.head(connection)
+        anchor = journal.Place(seq, bytes.fromhex(head))
+        assert (await journal.verify(connection, [anchor])).fault is None
+        assert (await tampered(connection, "DELETE FROM journal WHERE seq > 8")).fault is None
+        assert (await journal.verify(connection, [anchor])).fault == journal.JournalFault(seq, "missing")
+
+
+async def test_a_chain_made_anew_is_found_by_an_anchor(database: Database) -> None:
+    async with database.acquire() as connection:
+        await sealed(connection)
+        seq, head, _ = await journal.head(connection)
+        await tampered(connection, "TRUNCATE journal")
+        await journal.append(connection, [journal.entry(MONDAY, "another", Event(Happened.RECEIVED, {}))])
+        await sealed(connection)
+        fault = (await journal.verify(connection, [journal.Place(seq, bytes.fromhex(head))])).fault
+        assert fault == journal.JournalFault(seq, "its hash is not the anchor's")
