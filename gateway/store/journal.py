@@ -108,8 +108,8 @@ async def seal(connection: Connection, limit: int = 5000) -> int:
 async def verify(connection: Connection, anchors: Sequence[Place] = ()) -> JournalCheck:
     """Walks the whole chain; the first entry that was changed, removed, inserted or moved is the fault.
 
-    The chain has no secret: that its end was cut off, or all of it made anew, only `anchors` show, noted before and
-    kept elsewhere.
+    The chain has no secret: that its end was cut off, or all of it made anew, only `anchors` show that were noted
+    before and kept elsewhere.
     """
     place, fault = BEGINNING, None
     while fault is None:

@@ -29,6 +29,10 @@ PAUSE = 30.0
 FULL = 6.0
 """Seconds for which the database's disk is full."""
 FULL_TIMES = 4
+CLEAN = 0.2
+"""The chance that a process is ended by SIGTERM before one is killed."""
+CLEAN_ENDS = (0, 75, -signal.SIGTERM)
+"""Drained; fenced just then; only just started, and without a handler yet."""
 EARLY = 0.3
 """The chance that a process is killed within its first second, while it starts."""
 
@@ -94,6 +98,8 @@ class Cluster:
         self.upheavals: list[float] = []
         """When the database was killed, its disk full, or a process paused, in monotonic seconds."""
         self.counts: Counter[str] = Counter()
+        self.unclean: list[int] = []
+        """Exit statuses of processes that SIGTERM has ended otherwise than it should."""
         self.directory = directory
         self._processes: list[asyncio.subprocess.Process | None] = [None] * processes
         self._paused: set[int] = set()
@@ -146,6 +152,7 @@ class Cluster:
     ) -> None:
         """Kills a process so many times, at random instants at most `longest` seconds apart.
 
+        Now and then one is ended by SIGTERM before: a clean end may lose and invent as little.
         With `database` every tenth time that is killed too; with `full_disk` its disk runs full a few times, with
         kills in between and without; with `pause` a process is stopped twice.
         """
@@ -164,6 +171,8 @@ class Cluster:
                 await asyncio.sleep(dice.uniform(0.0, 2.0) * FULL)
             if pause and number % (kills // 2 or 1) == 1:
                 await self._pause(victim)
+            if dice.random() < CLEAN:
+                await self._end(victim)
             await self._kill(victim)
         if full is not None:
             await full
@@ -194,15 +203,25 @@ class Cluster:
             self.counts[f"exit {await process.wait()}"] += 1
             await self._start(n)
 
-    async def _kill(self, victim: int) -> None:
-        """Also one that has only just been started anew."""
+    async def _living(self, victim: int) -> asyncio.subprocess.Process:
+        """The process, also one that has only just been started anew."""
         process = self._processes[victim]
         while process is None or process.returncode is not None:
             await asyncio.sleep(0.01)
             process = self._processes[victim]
+        return process
+
+    async def _kill(self, victim: int) -> None:
+        process = await self._living(victim)
         self.counts["kills"] += 1
         process.kill()
         await process.wait()
+
+    async def _end(self, victim: int) -> None:
+        status = await self._stop(await self._living(victim))
+        self.counts[f"SIGTERM, then exit {status}"] += 1
+        if status not in CLEAN_ENDS:
+            self.unclean.append(status)
 
     async def _kill_database(self, *, immediate: bool) -> None:
         """SIGKILL to the postmaster, or SIGQUIT: an immediate shutdown. The gateway starts it again."""

@@ -90,7 +90,7 @@ async def torture(settings: Settings, directory: Path) -> tuple[list[str], Count
             wrongs = await _settle(settings, directory, parents)
         finally:
             statuses = await cluster.stop()
-        wrongs += [f"a process ended with {status}" for status in statuses if status]
+        wrongs += [f"a process ended with {status}" for status in [*cluster.unclean, *statuses] if status]
         async with _database(settings, directory) as connection:
             check = await journal.verify(connection)
             records = await Records.read(connection)
