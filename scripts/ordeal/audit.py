@@ -132,10 +132,20 @@ class Audit:
             elif sent.pupil is None:
                 if any(kept):
                     yield f"{_said(sent)} went to case {kept[0]}, which it cannot have meant"
-            elif set(kept) != {self._case_of[sent.pupil]}:
+            elif self._case_of[sent.pupil] not in kept or not set(kept) <= self._may_have_got(sent.pupil):
                 yield f"{_said(sent)} went to {kept}, not to {self._case_of[sent.pupil]}"
             else:
                 yield from self._heeded(sent, self._records.of_case[self._case_of[sent.pupil]])
+
+    def _may_have_got(self, pupil: Pupil) -> set[str | None]:
+        """The pupil's case, and those of siblings that were not taken in by a copy of the reply."""
+        siblings = [c for other, c in self._case_of.items() if other.number == pupil.number]
+        doubted = {
+            case_id
+            for case_id in siblings
+            if any(entry.detail.get("reason") == "may be a copy" for entry in self._records.of_case[case_id])
+        }
+        return {self._case_of[pupil], *doubted}
 
     def _heeded(self, sent: Sent, entries: list[Entry]) -> Iterator[str]:
         """A clear reply that came while the question was open is its answer; otherwise it is reported."""
