@@ -197,8 +197,9 @@ async def test_an_anchor_has_to_be_in_the_journal(config: Path, database: Databa
     assert verified(config, database.url, "--anchor", f"3:{head}").returncode == 0
     later = verified(config, database.url, "--anchor", f"3:{head}", "--anchor", f"4:{head}")
     assert (later.returncode, json.loads(later.stdout)["fault"]) == (1, {"seq": 4, "reason": "missing"})
-    malformed = verified(config, database.url, "--anchor", "3")
-    assert (malformed.returncode, "SEQ:HASH" in malformed.stderr) == (1, True)
+    for anchor in ("3", f"{10**18}:{head}", f"٣:{head}", f"3:{head}0"):
+        malformed = verified(config, database.url, "--anchor", anchor)
+        assert (malformed.returncode, "SEQ:HASH" in malformed.stderr) == (1, True), anchor
 
 
 async def test_the_first_entry_that_does_not_hold_is_named(config: Path, database: Database) -> None:

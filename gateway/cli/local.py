@@ -68,7 +68,7 @@ def verify_journal(arguments: Namespace) -> int:
 
 def _anchor(text: str) -> journal.Place:
     seq, _, digest = text.partition(":")
-    if not seq.isdecimal() or not re.fullmatch(r"[0-9a-f]{64}", digest):
+    if not re.fullmatch(r"[0-9]{1,18}", seq) or not re.fullmatch(r"[0-9a-f]{64}", digest):
         raise CommandError(f"--anchor {text}: SEQ:HASH is wanted, as the log's journal_anchor line has them")
     return journal.Place(int(seq), bytes.fromhex(digest))
 

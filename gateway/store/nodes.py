@@ -36,9 +36,10 @@ WHERE node <> $2 AND pg_postmaster_start_time() < clock_timestamp() - make_inter
 """  # noqa: S608
 
 # A process stopped in the middle of a COPY would hold its row, and others', for ever: no timeout ends that.
+# Another role's session is not ours to end, and trying would keep us from burying anybody.
 _END_SESSIONS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity JOIN unnest($1::text[]) AS dead (node)
-  ON application_name ^@ ('gateway ' || node) WHERE datname = current_database()
+  ON application_name ^@ ('gateway ' || node) WHERE datname = current_database() AND usename = current_user
 """
 
 # Deleting the row waits for the node's transactions under way (they hold KEY SHARE on it) and fences all later.

@@ -127,3 +127,21 @@ async def test_one_stopped_in_the_middle_of_a_copy_is_buried_and_keeps_nobody_fr
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     stuck.terminate()
+
+
+async def test_a_session_of_another_role_under_the_name_of_a_dead_process_stops_no_burial(
+    database: Database, database_url, monkeypatch
+):
+    monkeypatch.setattr(nodes, "DEAD_AFTER", AN_INSTANT)
+    foreign = await asyncpg.connect(database_url, server_settings={"application_name": "gateway dead here"})
+    await nodes.enter(foreign, "dead", "dead", LINKS)
+    async with database.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute("CREATE ROLE less")
+        await connection.execute("GRANT ALL ON ALL TABLES IN SCHEMA public TO less")
+        await connection.execute("SET LOCAL ROLE less")
+        assert (await nodes.bury_dead(connection, "survivor", unheard_for=60.0))[0] == ["dead"]
+        await transaction.rollback()
+    assert await foreign.fetchval("SELECT true")
+    await foreign.close()
