@@ -1,30 +1,40 @@
 """The scheduled jobs, each one line that calls a use case. What is due is a question to the database, not a timer.
 
-Every process runs them; rows are locked or skipped, so that a job's work is done once per cluster.
+Cases, receipts and the journal's entries are taken by every process, and each row by one: it is locked, or
+skipped. What tidies up and watches is run once per cluster, by the process that sees first that it is due. All
+that a job writes is fenced.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
+from functools import wraps
+from typing import TypeVar
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from gateway import metrics
-from gateway.journeys import Journeys
+from gateway.journeys import Journeys, Step
 from gateway.log import Event, get_logger
 from gateway.operators.receiving import Receiver
 from gateway.steady import PASSING
-from gateway.store import cases, dialogues, doubts, journal, receipts
+from gateway.store import cases, dialogues, doubts, jobs, journal, receipts
 from gateway.store.database import Connection
+from gateway.store.nodes import FencedError
 
 log = get_logger()
+
+T = TypeVar("T")
+Job = Callable[[], Coroutine[None, None, None]]
 
 BATCH = 500
 SEAL = 5000
 CHECK = 500
 """Entries of the chain checked in one go: others wait for some milliseconds."""
 CHECKED_AT_ONCE = 5000
+LOOKS = 60
+"""Most seconds between two looks whether a job of the cluster is due: else restarts would put it off for ever."""
 
 
 class Jobs:
@@ -44,16 +54,16 @@ class Jobs:
         scheduler = AsyncIOScheduler(timezone="UTC")
         for job, seconds in (
             (self.seal, 0.2),
-            (self.meet_deadlines, 1),
-            (self.match_receipts, 1),
-            (self.flush_replies, 30),
-            (self.fold_progress, 30),
-            (self.expire_receipts, 60),
-            (self.expire_dialogues, 60),
-            (self.expire_doubts, 3600),
-            (self.check_journal, 30),
-            (self.anchor_journal, 3600),
-            (self.erase, 3600),
+            (self.meet_deadlines, 1.0),
+            (self.match_receipts, 1.0),
+            (self.flush_replies, 30.0),
+            (self._once(self.fold_progress, every=30), 30.0),
+            (self._once(self.check_journal, every=30), 30.0),
+            (self._once(self.expire_receipts, every=60), LOOKS),
+            (self._once(self.expire_dialogues, every=60), LOOKS),
+            (self._once(self.expire_doubts, every=3600), LOOKS),
+            (self._once(self.anchor_journal, every=3600), LOOKS),
+            (self._once(self.erase, every=3600), LOOKS),
         ):
             scheduler.add_job(
                 self._guarded(job), "interval", seconds=seconds, id=job.__name__, max_instances=1, coalesce=True,
@@ -86,24 +96,20 @@ class Jobs:
 
     async def fold_progress(self) -> None:
         """Sums up the lists' counts by state."""
-        async with self._journeys.database.acquire() as connection, connection.transaction():
-            await cases.fold_progress(connection)
+        await self._write(cases.fold_progress)
 
     async def expire_receipts(self) -> None:
         """Forgets receipts that will not come."""
-        async with self._journeys.database.acquire() as connection:
-            while await receipts.expire(connection, BATCH) >= BATCH:
-                pass
+        while await self._write(lambda connection: receipts.expire(connection, BATCH)) >= BATCH:
+            pass
 
     async def expire_dialogues(self) -> None:
         """Forgets USSD dialogues that are over, and screens that were not sent in time."""
-        async with self._journeys.database.acquire() as connection:
-            await dialogues.expire(connection)
+        await self._write(dialogues.expire)
 
     async def expire_doubts(self) -> None:
         """Forgets times from which no copy of a reply can come any more."""
-        async with self._journeys.database.acquire() as connection:
-            await doubts.expire(connection)
+        await self._write(doubts.expire)
 
     async def erase(self) -> None:
         """Erases personal data whose time is over, and says of how many cases."""
@@ -116,21 +122,16 @@ class Jobs:
     async def check_journal(self) -> None:
         """Checks the chain a piece further: what is new, and, round after round, what is old.
 
-        One process at a time; each knows only its own round, so that a restart begins a new one.
+        Each process knows only its own round, so that a restart begins a new one.
         """
         async with self._journeys.database.acquire() as connection:
-            if not await journal.begin_check(connection):
-                return
-            try:
-                if self._checked is None:
-                    seq, head, _ = await journal.head(connection)
-                    self._checked = journal.Place(seq, bytes.fromhex(head))
-                self._checked = await self._walk(connection, self._checked)
-                before, self._round = self._round, await self._walk(connection, self._round)
-                if self._round == before:
-                    self._round = journal.BEGINNING
-            finally:
-                await journal.end_check(connection)
+            if self._checked is None:
+                seq, head, _ = await journal.head(connection)
+                self._checked = journal.Place(seq, bytes.fromhex(head))
+            self._checked = await self._walk(connection, self._checked)
+            before, self._round = self._round, await self._walk(connection, self._round)
+            if self._round == before:
+                self._round = journal.BEGINNING
 
     async def anchor_journal(self) -> None:
         """Says where the chain has come to: who keeps the line can show that nothing before it was changed."""
@@ -151,17 +152,38 @@ class Jobs:
         return place
 
     async def _sealed(self) -> int:
-        async with self._journeys.database.acquire() as connection:
-            return await journal.seal(connection, SEAL)
+        return await self._write(lambda connection: journal.seal(connection, SEAL))
 
-    def _guarded(self, job: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    async def _write(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """One transaction, unless this process was taken for dead."""
+
+        async def run(step: Step) -> T:
+            return await work(step.connection)
+
+        return await self._journeys.transact(run)
+
+    def _once(self, job: Job, *, every: float) -> Job:
+        """The job, run only when it is due and no other process of the cluster has taken it."""
+
+        @wraps(job)
+        async def run() -> None:
+            node = self._journeys.node
+            if await self._write(lambda connection: jobs.claim(connection, job.__name__, node, every)):
+                await job()
+
+        return run
+
+    def _guarded(self, job: Job) -> Job:
         """What the database does to one run is logged; the next run makes it good."""
 
+        @wraps(job)
         async def run() -> None:
             try:
                 await job()
             except asyncio.CancelledError:
                 return  # we stop; APScheduler would take it for a failure
+            except FencedError:
+                return  # as the next beat will find, which ends the process
             except PASSING as error:
                 log.error(Event.TASK_FAILED, task=job.__name__, error=type(error).__name__)
                 metrics.JOB_FAILURES.labels(job.__name__).inc()

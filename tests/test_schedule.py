@@ -193,6 +193,69 @@ async def test_a_fenced_process_moves_no_case(database: Database, jobs: Jobs) ->
         assert await connection.fetchval("SELECT state FROM cases") == "reminded"
 
 
+@pytest.mark.parametrize(
+    "job",
+    ["seal", "fold_progress", "expire_receipts", "expire_dialogues", "expire_doubts", "erase", "match_receipts"],
+)
+async def test_a_fenced_process_tidies_nothing_up(database: Database, jobs: Jobs, job: str) -> None:
+    """Each job has something to do, and a dead one must not do it."""
+    over = MONDAY - KEEP - timedelta(seconds=1)
+    async with database.acquire() as connection:
+        await _journal(database, 1)
+        await connection.execute(_CASES, over, "refused", 0, None, over, 1, 3)
+        await connection.execute(
+            """INSERT INTO progress SELECT 'list', 'asked', 1 FROM generate_series(1, 100);
+               INSERT INTO receipts_expected VALUES ('kcell', '1', '1', 1, 0, '-infinity');
+               INSERT INTO receipts_parked VALUES ('kcell', '2', '2', 'delivered', '', '-infinity');
+               INSERT INTO dialogues (link, msisdn, session, service, case_id, menus, expires_at)
+               VALUES ('kcell', '77010000001', '\\x01', '3', 'case-1', 0, '-infinity');
+               INSERT INTO doubts (link, began_at, ended_at) VALUES ('kcell', '-infinity', '-infinity');
+               INSERT INTO journal_pending (at, event, detail) VALUES ('2026-11-23', 'asked', '{}');
+               DELETE FROM nodes"""
+        )
+        tables = ("progress", "receipts_expected", "receipts_parked", "dialogues", "doubts", "journal", "cases")
+        counted = [f"(SELECT count(*) FROM {table})" for table in (*tables, "journal_pending")]
+        count = f"SELECT {', '.join(counted)}, (SELECT count(*) FROM cases WHERE record IS NULL)"
+        before = await connection.fetchrow(count)
+        with pytest.raises(nodes.FencedError):
+            await getattr(jobs, job)()
+        assert await connection.fetchrow(count) == before
+
+
+async def _until(database: Database, condition: str) -> None:
+    async with asyncio.timeout(10), database.acquire() as connection:
+        while not await connection.fetchval(condition):
+            await connection.execute("SELECT pg_sleep(0.02)")
+
+
+async def test_a_job_of_the_cluster_is_run_by_one_process_and_again_when_it_is_due(
+    database: Database, journeys: Journeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also by one that was started just now: restarts more often than hourly would put it off for ever."""
+    monkeypatch.setattr(schedule, "LOOKS", 0.05)
+    said = CapturingLogger()
+    monkeypatch.setattr(schedule, "log", said)
+
+    def anchored() -> int:
+        return sum(call.args[0] == Event.JOURNAL_ANCHOR for call in said.calls)
+
+    looks = "SELECT count(*) = 5 FROM jobs WHERE due_at > clock_timestamp() + interval '50 s'"
+    schedulers = [Jobs(journeys, Receiver(journeys), KEEP).start() for _ in range(2)]
+    try:
+        await _until(database, looks)
+        async with database.acquire() as connection:
+            await connection.execute("SELECT pg_sleep(0.5)")  # some ten looks of each
+            assert anchored() == 1
+            await connection.execute("UPDATE jobs SET due_at = clock_timestamp() WHERE job = 'anchor_journal'")
+        await _until(database, looks)
+        async with database.acquire() as connection:
+            await connection.execute("SELECT pg_sleep(0.5)")
+        assert anchored() == 2
+    finally:
+        for scheduler in schedulers:
+            scheduler.shutdown(wait=False)
+
+
 async def test_a_job_that_the_database_fails_is_counted_and_runs_again(database: Database, jobs: Jobs) -> None:
     before = metric("job_failures_total", job="seal")
     async with database.acquire() as connection:

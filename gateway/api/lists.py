@@ -42,6 +42,7 @@ class ListsApi:
         self._calendar = journeys.rules.calendar
         self._intake = Intake(
             database=journeys.database,
+            node=journeys.node,
             clock=journeys.clock,
             calendar=journeys.rules.calendar,
             signals=journeys.signals,

@@ -26,8 +26,11 @@ log = get_logger()
 class Intake:
     """The way in for lists. One a process; `take` may run several times at once."""
 
-    def __init__(self, *, database: Database, clock: Clock, calendar: Calendar, signals: Signals) -> None:
+    def __init__(
+        self, *, database: Database, node: str, clock: Clock, calendar: Calendar, signals: Signals
+    ) -> None:
         self._database = database
+        self._node = node
         self._clock = clock
         self._calendar = calendar
         self._signals = signals
@@ -59,7 +62,7 @@ class Intake:
                 received_at=now,
                 school_year_start=self._calendar.school_year_start(now),
             )
-            stored, created = await lists.take(connection, new)
+            stored, created = await lists.take(connection, self._node, new)
         if (stored.digest, stored.service) != (new.digest, new.service):
             return None
         if created:

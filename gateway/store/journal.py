@@ -19,7 +19,6 @@ from gateway.ids import new_ulid
 from gateway.store.database import Connection
 
 _SEALER = 0x6A6F7572  # the advisory lock of whoever seals
-_CHECKER = 0x6A6F7573  # and of whoever checks
 
 _SEAL = """
 WITH head AS (
@@ -141,17 +140,6 @@ async def walk(connection: Connection, place: Place, limit: int) -> tuple[Place,
             return place, JournalFault(row["seq"], "its hash does not fit its text")
         place = Place(row["seq"], expected)
     return place, None
-
-
-async def begin_check(connection: Connection) -> bool:
-    """Whether nobody else of the cluster checks the chain just now; then `end_check` has to follow."""
-    free: bool = await connection.fetchval("SELECT pg_try_advisory_lock($1)", _CHECKER)
-    return free
-
-
-async def end_check(connection: Connection) -> None:
-    """Lets others check."""
-    await connection.execute("SELECT pg_advisory_unlock($1)", _CHECKER)
 
 
 async def head(connection: Connection) -> tuple[int, str, datetime]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import asyncpg
 
+from gateway.store import nodes
 from gateway.store.database import Connection
 
 _ERRORS_A_PAGE = 5000
@@ -154,14 +155,15 @@ async def stage(connection: Connection, rows: Sequence[bytes], errors: Sequence[
         await connection.copy_records_to_table("staged_errors", records=errors, columns=ListError._fields)
 
 
-async def take(connection: Connection, new: NewList) -> tuple[StoredList, bool]:
+async def take(connection: Connection, node: str, new: NewList) -> tuple[StoredList, bool]:
     """Turns the staged list into cases; the list as it is stored, and whether by this call.
 
-    One transaction. When the list_id was taken before, that list comes back and nothing has changed: compare
-    its digest.
+    One transaction of this node; FencedError when that was taken for dead. When the list_id was taken before, that
+    list comes back and nothing has changed: compare its digest.
     """
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _INTAKE)
+        await nodes.fence(connection, node)
         if earlier := await find(connection, new.list_id):
             return earlier, False
         await connection.execute("ANALYZE staged (record_id, pupil_iin)")

@@ -56,6 +56,14 @@ async def test_other_bytes_under_the_same_id_are_a_conflict(api: Api) -> None:
     assert await api.rows() == before
 
 
+async def test_a_process_that_was_taken_for_dead_takes_no_list(api: Api) -> None:
+    before = await api.rows()
+    async with api.database.acquire() as connection:
+        await connection.execute("DELETE FROM nodes")
+    assert (await api.push([good(1)])).status == 503
+    assert await api.rows() == before
+
+
 async def test_two_identical_pushes_at_once_are_one_list(api: Api) -> None:
     answers = await asyncio.gather(api.push([good(1), good(2)]), api.push([good(1), good(2)]))
     assert sorted(answer.status for answer in answers) == [200, 201]

@@ -1,0 +1,18 @@
+"""Whose turn it is to run a job of the cluster. Real time throughout."""
+
+from gateway.store.database import Connection
+
+_EARLY = 1.0
+"""Seconds before its time that a job counts as due: the timers of a process are not that exact."""
+
+_CLAIM = """
+INSERT INTO jobs (job, node, due_at) VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))
+ON CONFLICT (job) DO UPDATE SET node = excluded.node, due_at = excluded.due_at
+WHERE jobs.due_at <= clock_timestamp()
+RETURNING true
+"""
+
+
+async def claim(connection: Connection, job: str, node: str, every: float) -> bool:
+    """Whether the job, wanted every so many seconds, is due and this node's to run; then it is nobody else's."""
+    return await connection.fetchval(_CLAIM, job, node, every - _EARLY) is True
