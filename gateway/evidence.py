@@ -12,16 +12,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
+from gateway import merkle
 from gateway.consent.reply import RULE_VERSION, ReplyRules, read_reply
 from gateway.smpp.text import decode
 
 FORMAT = "gateway-evidence-1"
 _PLACEHOLDER = re.compile(r"\\\{[a-z]+\\\}")  # as re.escape leaves it
 _VERSION_DIGITS = 12
+
+
+class Anchor(NamedTuple):
+    """The root of the tree over the journal's first `seq` entries, as it was noted when they were the journal."""
+
+    seq: int
+    root: bytes
 
 
 class _UnreadableError(Exception):
@@ -72,18 +80,23 @@ def seal(record: Mapping[str, Any]) -> str:
     return "sha256:" + hashlib.sha256(orjson.dumps(rest, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def check(record: object) -> list[Fault]:
-    """Everything in the record that does not hold; empty when all of it does."""
+def check(record: object, anchor: Anchor | None = None) -> list[Fault]:
+    """Everything in the record that does not hold; empty when all of it does.
+
+    With an anchor that was kept elsewhere, all is shown: the journal's entries are those of that time.
+    """
     if not isinstance(record, Mapping):
         return [Fault("", "is no JSON object")]
     if record.get("format") != FORMAT:
         return [Fault("/format", f"is not {FORMAT}")]
     faults: list[Fault] = []
-    for part in (_seal, _journal, _head, _texts, _replies, _answer):
+    for part in (_seal, _journal, _tree, _texts, _replies, _answer):
         try:
             faults += part(record)
         except (_UnreadableError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             faults.append(Fault(f"/{part.__name__.strip('_')}", f"cannot be read: {type(error).__name__} {error}"))
+    if anchor is not None and not faults:
+        faults += _anchored(record, anchor)
     return faults
 
 
@@ -110,12 +123,21 @@ def _journal(record: Mapping[str, Any]) -> Iterator[Fault]:
             yield Fault(f"/journal/{n}", f"entry {other['seq']} does not follow from {one['seq']}")
 
 
-def _head(record: Mapping[str, Any]) -> Iterator[Fault]:
-    head, last = record["head"], record["journal"][-1]
-    if head["seq"] < last["seq"] or (head["seq"] == last["seq"] and head["hash"] != last["hash"]):
-        yield Fault("/head", "is not behind the last entry")
-    if len(bytes.fromhex(head["hash"])) != hashlib.sha256().digest_size:
-        yield Fault("/head", "is no SHA-256")
+def _tree(record: Mapping[str, Any]) -> Iterator[Fault]:
+    """The path of each entry leads to the root over the journal's first `size`."""
+    size, root = record["tree"]["size"], bytes.fromhex(record["tree"]["root"])
+    for n, entry in enumerate(record["journal"]):
+        leaf, path = merkle.leaf(bytes.fromhex(entry["hash"])), [bytes.fromhex(hash_) for hash_ in entry["path"]]
+        if merkle.climb(leaf, entry["seq"] - 1, size, path) != root:
+            yield Fault(f"/journal/{n}/path", f"entry {entry['seq']}: its path does not lead to the root")
+
+
+def _anchored(record: Mapping[str, Any], anchor: Anchor) -> Iterator[Fault]:
+    size, root = record["tree"]["size"], bytes.fromhex(record["tree"]["root"])
+    if size != anchor.seq:
+        yield Fault("/tree/size", f"is {size}; print the record by `gateway evidence CASE --at {anchor.seq}`")
+    elif root != anchor.root:
+        yield Fault("/tree/root", "is not the anchor's: this is not the journal of that time")
 
 
 def _texts(record: Mapping[str, Any]) -> Iterator[Fault]:

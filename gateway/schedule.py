@@ -19,8 +19,9 @@ from gateway.journeys import Journeys, Step
 from gateway.log import Event, get_logger
 from gateway.operators.receiving import Receiver
 from gateway.steady import PASSING
-from gateway.store import cases, dialogues, doubts, jobs, journal, receipts
+from gateway.store import cases, dialogues, doubts, jobs, journal, journal_tree, receipts
 from gateway.store.database import Connection
+from gateway.store.journal_tree import JournalTornError
 from gateway.store.nodes import FencedError
 
 log = get_logger()
@@ -59,6 +60,7 @@ class Jobs:
             (self.flush_replies, 30.0),
             (self._once(self.fold_progress, every=30), 30.0),
             (self._once(self.check_journal, every=30), 30.0),
+            (self._once(self.grow_tree, every=30), 30.0),
             (self._once(self.expire_receipts, every=60), LOOKS),
             (self._once(self.expire_dialogues, every=60), LOOKS),
             (self._once(self.expire_doubts, every=3600), LOOKS),
@@ -119,6 +121,11 @@ class Jobs:
         if total:
             log.info(Event.PERSONAL_DATA_ERASED, cases=total)
 
+    async def grow_tree(self) -> None:
+        """Lets the tree over the journal follow it."""
+        while await self._write(journal_tree.grow):
+            pass
+
     async def check_journal(self) -> None:
         """Checks the chain a piece further: what is new, and, round after round, what is old.
 
@@ -136,8 +143,9 @@ class Jobs:
     async def anchor_journal(self) -> None:
         """Says where the chain has come to: who keeps the line can show that nothing before it was changed."""
         async with self._journeys.database.acquire() as connection:
-            seq, head, at = await journal.head(connection)
-        log.info(Event.JOURNAL_ANCHOR, seq=seq, hash=head, at_business=at.isoformat())
+            seq, _, at = await journal.head(connection)
+            root = await journal_tree.root(connection, seq)
+        log.info(Event.JOURNAL_ANCHOR, anchor=f"{seq}:{root.hex()}", at_business=at.isoformat())
 
     async def _walk(self, connection: Connection, place: journal.Place) -> journal.Place:
         for _ in range(CHECKED_AT_ONCE // CHECK):
@@ -145,8 +153,7 @@ class Jobs:
             place, fault = await journal.walk(connection, before, CHECK)
             metrics.JOURNAL_CHECKED.inc(place.seq - before.seq)
             if fault is not None:
-                log.critical(Event.JOURNAL_BROKEN, seq=fault.seq, reason=fault.reason)
-                metrics.JOURNAL_FAULTS.inc()
+                _say_broken(fault.seq, fault.reason)
             if fault is not None or place == before:
                 break
         return place
@@ -182,6 +189,8 @@ class Jobs:
                 await job()
             except asyncio.CancelledError:
                 return  # we stop; APScheduler would take it for a failure
+            except JournalTornError as error:
+                _say_broken(error.seq, str(error))
             except FencedError:
                 return  # as the next beat will find, which ends the process
             except PASSING as error:
@@ -189,3 +198,8 @@ class Jobs:
                 metrics.JOB_FAILURES.labels(job.__name__).inc()
 
         return run
+
+
+def _say_broken(seq: int, reason: str) -> None:
+    log.critical(Event.JOURNAL_BROKEN, seq=seq, reason=reason)
+    metrics.JOURNAL_FAULTS.inc()

@@ -193,13 +193,14 @@ async def test_a_journal_that_holds_is_said_to_hold(config: Path, database: Data
 
 async def test_an_anchor_has_to_be_in_the_journal(config: Path, database: Database) -> None:
     await journal_of_three(database)
-    head = json.loads(verified(config, database.url).stdout)["head"]
-    assert verified(config, database.url, "--anchor", f"3:{head}").returncode == 0
-    later = verified(config, database.url, "--anchor", f"3:{head}", "--anchor", f"4:{head}")
-    assert (later.returncode, json.loads(later.stdout)["fault"]) == (1, {"seq": 4, "reason": "missing"})
-    for anchor in ("3", f"{10**18}:{head}", f"٣:{head}", f"3:{head}0"):
+    root = json.loads(verified(config, database.url).stdout)["root"]
+    assert verified(config, database.url, "--anchor", f"3:{root}").returncode == 0
+    later = verified(config, database.url, "--anchor", f"3:{root}", "--anchor", f"4:{root}")
+    fault = {"seq": 4, "reason": "missing, though an anchor knows it"}
+    assert (later.returncode, json.loads(later.stdout)["fault"]) == (1, fault)
+    for anchor in ("3", f"{10**18}:{root}", f"٣:{root}", f"3:{root}0"):
         malformed = verified(config, database.url, "--anchor", anchor)
-        assert (malformed.returncode, "SEQ:HASH" in malformed.stderr) == (1, True), anchor
+        assert (malformed.returncode, "SEQ:ROOT" in malformed.stderr) == (2, True), anchor
 
 
 async def test_the_first_entry_that_does_not_hold_is_named(config: Path, database: Database) -> None:

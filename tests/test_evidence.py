@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 from world import Family, World, world
 
-from gateway import evidence
+from gateway import evidence, merkle
 from gateway.cli import main
-from gateway.store import privacy
+from gateway.consent.case import Event, Happened
+from gateway.evidence import Anchor
+from gateway.store import journal, journal_tree, privacy
 
 __all__ = ["world"]
 
@@ -23,20 +25,27 @@ Path_ = tuple[str | int, ...]
 ROOT = Path(__file__).parent.parent
 BESIDE = {
     "made_at", "list_id", "record_id", "service", "language", "state", "opened_at", "ended_at", "voucher_id",
-    "erased_at", "record", "msisdn", "repeat", "segments", "reference", "head", "accepted_at",
+    "erased_at", "record", "msisdn", "repeat", "segments", "reference", "size", "accepted_at",
     "rules", "default_alphabet",
 }  # fmt: skip
 """What the journal has no digest of: the seal alone vouches for it."""
 
 
-async def printed(world: World, family: Family) -> bytes:
-    """What `gateway evidence` prints of the family's case."""
+async def run(world: World, family: Family, *options: str) -> tuple[int | None, bytes, bytes]:
+    """(status, output, errors) of `gateway evidence` for the family's case."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", "evidence", await world.case_id(family),
-        "--config", str(world.directory / "config.toml"), cwd=ROOT, stdout=asyncio.subprocess.PIPE,
+        sys.executable, "-m", "gateway", "evidence", await world.case_id(family), *options,
+        "--config", str(world.directory / "config.toml"), cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    out, _ = await process.communicate()
-    assert process.returncode == 0
+    out, errors = await process.communicate()
+    return process.returncode, out, errors
+
+
+async def printed(world: World, family: Family, *options: str) -> bytes:
+    """What it prints."""
+    status, out, errors = await run(world, family, *options)
+    assert status == 0, errors
     return out
 
 
@@ -158,6 +167,29 @@ async def test_a_record_of_erased_data_still_shows_what_the_journal_says(world: 
     assert {reply["octets"] for reply in record["replies"]} == {None}
 
 
+async def test_a_record_leads_to_an_anchor_that_was_kept_and_to_no_other(world: World) -> None:
+    """Offline, without the database that made it: who holds that may have made a journal of his own."""
+    family = await consent(world)
+    first = json.loads(await printed(world, family))
+    async with world.connection.transaction():
+        later = [journal.entry(datetime.now(UTC), "later", Event(Happened.RECEIVED, {})) for _ in range(3000)]
+        await journal.append(world.connection, later)
+    last = json.loads(await printed(world, family))
+    size = last["tree"]["size"]
+    assert size >= first["tree"]["size"] + 3000
+    kept = Anchor(size - 700, await journal_tree.root(world.connection, size - 700))
+    record = json.loads(await printed(world, family, "--at", str(kept.seq)))
+    assert evidence.check(record, kept) == []
+    assert evidence.check(last, Anchor(size, bytes.fromhex(last["tree"]["root"]))) == []
+    assert [fault.pointer for fault in evidence.check(last, kept)] == ["/tree/size"]
+    other = Anchor(kept.seq, merkle.leaf(kept.root))
+    assert [fault.pointer for fault in evidence.check(record, other)] == ["/tree/root"]
+    for wrong in (first["journal"][-1]["seq"] - 1, size + 1000, -1):
+        status, _, errors = await run(world, family, "--at", str(wrong))
+        assert (status, errors.count(b"\n")) == (1, 1), errors
+        assert f"from {first['journal'][-1]['seq']} to".encode() in errors
+
+
 @pytest.mark.parametrize("content", ["[]", "{}", '{"format": "gateway-evidence-1"}', "7"])
 def test_what_is_no_record_is_said_to_be_none(content: str) -> None:
     assert evidence.check(json.loads(content))
@@ -170,6 +202,9 @@ async def test_the_command_says_what_does_not_hold(
     file.write_text(json.dumps(record))
     assert main(["verify-evidence", str(file)]) == 0
     assert "holds" in capsys.readouterr().out
+    anchor = f"{record['tree']['size']}:{record['tree']['root']}"
+    assert main(["verify-evidence", str(file), "--anchor", anchor]) == 0
+    assert "when the anchor was noted" in capsys.readouterr().out
     record["replies"][1]["verdict"] = "refuse"
     file.write_text(json.dumps(record))
     assert main(["verify-evidence", str(file), "--json"]) == 1

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import CapturingLogger
 from world import TOKENS, metric
 
-from gateway import app, config, schedule
+from gateway import app, config, merkle, schedule
 from gateway.clock import Clock
 from gateway.consent.case import Event as JourneyEvent
 from gateway.consent.case import Happened, Rules
@@ -195,7 +195,16 @@ async def test_a_fenced_process_moves_no_case(database: Database, jobs: Jobs) ->
 
 @pytest.mark.parametrize(
     "job",
-    ["seal", "fold_progress", "expire_receipts", "expire_dialogues", "expire_doubts", "erase", "match_receipts"],
+    [
+        "seal",
+        "fold_progress",
+        "expire_receipts",
+        "expire_dialogues",
+        "expire_doubts",
+        "erase",
+        "match_receipts",
+        "grow_tree",
+    ],
 )
 async def test_a_fenced_process_tidies_nothing_up(database: Database, jobs: Jobs, job: str) -> None:
     """Each job has something to do, and a dead one must not do it."""
@@ -334,7 +343,31 @@ async def test_the_head_of_the_chain_is_logged_as_an_anchor(
     await _journal(database, 3)
     await jobs.anchor_journal()
     async with database.acquire() as connection:
-        _, head, _ = await journal.head(connection)
-    assert [(call.args[0], call.kwargs["seq"], call.kwargs["hash"]) for call in said.calls] == [
-        (Event.JOURNAL_ANCHOR, 3, head)
-    ]
+        root = (await journal.verify(connection)).root
+    assert [(call.args[0], call.kwargs["anchor"]) for call in said.calls] == [(Event.JOURNAL_ANCHOR, f"3:{root}")]
+
+
+async def test_the_tree_follows_the_journal(database: Database, jobs: Jobs) -> None:
+    await _journal(database, 2 * merkle.TILE + 1)
+    await jobs.grow_tree()
+    async with database.acquire() as connection:
+        rows = await connection.fetch("SELECT level, position FROM journal_tree ORDER BY position")
+    assert [tuple(row) for row in rows] == [(merkle.STEP, 0), (merkle.STEP, 1)]
+
+
+async def test_a_tree_that_cannot_grow_over_a_gap_says_so(
+    database: Database, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = CapturingLogger()
+    monkeypatch.setattr(schedule, "log", said)
+    await _journal(database, 300)
+    await _tamper(database, "DELETE FROM journal WHERE seq = 7")
+    scheduler = jobs.start()
+    try:
+        scheduler.modify_job("grow_tree", next_run_time=datetime.now(UTC))
+        async with asyncio.timeout(10), database.acquire() as connection:
+            while not said.calls:
+                await connection.execute("SELECT pg_sleep(0.02)")
+    finally:
+        scheduler.shutdown(wait=False)
+    assert (said.calls[0].args, said.calls[0].kwargs["seq"]) == ((Event.JOURNAL_BROKEN,), 1)

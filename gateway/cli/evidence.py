@@ -12,13 +12,19 @@ from gateway import evidence, log
 from gateway.cli.terminal import CommandError, say, show_json
 from gateway.config import Config, load
 from gateway.store.database import load_clock, open_pool, pending
-from gateway.store.evidence import record_of
+from gateway.store.evidence import OutOfReachError, record_of
+from gateway.store.journal_tree import JournalTornError
 
 
 def show(arguments: Namespace) -> int:
     """Prints a case's record: JSON, to be kept as a file."""
     log.configure("error", sys.stderr.buffer)
-    record = asyncio.run(_record(load(arguments.config, secrets=False), arguments.case_id))
+    try:
+        record = asyncio.run(_record(load(arguments.config, secrets=False), arguments.case_id, arguments.at))
+    except OutOfReachError as error:
+        raise CommandError(f"--at {arguments.at}: this case wants a SEQ {error}") from None
+    except JournalTornError as error:
+        raise CommandError(f"{error} of the journal: `gateway verify-journal` says what") from None
     if record is None:
         raise CommandError(f"there is no case {arguments.case_id}")
     sys.stdout.buffer.write(orjson.dumps(record, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
@@ -35,22 +41,23 @@ def verify(arguments: Namespace) -> int:
         raise CommandError(f"{arguments.file}: {error.strerror}") from None
     except orjson.JSONDecodeError:
         raise CommandError(f"{arguments.file} is no JSON") from None
-    faults = evidence.check(record)
+    faults = evidence.check(record, arguments.anchor)
     if arguments.json:
         show_json({"holds": not faults, "faults": [{"pointer": f.pointer, "reason": f.reason} for f in faults]})
     elif faults:
         for fault in faults:
             say(f"{fault.pointer}: {fault.reason}")
     else:
-        case, last = record["case"], record["journal"][-1]
-        say(
-            f"the record of case {case['case_id']} ({case['state']}) holds: {len(record['journal'])} entries,"
-            f" the last is {last['seq']} with hash {last['hash']}; compare them with the journal's own"
-        )
+        case, tree = record["case"], record["tree"]
+        say(f"the record of case {case['case_id']} ({case['state']}) holds: {len(record['journal'])} entries")
+        if arguments.anchor is None:
+            say(f"compare its anchor {tree['size']}:{tree['root']} with one that was kept: --anchor")
+        else:
+            say("and they stood in the journal when the anchor was noted")
     return 1 if faults else 0
 
 
-async def _record(config: Config, case_id: str) -> dict[str, Any] | None:
+async def _record(config: Config, case_id: str, size: int | None) -> dict[str, Any] | None:
     database = await open_pool(config, size=1)
     try:
         async with database.acquire() as connection:
@@ -60,6 +67,7 @@ async def _record(config: Config, case_id: str) -> dict[str, Any] | None:
             return await record_of(
                 connection,
                 case_id,
+                size=size,
                 made_at=clock.now(),
                 rules={
                     code: {

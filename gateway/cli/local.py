@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import os
-import re
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ import uvloop
 from gateway import app, log
 from gateway.cli.terminal import CommandError, say, show_json
 from gateway.config import Config, load
+from gateway.evidence import Anchor
 from gateway.store import journal
 from gateway.store.database import Connection, DatabaseError, open_pool, pending
 from gateway.store.database import migrate as apply_migrations
@@ -53,24 +53,16 @@ def migrate(arguments: Namespace) -> int:
 
 def verify_journal(arguments: Namespace) -> int:
     """Status 0 when the whole chain holds, 1 when an entry does not."""
-    anchors = [_anchor(text) for text in arguments.anchor]
-    check = asyncio.run(_verify(_config(arguments), anchors))
+    check = asyncio.run(_verify(_config(arguments), arguments.anchor))
     fault = check.fault
     if arguments.json:
         shown = None if fault is None else {"seq": fault.seq, "reason": fault.reason}
-        show_json({"entries": check.entries, "head": check.head, "fault": shown})
+        show_json({"entries": check.entries, "head": check.head, "root": check.root, "fault": shown})
     elif fault is None:
-        say(f"the journal holds: {check.entries:,} entries, head {check.head or 'none'}")
+        say(f"the journal holds: {check.entries:,} entries, anchor {check.entries}:{check.root}")
     else:
         say(f"entry {fault.seq} does not hold: {fault.reason}; the chain does for {check.entries:,} entries")
     return 0 if fault is None else 1
-
-
-def _anchor(text: str) -> journal.Place:
-    seq, _, digest = text.partition(":")
-    if not re.fullmatch(r"[0-9]{1,18}", seq) or not re.fullmatch(r"[0-9a-f]{64}", digest):
-        raise CommandError(f"--anchor {text}: SEQ:HASH is wanted, as the log's journal_anchor line has them")
-    return journal.Place(int(seq), bytes.fromhex(digest))
 
 
 def _config(arguments: Namespace) -> Config:
@@ -88,7 +80,7 @@ async def _migrate(config: Config) -> list[str]:
         await database.close()
 
 
-async def _verify(config: Config, anchors: Sequence[journal.Place]) -> journal.JournalCheck:
+async def _verify(config: Config, anchors: Sequence[Anchor]) -> journal.JournalCheck:
     database = await open_pool(config, size=1)
     try:
         async with database.acquire() as connection:

@@ -1,12 +1,14 @@
 """The words of the command line, and what each of them calls."""
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Sequence
 
 from gateway.cli import ask, evidence, link_test, local, preview, push, tail
 from gateway.cli.terminal import CommandError, complain
 from gateway.config import ConfigError
+from gateway.evidence import Anchor
 from gateway.store.database import DatabaseError
 
 _Run = Callable[[argparse.Namespace], int]
@@ -49,6 +51,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _anchor(text: str) -> Anchor:
+    seq, _, root = text.partition(":")
+    if not re.fullmatch(r"[0-9]{1,18}", seq) or not re.fullmatch(r"[0-9a-f]{64}", root):
+        raise argparse.ArgumentTypeError("SEQ:ROOT is wanted, as a journal_anchor line of the log has them")
+    return Anchor(int(seq), bytes.fromhex(root))
+
+
 def _add_local(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     command = _add(commands, "serve", local.serve, "run the gateway until SIGTERM", config=True)
     command.add_argument("--migrate", action="store_true", help="migrate an external database first")
@@ -59,15 +68,24 @@ def _add_local(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         config=True, json=True,
     )  # fmt: skip
     command.add_argument(
-        "--anchor", metavar="SEQ:HASH", action="append", default=[],
-        help="an entry that was there, as a journal_anchor line of the log says; may be given again",
+        "--anchor", metavar="SEQ:ROOT", type=_anchor, action="append", default=[],
+        help="the journal as it was when the log had this journal_anchor line; may be given again",
     )  # fmt: skip
     command = _add(commands, "evidence", evidence.show, "print a case's record of consent, as JSON", config=True)
     command.add_argument("case_id", metavar="CASE")
+    command.add_argument(
+        "--at", metavar="SEQ", type=int, help="prove it against the anchor of this SEQ (the journal's last entry)"
+    )
     command = _add(
         commands, "verify-evidence", evidence.verify, "check a record of consent, without the database", json=True
     )
     command.add_argument("file", metavar="FILE", help="as `gateway evidence` printed it; -: standard input")
+    command.add_argument(
+        "--anchor",
+        metavar="SEQ:ROOT",
+        type=_anchor,
+        help="of a kept journal_anchor line, to which the record has to lead",
+    )
     command = _add(
         commands, "preview", preview.preview, "show the texts as they go out, and what a list costs",
         config=True, json=True,

@@ -8,7 +8,7 @@ import orjson
 
 from gateway import evidence
 from gateway.smpp.text import decode
-from gateway.store import journal, setup
+from gateway.store import journal, journal_tree, setup
 from gateway.store.database import Connection
 
 _CASE = """
@@ -33,6 +33,14 @@ FROM journal j LEFT JOIN journal b ON b.seq = j.seq - 1 WHERE j.case_id = $1 ORD
 """
 
 
+class OutOfReachError(Exception):
+    """The journal of that size does not hold all of the case: `first` is the least that does, `last` the whole."""
+
+    def __init__(self, first: int, last: int) -> None:
+        super().__init__(f"from {first} to {last}")
+        self.first, self.last = first, last
+
+
 async def record_of(
     connection: Connection,
     case_id: str,
@@ -40,10 +48,12 @@ async def record_of(
     made_at: datetime,
     rules: Mapping[str, Mapping[str, Any]],
     alphabets: Mapping[str, str],
+    size: int | None = None,
 ) -> dict[str, Any] | None:
     """The record, sealed; None when there is no such case. What is pending in the journal is sealed first.
 
-    `rules` are the reply rules by service, `alphabets` the default alphabets by link.
+    `rules` are the reply rules by service, `alphabets` the default alphabets by link. The entries are proved to
+    be of the journal's first `size` (all of it): OutOfReachError when it has fewer, or the case has later ones.
     """
     while await journal.seal(connection):
         pass
@@ -52,7 +62,14 @@ async def record_of(
         return None
     key = evidence.case_key(await setup.evidence_key(connection), case_id)
     entries = [dict(row) for row in await connection.fetch(_JOURNAL, case_id)]
-    seq, head, at = await journal.head(connection)
+    end, _, _ = await journal.head(connection)
+    seqs = [entry["seq"] for entry in entries]
+    if size is None:
+        size = end
+    if not seqs[-1] <= size <= end:
+        raise OutOfReachError(seqs[-1], end)
+    for entry, path in zip(entries, await journal_tree.paths(connection, seqs, size), strict=True):
+        entry["path"] = [hash_.hex() for hash_ in path]
     record: dict[str, Any] = {
         "format": evidence.FORMAT,
         "made_at": made_at.isoformat(),
@@ -60,7 +77,7 @@ async def record_of(
         "texts": [_text(dict(row)) for row in await connection.fetch(_TEXTS, case_id)],
         "replies": _replies(await connection.fetch(_REPLIES, case_id), entries, alphabets),
         "journal": entries,
-        "head": {"seq": seq, "hash": head, "at": at.isoformat()},
+        "tree": {"size": size, "root": (await journal_tree.root(connection, size)).hex()},
     }
     return record | {"seal": evidence.seal(record)}
 

@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 import orjson
 
-from gateway import evidence
+from gateway import evidence, merkle
 from gateway.consent.case import STATUSES, Event
 from gateway.ids import new_ulid
+from gateway.store import journal_tree
 from gateway.store.database import Connection
 
 _SEALER = 0x6A6F7572  # the advisory lock of whoever seals
@@ -75,10 +76,11 @@ class JournalFault:
 
 @dataclass(frozen=True, slots=True)
 class JournalCheck:
-    """How many entries hold, the head of the chain after them, and the fault that ended the walk, if any."""
+    """How many entries hold, the chain's head and the tree's root after them (hex), and the fault behind them."""
 
     entries: int
     head: str
+    root: str
     fault: JournalFault | None
 
 
@@ -104,28 +106,44 @@ async def seal(connection: Connection, limit: int = 5000) -> int:
     return sealed
 
 
-async def verify(connection: Connection, anchors: Sequence[Place] = ()) -> JournalCheck:
+async def verify(connection: Connection, anchors: Sequence[evidence.Anchor] = ()) -> JournalCheck:
     """Walks the whole chain; the first entry that was changed, removed, inserted or moved is the fault.
 
     The chain has no secret: that its end was cut off, or all of it made anew, only `anchors` show that were noted
     before and kept elsewhere.
     """
-    place, fault = BEGINNING, None
+    place, fault, tree = BEGINNING, None, merkle.Frontier()
+    ahead = sorted(anchors, reverse=True)
     while fault is None:
-        before = place
-        place, fault = await walk(connection, before, 10_000)
+        if ahead and ahead[-1].seq == place.seq:
+            if ahead.pop().root != tree.root():
+                fault = JournalFault(place.seq, "the entries up to it are not those of the anchor")
+            continue
+        before, limit = place, min(10_000, ahead[-1].seq - place.seq) if ahead else 10_000
+        place, fault = await walk(connection, before, limit, tree)
         if place == before:
             break
-    for anchor in sorted(anchors) if fault is None else ():
-        here = await connection.fetchval("SELECT hash FROM journal WHERE seq = $1", anchor.seq)
-        if here != anchor.hash:
-            fault = JournalFault(anchor.seq, "missing" if here is None else "its hash is not the anchor's")
-            break
-    return JournalCheck(place.seq, place.hash.hex(), fault)
+    if fault is None and ahead:
+        fault = JournalFault(ahead[-1].seq, "missing, though an anchor knows it")
+    if fault is None and not await _fits(connection, place.seq, tree.root()):
+        fault = JournalFault(place.seq, "the tree kept over the entries up to it is not theirs")
+    return JournalCheck(place.seq, place.hash.hex(), tree.root().hex(), fault)
 
 
-async def walk(connection: Connection, place: Place, limit: int) -> tuple[Place, JournalFault | None]:
-    """The last place that holds within `limit` entries from `place` on, and the fault behind it, if any."""
+async def _fits(connection: Connection, size: int, root: bytes) -> bool:
+    try:
+        return await journal_tree.root(connection, size) == root
+    except journal_tree.JournalTornError:
+        return False
+
+
+async def walk(
+    connection: Connection, place: Place, limit: int, tree: merkle.Frontier | None = None
+) -> tuple[Place, JournalFault | None]:
+    """The last place that holds within `limit` entries from `place` on, and the fault behind it, if any.
+
+    What holds is appended to `tree`.
+    """
     here = await connection.fetchval("SELECT hash FROM journal WHERE seq = $1", place.seq)
     if (here or b"") != place.hash:
         return place, JournalFault(place.seq, "missing" if here is None else "its hash is not what it was")
@@ -139,10 +157,12 @@ async def walk(connection: Connection, place: Place, limit: int) -> tuple[Place,
         if row["hash"] != expected:
             return place, JournalFault(row["seq"], "its hash does not fit its text")
         place = Place(row["seq"], expected)
+        if tree is not None:
+            tree.append(expected)
     return place, None
 
 
 async def head(connection: Connection) -> tuple[int, str, datetime]:
-    """(seq, hash, at) of the latest sealed entry, to be kept elsewhere as an anchor."""
+    """(seq, hash, at) of the latest sealed entry."""
     row = await connection.fetchrow("SELECT seq, hash, at FROM journal ORDER BY seq DESC LIMIT 1")
     return (row["seq"], row["hash"].hex(), row["at"]) if row else (0, "", datetime.fromtimestamp(0, UTC))

@@ -7,7 +7,8 @@ import pytest
 from rows import MONDAY
 
 from gateway.consent.case import Event, Happened
-from gateway.store import journal
+from gateway.evidence import Anchor
+from gateway.store import journal, journal_tree
 from gateway.store.database import Connection, Database
 
 ENTRIES = [
@@ -90,15 +91,6 @@ async def test_a_journal_that_was_tampered_with_names_the_first_entry(
         assert (check.fault.seq, check.entries) == (seq, seq - 1)
 
 
-async def test_cutting_the_end_off_shows_against_the_anchor_kept_elsewhere(database: Database) -> None:
-    async with database.acquire() as connection:
-        await sealed(connection)
-        seq, anchor, _ = await journal.head(connection)
-        check = await tampered(connection, "DELETE FROM journal WHERE seq > 9")
-        assert check.fault is None
-        assert (check.entries, check.head) != (seq, anchor)
-
-
 @pytest.mark.parametrize(
     "statement", ["UPDATE journal SET event = 'x'", "DELETE FROM journal", "TRUNCATE journal"]
 )
@@ -139,22 +131,47 @@ async def test_an_entry_that_commits_late_gets_a_late_number(database: Database)
         assert [row["case_id"] for row in rows] == ["case-2", "case-1"]
 
 
+async def anchored(connection: Connection) -> Anchor:
+    """What a journal_anchor line says of the journal as it is."""
+    seq, _, _ = await journal.head(connection)
+    return Anchor(seq, await journal_tree.root(connection, seq))
+
+
 async def test_a_tail_that_was_cut_off_is_found_by_an_anchor(database: Database) -> None:
     async with database.acquire() as connection:
+        nothing = await anchored(connection)
         await sealed(connection)
-        seq, head, _ = await journal.head(connection)
-        anchor = journal.Place(seq, bytes.fromhex(head))
-        assert (await journal.verify(connection, [anchor])).fault is None
+        anchor = await anchored(connection)
+        await sealed(connection)
+        assert (await journal.verify(connection, [anchor, nothing, await anchored(connection)])).fault is None
         assert (await tampered(connection, "DELETE FROM journal WHERE seq > 8")).fault is None
-        assert (await journal.verify(connection, [anchor])).fault == journal.JournalFault(seq, "missing")
+        check = await journal.verify(connection, [nothing, anchor])
+        assert (check.entries, check.fault) == (8, journal.JournalFault(11, "missing, though an anchor knows it"))
 
 
 async def test_a_chain_made_anew_is_found_by_an_anchor(database: Database) -> None:
     async with database.acquire() as connection:
         await sealed(connection)
-        seq, head, _ = await journal.head(connection)
+        anchor = await anchored(connection)
         await tampered(connection, "TRUNCATE journal")
         await journal.append(connection, [journal.entry(MONDAY, "another", Event(Happened.RECEIVED, {}))])
         await sealed(connection)
-        fault = (await journal.verify(connection, [journal.Place(seq, bytes.fromhex(head))])).fault
-        assert fault == journal.JournalFault(seq, "its hash is not the anchor's")
+        assert (await journal.verify(connection)).fault is None
+        fault = (await journal.verify(connection, [anchor])).fault
+        assert fault == journal.JournalFault(11, "the entries up to it are not those of the anchor")
+
+
+@pytest.mark.parametrize(
+    "statement", ["UPDATE journal_tree SET hash = sha256(hash)", "DELETE FROM journal_tree WHERE position = 0"]
+)
+async def test_a_tree_that_is_not_over_these_entries_is_found(database: Database, statement: str) -> None:
+    """It would prove to nobody what is in the journal."""
+    async with database.acquire() as connection:
+        for _ in range(50):
+            await sealed(connection)
+        await journal_tree.grow(connection)
+        assert (await journal.verify(connection)).fault is None
+        await connection.execute("ALTER TABLE journal_tree DISABLE TRIGGER journal_append_only")
+        await connection.execute(statement)
+        fault = (await journal.verify(connection)).fault
+        assert fault == journal.JournalFault(550, "the tree kept over the entries up to it is not theirs")

@@ -1,0 +1,114 @@
+"""A Merkle tree over a log that grows (RFC 9162, 2.1): shows without the log that an entry was in it.
+
+The tree of the first `size` leaves has one root; the path of a leaf, some 20 hashes among a million leaves, leads
+from it to that root. Whoever noted the root at its time need trust nobody who holds the log today. Of the inner
+nodes only those of every STEP-th level are kept, as in the tiles of Go's checksum database; the others are soon
+made again.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from functools import reduce
+
+STEP = 8
+TILE = 1 << STEP
+"""Leaves under a node of the first level that is kept, and nodes of each kept level under one of the next."""
+
+Lookup = Callable[[int, int], bytes | None]
+"""The hash of the complete subtree over leaves `position` << `level` and on; None: it is made from those below.
+
+Asked for levels that are multiples of STEP alone; level 0, the leaves, is always there."""
+
+
+def leaf(entry: bytes) -> bytes:
+    """The hash of an entry."""
+    return hashlib.sha256(b"\0" + entry).digest()
+
+
+def node(left: bytes, right: bytes) -> bytes:
+    """The hash of an inner node."""
+    return hashlib.sha256(b"\1" + left + right).digest()
+
+
+def root(look: Lookup, size: int) -> bytes:
+    """The root of the first `size` leaves."""
+    return _over(look, 0, size) if size else hashlib.sha256().digest()
+
+
+def path(look: Lookup, index: int, size: int) -> list[bytes]:
+    """The hashes that lead from leaf `index` (from 0 on) to the root of the first `size`, from below."""
+    return [_over(look, start, end) for _, start, end in reversed(_descent(index, size))]
+
+
+def climb(leaf_hash: bytes, index: int, size: int, hashes: Sequence[bytes]) -> bytes | None:
+    """The root to which a path leads; None when leaf `index` of `size` has no path of that length."""
+    if not 0 <= index < size:
+        return None
+    descent = _descent(index, size)
+    if len(descent) != len(hashes):
+        return None
+    here = leaf_hash
+    for (left, _, _), other in zip(reversed(descent), hashes, strict=True):
+        here = node(here, other) if left else node(other, here)
+    return here
+
+
+def tile(hashes: Sequence[bytes]) -> bytes:
+    """The node over a power of two of leaves or nodes."""
+    level = list(hashes)
+    while len(level) > 1:
+        level = [node(left, right) for left, right in zip(level[::2], level[1::2], strict=True)]
+    return level[0]
+
+
+class Frontier:
+    """A tree that leaves are appended to; it keeps one hash for each complete subtree on its right edge."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._subtrees: list[bytes] = []
+
+    def append(self, entry: bytes) -> None:
+        here, size = leaf(entry), self.size
+        while size & 1:
+            here = node(self._subtrees.pop(), here)
+            size >>= 1
+        self._subtrees.append(here)
+        self.size += 1
+
+    def root(self) -> bytes:
+        """The root of what was appended so far."""
+        if not self._subtrees:
+            return hashlib.sha256().digest()
+        return reduce(lambda right, left: node(left, right), reversed(self._subtrees))
+
+
+def _descent(index: int, size: int) -> list[tuple[bool, int, int]]:
+    """The way from the root down to a leaf: whether it goes left, and the leaves from start to end passed by."""
+    ways = []
+    start, end = 0, size
+    while end - start > 1:
+        middle = start + _left(end - start)
+        if index < middle:
+            ways.append((True, middle, end))
+            end = middle
+        else:
+            ways.append((False, start, middle))
+            start = middle
+    return ways
+
+
+def _left(size: int) -> int:
+    """How many of so many leaves stand under the left branch: the largest power of two below `size`."""
+    return 1 << (size - 1).bit_length() - 1
+
+
+def _over(look: Lookup, start: int, end: int) -> bytes:
+    size = end - start
+    level = size.bit_length() - 1
+    if size == 1 << level and level % STEP == 0:
+        found = look(level, start >> level)
+        if found is not None:
+            return found
+    middle = start + _left(size)
+    return node(_over(look, start, middle), _over(look, middle, end))
