@@ -34,6 +34,8 @@ SEAL = 5000
 CHECK = 500
 """Entries of the chain checked in one go: others wait for some milliseconds."""
 CHECKED_AT_ONCE = 5000
+GROWN_AT_ONCE = 400
+"""Times that the tree grows in one go: by 400,000 entries and a second of work at most."""
 LOOKS = 60
 """Most seconds between two looks whether a job of the cluster is due: else restarts would put it off for ever."""
 
@@ -122,9 +124,10 @@ class Jobs:
             log.info(Event.PERSONAL_DATA_ERASED, cases=total)
 
     async def grow_tree(self) -> None:
-        """Lets the tree over the journal follow it."""
-        while await self._write(journal_tree.grow):
-            pass
+        """Lets the tree over the journal follow it; after an upgrade it has years to catch up with."""
+        for _ in range(GROWN_AT_ONCE):
+            if not await self._write(journal_tree.grow):
+                break
 
     async def check_journal(self) -> None:
         """Checks the chain a piece further: what is new, and, round after round, what is old.
@@ -143,9 +146,9 @@ class Jobs:
     async def anchor_journal(self) -> None:
         """Says where the chain has come to: who keeps the line can show that nothing before it was changed."""
         async with self._journeys.database.acquire() as connection:
-            seq, _, at = await journal.head(connection)
+            seq = await journal_tree.reach(connection)
             root = await journal_tree.root(connection, seq)
-        log.info(Event.JOURNAL_ANCHOR, anchor=f"{seq}:{root.hex()}", at_business=at.isoformat())
+        log.info(Event.JOURNAL_ANCHOR, anchor=f"{seq}:{root.hex()}")
 
     async def _walk(self, connection: Connection, place: journal.Place) -> journal.Place:
         for _ in range(CHECKED_AT_ONCE // CHECK):

@@ -57,6 +57,8 @@ async def record_of(
     """
     while await journal.seal(connection):
         pass
+    while await journal_tree.grow(connection):
+        pass
     case = await connection.fetchrow(_CASE, case_id)
     if case is None:
         return None

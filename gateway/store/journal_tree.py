@@ -33,10 +33,10 @@ class JournalTornError(Exception):
         self.seq = seq
 
 
-async def grow(connection: Connection, limit: int = 16) -> bool:
+async def grow(connection: Connection, limit: int = 4) -> bool:
     """Adds up to `limit` complete nodes to each level that is kept; whether there may be more to add.
 
-    The entries below are read 256 for a node. Others who grow it meanwhile are waited for.
+    A node of the first one, over 256 entries, costs half a millisecond. Others who let it grow are waited for.
     """
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _GROWER)
@@ -54,6 +54,13 @@ async def grow(connection: Connection, limit: int = 16) -> bool:
             more = more or last == first + limit
             below, level = max(first, last), above
     return more
+
+
+async def reach(connection: Connection) -> int:
+    """The most entries whose root is soon made: all of the journal, unless the tree is far behind it."""
+    kept = (await _sizes(connection)).get(merkle.STEP, 0)
+    last: int = await connection.fetchval("SELECT coalesce(max(seq), 0) FROM journal")
+    return min(last, (kept + merkle.TILE) << merkle.STEP)
 
 
 async def root(connection: Connection, size: int) -> bytes:

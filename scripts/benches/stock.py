@@ -5,6 +5,8 @@ Nothing is looked at twice that a bench does not touch: bodies are short, and th
 
 import asyncpg
 
+from gateway.store import journal_tree
+
 _CASES = """
 INSERT INTO cases (case_id, list_id, record_id, service, category, language, pupil_iin, record, state, msisdn,
                    due_at, answered_at, evidence, voucher_id, opened_at, ended_at)
@@ -71,6 +73,7 @@ SELECT $1, state, count(*) FROM cases WHERE list_id = $1 GROUP BY state
 """
 _TOLD = "INSERT INTO feeds (feed, seq) SELECT 'sdu', max(seq) FROM journal"
 _AT_ONCE = 100_000
+_NODES_AT_ONCE = 100
 
 
 async def stock(database: asyncpg.Connection, how_many: int, *, ended: bool) -> None:
@@ -88,6 +91,8 @@ async def stock(database: asyncpg.Connection, how_many: int, *, ended: bool) -> 
     await database.execute(_LIST, "stock", how_many)
     await database.execute(_PROGRESS, "stock")
     await database.execute(_TOLD)
+    while await journal_tree.grow(database, _NODES_AT_ONCE):
+        pass
     # What a month of autovacuum has done.
     await database.execute("VACUUM (ANALYZE, FREEZE)")
     await database.execute("CHECKPOINT")

@@ -70,6 +70,20 @@ async def test_it_grows_with_the_journal_by_whole_tiles(database: Database) -> N
         assert await journal_tree.root(connection, 2000) == await root_of(connection, 2000)
 
 
+async def test_a_root_is_soon_made_of_all_or_of_what_the_tree_has_come_to(
+    database: Database,
+) -> None:
+    """Over a journal of years that has no tree yet, all entries would have to be read at once."""
+    async with database.acquire() as connection:
+        assert await journal_tree.reach(connection) == 0
+        await appended(connection, 1, SIZE)
+        assert await journal_tree.reach(connection) == merkle.TILE * merkle.TILE
+        await journal_tree.grow(connection, 2)
+        assert await journal_tree.reach(connection) == (merkle.TILE + 2) * merkle.TILE
+        await journal_tree.grow(connection, 2)
+        assert await journal_tree.reach(connection) == SIZE
+
+
 async def test_several_may_let_it_grow_at_once(database: Database) -> None:
     async with database.acquire() as connection:
         await appended(connection, 1, 5000)
