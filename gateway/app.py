@@ -4,7 +4,7 @@ import asyncio
 import gc
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from functools import partial
@@ -42,7 +42,7 @@ log = get_logger()
 HEARTBEAT = 2.0
 """Seconds between signs of life; see nodes.DEAD_AFTER."""
 STOP_WITHIN = 8.0
-"""Seconds in which a stopping process drains its links (`serve` promises 10 for all)."""
+"""Seconds in which a stopping process drains its links and hears neighbours out (`serve` promises 10 for all)."""
 
 SELDOM_COLLECTED = (50_000, 20, 50)
 """Thresholds of the garbage collector: replies wait while it looks through everything."""
@@ -175,19 +175,11 @@ class _Gateway:
         config = self._config
         http = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
         receiver = Receiver(journeys)
-        shells: list[tuple[str, Callable[[], Awaitable[None]]]] = [("receive", receiver.run)]
-        calendar = journeys.rules.calendar
-        if config.mcb.url:
-            mcb = Mcb(http, config.mcb)
-            shells.append(("lookups", Caller(CallKind.LOOKUP, mcb, config.mcb.concurrency, journeys).run))
-        if config.wallet.url:
-            wallet = Wallet(http, config.wallet, calendar)
-            shells.append(("vouchers", Caller(CallKind.VOUCHER, wallet, config.wallet.concurrency, journeys).run))
-        if config.sdu.url:
-            shells.append(("statuses", SduPush(http, config.sdu, journeys).run))
+        neighbours = self._neighbours(http, journeys)
         async with asyncio.TaskGroup() as tasks:
             running = self._running
-            running += [tasks.create_task(steadily(shell, name)) for name, shell in shells]
+            running.append(tasks.create_task(steadily(receiver.run, "receive")))
+            running += [tasks.create_task(steadily(shell.run, name)) for name, shell in neighbours.items()]
             await stack.enter_async_context(serve_http(config, journeys))
             running.append(
                 tasks.create_task(steadily(partial(self._stay_alive, tasks, journeys, receiver), "nodes"))
@@ -197,7 +189,7 @@ class _Gateway:
             try:
                 await self._stopping.wait()
                 log.info(Event.STOPPING)
-                await self._stop_links()
+                await self._drain(neighbours)
                 async with asyncio.timeout(SETTLE_WITHIN):
                     await receiver.settled()
                 self._ended_well = True
@@ -246,16 +238,30 @@ class _Gateway:
         for name, segments in unknown.items():
             metrics.SEGMENTS_UNKNOWN.labels(name).inc(segments)
 
-    async def _stop_links(self) -> None:
-        """Drains all links at once. What cannot be written is taken up from its rows by the next process."""
-        stops = {asyncio.create_task(link.stop()): name for name, link in self._links.items()}
+    def _neighbours(self, http: aiohttp.ClientSession, journeys: Journeys) -> dict[str, Caller | SduPush]:
+        """The shells to the neighbours that are configured."""
+        config, shells = self._config, dict[str, Caller | SduPush]()
+        if config.mcb.url:
+            mcb = Mcb(http, config.mcb)
+            shells["lookups"] = Caller(CallKind.LOOKUP, mcb, config.mcb.concurrency, journeys)
+        if config.wallet.url:
+            wallet = Wallet(http, config.wallet, journeys.rules.calendar)
+            shells["vouchers"] = Caller(CallKind.VOUCHER, wallet, config.wallet.concurrency, journeys)
+        if config.sdu.url:
+            shells["statuses"] = SduPush(http, config.sdu, journeys)
+        return shells
+
+    async def _drain(self, neighbours: Mapping[str, Caller | SduPush]) -> None:
+        """Ends in peace with all at once. What cannot be written is taken up from its rows by the next process."""
+        shells: list[tuple[str, Link | Caller | SduPush]] = [*self._links.items(), *neighbours.items()]
+        stops = {asyncio.create_task(shell.stop()): name for name, shell in shells}
         if not stops:
             return
         done, late = await asyncio.wait(stops, timeout=STOP_WITHIN)
         for task in late:
             task.cancel()
         for task in [*late, *(task for task in done if task.exception())]:
-            log.warning(Event.LINK_NOT_FINISHED, link=stops[task])
+            log.warning(Event.SHELL_NOT_DRAINED, shell=stops[task])
 
     async def _leave(self) -> None:
         """Gives links and work away at once, so that nobody has to wait for our death to be noticed."""

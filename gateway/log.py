@@ -55,7 +55,7 @@ class Event(StrEnum):
     LINK_CREDENTIALS_REFUSED = "link_credentials_refused"
     LINK_EVENT_FAILED = "link_event_failed"
     LINK_LOST = "link_lost"
-    LINK_NOT_FINISHED = "link_not_finished"
+    SHELL_NOT_DRAINED = "shell_not_drained"
     LINK_NOT_DRAINED = "link_not_drained"
     LINK_PEER_UNBOUND = "link_peer_unbound"
     LINK_STRANGE_PDU = "link_strange_pdu"

@@ -1,4 +1,4 @@
-"""A short torture run: the real gateway, killed again and again. `scripts/torture` is the long one."""
+"""Short torture runs: the real gateway, ended again and again. `scripts/torture` makes the long ones."""
 
 import sys
 from pathlib import Path
@@ -8,6 +8,7 @@ from ordeal import disk, main
 from ordeal.run import Settings, torture
 
 KILLS = 20
+RESTARTS = 8
 
 
 async def test_nothing_is_lost_or_invented_by_a_gateway_that_is_killed_at_random_instants(
@@ -17,6 +18,15 @@ async def test_nothing_is_lost_or_invented_by_a_gateway_that_is_killed_at_random
     wrongs, counts = await torture(settings, tmp_path)
     assert wrongs == []
     assert counts["kills"] == KILLS
+
+
+async def test_a_rolling_restart_loses_invents_and_repeats_nothing(database_url: str, tmp_path: Path) -> None:
+    settings = Settings(
+        cases=60, kills=RESTARTS, seed=5, day=0.9, processes=2, rolling=True, longest=1.0, url=database_url
+    )
+    wrongs, counts = await torture(settings, tmp_path)
+    assert wrongs == []
+    assert counts["SIGTERM, then exit 0"] == RESTARTS
 
 
 def test_without_the_right_to_mount_a_disk_the_command_says_so(

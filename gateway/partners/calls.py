@@ -65,6 +65,8 @@ class Caller:
         self._under_way: set[asyncio.Task[None]] = set()
         self._outcomes: list[_Answered] = []
         self._came = asyncio.Event()
+        self._written = asyncio.Event()
+        self._stopping = False
         self._failures = 0
         self._failed_at = 0.0
         self._rest_until = 0.0
@@ -79,19 +81,33 @@ class Caller:
             for request in self._under_way:
                 request.cancel()
 
+    async def stop(self) -> None:
+        """Starts no more requests; returns once those under way are answered, and what came of them is written.
+
+        What is taken and not begun is the next process's, when this one takes its leave.
+        """
+        self._stopping = True
+        self._forget_ready()
+        while self._held:
+            await self._written.wait()
+            self._written.clear()
+
     async def _dispatch(self) -> None:
         # It runs anew when the database was lost: perhaps between its commit and our knowing of it.
         await self._give_back_others()
         while True:
             if self._failures and self._ready:  # another process may have more luck with them
-                for ready in self._ready:
-                    del self._held[ready.call.serial]
-                self._ready.clear()
+                self._forget_ready()
                 await self._give_back_others()
             self._start()
             while self._lack and await self._take():
                 pass
             await self._wake.wait()
+
+    def _forget_ready(self) -> None:
+        for ready in self._ready:
+            del self._held[ready.call.serial]
+        self._ready.clear()
 
     async def _give_back_others(self) -> None:
         async with self._journeys.database.acquire() as connection:
@@ -100,7 +116,7 @@ class Caller:
     @property
     def _room(self) -> int:
         """Requests that may be started now; one at a time for a neighbour that did not answer the last."""
-        if asyncio.get_running_loop().time() < self._rest_until:
+        if self._stopping or asyncio.get_running_loop().time() < self._rest_until:
             return 0
         return max((1 if self._failures else self._concurrency) - len(self._under_way), 0)
 
@@ -110,6 +126,8 @@ class Caller:
 
         None while too much of what came of earlier ones is not written: the database is slow, or away.
         """
+        if self._stopping:
+            return 0
         wanted = (self._room if self._failures else self._concurrency) * self._client.batch
         most = MOST_ROUNDS * self._concurrency * self._client.batch
         return wanted - len(self._ready) if 2 * len(self._ready) <= wanted and len(self._held) < most else 0
@@ -122,6 +140,8 @@ class Caller:
         async with journeys.database.acquire() as connection:
             taken = await calls.take(connection, journeys.node, self._kind, limit)
             stored = await cases.fetch(connection, [call.case_id for call in taken]) if taken else {}
+        if self._stopping:  # meanwhile
+            return False
         self._held |= {call.serial: call for call in taken}
         self._ready.extend(_Ready(call, stored[call.case_id]) for call in taken)
         self._more = len(taken) == limit
@@ -185,6 +205,7 @@ class Caller:
                     raise
                 for answered in batch:
                     del self._held[answered.call.serial]
+                self._written.set()
                 if self._more:
                     self._wake.set()
             await self._came.wait()

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import random
 from collections.abc import Mapping
+from contextlib import suppress
 
 import aiohttp
 import orjson
@@ -37,14 +38,26 @@ class SduPush:
         self._config = config
         self._journeys = journeys
         self._url = config.url.rstrip("/") + "/v1/statuses"
+        self._stopping = asyncio.Event()
+        self._pushing = asyncio.Lock()
         self._key = base64.b64decode(config.signing_secret.removeprefix("whsec_"))
 
     async def run(self) -> None:
         """Runs until cancelled."""
         while True:
-            while await self._push():
+            while await self._push_in_peace():
                 pass
             await self._journeys.signals.statuses.wait()
+
+    async def stop(self) -> None:
+        """Pushes no more; returns once SDU has answered what is under way, and the cursor has moved."""
+        self._stopping.set()
+        async with self._pushing:
+            pass
+
+    async def _push_in_peace(self) -> bool:
+        async with self._pushing:
+            return not self._stopping.is_set() and await self._push()
 
     async def _push(self) -> bool:
         """Pushes one batch and sees it taken; whether there was one."""
@@ -57,24 +70,27 @@ class SduPush:
         if not events:
             return False
         calendar = journeys.rules.calendar
-        await self._deliver(orjson.dumps({"events": [statuses.as_json(event, calendar) for event in events]}))
+        if not await self._deliver(
+            orjson.dumps({"events": [statuses.as_json(event, calendar) for event in events]})
+        ):
+            return False
         metrics.SDU_EVENTS.inc(len(events))
         async with journeys.database.acquire() as connection:
             await feeds.advance(connection, FEED, journeys.node, events[-1].seq)
         return True
 
-    async def _deliver(self, body: bytes) -> None:
-        """Posts one body until SDU takes it."""
+    async def _deliver(self, body: bytes) -> bool:
+        """Posts one body until SDU takes it; False when we stop before it has."""
         first, longest = BACKOFF
         failures = 0
-        while True:
+        while not self._stopping.is_set():
             try:
                 async with self._http.post(
                     self._url, data=body, headers=self._headers(body), timeout=TIMEOUT, allow_redirects=False
                 ) as response:
                     if response.ok and response.status < 300:
                         metrics.SDU_PUSHES.labels("taken").inc()
-                        return
+                        return True
                     reason, asked = str(response.status), retry_after(response.headers, wall_now())
             except PASSING as error:
                 reason, asked = type(error).__name__, None
@@ -84,7 +100,10 @@ class SduPush:
             if asked is not None:
                 seconds = asked.total_seconds()
             log.warning(Event.NEIGHBOUR_AWAY, call=FEED, reason=reason, retry_in=round(seconds, 1))
-            await asyncio.sleep(seconds)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._stopping.wait()
+        return False
 
     def _headers(self, body: bytes) -> Mapping[str, str]:
         """Standard Webhooks: the id is the content's own, so that a repeated one is always the same message."""

@@ -154,6 +154,7 @@ class Partner(Watched):
         self.most_under_way = max(self.most_under_way, self.under_way)
         if self.record:
             self.calls.append(call)
+        self.changed()
         try:
             if self.latency:
                 await asyncio.sleep(self.latency)

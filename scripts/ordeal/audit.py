@@ -220,10 +220,10 @@ class Audit:
                     yield f"segment {key} came again with other octets"
                 accepted: Submitted | None = None
                 for submit in same:
-                    if accepted is not None:
+                    # Without a reference, two texts of the same words look like one and its copy.
+                    if accepted is not None and submit.reference is not None:
                         self.counts["segments repeated"] += 1
-                        # Without a reference, two texts of the same words look like one and its copy.
-                        if submit.reference is not None and not self._may_be_forgotten(link, accepted, submit.at):
+                        if not self._may_be_forgotten(link, accepted, submit.at):
                             yield f"segment {key} was answered and came again, though nothing had died"
                     elif submit.taken and submit is not same[-1]:
                         self.counts["segments whose answer never came"] += submit.answered_at is None

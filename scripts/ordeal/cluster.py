@@ -54,11 +54,11 @@ link = "https://egovmobile.page.link/socwallet"
 url = "{mcb}"
 token = "ordeal-mcb"
 batch = 20
-timeout = "1s"
+timeout = "{patience:.0f}s"
 [wallet]
 url = "{wallet}"
 token = "ordeal-wallet-in"
-timeout = "1s"
+timeout = "{patience:.0f}s"
 [sdu]
 url = "{sdu}"
 token = "ordeal-sdu-in"
@@ -76,7 +76,7 @@ window = 50
 tps = 2000
 prefixes = ["{prefix}"]
 default = {default}
-response_timeout = "2s"
+response_timeout = "{patience:.0f}s"
 enquire_link = "2s"
 """
 
@@ -93,8 +93,10 @@ class Cluster:
         rate: float,
         window: str,
         secret: str,
+        patience: float = 2.0,
         url: str = EMBEDDED,
     ) -> None:
+        """`patience`: seconds for which an answer of an SMSC, the MCB or the wallet is waited for."""
         self.upheavals: list[float] = []
         """When the database was killed, its disk full, or a process paused, in monotonic seconds."""
         self.counts: Counter[str] = Counter()
@@ -109,11 +111,13 @@ class Cluster:
             text = _CONFIG.format(
                 url=url, data=directory / "data", rate=rate, port=port, window=window, secret=secret,
                 mcb=neighbours.mcb.url, wallet=neighbours.wallet.url, sdu=neighbours.sdu.url,
-                sdu_token=SDU_TOKEN, wallet_token=WALLET_TOKEN,
+                sdu_token=SDU_TOKEN, wallet_token=WALLET_TOKEN, patience=patience,
             )  # fmt: skip
             for link, smsc in neighbours.smscs.items():
                 default = str(link == next(iter(PREFIXES))).lower()
-                text += _LINK.format(link=link, port=smsc.port, prefix=PREFIXES[link][1:], default=default)
+                text += _LINK.format(
+                    link=link, port=smsc.port, prefix=PREFIXES[link][1:], default=default, patience=patience
+                )
             (directory / f"{n}.toml").write_text(text)
 
     def url(self) -> str:
@@ -176,6 +180,14 @@ class Cluster:
             await self._kill(victim)
         if full is not None:
             await full
+
+    async def roll(self, restarts: int, seed: int, *, longest: float) -> None:
+        """Ends one process after the other by SIGTERM, each as soon as the one before has its successor."""
+        dice = random.Random(seed)
+        for number in range(restarts):
+            await self._all_serve()
+            await asyncio.sleep(dice.uniform(0.0, longest))
+            await self._end(number % len(self._processes))
 
     async def push(self, list_id: str, body: bytes) -> None:
         """Pushes a list until it is taken."""

@@ -32,6 +32,10 @@ def main() -> int:
     parser.add_argument("--database", action="store_true", help="kill PostgreSQL as well, with every tenth kill")
     parser.add_argument("--full-disk", action="store_true", help="let the database's disk run full, four times")
     parser.add_argument("--pause", action="store_true", help="stop a process for 30 s, twice, and let it go on")
+    parser.add_argument(
+        "--rolling", action="store_true",
+        help="instead of kills end one process after the other by SIGTERM, among neighbours that never fail",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, help="of everything that is random here")
     parser.add_argument("--day", type=float, help="seconds that a day lasts; fits the kills by default")
     parser.add_argument("--window", default="06:00-23:00", help="journey.send_window")
@@ -45,7 +49,8 @@ def main() -> int:
     log.configure("error")
     settings = Settings(
         cases=given.cases, kills=given.kills, processes=given.processes, database=given.database,
-        full_disk=given.full_disk, pause=given.pause, window=given.window,
+        full_disk=given.full_disk, pause=given.pause, rolling=given.rolling,
+        window=given.window,
         day=given.day or Settings.fitting_day(given.kills),
         seed=given.seed if given.seed is not None else random.SystemRandom().randrange(1_000_000),
     )  # fmt: skip

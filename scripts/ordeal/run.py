@@ -28,6 +28,11 @@ DAYS = 9.5
 """After so many days every question is over."""
 SETTLE_WITHIN = 180.0
 STRAYS = 5
+REPEATED = (
+    "segments repeated", "single segments shown again", "wallet calls repeated", "replies stored again",
+    "statuses repeated",
+)  # fmt: skip
+"""What the audit counts and allows when something has died."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +45,7 @@ class Settings:
     database: bool = False  # is killed too
     full_disk: bool = False  # under the database, a few times; its folder `data` lies on a small one
     pause: bool = False
+    rolling: bool = False  # nothing is killed and nobody fails: processes are ended one after the other
     window: str = "00:00-24:00"
     longest: float = 3.0  # seconds between kills
     url: str = EMBEDDED  # of a database that is there already
@@ -64,24 +70,27 @@ async def torture(settings: Settings, directory: Path) -> tuple[list[str], Count
         cluster = Cluster(
             directory, around,
             processes=settings.processes, rate=86_400 / settings.day, window=settings.window, secret=secret,
-            url=settings.url,
+            url=settings.url, patience=60.0 if settings.rolling else 2.0,
         )  # fmt: skip
         await cluster.start()
         try:
-            around.worsen(seed)
+            if not settings.rolling:
+                around.worsen(seed)
             async with asyncio.TaskGroup() as tasks:
-                misfortune = [
-                    tasks.create_task(around.befall(seed)),
-                    tasks.create_task(around.tell(cluster.url, seed)),
-                ]
+                misfortune = [tasks.create_task(around.tell(cluster.url, seed))]
+                if not settings.rolling:
+                    misfortune.append(tasks.create_task(around.befall(seed)))
                 pushing = tasks.create_task(_push(cluster, families, settings.lasts * PUSHED_WITHIN / LISTS))
                 for n in range(STRAYS):
                     parents.stray(f"77017{n:06}", "kcell")
-                await cluster.torment(
-                    settings.kills, seed,
-                    longest=settings.longest, database=settings.database, full_disk=settings.full_disk,
-                    pause=settings.pause,
-                )  # fmt: skip
+                if settings.rolling:
+                    await cluster.roll(settings.kills, seed, longest=settings.longest)
+                else:
+                    await cluster.torment(
+                        settings.kills, seed,
+                        longest=settings.longest, database=settings.database, full_disk=settings.full_disk,
+                        pause=settings.pause,
+                    )  # fmt: skip
                 await pushing
                 for task in misfortune:
                     task.cancel()
@@ -98,6 +107,10 @@ async def torture(settings: Settings, directory: Path) -> tuple[list[str], Count
             wrongs.append(f"the journal breaks at {check.fault.seq}: {check.fault.reason}")
         audit = Audit(families, around, parents, records, cluster.upheavals)
         wrongs += audit.wrongs()
+        if settings.rolling:
+            wrongs += [
+                f"{audit.counts[name]} {name}, though nothing died" for name in REPEATED if audit.counts[name]
+            ]
         delivered = [delivered.status for smsc in around.smscs.values() for delivered in smsc.delivered]
         totals = {
             "journal entries": check.entries, "replies": len(parents.sent), "outages": around.outages,
