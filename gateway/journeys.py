@@ -95,6 +95,10 @@ class Journeys:
         key = self._evidence_key if case_id is None else evidence.case_key(self._evidence_key, case_id)
         return evidence.keyed_hash(key, octets)
 
+    def may_answer(self, link: str, question: questions.Question) -> bool:
+        """Whether an answer may come by this link: nobody answers for another operator's subscriber."""
+        return link in question.links or self.routing.may_carry(link, question.operator)
+
     async def transact(self, work: Callable[["Step"], Awaitable[T]]) -> T:
         """Runs `work` in one transaction of this node and, once it is committed, wakes whoever has work by it.
 

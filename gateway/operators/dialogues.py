@@ -4,7 +4,7 @@
 the telephone         finds                                       and is shown
 ====================  ==========================================  =====================================
 dials                 a question open at its number               the menu; the dialogue is noted
-                      none                                        menu_nothing, the end
+                      none, or by a link that may not carry it    menu_nothing, the end
 types 1 or 2          the dialogue                                menu_agreed or menu_refused, the end;
                                                                   text 3 or 2 goes by SMS as well
 types anything else   the dialogue, the menu shown once           the menu again
@@ -30,6 +30,8 @@ from gateway.consent.reply import RULE_VERSION, Reading, Verdict, read_menu_answ
 from gateway.consent.texts import LANGUAGES, Kind
 from gateway.evidence import reply_identity
 from gateway.journeys import Journeys, Step
+from gateway.log import Event as LogEvent
+from gateway.log import get_logger
 from gateway.smpp.pdu import ShortMessage
 from gateway.smpp.ussd import Indication, UssdOp, dialled_service, screen_tlvs
 from gateway.store import cases, dialogues, inbound, journal, questions
@@ -38,6 +40,8 @@ from gateway.store.dialogues import Dialogue
 from gateway.store.inbound import StoredReply
 from gateway.store.questions import Question
 from gateway.store.sms import NewScreen
+
+log = get_logger()
 
 MOST_MENUS = 2
 """How often the menu is shown in one dialogue."""
@@ -175,7 +179,11 @@ class _Calls:
         for code in codes:
             question = self._asked.get((call.msisdn, code))
             if question is not None and question.open and question.handed:
-                return code, question
+                if self._journeys.may_answer(call.link.name, question):
+                    return code, question
+                log.warning(LogEvent.REPLY_BY_WRONG_LINK, link=call.link.name, case_id=question.case_id)
+                ignored = Event(Happened.REPLY_IGNORED, {"reason": "not by a link of the number"})
+                self._entries.append(journal.entry(self._step.now, question.case_id, ignored))
         return codes[0], None
 
     def _dialogue(self, call: UssdCall) -> Dialogue | None:

@@ -293,7 +293,7 @@ class Receiver:
             if question is not None:
                 case_id, doubtful = question.answered_by(earlier.get((reply.source_addr, reply.octets), ()))
             metrics.REPLIES.labels(reply.link.name, reading.verdict.value).inc()
-            by_link = question is None or self._may_carry(reply, question)
+            by_link = question is None or self._journeys.may_answer(reply.link.name, question)
             stored.append(reply.evidence(reading, case_id if by_link else None))
             digest = self._journeys.keyed_hash(reply_identity(*reply.identity, reply.smsc_time), case_id)
             told = {
@@ -333,11 +333,6 @@ class Receiver:
         await inbound.keep(step.connection, stored, step.now)
         step.journal(entries)
         await step.take(inputs)
-
-    def _may_carry(self, reply: Reply, question: questions.Question) -> bool:
-        """Whether a reply from there may come by this link: nobody answers for another operator's subscriber."""
-        link = reply.link.name
-        return link in question.links or self._journeys.routing.may_carry(link, question.operator)
 
     def _read(self, reply: Reply, asked: dict[tuple[str, str], questions.Question]) -> tuple[str, Reading]:
         """The service a reply speaks to, and what it says there.
