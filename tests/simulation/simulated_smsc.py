@@ -14,6 +14,7 @@ from simulated_time import DAY, Timeline
 from simulated_truth import Truth
 from smpplib import consts
 
+from gateway.consent.texts import Kind
 from gateway.smpp.pdu import HEADER, RESPONSE, CommandId, encode_pdu
 
 LATENCY = (0.001, 0.05)
@@ -207,6 +208,7 @@ class Smsc:
         had.add(int(segment))
         if len(had) == int(total) and message not in self._whole:
             self._whole.add(message)
+            self._truth.read(case_id, Kind(kind))
             self.parents.read(msisdn, case_id, kind)
 
     def _deliver(self, reply: Reply) -> None:

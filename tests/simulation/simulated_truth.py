@@ -7,6 +7,7 @@ was committed. A `Broken` names the first thing that does not fit.
 from collections import Counter, defaultdict, deque
 
 from gateway.consent.case import Happened
+from gateway.consent.texts import Kind
 
 _ANSWERS = {Happened.CONSENTED: True, Happened.REFUSED: False}
 _HEARD = frozenset({Happened.CONSENTED, Happened.REFUSED, Happened.REPLY_UNCLEAR, Happened.LATE_REPLY})
@@ -14,14 +15,22 @@ _ENDS = frozenset(
     {Happened.CONSENTED, Happened.REFUSED, Happened.NO_NUMBER, Happened.NO_ANSWER, Happened.UNDELIVERABLE}
 )
 _BEFORE = {
+    Happened.NO_NUMBER: Happened.RECEIVED,
+    Happened.NUMBER_FOUND: Happened.RECEIVED,
     Happened.ASKED: Happened.NUMBER_FOUND,
+    Happened.DELIVERED: Happened.ASKED,
     Happened.REMINDED: Happened.ASKED,
     Happened.CONSENTED: Happened.ASKED,
     Happened.REFUSED: Happened.ASKED,
     Happened.NO_ANSWER: Happened.ASKED,
     Happened.VOUCHER_ISSUED: Happened.CONSENTED,
     Happened.VOUCHER_REJECTED: Happened.CONSENTED,
+    Happened.WITHDRAWAL_REQUESTED: Happened.CONSENTED,
 }
+_VOUCHER = frozenset({Happened.VOUCHER_ISSUED, Happened.VOUCHER_REJECTED})
+_NOT_AFTER_THE_END = _ENDS | {Happened.NUMBER_FOUND, Happened.ASKED, Happened.REMINDED}
+_TOLD_BY = {Kind.AGREED: Happened.CONSENTED, Kind.REFUSED: Happened.REFUSED}
+"""Texts 3 and 2: each goes out once, to whom it is due."""
 
 
 class Broken(AssertionError):  # noqa: N818
@@ -44,6 +53,7 @@ class Truth:
         self._window, self._tps = window, tps
         self._contents: dict[tuple[str, int, int, int], str] = {}
         self._submits: deque[float] = deque()
+        self._told: defaultdict[str, set[Kind]] = defaultdict(set)
 
     def committed(self, case_id: str, event: Happened) -> None:
         """The journal has an event more."""
@@ -56,7 +66,11 @@ class Truth:
                 raise Broken(f"{case_id} is {event}, and its parent has said {said}")
         if event in _BEFORE and _BEFORE[event] not in before:
             raise Broken(f"{case_id}: {event} before {_BEFORE[event]}")
-        if event in (Happened.ASKED, Happened.REMINDED) and _ENDS & set(before):
+        if event in _NOT_AFTER_THE_END and _ENDS & set(before):
+            raise Broken(f"{case_id}: {event} after {before}")
+        if event is Happened.LATE_REPLY and not _ENDS & set(before):
+            raise Broken(f"{case_id}: {event} before its end")
+        if event in _VOUCHER and _VOUCHER & set(before):
             raise Broken(f"{case_id}: {event} after {before}")
         before.append(event)
 
@@ -85,6 +99,16 @@ class Truth:
         if True not in self.said[case_id]:
             raise Broken(f"text 3 of {case_id} is on the air, and its parent has said {self.said[case_id]}")
 
+    def read(self, case_id: str, kind: Kind) -> None:
+        """A text is whole on the handset."""
+        if (due := _TOLD_BY.get(kind)) is None:
+            return
+        if due not in self.happened[case_id]:
+            raise Broken(f"{case_id} is told that it is {due}, and is not")
+        if kind in self._told[case_id]:
+            raise Broken(f"{case_id} is told twice that it is {due}")
+        self._told[case_id].add(kind)
+
     def acknowledged(self, reply: int) -> None:
         """The SMSC forgets a reply: the gateway has it."""
         if not self.stored[reply]:
@@ -103,3 +127,6 @@ class Truth:
             raise Broken(f"{case_id}: its parent has said {self.said[case_id]}, and nothing came of it")
         if Happened.CONSENTED in self.happened[case_id] and case_id not in self.keys:
             raise Broken(f"{case_id} has consented, and the wallet was never asked")
+        for kind, due in _TOLD_BY.items():
+            if due in self.happened[case_id] and kind not in self._told[case_id]:
+                raise Broken(f"{case_id} is {due}, and was never told")

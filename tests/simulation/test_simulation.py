@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 from campaign import Timeline, plain, run
 from simulated_gateway import Bug
+from simulated_rows import Decide
 from simulated_truth import Broken
 
-from gateway.consent.case import Case, Rules, State
-from gateway.consent.inputs import Answer, Decision, Input
+from gateway.consent.case import Case, Event, Happened, Rules, State
+from gateway.consent.inputs import Answer, Decision, Input, Send
 from gateway.consent.reply import Verdict
+from gateway.consent.texts import Kind
 
 CAMPAIGNS = 10_000
 AT_ONCE = 500
@@ -70,6 +72,47 @@ def count_unclear_as_consent(case: Case, given: Input, time: Timeline, rules: Ru
 def test_a_consent_counted_from_an_unclear_reply_is_found() -> None:
     with pytest.raises(Broken, match=r"seed \d+: .* its parent has said"):
         run_many(decide=count_unclear_as_consent)
+
+
+def told_besides(when: Happened, besides: Happened) -> Decide:
+    """A journey that tells one thing more than happened."""
+
+    def told(case: Case, given: Input, time: Timeline, rules: Rules) -> Decision:
+        decision = plain(case, given, time, rules)
+        if all(event.name is not when for event in decision.events):
+            return decision
+        return decision._replace(events=[*decision.events, Event(besides, {})])
+
+    return told
+
+
+@pytest.mark.parametrize(
+    ("when", "besides", "because"),
+    [
+        (Happened.REFUSED, Happened.NO_ANSWER, "no_answer after .*refused"),
+        (Happened.NO_ANSWER, Happened.NO_ANSWER, "no_answer after .*no_answer"),
+        (Happened.NUMBER_FOUND, Happened.DELIVERED, "delivered before asked"),
+        (Happened.VOUCHER_ISSUED, Happened.VOUCHER_ISSUED, "voucher_issued after .*voucher_issued"),
+        (Happened.ASKED, Happened.LATE_REPLY, "late_reply before its end"),
+    ],
+)
+def test_a_status_out_of_order_is_found(when: Happened, besides: Happened, because: str) -> None:
+    with pytest.raises(Broken, match=rf"seed \d+: .*{because}"):
+        run_many(decide=told_besides(when, besides))
+
+
+@pytest.mark.parametrize(("texts", "because"), [(0, "is consented, and was never told"), (2, "is told twice")])
+def test_a_text_3_too_few_or_too_many_is_found(texts: int, because: str) -> None:
+    def careless(case: Case, given: Input, time: Timeline, rules: Rules) -> Decision:
+        decision = plain(case, given, time, rules)
+        answers = [
+            effect for effect in decision.effects if isinstance(effect, Send) and effect.text is Kind.AGREED
+        ]
+        others = [effect for effect in decision.effects if effect not in answers]
+        return decision._replace(effects=[*others, *answers * texts])
+
+    with pytest.raises(Broken, match=rf"seed \d+: .*{because}"):
+        run_many(decide=careless)
 
 
 @pytest.mark.parametrize(
