@@ -18,6 +18,8 @@ BACKOFF = (timedelta(seconds=1), timedelta(minutes=5))
 LONGEST_RETRY_AFTER = timedelta(hours=1)
 LONGEST_TEXT = 200
 """Characters of an identifier or a reason that a neighbour gives."""
+LONGEST_ANSWER = 1 << 22
+"""Octets of an answer, unpacked: a full batch of the MCB takes some three million."""
 
 PASSING = (aiohttp.ClientError, TimeoutError, OSError)
 """No answer at all: that is not a *no*."""
@@ -76,9 +78,14 @@ def is_keepable(text: object) -> TypeGuard[str]:
 
 
 async def read_object(response: aiohttp.ClientResponse) -> Mapping[str, object]:
-    """The JSON object an answer holds; raises NonsenseError when it holds none."""
+    """The JSON object an answer holds; raises NonsenseError when it holds none, or is longer than any may be."""
+    octets = bytearray()
+    async for chunk in response.content.iter_any():
+        octets += chunk
+        if len(octets) > LONGEST_ANSWER:
+            raise NonsenseError(f"{response.status} with more than {LONGEST_ANSWER} octets")
     try:
-        body = orjson.loads(await response.read())
+        body = orjson.loads(octets)
     except orjson.JSONDecodeError:
         raise NonsenseError(f"{response.status} without JSON") from None
     if not isinstance(body, dict):

@@ -6,7 +6,7 @@ import pytest
 from fakes.partner import Fault
 from world import Family, World, metric
 
-from gateway.partners import calls
+from gateway.partners import answers, calls
 
 
 class Nonsense(NamedTuple):
@@ -30,7 +30,9 @@ NO_JSON = {
     "a redirect": Nonsense(302, ""),
     "a number nested 100,000 deep": Nonsense(200, b'{"a":' * 100_000),
 }
+MEGABYTES = "x" * answers.LONGEST_ANSWER
 OF_THE_MCB = {
+    "megabytes": Nonsense(200, f'{{"found": false, "more": "{MEGABYTES}"}}'),
     "an empty object": Nonsense(200, "{}"),
     "found in words": Nonsense(200, '{"found": "yes", "msisdn": "+77011234567"}'),
     "found and null": Nonsense(200, '{"found": null}'),
@@ -40,6 +42,7 @@ OF_THE_MCB = {
     "204": Nonsense(204, ""),
 }
 OF_THE_WALLET = {
+    "megabytes": Nonsense(201, f'{{"voucher_id": "V-1", "more": "{MEGABYTES}"}}'),
     "no voucher": Nonsense(201, "{}"),
     "an empty voucher_id": Nonsense(201, '{"voucher_id": ""}'),
     "a voucher_id that is a number": Nonsense(200, '{"voucher_id": 7}'),
