@@ -109,6 +109,8 @@ class Receiver:
             while self._waiting:
                 batch = [self._waiting.popleft() for _ in range(min(MOST_AT_ONCE, len(self._waiting)))]
                 await self._process(batch)
+                if 2 * len(self._waiting) <= MOST_WAITING:  # others may never stop
+                    self._go_on_reading()
             self._go_on_reading()
             if self._doubts:
                 await self._note_doubts_alone()
