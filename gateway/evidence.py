@@ -93,7 +93,7 @@ def check(record: object, anchor: Anchor | None = None) -> list[Fault]:
     for part in (_seal, _journal, _tree, _texts, _replies, _answer):
         try:
             faults += part(record)
-        except (_UnreadableError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        except (_UnreadableError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             faults.append(Fault(f"/{part.__name__.strip('_')}", f"cannot be read: {type(error).__name__} {error}"))
     if anchor is not None and not faults:
         faults += _anchored(record, anchor)

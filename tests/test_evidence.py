@@ -190,6 +190,12 @@ async def test_a_record_leads_to_an_anchor_that_was_kept_and_to_no_other(world: 
         assert f"from {first['journal'][-1]['seq']} to".encode() in errors
 
 
+async def test_an_alphabet_nobody_has_heard_of_is_a_fault_as_any_other(record: Record) -> None:
+    record["replies"][0] |= {"data_coding": 0, "default_alphabet": "unheard of"}
+    record["seal"] = evidence.seal(record)
+    assert "/replies" in {fault.pointer for fault in evidence.check(record)}
+
+
 @pytest.mark.parametrize("content", ["[]", "{}", '{"format": "gateway-evidence-1"}', "7"])
 def test_what_is_no_record_is_said_to_be_none(content: str) -> None:
     assert evidence.check(json.loads(content))
