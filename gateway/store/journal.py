@@ -45,6 +45,11 @@ SELECT seq, (extract(epoch FROM at) * 1000000)::bigint AS at, case_id, event, ev
 FROM journal WHERE seq > $1 ORDER BY seq LIMIT $2
 """
 
+# SDU has heard of no later entry than there was, and the tree stands over none.
+_KNOWN = """
+SELECT greatest((SELECT max(seq) FROM feeds), (SELECT max((position + 1) << level) FROM journal_tree), 0)
+"""
+
 
 class Entry(NamedTuple):
     """A row of ``journal_pending``."""
@@ -109,9 +114,10 @@ async def seal(connection: Connection, limit: int = 5000) -> int:
 async def verify(connection: Connection, anchors: Sequence[evidence.Anchor] = ()) -> JournalCheck:
     """Walks the whole chain; the first entry that was changed, removed, inserted or moved is the fault.
 
-    The chain has no secret: that its end was cut off, or all of it made anew, only `anchors` show that were noted
-    before and kept elsewhere.
+    The chain has no secret: that its end was cut off behind what SDU has taken, or all of it made anew, only
+    `anchors` show that were noted before and kept elsewhere.
     """
+    known: int = await connection.fetchval(_KNOWN)  # before the walk: both go on meanwhile
     place, fault, tree = BEGINNING, None, merkle.Frontier()
     ahead = sorted(anchors, reverse=True)
     while fault is None:
@@ -125,6 +131,8 @@ async def verify(connection: Connection, anchors: Sequence[evidence.Anchor] = ()
             break
     if fault is None and ahead:
         fault = JournalFault(ahead[-1].seq, "missing, though an anchor knows it")
+    if fault is None and known > place.seq:
+        fault = JournalFault(place.seq + 1, f"missing, though {known} has been there")
     if fault is None and not await _fits(connection, place.seq, tree.root()):
         fault = JournalFault(place.seq, "the tree kept over the entries up to it is not theirs")
     return JournalCheck(place.seq, place.hash.hex(), tree.root().hex(), fault)

@@ -149,6 +149,27 @@ async def test_a_tail_that_was_cut_off_is_found_by_an_anchor(database: Database)
         assert (check.entries, check.fault) == (8, journal.JournalFault(11, "missing, though an anchor knows it"))
 
 
+async def test_a_last_entry_that_sdu_has_taken_is_missed(database: Database) -> None:
+    async with database.acquire() as connection:
+        await sealed(connection)
+        await connection.execute("INSERT INTO feeds (feed, seq) VALUES ('sdu', 11)")
+        assert (await journal.verify(connection)).fault is None
+        check = await tampered(connection, "DELETE FROM journal WHERE seq = 11")
+        assert (check.entries, check.fault) == (10, journal.JournalFault(11, "missing, though 11 has been there"))
+
+
+async def test_a_last_entry_that_the_tree_stands_over_is_missed(database: Database) -> None:
+    async with database.acquire() as connection:
+        for _ in range(24):
+            await sealed(connection)
+        await journal_tree.grow(connection)
+        check = await tampered(connection, "DELETE FROM journal WHERE seq >= 256")
+        assert (check.entries, check.fault) == (
+            255,
+            journal.JournalFault(256, "missing, though 256 has been there"),
+        )
+
+
 async def test_a_chain_made_anew_is_found_by_an_anchor(database: Database) -> None:
     async with database.acquire() as connection:
         await sealed(connection)
