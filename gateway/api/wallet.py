@@ -66,21 +66,20 @@ async def _carry_out(step: Step, events: Mapping[int, VoucherEvent]) -> list[tup
     seen = await vouchers.known(step.connection, {event.event_id for event in events.values()})
     known_cases = await cases.fetch(step.connection, {event.case_id for event in events.values()})
     refused: list[tuple[int, FieldError]] = []
-    new: dict[int, VoucherEvent] = {}
+    first: dict[str, int] = {}
     for place, event in events.items():
         if event.event_id in seen:
             continue
         if event.case_id not in known_cases:
             refused.append((place, _fault(place, "case_id", "unknown", "there is no such case")))
-            continue
-        seen.add(event.event_id)
-        new[place] = event
+        else:
+            first.setdefault(event.event_id, place)
+    fresh = await vouchers.keep(step.connection, [events[place] for place in first.values()])
+    new = {place: events[place] for event_id, place in first.items() if event_id in fresh}
     decisions = await step.take([(event.case_id, _input(event)) for event in new.values()])
-    for place, decision in zip(list(new), decisions, strict=True):
-        if decision.refused:
-            refused.append((place, _fault(place, "case_id", "no_voucher", "the case has no voucher")))
-            del new[place]
-    await vouchers.keep(step.connection, list(new.values()))
+    untaken = [place for place, decision in zip(new, decisions, strict=True) if decision.refused]
+    refused += [(place, _fault(place, "case_id", "no_voucher", "the case has no voucher")) for place in untaken]
+    await vouchers.forget(step.connection, [new[place].event_id for place in untaken])
     return refused
 
 

@@ -15,11 +15,13 @@ class VoucherEvent(NamedTuple):
 
 
 _KNOWN = "SELECT event_id FROM wallet_events WHERE event_id = ANY($1::text[])"
+# Whoever brings the same event at the same time waits here until the other's transaction has ended.
 _KEEP = """
 INSERT INTO wallet_events (event_id, case_id, type, at)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]) ORDER BY 1
-ON CONFLICT DO NOTHING
+ON CONFLICT DO NOTHING RETURNING event_id
 """
+_FORGET = "DELETE FROM wallet_events WHERE event_id = ANY($1::text[])"
 
 
 async def known(connection: Connection, event_ids: Collection[str]) -> set[str]:
@@ -27,12 +29,18 @@ async def known(connection: Connection, event_ids: Collection[str]) -> set[str]:
     return {row["event_id"] for row in await connection.fetch(_KNOWN, list(event_ids))}
 
 
-async def keep(connection: Connection, events: Sequence[VoucherEvent]) -> None:
-    """Notes events as taken, with the transaction that takes them."""
-    await connection.execute(
+async def keep(connection: Connection, events: Sequence[VoucherEvent]) -> set[str]:
+    """Notes events as taken, with the transaction that takes them; the event_ids of those that are new."""
+    rows = await connection.fetch(
         _KEEP,
         [event.event_id for event in events],
         [event.case_id for event in events],
         [event.type for event in events],
         [event.at for event in events],
     )
+    return {row["event_id"] for row in rows}
+
+
+async def forget(connection: Connection, event_ids: Collection[str]) -> None:
+    """Events that this transaction has noted and not taken after all: they may come again."""
+    await connection.execute(_FORGET, list(event_ids))

@@ -21,9 +21,14 @@ async def case_id(api: Api, journeys: Journeys) -> str:
     """A case whose voucher has been issued."""
     await api.push([good(1)])
     case_id = await api.case_id()
-    await journeys.take([(case_id, UseNumber(msisdn="77011234567"))])
+    await issue(journeys, case_id, "77011234567")
+    return case_id
+
+
+async def issue(journeys: Journeys, case_id: str, msisdn: str) -> None:
+    await journeys.take([(case_id, UseNumber(msisdn=msisdn))])
     answer = Answer(
-        msisdn="77011234567",
+        msisdn=msisdn,
         verdict=Verdict.AGREE,
         normalised=False,
         reply_at=journeys.clock.now(),
@@ -32,7 +37,6 @@ async def case_id(api: Api, journeys: Journeys) -> str:
         link="kcell",
     )
     await journeys.take([(case_id, answer), (case_id, IssueVoucher(voucher_id="V-1"))])
-    return case_id
 
 
 def event(case_id: str, kind: str = "activated", event_id: str = "e-1", **changes: Any) -> dict[str, Any]:
@@ -68,6 +72,17 @@ async def test_an_event_that_comes_several_times_at_once_counts_once(api: Api, c
     assert answers == [{"taken": 1, "errors": []}] * 8
     assert await told(api, case_id) == ["voucher_activated"]
     assert await api.fetch("SELECT event_id FROM wallet_events") == [("e-1",)]
+
+
+async def test_an_event_told_of_two_cases_at_once_counts_for_one(
+    api: Api, journeys: Journeys, case_id: str
+) -> None:
+    await api.push([good(2)], "list-2")
+    ((other,),) = await api.fetch("SELECT case_id FROM cases WHERE list_id = 'list-2'")
+    await issue(journeys, other, "77011234568")
+    answers = await asyncio.gather(*(send(api, event(one)) for one in (case_id, other) * 4))
+    assert answers == [{"taken": 1, "errors": []}] * 8
+    assert [*await told(api, case_id), *await told(api, other)] == ["voucher_activated"]
 
 
 async def test_an_event_of_an_unknown_case_is_refused_and_the_others_are_taken(api: Api, case_id: str) -> None:
