@@ -1,8 +1,8 @@
 """How sure this process may be that what it holds is its own still.
 
 It beats in the database; when no beat has got through for too long, the others take it for dead, and their word
-counts. So it lets its links go by itself: an SMSC must not talk to two of us. Alone in its database it has nobody
-to make way for, and keeps them while the database is away.
+counts. So it submits nothing more, and lets its links go by itself: an SMSC must not talk to two of us. Alone in
+its database it has nobody to make way for, and keeps them while the database is away.
 """
 
 import asyncio
@@ -23,6 +23,11 @@ class Lease:
     def lapsed(self) -> bool:
         """Whether somebody else may have taken over."""
         return self._left <= 0
+
+    @property
+    def stale(self) -> bool:
+        """Whether no beat has got through for too long: though we were alone, somebody may have come since."""
+        return time.monotonic() - self._renewed_at >= nodes.DEAD_AFTER
 
     @property
     def _left(self) -> float:
