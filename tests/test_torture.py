@@ -2,9 +2,14 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from ordeal import disk, main
+from ordeal.audit import Audit
+from ordeal.parents import Sent
+from ordeal.records import Records
 from ordeal.run import Settings, torture
 
 KILLS = 20
@@ -39,3 +44,31 @@ def test_without_the_right_to_mount_a_disk_the_command_says_so(
     assert out == ""
     assert err.endswith("cannot be mounted here: unshare failed: Operation not permitted\n")
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "texts_at", "holds"),
+    [
+        ([("anna", True, 1.0), ("bota", True, 2.0)], [1.5, 2.5], True),
+        ([("anna", True, 1.0), ("bota", False, 2.0)], [1.5, 2.5], False),
+        ([("anna", True, 1.0), ("anna", True, 2.0)], [1.5, 2.5], False),
+        ([("anna", False, 1.0), ("anna", True, 2.0)], [2.5], False),
+        ([("anna", True, 2.0)], [1.5], False),
+        ([], [1.5], False),
+    ],
+)
+def test_the_audit_finds_a_text_3_for_which_nobody_has_agreed(
+    said: list[tuple[str, bool, float]], texts_at: list[float], holds: bool
+) -> None:
+    sent = [Sent("77010000001", "", cast("Any", pupil), agrees, at) for pupil, agrees, at in said]
+    audit = Audit(
+        cast("Any", SimpleNamespace(pupils=[])),
+        cast("Any", None),
+        cast("Any", SimpleNamespace(sent=sent)),
+        Records(),
+        [],
+    )
+    messages = [
+        SimpleNamespace(destination="77010000001", segments={1: SimpleNamespace(at=at)}) for at in texts_at
+    ]
+    assert (list(audit._was_agreed(cast("Any", messages))) == []) is holds

@@ -37,6 +37,8 @@ BEFORE = {
 """What SDU must have heard of a case before."""
 DURABLE_WITHIN = 10.0
 """Seconds after which an SMSC's answer is surely in its row, even on a busy machine."""
+TOLD_BY = {"agreed": "consented", "refused": "refused"}
+"""Texts 3 and 2, and what they tell."""
 READ_AS = {True: "consented", False: "refused"}
 
 
@@ -98,6 +100,10 @@ class Audit:
                     yield f"case {case_id} is {answer.event}: {said[0].text!r} came first ({pupil.manner})"
             if answers and answers[0].event == "consented":
                 yield from self._evidence(case_id)
+            texts = sorted(text["kind"] for text in self._records.sms if text["case_id"] == case_id)
+            told = [kind for kind in texts if kind in TOLD_BY]
+            if told != [kind for kind, event in TOLD_BY.items() if answers and answers[0].event == event]:
+                yield f"case {case_id} is {[answer.event for answer in answers]} and has the texts {told}"
 
     def _evidence(self, case_id: str) -> Iterator[str]:
         """The consent's evidence is a reply that the parent has sent to this question."""
@@ -243,13 +249,16 @@ class Audit:
         for text in self._records.sms:
             due[text["msisdn"], text["body"]].append(text)
         seen: defaultdict[tuple[str, str], list[Message]] = defaultdict(list)
+        texts_3: defaultdict[str, list[Message]] = defaultdict(list)
         for smsc in self._neighbours.smscs.values():
             for message in smsc.messages:
                 self.counts["copies dropped by handsets"] += message.repeated
                 if LINK in message.text:
-                    yield from self._was_agreed(message)
+                    texts_3[message.destination].append(message)
                 if message.complete:
                     seen[message.destination, message.text].append(message)
+        for messages in texts_3.values():
+            yield from self._was_agreed(messages)
         for (number, body), texts in due.items():
             whole = seen.pop((number, body), [])
             sent = [text for text in texts if text["accepted_at"] is not None]
@@ -260,12 +269,17 @@ class Audit:
         for number, body in seen:
             yield f"{number} has a text that nobody has written: {body[:40]!r}"
 
-    def _was_agreed(self, message: Message) -> Iterator[str]:
-        """As many agreements as texts 3, and before them."""
-        first = min(segment.at for segment in message.segments.values())
-        agreed = [s for s in self._parents.sent if s.number == message.destination and s.agrees and s.pupil]
-        if not any(sent.sent_at <= first for sent in agreed):
-            yield f"{message.destination} got text 3 without having agreed"
+    def _was_agreed(self, messages: Sequence[Message]) -> Iterator[str]:
+        """As many children agreed for as there are texts 3 on one number, and each before its text."""
+        first_said: dict[Pupil, Sent] = {}
+        for sent in self._parents.sent:
+            if sent.pupil is not None and sent.agrees is not None:
+                first_said.setdefault(sent.pupil, sent)
+        begun = sorted(min(segment.at for segment in message.segments.values()) for message in messages)
+        number = messages[0].destination
+        agreed = sorted(s.sent_at for s in first_said.values() if s.number == number and s.agrees)
+        if len(begun) > len(agreed) or any(said > at for said, at in zip(agreed, begun, strict=False)):
+            yield f"{number} has {len(begun)} texts 3, and has agreed {len(agreed)} times"
 
     def _contracts(self) -> Iterator[str]:
         """No neighbour has anything to complain of."""
