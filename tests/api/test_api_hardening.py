@@ -19,6 +19,7 @@ from people import PUPILS, good
 
 from gateway.api import app, lists, requests
 from gateway.api.app import serve_http
+from gateway.api.auth import Tokens
 from gateway.api.lists import MOST_AT_ONCE
 from gateway.config import Config
 from gateway.journeys import Journeys
@@ -129,6 +130,22 @@ async def test_each_of_several_tokens_of_a_role_holds(api: Api) -> None:
         answer = await api.call("GET", "/v1/lists", headers={"Authorization": header})
         assert answer.status == 200
     assert (await api.call("GET", "/v1/lists", headers={"Authorization": "Basic sdu-token"})).status == 401
+
+
+def test_every_token_is_compared_in_constant_time_whichever_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return one == other
+
+    monkeypatch.setattr("gateway.api.auth.hmac.compare_digest", compare)
+    tokens = Tokens({"sdu": ("new", "old"), "ops": ("other",)})
+    for token, role in (("new", "sdu"), ("old", "sdu"), ("other", "ops"), ("none", None), ("", None)):
+        compared.clear()
+        assert tokens.role_of(token) == role
+        assert len(compared) == 3
+        assert {len(digest) for pair in compared for digest in pair} == {32}
 
 
 async def test_a_refused_body_is_not_awaited(api: Api) -> None:
