@@ -21,6 +21,7 @@ from gateway.consent.reply import ReplyRules
 from gateway.consent.texts import Templates
 from gateway.ids import new_ulid
 from gateway.journeys import Journeys, Service
+from gateway.lease import Lease
 from gateway.log import Event, get_logger
 from gateway.operators.link import Link
 from gateway.operators.receiving import SLOWLY, Receiver
@@ -206,29 +207,37 @@ class _Gateway:
         The connection is kept: with it ends the lock that shows our life to the others.
         """
         names = {link.name: link for link in self._config.links}
-        async with self._database.acquire() as connection:
-            await nodes.hold(connection, self._node)
-            # If ours has ended, so have others, perhaps, and killed nobody: they need a moment to be back.
-            killed, self._just_entered = self._just_entered, False
-            while True:
-                async with asyncio.timeout(nodes.DEAD_AFTER):
-                    alone = await nodes.beat(connection, self._node)
-                    self._doubt_after_pause(journeys.lease.renew(alone=alone))
-                    await self._bury(connection, killed=killed)
-                    wanted = () if self._stopping.is_set() else names.keys() - self._links.keys()
-                    taken = await nodes.take_links(connection, self._node, wanted)
-                killed = True
-                for name in () if self._stopping.is_set() else taken:
-                    log.info(Event.LINK_TAKEN, link=name)
-                    link = self._links[name] = Link(names[name], journeys, receiver)
-                    self._running.append(tasks.create_task(link.run()))
-                await asyncio.sleep(HEARTBEAT)
+        try:
+            async with self._database.acquire() as connection:
+                await nodes.hold(connection, self._node)
+                # If ours has ended, so have others, perhaps, and killed nobody: they need a moment to be back.
+                killed, self._just_entered = self._just_entered, False
+                while True:
+                    async with asyncio.timeout(nodes.DEAD_AFTER):
+                        await self._beat(connection, journeys.lease)
+                        await self._bury(connection, killed=killed)
+                        wanted = () if self._stopping.is_set() else names.keys() - self._links.keys()
+                        taken = await nodes.take_links(connection, self._node, wanted)
+                    killed = True
+                    for name in () if self._stopping.is_set() else taken:
+                        log.info(Event.LINK_TAKEN, link=name)
+                        link = self._links[name] = Link(names[name], journeys, receiver)
+                        self._running.append(tasks.create_task(link.run()))
+                    await asyncio.sleep(HEARTBEAT)
+        finally:
+            journeys.lease.lose_sight()
 
-    def _doubt_after_pause(self, since_last: float) -> None:
-        """We were paused, or stalled: what lay in the sockets meanwhile was acknowledged late."""
-        if since_last > HEARTBEAT + SLOWLY:
-            for link in self._links.values():
-                link.doubt(time.monotonic() - since_last)
+    async def _beat(self, connection: Connection, lease: Lease) -> None:
+        began_at, was_sure = time.monotonic(), lease.is_sure
+        await nodes.beat(connection, self._node)
+        before = lease.renew(began_at)
+        for link in self._links.values():
+            if (
+                began_at - before > HEARTBEAT + SLOWLY
+            ):  # we were paused: what lay in the sockets was acknowledged late
+                link.doubt(before)
+            if not was_sure:
+                link.go_on()
 
     async def _bury(self, connection: Connection, *, killed: bool) -> None:
         unheard_for = max((link.unheard_for for link in self._config.links), default=0.0)

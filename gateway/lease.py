@@ -1,8 +1,8 @@
 """How sure this process may be that what it holds is its own still.
 
-It beats in the database; when no beat has got through for too long, the others take it for dead, and their word
-counts. So it submits nothing more, and lets its links go by itself: an SMSC must not talk to two of us. Alone in
-its database it has nobody to make way for, and keeps them while the database is away.
+It beats in the database. When no beat has got through for DEAD_AFTER, whoever else is there takes it for dead, and
+their word counts. So it lets its links go by itself: an SMSC must not talk to two of us, and keeps the replies for
+whoever binds next. Whether anybody else is there it cannot know by then.
 """
 
 import asyncio
@@ -12,11 +12,11 @@ from gateway.store import nodes
 
 
 class Lease:
-    """One process's. Real time."""
+    """One process's. Real time, monotonic seconds."""
 
     def __init__(self) -> None:
         self._renewed_at = time.monotonic()
-        self._alone = True
+        self._held_in_sight = True
         self._renewed = asyncio.Event()
 
     @property
@@ -25,22 +25,24 @@ class Lease:
         return self._left <= 0
 
     @property
-    def stale(self) -> bool:
-        """Whether no beat has got through for too long: though we were alone, somebody may have come since."""
-        return time.monotonic() - self._renewed_at >= nodes.DEAD_AFTER
+    def is_sure(self) -> bool:
+        """Whether nobody can have taken over: the others see neither our lock gone nor our beats."""
+        return self._held_in_sight and not self.lapsed
 
     @property
     def _left(self) -> float:
-        since = time.monotonic() - self._renewed_at
-        return nodes.DEAD_AFTER if self._alone else nodes.DEAD_AFTER - since
+        return self._renewed_at + nodes.DEAD_AFTER - time.monotonic()
 
-    def renew(self, *, alone: bool) -> float:
-        """A beat has got through; the seconds since the last one. `alone`: no other process is there."""
-        now = time.monotonic()
-        since, self._renewed_at = now - self._renewed_at, now
-        self._alone = alone
+    def renew(self, began_at: float) -> float:
+        """A beat has got through that was begun then; when the one before was."""
+        before, self._renewed_at = self._renewed_at, began_at
+        self._held_in_sight = True
         self._renewed.set()
-        return since
+        return before
+
+    def lose_sight(self) -> None:
+        """The connection is gone that shows the others our life: they may bury us before the lease lapses."""
+        self._held_in_sight = False
 
     async def lapse(self) -> None:
         """Returns once it has lapsed."""

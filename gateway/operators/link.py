@@ -70,6 +70,10 @@ class Link:
         """Since then (monotonic) what came in may have waited too long for its acknowledgement."""
         self._receiver.doubt(self.config.name, began)
 
+    def go_on(self) -> None:
+        """Submits again, after a time in which the link may have been another process's."""
+        self._sender.pump()
+
     async def stop(self) -> None:
         """No new submits; waits for answers up to DRAIN; unbinds; leaves nothing unwritten."""
         self._stopping.set()

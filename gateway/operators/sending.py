@@ -145,7 +145,7 @@ class Sender:
     def pump(self) -> None:
         """Submits as much as windows and pacing allow now."""
         outbox = self._outbox
-        if self._journeys.lease.stale:  # another process sends these by now, perhaps
+        if not self._journeys.lease.is_sure:  # another process sends these by now, perhaps
             return
         while not self._stopping and (out := outbox.next()):
             now = time.monotonic()  # the loop's own time stands still during its turn

@@ -22,10 +22,7 @@ DOWN_AFTER = 10.0
 """Seconds without a bound session after which a link's texts may go through another one."""
 _LIVING = 0x6E6F6465  # "node": the advisory locks of living processes, one each by the hash of its id
 
-_BEAT = """
-UPDATE nodes SET seen_at = clock_timestamp() WHERE node = $1
-RETURNING NOT EXISTS (SELECT FROM nodes AS other WHERE other.node <> $1)
-"""
+_BEAT = "UPDATE nodes SET seen_at = clock_timestamp() WHERE node = $1 RETURNING true"
 
 # After a start of the database all locks are free and all heartbeats old: the living get time to come back.
 _DEAD = f"""
@@ -102,12 +99,10 @@ async def enter(connection: Connection, node: str, name: str, links: Collection[
         )
 
 
-async def beat(connection: Connection, node: str) -> bool:
-    """Says that this process lives; whether it is the only one. Raises FencedError when it was taken for dead."""
-    alone: bool | None = await connection.fetchval(_BEAT, node)
-    if alone is None:
+async def beat(connection: Connection, node: str) -> None:
+    """Says that this process lives; raises FencedError when it was taken for dead."""
+    if not await connection.fetchval(_BEAT, node):
         raise FencedError(node)
-    return alone
 
 
 async def fence(connection: Connection, node: str) -> None:

@@ -1,6 +1,7 @@
 """A process that no longer gets through to the database makes way for whoever takes its links over."""
 
 import asyncio
+import time
 
 import pytest
 from world import WITHIN, Family, World
@@ -22,10 +23,10 @@ async def test_the_links_of_a_process_that_cannot_beat_pass_to_the_other(
 ) -> None:
     beat, cut_off = nodes.beat, set[str]()
 
-    async def beat_unless_cut_off(connection: Connection, node: str) -> bool:
+    async def beat_unless_cut_off(connection: Connection, node: str) -> None:
         if node in cut_off:
             raise ConnectionResetError
-        return await beat(connection, node)
+        await beat(connection, node)
 
     monkeypatch.setattr(nodes, "beat", beat_unless_cut_off)
     await world.start()
@@ -41,48 +42,78 @@ async def test_the_links_of_a_process_that_cannot_beat_pass_to_the_other(
     assert [session.bound for session in world.smsc.connections] == [False, True]
 
 
-async def test_alone_it_keeps_its_links_and_submits_nothing_until_it_beats_again(
+async def test_what_it_has_in_memory_waits_until_it_beats_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody may have come since, and sends what we have in memory."""
+    """Somebody may have come since, and sends it."""
     beat, cut_off = nodes.beat, True
 
-    async def beat_unless_cut_off(connection: Connection, node: str) -> bool:
+    async def beat_unless_cut_off(connection: Connection, node: str) -> None:
         if cut_off:
             raise ConnectionResetError
-        return await beat(connection, node)
+        await beat(connection, node)
 
     await world.start()
+    node = await world.connection.fetchval("SELECT node FROM links")
+    monkeypatch.setattr(nodes, "DEAD_AFTER", 60.0)
     monkeypatch.setattr(nodes, "beat", beat_unless_cut_off)
-    await asyncio.sleep(nodes.DEAD_AFTER + 0.2)
+    await world.connection.execute("SELECT pg_sleep(0.3)")  # some heartbeats, in vain
     family = Family(n=1)
     await world.push(family)
     await world.status(family, "number_found")
-    await asyncio.sleep(0.5)
+    async with asyncio.timeout(WITHIN):
+        while not await world.connection.fetchval("SELECT count(*) FROM sms WHERE node = $1", node):
+            await world.connection.execute("SELECT pg_sleep(0.02)")
     assert world.smsc.submitted == []
     cut_off = False
     await world.status(family, "asked")
     assert [session.bound for session in world.smsc.connections] == [True]
 
 
-async def test_alone_it_keeps_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nodes, "DEAD_AFTER", 0.01)
-    lease = Lease()
-    lease.renew(alone=True)
-    await asyncio.sleep(0.02)
-    assert lease.stale
-    assert not lease.lapsed
-    monkeypatch.setattr(nodes, "DEAD_AFTER", 10.0)
-    assert not lease.stale
+async def test_alone_it_lets_its_links_go_as_well_and_comes_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether anybody has come since its last beat it cannot know."""
+    beat, cut_off = nodes.beat, False
+
+    async def beat_unless_cut_off(connection: Connection, node: str) -> None:
+        if cut_off:
+            raise ConnectionResetError
+        await beat(connection, node)
+
+    monkeypatch.setattr(nodes, "beat", beat_unless_cut_off)
+    await world.start()
+    cut_off = True
+    await world.smsc.wait_for(lambda: world.smsc.connections[0].closed, within=WITHIN)
+    cut_off = False
+    await world.smsc.bound(within=WITHIN)
+    await world.ask(Family(n=1))
 
 
 async def test_a_lease_lapses_without_a_beat_and_is_held_again_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nodes, "DEAD_AFTER", 0.01)
     lease = Lease()
-    lease.renew(alone=False)
+    began_at = time.monotonic()
+    lease.renew(began_at)
     await lease.lapse()
-    assert lease.lapsed
+    assert (lease.lapsed, lease.is_sure) == (True, False)
     monkeypatch.setattr(nodes, "DEAD_AFTER", 10.0)
-    assert lease.renew(alone=False) >= 0.01
+    assert lease.renew(time.monotonic()) == began_at
     await lease.held()
-    assert not lease.lapsed
+    assert (lease.lapsed, lease.is_sure) == (False, True)
+
+
+async def test_a_lease_counts_from_when_the_beat_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others count from when the database has it: an answer that comes late makes it no younger."""
+    monkeypatch.setattr(nodes, "DEAD_AFTER", 10.0)
+    lease = Lease()
+    lease.renew(time.monotonic() - 11.0)
+    assert lease.lapsed
+
+
+async def test_a_lease_is_not_sure_once_its_connection_is_gone() -> None:
+    lease = Lease()
+    lease.lose_sight()
+    assert (lease.lapsed, lease.is_sure) == (False, False)
+    lease.renew(time.monotonic())
+    assert lease.is_sure
