@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import asyncpg
 
+from gateway.consent.doubt import MOST_COMPARED
 from gateway.store.database import Connection
 from gateway.store.doubts import COPIES_WITHIN
 
@@ -63,8 +64,11 @@ _ALIKE = """
 SELECT r.link, r.source_addr, r.destination_addr, r.octets, r.case_id,
        r.arrived_at > clock_timestamp() - make_interval(secs => $3) AS just_now,
        EXISTS (SELECT FROM doubts d WHERE d.link = r.link AND r.arrived_at BETWEEN d.began_at AND d.ended_at)
-FROM unnest($1::text[], $2::bytea[]) AS new (source_addr, octets) JOIN replies r USING (source_addr, octets)
-WHERE r.arrived_at > clock_timestamp() - make_interval(secs => $4) ORDER BY r.reply_id
+FROM unnest($1::text[], $2::bytea[]) AS new (source_addr, octets) CROSS JOIN LATERAL (
+    SELECT * FROM replies old
+    WHERE old.source_addr = new.source_addr AND md5(old.octets) = md5(new.octets) AND old.octets = new.octets
+      AND old.arrived_at > clock_timestamp() - make_interval(secs => $4)
+    ORDER BY old.arrived_at DESC LIMIT $5) AS r
 """
 
 _KEEP = """
@@ -118,9 +122,9 @@ RETURNING link, source_addr, destination_addr, reference, total, number, octets,
 
 
 async def alike(connection: Connection, replies: Collection[tuple[str, bytes]]) -> list[Alike]:
-    """The replies that came before with the sender and the octets of one of these, oldest first."""
+    """The replies that came before with sender and octets of one of these: the newest MOST_COMPARED of each."""
     senders, octets = [sender for sender, _ in replies], [octets for _, octets in replies]
-    rows = await connection.fetch(_ALIKE, senders, octets, SAME_REPLY_WITHIN, COPIES_WITHIN)
+    rows = await connection.fetch(_ALIKE, senders, octets, SAME_REPLY_WITHIN, COPIES_WITHIN, MOST_COMPARED)
     return [Alike(*row.values()) for row in rows]
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.consent.doubt import Earlier, may_be_a_copy
+from gateway.consent.doubt import MOST_COMPARED, Earlier, may_be_a_copy
 
 HEARD, UNHEARD = False, True
 
@@ -26,6 +26,8 @@ def earlier(*replies: tuple[str | None, bool]) -> list[Earlier]:
         ([("brother", UNHEARD), ("sister", UNHEARD), ("sister", HEARD)], False),
         ([("brother", HEARD), ("brother", UNHEARD)], True),
         ([("aunt", UNHEARD), ("brother", HEARD)], True),
+        ([("sister", HEARD)] * (MOST_COMPARED - 1), False),
+        ([("sister", HEARD)] * MOST_COMPARED, True),  # there may be more, of anybody
     ],
 )
 def test_a_reply_to_the_sister(before: list[tuple[str | None, bool]], doubtful: bool) -> None:

@@ -3,6 +3,7 @@
 import asyncpg
 import pytest
 
+from gateway.consent.doubt import MOST_COMPARED
 from gateway.store import doubts, inbound, nodes
 from gateway.store.database import Database
 
@@ -40,7 +41,7 @@ async def test_times_that_overlap_become_one(connection):
     assert await times(connection) == [("beeline", 70, 30), ("kcell", 100, 30), ("kcell", 20, 10)]
 
 
-async def test_replies_like_it_are_found_with_their_doubts_oldest_first(connection):
+async def test_replies_like_it_are_found_with_their_doubts_newest_first(connection):
     for case_id, link, sender, octets, ago in (
         ("a", "kcell", ALIYA, b"3#1", 50),
         ("b", "kcell", ALIYA, b"3#1", 10),
@@ -53,11 +54,31 @@ async def test_replies_like_it_are_found_with_their_doubts_oldest_first(connecti
     await doubts.note(connection, "kcell", 60, 40)
     found = await inbound.alike(connection, {(ALIYA, b"3#1"), (BERIK, b"3#2")})
     assert [(reply.case_id, reply.unheard, reply.just_now) for reply in found] == [
-        ("a", True, False),
+        ("f", False, True),
         ("b", False, False),
         ("c", False, False),
-        ("f", False, True),
+        ("a", True, False),
     ]
+
+
+async def test_of_a_flood_the_newest_are_found_at_once(connection):
+    """However many an SMSC delivers again and again: the others' replies wait for it."""
+    await connection.execute(
+        """INSERT INTO replies (case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time,
+                                verdict, normalised, rule_version, received_at, arrived_at)
+           SELECT n::text, 'kcell', $1, '1414', CASE WHEN n % 2 = 0 THEN '3#1' ELSE n::text END::bytea, 0, '',
+                  'agree', false, '1', now(), clock_timestamp() - make_interval(secs => n)
+           FROM generate_series(1, 50000) AS n""",
+        ALIYA,
+    )
+    await connection.execute("ANALYZE replies")
+    found = await inbound.alike(connection, {(ALIYA, b"3#1")})
+    assert [int(reply.case_id) for reply in found] == list(range(2, 2 * MOST_COMPARED + 1, 2))
+    plan = await connection.fetch(
+        "EXPLAIN (ANALYZE, BUFFERS, FORMAT TEXT) " + inbound._ALIKE, [ALIYA], [b"3#1"], 2.0, 1e6, MOST_COMPARED
+    )
+    assert any("replies_alike" in row[0] for row in plan)
+    assert not any("Seq Scan on replies" in row[0] or "Sort " in row[0] for row in plan)
 
 
 async def test_what_the_dead_acknowledged_last_is_in_doubt(connection, database_url, monkeypatch):
