@@ -61,6 +61,11 @@ def _masked_text(text: str) -> str:
 _masked_word = lru_cache(maxsize=1024)(_masked_text)
 
 
+def without_numbers(text: str) -> str:
+    """The text with IINs and subscriber numbers in it masked: for what is kept for ever, and read by people."""
+    return _PRIVATE.sub(lambda match: match[0] if match.lastgroup == "words" else _mask(match), text)
+
+
 def masked_saying(text: str) -> str:
     """The text up to what it quotes, with everything private in it masked."""
     return masked_text(_QUOTED.sub(rf"\g<1>{MASK}\g<1>", text))

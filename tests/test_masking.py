@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.ids import new_ulid
-from gateway.masking import MASK, masked, masked_saying, masked_text
+from gateway.masking import MASK, masked, masked_saying, masked_text, without_numbers
 
 IIN = "870312497005"
 MASKED_IIN = "8703••••••05"
@@ -221,3 +221,10 @@ def test_what_contains_itself_ends() -> None:
     loop: list[object] = []
     loop.append(loop)
     assert MASK in repr(masked(loop))
+
+
+def test_of_what_people_read_only_the_numbers_are_masked() -> None:
+    told = f"Отказ: ИИН {IIN} есть у +7 701 123-45-67, case 01M82VGH46478RQAG5D65SFDDF"
+    assert without_numbers(told) == (
+        f"Отказ: ИИН {MASKED_IIN} есть у {MASKED_MSISDN}, case 01M82VGH46478RQAG5D65SFDDF"
+    )

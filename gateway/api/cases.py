@@ -15,6 +15,7 @@ from gateway.consent.case import State
 from gateway.consent.identity import mask_msisdn
 from gateway.consent.inputs import Decision, Release
 from gateway.journeys import Journeys
+from gateway.masking import without_numbers
 from gateway.store import cases, history
 from gateway.store.cases import StoredCase
 from gateway.store.database import Connection
@@ -226,7 +227,7 @@ def _reason(body: dict[str, Any]) -> str:
         errors.append(FieldError("/reason", "format", "must hold no control characters"))
     if errors or not isinstance(reason, str):
         raise unprocessable(errors)
-    return reason.strip()
+    return without_numbers(reason.strip())  # the journal keeps it for ever
 
 
 def _unknown_fields(body: dict[str, Any], known: str) -> list[FieldError]:

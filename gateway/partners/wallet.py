@@ -11,6 +11,7 @@ from gateway.clock import wall_now
 from gateway.config.model import Wallet as WalletConfig
 from gateway.consent.deadlines import Calendar
 from gateway.consent.inputs import IssueVoucher, Park, RejectVoucher
+from gateway.masking import without_numbers
 from gateway.partners.answers import (
     LONGEST_TEXT,
     PASSING,
@@ -97,4 +98,4 @@ async def _reason(response: aiohttp.ClientResponse) -> str:
         return "refused"
     reason = body.get("reason") or body.get("code") or body.get("title")
     shown = reason[:LONGEST_TEXT] if isinstance(reason, str) else None
-    return shown if is_keepable(shown) else "refused"
+    return without_numbers(shown) if is_keepable(shown) else "refused"

@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 import pytest
 from apiclient import Api
-from people import good
+from people import MOTHER, good
 
 from gateway.consent.inputs import Park, UseNumber
 from gateway.journeys import Journeys
@@ -64,6 +64,14 @@ async def test_every_record_id_that_a_list_may_have_finds_its_case(api: Api) -> 
     await api.push([good(number, record_id=record_id) for number, record_id in enumerate(odd, start=1)])
     for record_id in odd:
         assert await api.case_id(quote(record_id))
+
+
+async def test_no_number_in_a_reason_is_kept_for_ever(api: Api) -> None:
+    await api.push([good(1)])
+    told = {"reason": f"мать {MOTHER} сменила номер 87011234567"}
+    cancelled = await api.post(f"/v1/cases/{await api.case_id()}/cancel", told)
+    kept = {"reason": "мать 8703••••••05 сменила номер +7701•••••67"}
+    assert cancelled.json["journal"][-1]["detail"] == kept
 
 
 async def test_cancelling_ends_a_case_and_says_why(api: Api) -> None:

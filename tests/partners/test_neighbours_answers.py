@@ -6,6 +6,7 @@ import pytest
 from fakes.partner import Fault
 from world import Family, World, metric
 
+from gateway.consent.identity import mask_iin
 from gateway.partners import answers, calls
 
 
@@ -217,6 +218,17 @@ async def test_the_wallet_sees_one_key_a_consent_however_often_it_fails(world: W
     assert set(world.wallet.keys) == {await world.case_id(family)}
     assert [voucher.voucher_id for voucher in world.wallet.vouchers.values()] == [event["detail"]["voucher_id"]]
     assert {call.raw for call in world.wallet.calls} == {world.wallet.calls[0].raw}
+
+
+async def test_no_number_in_a_refusals_reason_is_kept_for_ever(world: World) -> None:
+    await world.start()
+    family = Family(n=1)
+    await world.ask(family)
+    told = f'{{"reason": "{family.pupil_iin} бұрын алған"}}'
+    world.wallet.fail(status=422, body=told, content_type="application/problem+json")
+    await world.smsc.reply(family.number, "3#1")
+    rejected = await world.status(family, "voucher_rejected")
+    assert rejected["detail"] == {"reason": f"{mask_iin(family.pupil_iin)} бұрын алған"}
 
 
 async def test_a_voucher_there_is_already_counts_as_issued_and_a_refusal_is_for_good(world: World) -> None:
