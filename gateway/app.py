@@ -183,7 +183,9 @@ class _Gateway:
             running += [tasks.create_task(steadily(shell.run, name)) for name, shell in neighbours.items()]
             await stack.enter_async_context(serve_http(config, journeys))
             running.append(
-                tasks.create_task(steadily(partial(self._stay_alive, tasks, journeys, receiver), "nodes"))
+                tasks.create_task(
+                    steadily(partial(self._stay_alive, tasks, journeys, receiver), "nodes", longest=HEARTBEAT)
+                )
             )
             scheduler = Jobs(journeys, receiver, timedelta(days=config.privacy.keep_days)).start()
             log.info(Event.STARTED, node=config.gateway.node, links=len(config.links))

@@ -25,12 +25,14 @@ def is_away(error: BaseException) -> bool:
     return isinstance(error, PASSING) and not isinstance(error, _OUR_DOING)
 
 
-async def steadily(work: Callable[[], Awaitable[object]], what: str, **bound: object) -> None:
-    """Runs `work` again whenever it fails; raises FencedError alone.
+async def steadily(
+    work: Callable[[], Awaitable[object]], what: str, *, longest: float | None = None, **bound: object
+) -> None:
+    """Runs `work` again whenever it fails, `longest` (RETRY's) seconds later at most; raises FencedError alone.
 
     A defect of ours is logged with its frames and tried again as well: it may cost its own task, never the others.
     """
-    first, longest = RETRY
+    first, longest = RETRY[0], RETRY[1] if longest is None else longest
     failures = 0
     loop = asyncio.get_running_loop()
     while True:

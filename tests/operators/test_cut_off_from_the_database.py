@@ -18,9 +18,9 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nodes, "DEAD_AFTER", 1.0)
 
 
-async def test_the_links_of_a_process_that_cannot_beat_pass_to_the_other(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def cut_off(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Nodes whose beats do not get through."""
     beat, cut_off = nodes.beat, set[str]()
 
     async def beat_unless_cut_off(connection: Connection, node: str) -> None:
@@ -29,11 +29,20 @@ async def test_the_links_of_a_process_that_cannot_beat_pass_to_the_other(
         await beat(connection, node)
 
     monkeypatch.setattr(nodes, "beat", beat_unless_cut_off)
+    return cut_off
+
+
+async def holder(world: World) -> str:
+    """The node that has the link."""
+    node: str = await world.connection.fetchval("SELECT node FROM links")
+    return node
+
+
+async def test_the_links_of_a_process_that_cannot_beat_pass_to_the_other(world: World, cut_off: set[str]) -> None:
     await world.start()
-    holder = await world.connection.fetchval("SELECT node FROM links")
     await world.launch()
     await world.ask(Family(n=1))
-    cut_off.add(holder)
+    cut_off.add(await holder(world))
     await world.smsc.wait_for(lambda: len(world.smsc.connections) == 2, within=WITHIN)
     await world.smsc.wait_for(lambda: world.smsc.connections[0].closed, within=WITHIN)
     await world.smsc.bound(within=WITHIN)
@@ -43,20 +52,13 @@ async def test_the_links_of_a_process_that_cannot_beat_pass_to_the_other(
 
 
 async def test_what_it_has_in_memory_waits_until_it_beats_again(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, cut_off: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody may have come since, and sends it."""
-    beat, cut_off = nodes.beat, True
-
-    async def beat_unless_cut_off(connection: Connection, node: str) -> None:
-        if cut_off:
-            raise ConnectionResetError
-        await beat(connection, node)
-
     await world.start()
-    node = await world.connection.fetchval("SELECT node FROM links")
+    node = await holder(world)
     monkeypatch.setattr(nodes, "DEAD_AFTER", 60.0)
-    monkeypatch.setattr(nodes, "beat", beat_unless_cut_off)
+    cut_off.add(node)
     await world.connection.execute("SELECT pg_sleep(0.3)")  # some heartbeats, in vain
     family = Family(n=1)
     await world.push(family)
@@ -65,27 +67,17 @@ async def test_what_it_has_in_memory_waits_until_it_beats_again(
         while not await world.connection.fetchval("SELECT count(*) FROM sms WHERE node = $1", node):
             await world.connection.execute("SELECT pg_sleep(0.02)")
     assert world.smsc.submitted == []
-    cut_off = False
+    cut_off.clear()
     await world.status(family, "asked")
     assert [session.bound for session in world.smsc.connections] == [True]
 
 
-async def test_alone_it_lets_its_links_go_as_well_and_comes_back(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_alone_it_lets_its_links_go_as_well_and_comes_back(world: World, cut_off: set[str]) -> None:
     """Whether anybody has come since its last beat it cannot know."""
-    beat, cut_off = nodes.beat, False
-
-    async def beat_unless_cut_off(connection: Connection, node: str) -> None:
-        if cut_off:
-            raise ConnectionResetError
-        await beat(connection, node)
-
-    monkeypatch.setattr(nodes, "beat", beat_unless_cut_off)
     await world.start()
-    cut_off = True
+    cut_off.add(await holder(world))
     await world.smsc.wait_for(lambda: world.smsc.connections[0].closed, within=WITHIN)
-    cut_off = False
+    cut_off.clear()
     await world.smsc.bound(within=WITHIN)
     await world.ask(Family(n=1))
 

@@ -1,24 +1,10 @@
 """A reply counts only by a link that may carry it: nobody answers for another operator's subscriber."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 from fakes.smsc import FakeSmsc
 from world import Family, World
 
 KCELL, TELE2 = "kcell", "tele2"
-
-
-@pytest.fixture
-async def tele2(world: World) -> AsyncIterator[FakeSmsc]:
-    """Another operator's SMSC; the gateway runs, bound to both."""
-    async with FakeSmsc(password="secret") as smsc:
-        await world.start(
-            link={"operators": ["Activ"]},
-            other_link={"name": TELE2, "port": smsc.port, "operators": []},
-        )
-        await smsc.bound()
-        yield smsc
 
 
 @pytest.mark.parametrize("operator", [KCELL, "Activ"])

@@ -1,26 +1,12 @@
 """A dialogue shows a question only by a link that may carry its answer, as for replies."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 from fakes.smsc import FakeSmsc
 from fakes.ussd import USSR_CONFIRM
 from world import Family, World
 
-KCELL, TELE2 = "kcell", "tele2"
+KCELL = "kcell"
 NOTHING = "Сізге қойылған ашық сұрақ жоқ."
-
-
-@pytest.fixture
-async def tele2(world: World) -> AsyncIterator[FakeSmsc]:
-    """Another operator's SMSC; the gateway runs, bound to both."""
-    async with FakeSmsc(password="secret") as smsc:
-        await world.start(
-            link={"operators": ["Activ"]},
-            other_link={"name": TELE2, "port": smsc.port, "operators": []},
-        )
-        await smsc.bound()
-        yield smsc
 
 
 @pytest.mark.parametrize("operator", [KCELL, "Activ"])
