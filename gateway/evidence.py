@@ -8,6 +8,7 @@ with the journal's digests; it opens no other case. docs/evidence.md describes t
 import hashlib
 import hmac
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,11 +18,12 @@ from typing import Any, NamedTuple
 import orjson
 
 from gateway import merkle
+from gateway.consent.case import AGREED
 from gateway.consent.reply import RULE_VERSION, ReplyRules, read_reply
 from gateway.smpp.text import decode
 
 FORMAT = "gateway-evidence-1"
-_PLACEHOLDER = re.compile(r"\\\{[a-z]+\\\}")  # as re.escape leaves it
+_PLACEHOLDER = re.compile(r"\{[a-z]+\}")
 _VERSION_DIGITS = 12
 
 
@@ -142,10 +144,10 @@ def _anchored(record: Mapping[str, Any], anchor: Anchor) -> Iterator[Fault]:
 
 def _texts(record: Mapping[str, Any]) -> Iterator[Fault]:
     """Each text is the journal's, and made of its template."""
-    key = bytes.fromhex(record["case"]["key"])
+    key, erased = bytes.fromhex(record["case"]["key"]), _entries(record, "erased")
     queued = {detail["sms_id"]: (entry, detail) for entry, detail in _entries(record, "text_queued")}
     accepted = {detail["sms_id"]: (entry, detail) for entry, detail in _entries(record, "text_accepted")}
-    if queued.keys() != {text["sms_id"] for text in record["texts"]}:
+    if sorted(queued) != sorted(text["sms_id"] for text in record["texts"]):
         yield Fault("/texts", "are not those of the journal")
     for n, text in enumerate(record["texts"]):
         where = f"/texts/{n}"
@@ -153,17 +155,37 @@ def _texts(record: Mapping[str, Any]) -> Iterator[Fault]:
             continue
         entry, detail = queued[text["sms_id"]]
         body, template = text["body"], text["template_body"]
-        if body is not None and keyed_hash(key, body.encode()) != detail["body"]:
+        if body is None and not erased:
+            yield Fault(f"{where}/body", "is missing, though the journal knows of no erasing")
+        elif body is not None and keyed_hash(key, body.encode()) != detail["body"]:
             yield Fault(f"{where}/body", "does not fit the journal's digest")
         if [text["kind"], text["template"], text["link"]] != [detail["text"], detail["template"], detail["link"]]:
             yield Fault(where, "kind, template or link are not the journal's")
         if hashlib.sha256(template.encode()).hexdigest()[:_VERSION_DIGITS] != text["template"]:
             yield Fault(f"{where}/template_body", "is not that version of the template")
-        elif body is not None and not re.fullmatch(_PLACEHOLDER.sub("(?s:.*)", re.escape(template)), body):
+        elif body is not None and not _made_of(template, body):
             yield Fault(f"{where}/body", "is not made of its template")
         if _microseconds(text["created_at"]) != entry["at_us"]:
             yield Fault(f"{where}/created_at", "is not the journal's instant")
         yield from _accepted(where, text, accepted.get(text["sms_id"]))
+
+
+def _made_of(template: str, body: str) -> bool:
+    """Whether the body is the template with something in each of its places. No regular expression: a forged
+    template would make it search for ever.
+    """
+    first, *middle = _PLACEHOLDER.split(template)
+    if not middle:
+        return body == template
+    last = middle.pop()
+    if not (body.startswith(first) and body.endswith(last)):
+        return False
+    at, end = len(first), len(body) - len(last)
+    for piece in middle:
+        at = body.find(piece, at, end) + len(piece)
+        if at < len(piece):
+            return False
+    return at <= end
 
 
 def _accepted(
@@ -182,22 +204,25 @@ def _accepted(
 
 def _replies(record: Mapping[str, Any]) -> Iterator[Fault]:
     """Each reply is the journal's, and is read as it was."""
-    key, case = bytes.fromhex(record["case"]["key"]), record["case"]
-    read = {detail["reply"]: (entry, detail) for entry, detail in _entries(record, "reply_read")}
-    kept = set()
+    case, erased = record["case"], _entries(record, "erased")
+    key = bytes.fromhex(case["key"])
+    read = defaultdict(list)  # some SMSCs give no time: the same words twice have one digest
+    for entry, detail in reversed(_entries(record, "reply_read")):
+        read[detail["reply"]].append((entry, detail))
     for n, reply in enumerate(record["replies"]):
         where = f"/replies/{n}"
-        kept.add(reply["digest"])
-        if reply["digest"] not in read:
-            yield Fault(f"{where}/digest", "is not in the journal")
+        if not read[reply["digest"]]:
+            yield Fault(f"{where}/digest", "is not in the journal, or not so often")
             continue
-        entry, detail = read[reply["digest"]]
+        entry, detail = read[reply["digest"]].pop()
         told = [detail["verdict"], detail["normalised"], detail["rules"], detail["link"]]
         if told != [reply["verdict"], reply["normalised"], reply["rule_version"], reply["link"]]:
             yield Fault(where, "verdict, normalised, rule_version or link are not the journal's")
         if _microseconds(reply["received_at"]) != entry["at_us"]:
             yield Fault(f"{where}/received_at", "is not the journal's instant")
-        if reply["octets"] is None:  # erased
+        if reply["octets"] is None:
+            if reply["text"] is not None or not erased:
+                yield Fault(f"{where}/octets", "are missing: no erasing is journaled, or a text is still there")
             continue
         octets = bytes.fromhex(reply["octets"])
         identity = reply_identity(
@@ -207,8 +232,8 @@ def _replies(record: Mapping[str, Any]) -> Iterator[Fault]:
         if keyed_hash(key, identity) != reply["digest"]:
             yield Fault(f"{where}/octets", "with sender, receiver and time they do not fit the digest")
         yield from _read_again(where, reply, octets, case["rules"], ussd="session" in detail)
-    if missing := set(read) - kept:
-        yield Fault("/replies", f"{len(missing)} of the journal's are missing")
+    if missing := sum(map(len, read.values())):
+        yield Fault("/replies", f"{missing} of the journal's are missing")
 
 
 def _read_again(
@@ -229,16 +254,18 @@ def _read_again(
 def _answer(record: Mapping[str, Any]) -> Iterator[Fault]:
     """The consent is that of a reply which agrees."""
     case = record["case"]
-    consented = [entry for entry, _ in _entries(record, "consented")]
+    state, consented = case["state"], _entries(record, "consented")
     if not consented:
         if case["evidence"] is not None:
             yield Fault("/case/evidence", "the journal knows of no consent")
+        if state in AGREED:
+            yield Fault("/case/state", "the journal knows of no consent")
         return
     digest = "hmac-" + str(case["evidence"])
-    counted = [reply for reply in record["replies"] if reply["digest"] == digest]
-    if not counted or counted[0]["verdict"] != "agree":
+    agreeing = [reply for reply in record["replies"] if reply["digest"] == digest and reply["verdict"] == "agree"]
+    if not agreeing:
         yield Fault("/case/evidence", "is no reply that agrees")
-    elif counted[0]["received_at"] != case["answered_at"]:
+    elif case["answered_at"] not in [reply["received_at"] for reply in agreeing]:
         yield Fault("/case/answered_at", "is not when the reply came")
 
 

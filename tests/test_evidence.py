@@ -2,9 +2,11 @@
 
 import asyncio
 import copy
+import hashlib
 import json
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -159,6 +161,8 @@ async def test_a_record_of_erased_data_still_shows_what_the_journal_says(world: 
     now = datetime.now(UTC) + timedelta(days=2000)
     async with world.connection.transaction():
         erased = await privacy.erase_ended(world.connection, now, now, lambda octets: octets.hex(), 10)
+        entries = [journal.entry(now, case_id, Event(Happened.ERASED, {})) for case_id in erased]
+        await journal.append(world.connection, entries)
     assert erased == [await world.case_id(family)]
     record = json.loads(await printed(world, family))
     assert evidence.check(record) == []
@@ -194,6 +198,81 @@ async def test_an_alphabet_nobody_has_heard_of_is_a_fault_as_any_other(record: R
     record["replies"][0] |= {"data_coding": 0, "default_alphabet": "unheard of"}
     record["seal"] = evidence.seal(record)
     assert "/replies" in {fault.pointer for fault in evidence.check(record)}
+
+
+def pointers(record: Record, change: Callable[[Record], object]) -> set[str]:
+    """Where a record that was changed, and sealed anew, does not hold."""
+    forged = copy.deepcopy(record)
+    change(forged)
+    forged["seal"] = evidence.seal(forged)
+    return {fault.pointer for fault in evidence.check(forged)}
+
+
+async def test_nothing_is_shown_twice(record: Record) -> None:
+    def twice(part: str) -> Callable[[Record], object]:
+        return lambda forged: forged[part].append(forged[part][-1] | {"msisdn": "77019999999"})
+
+    assert pointers(record, twice("texts")) == {"/texts"}
+    assert pointers(record, twice("replies")) == {"/replies/2/digest"}
+
+
+async def test_nothing_is_erased_but_by_an_entry_and_no_text_stands_beside(record: Record) -> None:
+    def erased(forged: Record) -> None:
+        forged["replies"][1] |= {"octets": None, "text": None}
+        forged["texts"][0]["body"] = None
+
+    assert pointers(record, erased) == {"/replies/1/octets", "/texts/0/body"}
+    assert pointers(record, lambda forged: forged["replies"][1].update(octets=None)) == {"/replies/1/octets"}
+
+
+async def test_a_case_without_a_consent_is_in_no_state_that_needs_one(record: Record) -> None:
+    def refused(forged: Record) -> None:
+        forged["journal"] = [entry for entry in forged["journal"] if entry["event"] != "consented"]
+        forged["case"]["evidence"] = None
+
+    assert pointers(record, refused) == {"/case/state"}
+
+
+@pytest.mark.parametrize("part", ["state", "case_id", "key", "rules", "evidence"])
+async def test_a_record_that_lacks_a_part_is_no_failure(record: Record, tmp_path: Path, part: str) -> None:
+    del record["case"][part]
+    record["seal"] = evidence.seal(record)
+    file = tmp_path / "record.json"
+    file.write_text(json.dumps(record))
+    assert main(["verify-evidence", str(file)]) == 1
+
+
+async def test_a_forged_record_is_checked_in_no_time(record: Record) -> None:
+    """Patterns that would be searched for ever."""
+
+    def forged_template(forged: Record) -> None:
+        forged["texts"][0] |= {"template_body": "{a}" * 14 + "x", "body": "a" * 3000}
+        version = hashlib.sha256(forged["texts"][0]["template_body"].encode()).hexdigest()
+        forged["texts"][0]["template"] = version[:12]
+
+    def forged_rules(forged: Record) -> None:
+        forged["case"]["rules"]["service"] = "1" * 300_000
+        forged["replies"][0]["text"] = "|" * 300_000
+
+    began = time.process_time()
+    assert "/texts/0/body" in pointers(record, forged_template)
+    assert "/replies" in pointers(record, forged_rules)
+    assert time.process_time() - began < 5
+
+
+async def test_the_same_words_twice_are_two_replies(world: World) -> None:
+    """Their digests are the same, as an SMSC need not say when they were sent."""
+    await world.start()
+    family = Family(n=1)
+    await world.ask(family)
+    await world.smsc.reply(family.number, "қалай?")
+    await world.journaled(family, "reply_read")
+    await world.connection.execute("UPDATE replies SET arrived_at = arrived_at - interval '1 day'")
+    await world.smsc.reply(family.number, "қалай?")
+    await world.journaled(family, "reply_read", nth=2)
+    record = json.loads(await printed(world, family))
+    assert len({reply["digest"] for reply in record["replies"]}) == 1
+    assert evidence.check(record) == []
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", '{"format": "gateway-evidence-1"}', "7"])

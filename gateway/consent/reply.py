@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 
+_MOST_DIGITS = 6  # a text is searched in time that grows with them
 RULE_VERSION = "1"  # recorded with each verdict; grows with every change of what is read from a text
 
 
@@ -48,7 +49,7 @@ class ReplyRules:
     """One service's code and answers, in ASCII digits: ``3``, ``1`` and ``2`` for ``3#1`` and ``3#2``.
 
     ``strict`` makes unclear what would be an answer marked ``normalised``. Raises ValueError when one of the
-    three is no number or both answers are the same.
+    three is no number of up to 6 digits or both answers are the same.
     """
 
     service: str
@@ -58,7 +59,7 @@ class ReplyRules:
 
     def __post_init__(self) -> None:
         for code in (self.service, self.agree, self.refuse):
-            if not (code.isascii() and code.isdigit()):
+            if not (code.isascii() and code.isdigit() and len(code) <= _MOST_DIGITS):
                 raise ValueError(f"not a number: {code!r}")
         if self.agree == self.refuse:
             raise ValueError(f"one value for both answers: {self.agree!r}")
