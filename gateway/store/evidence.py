@@ -1,8 +1,8 @@
 """What the rows say of one consent, as the record that gateway/evidence.py checks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -31,6 +31,7 @@ SELECT j.seq, (extract(epoch FROM j.at) * 1000000)::bigint AS at_us, j.event, j.
        coalesce(encode(b.hash, 'hex'), '') AS before, encode(j.hash, 'hex') AS hash
 FROM journal j LEFT JOIN journal b ON b.seq = j.seq - 1 WHERE j.case_id = $1 ORDER BY j.seq
 """
+_PENDING = "SELECT EXISTS (SELECT FROM journal_pending WHERE case_id = $1)"
 
 
 class OutOfReachError(Exception):
@@ -55,33 +56,59 @@ async def record_of(
     `rules` are the reply rules by service, `alphabets` the default alphabets by link. The entries are proved to
     be of the journal's first `size` (all of it): OutOfReachError when it has fewer, or the case has later ones.
     """
-    while await journal.seal(connection):
-        pass
+    rows = await _settled(connection, case_id)
+    if rows is None:
+        return None
     while await journal_tree.grow(connection):
         pass
-    case = await connection.fetchrow(_CASE, case_id)
-    if case is None:
-        return None
+    case, texts, replies, entries, end = rows
     key = evidence.case_key(await setup.evidence_key(connection), case_id)
-    entries = [dict(row) for row in await connection.fetch(_JOURNAL, case_id)]
-    end, _, _ = await journal.head(connection)
     seqs = [entry["seq"] for entry in entries]
+    first = seqs[-1] if seqs else 0  # none: they were taken out of the journal, as the check will say
     if size is None:
         size = end
-    if not seqs[-1] <= size <= end:
-        raise OutOfReachError(seqs[-1], end)
+    if not first <= size <= end:
+        raise OutOfReachError(first, end)
     for entry, path in zip(entries, await journal_tree.paths(connection, seqs, size), strict=True):
         entry["path"] = [hash_.hex() for hash_ in path]
     record: dict[str, Any] = {
         "format": evidence.FORMAT,
         "made_at": made_at.isoformat(),
-        "case": _case(dict(case)) | {"key": key.hex(), "rules": dict(rules[case["service"]])},
-        "texts": [_text(dict(row)) for row in await connection.fetch(_TEXTS, case_id)],
-        "replies": _replies(await connection.fetch(_REPLIES, case_id), entries, alphabets),
+        "case": _case(case) | {"key": key.hex(), "rules": dict(rules[case["service"]])},
+        "texts": [_text(row) for row in texts],
+        "replies": _replies(replies, entries, alphabets),
         "journal": entries,
         "tree": {"size": size, "root": (await journal_tree.root(connection, size)).hex()},
     }
     return record | {"seal": evidence.seal(record)}
+
+
+class _Rows(NamedTuple):
+    """What there is of a case at one instant, and the journal's size then."""
+
+    case: dict[str, Any]
+    texts: list[dict[str, Any]]
+    replies: list[dict[str, Any]]
+    entries: list[dict[str, Any]]
+    end: int
+
+
+async def _settled(connection: Connection, case_id: str) -> _Rows | None:
+    """The rows of an instant at which nothing of the case is pending in the journal; None: there is no case."""
+
+    async def rows(query: str) -> list[dict[str, Any]]:
+        return [dict(row) for row in await connection.fetch(query, case_id)]
+
+    while True:
+        while await journal.seal(connection):
+            pass
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            if await connection.fetchval(_PENDING, case_id):
+                continue
+            if not (case := await rows(_CASE)):
+                return None
+            end, _, _ = await journal.head(connection)
+            return _Rows(case[0], await rows(_TEXTS), await rows(_REPLIES), await rows(_JOURNAL), end)
 
 
 def _case(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,7 +121,9 @@ def _text(row: Mapping[str, Any]) -> dict[str, Any]:
     return text | {"message_ids": orjson.loads(row["message_ids"]) if row["message_ids"] else None}
 
 
-def _replies(rows: list[Any], entries: list[dict[str, Any]], alphabets: Mapping[str, str]) -> list[dict[str, Any]]:
+def _replies(
+    rows: Sequence[Mapping[str, Any]], entries: Sequence[Mapping[str, Any]], alphabets: Mapping[str, str]
+) -> list[dict[str, Any]]:
     """The replies with their digests, which the journal has in the same order."""
     details = [orjson.loads(entry["detail"]) for entry in entries if entry["event"] == "reply_read"]
     replies = []
