@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 
@@ -25,6 +25,8 @@ from gateway.smpp.text import decode
 FORMAT = "gateway-evidence-1"
 _PLACEHOLDER = re.compile(r"\{[a-z]+\}")
 _VERSION_DIGITS = 12
+_Detailed: TypeAlias = tuple[Mapping[str, Any], Mapping[str, Any]]
+"""An entry of the journal, and its detail as it is read."""
 
 
 class Anchor(NamedTuple):
@@ -74,6 +76,16 @@ def journal_entry(
 def journal_hash(before: bytes, entry: bytes) -> bytes:
     """The chain's hash after an entry."""
     return hashlib.sha256(before + entry).digest()
+
+
+def replies_read(journal: Sequence[Mapping[str, Any]]) -> list[_Detailed]:
+    """The journal's entries of a case's replies; what came by a link that may not carry them is none of them."""
+    strange = {(entry["at_us"], detail.get("reply")) for entry, detail in _detailed(journal, "reply_ignored")}
+    return [
+        (entry, detail)
+        for entry, detail in _detailed(journal, "reply_read")
+        if (entry["at_us"], detail["reply"]) not in strange
+    ]
 
 
 def seal(record: Mapping[str, Any]) -> str:
@@ -188,9 +200,7 @@ def _made_of(template: str, body: str) -> bool:
     return at <= end
 
 
-def _accepted(
-    where: str, text: Mapping[str, Any], journaled: tuple[Mapping[str, Any], Mapping[str, Any]] | None
-) -> Iterator[Fault]:
+def _accepted(where: str, text: Mapping[str, Any], journaled: _Detailed | None) -> Iterator[Fault]:
     if journaled is None:
         if text["accepted_at"] is not None and not text["kind"].startswith("menu"):  # a screen is not journaled
             yield Fault(f"{where}/accepted_at", "the journal knows of no acceptance")
@@ -207,7 +217,7 @@ def _replies(record: Mapping[str, Any]) -> Iterator[Fault]:
     case, erased = record["case"], _entries(record, "erased")
     key = bytes.fromhex(case["key"])
     read = defaultdict(list)  # some SMSCs give no time: the same words twice have one digest
-    for entry, detail in reversed(_entries(record, "reply_read")):
+    for entry, detail in reversed(replies_read(record["journal"])):
         read[detail["reply"]].append((entry, detail))
     for n, reply in enumerate(record["replies"]):
         where = f"/replies/{n}"
@@ -269,9 +279,13 @@ def _answer(record: Mapping[str, Any]) -> Iterator[Fault]:
         yield Fault("/case/answered_at", "is not when the reply came")
 
 
-def _entries(record: Mapping[str, Any], event: str) -> Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+def _entries(record: Mapping[str, Any], event: str) -> list[_Detailed]:
     """The journal's entries of an event, with their details."""
-    return [(entry, orjson.loads(entry["detail"])) for entry in record["journal"] if entry["event"] == event]
+    return _detailed(record["journal"], event)
+
+
+def _detailed(journal: Sequence[Mapping[str, Any]], event: str) -> list[_Detailed]:
+    return [(entry, orjson.loads(entry["detail"])) for entry in journal if entry["event"] == event]
 
 
 def _microseconds(instant: str) -> int:

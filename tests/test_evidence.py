@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.smsc import FakeSmsc
 from world import Family, World, world
 
 from gateway import evidence, merkle
@@ -272,6 +273,24 @@ async def test_the_same_words_twice_are_two_replies(world: World) -> None:
     await world.journaled(family, "reply_read", nth=2)
     record = json.loads(await printed(world, family))
     assert len({reply["digest"] for reply in record["replies"]}) == 1
+    assert evidence.check(record) == []
+
+
+async def test_a_reply_by_another_operators_link_is_no_reply_of_the_case(world: World) -> None:
+    """The journal has it nevertheless, and before those that count."""
+    async with FakeSmsc(password="secret") as other:
+        await world.start(
+            link={"operators": ["kcell"]}, other_link={"name": "tele2", "port": other.port, "operators": []}
+        )
+        await other.bound()
+        family = Family(n=1, mother=("77010000001", "kcell"))
+        await world.ask(family)
+        assert await other.reply(family.number, "3#2") == 0
+        await world.journaled(family, "reply_ignored")
+        await world.smsc.reply(family.number, "3#1")
+        await world.status(family, "consented")
+        record = json.loads(await printed(world, family))
+    assert [reply["text"] for reply in record["replies"]] == ["3#1"]
     assert evidence.check(record) == []
 
 

@@ -312,7 +312,7 @@ class Receiver:
                 continue
             if not by_link:
                 log.warning(LogEvent.REPLY_BY_WRONG_LINK, link=reply.link.name, case_id=case_id)
-                ignored = Event(Happened.REPLY_IGNORED, {"reason": "not by a link of the number"})
+                ignored = Event(Happened.REPLY_IGNORED, {"reason": "not by a link of the number", "reply": digest})
                 entries.append(journal.entry(step.now, case_id, ignored))
                 continue
             if reading.verdict in (Verdict.AGREE, Verdict.REFUSE, Verdict.UNCLEAR):

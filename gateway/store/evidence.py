@@ -125,9 +125,8 @@ def _replies(
     rows: Sequence[Mapping[str, Any]], entries: Sequence[Mapping[str, Any]], alphabets: Mapping[str, str]
 ) -> list[dict[str, Any]]:
     """The replies with their digests, which the journal has in the same order."""
-    details = [orjson.loads(entry["detail"]) for entry in entries if entry["event"] == "reply_read"]
     replies = []
-    for row, detail in zip(rows, details, strict=False):
+    for row, (_, detail) in zip(rows, evidence.replies_read(entries), strict=False):
         octets, alphabet = row["octets"], alphabets.get(row["link"], "gsm7")
         replies.append(
             {name: _plain(value) for name, value in row.items()}

@@ -14,7 +14,9 @@ async def test_a_reply_by_another_operators_link_is_journaled_and_does_not_count
     family = Family(n=1, mother=("77010000001", operator))
     await world.ask(family)
     assert await tele2.reply(family.number, "3#1") == 0
-    assert await world.journaled(family, "reply_ignored") == {"reason": "not by a link of the number"}
+    ignored = await world.journaled(family, "reply_ignored")
+    assert ignored["reason"] == "not by a link of the number"
+    assert ignored["reply"] == (await world.journaled(family, "reply_read"))["reply"]
     assert (await world.case(family))["state"] == "asked"
     assert await world.smsc.reply(family.number, "3#1") == 0
     await world.status(family, "consented")
