@@ -62,17 +62,23 @@ def tile(hashes: Sequence[bytes]) -> bytes:
 
 
 class Frontier:
-    """A tree that leaves are appended to; it keeps one hash for each complete subtree on its right edge."""
+    """A tree that leaves are appended to; it keeps one hash for each complete subtree on its right edge.
+
+    `tiles` are the nodes of the levels that are kept, by level and position.
+    """
 
     def __init__(self) -> None:
         self.size = 0
+        self.tiles: dict[tuple[int, int], bytes] = {}
         self._subtrees: list[bytes] = []
 
     def append(self, entry: bytes) -> None:
-        here, size = leaf(entry), self.size
+        here, level, size = leaf(entry), 0, self.size
         while size & 1:
             here = node(self._subtrees.pop(), here)
-            size >>= 1
+            level, size = level + 1, size >> 1
+            if level % STEP == 0:
+                self.tiles[level, size] = here
         self._subtrees.append(here)
         self.size += 1
 

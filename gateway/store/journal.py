@@ -133,16 +133,9 @@ async def verify(connection: Connection, anchors: Sequence[evidence.Anchor] = ()
         fault = JournalFault(ahead[-1].seq, "missing, though an anchor knows it")
     if fault is None and known > place.seq:
         fault = JournalFault(place.seq + 1, f"missing, though {known} has been there")
-    if fault is None and not await _fits(connection, place.seq, tree.root()):
-        fault = JournalFault(place.seq, "the tree kept over the entries up to it is not theirs")
+    if fault is None and (wrong := await journal_tree.fault(connection, tree)) is not None:
+        fault = JournalFault(wrong, "the tree kept over the journal is not its own from there on")
     return JournalCheck(place.seq, place.hash.hex(), tree.root().hex(), fault)
-
-
-async def _fits(connection: Connection, size: int, root: bytes) -> bool:
-    try:
-        return await journal_tree.root(connection, size) == root
-    except journal_tree.JournalTornError:
-        return False
 
 
 async def walk(

@@ -13,6 +13,7 @@ _GROWER = 0x74726565  # "tree": the advisory lock of whoever lets it grow
 _SIZES = "SELECT level, max(position) + 1 AS size FROM journal_tree GROUP BY level"
 _ENTRIES = "SELECT hash FROM journal WHERE seq > $1 AND seq <= $2 ORDER BY seq"
 _NODES = "SELECT hash FROM journal_tree WHERE level = $3 AND position >= $1 AND position < $2 ORDER BY position"
+_ALL = "SELECT level, position, hash FROM journal_tree ORDER BY level, position"
 _ADD = """
 INSERT INTO journal_tree (level, position, hash)
 SELECT $1, $2 + n - 1, hash FROM unnest($3::bytea[]) WITH ORDINALITY AS added (hash, n)
@@ -71,6 +72,18 @@ async def root(connection: Connection, size: int) -> bytes:
 async def paths(connection: Connection, seqs: Sequence[int], size: int) -> list[list[bytes]]:
     """The paths that lead from these entries to the root of the first `size`."""
     return await _looked_up(connection, lambda look: [merkle.path(look, seq - 1, size) for seq in seqs])
+
+
+async def fault(connection: Connection, tree: merkle.Frontier) -> int | None:
+    """The first entry over which a kept node is missing, or is not that of `tree`; None: all are."""
+    kept = {(level, position): hash_ for level, position, hash_ in await connection.fetch(_ALL)}
+    sizes = {level: position + 1 for level, position in kept}
+    wrong = [
+        (position << level) + 1
+        for (level, position), hash_ in tree.tiles.items()
+        if position < sizes.get(level, 0) and kept.get((level, position)) != hash_
+    ]
+    return min(wrong, default=None)
 
 
 async def _looked_up(connection: Connection, ask: Callable[[merkle.Lookup], T]) -> T:

@@ -6,6 +6,7 @@ import asyncpg
 import pytest
 from rows import MONDAY
 
+from gateway import merkle
 from gateway.consent.case import Event, Happened
 from gateway.evidence import Anchor
 from gateway.store import journal, journal_tree
@@ -14,6 +15,12 @@ from gateway.store.database import Connection, Database
 ENTRIES = [
     journal.entry(MONDAY, f"case-{n}", Event(Happened.ASKED, {"relation": "mother", "n": n})) for n in range(1, 11)
 ]
+
+
+_ENTRIES = """
+INSERT INTO journal_pending (at, event, detail)
+SELECT clock_timestamp(), 'reply_ignored', '{}' FROM generate_series(1, $1::integer)
+"""
 
 
 async def sealed(connection: Connection, limit: int = 5000) -> None:
@@ -195,4 +202,27 @@ async def test_a_tree_that_is_not_over_these_entries_is_found(database: Database
         await connection.execute("ALTER TABLE journal_tree DISABLE TRIGGER journal_append_only")
         await connection.execute(statement)
         fault = (await journal.verify(connection)).fault
-        assert fault == journal.JournalFault(550, "the tree kept over the entries up to it is not theirs")
+        assert fault == journal.JournalFault(1, "the tree kept over the journal is not its own from there on")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE journal_tree SET hash = sha256(hash) WHERE (level, position) = (8, 3)",
+        "DELETE FROM journal_tree WHERE (level, position) = (8, 3)",
+    ],
+)
+async def test_a_node_below_another_that_is_kept_is_checked_as_well(database: Database, statement: str) -> None:
+    """The root does without it, the paths do not."""
+    async with database.acquire() as connection:
+        await connection.execute(_ENTRIES, merkle.TILE * merkle.TILE)
+        while await journal.seal(connection):
+            pass
+        while await journal_tree.grow(connection):
+            pass
+        assert (await journal.verify(connection)).fault is None
+        await connection.execute("ALTER TABLE journal_tree DISABLE TRIGGER journal_append_only")
+        await connection.execute(statement)
+        fault = (await journal.verify(connection)).fault
+        assert fault is not None
+        assert fault.seq == 3 * merkle.TILE + 1
