@@ -5,10 +5,11 @@ from gateway.store.database import Connection
 _EARLY = 1.0
 """Seconds before its time that a job counts as due: the timers of a process are not that exact."""
 
+# A time further off than any claim sets was set by a clock that has been put back since.
 _CLAIM = """
 INSERT INTO jobs (job, node, due_at) VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))
 ON CONFLICT (job) DO UPDATE SET node = excluded.node, due_at = excluded.due_at
-WHERE jobs.due_at <= clock_timestamp()
+WHERE jobs.due_at NOT BETWEEN clock_timestamp() AND clock_timestamp() + make_interval(secs => $3)
 RETURNING true
 """
 
