@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeAlias
 import orjson
 
 from gateway import merkle
-from gateway.consent.case import AGREED
+from gateway.consent.case import AGREED, State
 from gateway.consent.reply import RULE_VERSION, ReplyRules, read_reply
 from gateway.smpp.text import decode
 
@@ -97,7 +97,8 @@ def seal(record: Mapping[str, Any]) -> str:
 def check(record: object, anchor: Anchor | None = None) -> list[Fault]:
     """Everything in the record that does not hold; empty when all of it does.
 
-    With an anchor that was kept elsewhere, all is shown: the journal's entries are those of that time.
+    With an anchor that was kept elsewhere, the entries are shown to be the journal's of that time. What the
+    journal has no digest of, only the seal speaks for, which anybody can make anew.
     """
     if not isinstance(record, Mapping):
         return [Fault("", "is no JSON object")]
@@ -264,7 +265,7 @@ def _read_again(
 def _answer(record: Mapping[str, Any]) -> Iterator[Fault]:
     """The consent is that of a reply which agrees."""
     case = record["case"]
-    state, consented = case["state"], _entries(record, "consented")
+    state, consented = State(case["state"]), _entries(record, "consented")
     if not consented:
         if case["evidence"] is not None:
             yield Fault("/case/evidence", "the journal knows of no consent")

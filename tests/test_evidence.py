@@ -232,6 +232,7 @@ async def test_a_case_without_a_consent_is_in_no_state_that_needs_one(record: Re
         forged["case"]["evidence"] = None
 
     assert pointers(record, refused) == {"/case/state"}
+    assert pointers(record, lambda forged: forged["case"].update(state="no state")) == {"/answer"}
 
 
 @pytest.mark.parametrize("part", ["state", "case_id", "key", "rules", "evidence"])
