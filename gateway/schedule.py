@@ -15,7 +15,7 @@ from typing import TypeVar
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from gateway import metrics
-from gateway.journeys import Journeys, Step
+from gateway.journeys import Journeys
 from gateway.log import Event, get_logger
 from gateway.operators.receiving import Receiver
 from gateway.steady import PASSING
@@ -79,7 +79,7 @@ class Jobs:
     async def seal(self) -> None:
         """Moves pending journal entries into the chain; the feeds of statuses follow it."""
         signals = self._journeys.signals
-        while await self._sealed():
+        while await self._write(lambda connection: journal.seal(connection, SEAL)):
             signals.statuses.set()
             async with signals.sealed:
                 signals.sealed.notify_all()
@@ -161,16 +161,9 @@ class Jobs:
                 break
         return place
 
-    async def _sealed(self) -> int:
-        return await self._write(lambda connection: journal.seal(connection, SEAL))
-
     async def _write(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """One transaction, unless this process was taken for dead."""
-
-        async def run(step: Step) -> T:
-            return await work(step.connection)
-
-        return await self._journeys.transact(run)
+        return await self._journeys.transact(lambda step: work(step.connection))
 
     def _once(self, job: Job, *, every: float) -> Job:
         """The job, run only when it is due and no other process of the cluster has taken it."""

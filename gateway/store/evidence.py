@@ -39,7 +39,6 @@ class OutOfReachError(Exception):
 
     def __init__(self, first: int, last: int) -> None:
         super().__init__(f"from {first} to {last}")
-        self.first, self.last = first, last
 
 
 async def record_of(
