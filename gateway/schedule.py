@@ -38,6 +38,8 @@ GROWN_AT_ONCE = 400
 """Times that the tree grows in one go: by 400,000 entries and a second of work at most."""
 LOOKS = 60
 """Most seconds between two looks whether a job of the cluster is due: else restarts would put it off for ever."""
+AGAIN = 60
+"""Seconds after which a job of the cluster is run again that has failed, or died with its process."""
 
 
 class Jobs:
@@ -167,12 +169,13 @@ class Jobs:
 
     def _once(self, job: Job, *, every: float) -> Job:
         """The job, run only when it is due and no other process of the cluster has taken it."""
+        name, node = job.__name__, self._journeys.node
 
         @wraps(job)
         async def run() -> None:
-            node = self._journeys.node
-            if await self._write(lambda connection: jobs.claim(connection, job.__name__, node, every)):
+            if await self._write(lambda connection: jobs.claim(connection, name, node, every=every, again=AGAIN)):
                 await job()
+                await self._write(lambda connection: jobs.finish(connection, name, node, every=every))
 
         return run
 

@@ -371,3 +371,25 @@ async def test_a_tree_that_cannot_grow_over_a_gap_says_so(
     finally:
         scheduler.shutdown(wait=False)
     assert (said.calls[0].args, said.calls[0].kwargs["seq"]) == ((Event.JOURNAL_BROKEN,), 1)
+
+
+async def test_a_job_of_the_cluster_that_fails_is_run_again_within_a_minute(
+    database: Database, journeys: Journeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else an erasing that met a restart of the database would wait for another hour."""
+    monkeypatch.setattr(schedule, "AGAIN", 1.0)
+    ran = 0
+
+    async def anchor_journal() -> None:
+        nonlocal ran
+        ran += 1
+        if ran == 1:
+            raise ConnectionResetError
+
+    jobs = Jobs(journeys, Receiver(journeys), KEEP)
+    run = jobs._guarded(jobs._once(anchor_journal, every=3600))
+    await run()
+    await run()
+    assert ran == 2
+    await run()
+    assert ran == 2
