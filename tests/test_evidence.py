@@ -295,6 +295,16 @@ async def test_a_reply_by_another_operators_link_is_no_reply_of_the_case(world: 
     assert evidence.check(record) == []
 
 
+async def test_a_service_that_left_the_configuration_is_named(world: World) -> None:
+    await world.start()
+    family = Family(n=1)
+    await world.ask(family)
+    await world.connection.execute("UPDATE cases SET service = '9'")
+    status, _, errors = await run(world, family)
+    assert (status, errors.count(b"\n")) == (1, 1), errors
+    assert b"services.9 is missing" in errors
+
+
 @pytest.mark.parametrize("content", ["[]", "{}", '{"format": "gateway-evidence-1"}', "7"])
 def test_what_is_no_record_is_said_to_be_none(content: str) -> None:
     assert evidence.check(json.loads(content))

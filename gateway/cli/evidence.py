@@ -12,7 +12,7 @@ from gateway import evidence, log
 from gateway.cli.terminal import CommandError, say, show_json
 from gateway.config import Config, load
 from gateway.store.database import load_clock, open_pool, pending
-from gateway.store.evidence import OutOfReachError, record_of
+from gateway.store.evidence import OutOfReachError, ServiceMissingError, record_of
 from gateway.store.journal_tree import JournalTornError
 
 
@@ -23,6 +23,8 @@ def show(arguments: Namespace) -> int:
         record = asyncio.run(_record(load(arguments.config, secrets=False), arguments.case_id, arguments.at))
     except OutOfReachError as error:
         raise CommandError(f"--at {arguments.at}: this case wants a SEQ {error}") from None
+    except ServiceMissingError as error:
+        raise CommandError(f"services.{error} is missing: put it back to print a case of that service") from None
     except JournalTornError as error:
         raise CommandError(f"{error} of the journal: `gateway verify-journal` says what") from None
     if record is None:

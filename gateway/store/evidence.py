@@ -41,6 +41,10 @@ class OutOfReachError(Exception):
         super().__init__(f"from {first} to {last}")
 
 
+class ServiceMissingError(Exception):
+    """The case is of a service, named by its code, that the configuration does not have any more."""
+
+
 async def record_of(
     connection: Connection,
     case_id: str,
@@ -54,6 +58,7 @@ async def record_of(
 
     `rules` are the reply rules by service, `alphabets` the default alphabets by link. The entries are proved to
     be of the journal's first `size` (all of it): OutOfReachError when it has fewer, or the case has later ones.
+    Raises ServiceMissingError when `rules` do not have the case's service.
     """
     rows = await _settled(connection, case_id)
     if rows is None:
@@ -61,6 +66,8 @@ async def record_of(
     while await journal_tree.grow(connection):
         pass
     case, texts, replies, entries, end = rows
+    if case["service"] not in rules:
+        raise ServiceMissingError(case["service"])
     key = evidence.case_key(await setup.evidence_key(connection), case_id)
     seqs = [entry["seq"] for entry in entries]
     first = seqs[-1] if seqs else 0  # none: they were taken out of the journal, as the check will say
