@@ -14,36 +14,36 @@ import aiohttp
 from gateway import metrics
 from gateway.api.app import serve_http
 from gateway.clock import wall_now
+from gateway.cluster.lease import Lease
+from gateway.cluster.retry import TRANSIENT_ERRORS, run_with_retry
+from gateway.cluster.scheduler import Jobs
+from gateway.cluster.wakeups import WakeUps
 from gateway.config import Config
+from gateway.config.routing import Routing
 from gateway.consent.case import Rules
 from gateway.consent.deadlines import Calendar
 from gateway.consent.reply import ReplyRules
 from gateway.consent.texts import Templates
 from gateway.ids import new_ulid
-from gateway.journeys import Journeys, Service
-from gateway.lease import Lease
-from gateway.log import Event, get_logger
+from gateway.logs.log import Event, get_logger
 from gateway.operators.link import Link
-from gateway.operators.receiving import SLOWLY, Receiver
-from gateway.partners.calls import Caller
+from gateway.operators.receiver import ACK_TIMEOUT_SECONDS, Receiver
+from gateway.partners.caller import Caller
 from gateway.partners.mcb import Mcb
 from gateway.partners.sdu import SduPush
 from gateway.partners.wallet import Wallet
-from gateway.routing import Routing
-from gateway.schedule import Jobs
-from gateway.signals import Signals
-from gateway.steady import PASSING, steadily
 from gateway.store import nodes, setup, sms
 from gateway.store.calls import CallKind
 from gateway.store.database import Connection, Database, DatabaseError, load_clock, open_pool, pending
 from gateway.store.database import migrate as migrate_database
+from gateway.usecases.unit_of_work import Journeys, Service
 
 log = get_logger()
 
-HEARTBEAT = 2.0
-"""Seconds between signs of life; see nodes.DEAD_AFTER."""
+HEARTBEAT_SECONDS = 2.0
+"""Seconds between signs of life; see nodes.EXPIRED_AFTER_SECONDS."""
 STOP_WITHIN = 8.0
-"""Seconds in which a stopping process drains its links and hears neighbours out (`serve` promises 10 for all)."""
+"""Seconds in which a stopping process drains its links and hears partners out (`serve` promises 10 for all)."""
 
 SELDOM_COLLECTED = (50_000, 20, 50)
 """Thresholds of the garbage collector: replies wait while it looks through everything."""
@@ -137,7 +137,7 @@ class _Gateway:
         self._database = database
         self._stopping = stopping
         self._node = node
-        self._signals = Signals()
+        self._signals = WakeUps()
         self._links: dict[str, Link] = {}
         self._running: list[asyncio.Task[None]] = []
         self._just_entered = True
@@ -150,7 +150,7 @@ class _Gateway:
             clock = await load_clock(connection, config.clock.rate)
             await setup.keep_templates(connection, {code: s.templates for code, s in services.items()})
             evidence_key = await setup.evidence_key(connection)
-            await nodes.enter(connection, self._node, config.gateway.node, [link.name for link in config.links])
+            await nodes.join(connection, self._node, config.gateway.node, [link.name for link in config.links])
             if moved := await sms.reroute(connection, [link.name for link in config.links], Routing(config.links)):
                 log.warning(Event.TEXTS_REROUTED, texts=moved)
         journeys = Journeys(
@@ -176,15 +176,17 @@ class _Gateway:
         config = self._config
         http = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
         receiver = Receiver(journeys)
-        neighbours = self._neighbours(http, journeys)
+        partners = self._partners(http, journeys)
         async with asyncio.TaskGroup() as tasks:
             running = self._running
-            running.append(tasks.create_task(steadily(receiver.run, "receive")))
-            running += [tasks.create_task(steadily(shell.run, name)) for name, shell in neighbours.items()]
+            running.append(tasks.create_task(run_with_retry(receiver.run, "receive")))
+            running += [tasks.create_task(run_with_retry(shell.run, name)) for name, shell in partners.items()]
             await stack.enter_async_context(serve_http(config, journeys))
             running.append(
                 tasks.create_task(
-                    steadily(partial(self._stay_alive, tasks, journeys, receiver), "nodes", longest=HEARTBEAT)
+                    run_with_retry(
+                        partial(self._stay_alive, tasks, journeys, receiver), "nodes", longest=HEARTBEAT_SECONDS
+                    )
                 )
             )
             scheduler = Jobs(journeys, receiver, timedelta(days=config.privacy.keep_days)).start()
@@ -192,12 +194,12 @@ class _Gateway:
             try:
                 await self._stopping.wait()
                 log.info(Event.STOPPING)
-                await self._drain(neighbours)
+                await self._drain(partners)
                 async with asyncio.timeout(SETTLE_WITHIN):
                     await receiver.settled()
                 self._ended_well = True
             except TimeoutError:
-                log.warning(Event.REPLIES_NOT_SETTLED)
+                log.warning(Event.REPLIES_NOT_FLUSHED)
             finally:
                 scheduler.shutdown(wait=False)
                 for task in running:
@@ -211,46 +213,48 @@ class _Gateway:
         names = {link.name: link for link in self._config.links}
         try:
             async with self._database.acquire() as connection:
-                await nodes.hold(connection, self._node)
+                await nodes.hold_lock(connection, self._node)
                 # If ours has ended, so have others, perhaps, and killed nobody: they need a moment to be back.
                 killed, self._just_entered = self._just_entered, False
                 while True:
-                    async with asyncio.timeout(nodes.DEAD_AFTER):
+                    async with asyncio.timeout(nodes.EXPIRED_AFTER_SECONDS):
                         await self._beat(connection, journeys.lease)
                         await self._bury(connection, killed=killed)
                         wanted = () if self._stopping.is_set() else names.keys() - self._links.keys()
-                        taken = await nodes.take_links(connection, self._node, wanted)
+                        taken = await nodes.claim_links(connection, self._node, wanted)
                     killed = True
                     for name in () if self._stopping.is_set() else taken:
-                        log.info(Event.LINK_TAKEN, link=name)
+                        log.info(Event.LINK_CLAIMED, link=name)
                         link = self._links[name] = Link(names[name], journeys, receiver)
                         self._running.append(tasks.create_task(link.run()))
-                    await asyncio.sleep(HEARTBEAT)
+                    await asyncio.sleep(HEARTBEAT_SECONDS)
         finally:
-            journeys.lease.lose_sight()
+            journeys.lease.lock_lost()
 
     async def _beat(self, connection: Connection, lease: Lease) -> None:
-        began_at, was_sure = time.monotonic(), lease.is_sure
-        await nodes.beat(connection, self._node)
+        began_at, was_sure = time.monotonic(), lease.is_exclusive
+        await nodes.heartbeat(connection, self._node)
         before = lease.renew(began_at)
         for link in self._links.values():
             if (
-                began_at - before > HEARTBEAT + SLOWLY
+                began_at - before > HEARTBEAT_SECONDS + ACK_TIMEOUT_SECONDS
             ):  # we were paused: what lay in the sockets was acknowledged late
                 link.doubt(before)
             if not was_sure:
                 link.go_on()
 
     async def _bury(self, connection: Connection, *, killed: bool) -> None:
-        unheard_for = max((link.unheard_for for link in self._config.links), default=0.0)
-        dead, unknown = await nodes.bury_dead(connection, self._node, unheard_for=unheard_for, killed=killed)
+        loss_detection_seconds = max((link.loss_detection_seconds for link in self._config.links), default=0.0)
+        dead, unknown = await nodes.evict_expired(
+            connection, self._node, loss_detection_seconds=loss_detection_seconds, killed=killed
+        )
         for node in dead:
-            log.warning(Event.NODE_DEAD, dead=node)
+            log.warning(Event.NODE_EVICTED, dead=node)
         for name, segments in unknown.items():
             metrics.SEGMENTS_UNKNOWN.labels(name).inc(segments)
 
-    def _neighbours(self, http: aiohttp.ClientSession, journeys: Journeys) -> dict[str, Caller | SduPush]:
-        """The shells to the neighbours that are configured."""
+    def _partners(self, http: aiohttp.ClientSession, journeys: Journeys) -> dict[str, Caller | SduPush]:
+        """The shells to the partners that are configured."""
         config, shells = self._config, dict[str, Caller | SduPush]()
         if config.mcb.url:
             mcb = Mcb(http, config.mcb)
@@ -262,9 +266,9 @@ class _Gateway:
             shells["statuses"] = SduPush(http, config.sdu, journeys)
         return shells
 
-    async def _drain(self, neighbours: Mapping[str, Caller | SduPush]) -> None:
+    async def _drain(self, partners: Mapping[str, Caller | SduPush]) -> None:
         """Ends in peace with all at once. What cannot be written is taken up from its rows by the next process."""
-        shells: list[tuple[str, Link | Caller | SduPush]] = [*self._links.items(), *neighbours.items()]
+        shells: list[tuple[str, Link | Caller | SduPush]] = [*self._links.items(), *partners.items()]
         stops = {asyncio.create_task(shell.stop()): name for name, shell in shells}
         if not stops:
             return
@@ -272,13 +276,13 @@ class _Gateway:
         for task in late:
             task.cancel()
         for task in [*late, *(task for task in done if task.exception())]:
-            log.warning(Event.SHELL_NOT_DRAINED, shell=stops[task])
+            log.warning(Event.COMPONENT_NOT_DRAINED, shell=stops[task])
 
     async def _leave(self) -> None:
         """Gives links and work away at once, so that nobody has to wait for our death to be noticed."""
         if not self._ended_well:
             return
-        with suppress(*PASSING):
+        with suppress(*TRANSIENT_ERRORS):
             async with asyncio.timeout(1.0), self._database.acquire() as connection:
                 await nodes.leave(connection, self._node)
         log.info(Event.STOPPED)

@@ -13,13 +13,13 @@ import asyncpg
 import orjson
 import psutil
 import pytest
-from ordeal import disk
+from chaos import disk
+from harness import TOKENS, Family, Harness, Process, harness
 from smpplib import consts
-from world import TOKENS, Family, Process, World, world
 
 from gateway.store import journal
 
-__all__ = ["world"]
+__all__ = ["harness"]
 
 ROOT = Path(__file__).parent.parent
 MEGABYTES = 128
@@ -57,21 +57,21 @@ class OnSmallDisk:
 
 
 @pytest.fixture
-async def gateway(world: World, data_dir: Path) -> AsyncIterator[OnSmallDisk]:
+async def gateway(harness: Harness, data_dir: Path) -> AsyncIterator[OnSmallDisk]:
     """Serves, bound to the SMSC."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    world.configure(port, gateway={"database": "embedded", "data_dir": str(data_dir)})
-    log = world.directory / "log"
-    serve = (sys.executable, "-m", "gateway", "serve", "--config", str(world.directory / "config.toml"))
+    harness.configure(port, gateway={"database": "embedded", "data_dir": str(data_dir)})
+    log = harness.directory / "log"
+    serve = (sys.executable, "-m", "gateway", "serve", "--config", str(harness.directory / "config.toml"))
     command = disk.on_small_disk(data_dir, MEGABYTES, *serve)
     with log.open("wb") as out:
         running = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=out, stderr=out)
     url = f"http://127.0.0.1:{port}"
-    world.running.append(Process(url, asyncio.Event(), asyncio.create_task(running.wait())))
+    harness.running.append(Process(url, asyncio.Event(), asyncio.create_task(running.wait())))
     try:
-        await world.smsc.bound(within=LONG)
+        await harness.smsc.bound(within=LONG)
         inside = Path(f"/proc/{running.pid}/root{data_dir}")
         yield OnSmallDisk(process=psutil.Process(running.pid), url=url, disk=inside)
     finally:
@@ -86,45 +86,45 @@ def wait_until(holds: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-async def put(world: World, gateway: OnSmallDisk, family: Family) -> tuple[int, str | None]:
+async def put(harness: Harness, gateway: OnSmallDisk, family: Family) -> tuple[int, str | None]:
     """(status, Retry-After) of a list pushed to the gateway; status 0 when it has cut the connection."""
     headers = {"Authorization": f"Bearer {TOKENS['sdu']}", "Content-Type": "application/x-ndjson"}
     url, body = f"{gateway.url}/v1/lists/while-full", orjson.dumps(family.record()) + b"\n"
     try:
-        async with world.http.put(url, data=body, headers=headers) as response:
+        async with harness.http.put(url, data=body, headers=headers) as response:
             return response.status, response.headers.get("Retry-After")
     except OSError:
         return 0, None
 
 
 async def test_what_comes_in_while_the_disk_is_full_is_left_with_the_smsc_and_taken_later(
-    world: World, gateway: OnSmallDisk
+    harness: Harness, gateway: OnSmallDisk
 ) -> None:
     """Put off at first; then the link is let go, since another process might have it by now."""
     families, later = [Family(n=n) for n in range(1, 5)], Family(n=9)
-    world.know([later])
-    await world.ask(*families)
+    harness.know([later])
+    await harness.ask(*families)
     await gateway.run_full()
     began, worked = time.monotonic(), gateway.worked
     replies = [
-        asyncio.create_task(world.smsc.reply(family.number, "3#1", insist=True, within=LONG))
+        asyncio.create_task(harness.smsc.reply(family.number, "3#1", insist=True, within=LONG))
         for family in families
     ]
-    status, retry_after = await put(world, gateway, later)
+    status, retry_after = await put(harness, gateway, later)
     assert (status, bool(retry_after)) in [(503, True), (0, False)]
-    await world.smsc.wait_for(lambda: world.smsc.connections[0].closed, within=LONG)
-    assert {delivered.status for delivered in world.smsc.delivered} <= {consts.SMPP_ESME_RX_T_APPN, None}
+    await harness.smsc.wait_for(lambda: harness.smsc.connections[0].closed, within=LONG)
+    assert {delivered.status for delivered in harness.smsc.delivered} <= {consts.SMPP_ESME_RX_T_APPN, None}
     assert gateway.worked - worked < 0.5 * (time.monotonic() - began)  # it does not spin
 
     disk.free(gateway.disk)
     assert await asyncio.gather(*replies) == [0] * len(families)
     for family in families:
-        await world.sdu.status(family.record_id, "voucher_issued", within=LONG)
-        assert [e["status"] for e in world.sdu.events if e["record_id"] == family.record_id].count(
+        await harness.sdu.status(family.record_id, "voucher_issued", within=LONG)
+        assert [e["status"] for e in harness.sdu.events if e["record_id"] == family.record_id].count(
             "consented"
         ) == 1
-    assert (await put(world, gateway, later))[0] == 201
-    await world.sdu.status(later.record_id, "asked", within=LONG)
+    assert (await put(harness, gateway, later))[0] == 201
+    await harness.sdu.status(later.record_id, "asked", within=LONG)
     connection = await gateway.connect()
     try:
         assert await connection.fetchval("SELECT count(*) FROM replies") == len(families)
@@ -132,14 +132,14 @@ async def test_what_comes_in_while_the_disk_is_full_is_left_with_the_smsc_and_ta
         assert (await journal.verify(connection)).fault is None
     finally:
         await connection.close()
-    assert len(world.wallet.keys) == len(families)
-    assert len(world.smsc.connections) == 2
-    assert not world.running[0].task.done()
-    world.no_complaints()
+    assert len(harness.wallet.keys) == len(families)
+    assert len(harness.smsc.connections) == 2
+    assert not harness.running[0].task.done()
+    harness.no_complaints()
 
 
-async def test_sigterm_ends_it_although_the_disk_is_full(world: World, gateway: OnSmallDisk) -> None:
+async def test_sigterm_ends_it_although_the_disk_is_full(harness: Harness, gateway: OnSmallDisk) -> None:
     await gateway.run_full()
     gateway.process.terminate()
     async with asyncio.timeout(LONG):
-        assert await world.running[0].task == 0
+        assert await harness.running[0].task == 0

@@ -5,14 +5,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from harness import Family, Harness, harness
 from smpplib import consts
 from test_database import SMALL, postmaster
-from world import Family, World, world
 
-from gateway.operators import receiving
+from gateway.operators import receiver
 from gateway.store import database, embedded
 
-__all__ = ["world"]
+__all__ = ["harness"]
 
 SOON = 0.3
 
@@ -32,21 +32,21 @@ def hanging(data_dir: Path) -> Iterator[None]:
 
 
 async def test_replies_stay_with_the_smsc_until_the_database_goes_on(
-    world: World, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedded.EmbeddedServer.__init__, "__defaults__", (SMALL,))
-    monkeypatch.setattr(database, "ACQUIRED_WITHIN", SOON)
-    monkeypatch.setattr(receiving, "STORE_WITHIN", SOON)
-    await world.start(gateway={"database": "embedded", "data_dir": str(data_dir)})
+    monkeypatch.setattr(database, "ACQUIRE_TIMEOUT_SECONDS", SOON)
+    monkeypatch.setattr(receiver, "STORE_TIMEOUT_SECONDS", SOON)
+    await harness.start(gateway={"database": "embedded", "data_dir": str(data_dir)})
     families = [Family(n=n) for n in range(1, 5)]
-    await world.ask(*families)
+    await harness.ask(*families)
     with hanging(data_dir):
         for family in families:
-            assert await world.smsc.reply(family.number, "3#1") == consts.SMPP_ESME_RX_T_APPN
+            assert await harness.smsc.reply(family.number, "3#1") == consts.SMPP_ESME_RX_T_APPN
     for family in families:
-        assert await world.smsc.reply(family.number, "3#1", insist=True) == 0
-        await world.status(family, "voucher_issued")
-    assert len(world.wallet.keys) == len(families)
-    assert len(world.smsc.connections) == 1
-    world.no_complaints()
-    assert await world.stop() == [0]
+        assert await harness.smsc.reply(family.number, "3#1", insist=True) == 0
+        await harness.status(family, "voucher_issued")
+    assert len(harness.wallet.keys) == len(families)
+    assert len(harness.smsc.connections) == 1
+    harness.no_complaints()
+    assert await harness.stop() == [0]

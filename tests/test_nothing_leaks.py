@@ -16,12 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fakes.sdu import new_secret
-from fakes.wallet import FakeWallet
-from rehearsal.process import ROOT, GatewayProcess
-from world import TOKENS, WITHIN, Family, World, iin, world
+from harness import TOKENS, WITHIN, Family, Harness, harness, iin
 
-__all__ = ["world"]
+from gateway.demo.process import ROOT, GatewayProcess
+from gateway.simulators.sdu import new_secret
+from gateway.simulators.wallet import WalletSimulator
+
+__all__ = ["harness"]
 
 LATIN = ("Xylophonova", "Jabberwocky", "Quixotbek")
 CYRILLIC = ("Ёжиксона", "Щукабек", "Әлқисақызы")
@@ -70,7 +71,7 @@ def record(family: Family) -> dict[str, Any]:
 
 
 def echo(family: Family) -> str:
-    """What a careless neighbour says of a family."""
+    """What a careless partner says of a family."""
     return json.dumps({"title": f"{LATIN[1]} {CYRILLIC[0]}", "detail": record(family), "msisdn": family.number})
 
 
@@ -78,13 +79,13 @@ def echo(family: Family) -> str:
 class Client:
     """Asks the gateway, and keeps what problem documents and refusals say."""
 
-    world: World
+    harness: Harness
     url: str
     told: list[str] = field(default_factory=list)
 
     async def __call__(self, method: str, path: str, *, role: str = "sdu", **more: Any) -> tuple[int, str]:
         headers = {"Authorization": f"Bearer {TOKENS[role]}", **more.pop("headers", {})}
-        async with self.world.http.request(method, self.url + path, headers=headers, **more) as response:
+        async with self.harness.http.request(method, self.url + path, headers=headers, **more) as response:
             text = await response.text()
             if response.status >= 400 or path.endswith(("/errors", "/events")):
                 self.told.append(text)
@@ -148,30 +149,30 @@ async def push_badly(client: Client) -> None:
         writer.close()
 
 
-async def look_up_badly(world: World, client: Client) -> None:
+async def look_up_badly(harness: Harness, client: Client) -> None:
     """An MCB and an SDU that echo, err, hang and talk nonsense; a database that quotes whom it refuses."""
-    world.know(FAMILIES)
-    world.mcb.fail(status=400, body=echo(ECHOED), containing=mother_iin(ECHOED))
-    world.mcb.fail(status=503, retry_after=LATIN[0], body=echo(BUSY), containing=mother_iin(BUSY))
-    world.mcb.fail(hang=True, containing=mother_iin(SLOW))
-    world.mcb.odd[mother_iin(NONSENSE)] = f"<html>{echo(NONSENSE)}".encode()
-    world.mcb.odd[mother_iin(NO_NUMBER)] = {"found": True, "msisdn": f"{LATIN[2]} 7701 {CYRILLIC[2]}"}
-    world.sdu.fail(status=400, body=echo(AGREES))
-    world.sdu.fail(cut=True)
-    world.smsc.add(f"refuse to={UNASKED.number}")
+    harness.know(FAMILIES)
+    harness.mcb.fail(status=400, body=echo(ECHOED), containing=mother_iin(ECHOED))
+    harness.mcb.fail(status=503, retry_after=LATIN[0], body=echo(BUSY), containing=mother_iin(BUSY))
+    harness.mcb.fail(hang=True, containing=mother_iin(SLOW))
+    harness.mcb.odd[mother_iin(NONSENSE)] = f"<html>{echo(NONSENSE)}".encode()
+    harness.mcb.odd[mother_iin(NO_NUMBER)] = {"found": True, "msisdn": f"{LATIN[2]} 7701 {CYRILLIC[2]}"}
+    harness.sdu.fail(status=400, body=echo(AGREES))
+    harness.sdu.fail(cut=True)
+    harness.smsc.add(f"refuse to={UNASKED.number}")
     assert await client.push("campaign", lines([record(family) for family in FAMILIES])) == 201
     for family in (ECHOED, NONSENSE):
-        await world.journaled(family, "parked")
-    await world.status(NO_NUMBER, "no_number")
-    await world.status(UNASKED, "undeliverable")
+        await harness.journaled(family, "parked")
+    await harness.status(NO_NUMBER, "no_number")
+    await harness.status(UNASKED, "undeliverable")
     for family in (AGREES, SLOW, BUSY, REFUSED, CONFUSED, TOLD_OFF, CANCELLED):
-        await world.smsc.message(family.number, containing="3#1", within=30)
-        await world.status(family, "asked")
+        await harness.smsc.message(family.number, containing="3#1", within=30)
+        await harness.status(family, "asked")
 
 
-async def reply_badly(world: World) -> None:
+async def reply_badly(harness: Harness) -> None:
     """Words beside an answer, octets that are no text, replies of strangers, PDUs that are none."""
-    smsc, word = world.smsc, WORDS[0]
+    smsc, word = harness.smsc, WORDS[0]
     assert await smsc.reply(CONFUSED.number, f"{word} 3#1 {LATIN[0]} 8{CONFUSED.number[1:]}") == 0
     assert await smsc.reply(CONFUSED.number, f"{WORDS[1]} {CYRILLIC[1]} {mother_iin(CONFUSED)}") == 0
     assert await smsc.reply(STRANGER, f"{word} {LATIN[1]}", as_data_sm=True) == 0
@@ -190,25 +191,25 @@ async def reply_badly(world: World) -> None:
     await smsc.enquire()
 
 
-async def answer_badly(world: World, client: Client) -> None:
+async def answer_badly(harness: Harness, client: Client) -> None:
     """A wallet that echoes, replays and errs; actions that fail within."""
-    world.wallet.fail(status=400, body=echo(TOLD_OFF), containing=TOLD_OFF.pupil_iin)
-    world.wallet.fail(status=422, body=echo(REFUSED), containing=REFUSED.pupil_iin)
-    world.wallet.fail(status=500, body=echo(AGREES), containing=AGREES.pupil_iin)
+    harness.wallet.fail(status=400, body=echo(TOLD_OFF), containing=TOLD_OFF.pupil_iin)
+    harness.wallet.fail(status=422, body=echo(REFUSED), containing=REFUSED.pupil_iin)
+    harness.wallet.fail(status=500, body=echo(AGREES), containing=AGREES.pupil_iin)
     for family in (TOLD_OFF, REFUSED, AGREES):
-        assert await world.smsc.reply(family.number, "3#1") == 0
-    await world.journaled(TOLD_OFF, "parked")
-    await world.status(REFUSED, "voucher_rejected")
-    await world.status(AGREES, "voucher_issued")
-    case_id, name = await world.case_id(AGREES), LATIN[1]
-    once = FakeWallet.event(case_id, "used")
+        assert await harness.smsc.reply(family.number, "3#1") == 0
+    await harness.journaled(TOLD_OFF, "parked")
+    await harness.status(REFUSED, "voucher_rejected")
+    await harness.status(AGREES, "voucher_issued")
+    case_id, name = await harness.case_id(AGREES), LATIN[1]
+    once = WalletSimulator.event(case_id, "used")
     odd = [{**once, "event_id": name * 9}, {**once, "type": name}, {**once, "case_id": AGREES.number}, name]
     for events in ([once], [once], odd):
         status, _ = await client("POST", "/v1/wallet/events", role="wallet", json={"events": events})
         assert status == 200
-    await world.status(AGREES, "service_received")
+    await harness.status(AGREES, "service_received")
     for family, status in ((CANCELLED, 200), (CANCELLED, 409), (ROW, 500)):
-        path = f"/v1/cases/{await world.case_id(family)}/cancel"
+        path = f"/v1/cases/{await harness.case_id(family)}/cancel"
         assert (await client("POST", path, role="ops", json={"reason": f"{name} {family.number}"}))[0] == status
         assert (await client("POST", path, role="ops", data=f"{{{name}"))[0] == 415
         assert (await client("POST", path, role="ops", json={"reason": f"{name}\0"}))[0] == 422
@@ -226,28 +227,28 @@ async def command(*arguments: str, config: Path) -> str:
     return output.decode()
 
 
-async def test_nothing_leaks(world: World, tmp_path: Path) -> None:
-    world.smsc.password = SMSC_PASSWORD
-    await world.connection.execute(_TRAPS)
-    config = world.configure(
+async def test_nothing_leaks(harness: Harness, tmp_path: Path) -> None:
+    harness.smsc.password = SMSC_PASSWORD
+    await harness.connection.execute(_TRAPS)
+    config = harness.configure(
         0,
-        gateway={"database": world.database_url.replace("@", f":{DATABASE_PASSWORD}@")},
+        gateway={"database": harness.database_url.replace("@", f":{DATABASE_PASSWORD}@")},
         link={"password": SMSC_PASSWORD},
         mcb={"timeout": "1s", "concurrency": 1},
         log={"level": "debug"},
     )
-    world.smsc.refuse_binds("RSYSERR")
-    gateway = await GatewayProcess.start(config.path, tmp_path / "gateway.log")
+    harness.smsc.refuse_binds("RSYSERR")
+    gateway = await GatewayProcess.start(config.path, tmp_path / "gateway.logs.log")
     try:
-        client = Client(world, gateway.url)
+        client = Client(harness, gateway.url)
         await push_badly(client)
-        await look_up_badly(world, client)
-        await reply_badly(world)
-        await answer_badly(world, client)
+        await look_up_badly(harness, client)
+        await reply_badly(harness)
+        await answer_badly(harness, client)
         metrics = (await client("GET", "/metrics"))[1]
-        before = list(world.smsc.connections)
-        world.smsc.drop()
-        await world.smsc.wait_for(lambda: world.smsc.connections[len(before) :], within=WITHIN)
+        before = list(harness.smsc.connections)
+        harness.smsc.drop()
+        await harness.smsc.wait_for(lambda: harness.smsc.connections[len(before) :], within=WITHIN)
     finally:
         status = await gateway.stop()
 
@@ -256,7 +257,7 @@ async def test_nothing_leaks(world: World, tmp_path: Path) -> None:
     events = {line["event"] for line in said}
     assert status == 0
     assert events >= {"call_failed", "case_parked", "http_failed", "http_malformed", "inbound_not_stored"}
-    assert events >= {"link_bind_refused", "link_lost", "link_strange_pdu", "neighbour_away", "stopped"}
+    assert events >= {"link_bind_refused", "link_lost", "link_unexpected_pdu", "partner_unavailable", "stopped"}
     assert {line["exception"].get("sqlstate") for line in said if "exception" in line} >= {"22P02", "23514"}
 
     faulty = config.path.read_text().replace("whsec_", "whsec-").replace("postgresql:", "mysql:")
@@ -270,13 +271,13 @@ async def test_nothing_leaks(world: World, tmp_path: Path) -> None:
     assert len(client.told) > 20
     for key in ("gateway.database", "http.tokens.ops", "sdu.signing_secret"):
         assert f"{key}: " in places["check-config"]
-    assert [partner.complaints for partner in (world.mcb, world.wallet, world.sdu)] == [[], [], []]
+    assert [partner.complaints for partner in (harness.mcb, harness.wallet, harness.sdu)] == [[], [], []]
     assert {place: found for place, text in places.items() if (found := leaks(text))} == {}
 
 
-async def test_a_database_that_is_not_to_be_had_is_told_without_its_password(world: World) -> None:
+async def test_a_database_that_is_not_to_be_had_is_told_without_its_password(harness: Harness) -> None:
     for url in ("@127.0.0.1:1/gateway", "@nowhere.invalid/gateway", "@127.0.0.1:port/gateway", "@[::1/gateway"):
-        config = world.configure(0, gateway={"database": f"postgresql://gateway:{DATABASE_PASSWORD}{url}"})
+        config = harness.configure(0, gateway={"database": f"postgresql://gateway:{DATABASE_PASSWORD}{url}"})
         output = await command("serve", config=config.path)
         assert output.startswith("gateway: "), "one clear line"
         assert DATABASE_PASSWORD not in output

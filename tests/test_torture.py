@@ -6,11 +6,11 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from ordeal import disk, main
-from ordeal.audit import Audit
-from ordeal.parents import Sent
-from ordeal.records import Records
-from ordeal.run import Settings, torture
+from chaos import disk, main
+from chaos.audit import Audit
+from chaos.parents import Sent
+from chaos.records import Records
+from chaos.run import Settings, torture
 
 KILLS = 20
 RESTARTS = 8

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from gateway.store.nodes import DOWN_AFTER
+from gateway.store.nodes import LINK_DOWN_AFTER_SECONDS
 from gateway.store.queues import FAILING_FROM
 
 JOURNAL_LATE = 60.0
@@ -95,7 +95,7 @@ def _of_link(link: LinkState, now: datetime) -> Iterator[Alert]:
     elif link.refused:
         text = f"{link.link}: the SMSC refuses our system_id or password: settle it with the operator.{waiting}"
         yield Alert(Level.CRITICAL, Code.CREDENTIALS_REFUSED, text)
-    elif seconds > DOWN_AFTER:
+    elif seconds > LINK_DOWN_AFTER_SECONDS:
         text = f"{link.link}: no session bound for {span(seconds)}.{waiting}"
         yield Alert(Level.CRITICAL, Code.LINK_DOWN, text)
 

@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler
 
 from gateway.api.auth import Tokens
 from gateway.api.cases import CasesApi
-from gateway.api.connections import Arrival, Door, Protocol
+from gateway.api.connections import ConnectionLimiter, PendingConnection, Protocol
 from gateway.api.console import ConsoleApi
 from gateway.api.lists import ListsApi
 from gateway.api.ops import OpsApi
@@ -23,8 +23,8 @@ from gateway.api.statuses import StatusesApi
 from gateway.api.wallet import WalletApi
 from gateway.config import Config
 from gateway.config.model import Http
-from gateway.journeys import Journeys
-from gateway.log import Event, get_logger
+from gateway.logs.log import Event, get_logger
+from gateway.usecases.unit_of_work import Journeys
 
 log = get_logger()
 
@@ -38,12 +38,12 @@ LINGERING = 2.0
 ANSWERED_WITHIN = 60.0
 """Seconds for a request, its body included; beyond, the database hangs, and the caller may ask again (503)."""
 
-_LONGEST_LINE = 8190  # of the request and of each header, in octets
-_MOST_HEADERS = 64
+_MAX_LINE_BYTES = 8190  # of the request and of each header, in octets
+_MAX_HEADERS = 64
 _BACKLOG = 256
 
 
-def build_app(config: Config, journeys: Journeys, door: Door) -> web.Application:
+def build_app(config: Config, journeys: Journeys, door: ConnectionLimiter) -> web.Application:
     """The application."""
     tokens = Tokens(config.http.tokens)
     stopping = asyncio.Event()
@@ -80,7 +80,7 @@ async def serve_http(config: Config, journeys: Journeys) -> AsyncIterator[int]:
     ssl.SSLError when the certificates are of no use.
     """
     tls = _tls(config.http)
-    door = Door()
+    door = ConnectionLimiter()
     # What its client does not wait for any more ends: a request takes up no more than its connection does.
     runner = web.AppRunner(
         build_app(config, journeys, door),
@@ -97,13 +97,13 @@ async def serve_http(config: Config, journeys: Journeys) -> AsyncIterator[int]:
         auto_decompress=False,  # the intake unpacks bodies itself, with a limit
         keepalive_timeout=KEEPALIVE,
         lingering_time=LINGERING,
-        max_line_size=_LONGEST_LINE,
-        max_field_size=_LONGEST_LINE,
-        max_headers=_MOST_HEADERS,
+        max_line_size=_MAX_LINE_BYTES,
+        max_field_size=_MAX_LINE_BYTES,
+        max_headers=_MAX_HEADERS,
     )
     try:
         listener = await loop.create_server(
-            partial(Arrival, door, protocol, tls), config.http.host, config.http.port, backlog=_BACKLOG
+            partial(PendingConnection, door, protocol, tls), config.http.host, config.http.port, backlog=_BACKLOG
         )
         port: int = listener.sockets[0].getsockname()[1]
         log.info(Event.HTTP_SERVING, host=config.http.host, port=port, tls=tls is not None)
@@ -115,7 +115,7 @@ async def serve_http(config: Config, journeys: Journeys) -> AsyncIterator[int]:
         await runner.cleanup()
 
 
-def _guarded(route: Route, tokens: Tokens, door: Door) -> Handler:
+def _guarded(route: Route, tokens: Tokens, door: ConnectionLimiter) -> Handler:
     """The route's handler behind its roles: nothing else of a request is looked at before them."""
     if route.roles is None:
         return route.handler

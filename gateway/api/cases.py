@@ -14,16 +14,16 @@ from gateway.config.model import Role
 from gateway.consent.case import State
 from gateway.consent.identity import mask_msisdn
 from gateway.consent.inputs import Decision, Release
-from gateway.journeys import Journeys
-from gateway.masking import without_numbers
+from gateway.logs.redaction import without_numbers
 from gateway.store import cases, history
 from gateway.store.cases import StoredCase
 from gateway.store.database import Connection
 from gateway.store.history import Page, Place
+from gateway.usecases.unit_of_work import Journeys
 
-LONGEST_REASON = 500
-MOST_FOUND = 1000
-MOST_RELEASED = 500
+MAX_REASON_LENGTH = 500
+MAX_FOUND = 1000
+MAX_RELEASED = 500
 """Cases released by one request: they share a transaction."""
 
 _CASE_ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
@@ -57,7 +57,7 @@ class CasesApi:
         everywhere = states == _PARKED and request.query.keys().isdisjoint(("list_id", "record_id"))
         list_id = None if everywhere else _searched(request, "list_id")
         record_id = _searched(request, "record_id") if "record_id" in request.query else None
-        limit = whole_number(request, "limit", 100, least=1, most=MOST_FOUND)
+        limit = whole_number(request, "limit", 100, least=1, most=MAX_FOUND)
         async with self._database.acquire() as connection:
             if list_id is not None and record_id is not None:
                 case_id = await history.case_of_record(connection, list_id, record_id)
@@ -85,7 +85,7 @@ class CasesApi:
     async def release_many(self, request: web.Request) -> web.StreamResponse:
         case_ids = _case_ids(await read_object(request))
         decisions = await self._journeys.take([(case_id, Release()) for case_id in case_ids])
-        return json_response({"released": sum(not decision.refused for decision in decisions)})
+        return json_response({"released": sum(not decision.rejected for decision in decisions)})
 
     async def resend(self, request: web.Request) -> web.StreamResponse:
         return await self._act(request, self._journeys.resend, "The case has no text to send again.")
@@ -99,7 +99,7 @@ class CasesApi:
     async def _done(self, case_id: str, decision: Decision | None, refused: str) -> web.StreamResponse:
         if decision is None:
             raise not_found("case")
-        if decision.refused:
+        if decision.rejected:
             raise Problem(HTTPStatus.CONFLICT, refused)
         return json_response(await self._with_journal(case_id))
 
@@ -203,8 +203,8 @@ def _case_ids(body: dict[str, Any]) -> list[str]:
         errors.append(FieldError("/case_ids", "required", "must say which"))
     elif not isinstance(case_ids, list):
         errors.append(FieldError("/case_ids", "type", "must be an array of case_ids"))
-    elif not 0 < len(case_ids) <= MOST_RELEASED:
-        errors.append(FieldError("/case_ids", "length", f"must hold 1 to {MOST_RELEASED} of them"))
+    elif not 0 < len(case_ids) <= MAX_RELEASED:
+        errors.append(FieldError("/case_ids", "length", f"must hold 1 to {MAX_RELEASED} of them"))
     else:
         for place, case_id in enumerate(case_ids):
             if not isinstance(case_id, str) or not _CASE_ID.fullmatch(case_id):
@@ -221,8 +221,8 @@ def _reason(body: dict[str, Any]) -> str:
         errors.append(FieldError("/reason", "required", "must say why"))
     elif not isinstance(reason, str):
         errors.append(FieldError("/reason", "type", "must be a string"))
-    elif not 0 < len(reason.strip()) <= LONGEST_REASON:
-        errors.append(FieldError("/reason", "length", f"must be 1 to {LONGEST_REASON} characters"))
+    elif not 0 < len(reason.strip()) <= MAX_REASON_LENGTH:
+        errors.append(FieldError("/reason", "length", f"must be 1 to {MAX_REASON_LENGTH} characters"))
     elif _CONTROL.search(reason):
         errors.append(FieldError("/reason", "format", "must hold no control characters"))
     if errors or not isinstance(reason, str):

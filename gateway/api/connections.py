@@ -16,14 +16,14 @@ from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
 from gateway.api.problems import SERVER, Problem
-from gateway.log import Event, get_logger
-from gateway.metrics import HTTP_CONNECTIONS, HTTP_CUT
+from gateway.logs.log import Event, get_logger
+from gateway.metrics import HTTP_CLOSED, HTTP_CONNECTIONS
 
 log = get_logger()
 
-MOST_CONNECTIONS = 500
+MAX_CONNECTIONS = 500
 """At once, in this process: half of the 1,024 descriptors that a process usually may have."""
-MOST_REQUESTS = 400
+MAX_REQUESTS = 400
 """Under way at once behind a token; those beyond are to come again."""
 HANDSHAKE_WITHIN = 10.0
 """Seconds for a TLS handshake."""
@@ -95,11 +95,11 @@ class Protocol(web.RequestHandler):
             self._overdue = None
 
     def _cut(self, transport: asyncio.Transport) -> None:
-        HTTP_CUT.labels("answer_not_taken").inc()
+        HTTP_CLOSED.labels("answer_not_taken").inc()
         transport.abort()
 
 
-class Door:
+class ConnectionLimiter:
     """Counts connections, and requests behind a token, and holds both to their limits."""
 
     def __init__(self) -> None:
@@ -110,7 +110,7 @@ class Door:
 
     def enter(self, transport: asyncio.Transport) -> bool:
         """Whether there is room for the connection, which then is inside; for others one may have to go."""
-        if len(self._inside) >= MOST_CONNECTIONS and not self._make_room():
+        if len(self._inside) >= MAX_CONNECTIONS and not self._make_room():
             self._count("refused")
             return False
         self._inside[transport] = None
@@ -130,7 +130,7 @@ class Door:
     @contextmanager
     def keeping(self, request: web.Request) -> Iterator[None]:
         """Inside the block the request's connection stays; raises a Problem (503) when too many do."""
-        if self._requests >= MOST_REQUESTS:
+        if self._requests >= MAX_REQUESTS:
             raise Problem(
                 HTTPStatus.SERVICE_UNAVAILABLE, "Too many requests are under way; try again.", headers=_RETRY_SOON
             )
@@ -162,22 +162,27 @@ class Door:
         return True
 
     def _count(self, why: Literal["refused", "made_room"]) -> None:
-        HTTP_CUT.labels(why).inc()
+        HTTP_CLOSED.labels(why).inc()
         self._cut += 1
         now = time.monotonic()
         if now >= self._tell_at:
-            log.warning(Event.HTTP_CROWDED, connections=len(self._inside), cut=self._cut)
+            log.warning(Event.HTTP_CONNECTIONS_LIMITED, connections=len(self._inside), cut=self._cut)
             self._tell_at = now + TELL_EVERY
             self._cut = 0
 
 
-class Arrival(asyncio.Protocol):
+class PendingConnection(asyncio.Protocol):
     """A connection until its first request can come.
 
     TLS begins here, not in the listener: a handshake that takes long must take a place.
     """
 
-    def __init__(self, door: Door, handler: Callable[[Callable[[], None]], Protocol], tls: ssl.SSLContext | None):
+    def __init__(
+        self,
+        door: ConnectionLimiter,
+        handler: Callable[[Callable[[], None]], Protocol],
+        tls: ssl.SSLContext | None,
+    ):
         """`handler` makes the protocol that takes over; it gets what to call at the connection's end."""
         self._door = door
         self._handler = handler

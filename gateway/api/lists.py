@@ -15,21 +15,21 @@ from gateway.api.requests import Route, body_chunks, json_response, whole_number
 from gateway.config import Config
 from gateway.consent.case import State
 from gateway.intake.body import Body, BodyMalformedError, BodyTooLargeError, Gunzip, Plain, Unpacker
-from gateway.intake.loading import Intake
-from gateway.journeys import Journeys
 from gateway.store import lists
 from gateway.store.lists import ListError, StoredList
+from gateway.usecases.accept_list import Intake
+from gateway.usecases.unit_of_work import Journeys
 
-MOST_AT_ONCE = 2
+MAX_BATCH = 2
 """Lists taken at the same time by this process; each holds a connection and a share of the processor."""
 WAITS_FOR_A_PLACE = 60.0
 """Seconds a list waits, unread, for those before it; then it is to be pushed again."""
-MOST_ERRORS_TOLD = 1000
+MAX_ERRORS_SHOWN = 1000
 
 _LIST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CONTENT_TYPE = "application/x-ndjson"
 _TRY_AGAIN = {"Retry-After": "30"}
-_MOST_LISTS = 1000
+_MAX_LISTS = 1000
 
 
 class ListsApi:
@@ -47,7 +47,7 @@ class ListsApi:
             calendar=journeys.rules.calendar,
             signals=journeys.signals,
         )
-        self._places = asyncio.Semaphore(MOST_AT_ONCE)
+        self._places = asyncio.Semaphore(MAX_BATCH)
 
     def routes(self) -> Sequence[Route]:
         return (
@@ -87,7 +87,7 @@ class ListsApi:
         return json_response({**await self._result(stored), "progress": shown_progress(progress)})
 
     async def latest(self, request: web.Request) -> web.StreamResponse:
-        limit = whole_number(request, "limit", 100, least=1, most=_MOST_LISTS)
+        limit = whole_number(request, "limit", 100, least=1, most=_MAX_LISTS)
         async with self._database.acquire() as connection:
             stored = await lists.latest(connection, limit)
         return json_response(
@@ -111,14 +111,14 @@ class ListsApi:
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
-        """One of the MOST_AT_ONCE places, as soon as one is free; raises a Problem (429) when none becomes so."""
+        """One of the MAX_BATCH places, as soon as one is free; raises a Problem (429) when none becomes so."""
         try:
             async with asyncio.timeout(WAITS_FOR_A_PLACE):
                 await self._places.acquire()
         except TimeoutError:
             raise Problem(
                 HTTPStatus.TOO_MANY_REQUESTS,
-                f"{MOST_AT_ONCE} lists are being taken already; try again.",
+                f"{MAX_BATCH} lists are being taken already; try again.",
                 headers=_TRY_AGAIN,
             ) from None
         try:
@@ -157,7 +157,7 @@ class ListsApi:
         errors: list[ListError] = []
         if stored.rejected:
             async with self._database.acquire() as connection:
-                errors = await lists.errors(connection, stored.list_id, limit=MOST_ERRORS_TOLD)
+                errors = await lists.errors(connection, stored.list_id, limit=MAX_ERRORS_SHOWN)
         return {**_counts(stored), "errors": [error._asdict() for error in errors]}
 
 

@@ -14,11 +14,11 @@ from gateway.api.lists import shown_state
 from gateway.api.problems import Problem
 from gateway.api.requests import Route, json_response
 from gateway.clock import Clock
-from gateway.journeys import Journeys
-from gateway.log import Event, get_logger
+from gateway.logs.log import Event, get_logger
 from gateway.metrics import REGISTRY
 from gateway.store import queues
 from gateway.store.queues import Waiting
+from gateway.usecases.unit_of_work import Journeys
 
 log = get_logger()
 

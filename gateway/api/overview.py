@@ -15,11 +15,11 @@ from gateway.api.requests import Route, json_response
 from gateway.config import Config
 from gateway.config.model import Link
 from gateway.consent.case import State
-from gateway.journeys import Journeys
 from gateway.smpp.status import Kind
 from gateway.store import journal, lists, queues
 from gateway.store.lists import StoredList
 from gateway.store.queues import HeldLink, Node, Queue
+from gateway.usecases.unit_of_work import Journeys
 
 LISTS = 20
 """How many of the latest lists are shown with their progress."""

@@ -13,7 +13,7 @@ import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from gateway.log import Event, get_logger
+from gateway.logs.log import Event, get_logger
 from gateway.metrics import HTTP_REQUESTS, HTTP_SECONDS
 from gateway.store.nodes import FencedError
 
@@ -57,7 +57,7 @@ class FieldError:
         return {"pointer": self.pointer, "code": self.code, "detail": self.detail}
 
 
-class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
+class Problem(Exception):
     """Ends a request with a problem document, and its connection where `close` is set."""
 
     def __init__(

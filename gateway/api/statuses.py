@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from gateway.api.requests import Route, json_response, whole_number
-from gateway.journeys import Journeys
-from gateway.signals import POLL
+from gateway.cluster.wakeups import POLL_SECONDS
 from gateway.store import statuses
 from gateway.store.statuses import StatusEvent
+from gateway.usecases.unit_of_work import Journeys
 
-LONGEST_WAIT = 60
-MOST_EVENTS = 5000
+MAX_WAIT_SECONDS = 60
+MAX_EVENTS = 5000
 READERS = 2
 """Connections to the database that readers of the feed may have at once, however many of them wait for news."""
 
@@ -33,11 +33,11 @@ class StatusesApi:
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         after = whole_number(request, "after", 0)
-        limit = whole_number(request, "limit", 500, least=1, most=MOST_EVENTS)
-        until = time.monotonic() + whole_number(request, "wait", 0, most=LONGEST_WAIT)
+        limit = whole_number(request, "limit", 500, least=1, most=MAX_EVENTS)
+        until = time.monotonic() + whole_number(request, "wait", 0, most=MAX_WAIT_SECONDS)
         events = await self._read(after, limit)
         while not events and (left := until - time.monotonic()) > 0 and not self._stopping.is_set():
-            await self._news(min(left, POLL))
+            await self._news(min(left, POLL_SECONDS))
             events = await self._read(after, limit)
         return json_response(
             {

@@ -9,15 +9,15 @@ from aiohttp import web
 from gateway.api.problems import FieldError
 from gateway.api.requests import Route, json_response, read_object, unprocessable
 from gateway.consent.inputs import ActivateVoucher, Input, UseVoucher
-from gateway.journeys import Journeys, Step
 from gateway.metrics import WALLET_EVENTS
-from gateway.store import cases, vouchers
-from gateway.store.vouchers import VoucherEvent
+from gateway.store import cases, wallet_events
+from gateway.store.wallet_events import VoucherEvent
+from gateway.usecases.unit_of_work import Journeys, Step
 
-LONGEST_BODY = 1 << 20
-MOST_EVENTS = 5000
+MAX_BODY_BYTES = 1 << 20
+MAX_EVENTS = 5000
 
-LONGEST_TEXT = 64
+MAX_TEXT_LENGTH = 64
 
 _FIELDS = dict.fromkeys(("event_id", "case_id", "type", "at")).keys()
 _TYPES = ("activated", "used")
@@ -35,12 +35,12 @@ class WalletApi:
 
     async def take(self, request: web.Request) -> web.StreamResponse:
         """Good events are taken whatever the others are; what is wrong with those is told by place."""
-        given = (await read_object(request, LONGEST_BODY)).get("events")
+        given = (await read_object(request, MAX_BODY_BYTES)).get("events")
         if not isinstance(given, list):
             code = "required" if given is None else "type"
             raise unprocessable([FieldError("/events", code, "must be an array of events")])
-        if len(given) > MOST_EVENTS:
-            raise unprocessable([FieldError("/events", "length", f"may hold {MOST_EVENTS} events")])
+        if len(given) > MAX_EVENTS:
+            raise unprocessable([FieldError("/events", "length", f"may hold {MAX_EVENTS} events")])
         good: dict[int, VoucherEvent] = {}
         errors: list[tuple[int, FieldError]] = []
         for place, value in enumerate(given):
@@ -63,7 +63,7 @@ class WalletApi:
 
 async def _carry_out(step: Step, events: Mapping[int, VoucherEvent]) -> list[tuple[int, FieldError]]:
     """Takes what is new, each event once; the refused ones by place: those may come again and be taken."""
-    seen = await vouchers.known(step.connection, {event.event_id for event in events.values()})
+    seen = await wallet_events.known(step.connection, {event.event_id for event in events.values()})
     known_cases = await cases.fetch(step.connection, {event.case_id for event in events.values()})
     refused: list[tuple[int, FieldError]] = []
     first: dict[str, int] = {}
@@ -74,12 +74,12 @@ async def _carry_out(step: Step, events: Mapping[int, VoucherEvent]) -> list[tup
             refused.append((place, _fault(place, "case_id", "unknown", "there is no such case")))
         else:
             first.setdefault(event.event_id, place)
-    fresh = await vouchers.keep(step.connection, [events[place] for place in first.values()])
+    fresh = await wallet_events.keep(step.connection, [events[place] for place in first.values()])
     new = {place: events[place] for event_id, place in first.items() if event_id in fresh}
     decisions = await step.take([(event.case_id, _input(event)) for event in new.values()])
-    untaken = [place for place, decision in zip(new, decisions, strict=True) if decision.refused]
+    untaken = [place for place, decision in zip(new, decisions, strict=True) if decision.rejected]
     refused += [(place, _fault(place, "case_id", "no_voucher", "the case has no voucher")) for place in untaken]
-    await vouchers.forget(step.connection, [new[place].event_id for place in untaken])
+    await wallet_events.forget(step.connection, [new[place].event_id for place in untaken])
     return refused
 
 
@@ -119,8 +119,8 @@ def _text(value: Mapping[str, object], field: str, at: str, errors: list[FieldEr
         errors.append(FieldError(f"{at}/{field}", "required", "must be there"))
     elif not isinstance(text, str):
         errors.append(FieldError(f"{at}/{field}", "type", "must be a string"))
-    elif not 0 < len(text) <= LONGEST_TEXT:
-        errors.append(FieldError(f"{at}/{field}", "length", f"must be 1 to {LONGEST_TEXT} characters"))
+    elif not 0 < len(text) <= MAX_TEXT_LENGTH:
+        errors.append(FieldError(f"{at}/{field}", "length", f"must be 1 to {MAX_TEXT_LENGTH} characters"))
     elif not text.isprintable():
         errors.append(FieldError(f"{at}/{field}", "format", "must hold printable characters only"))
     else:

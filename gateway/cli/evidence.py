@@ -8,9 +8,10 @@ from typing import Any
 
 import orjson
 
-from gateway import evidence, log
 from gateway.cli.terminal import CommandError, say, show_json
 from gateway.config import Config, load
+from gateway.evidence import verification
+from gateway.logs import log
 from gateway.store.database import load_clock, open_pool, pending
 from gateway.store.evidence import OutOfReachError, ServiceMissingError, record_of
 from gateway.store.journal_tree import JournalTornError
@@ -43,7 +44,7 @@ def verify(arguments: Namespace) -> int:
         raise CommandError(f"{arguments.file}: {error.strerror}") from None
     except orjson.JSONDecodeError:
         raise CommandError(f"{arguments.file} is no JSON") from None
-    faults = evidence.check(record, arguments.anchor)
+    faults = verification.check(record, arguments.anchor)
     if arguments.json:
         show_json({"holds": not faults, "faults": [{"pointer": f.pointer, "reason": f.reason} for f in faults]})
     elif faults:

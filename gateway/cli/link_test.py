@@ -12,7 +12,17 @@ from gateway.config import Link, load
 from gateway.config.model import DefaultAlphabet
 from gateway.consent.identity import canonical_msisdn
 from gateway.consent.reply import ReplyRules, Verdict, read_reply
-from gateway.operators.trial import Burst, Outcome, Replied, Reported, Sent, Trial, TrialError, form, relation
+from gateway.operators.link_test import (
+    Burst,
+    LinkTest,
+    LinkTestError,
+    Outcome,
+    Replied,
+    Reported,
+    Sent,
+    form,
+    relation,
+)
 from gateway.smpp import status
 from gateway.smpp.pdu import Tag
 from gateway.smpp.receipt import Relation
@@ -75,7 +85,7 @@ def link_test(arguments: Namespace) -> int:
         raise CommandError(f"--to: {arguments.to} is no Kazakh mobile number")
     try:
         outcome = asyncio.run(_try(link, msisdn, arguments.wait, arguments.find_throttle))
-    except TrialError as error:
+    except LinkTestError as error:
         raise CommandError(str(error)) from None
     learned = learn(link, outcome)
     settings = settings_of(link, learned)
@@ -87,7 +97,7 @@ def link_test(arguments: Namespace) -> int:
 
 
 async def _try(link: Link, msisdn: str, wait: float, most: int) -> Outcome:
-    return await Trial(link, msisdn, complain).run(wait, most)
+    return await LinkTest(link, msisdn, complain).run(wait, most)
 
 
 def learn(link: Link, outcome: Outcome) -> Learned:

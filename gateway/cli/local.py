@@ -9,10 +9,11 @@ from collections.abc import Sequence
 
 import uvloop
 
-from gateway import app, log
+from gateway import app
 from gateway.cli.terminal import CommandError, say, show_json
 from gateway.config import Config, load
-from gateway.evidence import Anchor
+from gateway.evidence.digests import Anchor
+from gateway.logs import log
 from gateway.store import journal
 from gateway.store.database import Connection, DatabaseError, open_pool, pending
 from gateway.store.database import migrate as apply_migrations
@@ -22,7 +23,7 @@ def serve(arguments: Namespace) -> int:
     """Runs the gateway until SIGTERM; its exit status."""
     config = load(arguments.config)
     log.configure(config.log.level)
-    log.take_over()
+    log.capture_interpreter_warnings()
     try:
         return uvloop.run(app.serve(config, migrate=arguments.migrate))
     except DatabaseError as error:
@@ -66,7 +67,7 @@ def verify_journal(arguments: Namespace) -> int:
 
 
 def _config(arguments: Namespace) -> Config:
-    """The configuration for work on the database alone: quiet, and without the secrets of links and neighbours."""
+    """The configuration for work on the database alone: quiet, and without the secrets of links and partners."""
     log.configure("error", sys.stderr.buffer)
     return load(arguments.config, secrets=False)
 

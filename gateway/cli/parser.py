@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from gateway.cli import ask, evidence, link_test, local, preview, push, tail
 from gateway.cli.terminal import CommandError, complain
 from gateway.config import ConfigError
-from gateway.evidence import Anchor
+from gateway.evidence.digests import Anchor
 from gateway.store.database import DatabaseError
 
 _Run = Callable[[argparse.Namespace], int]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import get_args
 
 from gateway.config.model import (
-    Bind,
+    BindMode,
     DefaultAlphabet,
     Link,
     LongMessages,
@@ -15,7 +15,7 @@ from gateway.config.model import (
 )
 from gateway.config.table import NAME, NAMED, Table, check_key_pair
 
-BINDS: tuple[Bind, ...] = get_args(Bind)
+BINDS: tuple[BindMode, ...] = get_args(BindMode)
 LONG_MESSAGES: tuple[LongMessages, ...] = get_args(LongMessages)
 RECEIPTS: tuple[Receipts, ...] = get_args(Receipts)
 DEFAULT_ALPHABETS: tuple[DefaultAlphabet, ...] = get_args(DefaultAlphabet)
@@ -24,9 +24,9 @@ STATUS_KINDS: tuple[StatusKind, ...] = get_args(StatusKind)
 
 # TON and NPI of a source (SMPP 3.4 §5.2.5, §5.2.6). A short code is nobody's international number.
 _ALPHANUMERIC, _SHORT_CODE, _INTERNATIONAL = (5, 0), (3, 0), (1, 1)
-_LONGEST_SHORT_CODE = 8
+_MAX_SHORT_CODE_DIGITS = 8
 _SOURCE = "be 1 to 20 digits or at most 11 ASCII characters"
-_LONGEST_PASSWORD = 64
+_MAX_PASSWORD_LENGTH = 64
 _LARGEST_STATUS = 0xFFFFFFFF
 
 
@@ -76,8 +76,8 @@ def _link(table: Table) -> Link:
         enquire_link=table.duration("enquire_link", "30s", least="1ms", most="1d"),
         response_timeout=table.duration("response_timeout", "30s", least="1ms", most="1h"),
     )
-    if not link.password.isascii() or len(link.password) > _LONGEST_PASSWORD:
-        table.fault("password", f"must be at most {_LONGEST_PASSWORD} ASCII characters")
+    if not link.password.isascii() or len(link.password) > _MAX_PASSWORD_LENGTH:
+        table.fault("password", f"must be at most {_MAX_PASSWORD_LENGTH} ASCII characters")
     check_key_pair(table, link.tls_cert, link.tls_key)
     if not link.tls:
         for name in ("ca", "tls_cert", "tls_key"):
@@ -90,7 +90,7 @@ def _numbering(source: str) -> tuple[int, int]:
     """The TON and NPI that a source address has unless the file says otherwise."""
     if not source.removeprefix("+").isdigit():
         return _ALPHANUMERIC
-    return _SHORT_CODE if len(source) <= _LONGEST_SHORT_CODE else _INTERNATIONAL
+    return _SHORT_CODE if len(source) <= _MAX_SHORT_CODE_DIGITS else _INTERNATIONAL
 
 
 def _statuses(table: Table) -> Mapping[int, StatusKind]:

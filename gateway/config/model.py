@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 EMBEDDED = "embedded"
 
 Role = Literal["sdu", "wallet", "ops"]
-Bind = Literal["transceiver", "transmitter+receiver"]
+BindMode = Literal["transceiver", "transmitter+receiver"]
 LongMessages = Literal["udh8", "udh16", "sar", "payload"]
 Receipts = Literal["last", "all", "none"]
 DefaultAlphabet = Literal["gsm7", "packed", "ascii", "latin1"]
@@ -18,7 +18,7 @@ MessageId = Literal["auto", "exact", "hex-to-dec", "dec-to-hex"]
 StatusKind = Literal["accepted", "throttled", "busy", "refused"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
-_UNHEARD_BESIDES = 10.0  # seconds: timers and networks are late
+_LOSS_DETECTION_MARGIN_SECONDS = 10.0  # seconds: timers and networks are late
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +119,7 @@ class Link:
     system_id: str
     password: str = field(repr=False)
     system_type: str
-    bind: Bind
+    bind: BindMode
     sessions: int
     source: str
     source_ton: int
@@ -139,9 +139,9 @@ class Link:
     response_timeout: timedelta
 
     @property
-    def unheard_for(self) -> float:
+    def loss_detection_seconds(self) -> float:
         """Seconds for which the SMSC may hear nothing of us until we know that the connection is lost."""
-        return (self.enquire_link + self.response_timeout).total_seconds() + _UNHEARD_BESIDES
+        return (self.enquire_link + self.response_timeout).total_seconds() + _LOSS_DETECTION_MARGIN_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,7 +39,7 @@ from gateway.consent.texts import PACKAGE_TEMPLATES, TemplateError, Templates
 ROLES: tuple[Role, ...] = get_args(Role)
 LOG_LEVELS: tuple[LogLevel, ...] = get_args(LogLevel)
 
-_MOST_REPEATS = 14  # a case keeps one bit for each question text, in 15 (cases.undelivered)
+_MAX_REPEATS = 14  # a case keeps one bit for each question text, in 15 (cases.undelivered)
 
 
 def load(path: Path | str, *, environ: Mapping[str, str] = os.environ, secrets: bool = True) -> Config:
@@ -134,7 +134,7 @@ def _journey(table: Table) -> Journey:
     journey = Journey(
         timezone=_timezone(table),
         answer_days=table.whole("answer_days", 3, least=1, most=365),
-        repeats=table.whole("repeats", 1, least=0, most=_MOST_REPEATS),
+        repeats=table.whole("repeats", 1, least=0, most=_MAX_REPEATS),
         grace=table.duration("grace", "10m", least="0s", most="1d"),
         send_window=_send_window(table),
         fallback_on_undeliverable=table.flag("fallback_on_undeliverable", False),

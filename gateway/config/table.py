@@ -27,7 +27,7 @@ _UNITS = {
     "h": timedelta(hours=1),
     "d": timedelta(days=1),
 }
-_LONGEST_SHOWN = 60
+_MAX_SHOWN_LENGTH = 60
 _REFERENCE = re.compile(r"(env|file):(.+)", re.DOTALL)
 
 
@@ -44,7 +44,7 @@ class ConfigError(Exception):
         return (self,)
 
 
-class ConfigErrors(ConfigError):  # noqa: N818 (the plural of ConfigError)
+class ConfigErrors(ConfigError):
     """All faults of the configuration, one line each; `key` and `message` are the first one's."""
 
     def __init__(self, errors: Sequence[ConfigError]) -> None:
@@ -308,7 +308,7 @@ def _shown(value: object) -> str:
             shown = "a table"
         case _:
             shown = repr(value)
-    return shown if len(shown) <= _LONGEST_SHOWN else f"{shown[: _LONGEST_SHOWN - 3]}..."
+    return shown if len(shown) <= _MAX_SHOWN_LENGTH else f"{shown[: _MAX_SHOWN_LENGTH - 3]}..."
 
 
 def check_key_pair(table: Table, tls_cert: Path | None, tls_key: Path | None) -> None:

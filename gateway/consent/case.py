@@ -44,7 +44,7 @@ ENDED = frozenset(
 AGREED = frozenset({State.CONSENTED, State.VOUCHER_ISSUED, State.VOUCHER_REJECTED})
 
 
-class Happened(StrEnum):
+class EventType(StrEnum):
     """What the journal says of a case. Those in ``STATUSES`` are told to SDU as well."""
 
     RECEIVED = "received"
@@ -88,7 +88,7 @@ class Happened(StrEnum):
     ERASED = "erased"
 
 
-STATUSES = frozenset(list(Happened)[: list(Happened).index(Happened.CANCELLED) + 1])
+STATUSES = frozenset(list(EventType)[: list(EventType).index(EventType.CANCELLED) + 1])
 
 
 class Case(NamedTuple):
@@ -103,7 +103,7 @@ class Case(NamedTuple):
     undelivered: int = 0  # bit n: question text n was reported undeliverable
     unreachable: int = 0  # recipients given up because their number did not work
     clarified: int = -1  # the latest question text whose unclear reply got a clarification
-    doubted: int = -1  # the latest question text an answer to which may have been a copy: it was asked for again
+    reasked: int = -1  # the latest question text an answer to which may have been a copy: it was asked for again
     due_at: datetime | None = None  # next repeat or end; None while a question text is on its way
     answered_at: datetime | None = None
     evidence: str | None = None
@@ -129,5 +129,5 @@ class Rules:
 
 
 class Event(NamedTuple):
-    name: Happened
+    name: EventType
     detail: Mapping[str, object]

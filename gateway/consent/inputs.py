@@ -25,7 +25,7 @@ class SkipRecipient:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TakeTurn:
+class OpenQuestion:
     """No other question of this service is open at the number."""
 
 
@@ -66,15 +66,15 @@ class ReportUndeliverable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class ParentReply:
     """A reply from a number that was asked."""
 
     msisdn: str
     verdict: Verdict
     normalised: bool
     reply_at: datetime
-    handed: bool  # the first segment of the question had been handed to the SMSC
-    doubtful: bool = False  # it may be the copy of a reply to another case, see consent/doubt.py
+    submitted: bool  # the first segment of the question had been submitted to the SMSC
+    possible_redelivery: bool = False  # it may be the copy of a reply to another case, see consent/doubt.py
     evidence: str  # sha256:… of the reply as it came
     link: str  # by which an answer goes back
 
@@ -106,7 +106,7 @@ class UseVoucher:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Park:
-    """A neighbour's answer makes no sense, or no link carries the number: a person has to look."""
+    """A partner's answer makes no sense, or no link carries the number: a person has to look."""
 
     reason: str
 
@@ -129,12 +129,12 @@ class Cancel:
 Input = (
     UseNumber
     | SkipRecipient
-    | TakeTurn
+    | OpenQuestion
     | ConfirmAccepted
     | ReportRefused
     | ReportDelivered
     | ReportUndeliverable
-    | Answer
+    | ParentReply
     | MeetDeadline
     | IssueVoucher
     | RejectVoucher
@@ -151,8 +151,8 @@ class Effect(StrEnum):
     """What is to be brought about besides texts."""
 
     LOOK_UP = "look_up"  # the recipient at `position` in the MCB
-    ASK_TURN = "ask_turn"  # TakeTurn as soon as the number is free
-    GIVE_TURN = "give_turn"  # the question is closed: the next sibling's may go out
+    ACQUIRE_NUMBER = "ask_turn"  # OpenQuestion as soon as the number is free
+    RELEASE_NUMBER = "give_turn"  # the question is closed: the next sibling's may go out
     WITHDRAW = "withdraw"  # question texts that have not left are not sent
     FORM_VOUCHER = "form_voucher"  # by the wallet
 
@@ -168,10 +168,10 @@ class Send(NamedTuple):
 class Decision(NamedTuple):
     """The case as it now stands, what happened (in order), and what to do about it.
 
-    `refused` says that the input does not fit the state; it has then changed nothing.
+    `rejected` says that the input does not fit the state; it has then changed nothing.
     """
 
     case: Case
     events: tuple[Event, ...] = ()
     effects: tuple[Effect | Send, ...] = ()
-    refused: bool = False
+    rejected: bool = False

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 
-_MOST_DIGITS = 6  # a text is searched in time that grows with them
+_MAX_DIGITS = 6  # a text is searched in time that grows with them
 RULE_VERSION = "1"  # recorded with each verdict; grows with every change of what is read from a text
 
 
@@ -59,7 +59,7 @@ class ReplyRules:
 
     def __post_init__(self) -> None:
         for code in (self.service, self.agree, self.refuse):
-            if not (code.isascii() and code.isdigit() and len(code) <= _MOST_DIGITS):
+            if not (code.isascii() and code.isdigit() and len(code) <= _MAX_DIGITS):
                 raise ValueError(f"not a number: {code!r}")
         if self.agree == self.refuse:
             raise ValueError(f"one value for both answers: {self.agree!r}")

@@ -27,7 +27,7 @@ PLACEHOLDERS = frozenset({"recipient", "pupil", "link", "agree", "refuse"})
 SCREEN_PLACEHOLDERS = frozenset({"agree", "refuse", "yes", "no"})
 SCREEN_UNITS, SCREEN_SEPTETS = 80, 182
 """What one USSD screen holds: 160 octets (3GPP 24.090, 23.038 §5)."""
-_LONGEST_CODES = ("123456", "1", "2")  # that the configuration allows
+_MAX_LENGTH_CODES = ("123456", "1", "2")  # that the configuration allows
 _ONE_SEPTET_EACH = re.compile("[\n -Z_a-z]*")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
@@ -155,7 +155,7 @@ def _read(directory: Path, name: str, language: str) -> Template:
     if re.search("[{}]", _PLACEHOLDER.sub("", body)):
         raise TemplateError(file, "a brace that belongs to no placeholder")
     template = Template(name=name, language=language, body=body, version=sha256(body.encode()).hexdigest()[:12])
-    if name in SCREENS and not _fits_a_screen(_filled(template, _codes(*_LONGEST_CODES)).body):
+    if name in SCREENS and not _fits_a_screen(_filled(template, _codes(*_MAX_LENGTH_CODES)).body):
         raise TemplateError(
             file, f"does not fit one USSD screen: {SCREEN_UNITS} UCS-2 units, or {SCREEN_SEPTETS} septets"
         )

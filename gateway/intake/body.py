@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-LONGEST_LINE = 65_536
+MAX_LINE_BYTES = 65_536
 """Octets of a line, its end not counted."""
 
 _PIECE = 32_768
@@ -117,13 +117,13 @@ class Body:
         last = lines.pop()
         for line in lines:
             self._line += 1
-            complete.append((self._line, line if len(line) <= LONGEST_LINE else None))
+            complete.append((self._line, line if len(line) <= MAX_LINE_BYTES else None))
         self._keep(last)
         return complete
 
     def _keep(self, piece: bytes) -> None:
         self._rest_octets += len(piece)
-        if self._rest_octets <= LONGEST_LINE + len(_BYTE_ORDER_MARK):
+        if self._rest_octets <= MAX_LINE_BYTES + len(_BYTE_ORDER_MARK):
             self._rest.append(piece)
         else:
             self._rest.clear()
@@ -136,4 +136,4 @@ class Body:
         if self._line == 1 and line is not None and line.startswith(_BYTE_ORDER_MARK):
             line = line.removeprefix(_BYTE_ORDER_MARK)
             octets -= len(_BYTE_ORDER_MARK)
-        return self._line, line if octets <= LONGEST_LINE else None
+        return self._line, line if octets <= MAX_LINE_BYTES else None

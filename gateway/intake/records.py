@@ -14,12 +14,12 @@ import orjson
 
 from gateway.consent.identity import iin_fault
 
-LONGEST_NAME = 60
-LONGEST_RECORD_ID = 64
-MOST_FAULTS = 100
+MAX_NAME_LENGTH = 60
+MAX_RECORD_ID_LENGTH = 64
+MAX_FAULTS = 100
 """Faults told of one record; a record with more has not been looked through by anybody."""
 
-_LONGEST_FIELD_TOLD = 64
+_MAX_FIELD_LENGTH_REPORTED = 64
 _CATEGORIES = (1, 2, 3)
 _LANGUAGES = ("kk", "ru")
 
@@ -94,7 +94,7 @@ def read_record(line: bytes) -> Record | Refusal:
     if not given.keys() <= _RECORD:
         _refuse_unknown(given, _RECORD, "", faults)
     if faults or record_id is None:
-        return Refusal(record_id, faults[:MOST_FAULTS])
+        return Refusal(record_id, faults[:MAX_FAULTS])
     content = orjson.dumps({"pupil": pupil, "school": school, "recipients": recipients})
     return Record(record_id, category, language, pupil["iin"], content)
 
@@ -102,7 +102,7 @@ def read_record(line: bytes) -> Record | Refusal:
 def _record_id(value: object, faults: list[Fault]) -> str | None:
     if type(value) is not str:
         faults.append(Fault("/record_id", Code.REQUIRED if value is None else Code.TYPE))
-    elif not 0 < len(value) <= LONGEST_RECORD_ID:
+    elif not 0 < len(value) <= MAX_RECORD_ID_LENGTH:
         faults.append(Fault("/record_id", Code.LENGTH))
     elif not value.isprintable() and _CONTROL.search(value):
         faults.append(Fault("/record_id", Code.FORMAT))
@@ -153,7 +153,7 @@ def _recipients(given: Mapping[str, Any], faults: list[Fault]) -> list[dict[str,
     others = given.get("representatives")
     if type(others) is list:
         for i, value in enumerate(others):
-            if len(faults) > MOST_FAULTS:
+            if len(faults) > MAX_FAULTS:
                 break
             recipient = {"relation": "representative"}
             _read_person(value, recipient, f"/representatives/{i}", faults)
@@ -207,7 +207,7 @@ def _name(value: object, at: str, field: str, faults: list[Fault]) -> str:
         faults.append(Fault(f"{at}/{field}", Code.REQUIRED if value is None else Code.TYPE))
         return ""
     name = value if unicodedata.is_normalized("NFC", value) else unicodedata.normalize("NFC", value)
-    if not 0 < len(name) <= LONGEST_NAME:
+    if not 0 < len(name) <= MAX_NAME_LENGTH:
         faults.append(Fault(f"{at}/{field}", Code.LENGTH))
     elif name.isspace() or (not name.isprintable() and _CONTROL.search(name)):
         faults.append(Fault(f"{at}/{field}", Code.FORMAT))
@@ -220,9 +220,9 @@ def _refuse_unknown(value: Mapping[str, Any], known: frozenset[str], at: str, fa
     for field in value:
         if field in known:
             continue
-        if len(faults) > MOST_FAULTS:
+        if len(faults) > MAX_FAULTS:
             return
-        if len(field) <= _LONGEST_FIELD_TOLD and field.isprintable():
+        if len(field) <= _MAX_FIELD_LENGTH_REPORTED and field.isprintable():
             escaped = field.replace("~", "~0").replace("/", "~1")
             faults.append(Fault(f"{at}/{escaped}", Code.UNKNOWN_FIELD))
         elif not unnamed:

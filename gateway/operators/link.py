@@ -1,4 +1,4 @@
-"""A link to an operator: its binds kept up for ever, its sender fed, its replies handed on."""
+"""A link to an operator: its binds kept up for ever, its sender fed, its replies submitted on."""
 
 import asyncio
 import random
@@ -15,29 +15,29 @@ from smpplib.consts import (
 )
 
 from gateway import metrics
+from gateway.cluster.retry import run_with_retry
 from gateway.config import Link as LinkConfig
-from gateway.journeys import Journeys
-from gateway.log import Event as LogEvent
-from gateway.log import get_logger
-from gateway.operators.bind import Bind
-from gateway.operators.receiving import Receiver
-from gateway.operators.sending import Sender
+from gateway.logs.log import Event as LogEvent
+from gateway.logs.log import get_logger
+from gateway.operators.connection import SmppConnection
+from gateway.operators.receiver import Receiver
+from gateway.operators.sender import Sender
 from gateway.smpp import session as smpp
 from gateway.smpp import status
 from gateway.smpp.session import Role, Session
-from gateway.steady import steadily
 from gateway.store import nodes
+from gateway.usecases.unit_of_work import Journeys
 
 log = get_logger()
 
-RECONNECT = (1.0, 60.0)
+RECONNECT_BACKOFF_SECONDS = (1.0, 60.0)
 """First and longest wait, in seconds, between attempts to bind."""
-STALE_SESSION = 10.0
+STALE_SESSION_SECONDS = 10.0
 """After ESME_RALYBND: the SMSC still holds our former session and has to notice its end."""
-REFUSED_CREDENTIALS = (60.0, 600.0)
+CREDENTIALS_BACKOFF_SECONDS = (60.0, 600.0)
 """After a refusal that trying again does not cure: hammering gets an address banned."""
-MOST_DOUBLINGS = 10
-DRAIN = 4.0
+MAX_DOUBLINGS = 10
+DRAIN_TIMEOUT_SECONDS = 4.0
 """Seconds that segments under way get for their answers when we stop."""
 
 _CREDENTIALS = frozenset({SMPP_ESME_RBINDFAIL, SMPP_ESME_RINVPASWD, SMPP_ESME_RINVSYSID})
@@ -50,9 +50,9 @@ class Link:
         self.config = config
         self._journeys = journeys
         self._receiver = receiver
-        self._sender = Sender(config, journeys, receiver.answer_sent, receiver.unsent)
-        self._binds: set[Bind] = set()
-        self._bound: set[Bind] = set()
+        self._sender = Sender(config, journeys, receiver.reply_text_sent, receiver.unsent)
+        self._binds: set[SmppConnection] = set()
+        self._bound: set[SmppConnection] = set()
         self._stopping = asyncio.Event()
         self._changed = asyncio.Event()
 
@@ -61,10 +61,10 @@ class Link:
         async with asyncio.TaskGroup() as tasks:
             for role in roles_of(self.config):
                 tasks.create_task(self._keep_bound(role))
-            tasks.create_task(steadily(self._sender.fill, "fill", link=self.config.name))
-            tasks.create_task(steadily(self._sender.record, "record", link=self.config.name))
-            tasks.create_task(steadily(self._note_bound, "note_bound", link=self.config.name))
-            tasks.create_task(self._let_go())
+            tasks.create_task(run_with_retry(self._sender.fill, "fill", link=self.config.name))
+            tasks.create_task(run_with_retry(self._sender.record, "record", link=self.config.name))
+            tasks.create_task(run_with_retry(self._note_bound, "note_bound", link=self.config.name))
+            tasks.create_task(self._release_when_lapsed())
 
     def doubt(self, began: float) -> None:
         """Since then (monotonic) what came in may have waited too long for its acknowledgement."""
@@ -75,11 +75,11 @@ class Link:
         self._sender.pump()
 
     async def stop(self) -> None:
-        """No new submits; waits for answers up to DRAIN; unbinds; leaves nothing unwritten."""
+        """No new submits; waits for answers up to DRAIN_TIMEOUT_SECONDS; unbinds; leaves nothing unwritten."""
         self._stopping.set()
         self._sender.stop()
         try:
-            async with asyncio.timeout(DRAIN):
+            async with asyncio.timeout(DRAIN_TIMEOUT_SECONDS):
                 await self._sender.drained()
         except TimeoutError:
             log.warning(LogEvent.LINK_NOT_DRAINED, link=self.config.name)
@@ -101,7 +101,7 @@ class Link:
         failures = 0
         while not self._stopping.is_set():
             bind = await self._connect(role)
-            failures = 0 if bind is not None and bind.was_bound else min(failures + 1, MOST_DOUBLINGS)
+            failures = 0 if bind is not None and bind.was_bound else min(failures + 1, MAX_DOUBLINGS)
             refused = bind.refused if bind is not None else None
             self._tell_refusal(refused)
             wait = wait_before_binding(refused, failures)
@@ -120,17 +120,17 @@ class Link:
         elif refused == SMPP_ESME_RALYBND:
             log.warning(LogEvent.LINK_ALREADY_BOUND, link=name)
 
-    async def _let_go(self) -> None:
+    async def _release_when_lapsed(self) -> None:
         """Gives the binds up whenever another process may have been given the link."""
         lease = self._journeys.lease
         while True:
             await lease.lapse()
-            log.error(LogEvent.LINK_LET_GO, link=self.config.name, binds=len(self._binds))
+            log.error(LogEvent.LINK_RELEASED, link=self.config.name, binds=len(self._binds))
             for bind in list(self._binds):
                 bind.abort()
             await lease.held()
 
-    async def _connect(self, role: Role) -> Bind | None:
+    async def _connect(self, role: Role) -> SmppConnection | None:
         """One life of a bind, from connecting to the loss of it; None when there was nobody to connect to."""
         config = self.config
         session = Session(
@@ -142,7 +142,7 @@ class Link:
             enquire_link=config.enquire_link.total_seconds(),
             response_timeout=config.response_timeout.total_seconds(),
         )
-        bind = Bind(session, self._handle)
+        bind = SmppConnection(session, self._handle)
         await self._journeys.lease.held()
         loop = asyncio.get_running_loop()
         try:
@@ -162,7 +162,7 @@ class Link:
             bind.abort()
         return bind
 
-    def _handle(self, bind: Bind, events: list[smpp.Event]) -> None:
+    def _handle(self, bind: SmppConnection, events: list[smpp.Event]) -> None:
         """Hands the events of one read on, then sends what they have made room for."""
         for event in events:
             try:
@@ -175,12 +175,12 @@ class Link:
             self._went_down(bind)
         self._sender.pump()
 
-    def _take(self, bind: Bind, event: smpp.Event) -> None:
+    def _take(self, bind: SmppConnection, event: smpp.Event) -> None:
         name = self.config.name
         match event:
-            case smpp.Answered() | smpp.Late():
+            case smpp.SubmitResponse() | smpp.LateResponse():
                 self._sender.answered(event)
-            case smpp.Unanswered():
+            case smpp.NoResponse():
                 self._sender.unanswered(event)
             case smpp.Received():
                 self._receiver.take(bind, self.config, event)
@@ -189,20 +189,20 @@ class Link:
             case smpp.BindRefused():
                 bind.refused = event.command_status
                 log.warning(LogEvent.LINK_BIND_REFUSED, link=name, status=status.name(event.command_status))
-            case smpp.PeerUnbound():
-                log.info(LogEvent.LINK_PEER_UNBOUND, link=name)
+            case smpp.SmscUnbound():
+                log.info(LogEvent.LINK_UNBOUND_BY_SMSC, link=name)
                 self._went_down(bind)
             case smpp.Unbound():
                 self._went_down(bind, heard=True)
-            case smpp.Nacked() | smpp.Strange():
-                log.warning(LogEvent.LINK_STRANGE_PDU, link=name, what=repr(event))
-                metrics.STRANGE_PDUS.labels(name).inc()
+            case smpp.UnmatchedNack() | smpp.UnexpectedPdu():
+                log.warning(LogEvent.LINK_UNEXPECTED_PDU, link=name, what=repr(event))
+                metrics.UNEXPECTED_PDUS.labels(name).inc()
             case smpp.Closed():
                 log.warning(LogEvent.LINK_CLOSED, link=name, reason=event.reason)
             case _:
                 assert_never(event)
 
-    def _came_up(self, bind: Bind, event: smpp.Bound) -> None:
+    def _came_up(self, bind: SmppConnection, event: smpp.Bound) -> None:
         bind.was_bound = True
         self._bound.add(bind)
         self._changed.set()
@@ -210,11 +210,11 @@ class Link:
         if bind.free:
             self._sender.bound(bind)
 
-    def _went_down(self, bind: Bind, *, heard: bool = False) -> None:
+    def _went_down(self, bind: SmppConnection, *, heard: bool = False) -> None:
         """`heard`: it has answered our unbind, and so read everything that we sent before."""
         if bind in self._bound:
             if not heard:
-                self._receiver.doubt(self.config.name, time.monotonic() - self.config.unheard_for)
+                self._receiver.doubt(self.config.name, time.monotonic() - self.config.loss_detection_seconds)
             self._bound.discard(bind)
             self._sender.unbound(bind)
             self._changed.set()
@@ -233,8 +233,8 @@ class Link:
 def wait_before_binding(refused: int | None, failures: int) -> float:
     """Seconds until the next attempt, by the command_status of a refused bind and the failures in a row."""
     if refused == SMPP_ESME_RALYBND:
-        return STALE_SESSION
-    first, longest = REFUSED_CREDENTIALS if refused in _CREDENTIALS else RECONNECT
+        return STALE_SESSION_SECONDS
+    first, longest = CREDENTIALS_BACKOFF_SECONDS if refused in _CREDENTIALS else RECONNECT_BACKOFF_SECONDS
     most = min(longest, first * 2.0 ** max(failures, 1))
     return random.uniform(most / 2, most)  # noqa: S311 - jitter
 

@@ -10,14 +10,14 @@ from gateway.clock import wall_now
 from gateway.config.model import Mcb as McbConfig
 from gateway.consent.identity import canonical_msisdn
 from gateway.consent.inputs import Input, Park, SkipRecipient, UseNumber
-from gateway.partners.answers import (
-    PASSING,
-    Again,
+from gateway.partners.responses import (
+    TRANSIENT_ERRORS,
     Done,
-    NonsenseError,
+    InvalidResponse,
     Outcome,
-    is_keepable,
-    is_passing,
+    Retry,
+    is_retryable,
+    is_storable,
     read_object,
     retry_after,
 )
@@ -43,13 +43,13 @@ class Mcb:
             by_iin[case.recipient["iin"]].append(case.case_id)
         try:
             answer = await self._post("/v1/lookups", {"iins": list(by_iin)})
-            if isinstance(answer, Again):
-                return [Again(case.case_id, answer.reason, answer.retry_after) for case in stored]
+            if isinstance(answer, Retry):
+                return [Retry(case.case_id, answer.reason, answer.retry_after) for case in stored]
             results = _results(answer)
-        except NonsenseError:  # one record of the batch may be to blame: each is asked for by itself
+        except InvalidResponse:  # one record of the batch may be to blame: each is asked for by itself
             return [await self._look_up(case) for case in stored]
         return [
-            Done(case_id, _read(results[iin])) if iin in results else Again(case_id, "missing from the answer")
+            Done(case_id, _read(results[iin])) if iin in results else Retry(case_id, "missing from the answer")
             for iin, case_ids in by_iin.items()
             for case_id in case_ids
         ]
@@ -57,31 +57,31 @@ class Mcb:
     async def _look_up(self, stored: StoredCase) -> Outcome:
         try:
             answer = await self._post("/v1/lookup", {"iin": stored.recipient["iin"]})
-        except NonsenseError as error:
+        except InvalidResponse as error:
             return Done(stored.case_id, Park(reason=f"mcb: {error}"))
-        if isinstance(answer, Again):
-            return Again(stored.case_id, answer.reason, answer.retry_after)
+        if isinstance(answer, Retry):
+            return Retry(stored.case_id, answer.reason, answer.retry_after)
         return Done(stored.case_id, _read(answer))
 
-    async def _post(self, path: str, body: Mapping[str, object]) -> Mapping[str, object] | Again:
-        """The answer's object, or Again (of no case yet); raises NonsenseError for anything else."""
+    async def _post(self, path: str, body: Mapping[str, object]) -> Mapping[str, object] | Retry:
+        """The answer's object, or Retry (of no case yet); raises InvalidResponse for anything else."""
         try:
             async with self._http.post(
                 self._url + path, json=body, headers=self._headers, timeout=self._timeout, allow_redirects=False
             ) as response:
-                if is_passing(response.status):
-                    return Again("", str(response.status), retry_after(response.headers, wall_now()))
+                if is_retryable(response.status):
+                    return Retry("", str(response.status), retry_after(response.headers, wall_now()))
                 if response.status != HTTPStatus.OK:
-                    raise NonsenseError(str(response.status))
+                    raise InvalidResponse(str(response.status))
                 return await read_object(response)
-        except PASSING as error:
-            return Again("", type(error).__name__)
+        except TRANSIENT_ERRORS as error:
+            return Retry("", type(error).__name__)
 
 
 def _results(answer: Mapping[str, object]) -> dict[str, Mapping[str, object]]:
     results = answer.get("results")
     if not isinstance(results, list):
-        raise NonsenseError("no results")
+        raise InvalidResponse("no results")
     return {r["iin"]: r for r in results if isinstance(r, dict) and isinstance(r.get("iin"), str)}
 
 
@@ -95,6 +95,6 @@ def _read(answer: Mapping[str, object]) -> Input:
             operator = answer.get("operator")
             if msisdn is None:
                 return SkipRecipient(invalid=True)
-            return UseNumber(msisdn=msisdn, operator=operator if is_keepable(operator) else None)
+            return UseNumber(msisdn=msisdn, operator=operator if is_storable(operator) else None)
         case _:
             return Park(reason="mcb: neither found nor not found")

@@ -18,10 +18,10 @@ import orjson
 from gateway import metrics
 from gateway.clock import wall_now
 from gateway.config.model import Sdu as SduConfig
-from gateway.journeys import Journeys
-from gateway.log import Event, get_logger
-from gateway.partners.answers import PASSING, retry_after
+from gateway.logs.log import Event, get_logger
+from gateway.partners.responses import TRANSIENT_ERRORS, retry_after
 from gateway.store import feeds, statuses
+from gateway.usecases.unit_of_work import Journeys
 
 log = get_logger()
 
@@ -63,7 +63,7 @@ class SduPush:
         """Pushes one batch and sees it taken; whether there was one."""
         journeys = self._journeys
         async with journeys.database.acquire() as connection:
-            cursor = await feeds.take(connection, FEED, journeys.node)
+            cursor = await feeds.claim(connection, FEED, journeys.node)
             if cursor is None:
                 return False
             events = await statuses.after(connection, cursor, self._config.batch)
@@ -92,14 +92,14 @@ class SduPush:
                         metrics.SDU_PUSHES.labels("taken").inc()
                         return True
                     reason, asked = str(response.status), retry_after(response.headers, wall_now())
-            except PASSING as error:
+            except TRANSIENT_ERRORS as error:
                 reason, asked = type(error).__name__, None
             metrics.SDU_PUSHES.labels("again").inc()
             seconds = min(longest, first * 2.0 ** min(failures, 10)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
             failures += 1
             if asked is not None:
                 seconds = asked.total_seconds()
-            log.warning(Event.NEIGHBOUR_AWAY, call=FEED, reason=reason, retry_in=round(seconds, 1))
+            log.warning(Event.PARTNER_UNAVAILABLE, call=FEED, reason=reason, retry_in=round(seconds, 1))
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._stopping.wait()

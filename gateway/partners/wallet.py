@@ -11,16 +11,16 @@ from gateway.clock import wall_now
 from gateway.config.model import Wallet as WalletConfig
 from gateway.consent.deadlines import Calendar
 from gateway.consent.inputs import IssueVoucher, Park, RejectVoucher
-from gateway.masking import without_numbers
-from gateway.partners.answers import (
-    LONGEST_TEXT,
-    PASSING,
-    Again,
+from gateway.logs.redaction import without_numbers
+from gateway.partners.responses import (
+    MAX_TEXT_LENGTH,
+    TRANSIENT_ERRORS,
     Done,
-    NonsenseError,
+    InvalidResponse,
     Outcome,
-    is_keepable,
-    is_passing,
+    Retry,
+    is_retryable,
+    is_storable,
     read_object,
     retry_after,
 )
@@ -55,18 +55,18 @@ class Wallet:
                 timeout=self._timeout,
                 allow_redirects=False,
             ) as response:
-                if is_passing(response.status):
-                    return Again(case_id, str(response.status), retry_after(response.headers, wall_now()))
+                if is_retryable(response.status):
+                    return Retry(case_id, str(response.status), retry_after(response.headers, wall_now()))
                 if response.status == HTTPStatus.UNPROCESSABLE_ENTITY:
                     return Done(case_id, RejectVoucher(reason=await _reason(response)))
                 if response.status not in _ISSUED:
-                    raise NonsenseError(str(response.status))
+                    raise InvalidResponse(str(response.status))
                 voucher_id = (await read_object(response)).get("voucher_id")
-        except PASSING as error:
-            return Again(case_id, type(error).__name__)
-        except NonsenseError as error:
+        except TRANSIENT_ERRORS as error:
+            return Retry(case_id, type(error).__name__)
+        except InvalidResponse as error:
             return Done(case_id, Park(reason=f"wallet: {error}"))
-        if not is_keepable(voucher_id):
+        if not is_storable(voucher_id):
             return Done(case_id, Park(reason="wallet: no voucher_id"))
         return Done(case_id, IssueVoucher(voucher_id=voucher_id))
 
@@ -94,8 +94,8 @@ async def _reason(response: aiohttp.ClientResponse) -> str:
     """Why the wallet refused, from its problem document; nothing free of form."""
     try:
         body = await read_object(response)
-    except NonsenseError:
+    except InvalidResponse:
         return "refused"
     reason = body.get("reason") or body.get("code") or body.get("title")
-    shown = reason[:LONGEST_TEXT] if isinstance(reason, str) else None
-    return without_numbers(shown) if is_keepable(shown) else "refused"
+    shown = reason[:MAX_TEXT_LENGTH] if isinstance(reason, str) else None
+    return without_numbers(shown) if is_storable(shown) else "refused"

@@ -26,11 +26,11 @@ class CloseReason(StrEnum):
     """Why a session came to its end."""
 
     BIND_REFUSED = "bind_refused"
-    BIND_UNANSWERED = "bind_unanswered"
-    ENQUIRE_LINK_UNANSWERED = "enquire_link_unanswered"
+    BIND_TIMEOUT = "bind_timeout"
+    ENQUIRE_LINK_TIMEOUT = "enquire_link_timeout"
     FRAMING_LOST = "framing_lost"
     UNBOUND = "unbound"
-    UNBIND_UNANSWERED = "unbind_unanswered"
+    UNBIND_TIMEOUT = "unbind_timeout"
     SMSC_UNBOUND = "smsc_unbound"
     CONNECTION_LOST = "connection_lost"
 
@@ -48,7 +48,7 @@ class BindRefused(NamedTuple):
     command_status: int
 
 
-class Answered(NamedTuple):
+class SubmitResponse(NamedTuple):
     """The SMSC answered a segment; `message_id` is "" when it gave none."""
 
     tag: object
@@ -56,14 +56,14 @@ class Answered(NamedTuple):
     message_id: str
 
 
-class Unanswered(NamedTuple):
+class NoResponse(NamedTuple):
     """A segment's outcome is unknown: no answer in time, or before the connection ended."""
 
     tag: object
 
 
-class Late(NamedTuple):
-    """The answer to a segment that was reported Unanswered; its slot is free since then."""
+class LateResponse(NamedTuple):
+    """The answer to a segment that was reported NoResponse; its slot is free since then."""
 
     tag: object
     command_status: int
@@ -78,7 +78,7 @@ class Received(NamedTuple):
     body: bytes
 
 
-class PeerUnbound(NamedTuple):
+class SmscUnbound(NamedTuple):
     """The SMSC unbound; unbind_resp is on its way and nothing new may be submitted."""
 
 
@@ -86,14 +86,14 @@ class Unbound(NamedTuple):
     """The SMSC answered our unbind."""
 
 
-class Nacked(NamedTuple):
+class UnmatchedNack(NamedTuple):
     """A generic_nack for nothing that is under way."""
 
     sequence_number: int
     command_status: int
 
 
-class Strange(NamedTuple):
+class UnexpectedPdu(NamedTuple):
     """A PDU that makes no sense here and was answered or ignored."""
 
     command_id: int
@@ -109,13 +109,13 @@ class Closed(NamedTuple):
 Event = (
     Bound
     | BindRefused
-    | Answered
-    | Unanswered
-    | Late
+    | SubmitResponse
+    | NoResponse
+    | LateResponse
     | Received
-    | PeerUnbound
+    | SmscUnbound
     | Unbound
-    | Nacked
-    | Strange
+    | UnmatchedNack
+    | UnexpectedPdu
     | Closed
 )

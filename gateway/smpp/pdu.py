@@ -84,7 +84,7 @@ class Tag(IntEnum):
     ITS_SESSION_INFO = consts.OPTIONAL_PARAMS["its_session_info"]
 
 
-class MalformedPdu(ValueError):  # noqa: N818 - a name of its own, said in every room
+class MalformedPdu(ValueError):
     """A message that cannot be read whole. Journal its octets and answer it with ESME_RINVMSGLEN."""
 
 

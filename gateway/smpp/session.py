@@ -8,23 +8,23 @@ BINDING    bind_*_resp, status 0                      BOUND: Bound
            bind_*_resp or generic_nack, other status  CLOSED: BindRefused
            no answer within response_timeout          CLOSED
 BOUND      unbind()                                   UNBINDING: unbind is sent
-           unbind from the SMSC                       UNBINDING: unbind_resp is sent, PeerUnbound
+           unbind from the SMSC                       UNBINDING: unbind_resp is sent, SmscUnbound
            enquire_link without answer                CLOSED
 UNBINDING  unbind_resp to our unbind                  CLOSED: Unbound
            after the SMSC's unbind, everything both   CLOSED
            sides still owed has been answered
            response_timeout passed                    CLOSED
 any        command_length outside 16…65,536           CLOSED: generic_nack ESME_RINVCMDLEN is sent
-           disconnected()                             CLOSED: Unanswered for every segment under way
+           disconnected()                             CLOSED: NoResponse for every segment under way
 =========  =========================================  ==================================================
 
 An enquire_link is answered in every state. A request that is none of an ESME's business gets a generic_nack,
-and what makes no sense is reported as Strange; neither ends the session. A session serves one connection.
+and what makes no sense is reported as UnexpectedPdu; neither ends the session. A session serves one connection.
 Once CLOSED it says so, as Closed; the shell then writes `data_to_send` out, closes the transport and calls
 `disconnected`.
 
-A segment without answer after response_timeout gives its slot back, as Unanswered: whether the SMSC took it
-is not known. Its answer may still come, as Late.
+A segment without answer after response_timeout gives its slot back, as NoResponse: whether the SMSC took it
+is not known. Its answer may still come, as LateResponse.
 """
 
 from collections import OrderedDict
@@ -34,21 +34,21 @@ from typing import Final
 from smpplib import consts
 
 from gateway.smpp.events import (
-    Answered,
     BindRefused,
     Bound,
     Closed,
     CloseReason,
     Event,
-    Late,
-    Nacked,
-    PeerUnbound,
+    LateResponse,
+    NoResponse,
     Received,
     Role,
     SessionState,
-    Strange,
-    Unanswered,
+    SmscUnbound,
+    SubmitResponse,
     Unbound,
+    UnexpectedPdu,
+    UnmatchedNack,
 )
 from gateway.smpp.pdu import (
     HEADER,
@@ -63,25 +63,25 @@ from gateway.smpp.pdu import (
 )
 
 __all__ = [
-    "Answered",
     "BindRefused",
     "Bound",
     "CloseReason",
     "Closed",
     "Event",
-    "Late",
-    "Nacked",
-    "PeerUnbound",
+    "LateResponse",
+    "NoResponse",
     "Received",
     "Role",
     "Session",
     "SessionState",
-    "Strange",
-    "Unanswered",
+    "SmscUnbound",
+    "SubmitResponse",
     "Unbound",
+    "UnexpectedPdu",
+    "UnmatchedNack",
 ]
 
-LATE_ANSWERS_AWAITED: Final = 10_000
+MAX_LATE_RESPONSES: Final = 10_000
 """Timed-out segments whose answer is still recognised; the oldest are forgotten first."""
 
 _SUBMIT_SM: Final = CommandId.SUBMIT_SM.value
@@ -95,8 +95,8 @@ _BIND: Final = {
 }
 _NOT_YET_BOUND: Final = (SessionState.OPEN, SessionState.BINDING)
 
-_answered: Final = partial(tuple.__new__, Answered)
-"""Answered from a tuple of its fields, at half of what its own constructor costs."""
+_answered: Final = partial(tuple.__new__, SubmitResponse)
+"""SubmitResponse from a tuple of its fields, at half of what its own constructor costs."""
 
 
 class Session:
@@ -114,7 +114,7 @@ class Session:
         response_timeout: float,
     ) -> None:
         self.state = SessionState.OPEN
-        self.unanswered_in = 0
+        self.unacknowledged_deliveries = 0
         """Received PDUs not yet responded to; a shell that lets them grow without bound stops reading."""
         self._role = role
         self._bind_body = encode_bind(system_id, password, system_type)
@@ -162,11 +162,11 @@ class Session:
         return sequence_number
 
     def respond(self, command_id: int, sequence_number: int, command_status: int = 0) -> None:
-        """Answer a Received PDU, message_id a single NUL (SMPP 3.4 §4.6.2); too late once closed."""
+        """ParentReply a Received PDU, message_id a single NUL (SMPP 3.4 §4.6.2); too late once closed."""
         if self.closing:
             return
         self._out.append(encode_pdu(command_id | RESPONSE, command_status, sequence_number, b"\0"))
-        self.unanswered_in = max(self.unanswered_in - 1, 0)
+        self.unacknowledged_deliveries = max(self.unacknowledged_deliveries - 1, 0)
         if self._is_drained():
             self._deadline = 0.0
 
@@ -211,21 +211,21 @@ class Session:
         self._expire(now, events)
         match self.state:
             case SessionState.BINDING if now >= self._deadline:
-                self._close(CloseReason.BIND_UNANSWERED, events)
+                self._close(CloseReason.BIND_TIMEOUT, events)
             case SessionState.UNBINDING if now >= self._deadline or self._is_drained():
                 peer_began = self._asked is None
-                self._close(CloseReason.SMSC_UNBOUND if peer_began else CloseReason.UNBIND_UNANSWERED, events)
+                self._close(CloseReason.SMSC_UNBOUND if peer_began else CloseReason.UNBIND_TIMEOUT, events)
             case SessionState.BOUND if self._enquired_at is not None:
                 if now >= self._enquired_at + self._response_timeout:
-                    self._close(CloseReason.ENQUIRE_LINK_UNANSWERED, events)
+                    self._close(CloseReason.ENQUIRE_LINK_TIMEOUT, events)
             case SessionState.BOUND if now >= self._heard_at + self._enquire_link:
                 self._request(CommandId.ENQUIRE_LINK)
                 self._enquired_at = now
         return events
 
     def disconnected(self, now: float) -> list[Event]:
-        """The transport is gone: every segment under way is Unanswered."""
-        events: list[Event] = [Unanswered(tag) for tag, _ in self._window.values()]
+        """The transport is gone: every segment under way is NoResponse."""
+        events: list[Event] = [NoResponse(tag) for tag, _ in self._window.values()]
         self._window.clear()
         if self.state is not SessionState.CLOSED:
             self._close(CloseReason.CONNECTION_LOST, events)
@@ -290,9 +290,9 @@ class Session:
             case CommandId.DELIVER_SM | CommandId.DATA_SM if self.state in _NOT_YET_BOUND:
                 status = consts.SMPP_ESME_RINVBNDSTS
                 self._out.append(encode_pdu(command_id | RESPONSE, status, sequence_number, b"\0"))
-                events.append(Strange(command_id, "before the bind was answered"))
+                events.append(UnexpectedPdu(command_id, "before the bind was answered"))
             case CommandId.DELIVER_SM | CommandId.DATA_SM:
-                self.unanswered_in += 1
+                self.unacknowledged_deliveries += 1
                 events.append(Received(command_id, sequence_number, body))
             case CommandId.ENQUIRE_LINK:
                 self._out.append(encode_pdu(CommandId.ENQUIRE_LINK_RESP, 0, sequence_number))
@@ -300,7 +300,7 @@ class Session:
                 self._enquired_at = None
             case CommandId.UNBIND:
                 self._out.append(encode_pdu(CommandId.UNBIND_RESP, 0, sequence_number))
-                events.append(PeerUnbound())
+                events.append(SmscUnbound())
                 if self.state is not SessionState.UNBINDING:
                     self.state, self._slots, self._asked = SessionState.UNBINDING, 0, None
                     self._deadline = now + self._response_timeout
@@ -318,31 +318,31 @@ class Session:
                     events.append(Bound(*decode_bind_resp(body)))
             case CommandId.SUBMIT_SM_RESP if sequence_number in self._late:
                 message_id = body.partition(b"\0")[0][:MAX_MESSAGE_ID].decode("latin-1")
-                events.append(Late(self._late.pop(sequence_number), command_status, message_id))
+                events.append(LateResponse(self._late.pop(sequence_number), command_status, message_id))
             case CommandId.GENERIC_NACK:
                 self._take_nack(sequence_number, command_status, events)
             case CommandId.ALERT_NOTIFICATION | CommandId.OUTBIND:
-                events.append(Strange(command_id, "not for this session"))  # neither has a response
+                events.append(UnexpectedPdu(command_id, "not for this session"))  # neither has a response
             case _ if command_id & RESPONSE:
-                events.append(Strange(command_id, "answers nothing under way"))
+                events.append(UnexpectedPdu(command_id, "answers nothing under way"))
             case _:
                 self._nack(consts.SMPP_ESME_RINVCMDID, sequence_number)
-                events.append(Strange(command_id, "not a request to an ESME"))
+                events.append(UnexpectedPdu(command_id, "not a request to an ESME"))
 
     def _take_nack(self, sequence_number: int, command_status: int, events: list[Event]) -> None:
         # A generic_nack is never a success, whatever status it bears.
         command_status = command_status or consts.SMPP_ESME_RSYSERR
         if sent := self._window.pop(sequence_number, None):
-            events.append(Answered(sent[0], command_status, ""))
+            events.append(SubmitResponse(sent[0], command_status, ""))
         elif sequence_number in self._late:
-            events.append(Late(self._late.pop(sequence_number), command_status, ""))
+            events.append(LateResponse(self._late.pop(sequence_number), command_status, ""))
         elif self._answers(SessionState.BINDING, sequence_number):
             self._refuse_bind(command_status, events)
         elif self._answers(SessionState.UNBINDING, sequence_number):
             self._close(CloseReason.UNBOUND, events)
         else:
             self._enquired_at = None  # an SMSC that knows no enquire_link is alive all the same
-            events.append(Nacked(sequence_number, command_status))
+            events.append(UnmatchedNack(sequence_number, command_status))
 
     def _refuse_bind(self, command_status: int, events: list[Event]) -> None:
         events.append(BindRefused(command_status))
@@ -358,7 +358,7 @@ class Session:
             self.state is SessionState.UNBINDING
             and self._asked is None
             and not self._window
-            and not self.unanswered_in
+            and not self.unacknowledged_deliveries
         )
 
     def _expire(self, now: float, events: list[Event]) -> None:
@@ -370,9 +370,9 @@ class Session:
                 break
             del window[sequence_number]
             late[sequence_number] = tag
-            if len(late) > LATE_ANSWERS_AWAITED:
+            if len(late) > MAX_LATE_RESPONSES:
                 late.popitem(last=False)
-            events.append(Unanswered(tag))
+            events.append(NoResponse(tag))
 
     def _close(self, reason: CloseReason, events: list[Event]) -> None:
         self.state, self._slots = SessionState.CLOSED, 0

@@ -27,7 +27,7 @@ SERVICE_TYPE: Final = "USSD"
 """SMPP 3.4 §5.2.11."""
 
 _SESSION_INFO_SIZE: Final = 2
-LONGEST_SESSION_INFO: Final = 255
+MAX_SESSION_INFO_BYTES: Final = 255
 """Octets of a session's id that are echoed: the specification has two, vendors a few more."""
 _GENERAL_CODING: Final = 0x40
 _CODED_IN: Final = (0x00, 0x04, 0x08, 0x00)
@@ -80,7 +80,7 @@ def read_ussd(sm: ShortMessage) -> Indication | None:
     tlv = sm.tlvs.get(Tag.USSD_SERVICE_OP)
     if not tlv:
         return None
-    op, session_info = tlv[-1], sm.tlvs.get(Tag.ITS_SESSION_INFO, b"")[:LONGEST_SESSION_INFO]
+    op, session_info = tlv[-1], sm.tlvs.get(Tag.ITS_SESSION_INFO, b"")[:MAX_SESSION_INFO_BYTES]
     if op not in _KNOWN and not session_info:
         return None
     return Indication(

@@ -25,7 +25,7 @@ ON CONFLICT (case_id, kind) DO UPDATE SET
     attempts = 0, next_at = '-infinity', node = NULL, serial = excluded.serial
 """
 
-_TAKE = """
+_CLAIM = """
 UPDATE calls SET node = $1
 FROM (SELECT case_id, kind FROM calls
       WHERE kind = $2 AND node IS NULL AND next_at <= clock_timestamp()
@@ -57,9 +57,9 @@ async def add(connection: Connection, calls: Sequence[tuple[str, CallKind]]) -> 
     await connection.execute(_ADD, [case_id for case_id, _ in calls], [kind for _, kind in calls])
 
 
-async def take(connection: Connection, node: str, kind: CallKind, limit: int) -> list[Call]:
+async def claim(connection: Connection, node: str, kind: CallKind, limit: int) -> list[Call]:
     """Up to `limit` calls that are ready, now this node's; none for a node that has been declared dead."""
-    rows = await connection.fetch(_TAKE, node, kind, limit)
+    rows = await connection.fetch(_CLAIM, node, kind, limit)
     return [Call(*row.values()) for row in rows]
 
 
@@ -78,7 +78,7 @@ async def put_off(
     )
 
 
-async def give_back_others(connection: Connection, node: str, kind: CallKind, held: Collection[int]) -> None:
+async def release_others(connection: Connection, node: str, kind: CallKind, held: Collection[int]) -> None:
     """Puts calls back that are this node's by a commit of which it never heard: all but these, by serial."""
     await connection.execute(_GIVE_BACK_OTHERS, node, kind, list(held))
 

@@ -12,7 +12,7 @@ from gateway.consent.texts import Name
 from gateway.store.database import Connection
 
 _COLUMNS = """case_id, list_id, record_id, service, category, language, pupil_iin, record, state, resume, position,
-    msisdn, operator, repeat, undelivered, unreachable, clarified, doubted, due_at, answered_at, evidence,
+    msisdn, operator, repeat, undelivered, unreachable, clarified, reasked, due_at, answered_at, evidence,
     voucher_id, activated_at, used_at, opened_at, ended_at"""
 
 _LOCK = f"SELECT {_COLUMNS} FROM cases WHERE case_id = ANY($1::text[]) ORDER BY case_id FOR UPDATE"  # noqa: S608
@@ -24,14 +24,14 @@ WITH counted AS (
 )
 UPDATE cases SET state = u.state, resume = u.resume, position = u.position, msisdn = u.msisdn,
        operator = u.operator, repeat = u.repeat, undelivered = u.undelivered, unreachable = u.unreachable,
-       clarified = u.clarified, doubted = u.doubted, due_at = u.due_at, answered_at = u.answered_at,
+       clarified = u.clarified, reasked = u.reasked, due_at = u.due_at, answered_at = u.answered_at,
        evidence = u.evidence, voucher_id = u.voucher_id, activated_at = u.activated_at, used_at = u.used_at,
        ended_at = u.ended_at
 FROM unnest($1::text[], $2::text[], $3::text[], $4::smallint[], $5::text[], $6::text[], $7::smallint[],
             $8::smallint[], $9::smallint[], $10::smallint[], $11::smallint[], $12::timestamptz[],
             $13::timestamptz[], $14::text[], $15::text[], $16::timestamptz[], $17::timestamptz[],
             $18::timestamptz[])
-  AS u (case_id, state, resume, position, msisdn, operator, repeat, undelivered, unreachable, clarified, doubted,
+  AS u (case_id, state, resume, position, msisdn, operator, repeat, undelivered, unreachable, clarified, reasked,
         due_at, answered_at, evidence, voucher_id, activated_at, used_at, ended_at)
 WHERE cases.case_id = u.case_id
 """
@@ -114,7 +114,7 @@ async def save(
         [c.undelivered for c in cases],
         [c.unreachable for c in cases],
         [c.clarified for c in cases],
-        [c.doubted for c in cases],
+        [c.reasked for c in cases],
         [c.due_at for c in cases],
         [c.answered_at for c in cases],
         [c.evidence for c in cases],
@@ -148,7 +148,7 @@ def _from_row(row: asyncpg.Record) -> StoredCase:
         undelivered=row["undelivered"],
         unreachable=row["unreachable"],
         clarified=row["clarified"],
-        doubted=row["doubted"],
+        reasked=row["reasked"],
         due_at=row["due_at"],
         answered_at=row["answered_at"],
         evidence=row["evidence"],

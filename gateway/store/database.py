@@ -11,7 +11,7 @@ from asyncpg.pool import PoolAcquireContext, PoolConnectionProxy
 
 from gateway.clock import Clock
 from gateway.config import Config
-from gateway.log import Event, get_logger
+from gateway.logs.log import Event, get_logger
 from gateway.store.embedded import EmbeddedError, EmbeddedServer
 
 log = get_logger()
@@ -28,9 +28,9 @@ _SESSION = {
     "idle_in_transaction_session_timeout": "10s",
     "lock_timeout": "10s",  # nor wait for somebody else's
 }
-ACQUIRED_WITHIN = 10.0
+ACQUIRE_TIMEOUT_SECONDS = 10.0
 """Seconds for which somebody waits while all connections are in use; who asked over HTTP may ask again."""
-_LONGEST_NAME = 63  # of a session, in PostgreSQL
+_MAX_SESSION_NAME_LENGTH = 63  # of a session, in PostgreSQL
 _STATEMENTS_CACHED = 512
 _CLOSING_TAKES_AT_MOST = 5.0  # seconds
 _MIGRATING = 0x67617465  # "gate": the advisory lock of whoever migrates
@@ -50,7 +50,7 @@ class Database:
 
     def acquire(self) -> "PoolAcquireContext[asyncpg.Record]":
         """A connection for an `async with` block; raises TimeoutError while all are in use for too long."""
-        return self.pool.acquire(timeout=ACQUIRED_WITHIN)
+        return self.pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS)
 
     async def close(self) -> None:
         """Closes all connections, those in use after a while by force, and gives the embedded server up."""
@@ -104,7 +104,7 @@ async def connect(url: str, *, size: int = 8, node: str = "", server: EmbeddedSe
             reset=_reset,
             statement_cache_size=_STATEMENTS_CACHED,
             max_cached_statement_lifetime=0,
-            server_settings={**_SESSION, "application_name": f"gateway {node}".strip()[:_LONGEST_NAME]},
+            server_settings={**_SESSION, "application_name": f"gateway {node}".strip()[:_MAX_SESSION_NAME_LENGTH]},
         )
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
         raise DatabaseError(f"the database is not to be reached: {error}") from error

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from gateway.store.database import Connection
 
-LASTS = 90.0
+DIALOGUE_LIFETIME_SECONDS = 90.0
 """Seconds without an answer after which a dialogue is over, and its screen gone."""
 
 Place = tuple[str, str]
@@ -59,7 +59,7 @@ async def lock(connection: Connection, places: Collection[Place]) -> dict[Place,
 
 
 async def save(connection: Connection, dialogues: dict[Place, Dialogue | None]) -> None:
-    """Keeps dialogues for LASTS from now on; None ends one."""
+    """Keeps dialogues for DIALOGUE_LIFETIME_SECONDS from now on; None ends one."""
     kept = [(link, msisdn, d) for (link, msisdn), d in dialogues.items() if d is not None]
     ended = [place for place, dialogue in dialogues.items() if dialogue is None]
     if kept:
@@ -71,7 +71,7 @@ async def save(connection: Connection, dialogues: dict[Place, Dialogue | None]) 
             [d.service for _, _, d in kept],
             [d.case_id for _, _, d in kept],
             [d.menus for _, _, d in kept],
-            LASTS,
+            DIALOGUE_LIFETIME_SECONDS,
         )
     if ended:
         await connection.execute(_END, [link for link, _ in ended], [msisdn for _, msisdn in ended])

@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 import psutil
 
-from gateway.log import Event, get_logger
+from gateway.logs.log import Event, get_logger
 
 log = get_logger()
 

@@ -1,4 +1,4 @@
-"""What the rows say of one consent, as the record that gateway/evidence.py checks."""
+"""What the rows say of one consent, as the record that gateway/evidence/record.py checks."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from gateway import evidence
+from gateway.evidence import digests, verification
 from gateway.smpp.text import decode
 from gateway.store import journal, journal_tree, setup
 from gateway.store.database import Connection
@@ -68,7 +68,7 @@ async def record_of(
     case, texts, replies, entries, end = rows
     if case["service"] not in rules:
         raise ServiceMissingError(case["service"])
-    key = evidence.case_key(await setup.evidence_key(connection), case_id)
+    key = digests.case_key(await setup.evidence_key(connection), case_id)
     seqs = [entry["seq"] for entry in entries]
     first = seqs[-1] if seqs else 0  # none: they were taken out of the journal, as the check will say
     if size is None:
@@ -78,7 +78,7 @@ async def record_of(
     for entry, path in zip(entries, await journal_tree.paths(connection, seqs, size), strict=True):
         entry["path"] = [hash_.hex() for hash_ in path]
     record: dict[str, Any] = {
-        "format": evidence.FORMAT,
+        "format": digests.FORMAT,
         "made_at": made_at.isoformat(),
         "case": _case(case) | {"key": key.hex(), "rules": dict(rules[case["service"]])},
         "texts": [_text(row) for row in texts],
@@ -86,7 +86,7 @@ async def record_of(
         "journal": entries,
         "tree": {"size": size, "root": (await journal_tree.root(connection, size)).hex()},
     }
-    return record | {"seal": evidence.seal(record)}
+    return record | {"seal": digests.seal(record)}
 
 
 class _Rows(NamedTuple):
@@ -132,7 +132,7 @@ def _replies(
 ) -> list[dict[str, Any]]:
     """The replies with their digests, which the journal has in the same order."""
     replies = []
-    for row, (_, detail) in zip(rows, evidence.replies_read(entries), strict=False):
+    for row, (_, detail) in zip(rows, verification.replies_read(entries), strict=False):
         octets, alphabet = row["octets"], alphabets.get(row["link"], "gsm7")
         replies.append(
             {name: _plain(value) for name, value in row.items()}

@@ -3,7 +3,7 @@
 from gateway.store.database import Connection
 
 _ENTER = "INSERT INTO feeds (feed) VALUES ($1) ON CONFLICT DO NOTHING"
-_TAKE = """
+_CLAIM = """
 UPDATE feeds SET node = $2 WHERE feed = $1 AND (node IS NULL OR node = $2)
   AND EXISTS (SELECT FROM nodes WHERE nodes.node = $2)
 RETURNING seq
@@ -11,10 +11,10 @@ RETURNING seq
 _ADVANCE = "UPDATE feeds SET seq = $3 WHERE feed = $1 AND node = $2"
 
 
-async def take(connection: Connection, feed: str, node: str) -> int | None:
+async def claim(connection: Connection, feed: str, node: str) -> int | None:
     """The feed's cursor, the feed now being this node's; None while another living process serves it."""
     await connection.execute(_ENTER, feed)
-    seq: int | None = await connection.fetchval(_TAKE, feed, node)
+    seq: int | None = await connection.fetchval(_CLAIM, feed, node)
     return seq
 
 

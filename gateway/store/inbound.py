@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import asyncpg
 
-from gateway.consent.doubt import MOST_COMPARED
+from gateway.consent.redelivery import MAX_COMPARED
 from gateway.store.database import Connection
-from gateway.store.doubts import COPIES_WITHIN
+from gateway.store.unacknowledged import REDELIVERY_WITHIN_SECONDS
 
-SAME_REPLY_WITHIN = 2.0
+SAME_REPLY_WITHIN_SECONDS = 2.0
 """Seconds (real) within which the same octets from the same sender are one reply, delivered twice."""
 
 
@@ -55,7 +55,7 @@ class Alike(NamedTuple):
     octets: bytes
     case_id: str | None
     just_now: bool  # so that the new one is this one, if all else is the same
-    unheard: bool  # the SMSC may not know that we have it
+    unacknowledged: bool  # the SMSC may not know that we have it
 
 
 SegmentKey = tuple[str, str, str, int, int]
@@ -63,7 +63,8 @@ SegmentKey = tuple[str, str, str, int, int]
 _ALIKE = """
 SELECT r.link, r.source_addr, r.destination_addr, r.octets, r.case_id,
        r.arrived_at > clock_timestamp() - make_interval(secs => $3) AS just_now,
-       EXISTS (SELECT FROM doubts d WHERE d.link = r.link AND r.arrived_at BETWEEN d.began_at AND d.ended_at)
+       EXISTS (SELECT FROM unacknowledged_periods AS p
+               WHERE p.link = r.link AND r.arrived_at BETWEEN p.began_at AND p.ended_at) AS unacknowledged
 FROM unnest($1::text[], $2::bytea[]) AS new (source_addr, octets) CROSS JOIN LATERAL (
     SELECT * FROM replies old
     WHERE old.source_addr = new.source_addr AND md5(old.octets) = md5(new.octets) AND old.octets = new.octets
@@ -122,9 +123,11 @@ RETURNING link, source_addr, destination_addr, reference, total, number, octets,
 
 
 async def alike(connection: Connection, replies: Collection[tuple[str, bytes]]) -> list[Alike]:
-    """The replies that came before with sender and octets of one of these: the newest MOST_COMPARED of each."""
+    """The replies that came before with sender and octets of one of these: the newest MAX_COMPARED of each."""
     senders, octets = [sender for sender, _ in replies], [octets for _, octets in replies]
-    rows = await connection.fetch(_ALIKE, senders, octets, SAME_REPLY_WITHIN, COPIES_WITHIN, MOST_COMPARED)
+    rows = await connection.fetch(
+        _ALIKE, senders, octets, SAME_REPLY_WITHIN_SECONDS, REDELIVERY_WITHIN_SECONDS, MAX_COMPARED
+    )
     return [Alike(*row.values()) for row in rows]
 
 

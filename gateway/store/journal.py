@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import orjson
 
-from gateway import evidence, merkle
 from gateway.consent.case import STATUSES, Event
+from gateway.evidence import digests, merkle
 from gateway.ids import new_ulid
 from gateway.store import journal_tree
 from gateway.store.database import Connection
@@ -111,7 +111,7 @@ async def seal(connection: Connection, limit: int = 5000) -> int:
     return sealed
 
 
-async def verify(connection: Connection, anchors: Sequence[evidence.Anchor] = ()) -> JournalCheck:
+async def verify(connection: Connection, anchors: Sequence[digests.Anchor] = ()) -> JournalCheck:
     """Walks the whole chain; the first entry that was changed, removed, inserted or moved is the fault.
 
     The chain has no secret: that its end was cut off behind what SDU has taken, or all of it made anew, only
@@ -151,10 +151,10 @@ async def walk(
     for row in await connection.fetch(_WALK, place.seq, limit):
         if row["seq"] != place.seq + 1:
             return place, JournalFault(place.seq + 1, f"missing: the next entry is {row['seq']}")
-        octets = evidence.journal_entry(
+        octets = digests.journal_entry(
             row["seq"], row["at"], row["case_id"], row["event"], row["event_id"], row["detail"]
         )
-        expected = evidence.journal_hash(place.hash, octets)
+        expected = digests.journal_hash(place.hash, octets)
         if row["hash"] != expected:
             return place, JournalFault(row["seq"], "its hash does not fit its text")
         place = Place(row["seq"], expected)

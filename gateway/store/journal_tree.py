@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from gateway import merkle
+from gateway.evidence import merkle
 from gateway.store.database import Connection
 
 T = TypeVar("T")

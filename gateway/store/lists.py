@@ -155,7 +155,7 @@ async def stage(connection: Connection, rows: Sequence[bytes], errors: Sequence[
         await connection.copy_records_to_table("staged_errors", records=errors, columns=ListError._fields)
 
 
-async def take(connection: Connection, node: str, new: NewList) -> tuple[StoredList, bool]:
+async def accept(connection: Connection, node: str, new: NewList) -> tuple[StoredList, bool]:
     """Turns the staged list into cases; the list as it is stored, and whether by this call.
 
     One transaction of this node; FencedError when that was taken for dead. When the list_id was taken before, that

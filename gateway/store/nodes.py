@@ -14,22 +14,22 @@ import asyncpg
 
 from gateway.store.database import Connection
 
-DEAD_AFTER = 10.0
+EXPIRED_AFTER_SECONDS = 10.0
 """Seconds without a heartbeat after which a process's work is taken over."""
-BACK_WITHIN = 10.0
+RESTART_GRACE_SECONDS = 10.0
 """Seconds after a start of the database in which the living come back, and nobody is taken for dead."""
-DOWN_AFTER = 10.0
+LINK_DOWN_AFTER_SECONDS = 10.0
 """Seconds without a bound session after which a link's texts may go through another one."""
-_LIVING = 0x6E6F6465  # "node": the advisory locks of living processes, one each by the hash of its id
+_NODE_LOCK = 0x6E6F6465  # "node": the advisory locks of living processes, one each by the hash of its id
 
-_BEAT = "UPDATE nodes SET seen_at = clock_timestamp() WHERE node = $1 RETURNING true"
+_HEARTBEAT = "UPDATE nodes SET seen_at = clock_timestamp() WHERE node = $1 RETURNING true"
 
 # After a start of the database all locks are free and all heartbeats old: the living get time to come back.
-_DEAD = f"""
+_EXPIRED = f"""
 SELECT node FROM nodes
 WHERE node <> $2 AND pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => $4)
   AND (seen_at < clock_timestamp() - make_interval(secs => $1)
-       OR CASE WHEN $3 THEN pg_try_advisory_xact_lock({_LIVING}, hashtext(node)) END)
+       OR CASE WHEN $3 THEN pg_try_advisory_xact_lock({_NODE_LOCK}, hashtext(node)) END)
 """  # noqa: S608
 
 # A process stopped in the middle of a COPY would hold its row, and others', for ever: no timeout ends that.
@@ -41,10 +41,10 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity JOIN unnest($1::text[]) A
 
 # Deleting the row waits for the node's transactions under way (they hold KEY SHARE on it) and fences all later.
 # What the dead acknowledged last, their SMSCs may not have heard: see consent/doubt.py.
-_BURY = """
+_EVICT = """
 WITH dead AS (DELETE FROM nodes WHERE node = $1 RETURNING node, seen_at),
-unheard AS (
-    INSERT INTO doubts (link, began_at, ended_at)
+unacknowledged AS (
+    INSERT INTO unacknowledged_periods (link, began_at, ended_at)
     SELECT link, seen_at - make_interval(secs => $2), clock_timestamp() FROM links JOIN dead USING (node)
 )
 SELECT node FROM dead
@@ -59,12 +59,12 @@ UPDATE calls SET node = NULL WHERE node IS NOT NULL AND NOT EXISTS (SELECT FROM 
 _RETURN_SMS = """
 UPDATE sms SET state = 'queued', node = NULL
 WHERE state = 'sending' AND NOT EXISTS (SELECT FROM nodes n WHERE n.node = sms.node)
-RETURNING link, segments - bit_count(answered::bit(64)) AS unanswered
+RETURNING link, segments - bit_count(accepted_segments::bit(64)) AS unanswered
 """
 
 # One that is ours already was taken by a commit of which we never heard.
 # A link that changes hands has just begun to be down: whoever takes it gets its time to bind.
-_TAKE_LINKS = """
+_CLAIM_LINKS = """
 UPDATE links SET node = $1, bound = 0, changed_at = clock_timestamp(), taken_at = clock_timestamp()
 WHERE link = ANY($2::text[]) AND (node IS NULL OR node = $1) AND EXISTS (SELECT FROM nodes WHERE node = $1)
 RETURNING link
@@ -84,14 +84,14 @@ class FencedError(Exception):
     """This process was taken for dead and its work given away: it must write nothing more and start anew."""
 
 
-async def hold(connection: Connection, node: str) -> None:
+async def hold_lock(connection: Connection, node: str) -> None:
     """Shows that this process lives, for as long as the connection does; several may hold for one process."""
-    await connection.execute("SELECT pg_advisory_lock_shared($1, hashtext($2))", _LIVING, node)
+    await connection.execute("SELECT pg_advisory_lock_shared($1, hashtext($2))", _NODE_LOCK, node)
 
 
-async def enter(connection: Connection, node: str, name: str, links: Collection[str]) -> None:
+async def join(connection: Connection, node: str, name: str, links: Collection[str]) -> None:
     """Registers this process, and the links of its configuration; holds its life with this connection."""
-    await hold(connection, node)
+    await hold_lock(connection, node)
     async with connection.transaction():
         await connection.execute("INSERT INTO nodes (node, name) VALUES ($1, $2)", node, name)
         await connection.execute(
@@ -99,9 +99,9 @@ async def enter(connection: Connection, node: str, name: str, links: Collection[
         )
 
 
-async def beat(connection: Connection, node: str) -> None:
+async def heartbeat(connection: Connection, node: str) -> None:
     """Says that this process lives; raises FencedError when it was taken for dead."""
-    if not await connection.fetchval(_BEAT, node):
+    if not await connection.fetchval(_HEARTBEAT, node):
         raise FencedError(node)
 
 
@@ -111,35 +111,38 @@ async def fence(connection: Connection, node: str) -> None:
         raise FencedError(node)
 
 
-async def bury_dead(
-    connection: Connection, node: str, *, unheard_for: float, killed: bool = True
+async def evict_expired(
+    connection: Connection, node: str, *, loss_detection_seconds: float, killed: bool = True
 ) -> tuple[list[str], dict[str, int]]:
     """Removes processes that no longer beat or, if `killed`, no longer hold; gives back what they had taken.
 
     Their ids, and by link the segments of which nobody knows whether the SMSC has them: they go again. What they
-    acknowledged in their last `unheard_for` seconds is in doubt. One whose transaction still stands open is buried
+    acknowledged in their last `loss_detection_seconds` is in doubt. One whose transaction is still open is evicted
     next time: its sessions are being ended, and we must go on beating.
     """
     unknown: Counter[str] = Counter()
     async with connection.transaction():
         await connection.execute(_WAIT_SHORTLY)
-        found = [row["node"] for row in await connection.fetch(_DEAD, DEAD_AFTER, node, killed, BACK_WITHIN)]
+        found = [
+            row["node"]
+            for row in await connection.fetch(_EXPIRED, EXPIRED_AFTER_SECONDS, node, killed, RESTART_GRACE_SECONDS)
+        ]
         if found:
             await connection.execute(_END_SESSIONS, found)
         dead = []
         for other in found:
             with suppress(asyncpg.LockNotAvailableError):
                 async with connection.transaction():
-                    dead += [row["node"] for row in await connection.fetch(_BURY, other, unheard_for)]
+                    dead += [row["node"] for row in await connection.fetch(_EVICT, other, loss_detection_seconds)]
         await connection.execute(_RETURN_CALLS)
         for row in await connection.fetch(_RETURN_SMS):
             unknown[row["link"]] += row["unanswered"]
     return dead, unknown
 
 
-async def take_links(connection: Connection, node: str, links: Collection[str]) -> list[str]:
+async def claim_links(connection: Connection, node: str, links: Collection[str]) -> list[str]:
     """Those of `links`, which this process does not run, that nobody else holds: they are this node's now."""
-    return [row["link"] for row in await connection.fetch(_TAKE_LINKS, node, list(links))]
+    return [row["link"] for row in await connection.fetch(_CLAIM_LINKS, node, list(links))]
 
 
 async def note_bound(connection: Connection, node: str, link: str, sessions: int) -> None:
@@ -148,8 +151,8 @@ async def note_bound(connection: Connection, node: str, link: str, sessions: int
 
 
 async def down_links(connection: Connection, links: Collection[str]) -> list[str]:
-    """Those of `links` that somebody holds and yet have had no bound session for DOWN_AFTER."""
-    return [row["link"] for row in await connection.fetch(_DOWN, list(links), DOWN_AFTER)]
+    """Those of `links` that somebody holds and yet have had no bound session for LINK_DOWN_AFTER_SECONDS."""
+    return [row["link"] for row in await connection.fetch(_DOWN, list(links), LINK_DOWN_AFTER_SECONDS)]
 
 
 async def leave(connection: Connection, node: str) -> None:

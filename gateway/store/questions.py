@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from gateway.consent.doubt import Earlier, may_be_a_copy
+from gateway.consent.redelivery import EarlierReply, may_be_redelivery
 from gateway.store.database import Connection
 
 _TAKE = """
@@ -11,7 +11,7 @@ INSERT INTO questions AS q (service, msisdn, case_id, waiting)
 SELECT service, msisdn, case_id, behind FROM unnest($1::text[], $2::text[], $3::text[], $4::integer[])
     AS asking (service, msisdn, case_id, behind) ORDER BY msisdn, service
 ON CONFLICT (msisdn, service) DO UPDATE SET
-    before = CASE WHEN q.open THEN q.before ELSE q.case_id END,
+    previous_case_id = CASE WHEN q.open THEN q.previous_case_id ELSE q.case_id END,
     case_id = CASE WHEN q.open THEN q.case_id ELSE excluded.case_id END,
     waiting = q.waiting + excluded.waiting + q.open::integer,
     open = true
@@ -47,16 +47,16 @@ CROSS JOIN LATERAL (
 """
 
 _HAND_OVER = """
-UPDATE questions q SET before = q.case_id, case_id = c.case_id, waiting = greatest(q.waiting - 1, 0)
+UPDATE questions q SET previous_case_id = q.case_id, case_id = c.case_id, waiting = greatest(q.waiting - 1, 0)
 FROM cases c WHERE c.case_id = ANY($1::text[]) AND q.service = c.service AND q.msisdn = c.msisdn
 RETURNING q.service, q.msisdn, q.case_id
 """
 
 _ASKED = """
-SELECT q.msisdn, q.service, q.case_id, q.before, q.open, c.operator, coalesce(s.links, '{}') AS links,
-       coalesce(s.proven, false) AS proven
+SELECT q.msisdn, q.service, q.case_id, q.previous_case_id, q.open, c.operator, coalesce(s.links, '{}') AS links,
+       coalesce(s.accepted_by_smsc, false) AS accepted_by_smsc
 FROM questions q JOIN cases c USING (case_id) CROSS JOIN LATERAL (
-    SELECT array_agg(DISTINCT link) AS links, bool_or(answered <> 0) AS proven FROM sms
+    SELECT array_agg(DISTINCT link) AS links, bool_or(accepted_segments <> 0) AS accepted_by_smsc FROM sms
     WHERE sms.case_id = q.case_id AND sms.msisdn = q.msisdn AND attempts > 0 AND tlvs IS NULL
 ) AS s
 WHERE q.msisdn = ANY($1::text[])
@@ -68,42 +68,42 @@ class Question:
     """The latest question of a service at a number."""
 
     case_id: str
-    before: str | None  # the case asked there before
+    previous_case_id: str | None  # the case asked there before
     open: bool
     operator: str | None  # of the number, as the MCB names it
     links: frozenset[str]  # by which its texts were taken for sending
-    proven: bool  # the SMSC has accepted a segment of it
+    accepted_by_smsc: bool  # the SMSC has accepted a segment of it
 
     @property
-    def handed(self) -> bool:
+    def submitted(self) -> bool:
         """An answer to it is possible."""
         return bool(self.links)
 
-    def not_handed(self) -> "Question":
+    def not_submitted(self) -> "Question":
         """The same, when nothing of its text has left after all."""
         return replace(self, links=frozenset())
 
-    def answered_by(self, earlier: Sequence[Earlier]) -> tuple[str | None, bool]:
+    def answered_by(self, earlier: Sequence[EarlierReply]) -> tuple[str | None, bool]:
         """The case to which a reply from there speaks, and whether it may be the copy of one to another case.
 
         `earlier` are the replies like it. One that comes before the question can have been read speaks to the
         case before, None if there is none; so does what that one has had already, or what may be a copy, as long
-        as it is not proven that the question has left.
+        as it is not accepted_by_smsc that the question has left.
         """
-        doubtful = may_be_a_copy(self.case_id, earlier)
-        again = any(reply.case_id == self.before for reply in earlier)
-        if self.handed and (self.proven or not (again or doubtful)):
-            return self.case_id, doubtful
-        if self.before is None:
+        possible_redelivery = may_be_redelivery(self.case_id, earlier)
+        again = any(reply.case_id == self.previous_case_id for reply in earlier)
+        if self.submitted and (self.accepted_by_smsc or not (again or possible_redelivery)):
+            return self.case_id, possible_redelivery
+        if self.previous_case_id is None:
             return None, False
-        return self.before, may_be_a_copy(self.before, earlier)
+        return self.previous_case_id, may_be_redelivery(self.previous_case_id, earlier)
 
 
 Turn = tuple[str, str, str]
 """service, msisdn, case_id"""
 
 
-async def take_turns(connection: Connection, asking: Sequence[Turn]) -> list[str]:
+async def acquire_numbers(connection: Connection, asking: Sequence[Turn]) -> list[str]:
     """Ids of the cases that have the number's turn now; the others have been noted as waiting behind it."""
     first: dict[tuple[str, str], str] = {}
     behind: dict[tuple[str, str], int] = {}
@@ -124,7 +124,9 @@ async def take_turns(connection: Connection, asking: Sequence[Turn]) -> list[str
     return [row["case_id"] for row in rows if row["case_id"] in ours]
 
 
-async def give_turns(connection: Connection, closing: Collection[Turn], decided: Collection[str]) -> list[str]:
+async def release_numbers(
+    connection: Connection, closing: Collection[Turn], decided: Collection[str]
+) -> list[str]:
     """Frees the numbers of closed questions; ids of the cases, now locked, whose turn has come.
 
     `decided` are cases that this transaction has moved on already, though their rows do not say so yet.
@@ -148,7 +150,12 @@ async def asked_there(connection: Connection, msisdns: Collection[str]) -> dict[
     rows = await connection.fetch(_ASKED, list(msisdns))
     return {
         (row["msisdn"], row["service"]): Question(
-            row["case_id"], row["before"], row["open"], row["operator"], frozenset(row["links"]), row["proven"]
+            row["case_id"],
+            row["previous_case_id"],
+            row["open"],
+            row["operator"],
+            frozenset(row["links"]),
+            row["accepted_by_smsc"],
         )
         for row in rows
     }

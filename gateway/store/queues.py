@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from gateway.store.database import Connection
 
-ALIVE_WITHIN = 15.0
+ALIVE_WITHIN_SECONDS = 15.0
 """Seconds (real) since its last heartbeat within which a process counts as living."""
 FAILING_FROM = 3
 """Attempts in vain from which on a call counts as failing: one or two may be a passing moment."""
@@ -145,12 +145,12 @@ async def waiting_texts(connection: Connection) -> list[SmsQueue]:
 
 async def links(connection: Connection) -> list[HeldLink]:
     """All links ever configured on this database and who, alive, holds them."""
-    return [HeldLink(*row.values()) for row in await connection.fetch(_LINKS, ALIVE_WITHIN)]
+    return [HeldLink(*row.values()) for row in await connection.fetch(_LINKS, ALIVE_WITHIN_SECONDS)]
 
 
 async def nodes(connection: Connection) -> list[Node]:
     """The processes of the cluster, the longest-running first."""
-    return [Node(*row.values()) for row in await connection.fetch(_NODES, ALIVE_WITHIN)]
+    return [Node(*row.values()) for row in await connection.fetch(_NODES, ALIVE_WITHIN_SECONDS)]
 
 
 async def mean_segments(connection: Connection) -> dict[str, float]:

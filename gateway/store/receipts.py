@@ -40,26 +40,26 @@ ORDER BY r.ordinal, r.rank, (e.message_id = r.message_id) DESC, e.sms_id DESC
 """
 
 _LOCK = """
-SELECT sms_id, case_id, kind, repeat, msisdn, state, arrived, tracked FROM sms
+SELECT sms_id, case_id, kind, repeat, msisdn, state, delivered_segments, tracked_segments FROM sms
 WHERE sms_id = ANY($1::bigint[]) ORDER BY sms_id FOR UPDATE
 """
 
 _SETTLE = """
-UPDATE sms SET state = u.state, arrived = u.arrived
-FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS u (sms_id, state, arrived)
+UPDATE sms SET state = u.state, delivered_segments = u.delivered_segments
+FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS u (sms_id, state, delivered_segments)
 WHERE sms.sms_id = u.sms_id
 """
 
 _PARK = """
-INSERT INTO receipts_parked (link, key, message_id, state, error, expires_at)
+INSERT INTO receipts_unmatched (link, key, message_id, state, error, expires_at)
 SELECT link, key, message_id, state, error, clock_timestamp() + interval '1 day'
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
     AS p (link, key, message_id, state, error)
 """
 
 _TAKE_PARKED = """
-DELETE FROM receipts_parked WHERE ctid = ANY(ARRAY(
-    SELECT p.ctid FROM receipts_parked p
+DELETE FROM receipts_unmatched WHERE ctid = ANY(ARRAY(
+    SELECT p.ctid FROM receipts_unmatched p
     JOIN receipts_expected e ON e.link = p.link AND e.key = p.key
     JOIN sms s ON s.sms_id = e.sms_id AND s.state NOT IN ('queued', 'sending')
     LIMIT $1 FOR UPDATE OF p SKIP LOCKED))
@@ -67,15 +67,15 @@ RETURNING link, key, message_id, state, error
 """
 
 _UNPARK = """
-DELETE FROM receipts_parked USING unnest($1::text[], $2::text[], $3::text[]) AS u (link, key, message_id)
-WHERE receipts_parked.link = u.link AND receipts_parked.key = u.key AND receipts_parked.message_id = u.message_id
+DELETE FROM receipts_unmatched AS r USING unnest($1::text[], $2::text[], $3::text[]) AS u (link, key, message_id)
+WHERE r.link = u.link AND r.key = u.key AND r.message_id = u.message_id
 """
 
 _EXPIRE = """
 WITH expected AS (DELETE FROM receipts_expected WHERE ctid = ANY(ARRAY(
         SELECT ctid FROM receipts_expected WHERE expires_at < clock_timestamp() LIMIT $1)) RETURNING 1),
-     parked AS (DELETE FROM receipts_parked WHERE ctid = ANY(ARRAY(
-        SELECT ctid FROM receipts_parked WHERE expires_at < clock_timestamp() LIMIT $1)) RETURNING 1)
+     parked AS (DELETE FROM receipts_unmatched WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM receipts_unmatched WHERE expires_at < clock_timestamp() LIMIT $1)) RETURNING 1)
 SELECT (SELECT count(*) FROM expected) + (SELECT count(*) FROM parked)
 """
 
@@ -102,7 +102,7 @@ async def settle(connection: Connection, receipts: Sequence[StoredReceipt]) -> l
         await _park(connection, early)
     rows = await connection.fetch(_LOCK, [row["sms_id"] for row in matches])
     texts = {row["sms_id"]: row for row in rows if row["state"] == "accepted"}
-    arrived = {sms_id: row["arrived"] for sms_id, row in texts.items()}
+    arrived = {sms_id: row["delivered_segments"] for sms_id, row in texts.items()}
     settled: dict[int, Settled] = {}
     for i, row in sorted(found.items()):
         text = texts.get(row["sms_id"])
@@ -110,7 +110,10 @@ async def settle(connection: Connection, receipts: Sequence[StoredReceipt]) -> l
             continue
         if receipts[i].delivered:
             arrived[row["sms_id"]] |= 1 << row["segment"]
-        if not receipts[i].delivered or arrived[row["sms_id"]] & text["tracked"] == text["tracked"]:
+        if (
+            not receipts[i].delivered
+            or arrived[row["sms_id"]] & text["tracked_segments"] == text["tracked_segments"]
+        ):
             settled[row["sms_id"]] = Settled(
                 text["sms_id"],
                 text["case_id"],
@@ -128,13 +131,13 @@ async def settle(connection: Connection, receipts: Sequence[StoredReceipt]) -> l
     return list(settled.values())
 
 
-async def take_parked(connection: Connection, limit: int) -> list[tuple[str, str, str, str]]:
+async def claim_matching(connection: Connection, limit: int) -> list[tuple[str, str, str, str]]:
     """Parked receipts whose text has been accepted meanwhile, removed: (link, message_id, state, error)."""
     rows = await connection.fetch(_TAKE_PARKED, limit)
     return [(row["link"], row["message_id"], row["state"], row["error"]) for row in rows]
 
 
-async def unpark(connection: Connection, receipts: Sequence[StoredReceipt]) -> None:
+async def remove_unmatched(connection: Connection, receipts: Sequence[StoredReceipt]) -> None:
     """Removes receipts that have met their text from under all their other keys: a later text may bear one."""
     flat = [(r.link, key, r.message_id) for r in receipts for key in r.keys]
     await connection.execute(_UNPARK, [f[0] for f in flat], [f[1] for f in flat], [f[2] for f in flat])

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import orjson
 
+from gateway.config.routing import Routing
 from gateway.consent.texts import Kind
-from gateway.routing import Routing
 from gateway.store.database import Connection
 
-ANSWER = 0
+URGENT = 0
 BULK = 1
 """Priorities: texts 2 and 3 and clarifications overtake requests and repeats, always."""
 
@@ -41,7 +41,7 @@ class NewSms:
 
     @property
     def priority(self) -> int:
-        return BULK if self.kind in (Kind.REQUEST, Kind.REPEAT) else ANSWER
+        return BULK if self.kind in (Kind.REQUEST, Kind.REPEAT) else URGENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class NewScreen:
     tlvs: bytes  # encoded: its place in the dialogue
 
 
-class TakenSms(NamedTuple):
+class ClaimedSms(NamedTuple):
     """A text, or a screen, that is this node's to send."""
 
     sms_id: int
@@ -71,8 +71,8 @@ class TakenSms(NamedTuple):
     reference: int
     segments: int
     attempts: int  # this one included
-    answered: int  # bit n: segment n was accepted before and is not sent again
-    tracked: int
+    accepted_segments: int  # bit n: segment n was accepted before and is not sent again
+    tracked_segments: int
     message_ids: str | None  # JSON list, in the order of segments
     tlvs: bytes | None  # of a screen
     fresh_for: float | None  # seconds for which the screen may yet be sent
@@ -83,8 +83,8 @@ class SmsProgress(NamedTuple):
 
     sms_id: int
     state: SmsState  # sending, accepted, refused; a screen that came too late: cancelled
-    answered: int
-    tracked: int
+    accepted_segments: int
+    tracked_segments: int
     message_ids: Sequence[str | None]
     accepted_at: datetime | None
 
@@ -119,7 +119,7 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text
 RETURNING sms_id
 """
 
-_TAKE = """
+_CLAIM = """
 WITH ready AS (
     SELECT queued.sms_id FROM unnest($2::text[]) AS source (link) CROSS JOIN LATERAL (
         SELECT sms_id, priority FROM sms
@@ -132,14 +132,16 @@ WITH ready AS (
 UPDATE sms SET state = 'sending', node = $1, link = $5, attempts = attempts + 1
 FROM ready WHERE sms.sms_id = ready.sms_id
 RETURNING sms.sms_id, case_id, kind, repeat, msisdn, priority, body, long_messages, reference, segments, attempts,
-          answered, tracked, message_ids, tlvs, extract(epoch FROM expires_at - clock_timestamp())::float8
+          accepted_segments, tracked_segments, message_ids, tlvs,
+          extract(epoch FROM expires_at - clock_timestamp())::float8 AS fresh_for
 """
 
 _RECORD = """
-UPDATE sms SET state = p.state, answered = p.answered, tracked = p.tracked, message_ids = p.message_ids::json,
-       accepted_at = p.accepted_at, node = CASE WHEN p.state = 'sending' THEN sms.node END
+UPDATE sms SET state = p.state, accepted_segments = p.accepted_segments, tracked_segments = p.tracked_segments,
+       message_ids = p.message_ids::json, accepted_at = p.accepted_at,
+       node = CASE WHEN p.state = 'sending' THEN sms.node END
 FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::timestamptz[])
-    AS p (sms_id, state, answered, tracked, message_ids, accepted_at)
+    AS p (sms_id, state, accepted_segments, tracked_segments, message_ids, accepted_at)
 WHERE sms.sms_id = p.sms_id AND sms.node = $7 AND sms.state = 'sending'
 RETURNING sms.sms_id
 """
@@ -150,7 +152,7 @@ SELECT $1, key, message_id, sms_id, segment, clock_timestamp() + $6
 FROM unnest($2::text[], $3::text[], $4::bigint[], $5::smallint[]) AS e (key, message_id, sms_id, segment)
 """
 
-_STILL_TAKEN = "SELECT sms_id FROM sms WHERE sms_id = ANY($1::bigint[]) AND node = $2 AND state = 'sending'"
+_STILL_CLAIMED = "SELECT sms_id FROM sms WHERE sms_id = ANY($1::bigint[]) AND node = $2 AND state = 'sending'"
 
 _GIVE_BACK = """
 UPDATE sms SET state = 'queued', node = NULL, next_at = clock_timestamp() + $3,
@@ -176,7 +178,7 @@ WHERE sms.sms_id = u.sms_id AND sms.state = 'queued'
 _WITHDRAW = """
 UPDATE sms SET state = 'cancelled'
 WHERE case_id = ANY($1::text[]) AND state = 'queued' AND kind IN ('request', 'repeat', 'clarify')
-  AND answered = 0
+  AND accepted_segments = 0
 """
 
 
@@ -218,7 +220,7 @@ async def queue_screens(
     return [row["sms_id"] for row in rows]
 
 
-async def take(
+async def claim(
     connection: Connection,
     node: str,
     link: str,
@@ -226,14 +228,14 @@ async def take(
     others: Sequence[str] = (),
     bulk: bool,
     limit: int,
-) -> list[TakenSms]:
+) -> list[ClaimedSms]:
     """Up to `limit` queued texts, answers first, now this node's; `bulk` False takes answers only.
 
     They are the link's own, and those of `others` that are down and fall back on it: taken, they are its own.
     A screen goes by its own link alone: the dialogue is there.
     """
-    rows = await connection.fetch(_TAKE, node, [link, *others], BULK if bulk else ANSWER, limit, link)
-    taken = [TakenSms(*row.values()) for row in rows]
+    rows = await connection.fetch(_CLAIM, node, [link, *others], BULK if bulk else URGENT, limit, link)
+    taken = [ClaimedSms(*row.values()) for row in rows]
     taken.sort(key=lambda sms: (sms.priority, sms.sms_id))
     return taken
 
@@ -244,8 +246,8 @@ async def record(connection: Connection, node: str, progress: Sequence[SmsProgre
         _RECORD,
         [p.sms_id for p in progress],
         [p.state for p in progress],
-        [p.answered for p in progress],
-        [p.tracked for p in progress],
+        [p.accepted_segments for p in progress],
+        [p.tracked_segments for p in progress],
         [orjson.dumps(p.message_ids).decode() for p in progress],
         [p.accepted_at for p in progress],
         node,
@@ -268,17 +270,17 @@ async def expect_receipts(
     )
 
 
-async def give_back_others(connection: Connection, node: str, link: str, held: Collection[int]) -> None:
+async def release_others(connection: Connection, node: str, link: str, held: Collection[int]) -> None:
     """Puts texts back that are this node's by a commit of which it never heard: all but those it holds."""
     await connection.execute(_GIVE_BACK_OTHERS, node, link, list(held))
 
 
-async def still_taken(connection: Connection, node: str, sms_ids: Collection[int]) -> set[int]:
+async def still_claimed(connection: Connection, node: str, sms_ids: Collection[int]) -> set[int]:
     """Those of these texts that are this node's to send."""
-    return {row["sms_id"] for row in await connection.fetch(_STILL_TAKEN, list(sms_ids), node)}
+    return {row["sms_id"] for row in await connection.fetch(_STILL_CLAIMED, list(sms_ids), node)}
 
 
-async def give_back(
+async def release(
     connection: Connection, node: str, sms_ids: Collection[int], delay: timedelta, *, unsent: Collection[int] = ()
 ) -> None:
     """Puts texts that were taken back into the queue, not to be taken again before `delay` (real time).

@@ -21,9 +21,9 @@ import uvloop
 from benches.families import families, record
 from benches.rig import Child, arguments, load, median, report
 from gateway.consent.texts import PACKAGE_TEMPLATES, Kind, Name, Templates
-from gateway.operators.bind import Bind
+from gateway.operators.connection import SmppConnection
 from gateway.smpp.pdu import SubmitEncoder, source_address
-from gateway.smpp.session import Answered, Bound, Event, Role, Session
+from gateway.smpp.session import Bound, Event, Role, Session, SubmitResponse
 from gateway.smpp.text import LongMessages, segments
 
 WINDOW = 100
@@ -64,9 +64,9 @@ class Sending:
         self.done = asyncio.Event()
         self._bodies = self._encoded(texts)
 
-    def handle(self, bind: Bind, events: list[Event]) -> None:
+    def handle(self, bind: SmppConnection, events: list[Event]) -> None:
         for event in events:
-            if isinstance(event, Answered):
+            if isinstance(event, SubmitResponse):
                 self.answered += 1
             elif isinstance(event, Bound):
                 self.bound.set()
@@ -76,7 +76,7 @@ class Sending:
         elif self.bound.is_set():
             self.pump(bind)
 
-    def pump(self, bind: Bind) -> None:
+    def pump(self, bind: SmppConnection) -> None:
         bodies = self._bodies
         for _ in range(bind.free):
             bind.submit(next(bodies), None)
@@ -98,7 +98,7 @@ async def ours(port: int, texts: list[tuple[str, str]], target: int) -> Result:
         response_timeout=30,
     )
     sending = Sending(texts, target)
-    bind = Bind(session, sending.handle)
+    bind = SmppConnection(session, sending.handle)
     await asyncio.get_running_loop().create_connection(lambda: bind, "127.0.0.1", port)
     await sending.bound.wait()
     began, cpu = time.perf_counter(), time.process_time()
@@ -147,7 +147,7 @@ async def main() -> None:
     given = parser.parse_args()
     texts = requests()
     gc.freeze()
-    sink, said = await Child.start("fakes.sink")
+    sink, said = await Child.start("benches.sink")
     mine, theirs = [], []
     for _ in range(given.runs):
         mine.append(await ours(said["port"], texts, given.segments))

@@ -1,4 +1,4 @@
-"""What the benches stand on: a fresh PostgreSQL, the real gateway, an SMSC that costs next to nothing, neighbours.
+"""What the benches stand on: a fresh PostgreSQL, the real gateway, an SMSC that costs next to nothing, partners.
 
 Each is a process of its own and everything is measured from outside: the sink's counters, HTTP, the database,
 and the CPU seconds that the operating system has charged to each process.
@@ -25,15 +25,15 @@ import aiohttp
 import asyncpg
 import psutil
 
-from gateway import log
+from gateway.logs import log
 from gateway.store.database import connect, migrate
 from gateway.store.embedded import EmbeddedServer
 
 ROOT = Path(__file__).parent.parent.parent
-LONGEST_LINE = 1 << 24  # of a child's JSON
+MAX_LINE_BYTES = 1 << 24  # of a child's JSON
 READY_WITHIN = 60.0
 STOP_WITHIN = 15.0
-MOST_URGENT = -20
+MAX_URGENT = -20
 GLANCE = 0.1  # seconds between looks at something that is about to happen
 
 _CONFIG = """
@@ -85,7 +85,7 @@ class Child:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", module, *arguments,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": f"{ROOT / 'scripts'}:{ROOT}"}, limit=LONGEST_LINE,
+            env={**os.environ, "PYTHONPATH": f"{ROOT / 'scripts'}:{ROOT}"}, limit=MAX_LINE_BYTES,
         )  # fmt: skip
         child = cls(process)
         return child, await child.event("listening")
@@ -175,7 +175,7 @@ class Used:
 
 
 class Rig:
-    """One bench's processes. Gateways and sinks come and go; PostgreSQL and the neighbours stay."""
+    """One bench's processes. Gateways and sinks come and go; PostgreSQL and the partners stay."""
 
     def __init__(self, directory: Path, url: str, database: asyncpg.Connection, partners: Child, at: Any) -> None:
         self.database = database
@@ -186,9 +186,9 @@ class Rig:
     @asynccontextmanager
     async def sink(self, *arguments: str) -> AsyncIterator[tuple[Child, int]]:
         """An SMSC and its port."""
-        child, said = await Child.start("fakes.sink", *arguments)
+        child, said = await Child.start("benches.sink", *arguments)
         with suppress(psutil.AccessDenied):
-            child.usage.nice(MOST_URGENT)  # else its own delays would pass for bursts of the gateway
+            child.usage.nice(MAX_URGENT)  # else its own delays would pass for bursts of the gateway
         try:
             yield child, said["port"]
         finally:
@@ -240,7 +240,7 @@ class Rig:
             "gateway": _seconds(gateway.usage),
             "postgresql": _with_children(self._postmaster()),
             "sink": _seconds(sink.usage),
-            "neighbours": _seconds(self.partners.usage),
+            "partners": _seconds(self.partners.usage),
         }
 
     def _postmaster(self) -> psutil.Process:
@@ -278,7 +278,7 @@ async def rig() -> AsyncIterator[Rig]:
         await pool.close()
         database = await asyncpg.connect(url, server_settings={"application_name": "bench"})
         stack.push_async_callback(database.close)
-        partners, at = await Child.start("fakes.partners")
+        partners, at = await Child.start("benches.partners")
         stack.push_async_callback(partners.stop)
         yield Rig(directory, url, database, partners, at)
 
@@ -315,7 +315,7 @@ def _serve(config: Path) -> list[str]:
         serve = ["-m", "gateway", "serve", "--config", str(config)]
     else:
         code = (
-            "import sys, uvloop, gateway.app, gateway.config, gateway.log; gateway.log.configure();"
+            "import sys, uvloop, gateway.app, gateway.config, gateway.logs.log; gateway.log.configure();"
             "c = gateway.config.load(sys.argv[1]); raise SystemExit(uvloop.run(gateway.app.serve(c)))"
         )
         serve = ["-c", code, str(config)]

@@ -39,7 +39,8 @@ SELECT '7747' || lpad(n::text, 7, '0'), 2 FROM generate_series($1::integer, $2::
 """
 _SMS = """
 INSERT INTO sms (case_id, kind, repeat, link, msisdn, priority, template, body, long_messages, reference, segments,
-                 state, attempts, answered, arrived, tracked, message_ids, created_at, accepted_at)
+                 state, attempts, accepted_segments, delivered_segments, tracked_segments, message_ids, created_at,
+                 accepted_at)
 SELECT '01' || lpad(n::text, 24, '0'), CASE WHEN texts.place = 1 THEN 'request' ELSE 'agreed' END, 0, 'sink',
        '7747' || lpad(n::text, 7, '0'), CASE WHEN texts.place = 1 THEN 1 ELSE 0 END, '0123456789ab',
        'Құрметті Сейітқали Айгүл Серікқызы! Сіздің балаңызға тегін тамақтану қарастырылған.', 'udh8',

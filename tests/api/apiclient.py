@@ -25,7 +25,7 @@ _REGISTRY: Registry[Any] = Registry().with_resource("urn:api", DRAFT202012.creat
 _PATHS = [(re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), path) for path in DOCUMENT["paths"]]
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes
@@ -54,18 +54,18 @@ class Caller:
         token: str | None = None,
         data: bytes | AsyncIterable[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    ) -> Response:
         sent = dict(headers or {})
         if token is not None:
             sent["Authorization"] = f"Bearer {token}"
         body = io.BytesIO(data) if isinstance(data, bytes) else data  # aiohttp warns of long bytes
         async with self.session.request(method, path, data=body, headers=sent) as response:
-            answer = Answer(response.status, response.headers, await response.read())
+            answer = Response(response.status, response.headers, await response.read())
         check(method, path.partition("?")[0], answer)
         return answer
 
 
-def check(method: str, path: str, answer: Answer) -> None:
+def check(method: str, path: str, answer: Response) -> None:
     """Holds an answer against what the document says of its path, method and status."""
     content_type = answer.headers["Content-Type"].partition(";")[0]
     pointer = _promised(method, path, answer.status, content_type)
@@ -118,15 +118,15 @@ class Api:
         *,
         query: str = "",
         encoding: str | None = None,
-    ) -> Answer:
+    ) -> Response:
         body = records if isinstance(records, bytes) else ndjson(records)
         headers = {"Content-Type": NDJSON} | ({"Content-Encoding": encoding} if encoding else {})
         return await self.call("PUT", f"/v1/lists/{list_id}{query}", token="sdu-token", data=body, headers=headers)
 
-    async def get(self, path: str, token: str = "sdu-token") -> Answer:
+    async def get(self, path: str, token: str = "sdu-token") -> Response:
         return await self.call("GET", path, token=token)
 
-    async def post(self, path: str, body: object = None, token: str = "ops-token") -> Answer:
+    async def post(self, path: str, body: object = None, token: str = "ops-token") -> Response:
         data = body if isinstance(body, bytes) else None if body is None else orjson.dumps(body)
         headers = {"Content-Type": "application/json"} if data is not None else {}
         return await self.call("POST", path, token=token, data=data, headers=headers)

@@ -10,12 +10,12 @@ from apiclient import Api, Caller
 from gateway.api.app import serve_http
 from gateway.app import calendar_of, services_of
 from gateway.clock import Clock
+from gateway.cluster.wakeups import WakeUps
 from gateway.config import Config, load
 from gateway.consent.case import Rules
-from gateway.journeys import Journeys
-from gateway.signals import Signals
 from gateway.store import nodes, setup
 from gateway.store.database import Database, load_clock
+from gateway.usecases.unit_of_work import Journeys
 
 CONFIG = """
 [http]
@@ -56,7 +56,7 @@ async def journeys(config: Config, database: Database) -> Journeys:
     """The use cases over this test's database, as one living process."""
     async with database.acquire() as connection:
         clock: Clock = await load_clock(connection, config.clock.rate)
-        await nodes.enter(connection, "node", "test", [link.name for link in config.links])
+        await nodes.join(connection, "node", "test", [link.name for link in config.links])
         evidence_key = await setup.evidence_key(connection)
     return Journeys(
         database=database,
@@ -66,7 +66,7 @@ async def journeys(config: Config, database: Database) -> Journeys:
         links=config.links,
         rules=Rules(calendar=calendar_of(config)),
         evidence_key=evidence_key,
-        signals=Signals(),
+        signals=WakeUps(),
     )
 
 

@@ -4,11 +4,11 @@ from urllib.parse import quote
 
 import pytest
 from apiclient import Api
-from people import MOTHER, good
+from record_factories import MOTHER, good
 
 from gateway.consent.inputs import Park, UseNumber
-from gateway.journeys import Journeys
 from gateway.store import history, journal
+from gateway.usecases.unit_of_work import Journeys
 
 WORDS = {"reason": "the family has moved"}
 

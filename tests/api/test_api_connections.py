@@ -13,17 +13,17 @@ from typing import Literal
 import aiohttp
 import pytest
 from apiclient import Api
-from people import good
+from record_factories import good
 from test_api_hardening import make_certificate
 from test_api_statuses import seal
 
 from gateway.api import connections
 from gateway.api.app import serve_http
-from gateway.api.connections import MOST_CONNECTIONS, MOST_REQUESTS
+from gateway.api.connections import MAX_CONNECTIONS, MAX_REQUESTS
 from gateway.api.statuses import READERS
 from gateway.config import Config
-from gateway.journeys import Journeys
 from gateway.metrics import REGISTRY
+from gateway.usecases.unit_of_work import Journeys
 
 Stranger = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -103,11 +103,11 @@ def open_now() -> float:
 
 
 def cut(why: str) -> float:
-    return REGISTRY.get_sample_value("gateway_http_connections_cut_total", {"why": why}) or 0.0
+    return REGISTRY.get_sample_value("gateway_http_connections_closed_total", {"why": why}) or 0.0
 
 
 async def test_the_oldest_stranger_goes_when_there_is_no_room(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 10)
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 10)
     before, made_room = open_now(), cut("made_room")
     async with strangers(api.call.port, 10) as held:
         for _ in range(3):  # in one connection
@@ -130,7 +130,7 @@ class Heard:
 
 
 async def test_a_flood_is_told_once_and_costs_a_caller_nothing(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 10)
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 10)
     reader, writer = await asyncio.open_connection("127.0.0.1", api.call.port)
     request = b"GET /v1/lists HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer sdu-token\r\n\r\n"
     heard = Heard()
@@ -141,7 +141,7 @@ async def test_a_flood_is_told_once_and_costs_a_caller_nothing(api: Api, monkeyp
         async with strangers(api.call.port, 50):
             pass
     writer.close()
-    assert heard.warnings == [("http_crowded", 1)]
+    assert heard.warnings == [("http_connections_limited", 1)]
 
 
 async def test_who_waits_for_an_answer_stays_and_probes_get_in(
@@ -151,8 +151,8 @@ async def test_who_waits_for_an_answer_stays_and_probes_get_in(
     journeys: Journeys,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 6)
-    monkeypatch.setattr(connections, "MOST_REQUESTS", 4)
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 6)
+    monkeypatch.setattr(connections, "MAX_REQUESTS", 4)
     polls = [asyncio.create_task(poll(sdu)) for _ in range(4)]
     await until(lambda: news.waiting == 4)
     async with strangers(api.call.port, 30):
@@ -162,7 +162,7 @@ async def test_who_waits_for_an_answer_stays_and_probes_get_in(
         assert (await api.get("/metrics")).status == 200
     async with news:
         news.notify_all()
-    monkeypatch.setattr(connections, "MOST_REQUESTS", 5)
+    monkeypatch.setattr(connections, "MAX_REQUESTS", 5)
     await api.push([good(1)])
     await seal(journeys)
     assert await asyncio.gather(*polls) == [(200, 1)] * 4
@@ -171,7 +171,7 @@ async def test_who_waits_for_an_answer_stays_and_probes_get_in(
 async def test_where_everybody_waits_for_an_answer_the_newcomer_goes(
     sdu: aiohttp.ClientSession, news: CountedCondition, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 4)
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 4)
     before = cut("refused")
     polls = [asyncio.create_task(poll(sdu)) for _ in range(4)]
     await until(lambda: news.waiting == 4)
@@ -188,7 +188,7 @@ async def test_where_everybody_waits_for_an_answer_the_newcomer_goes(
 async def test_a_request_whose_client_has_gone_takes_up_nothing(
     sdu: aiohttp.ClientSession, news: CountedCondition, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "MOST_REQUESTS", 1)
+    monkeypatch.setattr(connections, "MAX_REQUESTS", 1)
     for _ in range(3):
         waiting = asyncio.create_task(poll(sdu))
         await until(lambda: news.waiting == 1)
@@ -201,7 +201,7 @@ async def test_a_request_whose_client_has_gone_takes_up_nothing(
 async def test_five_hundred_long_polls_leave_the_database_to_others(
     sdu: aiohttp.ClientSession, news: CountedCondition, api: Api, journeys: Journeys
 ) -> None:
-    assert MOST_REQUESTS < MOST_CONNECTIONS
+    assert MAX_REQUESTS < MAX_CONNECTIONS
     pool = journeys.database.pool
     polls = [asyncio.create_task(poll(sdu)) for _ in range(500)]
     most = 0
@@ -210,7 +210,7 @@ async def test_five_hundred_long_polls_leave_the_database_to_others(
         nonlocal most
         most = max(most, pool.get_size() - pool.get_idle_size())
         refused = sum(waiting.done() for waiting in polls)
-        return news.waiting == MOST_REQUESTS and refused == 500 - MOST_REQUESTS
+        return news.waiting == MAX_REQUESTS and refused == 500 - MAX_REQUESTS
 
     await until(all_wait)
     assert most <= READERS
@@ -229,7 +229,7 @@ async def test_who_never_finishes_his_handshake_takes_a_place_for_a_moment(
 ) -> None:
     if shutil.which("openssl") is None:
         pytest.skip("certificates are made with openssl")
-    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 5)
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 5)
     make_certificate(tmp_path, "server")
     certificate, key = tmp_path / "server.pem", tmp_path / "server.key"
     http = replace(config.http, tls_cert=certificate, tls_key=key)

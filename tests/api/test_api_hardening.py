@@ -15,14 +15,14 @@ import aiohttp
 import orjson
 import pytest
 from apiclient import NDJSON, Api, ndjson
-from people import PUPILS, good
+from record_factories import PUPILS, good
 
 from gateway.api import app, lists, requests
 from gateway.api.app import serve_http
 from gateway.api.auth import Tokens
-from gateway.api.lists import MOST_AT_ONCE
+from gateway.api.lists import MAX_BATCH
 from gateway.config import Config
-from gateway.journeys import Journeys
+from gateway.usecases.unit_of_work import Journeys
 
 HEAD = (
     f"PUT /v1/lists/l HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer sdu-token\r\nContent-Type: {NDJSON}\r\n"
@@ -46,7 +46,7 @@ async def finish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 async def test_lists_that_come_together_take_turns(api: Api) -> None:
-    held = [await begin(api, f"list-{number}") for number in range(MOST_AT_ONCE)]
+    held = [await begin(api, f"list-{number}") for number in range(MAX_BATCH)]
     waiting = [asyncio.create_task(api.push([good(1)], "same")) for _ in range(4)]
     for reader, writer in held:
         await finish(reader, writer)
@@ -55,7 +55,7 @@ async def test_lists_that_come_together_take_turns(api: Api) -> None:
 
 async def test_a_list_that_waits_too_long_is_to_come_again(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lists, "WAITS_FOR_A_PLACE", 0.05)
-    held = [await begin(api, f"list-{number}") for number in range(MOST_AT_ONCE)]
+    held = [await begin(api, f"list-{number}") for number in range(MAX_BATCH)]
     refused = await api.push([good(1)])
     assert (refused.status, refused.headers["Retry-After"]) == (429, "30")
     for reader, writer in held:
@@ -65,7 +65,7 @@ async def test_a_list_that_waits_too_long_is_to_come_again(api: Api, monkeypatch
 
 async def test_a_body_that_stalls_is_cut_and_frees_its_place(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(requests, "STALLED_AFTER", 0.2)
-    for number in range(MOST_AT_ONCE + 1):
+    for number in range(MAX_BATCH + 1):
         reader, writer = await begin(api, f"list-{number}")
         writer.write(ndjson([good(1)])[:100])
         assert (await reader.readline()).startswith(b"HTTP/1.1 408")
@@ -92,7 +92,7 @@ async def test_a_push_that_the_stop_cuts_off_leaves_no_trace(
 
 async def test_a_list_refused_after_much_of_it_was_read_leaves_no_trace(api: Api) -> None:
     packed = gzip.compress(ndjson([good(1)]) * 2000)
-    for number in range(3 * MOST_AT_ONCE):
+    for number in range(3 * MAX_BATCH):
         assert (await api.push(packed[:-4], f"list-{number}", encoding="gzip")).status == 400
     assert await api.rows() == {}
     assert (await api.push(packed, encoding="gzip")).json["rejected"] == 1999

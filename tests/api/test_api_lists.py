@@ -7,7 +7,7 @@ import zlib
 import orjson
 import pytest
 from apiclient import Api, ndjson
-from people import MOTHER, PUPILS, good, person
+from record_factories import MOTHER, PUPILS, good, person
 
 
 async def test_a_list_becomes_cases_calls_and_journal_entries(api: Api) -> None:

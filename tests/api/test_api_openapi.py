@@ -4,12 +4,12 @@ from apiclient import DOCUMENT, Api
 from openapi_spec_validator import validate
 
 from gateway.api.app import build_app
-from gateway.api.connections import Door
+from gateway.api.connections import ConnectionLimiter
 from gateway.api.lists import shown_progress
 from gateway.config import Config
 from gateway.consent.case import STATUSES
 from gateway.intake.records import Code
-from gateway.journeys import Journeys
+from gateway.usecases.unit_of_work import Journeys
 
 
 def test_the_document_is_valid_openapi() -> None:
@@ -22,7 +22,8 @@ async def test_the_server_serves_it(api: Api) -> None:
 
 async def test_it_names_every_route_and_no_other(config: Config, journeys: Journeys) -> None:
     served = {
-        (route.method, route.resource.canonical) for route in build_app(config, journeys, Door()).router.routes()
+        (route.method, route.resource.canonical)
+        for route in build_app(config, journeys, ConnectionLimiter()).router.routes()
     }
     described = {
         (method.upper(), path)

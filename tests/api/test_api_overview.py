@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 from apiclient import DOCUMENT, Api
-from people import good
+from record_factories import good
 
 from gateway import metrics
 from gateway.api.alerts import Alert, Code, Level, LinkState, QueueState, alerts, span
 from gateway.consent.inputs import Park, UseNumber
-from gateway.journeys import Journeys
 from gateway.store import journal, queues
 from gateway.store.database import Database
+from gateway.usecases.unit_of_work import Journeys
 
 NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
 BOUND = {

@@ -10,13 +10,13 @@ from typing import Any
 import orjson
 import pytest
 from apiclient import NDJSON, Api, ndjson
-from people import good
+from record_factories import good
 
 from gateway.api import connections, requests
-from gateway.api.lists import MOST_AT_ONCE
-from gateway.intake import loading
+from gateway.api.lists import MAX_BATCH
 from gateway.metrics import REGISTRY
 from gateway.store import lists
+from gateway.usecases import accept_list
 
 BETWEEN_OCTETS = 0.02
 CASE = "/v1/cases/01JD0000000000000000000000"
@@ -63,7 +63,7 @@ async def test_a_body_that_trickles_is_cut_and_frees_its_place(api: Api, monkeyp
     monkeypatch.setattr(requests, "STALLED_AFTER", 0.4)
     pushes = [
         trickle(api, head("PUT", f"/v1/lists/l-{number}", "sdu-token", NDJSON, 1_000_000), ndjson([good(1)]))
-        for number in range(MOST_AT_ONCE)
+        for number in range(MAX_BATCH)
     ]
     for answer, seconds in await asyncio.gather(*pushes):
         assert is_timeout(answer)
@@ -91,7 +91,7 @@ async def test_a_client_that_waits_for_the_database_is_not_hurried(
 ) -> None:
     monkeypatch.setattr(requests, "STALLED_AFTER", 0.5)
     monkeypatch.setattr(requests, "SLOWEST", 1e9)
-    monkeypatch.setattr(loading, "_STAGED_AT_ONCE", 100)
+    monkeypatch.setattr(accept_list, "_STAGED_AT_ONCE", 100)
     stage = lists.stage
 
     async def slowly(*what: Any) -> None:
@@ -151,4 +151,4 @@ async def test_who_reads_a_long_answer_in_time_has_all_of_it(api: Api, monkeypat
 
 
 def cut() -> float:
-    return REGISTRY.get_sample_value("gateway_http_connections_cut_total", {"why": "answer_not_taken"}) or 0.0
+    return REGISTRY.get_sample_value("gateway_http_connections_closed_total", {"why": "answer_not_taken"}) or 0.0

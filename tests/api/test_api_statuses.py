@@ -4,11 +4,11 @@ import asyncio
 import time
 
 from apiclient import Api
-from people import PUPILS, good
+from record_factories import PUPILS, good
 
 from gateway.consent.inputs import SkipRecipient, UseNumber
-from gateway.journeys import Journeys
 from gateway.store import journal
+from gateway.usecases.unit_of_work import Journeys
 
 
 async def seal(journeys: Journeys) -> None:

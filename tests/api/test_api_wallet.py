@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 from apiclient import Api
-from people import good
+from record_factories import good
 
-from gateway.consent.inputs import Answer, IssueVoucher, UseNumber
+from gateway.consent.inputs import IssueVoucher, ParentReply, UseNumber
 from gateway.consent.reply import Verdict
-from gateway.journeys import Journeys
+from gateway.usecases.unit_of_work import Journeys
 
 PATH = "/v1/wallet/events"
 AT = "2026-11-23T09:30:00+05:00"
@@ -27,12 +27,12 @@ async def case_id(api: Api, journeys: Journeys) -> str:
 
 async def issue(journeys: Journeys, case_id: str, msisdn: str) -> None:
     await journeys.take([(case_id, UseNumber(msisdn=msisdn))])
-    answer = Answer(
+    answer = ParentReply(
         msisdn=msisdn,
         verdict=Verdict.AGREE,
         normalised=False,
         reply_at=journeys.clock.now(),
-        handed=True,
+        submitted=True,
         evidence="sha256:00",
         link="kcell",
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from itertools import product
 
 import pytest
-from travel import (
+from case_factories import (
     CASES,
     FATHER,
     FRIDAY,
@@ -29,6 +29,7 @@ from gateway.consent.inputs import (
     Input,
     IssueVoucher,
     MeetDeadline,
+    OpenQuestion,
     Park,
     RejectVoucher,
     Release,
@@ -36,7 +37,6 @@ from gateway.consent.inputs import (
     ReportUndeliverable,
     Resend,
     SkipRecipient,
-    TakeTurn,
     UseNumber,
     UseVoucher,
 )
@@ -47,7 +47,7 @@ from gateway.consent.texts import Kind
 INPUTS: Mapping[str, Input] = {
     "UseNumber": UseNumber(msisdn=MOTHER, operator="kcell"),
     "SkipRecipient": SkipRecipient(),
-    "TakeTurn": TakeTurn(),
+    "OpenQuestion": OpenQuestion(),
     "ConfirmAccepted request": accepted(),
     "ConfirmAccepted repeat": accepted(FRIDAY, repeat=1),
     "ConfirmAccepted text 3": ConfirmAccepted(text=Kind.AGREED, msisdn=MOTHER, at=MONDAY, detail={}),
@@ -59,7 +59,7 @@ INPUTS: Mapping[str, Input] = {
     "ReportUndeliverable request": undeliverable(),
     "ReportUndeliverable clarification": ReportUndeliverable(text=Kind.CLARIFY, msisdn=MOTHER, detail={}),
     "agree": agree(),
-    "agree, not handed": answer(Verdict.AGREE, handed=False),
+    "agree, not submitted": answer(Verdict.AGREE, submitted=False),
     "agree elsewhere": answer(Verdict.AGREE, msisdn=FATHER),
     "refuse": refuse(),
     "unclear": answer(Verdict.UNCLEAR),
@@ -82,7 +82,7 @@ MOVES: Mapping[tuple[str, str], State] = {
     ("looking_up", "SkipRecipient"): State.LOOKING_UP,
     ("looking_up", "Park"): State.PARKED,
     ("looking_up", "Cancel"): State.CANCELLED,
-    ("waiting", "TakeTurn"): State.QUEUED,
+    ("waiting", "OpenQuestion"): State.QUEUED,
     ("waiting", "Cancel"): State.CANCELLED,
     ("queued", "ConfirmAccepted request"): State.ASKED,
     ("queued", "ReportRefused request"): State.UNDELIVERABLE,
@@ -94,7 +94,7 @@ MOVES: Mapping[tuple[str, str], State] = {
     ("queued", "Cancel"): State.CANCELLED,
     ("asked", "ReportUndeliverable request"): State.ASKED,
     ("asked", "agree"): State.CONSENTED,
-    ("asked", "agree, not handed"): State.CONSENTED,
+    ("asked", "agree, not submitted"): State.CONSENTED,
     ("asked", "refuse"): State.REFUSED,
     ("asked", "unclear"): State.ASKED,
     ("asked", "MeetDeadline"): State.ASKED,
@@ -104,13 +104,13 @@ MOVES: Mapping[tuple[str, str], State] = {
     ("repeating", "ReportRefused repeat"): State.ASKED,
     ("repeating", "ReportUndeliverable request"): State.ASKED,
     ("repeating", "agree"): State.CONSENTED,
-    ("repeating", "agree, not handed"): State.CONSENTED,
+    ("repeating", "agree, not submitted"): State.CONSENTED,
     ("repeating", "refuse"): State.REFUSED,
     ("repeating", "unclear"): State.ASKED,
     ("repeating", "Cancel"): State.CANCELLED,
     ("reminded", "ReportUndeliverable request"): State.REMINDED,
     ("reminded", "agree"): State.CONSENTED,
-    ("reminded", "agree, not handed"): State.CONSENTED,
+    ("reminded", "agree, not submitted"): State.CONSENTED,
     ("reminded", "refuse"): State.REFUSED,
     ("reminded", "unclear"): State.REMINDED,
     ("reminded", "MeetDeadline"): State.NO_ANSWER,
@@ -143,13 +143,13 @@ def test_every_input_moves_the_case_or_leaves_it_alone(state: str, given: str) -
     case = CASES[state]
     decision = decide(case, INPUTS[given], now=TUESDAY, rules=RULES)
     if (state, given) in MOVES:
-        assert not decision.refused
+        assert not decision.rejected
         assert decision.case.state is MOVES[state, given]
         assert decision.case != case or decision.effects
     else:
         assert decision.case == case
         assert not decision.effects
-        assert bool(decision.events) is not decision.refused
+        assert bool(decision.events) is not decision.rejected
 
 
 def test_the_cases_above_stand_in_every_state() -> None:

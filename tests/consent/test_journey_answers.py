@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from travel import (
+from case_factories import (
     CASES,
     FALLBACK,
     FATHER,
@@ -29,17 +29,17 @@ from travel import (
     undeliverable,
 )
 
-from gateway.consent.case import Event, Happened, State
+from gateway.consent.case import Event, EventType, State
 from gateway.consent.inputs import (
     Cancel,
     Effect,
     Input,
     MeetDeadline,
+    OpenQuestion,
     Park,
     Release,
     Send,
     SkipRecipient,
-    TakeTurn,
     UseNumber,
 )
 from gateway.consent.journey import decide
@@ -62,7 +62,7 @@ def test_no_number_is_everybodys_and_says_whom_was_asked_for() -> None:
     decision = decide(case, SkipRecipient(), MONDAY, RULES)
     assert decision.case.state is State.NO_NUMBER
     assert decision.case.ended_at == MONDAY
-    assert decision.events[-1] == Event(Happened.NO_NUMBER, {"checked": ["mother", "father", "representative"]})
+    assert decision.events[-1] == Event(EventType.NO_NUMBER, {"checked": ["mother", "father", "representative"]})
 
 
 def test_an_invalid_number_counts_as_none_and_is_journaled_as_invalid() -> None:
@@ -73,9 +73,9 @@ def test_an_invalid_number_counts_as_none_and_is_journaled_as_invalid() -> None:
 
 def test_a_found_number_waits_for_its_turn_before_anything_is_sent() -> None:
     found = decide(fresh(), UseNumber(msisdn=MOTHER, operator="kcell"), MONDAY, RULES)
-    assert found.effects == (Effect.ASK_TURN,)
-    assert found.events == (Event(Happened.NUMBER_FOUND, {"relation": "mother"}),)
-    assert decide(found.case, TakeTurn(), MONDAY, RULES).effects == (Send(text=Kind.REQUEST),)
+    assert found.effects == (Effect.ACQUIRE_NUMBER,)
+    assert found.events == (Event(EventType.NUMBER_FOUND, {"relation": "mother"}),)
+    assert decide(found.case, OpenQuestion(), MONDAY, RULES).effects == (Send(text=Kind.REQUEST),)
 
 
 def test_a_neighbours_nonsense_parks_the_case_and_a_release_asks_for_the_same_person() -> None:
@@ -88,8 +88,8 @@ def test_a_neighbours_nonsense_parks_the_case_and_a_release_asks_for_the_same_pe
 
 def test_a_case_without_a_link_gives_its_turn_back_until_it_is_released() -> None:
     parked = decide(queued(), Park(reason="no_route"), MONDAY, RULES)
-    assert parked.effects == (Effect.GIVE_TURN,)
-    assert decide(parked.case, Release(), MONDAY, RULES).effects == (Effect.ASK_TURN,)
+    assert parked.effects == (Effect.RELEASE_NUMBER,)
+    assert decide(parked.case, Release(), MONDAY, RULES).effects == (Effect.ACQUIRE_NUMBER,)
 
 
 @pytest.mark.parametrize(
@@ -97,11 +97,11 @@ def test_a_case_without_a_link_gives_its_turn_back_until_it_is_released() -> Non
 )
 def test_a_question_that_is_closed_lets_the_next_siblings_out(closing: Input) -> None:
     for case in (queued(), asked(), reminded()):
-        assert decide(case, closing, FRIDAY, RULES).effects.count(Effect.GIVE_TURN) == 1
+        assert decide(case, closing, FRIDAY, RULES).effects.count(Effect.RELEASE_NUMBER) == 1
 
 
 def test_the_end_lets_the_next_siblings_question_out() -> None:
-    assert decide(reminded(), MeetDeadline(), TUESDAY, RULES).effects == (Effect.GIVE_TURN,)
+    assert decide(reminded(), MeetDeadline(), TUESDAY, RULES).effects == (Effect.RELEASE_NUMBER,)
 
 
 def test_undeliverable_for_good_is_still_repeated_and_ends_as_undeliverable_when_the_repeat_fails_too() -> None:
@@ -123,7 +123,7 @@ def test_refused_by_the_smsc_for_good_ends_at_once_as_undeliverable() -> None:
     assert names(decision) == ["text_refused", "undeliverable"]
     assert decision.case.state is State.UNDELIVERABLE
     assert decision.case.ended_at == MONDAY
-    assert decision.effects == (Effect.GIVE_TURN,)
+    assert decision.effects == (Effect.RELEASE_NUMBER,)
 
 
 def test_a_refused_repeat_leaves_the_days_that_it_would_have_given() -> None:
@@ -138,7 +138,7 @@ def test_with_the_switch_an_undeliverable_text_leads_to_the_next_recipient(failu
     decision = decide(queued(), failure, MONDAY, FALLBACK)
     assert "recipient_unreachable" in names(decision)
     assert (decision.case.state, decision.case.relation) == (State.LOOKING_UP, "father")
-    assert decision.effects == (Effect.WITHDRAW, Effect.GIVE_TURN, Effect.LOOK_UP)
+    assert decision.effects == (Effect.WITHDRAW, Effect.RELEASE_NUMBER, Effect.LOOK_UP)
 
 
 def test_with_the_switch_the_last_unreachable_recipient_makes_the_case_undeliverable() -> None:
@@ -159,7 +159,7 @@ def test_nobody_left_after_an_unreachable_mother_is_undeliverable_and_not_no_num
 )
 @pytest.mark.parametrize("sent", [False, True], ids=["queued", "asked"])
 def test_what_becomes_of_a_text_to_the_mother_says_nothing_of_the_father(of_the_mother: Input, sent: bool) -> None:
-    case = after(asked(), undeliverable(), UseNumber(msisdn=FATHER), TakeTurn(), rules=FALLBACK)
+    case = after(asked(), undeliverable(), UseNumber(msisdn=FATHER), OpenQuestion(), rules=FALLBACK)
     if sent:
         case = after(case, accepted(msisdn=FATHER), rules=FALLBACK)
     decision = decide(case, of_the_mother, MONDAY, FALLBACK)
@@ -180,8 +180,8 @@ def test_asked_is_told_once_when_the_last_response_comes_after_the_answer() -> N
 
 
 def test_an_answer_before_the_first_segment_is_only_journaled() -> None:
-    decision = decide(queued(), answer(Verdict.AGREE, handed=False), MONDAY, RULES)
-    assert decision.events == (Event(Happened.REPLY_IGNORED, {"reason": "not asked yet"}),)
+    decision = decide(queued(), answer(Verdict.AGREE, submitted=False), MONDAY, RULES)
+    assert decision.events == (Event(EventType.REPLY_IGNORED, {"reason": "not asked yet"}),)
 
 
 @pytest.mark.parametrize("state", ["waiting", "parked at routing"])
@@ -221,7 +221,7 @@ def test_the_same_answer_again_is_only_journaled(first: Input) -> None:
 def test_a_refusal_after_a_consent_is_a_request_to_withdraw_it(state: str) -> None:
     decision = decide(CASES[state], answer(Verdict.REFUSE, normalised=True), MONDAY, RULES)
     told = {"reply_at": "2026-11-23T10:00:00.000+05:00", "normalised": True}
-    assert decision.events == (Event(Happened.WITHDRAWAL_REQUESTED, told),)
+    assert decision.events == (Event(EventType.WITHDRAWAL_REQUESTED, told),)
     assert decision.case == CASES[state]
 
 
@@ -252,7 +252,7 @@ def test_text_three_goes_out_with_the_consent_and_does_not_wait_for_the_wallet()
     decision = decide(asked(), agree(), MONDAY, RULES)
     assert decision.effects == (
         Effect.WITHDRAW,
-        Effect.GIVE_TURN,
+        Effect.RELEASE_NUMBER,
         Send(text=Kind.AGREED, link="kcell"),
         Effect.FORM_VOUCHER,
     )
@@ -260,27 +260,27 @@ def test_text_three_goes_out_with_the_consent_and_does_not_wait_for_the_wallet()
 
 def test_an_end_in_the_night_is_the_end_and_a_repeat_waits_for_the_window() -> None:
     assert asked().due_at == FRIDAY
-    assert decide(asked(), MeetDeadline(), FRIDAY - timedelta(microseconds=1), RULES).refused
+    assert decide(asked(), MeetDeadline(), FRIDAY - timedelta(microseconds=1), RULES).rejected
     assert reminded().due_at == TUESDAY
 
 
 @pytest.mark.parametrize("verdict", [Verdict.AGREE, Verdict.REFUSE])
 def test_what_may_be_another_answers_copy_is_unclear(verdict: Verdict) -> None:
-    decision = decide(CASES["asked"], replace(answer(verdict), doubtful=True), MONDAY, RULES)
-    assert decision.events == (Event(Happened.REPLY_UNCLEAR, {"reason": "may be a copy"}),)
+    decision = decide(CASES["asked"], replace(answer(verdict), possible_redelivery=True), MONDAY, RULES)
+    assert decision.events == (Event(EventType.REPLY_UNCLEAR, {"reason": "may be a copy"}),)
     assert [effect.text for effect in decision.effects if isinstance(effect, Send)] == [Kind.CLARIFY]
     assert decision.case.state is State.ASKED
 
 
 def test_an_answer_that_may_be_a_copy_is_asked_for_again_once_a_text_whatever_the_switch() -> None:
     silent = replace(RULES, clarify=False)
-    doubtful = replace(answer(Verdict.AGREE), doubtful=True)
-    once = decide(CASES["asked"]._replace(clarified=0), doubtful, MONDAY, silent)
+    possible_redelivery = replace(answer(Verdict.AGREE), possible_redelivery=True)
+    once = decide(CASES["asked"]._replace(clarified=0), possible_redelivery, MONDAY, silent)
     assert [effect.text for effect in once.effects if isinstance(effect, Send)] == [Kind.CLARIFY]
-    assert decide(once.case, doubtful, MONDAY, silent).effects == ()
+    assert decide(once.case, possible_redelivery, MONDAY, silent).effects == ()
     assert decide(once.case, answer(Verdict.AGREE), MONDAY, silent).case.state is State.CONSENTED
 
 
 def test_what_may_be_another_answers_copy_withdraws_no_consent() -> None:
-    decision = decide(CASES["consented"], replace(answer(Verdict.REFUSE), doubtful=True), MONDAY, RULES)
-    assert decision.events == (Event(Happened.REPLY_IGNORED, {"reason": "may be a copy"}),)
+    decision = decide(CASES["consented"], replace(answer(Verdict.REFUSE), possible_redelivery=True), MONDAY, RULES)
+    assert decision.events == (Event(EventType.REPLY_IGNORED, {"reason": "may be a copy"}),)

@@ -6,10 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from travel import (
+from case_factories import (
     CALENDAR,
     FATHER,
     MONDAY,
@@ -21,11 +18,13 @@ from travel import (
     refused_by_smsc,
     undeliverable,
 )
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from gateway.consent.case import ENDED, Case, Happened, Rules, State
+from gateway.consent.case import ENDED, Case, EventType, Rules, State
 from gateway.consent.inputs import (
     ActivateVoucher,
-    Answer,
     Cancel,
     ConfirmAccepted,
     Decision,
@@ -33,6 +32,8 @@ from gateway.consent.inputs import (
     Input,
     IssueVoucher,
     MeetDeadline,
+    OpenQuestion,
+    ParentReply,
     Park,
     RejectVoucher,
     Release,
@@ -42,7 +43,6 @@ from gateway.consent.inputs import (
     Resend,
     Send,
     SkipRecipient,
-    TakeTurn,
     UseNumber,
     UseVoucher,
 )
@@ -51,19 +51,19 @@ from gateway.consent.reply import Verdict
 from gateway.consent.texts import Kind
 
 AFTER_THE_END = {
-    Happened.LATE_REPLY,
-    Happened.WITHDRAWAL_REQUESTED,
-    Happened.VOUCHER_ACTIVATED,
-    Happened.SERVICE_RECEIVED,
-    Happened.DELIVERED,
-    Happened.TEXT_ACCEPTED,
-    Happened.TEXT_REFUSED,
-    Happened.TEXT_DELIVERED,
-    Happened.TEXT_UNDELIVERABLE,
-    Happened.REPLY_OTHER,
-    Happened.REPLY_IGNORED,
-    Happened.REPLY_REPEATED,
-    Happened.RESENT,
+    EventType.LATE_REPLY,
+    EventType.WITHDRAWAL_REQUESTED,
+    EventType.VOUCHER_ACTIVATED,
+    EventType.SERVICE_RECEIVED,
+    EventType.DELIVERED,
+    EventType.TEXT_ACCEPTED,
+    EventType.TEXT_REFUSED,
+    EventType.TEXT_DELIVERED,
+    EventType.TEXT_UNDELIVERABLE,
+    EventType.REPLY_OTHER,
+    EventType.REPLY_IGNORED,
+    EventType.REPLY_REPEATED,
+    EventType.RESENT,
 }
 OPEN_QUESTION = {State.QUEUED, State.ASKED, State.REMINDED}
 PLACES = ("mother", "father", "representative")
@@ -77,7 +77,7 @@ class Journey(RuleBasedStateMachine):
         self.case = fresh(*PLACES)
         self.rules = RULES
         self.now = MONDAY
-        self.told: list[Happened] = []
+        self.told: list[EventType] = []
         self.turns = 0
         self.given_back = 0
         self.answers_sent: list[Kind] = []
@@ -94,28 +94,28 @@ class Journey(RuleBasedStateMachine):
         before = self.case
         decision = decide(before, given, self.now, self.rules)
         self.case = decision.case
-        if decision.refused:
-            assert decision == Decision(case=before, refused=True)
+        if decision.rejected:
+            assert decision == Decision(case=before, rejected=True)
         if before.state in ENDED:
             assert {event.name for event in decision.events} <= AFTER_THE_END
             assert decision.case.state is before.state
             assert decision.case.ended_at == before.ended_at
         if decision.case.state is State.CONSENTED and before.state not in (State.CONSENTED, State.PARKED):
-            assert isinstance(given, Answer)
+            assert isinstance(given, ParentReply)
             assert given.verdict is Verdict.AGREE
             assert before.state in OPEN_QUESTION
         for event in decision.events:
-            if event.name in (Happened.CONSENTED, Happened.REFUSED):
-                assert Happened.ASKED in self.told
+            if event.name in (EventType.CONSENTED, EventType.REFUSED):
+                assert EventType.ASKED in self.told
             self.told.append(event.name)
-        self.turns += isinstance(given, TakeTurn) and not decision.refused
+        self.turns += isinstance(given, OpenQuestion) and not decision.rejected
         for effect in decision.effects:
             self.note(effect, before, resent=isinstance(given, Resend))
         return decision
 
     def note(self, effect: Effect | Send, before: Case, *, resent: bool) -> None:
         match effect:
-            case Effect.GIVE_TURN:
+            case Effect.RELEASE_NUMBER:
                 assert before.msisdn is not None
                 self.given_back += 1
             case Send(text=Kind.CLARIFY):
@@ -142,7 +142,7 @@ class Journey(RuleBasedStateMachine):
             case State.LOOKING_UP:
                 return [UseNumber(msisdn=MOTHER), UseNumber(msisdn=FATHER), SkipRecipient(), Park(reason="404")]
             case State.WAITING:
-                return [TakeTurn()]
+                return [OpenQuestion()]
             case State.QUEUED | State.ASKED | State.REMINDED if self.case.due_at is None:
                 taken = accepted(at, repeat=self.case.repeat, msisdn=own)
                 return [taken, taken, replace(refused_by_smsc(repeat=self.case.repeat), msisdn=own)]
@@ -165,15 +165,15 @@ class Journey(RuleBasedStateMachine):
         replies: list[Input] = []
         if self.turns:  # who was never asked has nothing to answer
             replies = [
-                answer(verdict, at, msisdn=number, handed=handed)
+                answer(verdict, at, msisdn=number, submitted=submitted)
                 for verdict in (Verdict.AGREE, Verdict.REFUSE, *Verdict)
-                for handed in (True, True, False)
+                for submitted in (True, True, False)
             ]
         return [
             *replies,
             UseNumber(msisdn=number),
             SkipRecipient(invalid=True),
-            TakeTurn(),
+            OpenQuestion(),
             ConfirmAccepted(at=at, detail={}, **told),
             ReportRefused(detail={}, **told),
             ReportDelivered(**told),
@@ -191,9 +191,9 @@ class Journey(RuleBasedStateMachine):
 
     @invariant()
     def one_answer_at_most(self) -> None:
-        answers = [name for name in self.told if name in (Happened.CONSENTED, Happened.REFUSED)]
+        answers = [name for name in self.told if name in (EventType.CONSENTED, EventType.REFUSED)]
         assert len(answers) <= 1
-        texts = {Happened.CONSENTED: Kind.AGREED, Happened.REFUSED: Kind.REFUSED}
+        texts = {EventType.CONSENTED: Kind.AGREED, EventType.REFUSED: Kind.REFUSED}
         assert self.answers_sent == [texts[name] for name in answers]
 
     @invariant()
@@ -216,7 +216,7 @@ class Journey(RuleBasedStateMachine):
     def an_open_question_always_has_a_way_on(self) -> None:
         """It waits for the SMSC's word on a text, or for its deadline."""
         if self.case.state in (State.ASKED, State.REMINDED) and self.case.due_at is None:
-            assert Happened.REPEAT_DUE in self.told
+            assert EventType.REPEAT_DUE in self.told
 
 
 Journey.TestCase.settings = settings(max_examples=150, stateful_step_count=30)

@@ -4,9 +4,22 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from travel import CASES, FRIDAY, MONDAY, RULES, accepted, after, agree, almaty, asked, names, queued, reminded
+from case_factories import (
+    CASES,
+    FRIDAY,
+    MONDAY,
+    RULES,
+    accepted,
+    after,
+    agree,
+    almaty,
+    asked,
+    names,
+    queued,
+    reminded,
+)
 
-from gateway.consent.case import ENDED, STATUSES, Event, Happened, State
+from gateway.consent.case import ENDED, STATUSES, Event, EventType, State
 from gateway.consent.inputs import (
     ActivateVoucher,
     Cancel,
@@ -37,7 +50,7 @@ def test_the_repeat_is_due_on_the_fourth_day_when_the_window_opens(accepted_at: 
     case = after(queued(), accepted(almaty(accepted_at)))
     due_at = almaty(repeat_at)
     assert case.due_at == due_at
-    assert decide(case, MeetDeadline(), due_at - timedelta(microseconds=1), RULES).refused
+    assert decide(case, MeetDeadline(), due_at - timedelta(microseconds=1), RULES).rejected
     assert decide(case, MeetDeadline(), due_at, RULES).effects == (Send(text=Kind.REPEAT, repeat=1),)
 
 
@@ -56,7 +69,7 @@ def test_the_end_is_the_fourth_midnight_after_the_repeat_and_the_grace(accepted_
     due_at = almaty(end_at)
     assert case.due_at == due_at
     last_moment = due_at - timedelta(microseconds=1)
-    assert decide(case, MeetDeadline(), last_moment, RULES).refused
+    assert decide(case, MeetDeadline(), last_moment, RULES).rejected
     assert after(case, agree(last_moment), now=last_moment).state is State.CONSENTED
     assert after(case, MeetDeadline(), now=due_at).state is State.NO_ANSWER
 
@@ -77,7 +90,7 @@ def test_the_question_is_repeated_as_often_as_configured(repeats: int) -> None:
         assert case.due_at is not None
         decision = decide(case, MeetDeadline(), case.due_at, rules)
         case = decision.case
-        if decision.effects != (Effect.GIVE_TURN,):
+        if decision.effects != (Effect.RELEASE_NUMBER,):
             sent += 1
             assert decision.effects == (Send(text=Kind.REPEAT, repeat=sent),)
             case = after(case, accepted(case.due_at or FRIDAY, repeat=sent), rules=rules)
@@ -103,7 +116,7 @@ def test_activation_and_first_use_are_told_once() -> None:
         (UseVoucher(at=MONDAY), "service_received"),
     ):
         first = decide(case, given, MONDAY, RULES)
-        assert first.events == (Event(Happened(status), {"voucher_id": "V-1"}),)
+        assert first.events == (Event(EventType(status), {"voucher_id": "V-1"}),)
         case = first.case
         assert not decide(case, given, FRIDAY, RULES).events
         assert decide(case, given, FRIDAY, RULES).case == case
@@ -111,7 +124,7 @@ def test_activation_and_first_use_are_told_once() -> None:
 
 @pytest.mark.parametrize("state", ["refused", "voucher_issued"])
 def test_an_erased_case_has_nobody_to_send_a_text_to(state: str) -> None:
-    assert decide(CASES[state]._replace(relations=()), Resend(), MONDAY, RULES).refused
+    assert decide(CASES[state]._replace(relations=()), Resend(), MONDAY, RULES).rejected
 
 
 def test_cancelling_withdraws_what_has_not_left() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.intake.body import (
-    LONGEST_LINE,
+    MAX_LINE_BYTES,
     Body,
     BodyMalformedError,
     BodyTooLargeError,
@@ -59,14 +59,14 @@ def test_gzip_members_one_after_the_other_are_one_body(parts: list[bytes], size:
     assert read(cut(packed, size), Gunzip()) == read([b"".join(parts)])
 
 
-@pytest.mark.parametrize("octets", [LONGEST_LINE - 1, LONGEST_LINE, LONGEST_LINE + 1, 3 * LONGEST_LINE])
+@pytest.mark.parametrize("octets", [MAX_LINE_BYTES - 1, MAX_LINE_BYTES, MAX_LINE_BYTES + 1, 3 * MAX_LINE_BYTES])
 @pytest.mark.parametrize("size", [1000, 1 << 20])
 def test_a_line_that_is_too_long_is_told_and_the_next_one_read(octets: int, size: int) -> None:
     body = b"first\n" + b"x" * octets + b"\nlast"
     lines = read(cut(body, size))[0]
     assert [(number, line is None) for number, line in lines] == [
         (1, False),
-        (2, octets > LONGEST_LINE),
+        (2, octets > MAX_LINE_BYTES),
         (3, False),
     ]
     assert lines[2] == (3, b"last")

@@ -7,9 +7,9 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from people import FATHER, MOTHER, PUPILS, good, person
+from record_factories import FATHER, MOTHER, PUPILS, good, person
 
-from gateway.intake.records import MOST_FAULTS, Record, Refusal, read_record
+from gateway.intake.records import MAX_FAULTS, Record, Refusal, read_record
 
 PUPIL = PUPILS[0]
 IINS = {"digits": "87031249700x", "length": "8703124970", "checksum": "870312497006"}
@@ -187,8 +187,8 @@ def test_every_fault_of_a_record_is_told() -> None:
 
 
 def test_faults_are_told_up_to_a_bound() -> None:
-    assert len(faults({f"field{i}": i for i in range(3000)})) == MOST_FAULTS
-    assert len(faults(good(representatives=[0] * 3000))) == MOST_FAULTS
+    assert len(faults({f"field{i}": i for i in range(3000)})) == MAX_FAULTS
+    assert len(faults(good(representatives=[0] * 3000))) == MAX_FAULTS
 
 
 def test_a_refused_record_keeps_its_record_id_when_that_is_usable() -> None:

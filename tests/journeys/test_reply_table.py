@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Sequence
 from typing import Any, NamedTuple
 
 import pytest
-from world import Family, World
+from harness import Family, Harness
 
 
 class Row(NamedTuple):
@@ -59,8 +59,8 @@ class Seen(NamedTuple):
     text_back: str | None
 
 
-async def seen_of(world: World, family: Family) -> Seen:
-    entries = await world.journal(family)
+async def seen_of(harness: Harness, family: Family) -> Seen:
+    entries = await harness.journal(family)
     events = [event for event, _ in entries]
     reading = next(detail for event, detail in entries if event == "reply_read")
     (outcome,) = set(events) & {*OUTCOME.values()}
@@ -68,22 +68,22 @@ async def seen_of(world: World, family: Family) -> Seen:
     return Seen(reading["verdict"], reading["normalised"], outcome, texts[1] if len(texts) > 1 else None)
 
 
-async def ask_each(world: World, rows: Sequence[Row], **how: Any) -> dict[str, Seen]:
+async def ask_each(harness: Harness, rows: Sequence[Row], **how: Any) -> dict[str, Seen]:
     """What became of each row's reply, by its text; every row from a number of its own, all at once."""
     families = [Family(n=n) for n in range(1, len(rows) + 1)]
-    await world.ask(*families)
+    await harness.ask(*families)
     replies = [
-        world.smsc.reply(family.number, row.text, **how) for family, row in zip(families, rows, strict=True)
+        harness.smsc.reply(family.number, row.text, **how) for family, row in zip(families, rows, strict=True)
     ]
-    return await read_each(world, rows, families, replies)
+    return await read_each(harness, rows, families, replies)
 
 
 async def read_each(
-    world: World, rows: Sequence[Row], families: Sequence[Family], replies: Sequence[Awaitable[int]]
+    harness: Harness, rows: Sequence[Row], families: Sequence[Family], replies: Sequence[Awaitable[int]]
 ) -> dict[str, Seen]:
     assert set(await asyncio.gather(*replies)) == {0}
-    world.no_complaints()
-    return {row.text: await seen_of(world, family) for family, row in zip(families, rows, strict=True)}
+    harness.no_complaints()
+    return {row.text: await seen_of(harness, family) for family, row in zip(families, rows, strict=True)}
 
 
 def pieces(text: str) -> list[str]:
@@ -98,29 +98,29 @@ def due(rows: Sequence[Row]) -> dict[str, Seen]:
 
 
 @pytest.mark.parametrize("encoding", ["auto", "ucs2"])
-async def test_each_reply_is_read_as_the_table_says(world: World, encoding: str) -> None:
+async def test_each_reply_is_read_as_the_table_says(harness: Harness, encoding: str) -> None:
     """`auto` is GSM 03.38 wherever the text has its letters there."""
-    await world.start()
-    assert await ask_each(world, ROWS, encoding=encoding) == due(ROWS)
+    await harness.start()
+    assert await ask_each(harness, ROWS, encoding=encoding) == due(ROWS)
 
 
-async def test_each_reply_in_two_segments_is_read_as_one(world: World) -> None:
+async def test_each_reply_in_two_segments_is_read_as_one(harness: Harness) -> None:
     rows = [row for row in ROWS if len(row.text) > 1]
     families = [Family(n=n) for n in range(1, len(rows) + 1)]
-    await world.start()
-    await world.ask(*families)
+    await harness.start()
+    await harness.ask(*families)
     forms = itertools.cycle(("udh8", "udh16", "sar"))
     replies = [
-        world.smsc.reply(family.number, pieces(row.text), encoding="ucs2", long=form)
+        harness.smsc.reply(family.number, pieces(row.text), encoding="ucs2", long=form)
         for family, row, form in zip(families, rows, forms, strict=False)
     ]
-    assert await read_each(world, rows, families, replies) == due(rows)
+    assert await read_each(harness, rows, families, replies) == due(rows)
 
 
-async def test_a_strict_gateway_takes_no_normalised_answer(world: World) -> None:
+async def test_a_strict_gateway_takes_no_normalised_answer(harness: Harness) -> None:
     rows = [row for row in ROWS if row.normalised]
-    await world.start(replies={"strict": True})
-    assert await ask_each(world, rows) == due([Row(row.text, "unclear") for row in rows])
+    await harness.start(replies={"strict": True})
+    assert await ask_each(harness, rows) == due([Row(row.text, "unclear") for row in rows])
 
 
 CODINGS = [
@@ -129,22 +129,22 @@ CODINGS = [
 ]  # fmt: skip
 
 
-async def test_a_consent_in_any_coding_counts(world: World) -> None:
-    await world.start()
+async def test_a_consent_in_any_coding_counts(harness: Harness) -> None:
+    await harness.start()
     families = [Family(n=n) for n in range(1, len(CODINGS) + 1)]
-    await world.ask(*families)
+    await harness.ask(*families)
     for family, (octets, data_coding) in zip(families, CODINGS, strict=True):
-        await world.smsc.reply(family.number, octets=octets, data_coding=data_coding)
+        await harness.smsc.reply(family.number, octets=octets, data_coding=data_coding)
     uncounted = [
         coding
         for family, coding in zip(families, CODINGS, strict=True)
-        if "consented" not in await world.events(family)
+        if "consented" not in await harness.events(family)
     ]
     assert uncounted == []
 
 
-async def test_a_reply_from_a_number_that_was_never_asked_is_ignored_and_journaled(world: World) -> None:
-    await world.start()
-    assert await world.smsc.reply("77017654321", "3#1") == 0
-    assert await world.events(None) == ["reply_read", "reply_ignored"]
-    assert world.smsc.inbox("77017654321") == []
+async def test_a_reply_from_a_number_that_was_never_asked_is_ignored_and_journaled(harness: Harness) -> None:
+    await harness.start()
+    assert await harness.smsc.reply("77017654321", "3#1") == 0
+    assert await harness.events(None) == ["reply_read", "reply_ignored"]
+    assert harness.smsc.inbox("77017654321") == []

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from world import SEGMENTS, Family, World
+from harness import SEGMENTS, Family, Harness
 
 from gateway.consent.deadlines import load_timezone
 
@@ -11,21 +11,21 @@ TWO_DAYS_A_SECOND = 172_800.0
 TWO_HOURS_A_SECOND = 7_200.0
 
 
-async def test_six_days_in_seconds(world: World) -> None:
+async def test_six_days_in_seconds(harness: Harness) -> None:
     """Silent ones are repeated and end; an answer to the repeat counts; one after the end is late."""
-    await world.start(clock={"rate": TWO_DAYS_A_SECOND}, journey={"grace": "0s", "send_window": "00:00-24:00"})
+    await harness.start(clock={"rate": TWO_DAYS_A_SECOND}, journey={"grace": "0s", "send_window": "00:00-24:00"})
     silent, answering = Family(n=1), Family(n=2)
-    await world.ask(silent, answering)
+    await harness.ask(silent, answering)
 
-    await world.status(answering, "reminded")
-    await world.text(answering, "3#1", nth=2)
-    await world.smsc.reply(answering.number, "3#1")
-    await world.status(silent, "no_answer")
-    await world.smsc.reply(silent.number, "3#1")
-    await world.status(silent, "late_reply")
-    await world.status(answering, "voucher_issued")
+    await harness.status(answering, "reminded")
+    await harness.text(answering, "3#1", nth=2)
+    await harness.smsc.reply(answering.number, "3#1")
+    await harness.status(silent, "no_answer")
+    await harness.smsc.reply(silent.number, "3#1")
+    await harness.status(silent, "late_reply")
+    await harness.status(answering, "voucher_issued")
 
-    assert world.sdu.statuses(silent.record_id) == [
+    assert harness.sdu.statuses(silent.record_id) == [
         "received",
         "number_found",
         "asked",
@@ -33,67 +33,67 @@ async def test_six_days_in_seconds(world: World) -> None:
         "no_answer",
         "late_reply",
     ]
-    assert len(world.smsc.inbox(silent.number)) == 2
-    told = {event["status"]: event["at"] for event in world.sdu.of(silent.record_id)}
+    assert len(harness.smsc.inbox(silent.number)) == 2
+    told = {event["status"]: event["at"] for event in harness.sdu.of(silent.record_id)}
     days = [datetime.fromisoformat(told[status]).date() for status in ("asked", "reminded", "no_answer")]
     assert days[1] - days[0] >= timedelta(days=4)
     assert days[2] - days[1] >= timedelta(days=4)
-    world.no_complaints()
+    harness.no_complaints()
 
 
-async def test_deadlines_stand_in_the_row_as_the_order_counts_them(world: World) -> None:
-    await world.start(journey={"send_window": "00:00-24:00"})
+async def test_deadlines_stand_in_the_row_as_the_order_counts_them(harness: Harness) -> None:
+    await harness.start(journey={"send_window": "00:00-24:00"})
     family = Family(n=1)
-    await world.ask(family)
-    case = await world.case(family)
-    accepted_on = (await world.connection.fetchval("SELECT accepted_at FROM sms")).astimezone(ALMATY).date()
+    await harness.ask(family)
+    case = await harness.case(family)
+    accepted_on = (await harness.connection.fetchval("SELECT accepted_at FROM sms")).astimezone(ALMATY).date()
     due_at = case["due_at"].astimezone(ALMATY)
     assert due_at.date() == accepted_on + timedelta(days=4)
     assert (due_at.hour, due_at.minute) == (0, 0)
 
 
-async def test_a_repeat_is_sent_when_it_is_due_and_not_again_after(world: World) -> None:
-    await world.start()
+async def test_a_repeat_is_sent_when_it_is_due_and_not_again_after(harness: Harness) -> None:
+    await harness.start()
     family = Family(n=1)
-    await world.ask(family)
-    await world.connection.execute("UPDATE cases SET due_at = now() - interval '1 s'")
-    event = await world.status(family, "reminded")
+    await harness.ask(family)
+    await harness.connection.execute("UPDATE cases SET due_at = now() - interval '1 s'")
+    event = await harness.status(family, "reminded")
     assert event["detail"] == {"relation": "mother"}
-    await world.text(family, "3#1", nth=2)
-    due_at = (await world.case(family))["due_at"].astimezone(ALMATY)
+    await harness.text(family, "3#1", nth=2)
+    due_at = (await harness.case(family))["due_at"].astimezone(ALMATY)
     assert (due_at.hour, due_at.minute) == (0, 10)
-    first, second = world.smsc.inbox(family.number)
+    first, second = harness.smsc.inbox(family.number)
     assert first.text == second.text
     assert first.reference != second.reference
 
 
-async def test_outside_the_window_a_request_waits_queued_and_an_answer_goes_out(world: World) -> None:
+async def test_outside_the_window_a_request_waits_queued_and_an_answer_goes_out(harness: Harness) -> None:
     hour = datetime.now(UTC).astimezone(ALMATY).hour
     shut = "02:00-03:00" if hour >= 12 else "20:00-21:00"
-    process = await world.start()
+    process = await harness.start()
     before = Family(n=1)
-    await world.ask(before)
+    await harness.ask(before)
     await process.stop()
-    await world.start(journey={"send_window": shut})
+    await harness.start(journey={"send_window": shut})
     family = Family(n=2)
-    await world.push(family)
-    await world.journaled(family, "text_queued")
-    await world.smsc.reply(before.number, "3#1")  # its answer proves that the link sends
-    await world.text(before, "socwallet")
-    assert world.smsc.inbox(family.number) == []
-    assert len(world.smsc.submitted) == SEGMENTS + world.smsc.inbox(before.number)[1].total
-    status, answer = await world.request("GET", "/v1/lists/list-2")
+    await harness.push(family)
+    await harness.journaled(family, "text_queued")
+    await harness.smsc.reply(before.number, "3#1")  # its answer proves that the link sends
+    await harness.text(before, "socwallet")
+    assert harness.smsc.inbox(family.number) == []
+    assert len(harness.smsc.submitted) == SEGMENTS + harness.smsc.inbox(before.number)[1].total
+    status, answer = await harness.request("GET", "/v1/lists/list-2")
     assert (status, answer["progress"]["queued"]) == (200, 1)
 
 
-async def test_a_text_queued_at_night_leaves_when_the_window_opens(world: World) -> None:
+async def test_a_text_queued_at_night_leaves_when_the_window_opens(harness: Harness) -> None:
     hour = datetime.now(UTC).astimezone(ALMATY).hour
     opens = hour + 2 if hour < 20 else 1
     window = f"{opens:02}:00-{opens + 3:02}:00"
-    await world.start(clock={"rate": TWO_HOURS_A_SECOND}, journey={"send_window": window})
+    await harness.start(clock={"rate": TWO_HOURS_A_SECOND}, journey={"send_window": window})
     family = Family(n=1)
-    await world.push(family)
-    await world.status(family, "asked")
-    found, asked = (datetime.fromisoformat(event["at"]).hour for event in world.sdu.of(family.record_id)[1:])
+    await harness.push(family)
+    await harness.status(family, "asked")
+    found, asked = (datetime.fromisoformat(event["at"]).hour for event in harness.sdu.of(family.record_id)[1:])
     assert not opens <= found < opens + 3
     assert opens <= asked < opens + 3

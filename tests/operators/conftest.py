@@ -1,19 +1,20 @@
-"""The gateway between its neighbours, for the tests of this folder."""
+"""The gateway between its partners, for the tests of this folder."""
 
 from collections.abc import AsyncIterator
 
 import pytest
-from fakes.smsc import FakeSmsc
-from world import World, world
+from harness import Harness, harness
 
-__all__ = ["world"]
+from gateway.simulators.smsc import SmscSimulator
+
+__all__ = ["harness"]
 
 
 @pytest.fixture
-async def tele2(world: World) -> AsyncIterator[FakeSmsc]:
+async def tele2(harness: Harness) -> AsyncIterator[SmscSimulator]:
     """Another operator's SMSC; the gateway runs, bound to both."""
-    async with FakeSmsc(password="secret") as smsc:
-        await world.start(
+    async with SmscSimulator(password="secret") as smsc:
+        await harness.start(
             link={"operators": ["Activ"]},
             other_link={"name": "tele2", "port": smsc.port, "operators": []},
         )

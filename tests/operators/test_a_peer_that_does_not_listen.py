@@ -5,7 +5,7 @@ import socket
 
 from smpplib import consts
 
-from gateway.operators.bind import MOST_UNREAD, Bind
+from gateway.operators.connection import MAX_UNREAD_BYTES, SmppConnection
 from gateway.smpp.pdu import CommandId, encode_pdu
 from gateway.smpp.session import Role, Session
 
@@ -17,10 +17,10 @@ async def test_a_connection_whose_peer_never_reads_is_given_up() -> None:
     loop = asyncio.get_running_loop()
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
-    _, bind = await loop.create_connection(lambda: Bind(session, lambda _bind, _events: None), sock=ours)
+    _, bind = await loop.create_connection(lambda: SmppConnection(session, lambda _bind, _events: None), sock=ours)
     flood = encode_pdu(CommandId.ENQUIRE_LINK, consts.SMPP_ESME_ROK, 1) * 4096
     with theirs:
-        for _ in range(10 * MOST_UNREAD // len(flood)):
+        for _ in range(10 * MAX_UNREAD_BYTES // len(flood)):
             await loop.sock_sendall(theirs, flood)
             if bind.lost.is_set():
                 break

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from fakes.smsc import FakeSmsc
-from world import SEGMENTS, WITHIN, Family, World
+from harness import SEGMENTS, WITHIN, Family, Harness
 
+from gateway.simulators.smsc import SmscSimulator
 from gateway.store import nodes, sms
 from gateway.store.database import Database
 
@@ -14,18 +14,18 @@ KCELL, TELE2 = "kcell", "tele2"
 
 
 @pytest.fixture
-async def tele2() -> AsyncIterator[FakeSmsc]:
+async def tele2() -> AsyncIterator[SmscSimulator]:
     """The SMSC of the other operator; it reports all it delivers."""
-    async with FakeSmsc(password="secret", receipts="delivered", first_id=900_001) as smsc:
+    async with SmscSimulator(password="secret", receipts="delivered", first_id=900_001) as smsc:
         yield smsc
 
 
 @pytest.fixture(autouse=True)
 def soon_down(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nodes, "DOWN_AFTER", 0.3)
+    monkeypatch.setattr(nodes, "LINK_DOWN_AFTER_SECONDS", 0.3)
 
 
-def links(tele2: FakeSmsc, *, fallback: bool = True) -> dict[str, Any]:
+def links(tele2: SmscSimulator, *, fallback: bool = True) -> dict[str, Any]:
     """The configuration of both links: kcell's numbers may go through tele2."""
     return {
         "link": {"fallback": [TELE2] if fallback else []},
@@ -33,69 +33,73 @@ def links(tele2: FakeSmsc, *, fallback: bool = True) -> dict[str, Any]:
     }
 
 
-async def state_of(world: World, family: Family, kind: str) -> tuple[str, str]:
+async def state_of(harness: Harness, family: Family, kind: str) -> tuple[str, str]:
     """(link, state) of the family's text of that kind."""
-    row = await world.connection.fetchrow(
-        "SELECT link, state FROM sms WHERE case_id = $1 AND kind = $2", await world.case_id(family), kind
+    row = await harness.connection.fetchrow(
+        "SELECT link, state FROM sms WHERE case_id = $1 AND kind = $2", await harness.case_id(family), kind
     )
     assert row is not None
     return row["link"], row["state"]
 
 
-async def test_texts_of_a_link_that_is_down_go_through_its_fallback(world: World, tele2: FakeSmsc) -> None:
-    await world.smsc.down()
-    await world.launch(**links(tele2))
+async def test_texts_of_a_link_that_is_down_go_through_its_fallback(
+    harness: Harness, tele2: SmscSimulator
+) -> None:
+    await harness.smsc.down()
+    await harness.launch(**links(tele2))
     await tele2.bound()
     family = Family(n=1)
-    await world.push(family)
+    await harness.push(family)
     await tele2.message(family.number, containing="3#1", within=WITHIN)
-    await world.status(family, "asked")
-    await world.status(family, "delivered")  # the receipt is matched by the link that sent
+    await harness.status(family, "asked")
+    await harness.status(family, "delivered")  # the receipt is matched by the link that sent
     assert await tele2.reply(family.number, "3#1") == 0
     await tele2.message(family.number, containing="socwallet", within=WITHIN)
-    await world.status(family, "voucher_issued")
+    await harness.status(family, "voucher_issued")
     assert tele2.complaints == []
 
 
-async def test_without_a_fallback_texts_wait_and_the_other_link_goes_on(world: World, tele2: FakeSmsc) -> None:
-    await world.smsc.down()
-    await world.launch(**links(tele2, fallback=False))
+async def test_without_a_fallback_texts_wait_and_the_other_link_goes_on(
+    harness: Harness, tele2: SmscSimulator
+) -> None:
+    await harness.smsc.down()
+    await harness.launch(**links(tele2, fallback=False))
     await tele2.bound()
     waits, goes = Family(n=1), Family(n=2, mother="77770000002")
-    await world.push(waits, goes)
-    await world.status(goes, "asked")
-    assert await state_of(world, waits, "request") == (KCELL, "queued")
-    await world.smsc.up()
-    await world.status(waits, "asked")
+    await harness.push(waits, goes)
+    await harness.status(goes, "asked")
+    assert await state_of(harness, waits, "request") == (KCELL, "queued")
+    await harness.smsc.up()
+    await harness.status(waits, "asked")
     assert tele2.inbox(waits.number) == []
 
 
-async def test_what_was_half_sent_is_finished_through_the_fallback(world: World, tele2: FakeSmsc) -> None:
+async def test_what_was_half_sent_is_finished_through_the_fallback(harness: Harness, tele2: SmscSimulator) -> None:
     """The segments that the first SMSC has not accepted go, under the reference of those that it has."""
-    world.smsc.add("no_answer after=10 taken=no")
-    await world.start(**links(tele2))
+    harness.smsc.add("no_answer after=10 taken=no")
+    await harness.start(**links(tele2))
     await tele2.bound()
     family = Family(n=1)
-    await world.push(family)
-    await world.smsc.wait_for(lambda: len(world.smsc.submitted) == SEGMENTS)
-    accepted = [segment for segment in world.smsc.submitted if segment.status == 0]
+    await harness.push(family)
+    await harness.smsc.wait_for(lambda: len(harness.smsc.submitted) == SEGMENTS)
+    accepted = [segment for segment in harness.smsc.submitted if segment.status == 0]
     assert len(accepted) == 10
-    await world.smsc.down()
-    await world.status(family, "asked")
+    await harness.smsc.down()
+    await harness.status(family, "asked")
     rest = tele2.submitted
     assert {s.reference for s in rest} == {accepted[0].reference}
     assert sorted(s.number for s in (*accepted, *rest)) == list(range(1, SEGMENTS + 1))
 
 
-async def test_an_answer_goes_through_the_fallback_too(world: World, tele2: FakeSmsc) -> None:
-    await world.start(**links(tele2))
+async def test_an_answer_goes_through_the_fallback_too(harness: Harness, tele2: SmscSimulator) -> None:
+    await harness.start(**links(tele2))
     await tele2.bound()
     family = Family(n=1)
-    await world.ask(family)
-    world.smsc.add("no_answer taken=no")
-    assert await world.smsc.reply(family.number, "3#2") == 0
-    await world.smsc.wait_for(lambda: len(world.smsc.submitted) > SEGMENTS)
-    await world.smsc.down()
+    await harness.ask(family)
+    harness.smsc.add("no_answer taken=no")
+    assert await harness.smsc.reply(family.number, "3#2") == 0
+    await harness.smsc.wait_for(lambda: len(harness.smsc.submitted) > SEGMENTS)
+    await harness.smsc.down()
     await tele2.message(family.number, containing="бас тарттыңыз", within=WITHIN)
     assert len(tele2.submitted) == 1
 
@@ -104,24 +108,24 @@ async def test_a_link_falls_back_only_once_it_was_down_for_a_while(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with database.acquire() as connection:
-        await nodes.enter(connection, "node", "node", [KCELL, TELE2])
+        await nodes.join(connection, "node", "node", [KCELL, TELE2])
         assert await nodes.down_links(connection, [KCELL]) == []  # nobody holds it: nobody can say
-        await nodes.take_links(connection, "node", [KCELL])
+        await nodes.claim_links(connection, "node", [KCELL])
         assert await nodes.down_links(connection, [KCELL]) == []  # just taken
-        monkeypatch.setattr(nodes, "DOWN_AFTER", 0.0)
+        monkeypatch.setattr(nodes, "LINK_DOWN_AFTER_SECONDS", 0.0)
         assert await nodes.down_links(connection, [KCELL, TELE2]) == [KCELL]
         await nodes.note_bound(connection, "node", KCELL, 1)
         assert await nodes.down_links(connection, [KCELL]) == []
         await nodes.note_bound(connection, "node", KCELL, 0)
-        monkeypatch.setattr(nodes, "DOWN_AFTER", 3600.0)
+        monkeypatch.setattr(nodes, "LINK_DOWN_AFTER_SECONDS", 3600.0)
         assert await nodes.down_links(connection, [KCELL]) == []
-        monkeypatch.setattr(nodes, "DOWN_AFTER", 0.0)
+        monkeypatch.setattr(nodes, "LINK_DOWN_AFTER_SECONDS", 0.0)
         assert await nodes.down_links(connection, [KCELL]) == [KCELL]
 
 
 async def test_answers_of_the_link_that_is_down_overtake_bulk_of_the_fallback(database: Database) -> None:
     async with database.acquire() as connection:
-        await nodes.enter(connection, "node", "node", [KCELL, TELE2])
+        await nodes.join(connection, "node", "node", [KCELL, TELE2])
         await connection.executemany(
             "INSERT INTO sms (case_id, kind, repeat, link, msisdn, priority, template, body, long_messages, "
             "reference, segments, created_at) "
@@ -129,12 +133,12 @@ async def test_answers_of_the_link_that_is_down_overtake_bulk_of_the_fallback(da
             [
                 ("bulk of its own", "request", TELE2, sms.BULK),
                 ("bulk of the other", "request", KCELL, sms.BULK),
-                ("answer of the other", "agreed", KCELL, sms.ANSWER),
+                ("answer of the other", "agreed", KCELL, sms.URGENT),
                 ("later bulk", "request", TELE2, sms.BULK),
             ],
         )
-        taken = await sms.take(connection, "node", TELE2, others=[KCELL], bulk=True, limit=3)
+        taken = await sms.claim(connection, "node", TELE2, others=[KCELL], bulk=True, limit=3)
         assert [t.case_id for t in taken] == ["answer of the other", "bulk of its own", "bulk of the other"]
         assert {t.long_messages for t in taken} == {"udh16"}
         assert await connection.fetchval("SELECT count(*) FROM sms WHERE link = $1", KCELL) == 0
-        assert await sms.take(connection, "node", KCELL, bulk=True, limit=3) == []
+        assert await sms.claim(connection, "node", KCELL, bulk=True, limit=3) == []

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.smsc import FakeSmsc
-from world import WITHIN, Family, World, metric
+from harness import WITHIN, Family, Harness, metric
+
+from gateway.simulators.smsc import SmscSimulator
 
 
 async def openssl(*words: str) -> None:
@@ -27,7 +28,7 @@ async def certificate(directory: Path, name: str) -> None:
 
 
 @pytest.fixture
-async def secure(tmp_path: Path) -> AsyncIterator[FakeSmsc]:
+async def secure(tmp_path: Path) -> AsyncIterator[SmscSimulator]:
     """An SMSC that speaks TLS and wants to know who calls."""
     if shutil.which("openssl") is None:
         pytest.skip("no openssl to make a certificate with")
@@ -36,12 +37,12 @@ async def secure(tmp_path: Path) -> AsyncIterator[FakeSmsc]:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(tmp_path / "gateway.pem"))
     context.load_cert_chain(tmp_path / "smsc.pem", tmp_path / "smsc.key")
     context.verify_mode = ssl.CERT_REQUIRED
-    async with FakeSmsc(password="secret", tls=context) as smsc:
+    async with SmscSimulator(password="secret", tls=context) as smsc:
         yield smsc
 
 
 def link(
-    smsc: FakeSmsc, directory: Path, *, host: str = "localhost", ca: str = "smsc", own: str = "gateway"
+    smsc: SmscSimulator, directory: Path, *, host: str = "localhost", ca: str = "smsc", own: str = "gateway"
 ) -> dict[str, Any]:
     """The link's configuration."""
     return {
@@ -55,15 +56,15 @@ def link(
 
 
 async def test_a_link_over_tls_with_a_certificate_of_its_own(
-    world: World, secure: FakeSmsc, tmp_path: Path
+    harness: Harness, secure: SmscSimulator, tmp_path: Path
 ) -> None:
-    await world.launch(link=link(secure, tmp_path))
+    await harness.launch(link=link(secure, tmp_path))
     await secure.bound(within=WITHIN)
     family = Family(n=1)
-    await world.push(family)
+    await harness.push(family)
     await secure.message(family.number, containing="3#1", within=WITHIN)
     assert await secure.reply(family.number, "3#1") == 0
-    await world.status(family, "voucher_issued")
+    await harness.status(family, "voucher_issued")
 
 
 @pytest.mark.parametrize(
@@ -72,19 +73,19 @@ async def test_a_link_over_tls_with_a_certificate_of_its_own(
     ids=["a host that the certificate does not name", "a certificate that nobody trusts"],
 )
 async def test_an_smsc_that_is_not_who_it_should_be_gets_no_password(
-    world: World, secure: FakeSmsc, tmp_path: Path, wrong: dict[str, str]
+    harness: Harness, secure: SmscSimulator, tmp_path: Path, wrong: dict[str, str]
 ) -> None:
     before = metric("link_failures_total", link="kcell", reason="unreachable")
-    await world.launch(link=link(secure, tmp_path, **wrong))
+    await harness.launch(link=link(secure, tmp_path, **wrong))
     with pytest.raises(TimeoutError):
         await secure.wait_for(lambda: [s for s in secure.connections if s.requests], within=0.5)
     assert metric("link_failures_total", link="kcell", reason="unreachable") > before
 
 
 async def test_an_smsc_that_does_not_know_our_certificate_is_tried_again(
-    world: World, secure: FakeSmsc, tmp_path: Path
+    harness: Harness, secure: SmscSimulator, tmp_path: Path
 ) -> None:
-    await world.launch(link=link(secure, tmp_path, own="stranger"))
+    await harness.launch(link=link(secure, tmp_path, own="stranger"))
     with pytest.raises(TimeoutError):
         await secure.bound(within=0.5)
     assert not any(session.bound for session in secure.connections)

@@ -5,13 +5,13 @@ import socket
 from typing import Any
 
 import pytest
-from fakes.smsc import FakeSmsc
+from harness import Family, Harness
 from smpplib import consts
-from world import Family, World
 
-from gateway.operators import link, receiving
-from gateway.operators.bind import Bind
+from gateway.operators import link, receiver
+from gateway.operators.connection import SmppConnection
 from gateway.operators.link import wait_before_binding
+from gateway.simulators.smsc import SmscSimulator
 from gateway.smpp.pdu import Address, SubmitEncoder
 from gateway.smpp.session import Role, Session
 from gateway.smpp.text import LongMessages, segments
@@ -30,13 +30,13 @@ def test_reconnects_back_off_from_1_s_to_60_s_with_jitter(failures: int, least: 
 
 @pytest.mark.parametrize("refused", BAD_CREDENTIALS)
 def test_bad_credentials_back_off_long(refused: int) -> None:
-    assert all(wait_before_binding(refused, failures) >= 60 for failures in range(link.MOST_DOUBLINGS + 1))
-    assert wait_before_binding(refused, link.MOST_DOUBLINGS) >= 300
+    assert all(wait_before_binding(refused, failures) >= 60 for failures in range(link.MAX_DOUBLINGS + 1))
+    assert wait_before_binding(refused, link.MAX_DOUBLINGS) >= 300
 
 
 def test_an_already_bound_session_is_waited_out_however_often() -> None:
     waits = {wait_before_binding(consts.SMPP_ESME_RALYBND, failures) for failures in range(9)}
-    assert waits == {link.STALE_SESSION}
+    assert waits == {link.STALE_SESSION_SECONDS}
 
 
 class Watched:
@@ -55,7 +55,7 @@ class Watched:
 
 
 async def test_a_bind_has_no_delay_and_one_write_a_turn() -> None:
-    async with FakeSmsc() as smsc:
+    async with SmscSimulator() as smsc:
         loop, bound = asyncio.get_running_loop(), asyncio.Event()
         session = Session(
             role=Role.TRANSCEIVER,
@@ -65,7 +65,7 @@ async def test_a_bind_has_no_delay_and_one_write_a_turn() -> None:
             enquire_link=30,
             response_timeout=5,
         )
-        bind = Bind(session, lambda _bind, events: bound.set() if events else None)
+        bind = SmppConnection(session, lambda _bind, events: bound.set() if events else None)
         transport, _ = await loop.create_connection(lambda: bind, "127.0.0.1", smsc.port)
         sock = transport.get_extra_info("socket")
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
@@ -86,21 +86,21 @@ async def test_a_bind_has_no_delay_and_one_write_a_turn() -> None:
 
 
 async def test_a_defect_in_a_handler_closes_nothing_and_loses_no_reply(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take, failed = receiving.Receiver.take, []
+    take, failed = receiver.Receiver.take, []
 
-    def fail_once(self: receiving.Receiver, *arguments: Any) -> None:
+    def fail_once(self: receiver.Receiver, *arguments: Any) -> None:
         if not failed:
             failed.append(arguments)
             raise RuntimeError("a defect")
         take(self, *arguments)
 
-    await world.start()
+    await harness.start()
     family = Family(n=1)
-    await world.ask(family)
-    monkeypatch.setattr(receiving.Receiver, "take", fail_once)
-    assert await world.smsc.reply(family.number, "3#1") == consts.SMPP_ESME_RX_T_APPN
-    assert await world.smsc.reply(family.number, "3#1") == 0
-    await world.status(family, "voucher_issued")
-    assert len(world.smsc.connections) == 1
+    await harness.ask(family)
+    monkeypatch.setattr(receiver.Receiver, "take", fail_once)
+    assert await harness.smsc.reply(family.number, "3#1") == consts.SMPP_ESME_RX_T_APPN
+    assert await harness.smsc.reply(family.number, "3#1") == 0
+    await harness.status(family, "voucher_issued")
+    assert len(harness.smsc.connections) == 1

@@ -6,8 +6,8 @@ import struct
 from random import Random
 from typing import NamedTuple
 
+from harness import Family, Harness, metric
 from smpplib import consts
-from world import Family, World, metric
 
 DELIVER_SM, DATA_SM, SUBMIT_SM = 0x05, 0x103, 0x04
 SENDER = b"\x01\x0177015550000\x00"
@@ -134,41 +134,41 @@ PDUS = {
 }  # fmt: skip
 
 
-async def test_each_malformed_pdu_costs_at_most_itself(world: World) -> None:
-    strange = metric("strange_pdus_total", link="kcell")
-    await world.start()
-    (session,) = world.smsc.sessions
+async def test_each_malformed_pdu_costs_at_most_itself(harness: Harness) -> None:
+    strange = metric("unexpected_pdus_total", link="kcell")
+    await harness.start()
+    (session,) = harness.smsc.sessions
     seen: dict[str, tuple[str, str]] = {}
     for sequence_number, (name, sent) in enumerate(PDUS.items(), start=70_001):
-        complaints, nacks = len(world.smsc.complaints), len(session.nacks)
-        entries = len(await world.journal(None))
+        complaints, nacks = len(harness.smsc.complaints), len(session.nacks)
+        entries = len(await harness.journal(None))
         head = struct.pack(">IIII", 16 + len(sent.body), sent.command_id, 0, sequence_number)
-        await world.smsc.send_raw(head + sent.body, via=session)
+        await harness.smsc.send_raw(head + sent.body, via=session)
         if sent.answer:
-            await world.smsc.wait_for(
-                lambda had=(complaints, nacks): had != (len(world.smsc.complaints), len(session.nacks))
+            await harness.smsc.wait_for(
+                lambda had=(complaints, nacks): had != (len(harness.smsc.complaints), len(session.nacks))
             )
-        await world.smsc.enquire()  # behind it: what gets no answer has been seen by now
+        await harness.smsc.enquire()  # behind it: what gets no answer has been seen by now
         answers = [
             complaint.split(": ")[1].removesuffix(f" {sequence_number} answers nothing")
-            for complaint in world.smsc.complaints[complaints:]
+            for complaint in harness.smsc.complaints[complaints:]
         ] + [f"generic_nack {status}" for status in session.nacks[nacks:]]
         read = [
-            detail["verdict"] for event, detail in (await world.journal(None))[entries:] if "verdict" in detail
+            detail["verdict"] for event, detail in (await harness.journal(None))[entries:] if "verdict" in detail
         ]
         seen[name] = ("".join(answers), "".join(read))
-        await world.let_replies_age()
+        await harness.let_replies_age()
 
     assert seen == {
         name: (sent.answer, "" if sent.journaled == "receipt" else sent.journaled) for name, sent in PDUS.items()
     }
     no_messages = [sent for sent in PDUS.values() if not sent.journaled]
-    assert metric("strange_pdus_total", link="kcell") == strange + len(no_messages)
-    assert len(world.smsc.connections) == 1
-    kept = await world.connection.fetchval("SELECT count(*) FROM replies WHERE octets IS NOT NULL")
+    assert metric("unexpected_pdus_total", link="kcell") == strange + len(no_messages)
+    assert len(harness.smsc.connections) == 1
+    kept = await harness.connection.fetchval("SELECT count(*) FROM replies WHERE octets IS NOT NULL")
     assert kept == sum(sent.journaled not in ("", "receipt") for sent in PDUS.values())
 
     family = Family(n=1)
-    await world.ask(family)
-    assert await world.smsc.reply(family.number, "3#1") == 0
-    await world.status(family, "voucher_issued")
+    await harness.ask(family)
+    assert await harness.smsc.reply(family.number, "3#1") == 0
+    await harness.status(family, "voucher_issued")

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from gateway.operators import receiving
-from gateway.operators.receiving import Receiver
+from gateway.operators import receiver
+from gateway.operators.receiver import Receiver
 from gateway.smpp.pdu import CommandId
 from gateway.smpp.session import Received
 
@@ -16,10 +16,10 @@ LINK = cast("Any", SimpleNamespace(name="kcell"))
 MOST = 20
 
 
-class Bind:
+class SmppConnection:
     """The side of a bind that the receiver sees."""
 
-    is_heard = True
+    is_bound = True
 
     def __init__(self) -> None:
         self.held = False
@@ -48,15 +48,15 @@ class Journeys:
         self.meanwhile()
 
 
-def deliver(receiver: Receiver, bind: Bind, sequence_number: int) -> None:
+def deliver(receiver: Receiver, bind: SmppConnection, sequence_number: int) -> None:
     received = Received(CommandId.DELIVER_SM, sequence_number, b"")
     receiver.take(cast("Any", bind), LINK, received)
 
 
 @pytest.fixture
 def journeys(monkeypatch: pytest.MonkeyPatch) -> Journeys:
-    monkeypatch.setattr(receiving, "MOST_WAITING", MOST)
-    monkeypatch.setattr(receiving, "MOST_AT_ONCE", 5)
+    monkeypatch.setattr(receiver, "MAX_QUEUED", MOST)
+    monkeypatch.setattr(receiver, "MAX_BATCH", 5)
     return Journeys()
 
 
@@ -75,7 +75,7 @@ async def run(receiver: Receiver, until: Any) -> None:
 async def test_a_bind_is_read_no_further_while_too_much_waits_and_goes_on_when_it_is_stored(
     journeys: Journeys,
 ) -> None:
-    receiver, bind = Receiver(cast("Any", journeys)), Bind()
+    receiver, bind = Receiver(cast("Any", journeys)), SmppConnection()
     for n in range(MOST):
         deliver(receiver, bind, n)
     assert not bind.held
@@ -86,7 +86,7 @@ async def test_a_bind_is_read_no_further_while_too_much_waits_and_goes_on_when_i
 
 
 async def test_a_bind_that_is_held_goes_on_though_another_never_stops(journeys: Journeys) -> None:
-    receiver, held, busy = Receiver(cast("Any", journeys)), Bind(), Bind()
+    receiver, held, busy = Receiver(cast("Any", journeys)), SmppConnection(), SmppConnection()
     for n in range(MOST + 1):
         deliver(receiver, held, n)
     journeys.meanwhile = lambda: deliver(receiver, busy, journeys.commits)

@@ -6,20 +6,20 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
+from harness import Family, Harness, metric
 from smpplib import consts
-from world import Family, World, metric
 
 
 @asynccontextmanager
-async def database_away(world: World) -> AsyncIterator[None]:
+async def database_away(harness: Harness) -> AsyncIterator[None]:
     """Nobody can reach the test's database, as when its server restarts; connections are cut."""
-    name = await world.connection.fetchval("SELECT current_database()")
-    keeper = await asyncpg.connect(world.database_url.replace(f"/{name}?", "/postgres?"))
+    name = await harness.connection.fetchval("SELECT current_database()")
+    keeper = await asyncpg.connect(harness.database_url.replace(f"/{name}?", "/postgres?"))
     await keeper.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
     await keeper.execute(
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1 AND pid <> $2",
         name,
-        world.connection.get_server_pid(),
+        harness.connection.get_server_pid(),
     )
     try:
         yield
@@ -28,45 +28,45 @@ async def database_away(world: World) -> AsyncIterator[None]:
         await keeper.close()
 
 
-async def test_a_reply_is_answered_only_after_it_is_committed(world: World) -> None:
-    await world.start()
+async def test_a_reply_is_answered_only_after_it_is_committed(harness: Harness) -> None:
+    await harness.start()
     family = Family(n=1)
-    await world.ask(family)
-    async with world.connection.transaction():
-        await world.connection.execute("SELECT FROM cases FOR UPDATE")
-        reply = asyncio.create_task(world.smsc.reply(family.number, "3#1"))
+    await harness.ask(family)
+    async with harness.connection.transaction():
+        await harness.connection.execute("SELECT FROM cases FOR UPDATE")
+        reply = asyncio.create_task(harness.smsc.reply(family.number, "3#1"))
         for _ in range(3):  # the session is alive, and the reply is not answered
-            await world.smsc.enquire()
+            await harness.smsc.enquire()
         assert not reply.done()
-        assert await world.connection.fetchval("SELECT count(*) FROM replies") == 0
+        assert await harness.connection.fetchval("SELECT count(*) FROM replies") == 0
     assert await reply == 0
-    assert "consented" in await world.events(family)
+    assert "consented" in await harness.events(family)
 
 
-async def test_what_cannot_be_stored_stays_with_the_smsc(world: World) -> None:
+async def test_what_cannot_be_stored_stays_with_the_smsc(harness: Harness) -> None:
     before = metric("inbound_not_stored_total", link="kcell")
-    await world.start()
+    await harness.start()
     family = Family(n=1)
-    await world.ask(family)
-    async with database_away(world):
-        assert await world.smsc.reply(family.number, "3#1") == consts.SMPP_ESME_RX_T_APPN
+    await harness.ask(family)
+    async with database_away(harness):
+        assert await harness.smsc.reply(family.number, "3#1") == consts.SMPP_ESME_RX_T_APPN
     assert metric("inbound_not_stored_total", link="kcell") == before + 1
-    assert await world.smsc.reply(family.number, "3#1", insist=True) == 0
-    await world.status(family, "voucher_issued")
-    await world.text(family, "socwallet")
-    assert len(world.smsc.connections) == 1
+    assert await harness.smsc.reply(family.number, "3#1", insist=True) == 0
+    await harness.status(family, "voucher_issued")
+    await harness.text(family, "socwallet")
+    assert len(harness.smsc.connections) == 1
 
 
-async def test_a_text_under_way_survives_a_database_that_goes_away(world: World) -> None:
-    world.smsc.add("delay delay=0.05")
-    await world.start(link={"window": 1})
+async def test_a_text_under_way_survives_a_database_that_goes_away(harness: Harness) -> None:
+    harness.smsc.add("delay delay=0.05")
+    await harness.start(link={"window": 1})
     family = Family(n=1)
-    await world.push(family)
-    await world.smsc.wait_for(lambda: len(world.smsc.submitted) >= 3)
-    async with database_away(world):
-        await world.smsc.wait_for(lambda: len(world.smsc.submitted) >= 6)
-    await world.status(family, "asked")
-    assert world.smsc.inbox(family.number)[0].repeated == 0
+    await harness.push(family)
+    await harness.smsc.wait_for(lambda: len(harness.smsc.submitted) >= 3)
+    async with database_away(harness):
+        await harness.smsc.wait_for(lambda: len(harness.smsc.submitted) >= 6)
+    await harness.status(family, "asked")
+    assert harness.smsc.inbox(family.number)[0].repeated == 0
 
 
 @pytest.mark.parametrize(
@@ -87,105 +87,105 @@ async def test_a_text_under_way_survives_a_database_that_goes_away(world: World)
     ],
     ids=str,
 )
-async def test_a_reply_counts_in_whatever_it_is_wrapped(world: World, how: dict[str, object]) -> None:
-    await world.start()
+async def test_a_reply_counts_in_whatever_it_is_wrapped(harness: Harness, how: dict[str, object]) -> None:
+    await harness.start()
     family = Family(n=1)
-    await world.ask(family)
-    assert await world.smsc.reply(family.number, "3#1", **how) == 0
-    assert "consented" in await world.events(family)
-    assert len(world.smsc.connections) == 1
+    await harness.ask(family)
+    assert await harness.smsc.reply(family.number, "3#1", **how) == 0
+    assert "consented" in await harness.events(family)
+    assert len(harness.smsc.connections) == 1
 
 
-async def test_a_sender_is_one_number_however_the_smsc_writes_it(world: World) -> None:
-    await world.start()
+async def test_a_sender_is_one_number_however_the_smsc_writes_it(harness: Harness) -> None:
+    await harness.start()
     spellings = {
         "+77010000001": (1, 1), "87010000002": (2, 1), "7010000003": (0, 0), "0077010000004": (5, 9),
         "81077010000005": (255, 255), "77010000006": (0, 1),
     }  # fmt: skip
     families = [Family(n=n) for n in range(1, len(spellings) + 1)]
-    await world.ask(*families)
+    await harness.ask(*families)
     for sender, (ton, npi) in spellings.items():
-        await world.smsc.reply(sender, "3#1", source_addr_ton=ton, source_addr_npi=npi)
+        await harness.smsc.reply(sender, "3#1", source_addr_ton=ton, source_addr_npi=npi)
     for family in families:
-        assert "consented" in await world.events(family), family.number
+        assert "consented" in await harness.events(family), family.number
 
 
 @pytest.mark.parametrize("long", ["udh8", "udh16", "sar"])
-async def test_a_long_reply_is_whole_in_any_order_with_any_copies(world: World, long: str) -> None:
-    await world.start()
+async def test_a_long_reply_is_whole_in_any_order_with_any_copies(harness: Harness, long: str) -> None:
+    await harness.start()
     family = Family(n=1)
-    await world.ask(family)
+    await harness.ask(family)
     order = [2, 3, 3, 1, 2, 1]
-    assert await world.smsc.reply(family.number, ["3", "#", "1"], long=long, order=order, encoding="ucs2") == 0
-    events = await world.events(family)
+    assert await harness.smsc.reply(family.number, ["3", "#", "1"], long=long, order=order, encoding="ucs2") == 0
+    events = await harness.events(family)
     assert (events.count("reply_read"), events.count("consented")) == (1, 1)
 
 
-async def test_long_replies_with_one_reference_from_two_numbers_are_two(world: World) -> None:
-    await world.start()
+async def test_long_replies_with_one_reference_from_two_numbers_are_two(harness: Harness) -> None:
+    await harness.start()
     yes, no = Family(n=1), Family(n=2)
-    await world.ask(yes, no)
+    await harness.ask(yes, no)
     for order in ([1], [2]):
-        await world.smsc.reply(yes.number, ["3#", "1"], reference=7, order=order)
-        await world.smsc.reply(no.number, ["3#", "2"], reference=7, order=order)
-    assert "consented" in await world.events(yes)
-    assert "refused" in await world.events(no)
+        await harness.smsc.reply(yes.number, ["3#", "1"], reference=7, order=order)
+        await harness.smsc.reply(no.number, ["3#", "2"], reference=7, order=order)
+    assert "consented" in await harness.events(yes)
+    assert "refused" in await harness.events(no)
 
 
-async def test_a_reference_that_comes_again_is_another_reply(world: World) -> None:
+async def test_a_reference_that_comes_again_is_another_reply(harness: Harness) -> None:
     """Handsets count to 255 and begin anew, some always with the same number."""
-    await world.start()
+    await harness.start()
     family = Family(n=1)
-    await world.ask(family)
-    await world.smsc.reply(family.number, ["кім", " бұл"], reference=9)
-    await world.smsc.reply(family.number, ["3#", "1"], reference=9, encoding="ucs2")
-    assert "consented" in await world.events(family)
+    await harness.ask(family)
+    await harness.smsc.reply(family.number, ["кім", " бұл"], reference=9)
+    await harness.smsc.reply(family.number, ["3#", "1"], reference=9, encoding="ucs2")
+    assert "consented" in await harness.events(family)
 
 
-async def test_segments_of_two_replies_with_one_reference_are_never_joined(world: World) -> None:
+async def test_segments_of_two_replies_with_one_reference_are_never_joined(harness: Harness) -> None:
     """The first one's end was lost: it is read as it is when the second one takes its reference."""
-    await world.start()
+    await harness.start()
     family = Family(n=1)
-    await world.ask(family)
-    await world.smsc.reply(family.number, ["3#", "2 жоқ"], reference=9, order=[1], encoding="ucs2")
-    await world.smsc.reply(family.number, ["3#1 ", "иә"], reference=9, order=[1, 2], encoding="ucs2")
-    events = await world.events(family)
+    await harness.ask(family)
+    await harness.smsc.reply(family.number, ["3#", "2 жоқ"], reference=9, order=[1], encoding="ucs2")
+    await harness.smsc.reply(family.number, ["3#1 ", "иә"], reference=9, order=[1, 2], encoding="ucs2")
+    events = await harness.events(family)
     assert (events.count("reply_read"), events.count("reply_unclear")) == (2, 1)
     assert "consented" in events
-    assert await world.smsc.reply(family.number, ["3#1 ", "иә"], reference=9, encoding="ucs2") == 0
-    assert (await world.events(family)).count("reply_read") == 2
+    assert await harness.smsc.reply(family.number, ["3#1 ", "иә"], reference=9, encoding="ucs2") == 0
+    assert (await harness.events(family)).count("reply_read") == 2
 
 
-async def test_octets_that_are_no_text_are_kept_and_unclear(world: World) -> None:
-    await world.start()
+async def test_octets_that_are_no_text_are_kept_and_unclear(harness: Harness) -> None:
+    await harness.start()
     family = Family(n=1)
-    await world.ask(family)
+    await harness.ask(family)
     octets = b"\xd8\x00\x00\x33\xff"
-    assert await world.smsc.reply(family.number, octets=octets, data_coding=8) == 0
-    kept = await world.connection.fetchrow("SELECT octets, data_coding, verdict FROM replies")
+    assert await harness.smsc.reply(family.number, octets=octets, data_coding=8) == 0
+    kept = await harness.connection.fetchrow("SELECT octets, data_coding, verdict FROM replies")
     assert kept is not None
     assert (bytes(kept["octets"]), kept["data_coding"], kept["verdict"]) == (octets, 8, "unclear")
-    assert "reply_unclear" in await world.events(family)
+    assert "reply_unclear" in await harness.events(family)
 
 
 @pytest.mark.parametrize(
     ("alphabet", "encoding"), [("packed", "packed"), ("ascii", "ascii"), ("latin1", "latin1"), ("gsm7", "gsm7")]
 )
-async def test_data_coding_0_is_what_the_link_says(world: World, alphabet: str, encoding: str) -> None:
-    await world.start(link={"default_alphabet": alphabet})
+async def test_data_coding_0_is_what_the_link_says(harness: Harness, alphabet: str, encoding: str) -> None:
+    await harness.start(link={"default_alphabet": alphabet})
     family = Family(n=1)
-    await world.ask(family)
-    await world.smsc.reply(family.number, "3#1 ok", encoding=encoding, data_coding=0)
-    assert "consented" in await world.events(family)
+    await harness.ask(family)
+    await harness.smsc.reply(family.number, "3#1 ok", encoding=encoding, data_coding=0)
+    assert "consented" in await harness.events(family)
 
 
-async def test_hundreds_of_replies_at_once_are_all_taken(world: World) -> None:
-    await world.start()
+async def test_hundreds_of_replies_at_once_are_all_taken(harness: Harness) -> None:
+    await harness.start()
     families = [Family(n=n) for n in range(1, 101)]
-    await world.ask(*families)
-    replies = [world.smsc.reply(family.number, "3#1") for family in families for _ in range(3)]
+    await harness.ask(*families)
+    replies = [harness.smsc.reply(family.number, "3#1") for family in families for _ in range(3)]
     assert set(await asyncio.gather(*replies)) == {0}
     for family in families:
-        await world.status(family, "voucher_issued")
-    assert len(world.wallet.vouchers) == 100
-    world.no_complaints()
+        await harness.status(family, "voucher_issued")
+    assert len(harness.wallet.vouchers) == 100
+    harness.no_complaints()

@@ -4,31 +4,33 @@ import asyncio
 from typing import Any
 
 import pytest
-from world import Family, World
+from harness import Family, Harness
 
-from gateway.operators import sending
+from gateway.operators import sender
 from gateway.store import sms
 
 UNWRITTEN, WINDOW = 3, 10
 
 
-async def test_no_more_texts_are_taken_than_can_be_written(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_more_texts_are_taken_than_can_be_written(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     record, goes_on = sms.record, asyncio.Event()
 
     async def slow(*arguments: Any) -> set[int]:
         await goes_on.wait()
         return await record(*arguments)
 
-    monkeypatch.setattr(sending, "MOST_UNWRITTEN", UNWRITTEN)
+    monkeypatch.setattr(sender, "MAX_UNWRITTEN_TEXTS", UNWRITTEN)
     monkeypatch.setattr(sms, "record", slow)
-    await world.start(link={"window": WINDOW})
+    await harness.start(link={"window": WINDOW})
     families = [Family(n=n) for n in range(1, 31)]
-    await world.push(*families)
-    await world.status(families[-1], "number_found")
+    await harness.push(*families)
+    await harness.status(families[-1], "number_found")
     await asyncio.sleep(1.0)
-    ready = WINDOW * sending.READY_WINDOWS // sending.TYPICAL_SEGMENTS + 1
-    assert UNWRITTEN <= len({submit.destination for submit in world.smsc.submitted}) <= UNWRITTEN + 2 * ready
+    ready = WINDOW * sender.READY_WINDOWS // sender.TYPICAL_SEGMENTS + 1
+    assert UNWRITTEN <= len({submit.destination for submit in harness.smsc.submitted}) <= UNWRITTEN + 2 * ready
     goes_on.set()
     for family in families:
-        await world.status(family, "asked")
-    world.no_complaints()
+        await harness.status(family, "asked")
+    harness.no_complaints()

@@ -3,114 +3,116 @@
 from collections import Counter
 
 import pytest
-from world import SEGMENTS, WITHIN, Family, World, metric
+from harness import SEGMENTS, WITHIN, Family, Harness, metric
 
 
-async def test_addresses_and_receipts_are_as_the_configuration_says(world: World) -> None:
-    await world.start()
+async def test_addresses_and_receipts_are_as_the_configuration_says(harness: Harness) -> None:
+    await harness.start()
     family = Family(n=1)
-    await world.ask(family)
-    first, last = world.smsc.submitted[0], world.smsc.submitted[-1]
+    await harness.ask(family)
+    first, last = harness.smsc.submitted[0], harness.smsc.submitted[-1]
     assert (first.source, first.source_ton, first.source_npi) == ("1414", 3, 0)
     assert (first.destination, first.destination_ton, first.destination_npi) == (family.number, 1, 1)
     assert (first.data_coding, first.registered_delivery, last.registered_delivery) == (8, 0, 1)
-    world.no_complaints()
+    harness.no_complaints()
 
 
 @pytest.mark.parametrize(("long_messages", "segments"), [("udh16", 16), ("sar", 16), ("payload", 1)])
-async def test_a_long_text_is_whole_however_it_travels(world: World, long_messages: str, segments: int) -> None:
-    await world.start(link={"long_messages": long_messages})
+async def test_a_long_text_is_whole_however_it_travels(
+    harness: Harness, long_messages: str, segments: int
+) -> None:
+    await harness.start(link={"long_messages": long_messages})
     family = Family(n=1)
-    await world.ask(family)
-    body = await world.connection.fetchval("SELECT body FROM sms")
-    assert world.smsc.inbox(family.number)[0].text == body
-    assert len(world.smsc.submitted) == segments
+    await harness.ask(family)
+    body = await harness.connection.fetchval("SELECT body FROM sms")
+    assert harness.smsc.inbox(family.number)[0].text == body
+    assert len(harness.smsc.submitted) == segments
 
 
-async def test_a_throttled_segment_goes_again(world: World) -> None:
-    world.smsc.add("throttle nth=3")
+async def test_a_throttled_segment_goes_again(harness: Harness) -> None:
+    harness.smsc.add("throttle nth=3")
     before = metric("segments_total", link="kcell", outcome="throttled")
-    await world.start()
+    await harness.start()
     family = Family(n=1)
-    await world.ask(family)
+    await harness.ask(family)
     assert metric("segments_total", link="kcell", outcome="throttled") == before + 1
-    assert world.smsc.inbox(family.number)[0].repeated == 0
-    assert len(world.smsc.submitted) == SEGMENTS + 1
-    again = [s.short_message for s in world.smsc.submitted]
+    assert harness.smsc.inbox(family.number)[0].repeated == 0
+    assert len(harness.smsc.submitted) == SEGMENTS + 1
+    again = [s.short_message for s in harness.smsc.submitted]
     assert [n for n in Counter(again).values() if n > 1] == [2]
 
 
-async def test_a_busy_smsc_gets_the_same_segments_after_a_while(world: World) -> None:
+async def test_a_busy_smsc_gets_the_same_segments_after_a_while(harness: Harness) -> None:
     for rule in ("full nth=2", "full nth=5 status=RSYSERR", "full nth=7 status=RX_T_APPN", "nack nth=9"):
-        world.smsc.add(rule)
+        harness.smsc.add(rule)
     before = metric("segments_total", link="kcell", outcome="busy")
-    await world.start()
+    await harness.start()
     family, other = Family(n=1), Family(n=2)
-    await world.ask(family, other)
+    await harness.ask(family, other)
     assert metric("segments_total", link="kcell", outcome="busy") == before + 4
-    assert world.smsc.inbox(family.number)[0].repeated == 0
+    assert harness.smsc.inbox(family.number)[0].repeated == 0
 
 
-async def test_a_segment_without_answer_goes_again_byte_for_byte(world: World) -> None:
-    world.smsc.add("no_answer nth=4")
+async def test_a_segment_without_answer_goes_again_byte_for_byte(harness: Harness) -> None:
+    harness.smsc.add("no_answer nth=4")
     before = metric("segments_unknown_total", link="kcell")
-    await world.start(link={"response_timeout": "300ms"})
+    await harness.start(link={"response_timeout": "300ms"})
     family = Family(n=1)
-    await world.ask(family)
-    message = world.smsc.inbox(family.number)[0]
+    await harness.ask(family)
+    message = harness.smsc.inbox(family.number)[0]
     assert message.repeated == 1
-    first, second = (s for s in world.smsc.submitted if s.number == message.segments[4].number)
+    first, second = (s for s in harness.smsc.submitted if s.number == message.segments[4].number)
     assert first.short_message == second.short_message
     assert (first.reference, first.total) == (second.reference, SEGMENTS)
     assert metric("segments_unknown_total", link="kcell") == before + 1
-    assert len(world.smsc.messages) == 1
+    assert len(harness.smsc.messages) == 1
 
 
-async def test_an_answer_that_comes_too_late_is_still_one_acceptance(world: World) -> None:
-    world.smsc.add("delay nth=4 delay=0.5")
-    await world.start(link={"response_timeout": "300ms"})
+async def test_an_answer_that_comes_too_late_is_still_one_acceptance(harness: Harness) -> None:
+    harness.smsc.add("delay nth=4 delay=0.5")
+    await harness.start(link={"response_timeout": "300ms"})
     family = Family(n=1)
-    await world.ask(family)
-    assert len(world.smsc.messages) == 1
-    assert (await world.events(family)).count("text_accepted") == 1
+    await harness.ask(family)
+    assert len(harness.smsc.messages) == 1
+    assert (await harness.events(family)).count("text_accepted") == 1
 
 
-async def test_a_cut_in_mid_message_costs_the_parent_nothing(world: World) -> None:
+async def test_a_cut_in_mid_message_costs_the_parent_nothing(harness: Harness) -> None:
     """The SMSC has taken segments that it has not answered: they go again, and the handset drops the copies."""
-    cut = world.smsc.add("drop_before nth=6")
+    cut = harness.smsc.add("drop_before nth=6")
     before = metric("segments_unknown_total", link="kcell")
-    await world.start(link={"window": 10})
+    await harness.start(link={"window": 10})
     family = Family(n=1)
-    await world.ask(family)
+    await harness.ask(family)
     assert cut.fired == 1
-    message = world.smsc.inbox(family.number)[0]
-    assert len(world.smsc.messages) == 1
-    assert message.text == await world.connection.fetchval("SELECT body FROM sms")
-    assert len({s.reference for s in world.smsc.submitted}) == 1
+    message = harness.smsc.inbox(family.number)[0]
+    assert len(harness.smsc.messages) == 1
+    assert message.text == await harness.connection.fetchval("SELECT body FROM sms")
+    assert len({s.reference for s in harness.smsc.submitted}) == 1
     assert message.repeated >= 1
     assert metric("segments_unknown_total", link="kcell") > before
-    assert len(world.smsc.connections) == 2
+    assert len(harness.smsc.connections) == 2
 
 
-async def test_a_segment_that_was_answered_is_never_sent_again(world: World) -> None:
-    world.smsc.add("drop_after nth=7")
-    await world.start(link={"window": 1})
+async def test_a_segment_that_was_answered_is_never_sent_again(harness: Harness) -> None:
+    harness.smsc.add("drop_after nth=7")
+    await harness.start(link={"window": 1})
     family = Family(n=1)
-    await world.ask(family)
-    assert world.smsc.inbox(family.number)[0].repeated == 0
-    assert len(world.smsc.submitted) == SEGMENTS
+    await harness.ask(family)
+    assert harness.smsc.inbox(family.number)[0].repeated == 0
+    assert len(harness.smsc.submitted) == SEGMENTS
 
 
-async def test_an_empty_message_id_is_accepted_and_not_tracked(world: World) -> None:
-    world.smsc.add("empty_id")
-    await world.start(link={"receipts": "all"})
+async def test_an_empty_message_id_is_accepted_and_not_tracked(harness: Harness) -> None:
+    harness.smsc.add("empty_id")
+    await harness.start(link={"receipts": "all"})
     family = Family(n=1)
-    await world.ask(family)
-    row = await world.connection.fetchrow("SELECT state, tracked, message_ids::text FROM sms")
+    await harness.ask(family)
+    row = await harness.connection.fetchrow("SELECT state, tracked_segments, message_ids::text FROM sms")
     assert row is not None
-    assert (row["state"], row["tracked"]) == ("accepted", 0)
-    assert await world.connection.fetchval("SELECT count(*) FROM receipts_expected") == 0
-    assert len(world.smsc.submitted) == SEGMENTS
+    assert (row["state"], row["tracked_segments"]) == ("accepted", 0)
+    assert await harness.connection.fetchval("SELECT count(*) FROM receipts_expected") == 0
+    assert len(harness.smsc.submitted) == SEGMENTS
 
 
 @pytest.mark.parametrize(
@@ -122,69 +124,69 @@ async def test_an_empty_message_id_is_accepted_and_not_tracked(world: World) -> 
     ],
 )
 async def test_what_nobody_knows_is_permanent_and_journaled_with_its_number(
-    world: World, rule: str, name: str
+    harness: Harness, rule: str, name: str
 ) -> None:
-    world.smsc.add(rule)
-    await world.start()
+    harness.smsc.add(rule)
+    await harness.start()
     family = Family(n=1)
-    await world.push(family)
-    assert (await world.journaled(family, "text_refused"))["name"] == name
-    await world.status(family, "undeliverable")
-    assert world.smsc.messages == []
+    await harness.push(family)
+    assert (await harness.journaled(family, "text_refused"))["name"] == name
+    await harness.status(family, "undeliverable")
+    assert harness.smsc.messages == []
 
 
-async def test_a_links_table_says_what_a_vendors_status_means(world: World) -> None:
-    world.smsc.add("refuse status=0x421 times=2")
-    world.smsc.add("refuse status=0x58 times=1 after=5")
-    await world.start(link={"statuses": {"0x421": "busy", "0x58": "busy"}})
+async def test_a_links_table_says_what_a_vendors_status_means(harness: Harness) -> None:
+    harness.smsc.add("refuse status=0x421 times=2")
+    harness.smsc.add("refuse status=0x58 times=1 after=5")
+    await harness.start(link={"statuses": {"0x421": "busy", "0x58": "busy"}})
     family = Family(n=1)
-    await world.ask(family)
-    assert world.smsc.inbox(family.number)[0].repeated == 0
+    await harness.ask(family)
+    assert harness.smsc.inbox(family.number)[0].repeated == 0
 
 
-async def test_strange_answers_cost_nothing(world: World) -> None:
+async def test_strange_answers_cost_nothing(harness: Harness) -> None:
     for rule in ("foreign nth=1", "unknown_tlv nth=2", "split nth=3", "reorder after=3"):
-        world.smsc.add(rule)
-    before = metric("strange_pdus_total", link="kcell")
-    await world.start()
+        harness.smsc.add(rule)
+    before = metric("unexpected_pdus_total", link="kcell")
+    await harness.start()
     families = [Family(n=n) for n in (1, 2, 3)]
-    await world.ask(*families)
-    assert len(world.smsc.connections) == 1
-    assert metric("strange_pdus_total", link="kcell") == before + 1
-    assert len(world.smsc.submitted) == 3 * SEGMENTS
+    await harness.ask(*families)
+    assert len(harness.smsc.connections) == 1
+    assert metric("unexpected_pdus_total", link="kcell") == before + 1
+    assert len(harness.smsc.submitted) == 3 * SEGMENTS
 
 
-async def test_the_window_and_the_pace_are_kept(world: World) -> None:
-    world.smsc.tps = 100
-    world.smsc.add("delay delay=0.05")
-    await world.start(link={"window": 4, "tps": 100})
+async def test_the_window_and_the_pace_are_kept(harness: Harness) -> None:
+    harness.smsc.tps = 100
+    harness.smsc.add("delay delay=0.05")
+    await harness.start(link={"window": 4, "tps": 100})
     families = [Family(n=n) for n in range(1, 5)]
-    await world.ask(*families)
-    assert world.smsc.throttled == 0
-    assert world.smsc.most_under_way == 4
+    await harness.ask(*families)
+    assert harness.smsc.throttled == 0
+    assert harness.smsc.most_under_way == 4
 
 
-async def test_an_answer_overtakes_the_requests_that_wait(world: World) -> None:
-    await world.start(link={"tps": 300})
+async def test_an_answer_overtakes_the_requests_that_wait(harness: Harness) -> None:
+    await harness.start(link={"tps": 300})
     early = Family(n=1)
-    await world.ask(early)
+    await harness.ask(early)
     bulk = [Family(n=n) for n in range(2, 42)]
-    await world.push(*bulk)
-    await world.smsc.wait_for(lambda: len(world.smsc.submitted) >= 3 * SEGMENTS, within=WITHIN)
-    await world.smsc.reply(early.number, "3#1")
-    replied = len(world.smsc.submitted)
-    message = await world.text(early, "socwallet")
+    await harness.push(*bulk)
+    await harness.smsc.wait_for(lambda: len(harness.smsc.submitted) >= 3 * SEGMENTS, within=WITHIN)
+    await harness.smsc.reply(early.number, "3#1")
+    replied = len(harness.smsc.submitted)
+    message = await harness.text(early, "socwallet")
     between = [
-        s for s in world.smsc.submitted[replied:] if s.at <= message.last.at and s.destination != early.number
+        s for s in harness.smsc.submitted[replied:] if s.at <= message.last.at and s.destination != early.number
     ]
     assert len(between) < 2 * SEGMENTS
-    assert len(world.smsc.submitted) < len(bulk) * SEGMENTS
+    assert len(harness.smsc.submitted) < len(bulk) * SEGMENTS
 
 
-async def test_texts_of_one_link_share_it_fairly_while_one_is_busy(world: World) -> None:
+async def test_texts_of_one_link_share_it_fairly_while_one_is_busy(harness: Harness) -> None:
     """A text that the SMSC has no room for waits alone."""
-    world.smsc.add("full to=77010000001 times=3")
-    await world.start(link={"window": 2})
+    harness.smsc.add("full to=77010000001 times=3")
+    await harness.start(link={"window": 2})
     busy, free = Family(n=1), Family(n=2)
-    await world.ask(busy, free)
-    assert world.smsc.inbox(busy.number)[0].last.at > world.smsc.inbox(free.number)[0].last.at
+    await harness.ask(busy, free)
+    assert harness.smsc.inbox(busy.number)[0].last.at > harness.smsc.inbox(free.number)[0].last.at

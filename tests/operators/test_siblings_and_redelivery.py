@@ -6,13 +6,13 @@ from typing import Any
 
 import asyncpg
 import pytest
-from fakes.smsc_session import Session
+from harness import Family, Harness
 from smpplib.consts import SMPP_ESME_RX_T_APPN
-from world import Family, World
 
-from gateway.journeys import Step
-from gateway.operators import receiving
-from gateway.operators.receiving import Receiver
+from gateway.operators import receiver
+from gateway.operators.receiver import Receiver
+from gateway.simulators.smsc_session import Session
+from gateway.usecases.unit_of_work import Step
 
 
 @pytest.fixture
@@ -33,7 +33,9 @@ def dying(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     return committed
 
 
-async def _lose_an_acknowledgement(world: World, family: Family, answer: str, via: Session | None = None) -> None:
+async def _lose_an_acknowledgement(
+    harness: Harness, family: Family, answer: str, via: Session | None = None
+) -> None:
     """The family's answer is stored, and the connection breaks before the SMSC hears of it."""
     respond = Receiver._respond
 
@@ -44,120 +46,120 @@ async def _lose_an_acknowledgement(world: World, family: Family, answer: str, vi
 
     Receiver._respond = lose  # type: ignore[method-assign]
     with suppress(ConnectionError):
-        await world.smsc.reply(family.number, answer, via=via)
-    await world.status(family, "consented" if answer == "3#1" else "refused")
-    await world.smsc.bound(within=10.0)
+        await harness.smsc.reply(family.number, answer, via=via)
+    await harness.status(family, "consented" if answer == "3#1" else "refused")
+    await harness.smsc.bound(within=10.0)
 
 
 @pytest.mark.parametrize("answer", ["3#1", "3#2"])
 async def test_a_reply_delivered_again_after_a_kill_answers_the_same_question(
-    world: World,
+    harness: Harness,
     siblings: tuple[Family, Family],
     dying: asyncio.Event,
     answer: str,
 ) -> None:
     first, second = siblings
-    process = await world.start()
-    await world.push(*siblings)
-    await world.status(first, "asked")
-    replying = asyncio.create_task(world.smsc.reply(first.number, answer, insist=True))
+    process = await harness.start()
+    await harness.push(*siblings)
+    await harness.status(first, "asked")
+    replying = asyncio.create_task(harness.smsc.reply(first.number, answer, insist=True))
     await dying.wait()
     await process.kill()
-    world.running.remove(process)
-    await world.let_replies_age()
-    await world.start()
+    harness.running.remove(process)
+    await harness.let_replies_age()
+    await harness.start()
     assert await replying == 0
-    await world.journaled(first, "reply_repeated")
-    assert (await world.case(second))["answered_at"] is None
+    await harness.journaled(first, "reply_repeated")
+    assert (await harness.case(second))["answered_at"] is None
 
 
 @pytest.mark.parametrize("answer", ["3#1", "3#2"])
 async def test_a_copy_that_comes_when_the_sibling_is_asked_is_not_guessed_to_be_the_answer(
-    world: World, siblings: tuple[Family, Family], answer: str
+    harness: Harness, siblings: tuple[Family, Family], answer: str
 ) -> None:
     """It is asked to be clear; what it says then counts."""
     first, second = siblings
-    await world.start()
-    await world.push(*siblings)
-    await world.status(first, "asked")
-    await _lose_an_acknowledgement(world, first, answer)
-    await world.status(second, "asked")
-    await world.let_replies_age()
-    assert await world.smsc.reply(first.number, answer) == 0  # the copy
-    await world.journaled(second, "reply_unclear")
-    await world.text(second, "түсініксіз")
-    assert (await world.case(second))["answered_at"] is None
-    await world.let_replies_age()
-    assert await world.smsc.reply(first.number, answer) == 0
-    await world.status(second, "consented" if answer == "3#1" else "refused")
+    await harness.start()
+    await harness.push(*siblings)
+    await harness.status(first, "asked")
+    await _lose_an_acknowledgement(harness, first, answer)
+    await harness.status(second, "asked")
+    await harness.let_replies_age()
+    assert await harness.smsc.reply(first.number, answer) == 0  # the copy
+    await harness.journaled(second, "reply_unclear")
+    await harness.text(second, "түсініксіз")
+    assert (await harness.case(second))["answered_at"] is None
+    await harness.let_replies_age()
+    assert await harness.smsc.reply(first.number, answer) == 0
+    await harness.status(second, "consented" if answer == "3#1" else "refused")
 
 
 async def test_a_copy_that_comes_before_the_sibling_is_asked_repeats_the_first_answer(
-    world: World, siblings: tuple[Family, Family]
+    harness: Harness, siblings: tuple[Family, Family]
 ) -> None:
     first, second = siblings
-    await world.start(link={"response_timeout": "500ms"})
-    await world.push(*siblings)
-    await world.status(first, "asked")
-    holding = world.smsc.add("no_answer")  # the sibling's question is not known to have left
-    await _lose_an_acknowledgement(world, first, "3#1")
-    await world.let_replies_age()
-    assert await world.smsc.reply(first.number, "3#1") == 0
-    await world.journaled(first, "reply_repeated")
-    world.smsc.rules.remove(holding)
-    await world.status(second, "asked")
-    assert (await world.case(second))["answered_at"] is None
+    await harness.start(link={"response_timeout": "500ms"})
+    await harness.push(*siblings)
+    await harness.status(first, "asked")
+    holding = harness.smsc.add("no_answer")  # the sibling's question is not known to have left
+    await _lose_an_acknowledgement(harness, first, "3#1")
+    await harness.let_replies_age()
+    assert await harness.smsc.reply(first.number, "3#1") == 0
+    await harness.journaled(first, "reply_repeated")
+    harness.smsc.rules.remove(holding)
+    await harness.status(second, "asked")
+    assert (await harness.case(second))["answered_at"] is None
 
 
 async def test_a_parent_who_says_it_twice_leaves_room_for_the_copy(
-    world: World, siblings: tuple[Family, Family]
+    harness: Harness, siblings: tuple[Family, Family]
 ) -> None:
     """What came again was no copy: that is still with the SMSC, and comes when the sibling is asked."""
     first, second = siblings
-    await world.start(link={"response_timeout": "500ms"})
-    await world.push(*siblings)
-    await world.status(first, "asked")
-    holding = world.smsc.add("no_answer")
-    await _lose_an_acknowledgement(world, first, "3#1")
-    await world.let_replies_age()
-    assert await world.smsc.reply(first.number, "3#1") == 0
-    await world.journaled(first, "reply_repeated")
-    world.smsc.rules.remove(holding)
-    await world.status(second, "asked")
-    await world.let_replies_age()
-    assert await world.smsc.reply(first.number, "3#1") == 0
-    await world.journaled(second, "reply_unclear")
-    await world.let_replies_age()
-    assert await world.smsc.reply(first.number, "3#1") == 0
-    await world.status(second, "consented")
+    await harness.start(link={"response_timeout": "500ms"})
+    await harness.push(*siblings)
+    await harness.status(first, "asked")
+    holding = harness.smsc.add("no_answer")
+    await _lose_an_acknowledgement(harness, first, "3#1")
+    await harness.let_replies_age()
+    assert await harness.smsc.reply(first.number, "3#1") == 0
+    await harness.journaled(first, "reply_repeated")
+    harness.smsc.rules.remove(holding)
+    await harness.status(second, "asked")
+    await harness.let_replies_age()
+    assert await harness.smsc.reply(first.number, "3#1") == 0
+    await harness.journaled(second, "reply_unclear")
+    await harness.let_replies_age()
+    assert await harness.smsc.reply(first.number, "3#1") == 0
+    await harness.status(second, "consented")
 
 
 async def test_an_acknowledgement_that_was_heard_leaves_no_doubt(
-    world: World, siblings: tuple[Family, Family]
+    harness: Harness, siblings: tuple[Family, Family]
 ) -> None:
     first, second = siblings
-    process = await world.start()
-    await world.push(*siblings)
-    await world.status(first, "asked")
-    assert await world.smsc.reply(first.number, "3#1") == 0
-    await world.status(second, "asked")
+    process = await harness.start()
+    await harness.push(*siblings)
+    await harness.status(first, "asked")
+    assert await harness.smsc.reply(first.number, "3#1") == 0
+    await harness.status(second, "asked")
     await process.stop()  # in good order: the SMSC has answered our unbind
-    world.running.remove(process)
-    await world.let_replies_age()
-    await world.start()
-    assert await world.smsc.reply(first.number, "3#1", insist=True) == 0
-    await world.status(second, "consented")
+    harness.running.remove(process)
+    await harness.let_replies_age()
+    await harness.start()
+    assert await harness.smsc.reply(first.number, "3#1", insist=True) == 0
+    await harness.status(second, "consented")
 
 
 @pytest.mark.parametrize("committed", [True, False])
 async def test_a_reply_of_which_we_do_not_know_whether_it_is_stored_counts_once(
-    world: World, siblings: tuple[Family, Family], monkeypatch: pytest.MonkeyPatch, committed: bool
+    harness: Harness, siblings: tuple[Family, Family], monkeypatch: pytest.MonkeyPatch, committed: bool
 ) -> None:
     """The SMSC is asked to keep it, and delivers it again."""
     first, second = siblings
-    await world.start()
-    await world.push(*siblings)
-    await world.status(first, "asked")
+    await harness.start()
+    await harness.push(*siblings)
+    await harness.status(first, "asked")
     store = Receiver._store
 
     async def store_and_end(receiver: Receiver, step: Step, batch: Any) -> None:
@@ -168,132 +170,134 @@ async def test_a_reply_of_which_we_do_not_know_whether_it_is_stored_counts_once(
         raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
 
     monkeypatch.setattr(Receiver, "_store", store_and_end)
-    assert await world.smsc.reply(first.number, "3#1") == SMPP_ESME_RX_T_APPN
+    assert await harness.smsc.reply(first.number, "3#1") == SMPP_ESME_RX_T_APPN
     monkeypatch.setattr(Receiver, "_store", store)
-    await world.let_replies_age()
-    assert await world.smsc.reply(first.number, "3#1") == 0
-    await world.status(second, "asked")
-    assert (await world.events(first)).count("consented") == 1
-    assert (await world.case(second))["answered_at"] is None
+    await harness.let_replies_age()
+    assert await harness.smsc.reply(first.number, "3#1") == 0
+    await harness.status(second, "asked")
+    assert (await harness.events(first)).count("consented") == 1
+    assert (await harness.case(second))["answered_at"] is None
 
 
 async def test_a_reply_whose_acknowledgement_was_lost_with_the_connection_answers_the_same_question(
-    world: World, siblings: tuple[Family, Family], monkeypatch: pytest.MonkeyPatch
+    harness: Harness, siblings: tuple[Family, Family], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sibling's question was in memory already, and none of it had been answered."""
     first, second = siblings
-    await world.start()
-    await world.push(*siblings)
-    await world.status(first, "asked")
-    world.smsc.silence()  # it hears nothing of what follows
-    dropping = world.smsc.add("drop_before", first=True)
-    reply = asyncio.create_task(world.smsc.reply(first.number, "3#1"))
-    await world.smsc.wait_for(lambda: dropping.fired)
+    await harness.start()
+    await harness.push(*siblings)
+    await harness.status(first, "asked")
+    harness.smsc.silence()  # it hears nothing of what follows
+    dropping = harness.smsc.add("drop_before", first=True)
+    reply = asyncio.create_task(harness.smsc.reply(first.number, "3#1"))
+    await harness.smsc.wait_for(lambda: dropping.fired)
     await reply
-    world.smsc.rules.remove(dropping)
-    world.smsc.silence(False)
-    await world.let_replies_age()
-    assert await world.smsc.reply(first.number, "3#1") == 0
-    await world.journaled(first, "reply_repeated")
-    assert (await world.case(second))["answered_at"] is None
+    harness.smsc.rules.remove(dropping)
+    harness.smsc.silence(False)
+    await harness.let_replies_age()
+    assert await harness.smsc.reply(first.number, "3#1") == 0
+    await harness.journaled(first, "reply_repeated")
+    assert (await harness.case(second))["answered_at"] is None
 
 
 async def test_another_reply_after_a_lost_connection_answers_the_siblings_question(
-    world: World, siblings: tuple[Family, Family]
+    harness: Harness, siblings: tuple[Family, Family]
 ) -> None:
     first, second = siblings
-    await world.start()
-    await world.push(*siblings)
-    await world.status(first, "asked")
-    dropping = world.smsc.add("drop_before text=3#1", first=True)
-    await world.smsc.reply(first.number, "3#1")
-    await world.smsc.wait_for(lambda: dropping.fired)
-    world.smsc.rules.remove(dropping)
-    assert await world.smsc.reply(first.number, "3#2") == 0
-    await world.status(second, "refused")
+    await harness.start()
+    await harness.push(*siblings)
+    await harness.status(first, "asked")
+    dropping = harness.smsc.add("drop_before text=3#1", first=True)
+    await harness.smsc.reply(first.number, "3#1")
+    await harness.smsc.wait_for(lambda: dropping.fired)
+    harness.smsc.rules.remove(dropping)
+    assert await harness.smsc.reply(first.number, "3#2") == 0
+    await harness.status(second, "refused")
 
 
 async def test_a_reply_acknowledged_late_may_come_again(
-    world: World, siblings: tuple[Family, Family], monkeypatch: pytest.MonkeyPatch
+    harness: Harness, siblings: tuple[Family, Family], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The SMSC may have given up waiting, and delivers it again on the same connection."""
     first, second = siblings
-    await world.start()
-    await world.push(*siblings)
-    await world.status(first, "asked")
+    await harness.start()
+    await harness.push(*siblings)
+    await harness.status(first, "asked")
     with monkeypatch.context() as slow:
-        slow.setattr(receiving, "SLOWLY", 0.0)
-        assert await world.smsc.reply(first.number, "3#1") == 0
-    await world.status(second, "asked")
-    await world.let_replies_age()
-    assert await world.smsc.reply(first.number, "3#1") == 0
-    await world.journaled(second, "reply_unclear")
+        slow.setattr(receiver, "ACK_TIMEOUT_SECONDS", 0.0)
+        assert await harness.smsc.reply(first.number, "3#1") == 0
+    await harness.status(second, "asked")
+    await harness.let_replies_age()
+    assert await harness.smsc.reply(first.number, "3#1") == 0
+    await harness.journaled(second, "reply_unclear")
 
 
 async def test_a_sibling_is_asked_once_more_whatever_the_bind_by_which_the_copy_comes(
-    world: World, siblings: tuple[Family, Family]
+    harness: Harness, siblings: tuple[Family, Family]
 ) -> None:
     """Of two binds one breaks, with the acknowledgement under way; the question leaves by the other one."""
     first, second = siblings
-    await world.start(link={"sessions": 2})
-    one, other = await world.smsc.bound(2)
-    await world.push(*siblings)
-    await world.status(first, "asked")
-    await _lose_an_acknowledgement(world, first, "3#1", via=one)
-    await world.status(second, "asked")
-    await world.let_replies_age()
-    assert await world.smsc.reply(first.number, "3#1", via=other) == 0
-    await world.journaled(second, "reply_unclear")
+    await harness.start(link={"sessions": 2})
+    one, other = await harness.smsc.bound(2)
+    await harness.push(*siblings)
+    await harness.status(first, "asked")
+    await _lose_an_acknowledgement(harness, first, "3#1", via=one)
+    await harness.status(second, "asked")
+    await harness.let_replies_age()
+    assert await harness.smsc.reply(first.number, "3#1", via=other) == 0
+    await harness.journaled(second, "reply_unclear")
 
 
 async def test_a_question_in_memory_of_which_nothing_has_left_is_not_open(
-    world: World, siblings: tuple[Family, Family]
+    harness: Harness, siblings: tuple[Family, Family]
 ) -> None:
     """The window is full: the sibling's question has been taken for sending, and waits."""
     first, second = siblings
-    await world.start(link={"bind": "transmitter+receiver", "window": 1})
-    await world.smsc.bound(2)
-    await world.push(*siblings)
-    await world.status(first, "asked")
-    before = len(world.smsc.submitted)
-    holding = world.smsc.add("no_answer")
-    assert await world.smsc.reply(first.number, "3#1") == 0
-    await world.smsc.wait_for(lambda: len(world.smsc.submitted) > before)  # text 3
-    assert await world.smsc.reply(first.number, "3#1.") == 0
-    await world.journaled(first, "reply_repeated")
-    assert (await world.case(second))["answered_at"] is None
-    world.smsc.rules.remove(holding)
+    await harness.start(link={"bind": "transmitter+receiver", "window": 1})
+    await harness.smsc.bound(2)
+    await harness.push(*siblings)
+    await harness.status(first, "asked")
+    before = len(harness.smsc.submitted)
+    holding = harness.smsc.add("no_answer")
+    assert await harness.smsc.reply(first.number, "3#1") == 0
+    await harness.smsc.wait_for(lambda: len(harness.smsc.submitted) > before)  # text 3
+    assert await harness.smsc.reply(first.number, "3#1.") == 0
+    await harness.journaled(first, "reply_repeated")
+    assert (await harness.case(second))["answered_at"] is None
+    harness.smsc.rules.remove(holding)
 
 
 @pytest.mark.parametrize("whose", ["the gateway's", "the SMSC's"])
 async def test_a_reply_that_is_committed_after_a_goodbye_may_come_again(
-    world: World, siblings: tuple[Family, Family], monkeypatch: pytest.MonkeyPatch, whose: str
+    harness: Harness, siblings: tuple[Family, Family], monkeypatch: pytest.MonkeyPatch, whose: str
 ) -> None:
     """Its acknowledgement follows an unbind, or an unbind_resp, behind which nobody need read."""
     first, _ = siblings
-    process = await world.start()
-    await world.push(*siblings)
-    await world.status(first, "asked")
-    (session,) = world.smsc.sessions
-    async with world.connection.transaction():
-        await world.connection.execute("SELECT FROM cases FOR UPDATE")
-        reply = asyncio.create_task(world.smsc.reply(first.number, "3#1"))
+    process = await harness.start()
+    await harness.push(*siblings)
+    await harness.status(first, "asked")
+    (session,) = harness.smsc.sessions
+    async with harness.connection.transaction():
+        await harness.connection.execute("SELECT FROM cases FOR UPDATE")
+        reply = asyncio.create_task(harness.smsc.reply(first.number, "3#1"))
         for _ in range(3):  # it has been read
-            await world.smsc.enquire()
+            await harness.smsc.enquire()
         if whose == "the SMSC's":
             await session.unbind()
         else:
             stopping = asyncio.create_task(process.stop())
-            await world.smsc.wait_for(lambda: session.closed, within=10.0)
+            await harness.smsc.wait_for(lambda: session.closed, within=10.0)
     with suppress(ConnectionError):
         await reply
     if whose == "the SMSC's":
-        await world.status(first, "consented")
+        await harness.status(first, "consented")
     else:
         await stopping
-        world.running.remove(process)
-    covered = """SELECT count(*) FROM replies JOIN doubts ON arrived_at BETWEEN began_at AND ended_at"""
-    stored = await world.connection.fetchval("SELECT count(*) FROM replies")
+        harness.running.remove(process)
+    covered = (
+        """SELECT count(*) FROM replies JOIN unacknowledged_periods ON arrived_at BETWEEN began_at AND ended_at"""
+    )
+    stored = await harness.connection.fetchval("SELECT count(*) FROM replies")
     async with asyncio.timeout(10):
-        while await world.connection.fetchval(covered) < stored:
-            await world.connection.execute("SELECT pg_sleep(0.05)")
+        while await harness.connection.fetchval(covered) < stored:
+            await harness.connection.execute("SELECT pg_sleep(0.05)")

@@ -5,15 +5,15 @@ from typing import Any
 
 import asyncpg
 import pytest
-from world import Family, World
+from harness import Family, Harness
 
-from gateway import steady
-from gateway.journeys import Step
-from gateway.partners.calls import Caller
+from gateway.cluster import retry
+from gateway.partners.caller import Caller
 from gateway.store import calls, nodes, sms
+from gateway.usecases.unit_of_work import Step
 
 
-def unheard(take: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+def unacknowledged(take: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     """The same, but the first time that it takes something, the connection ends before it can say so."""
     ended = False
 
@@ -30,35 +30,39 @@ def unheard(take: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steady, "RETRY", (0.01, 0.1))
+    monkeypatch.setattr(retry, "RETRY", (0.01, 0.1))
 
 
-async def test_texts_taken_unheard_are_sent_all_the_same(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sms, "take", unheard(sms.take))
-    await world.start()
+async def test_texts_taken_unheard_are_sent_all_the_same(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sms, "claim", unacknowledged(sms.claim))
+    await harness.start()
     family = Family(n=1)
-    await world.push(family)
-    await world.status(family, "asked")
+    await harness.push(family)
+    await harness.status(family, "asked")
 
 
-async def test_calls_taken_unheard_are_made_all_the_same(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "take", unheard(calls.take))
-    await world.start()
+async def test_calls_taken_unheard_are_made_all_the_same(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "claim", unacknowledged(calls.claim))
+    await harness.start()
     family = Family(n=1)
-    await world.push(family)
-    await world.status(family, "number_found")
+    await harness.push(family)
+    await harness.status(family, "number_found")
 
 
-async def test_a_link_taken_unheard_is_run_all_the_same(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nodes, "take_links", unheard(nodes.take_links))
-    await world.start()
+async def test_a_link_taken_unheard_is_run_all_the_same(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nodes, "claim_links", unacknowledged(nodes.claim_links))
+    await harness.start()
     family = Family(n=1)
-    await world.push(family)
-    await world.status(family, "asked")
+    await harness.push(family)
+    await harness.status(family, "asked")
 
 
 async def test_an_answer_about_the_mother_recorded_unheard_says_nothing_of_the_father(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is written once more, when the father's look-up is this process's already."""
     write = Caller._write
@@ -74,8 +78,8 @@ async def test_an_answer_about_the_mother_recorded_unheard_says_nothing_of_the_f
             raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
 
     monkeypatch.setattr(Caller, "_write", write_and_end)
-    await world.start()
+    await harness.start()
     family = Family(n=1, mother=None, father="77010000002")
-    await world.push(family)
-    await world.status(family, "asked")
-    assert (await world.case(family))["msisdn"] == "77010000002"
+    await harness.push(family)
+    await harness.status(family, "asked")
+    assert (await harness.case(family))["msisdn"] == "77010000002"

@@ -1,5 +1,5 @@
-"""The gateway between its neighbours, for the tests of this folder."""
+"""The gateway between its partners, for the tests of this folder."""
 
-from world import world
+from harness import harness
 
-__all__ = ["world"]
+__all__ = ["harness"]

@@ -1,4 +1,4 @@
-"""A neighbour that never stops talking fills no memory."""
+"""A partner that never stops talking fills no memory."""
 
 import gzip
 from collections.abc import Iterator
@@ -8,10 +8,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from gateway.partners.answers import LONGEST_ANSWER, NonsenseError, read_object
+from gateway.partners.responses import MAX_RESPONSE_BYTES, InvalidResponse, read_object
 
 PIECE = 1 << 16
-SENT_AT_MOST = 16 * LONGEST_ANSWER
+SENT_AT_MOST = 16 * MAX_RESPONSE_BYTES
 
 
 def packed() -> Iterator[bytes]:
@@ -36,6 +36,6 @@ async def test_an_answer_without_end_is_read_no_further_than_answers_go(encoding
     app = web.Application()
     app.router.add_get("/", answer)
     async with TestServer(app) as server, aiohttp.ClientSession() as http, http.get(server.make_url("/")) as got:
-        with pytest.raises(NonsenseError, match="200 with more than"):
+        with pytest.raises(InvalidResponse, match="200 with more than"):
             await read_object(got)
         assert got.content.total_bytes < SENT_AT_MOST

@@ -10,7 +10,7 @@ from simulated_smsc import Faults, Manner, Parents, Smsc
 from simulated_time import DAY, Timeline
 from simulated_truth import Broken, Truth
 
-from gateway.consent.case import Case, Happened, Rules, State
+from gateway.consent.case import Case, EventType, Rules, State
 from gateway.consent.deadlines import Calendar, load_timezone, parse_send_window
 from gateway.consent.inputs import Decision, Effect, Input
 from gateway.consent.journey import decide
@@ -24,7 +24,7 @@ CALENDAR = Calendar(
     window_closes=_CLOSES,
 )
 OVER = 30 * DAY
-MOST_STEPS = 20_000
+MAX_STEPS = 20_000
 _SIBLINGS = (Manner.AGREES, Manner.REFUSES, Manner.WAITS)
 
 
@@ -33,7 +33,7 @@ class Outcome:
     """What became of it; two runs of one seed have the same."""
 
     states: tuple[State, ...]
-    happened: tuple[tuple[Happened, ...], ...]
+    happened: tuple[tuple[EventType, ...], ...]
     steps: int
     kills: int
     repeated: int
@@ -72,13 +72,13 @@ def _run(dice: random.Random, bugs: frozenset[Bug], decide: Decide) -> Outcome:
     for case_id, known in numbers.items():
         rows.cases[case_id] = Case(state=State.LOOKING_UP, relations=("mother", "father")[: len(known)])
         rows.calls[case_id] = Effect.LOOK_UP
-        truth.happened[case_id] = [Happened.RECEIVED]
+        truth.happened[case_id] = [EventType.RECEIVED]
     gateway = Gateway(
         dice, time, truth, rows, smsc,
         numbers=numbers, window=window, tps=tps, kill=0.08 * bad, away=0.04 * bad, bugs=bugs,
     )  # fmt: skip
     gateway.start()
-    while time.now < OVER and time.steps < MOST_STEPS and time.step() and not _is_over(rows, smsc):
+    while time.now < OVER and time.steps < MAX_STEPS and time.step() and not _is_over(rows, smsc):
         pass
     for case_id, case in rows.cases.items():
         truth.over(case_id, ended=case.ended_at is not None, asked_again=rules.repeats > 0)

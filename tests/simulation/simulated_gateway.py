@@ -15,11 +15,11 @@ from simulated_time import DAY, Timeline
 from simulated_truth import Truth
 
 from gateway.consent.inputs import (
-    Answer,
     ConfirmAccepted,
     Effect,
     Input,
     IssueVoucher,
+    ParentReply,
     RejectVoucher,
     ReportDelivered,
     ReportRefused,
@@ -33,10 +33,10 @@ from gateway.smpp import status
 from gateway.smpp.pacing import Pacer
 from gateway.smpp.session import Role, Session, SessionState
 
-GATHER = 0.02
+GATHER_SECONDS = 0.02
 RETRY = 1.0
 RESTART = (0.5, 15.0)
-SAME_REPLY_WITHIN = 2.0
+SAME_REPLY_WITHIN_SECONDS = 2.0
 UNHEARD_FOR = 60.0
 """Seconds: what was acknowledged longer ago than this, before an end, the SMSC has heard."""
 _RULES = ReplyRules(service="3", agree="1", refuse="2", strict=False)
@@ -52,11 +52,11 @@ class Bug(Enum):
     LEAVES_WHAT_IT_TOOK_UNAWARES = auto()
 
 
-class Killed(Exception):  # noqa: N818
+class Killed(Exception):
     """SIGKILL, here and now."""
 
 
-class Away(Exception):  # noqa: N818
+class Away(Exception):
     """The database is; whether the transaction was committed is not known."""
 
 
@@ -153,7 +153,7 @@ class Life:
         self.look_at_deadlines()
 
     def begin(self) -> None:
-        self.rows.give_back()
+        self.rows.release()
         if self.gateway.died_at is not None:
             self.rows.doubt(self.gateway.died_at - UNHEARD_FOR)
         self.look_at_deadlines()
@@ -196,13 +196,13 @@ class Life:
     def handle(self, events: list[smpp.Event]) -> None:
         for event in events:
             match event:
-                case smpp.Answered(tag=(sms, segment)):
+                case smpp.SubmitResponse(tag=(sms, segment)):
                     self.under_way[sms.sms_id] -= 1
                     self.take_answer(sms, segment, event.command_status)
-                case smpp.Unanswered(tag=(sms, segment)):
+                case smpp.NoResponse(tag=(sms, segment)):
                     self.under_way[sms.sms_id] -= 1
                     self.send_again(sms, segment)
-                case smpp.Late(tag=(sms, segment)):
+                case smpp.LateResponse(tag=(sms, segment)):
                     if event.command_status == 0 and (sms, segment) in self.unsent:
                         self.unsent.remove((sms, segment))
                         self.take_answer(sms, segment, 0)
@@ -275,10 +275,12 @@ class Life:
             return
         for sms in taken:
             self.held[sms.sms_id] = sms
-            self.answered[sms.sms_id] = sms.answered
+            self.answered[sms.sms_id] = sms.accepted_segments
             self.under_way.setdefault(sms.sms_id, 0)
             everything = Bug.SENDS_WHAT_IS_ANSWERED_AGAIN in self.bugs
-            self.unsent += [(sms, n) for n in range(sms.segments) if everything or not sms.answered >> n & 1]
+            self.unsent += [
+                (sms, n) for n in range(sms.segments) if everything or not sms.accepted_segments >> n & 1
+            ]
 
     def give_back_unheld(self) -> None:
         """Texts that a lost commit had taken for us after all."""
@@ -313,7 +315,7 @@ class Life:
         self.dirty.add(sms.sms_id)
         if not self.gathering:
             self.gathering = True
-            self.after(GATHER, self.write)
+            self.after(GATHER_SECONDS, self.write)
 
     def write(self) -> None:
         """What the SMSC has answered becomes durable, and what it means for the cases."""
@@ -322,8 +324,10 @@ class Life:
 
         def record() -> None:
             for sms in batch:
-                sms.answered = self.answered[sms.sms_id]
-                self.truth.durable |= {(sms.sms_id, n) for n in range(sms.segments) if sms.answered >> n & 1}
+                sms.accepted_segments = self.answered[sms.sms_id]
+                self.truth.durable |= {
+                    (sms.sms_id, n) for n in range(sms.segments) if sms.accepted_segments >> n & 1
+                }
                 if sms.is_accepted or (sms.sms_id in self.refused and not self.under_way[sms.sms_id]):
                     sms.state = "accepted" if sms.is_accepted else "refused"
                     self.rows.take([(sms.case_id, self.outcome(sms))])
@@ -367,18 +371,18 @@ class Life:
             at = self.rows.recent.get((msisdn, text), -DAY)
             self.rows.recent[msisdn, text] = self.time.now
             self.truth.stored[int(number)] += 1
-            if self.time.now - at <= SAME_REPLY_WITHIN:
+            if self.time.now - at <= SAME_REPLY_WITHIN_SECONDS:
                 return
-            case_id, doubtful = self.rows.answered_by(msisdn, text)
+            case_id, possible_redelivery = self.rows.answered_by(msisdn, text)
             if case_id is None:
                 return
-            answer = Answer(
+            answer = ParentReply(
                 msisdn=msisdn,
                 verdict=_verdict(text),
                 normalised=False,
                 reply_at=self.time.at,
-                handed=True,
-                doubtful=doubtful and Bug.TAKES_EVERY_REPLY_FOR_NEW not in self.bugs,
+                submitted=True,
+                possible_redelivery=possible_redelivery and Bug.TAKES_EVERY_REPLY_FOR_NEW not in self.bugs,
                 evidence="sha256:",
                 link="link",
             )
@@ -432,7 +436,7 @@ class Life:
                 self.after(self.dice.uniform(0.01, 0.5), self.call, case_id, kind)
 
     def call(self, case_id: str, kind: Effect) -> None:
-        """Asks the neighbour, who may do it and not answer."""
+        """Asks the partner, who may do it and not answer."""
         if self.rows.calls.get(case_id) is not kind:
             self.calling.discard(case_id)
             return

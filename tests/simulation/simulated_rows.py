@@ -7,8 +7,8 @@ from simulated_time import Timeline
 from simulated_truth import Truth
 
 from gateway.consent.case import Case, Rules, State
-from gateway.consent.doubt import Earlier
-from gateway.consent.inputs import Decision, Effect, Input, MeetDeadline, Send, TakeTurn
+from gateway.consent.inputs import Decision, Effect, Input, MeetDeadline, OpenQuestion, Send
+from gateway.consent.redelivery import EarlierReply
 from gateway.consent.texts import Kind
 from gateway.store.questions import Question
 
@@ -27,7 +27,7 @@ class Sms:
     reference: int
     state: str = "queued"  # queued, sending, accepted, refused, cancelled
     attempts: int = 0
-    answered: int = 0
+    accepted_segments: int = 0
     refused: bool = False
 
     @property
@@ -40,7 +40,7 @@ class Sms:
 
     @property
     def is_accepted(self) -> bool:
-        return self.answered == (1 << self.segments) - 1
+        return self.accepted_segments == (1 << self.segments) - 1
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ class Reply:
 
 @dataclass(slots=True)
 class Rows:
-    """Also the use cases of gateway/journeys.py, without their SQL."""
+    """Also the use cases of gateway/usecases/unit_of_work.py, without their SQL."""
 
     time: Timeline
     truth: Truth
@@ -88,7 +88,7 @@ class Rows:
             asking, giving = [], []
             for case_id in turns:
                 if case_id is not None:
-                    self._step(case_id, TakeTurn(), asking, giving)
+                    self._step(case_id, OpenQuestion(), asking, giving)
 
     def due(self) -> list[tuple[str, Input]]:
         now = self.time.at
@@ -99,33 +99,33 @@ class Rows:
         ]
 
     def answered_by(self, msisdn: str, text: str) -> tuple[str | None, bool]:
-        """The case that a reply from there speaks to, and whether it is doubtful; the reply is kept."""
-        case_id, doubtful = None, False
+        """The case that a reply from there speaks to, and whether it is possible_redelivery; the reply is kept."""
+        case_id, possible_redelivery = None, False
         if asked := self.questions.get(msisdn):
             sent = [s for s in self.sms.values() if s.case_id == asked.case_id and s.attempts]
             question = Question(
                 case_id=asked.case_id,
-                before=asked.before,
+                previous_case_id=asked.before,
                 open=asked.is_open,
                 operator=None,
                 links=frozenset(["link"] if sent else ()),
-                proven=any(sms.answered for sms in sent),
+                accepted_by_smsc=any(sms.accepted_segments for sms in sent),
             )
-            case_id, doubtful = question.answered_by(
+            case_id, possible_redelivery = question.answered_by(
                 [
-                    Earlier(r.case_id, any(began <= r.at <= ended for began, ended in self.doubts))
+                    EarlierReply(r.case_id, any(began <= r.at <= ended for began, ended in self.doubts))
                     for r in self.replies
                     if r.msisdn == msisdn and r.text == text
                 ]
             )
         self.replies.append(Reply(case_id, msisdn, text, self.time.now))
-        return case_id, doubtful
+        return case_id, possible_redelivery
 
     def doubt(self, since: float) -> None:
         """The SMSC may not have heard what was acknowledged since then."""
         self.doubts.append((since, self.time.now))
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """What a dead process had taken is free again."""
         for sms in self.sms.values():
             if sms.state == "sending":
@@ -134,7 +134,7 @@ class Rows:
     def _step(self, case_id: str, given: Input, asking: list[str], giving: list[tuple[str, str]]) -> None:
         before = self.cases[case_id]
         decision = self.decide(before, given, self.time, self.rules)
-        if decision.refused:
+        if decision.rejected:
             return
         after = self.cases[case_id] = decision.case
         for event in decision.events:
@@ -145,14 +145,14 @@ class Rows:
             match effect:
                 case Send():
                     self._queue(case_id, effect)
-                case Effect.ASK_TURN:
+                case Effect.ACQUIRE_NUMBER:
                     asking.append(case_id)
-                case Effect.GIVE_TURN:
+                case Effect.RELEASE_NUMBER:
                     giving.append((case_id, before.msisdn or ""))
                 case Effect.WITHDRAW:
                     for sms in self.sms.values():
                         asks = sms.is_bulk or sms.kind is Kind.CLARIFY
-                        if sms.case_id == case_id and sms.state == "queued" and asks and not sms.answered:
+                        if sms.case_id == case_id and sms.state == "queued" and asks and not sms.accepted_segments:
                             sms.state = "cancelled"
                 case Effect.LOOK_UP | Effect.FORM_VOUCHER:
                     self.calls[case_id] = effect

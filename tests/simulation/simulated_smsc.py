@@ -1,6 +1,6 @@
 """The SMSC and the parents behind it, in virtual time: they answer, refuse, lose, repeat and fall silent.
 
-PDUs have real headers, since the session reads them; their bodies are this world's own short notes:
+PDUs have real headers, since the session reads them; their bodies are this harness's own short notes:
 ``sms_id|segment|msisdn|reference|total|case_id|kind`` one way, ``msisdn|text|reply`` the other.
 """
 

@@ -6,34 +6,34 @@ was committed. A `Broken` names the first thing that does not fit.
 
 from collections import Counter, defaultdict, deque
 
-from gateway.consent.case import Happened
+from gateway.consent.case import EventType
 from gateway.consent.texts import Kind
 
-_ANSWERS = {Happened.CONSENTED: True, Happened.REFUSED: False}
-_HEARD = frozenset({Happened.CONSENTED, Happened.REFUSED, Happened.REPLY_UNCLEAR, Happened.LATE_REPLY})
+_ANSWERS = {EventType.CONSENTED: True, EventType.REFUSED: False}
+_HEARD = frozenset({EventType.CONSENTED, EventType.REFUSED, EventType.REPLY_UNCLEAR, EventType.LATE_REPLY})
 _ENDS = frozenset(
-    {Happened.CONSENTED, Happened.REFUSED, Happened.NO_NUMBER, Happened.NO_ANSWER, Happened.UNDELIVERABLE}
+    {EventType.CONSENTED, EventType.REFUSED, EventType.NO_NUMBER, EventType.NO_ANSWER, EventType.UNDELIVERABLE}
 )
 _BEFORE = {
-    Happened.NO_NUMBER: Happened.RECEIVED,
-    Happened.NUMBER_FOUND: Happened.RECEIVED,
-    Happened.ASKED: Happened.NUMBER_FOUND,
-    Happened.DELIVERED: Happened.ASKED,
-    Happened.REMINDED: Happened.ASKED,
-    Happened.CONSENTED: Happened.ASKED,
-    Happened.REFUSED: Happened.ASKED,
-    Happened.NO_ANSWER: Happened.ASKED,
-    Happened.VOUCHER_ISSUED: Happened.CONSENTED,
-    Happened.VOUCHER_REJECTED: Happened.CONSENTED,
-    Happened.WITHDRAWAL_REQUESTED: Happened.CONSENTED,
+    EventType.NO_NUMBER: EventType.RECEIVED,
+    EventType.NUMBER_FOUND: EventType.RECEIVED,
+    EventType.ASKED: EventType.NUMBER_FOUND,
+    EventType.DELIVERED: EventType.ASKED,
+    EventType.REMINDED: EventType.ASKED,
+    EventType.CONSENTED: EventType.ASKED,
+    EventType.REFUSED: EventType.ASKED,
+    EventType.NO_ANSWER: EventType.ASKED,
+    EventType.VOUCHER_ISSUED: EventType.CONSENTED,
+    EventType.VOUCHER_REJECTED: EventType.CONSENTED,
+    EventType.WITHDRAWAL_REQUESTED: EventType.CONSENTED,
 }
-_VOUCHER = frozenset({Happened.VOUCHER_ISSUED, Happened.VOUCHER_REJECTED})
-_NOT_AFTER_THE_END = _ENDS | {Happened.NUMBER_FOUND, Happened.ASKED, Happened.REMINDED}
-_TOLD_BY = {Kind.AGREED: Happened.CONSENTED, Kind.REFUSED: Happened.REFUSED}
+_VOUCHER = frozenset({EventType.VOUCHER_ISSUED, EventType.VOUCHER_REJECTED})
+_NOT_AFTER_THE_END = _ENDS | {EventType.NUMBER_FOUND, EventType.ASKED, EventType.REMINDED}
+_TOLD_BY = {Kind.AGREED: EventType.CONSENTED, Kind.REFUSED: EventType.REFUSED}
 """Texts 3 and 2: each goes out once, to whom it is due."""
 
 
-class Broken(AssertionError):  # noqa: N818
+class Broken(AssertionError):
     """An invariant that does not hold."""
 
 
@@ -44,10 +44,10 @@ class Truth:
         self.said: defaultdict[str, list[bool]] = defaultdict(list)
         """Clear answers by the case they were meant for, True for an agreement, as they left the handset."""
         self.stored: Counter[int] = Counter()
-        """Committed replies, by the number that each has for itself in this world."""
+        """Committed replies, by the number that each has for itself in this harness."""
         self.durable: set[tuple[int, int]] = set()
         """(sms_id, segment) whose acceptance is committed."""
-        self.happened: defaultdict[str, list[Happened]] = defaultdict(list)
+        self.happened: defaultdict[str, list[EventType]] = defaultdict(list)
         self.keys: set[str] = set()
         self.repeated = 0
         self._window, self._tps = window, tps
@@ -55,7 +55,7 @@ class Truth:
         self._submits: deque[float] = deque()
         self._told: defaultdict[str, set[Kind]] = defaultdict(set)
 
-    def committed(self, case_id: str, event: Happened) -> None:
+    def committed(self, case_id: str, event: EventType) -> None:
         """The journal has an event more."""
         before = self.happened[case_id]
         if event in _ANSWERS:
@@ -68,7 +68,7 @@ class Truth:
             raise Broken(f"{case_id}: {event} before {_BEFORE[event]}")
         if event in _NOT_AFTER_THE_END and _ENDS & set(before):
             raise Broken(f"{case_id}: {event} after {before}")
-        if event is Happened.LATE_REPLY and not _ENDS & set(before):
+        if event is EventType.LATE_REPLY and not _ENDS & set(before):
             raise Broken(f"{case_id}: {event} before its end")
         if event in _VOUCHER and _VOUCHER & set(before):
             raise Broken(f"{case_id}: {event} after {before}")
@@ -115,7 +115,7 @@ class Truth:
             raise Broken(f"reply {reply} is acknowledged and not stored")
 
     def asked_for_voucher(self, key: str) -> None:
-        if Happened.CONSENTED not in self.happened[key]:
+        if EventType.CONSENTED not in self.happened[key]:
             raise Broken(f"a voucher for {key}, which has not consented")
         self.keys.add(key)
 
@@ -125,7 +125,7 @@ class Truth:
             raise Broken(f"{case_id} stands still after {self.happened[case_id]}")
         if asked_again and self.said[case_id] and not _HEARD & set(self.happened[case_id]):
             raise Broken(f"{case_id}: its parent has said {self.said[case_id]}, and nothing came of it")
-        if Happened.CONSENTED in self.happened[case_id] and case_id not in self.keys:
+        if EventType.CONSENTED in self.happened[case_id] and case_id not in self.keys:
             raise Broken(f"{case_id} has consented, and the wallet was never asked")
         for kind, due in _TOLD_BY.items():
             if due in self.happened[case_id] and kind not in self._told[case_id]:

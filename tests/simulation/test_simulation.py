@@ -8,8 +8,8 @@ from simulated_gateway import Bug
 from simulated_rows import Decide
 from simulated_truth import Broken
 
-from gateway.consent.case import Case, Event, Happened, Rules, State
-from gateway.consent.inputs import Answer, Decision, Input, Send
+from gateway.consent.case import Case, Event, EventType, Rules, State
+from gateway.consent.inputs import Decision, Input, ParentReply, Send
 from gateway.consent.reply import Verdict
 from gateway.consent.texts import Kind
 
@@ -56,13 +56,13 @@ def run_many(**how: Any) -> None:
 
 def count_unclear_as_consent(case: Case, given: Input, time: Timeline, rules: Rules) -> Decision:
     """A journey that guesses."""
-    if isinstance(given, Answer) and given.verdict is Verdict.UNCLEAR:
-        given = Answer(
+    if isinstance(given, ParentReply) and given.verdict is Verdict.UNCLEAR:
+        given = ParentReply(
             msisdn=given.msisdn,
             verdict=Verdict.AGREE,
             normalised=True,
             reply_at=given.reply_at,
-            handed=given.handed,
+            submitted=given.submitted,
             evidence=given.evidence,
             link=given.link,
         )
@@ -74,7 +74,7 @@ def test_a_consent_counted_from_an_unclear_reply_is_found() -> None:
         run_many(decide=count_unclear_as_consent)
 
 
-def told_besides(when: Happened, besides: Happened) -> Decide:
+def told_besides(when: EventType, besides: EventType) -> Decide:
     """A journey that tells one thing more than happened."""
 
     def told(case: Case, given: Input, time: Timeline, rules: Rules) -> Decision:
@@ -89,14 +89,14 @@ def told_besides(when: Happened, besides: Happened) -> Decide:
 @pytest.mark.parametrize(
     ("when", "besides", "because"),
     [
-        (Happened.REFUSED, Happened.NO_ANSWER, "no_answer after .*refused"),
-        (Happened.NO_ANSWER, Happened.NO_ANSWER, "no_answer after .*no_answer"),
-        (Happened.NUMBER_FOUND, Happened.DELIVERED, "delivered before asked"),
-        (Happened.VOUCHER_ISSUED, Happened.VOUCHER_ISSUED, "voucher_issued after .*voucher_issued"),
-        (Happened.ASKED, Happened.LATE_REPLY, "late_reply before its end"),
+        (EventType.REFUSED, EventType.NO_ANSWER, "no_answer after .*refused"),
+        (EventType.NO_ANSWER, EventType.NO_ANSWER, "no_answer after .*no_answer"),
+        (EventType.NUMBER_FOUND, EventType.DELIVERED, "delivered before asked"),
+        (EventType.VOUCHER_ISSUED, EventType.VOUCHER_ISSUED, "voucher_issued after .*voucher_issued"),
+        (EventType.ASKED, EventType.LATE_REPLY, "late_reply before its end"),
     ],
 )
-def test_a_status_out_of_order_is_found(when: Happened, besides: Happened, because: str) -> None:
+def test_a_status_out_of_order_is_found(when: EventType, besides: EventType, because: str) -> None:
     with pytest.raises(Broken, match=rf"seed \d+: .*{because}"):
         run_many(decide=told_besides(when, besides))
 

@@ -17,11 +17,11 @@ from gateway.smpp.pdu import (
     decode_tlvs,
 )
 from gateway.smpp.receipt import Receipt, Relation, keys, normal_key, read_receipt
-from gateway.smpp.session import Answered, Event, Received, Session, Unanswered
+from gateway.smpp.session import Event, NoResponse, Received, Session, SubmitResponse
 from gateway.smpp.text import decode, split_udh
 from gateway.smpp.ussd import dialled_service, read_ussd
-from tests.smpp.bound import RESPONSE_TIMEOUT, accept, binding_session, bound_session, fresh_session
-from tests.smpp.voice import body, say
+from tests.smpp.sessions import RESPONSE_TIMEOUT, accept, binding_session, bound_session, fresh_session
+from tests.smpp.smpplib_codec import body, say
 
 UNDER_WAY: Final = 3
 DEFAULT_ALPHABETS: Final = ("gsm7", "packed", "ascii", "latin1")
@@ -31,7 +31,7 @@ _ENDS: Final = (CommandId.UNBIND, CommandId.UNBIND_RESP)
 EARLIER: Final = say("deliver_sm", 77, source_addr="77012345678", short_message=b"3#1") + accept(2, "an id")
 EARLIER_EVENTS: Final = [
     Received(CommandId.DELIVER_SM, 77, body("deliver_sm", source_addr="77012345678", short_message=b"3#1")),
-    Answered(0, 0, "an id"),
+    SubmitResponse(0, 0, "an id"),
 ]
 
 
@@ -101,12 +101,16 @@ def cut_costs_nothing(octets: bytes) -> None:
         answers = whole.data_to_send()
         assert len(answers) <= 2 * len(octets), "more answers than PDUs can cause"
         assert single.data_to_send() == answers
-        assert (single.state, single.free, single.unanswered_in) == (whole.state, whole.free, whole.unanswered_in)
+        assert (single.state, single.free, single.unacknowledged_deliveries) == (
+            whole.state,
+            whole.free,
+            whole.unacknowledged_deliveries,
+        )
         are_answers(answers)
 
 
 def earlier_pdus_are_kept(octets: bytes) -> None:
-    """What came whole is handed on, whatever came behind it in the same read."""
+    """What came whole is submitted on, whatever came behind it in the same read."""
     session = session_with_segments_under_way()
     assert receive(session, EARLIER + octets)[:2] == EARLIER_EVENTS
     expected = deliveries(octets)
@@ -149,7 +153,7 @@ def ends_in_order(session: Session, octets: bytes, under_way: int) -> None:
         assert deadline is None or deadline > now, "a session with work left over spins"
     events += session.disconnected(61.0)
     assert session.closing
-    outcomes = [event.tag for event in events if isinstance(event, Answered | Unanswered)]
+    outcomes = [event.tag for event in events if isinstance(event, SubmitResponse | NoResponse)]
     assert sorted(outcomes, key=str) == list(range(under_way))
 
 

@@ -19,7 +19,7 @@ from gateway.smpp.pdu import (
     encode_tlv,
     source_address,
 )
-from tests.smpp.voice import body, hear, say
+from tests.smpp.smpplib_codec import body, hear, say
 
 SOURCE = Address(addr="1414", ton=0, npi=0)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.smpp.pdu import CommandId, ShortMessage, decode_short_message
 from gateway.smpp.text import Concatenation, decode, decode_segments, split_udh
-from tests.smpp.voice import body
+from tests.smpp.smpplib_codec import body
 
 UCS2 = "3#1".encode("utf-16-be")
 

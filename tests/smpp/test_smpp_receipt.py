@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.smpp.pdu import Address, CommandId, ShortMessage, decode_short_message
 from gateway.smpp.receipt import MessageState, Receipt, Relation, keys, normal_key, read_receipt
-from tests.smpp.voice import body
+from tests.smpp.smpplib_codec import body
 
 # SMPP 3.4 Appendix B.
 APPENDIX_B = (

@@ -4,21 +4,21 @@ import pytest
 
 from gateway.smpp.pdu import CommandId, Segment, SubmitEncoder, source_address
 from gateway.smpp.session import (
-    Answered,
     BindRefused,
     Bound,
     Closed,
     CloseReason,
-    Late,
-    Nacked,
+    LateResponse,
+    NoResponse,
     Role,
     Session,
     SessionState,
-    Strange,
-    Unanswered,
+    SubmitResponse,
+    UnexpectedPdu,
+    UnmatchedNack,
 )
-from tests.smpp.bound import accept, binding_session, bound_session, fresh_session, said_by
-from tests.smpp.voice import hear, say
+from tests.smpp.sessions import accept, binding_session, bound_session, fresh_session, said_by
+from tests.smpp.smpplib_codec import hear, say
 
 # --- binding ---
 
@@ -67,21 +67,21 @@ def test_a_bind_without_answer_ends_the_session() -> None:
     session = binding_session()
     assert session.next_deadline() == 10.0
     assert session.tick(9.9) == []
-    assert session.tick(10.0) == [Closed(CloseReason.BIND_UNANSWERED)]
+    assert session.tick(10.0) == [Closed(CloseReason.BIND_TIMEOUT)]
 
 
 def test_an_answer_to_another_bind_is_strange() -> None:
     session = binding_session()
     [event] = session.receive(say("bind_transceiver_resp", 2, system_id="smsc"), 1.0)
-    assert isinstance(event, Strange)
+    assert isinstance(event, UnexpectedPdu)
     assert session.state is SessionState.BINDING
 
 
 def test_what_is_delivered_before_the_bind_is_answered_is_not_taken() -> None:
     session = binding_session()
     [event] = session.receive(say("deliver_sm", 5, short_message=b"3#1"), 1.0)
-    assert isinstance(event, Strange)
-    assert (said_by(session), session.unanswered_in) == ([("deliver_sm_resp", 0x04, 5)], 0)
+    assert isinstance(event, UnexpectedPdu)
+    assert (said_by(session), session.unacknowledged_deliveries) == ([("deliver_sm_resp", 0x04, 5)], 0)
 
 
 # --- submitting ---
@@ -94,7 +94,7 @@ def test_a_submit_sm_leaves_with_its_sequence_number_and_its_answer_brings_the_t
     assert session.submit(text, "tag", 1.0) == 2
     [pdu] = hear(session.data_to_send())
     assert (pdu.command, pdu.status, pdu.sequence, pdu.short_message) == ("submit_sm", 0, 2, b"3#1")
-    assert session.receive(accept(2, "4A5B"), 2.0) == [Answered("tag", 0, "4A5B")]
+    assert session.receive(accept(2, "4A5B"), 2.0) == [SubmitResponse("tag", 0, "4A5B")]
 
 
 def test_everything_queued_leaves_in_one_write() -> None:
@@ -128,7 +128,8 @@ def test_answers_come_in_any_order() -> None:
         session.submit(b"", n, 1.0)
     answers = b"".join(accept(sequence_number, f"id{sequence_number}") for sequence_number in (4, 2, 5, 3))
     assert session.receive(answers, 1.0) == [
-        Answered(2, 0, "id4"), Answered(0, 0, "id2"), Answered(3, 0, "id5"), Answered(1, 0, "id3"),
+        SubmitResponse(2, 0, "id4"), SubmitResponse(0, 0, "id2"),
+        SubmitResponse(3, 0, "id5"), SubmitResponse(1, 0, "id3"),
     ]  # fmt: skip
     assert session.free == 10
 
@@ -150,7 +151,7 @@ def test_an_answer_is_taken_as_it_comes(pdu: str, answer: tuple[int, str]) -> No
     for behind in (b"", say("enquire_link", 9)):
         session = bound_session()
         session.submit(b"", "tag", 1.0)
-        assert session.receive(bytes.fromhex(pdu) + behind, 1.0) == [Answered("tag", *answer)]
+        assert session.receive(bytes.fromhex(pdu) + behind, 1.0) == [SubmitResponse("tag", *answer)]
 
 
 @pytest.mark.parametrize("nul", [b"", b"\0"])
@@ -158,32 +159,32 @@ def test_a_message_id_that_no_index_could_hold_is_cut(nul: bytes) -> None:
     session = bound_session()
     session.submit(b"", "tag", 1.0)
     answer = (16 + 5000 + len(nul)).to_bytes(4, "big") + accept(2)[4:16] + b"A" * 5000 + nul
-    assert session.receive(answer, 1.0) == [Answered("tag", 0, "A" * 255)]
+    assert session.receive(answer, 1.0) == [SubmitResponse("tag", 0, "A" * 255)]
 
 
 def test_an_answer_to_nothing_is_strange_and_so_is_a_second_one() -> None:
     session = bound_session()
     session.submit(b"", "tag", 1.0)
     events = session.receive(accept(9, "id") + accept(2, "id") + accept(2, "id"), 1.0)
-    assert [type(event) for event in events] == [Strange, Answered, Strange]
+    assert [type(event) for event in events] == [UnexpectedPdu, SubmitResponse, UnexpectedPdu]
     assert session.state is SessionState.BOUND
 
 
 def test_a_generic_nack_answers_its_segment() -> None:
     session = bound_session()
     session.submit(b"", "tag", 1.0)
-    assert session.receive(say("generic_nack", 2, 0x58), 1.0) == [Answered("tag", 0x58, "")]
+    assert session.receive(say("generic_nack", 2, 0x58), 1.0) == [SubmitResponse("tag", 0x58, "")]
 
 
 def test_a_generic_nack_is_never_a_success() -> None:
     session = bound_session()
     session.submit(b"", "tag", 1.0)
-    assert session.receive(say("generic_nack", 2, 0), 1.0) == [Answered("tag", 0x08, "")]
+    assert session.receive(say("generic_nack", 2, 0), 1.0) == [SubmitResponse("tag", 0x08, "")]
 
 
 def test_a_generic_nack_of_nothing_is_only_told() -> None:
     session = bound_session()
-    assert session.receive(say("generic_nack", 0, 2), 1.0) == [Nacked(0, 2)]
+    assert session.receive(say("generic_nack", 0, 2), 1.0) == [UnmatchedNack(0, 2)]
     assert session.state is SessionState.BOUND
 
 
@@ -207,7 +208,7 @@ def test_a_segment_without_answer_gives_its_slot_back_and_the_session_stays() ->
     session.submit(b"", "second", 2.0)
     assert session.next_deadline() == 11.0
     assert session.tick(10.9) == []
-    assert session.tick(11.0) == [Unanswered("first")]
+    assert session.tick(11.0) == [NoResponse("first")]
     assert (session.free, session.state, session.next_deadline()) == (1, SessionState.BOUND, 12.0)
 
 
@@ -215,20 +216,23 @@ def test_its_answer_may_still_come_late_once() -> None:
     session = bound_session()
     session.submit(b"", "first", 1.0)
     session.submit(b"", "second", 1.0)
-    assert session.tick(11.0) == [Unanswered("first"), Unanswered("second")]
-    assert session.receive(accept(2, "id"), 12.0) == [Late("first", 0, "id")]
-    assert session.receive(say("generic_nack", 3, 0x58), 12.0) == [Late("second", 0x58, "")]
-    assert [type(event) for event in session.receive(accept(2) + accept(3), 12.0)] == [Strange, Strange]
+    assert session.tick(11.0) == [NoResponse("first"), NoResponse("second")]
+    assert session.receive(accept(2, "id"), 12.0) == [LateResponse("first", 0, "id")]
+    assert session.receive(say("generic_nack", 3, 0x58), 12.0) == [LateResponse("second", 0x58, "")]
+    assert [type(event) for event in session.receive(accept(2) + accept(3), 12.0)] == [
+        UnexpectedPdu,
+        UnexpectedPdu,
+    ]
 
 
 def test_so_many_late_answers_are_awaited_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.smpp.session.LATE_ANSWERS_AWAITED", 2)
+    monkeypatch.setattr("gateway.smpp.session.MAX_LATE_RESPONSES", 2)
     session = bound_session()
     for n in range(3):
         session.submit(b"", n, 1.0)
     session.tick(11.0)
     events = session.receive(accept(2) + accept(3) + accept(4), 12.0)
-    assert [type(event) for event in events] == [Strange, Late, Late]
+    assert [type(event) for event in events] == [UnexpectedPdu, LateResponse, LateResponse]
 
 
 def test_all_that_is_under_way_when_the_connection_ends_is_unanswered() -> None:
@@ -236,6 +240,6 @@ def test_all_that_is_under_way_when_the_connection_ends_is_unanswered() -> None:
     for n in range(3):
         session.submit(b"", n, 1.0)
     session.receive(accept(3), 1.0)
-    assert session.disconnected(2.0) == [Unanswered(0), Unanswered(2), Closed(CloseReason.CONNECTION_LOST)]
+    assert session.disconnected(2.0) == [NoResponse(0), NoResponse(2), Closed(CloseReason.CONNECTION_LOST)]
     assert (session.free, session.closing, session.next_deadline()) == (0, True, None)
     assert session.disconnected(3.0) == []

@@ -4,19 +4,19 @@ import pytest
 
 from gateway.smpp.pdu import CommandId
 from gateway.smpp.session import (
-    Answered,
     Closed,
     CloseReason,
-    Nacked,
-    PeerUnbound,
+    NoResponse,
     Received,
     Role,
-    Strange,
-    Unanswered,
+    SmscUnbound,
+    SubmitResponse,
     Unbound,
+    UnexpectedPdu,
+    UnmatchedNack,
 )
-from tests.smpp.bound import accept, binding_session, bound_session, fresh_session, said_by
-from tests.smpp.voice import say
+from tests.smpp.sessions import accept, binding_session, bound_session, fresh_session, said_by
+from tests.smpp.smpplib_codec import say
 
 # --- enquire_link ---
 
@@ -51,15 +51,15 @@ def test_without_an_answer_the_session_is_dead() -> None:
     session.tick(30.0)
     session.submit(b"", "tag", 35.0)
     session.receive(say("enquire_link", 1), 36.0)
-    assert session.tick(40.0) == [Closed(CloseReason.ENQUIRE_LINK_UNANSWERED)]
+    assert session.tick(40.0) == [Closed(CloseReason.ENQUIRE_LINK_TIMEOUT)]
     assert session.tick(50.0) == []
-    assert session.disconnected(50.0) == [Unanswered("tag")]
+    assert session.disconnected(50.0) == [NoResponse("tag")]
 
 
 def test_a_generic_nack_is_an_answer_too() -> None:
     session = bound_session()
     session.tick(30.0)
-    assert session.receive(say("generic_nack", 2, 3), 31.0) == [Nacked(2, 3)]
+    assert session.receive(say("generic_nack", 2, 3), 31.0) == [UnmatchedNack(2, 3)]
     assert session.tick(40.0) == []
 
 
@@ -88,10 +88,10 @@ def test_what_is_delivered_is_handed_on_and_answered_when_told(command: str, rol
     pdu = say(command, 0x80000001, source_addr="77012345678")  # an SMSC's number beyond the allowed is echoed
     [event] = session.receive(pdu, 1.0)
     assert event == Received(CommandId[command.upper()], 0x80000001, pdu[16:])
-    assert (session.data_to_send(), session.unanswered_in) == (b"", 1)
+    assert (session.data_to_send(), session.unacknowledged_deliveries) == (b"", 1)
     assert isinstance(event, Received)
     session.respond(event.command_id, event.sequence_number)
-    assert session.unanswered_in == 0
+    assert session.unacknowledged_deliveries == 0
     code = {"deliver_sm": "80000005", "data_sm": "80000103"}[command]
     assert session.data_to_send() == bytes.fromhex(f"00000011 {code} 00000000 80000001 00")  # §4.6.2, §4.7.2
 
@@ -126,7 +126,7 @@ def test_our_unbind_waits_for_its_answer_only_so_long() -> None:
     session = bound_session()
     session.unbind(1.0)
     assert session.next_deadline() == 11.0
-    assert session.tick(11.0) == [Closed(CloseReason.UNBIND_UNANSWERED)]
+    assert session.tick(11.0) == [Closed(CloseReason.UNBIND_TIMEOUT)]
 
 
 def test_answers_and_replies_still_count_while_we_unbind() -> None:
@@ -134,7 +134,7 @@ def test_answers_and_replies_still_count_while_we_unbind() -> None:
     session.submit(b"", "tag", 1.0)
     session.unbind(1.0)
     events = session.receive(accept(2, "id") + say("deliver_sm", 5) + say("unbind_resp", 3), 2.0)
-    assert [type(event) for event in events] == [Answered, Received, Unbound, Closed]
+    assert [type(event) for event in events] == [SubmitResponse, Received, Unbound, Closed]
 
 
 def test_an_unbind_that_is_nacked_ends_the_session_too() -> None:
@@ -148,13 +148,13 @@ def test_an_unbind_before_the_bind_is_answered_ends_the_session_at_once() -> Non
     session.unbind(1.0)
     assert session.next_deadline() == 0.0
     [event] = session.receive(say("bind_transceiver_resp", 1, system_id="smsc"), 1.0)
-    assert isinstance(event, Strange)
-    assert session.tick(1.0) == [Closed(CloseReason.UNBIND_UNANSWERED)]
+    assert isinstance(event, UnexpectedPdu)
+    assert session.tick(1.0) == [Closed(CloseReason.UNBIND_TIMEOUT)]
 
 
 def test_an_unbind_of_an_idle_smsc_is_answered_and_ends_the_session() -> None:
     session = bound_session()
-    assert session.receive(say("unbind", 5), 1.0) == [PeerUnbound(), Closed(CloseReason.SMSC_UNBOUND)]
+    assert session.receive(say("unbind", 5), 1.0) == [SmscUnbound(), Closed(CloseReason.SMSC_UNBOUND)]
     assert (said_by(session), session.closing) == ([("unbind_resp", 0, 5)], True)
 
 
@@ -163,9 +163,9 @@ def test_an_smsc_that_unbinds_still_gets_and_gives_what_is_owed() -> None:
     session.submit(b"", "tag", 1.0)
     session.receive(say("deliver_sm", 5), 1.0)
     session.data_to_send()
-    assert session.receive(say("unbind", 6), 2.0) == [PeerUnbound()]
+    assert session.receive(say("unbind", 6), 2.0) == [SmscUnbound()]
     assert (said_by(session), session.free, session.closing) == ([("unbind_resp", 0, 6)], 0, False)
-    assert session.receive(accept(2, "id"), 3.0) == [Answered("tag", 0, "id")]
+    assert session.receive(accept(2, "id"), 3.0) == [SubmitResponse("tag", 0, "id")]
     session.respond(CommandId.DELIVER_SM, 5)
     assert (session.next_deadline(), said_by(session)) == (0.0, [("deliver_sm_resp", 0, 5)])
     assert session.tick(3.0) == [Closed(CloseReason.SMSC_UNBOUND)]
@@ -175,20 +175,20 @@ def test_an_smsc_that_unbinds_is_waited_for_only_so_long() -> None:
     session = bound_session()
     session.submit(b"", "tag", 1.0)
     session.receive(say("unbind", 6), 2.0)
-    assert session.tick(11.0) == [Unanswered("tag"), Closed(CloseReason.SMSC_UNBOUND)]
+    assert session.tick(11.0) == [NoResponse("tag"), Closed(CloseReason.SMSC_UNBOUND)]
 
 
 def test_both_may_unbind_at_once() -> None:
     session = bound_session()
     session.unbind(1.0)
-    assert session.receive(say("unbind", 6), 2.0) == [PeerUnbound()]
+    assert session.receive(say("unbind", 6), 2.0) == [SmscUnbound()]
     assert session.receive(say("unbind_resp", 2), 2.0) == [Unbound(), Closed(CloseReason.UNBOUND)]
     assert [command for command, _, _ in said_by(session)] == ["unbind", "unbind_resp"]
 
 
 def test_an_unbind_resp_to_nothing_is_strange() -> None:
     session = bound_session()
-    assert [type(event) for event in session.receive(say("unbind_resp", 2), 2.0)] == [Strange]
+    assert [type(event) for event in session.receive(say("unbind_resp", 2), 2.0)] == [UnexpectedPdu]
 
 
 # --- strange PDUs ---
@@ -220,7 +220,7 @@ def test_the_longest_pdu_is_read() -> None:
 def test_a_request_that_is_none_of_ours_is_nacked_and_the_session_stays(command_id: int) -> None:
     session = bound_session()
     pdu = bytes.fromhex(f"00000012 {command_id:08x} 00000000 00000009 0000")
-    assert [type(event) for event in session.receive(pdu, 1.0)] == [Strange]
+    assert [type(event) for event in session.receive(pdu, 1.0)] == [UnexpectedPdu]
     assert session.data_to_send() == bytes.fromhex("00000010 80000000 00000003 00000009")
     assert session.free == 10
 
@@ -229,7 +229,7 @@ def test_a_request_that_is_none_of_ours_is_nacked_and_the_session_stays(command_
 def test_a_response_to_nothing_is_ignored(command_id: int) -> None:
     session = bound_session()
     pdu = bytes.fromhex(f"00000010 {command_id:08x} 00000000 00000009")
-    assert [type(event) for event in session.receive(pdu, 1.0)] == [Strange]
+    assert [type(event) for event in session.receive(pdu, 1.0)] == [UnexpectedPdu]
     assert (session.data_to_send(), session.free) == (b"", 10)
 
 
@@ -237,7 +237,7 @@ def test_a_response_to_nothing_is_ignored(command_id: int) -> None:
 def test_a_request_that_has_no_response_gets_none(command_id: int) -> None:
     session = bound_session()
     pdu = bytes.fromhex(f"00000010 {command_id:08x} 00000000 00000009")
-    assert [type(event) for event in session.receive(pdu, 1.0)] == [Strange]
+    assert [type(event) for event in session.receive(pdu, 1.0)] == [UnexpectedPdu]
     assert session.data_to_send() == b""
 
 
@@ -246,4 +246,4 @@ def test_a_strange_pdu_costs_only_itself() -> None:
     session.submit(b"", "tag", 1.0)
     strange = bytes.fromhex("00000014 00FACADE 00000000 00000009 DEADBEEF")
     events = session.receive(strange + accept(2, "id") + strange + say("deliver_sm", 5), 1.0)
-    assert [type(event) for event in events] == [Strange, Answered, Strange, Received]
+    assert [type(event) for event in events] == [UnexpectedPdu, SubmitResponse, UnexpectedPdu, Received]

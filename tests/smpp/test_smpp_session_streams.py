@@ -9,19 +9,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from gateway.smpp.pdu import CommandId, encode_pdu
 from gateway.smpp.session import (
-    Answered,
     Closed,
     Event,
-    Late,
-    PeerUnbound,
+    LateResponse,
+    NoResponse,
     Received,
     Session,
     SessionState,
-    Strange,
-    Unanswered,
+    SmscUnbound,
+    SubmitResponse,
+    UnexpectedPdu,
 )
-from tests.smpp.bound import RESPONSE_TIMEOUT, accept, binding_session, bound_session, fresh_session, said_by
-from tests.smpp.voice import say
+from tests.smpp.sessions import RESPONSE_TIMEOUT, accept, binding_session, bound_session, fresh_session, said_by
+from tests.smpp.smpplib_codec import say
 
 ids = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=20)
 sequence_numbers = st.integers(0, 8)
@@ -61,7 +61,7 @@ beginnings = st.sampled_from([fresh_session, binding_session, bound_session, ses
 def fed(session: Session, pieces: list[bytes]) -> tuple[list[Event], bytes, str, int, int]:
     """All that can be seen of a session after it was given these pieces."""
     events = [event for piece in pieces for event in session.receive(piece, 1.0)]
-    return events, session.data_to_send(), session.state, session.free, session.unanswered_in
+    return events, session.data_to_send(), session.state, session.free, session.unacknowledged_deliveries
 
 
 def cut(stream: bytes, places: list[int]) -> list[bytes]:
@@ -95,7 +95,7 @@ def test_it_ends_once_and_every_segment_has_one_outcome(stream: bytes) -> None:
     session = session_with_three_under_way()
     events = session.receive(stream, 1.0) + session.tick(5.0) + session.disconnected(6.0)
     assert sum(isinstance(event, Closed) for event in events) == 1
-    outcomes = [event.tag for event in events if isinstance(event, Answered | Unanswered)]
+    outcomes = [event.tag for event in events if isinstance(event, SubmitResponse | NoResponse)]
     assert sorted(outcomes, key=str) == [0, 1, 2]
 
 
@@ -141,7 +141,7 @@ class AnySession(RuleBasedStateMachine):
         sequence_number = data.draw(st.sampled_from(sorted(self.under_way)))
         tag, _ = self.under_way.pop(sequence_number)
         octets = say("generic_nack", sequence_number, 0x58) if nack else accept(sequence_number, message_id)
-        expected = Answered(tag, 0x58, "") if nack else Answered(tag, 0, message_id)
+        expected = SubmitResponse(tag, 0x58, "") if nack else SubmitResponse(tag, 0, message_id)
         assert self.hear(octets, data)[:1] == [expected]
 
     @precondition(lambda self: self.alive() and self.late)
@@ -149,12 +149,12 @@ class AnySession(RuleBasedStateMachine):
     def answer_late(self, data: st.DataObject, message_id: str) -> None:
         sequence_number = data.draw(st.sampled_from(sorted(self.late)))
         tag = self.late.pop(sequence_number)
-        assert self.hear(accept(sequence_number, message_id), data)[:1] == [Late(tag, 0, message_id)]
+        assert self.hear(accept(sequence_number, message_id), data)[:1] == [LateResponse(tag, 0, message_id)]
 
     @precondition(alive)
     @rule(data=st.data())
     def answer_nothing(self, data: st.DataObject) -> None:
-        assert isinstance(self.hear(accept(0x7FFFFFFF, "id"), data)[0], Strange)
+        assert isinstance(self.hear(accept(0x7FFFFFFF, "id"), data)[0], UnexpectedPdu)
 
     @precondition(alive)
     @rule(data=st.data(), sequence_number=st.integers(1, 0xFFFFFFFF))
@@ -182,7 +182,7 @@ class AnySession(RuleBasedStateMachine):
     @rule(data=st.data())
     def unbind(self, data: st.DataObject) -> None:
         self.unbinding = True
-        assert self.hear(say("unbind", 98), data)[0] == PeerUnbound()
+        assert self.hear(say("unbind", 98), data)[0] == SmscUnbound()
 
     @rule(seconds=st.floats(0, 15))
     def let_time_pass(self, seconds: float) -> None:
@@ -195,8 +195,8 @@ class AnySession(RuleBasedStateMachine):
             assert (events, self.session.data_to_send()) == ([], b"")
         due = [n for n, (_, sent_at) in self.under_way.items() if sent_at + RESPONSE_TIMEOUT <= self.now]
         if was_alive:
-            assert [e for e in events if isinstance(e, Unanswered)] == [
-                Unanswered(self.under_way[n][0]) for n in due
+            assert [e for e in events if isinstance(e, NoResponse)] == [
+                NoResponse(self.under_way[n][0]) for n in due
             ]
             for n in due:
                 self.late[n] = self.under_way.pop(n)[0]
@@ -207,13 +207,13 @@ class AnySession(RuleBasedStateMachine):
     def the_window_is_what_the_model_says(self) -> None:
         bound = self.session.state is SessionState.BOUND
         assert self.session.free == (self.WINDOW - len(self.under_way) if bound else 0)
-        assert self.session.unanswered_in == len(self.to_respond)
+        assert self.session.unacknowledged_deliveries == len(self.to_respond)
         deadline = self.session.next_deadline()
         assert (deadline is None) == self.session.closing
 
     def teardown(self) -> None:
         events = self.session.disconnected(self.now)
-        assert [e.tag for e in events if isinstance(e, Unanswered)] == [tag for tag, _ in self.under_way.values()]
+        assert [e.tag for e in events if isinstance(e, NoResponse)] == [tag for tag, _ in self.under_way.values()]
 
 
 TestAnySession = AnySession.TestCase

@@ -18,7 +18,7 @@ from gateway.smpp.text import (
     segment_count,
     segments,
 )
-from tests.smpp.voice import hear
+from tests.smpp.smpplib_codec import hear
 
 UDH = {LongMessages.UDH8: 6, LongMessages.UDH16: 7}
 

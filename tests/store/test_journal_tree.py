@@ -5,7 +5,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from gateway import merkle
+from gateway.evidence import merkle
 from gateway.store import journal_tree
 from gateway.store.database import Connection, Database
 

@@ -15,7 +15,7 @@ UP_FOR_LONGER_THAN = 0.001
 
 @pytest.fixture(autouse=True)
 def _up_for_long(monkeypatch):
-    monkeypatch.setattr(nodes, "BACK_WITHIN", 0.0)
+    monkeypatch.setattr(nodes, "RESTART_GRACE_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -32,66 +32,70 @@ async def beats_for_ever(connection, node):
 
 async def bury_until_somebody_is_dead(connection):
     async with asyncio.timeout(10):
-        while not (found := await nodes.bury_dead(connection, "survivor", unheard_for=60.0))[0]:
+        while not (found := await nodes.evict_expired(connection, "survivor", loss_detection_seconds=60.0))[0]:
             pass
     return found
 
 
 async def test_a_process_that_holds_its_lock_and_beats_is_left_alone(database: Database, other, monkeypatch):
-    monkeypatch.setattr(nodes, "DEAD_AFTER", UP_FOR_LONGER_THAN)
-    await nodes.enter(other, "living", "living", LINKS)
+    monkeypatch.setattr(nodes, "EXPIRED_AFTER_SECONDS", UP_FOR_LONGER_THAN)
+    await nodes.join(other, "living", "living", LINKS)
     await beats_for_ever(other, "living")
     async with database.acquire() as connection:
-        assert await nodes.bury_dead(connection, "survivor", unheard_for=60.0) == ([], {})
+        assert await nodes.evict_expired(connection, "survivor", loss_detection_seconds=60.0) == ([], {})
 
 
 async def test_a_killed_process_is_dead_as_soon_as_its_connection_is(database: Database, other, monkeypatch):
-    monkeypatch.setattr(nodes, "DEAD_AFTER", UP_FOR_LONGER_THAN)
-    await nodes.enter(other, "killed", "killed", LINKS)
+    monkeypatch.setattr(nodes, "EXPIRED_AFTER_SECONDS", UP_FOR_LONGER_THAN)
+    await nodes.join(other, "killed", "killed", LINKS)
     await beats_for_ever(other, "killed")
     other.terminate()
     async with database.acquire() as connection:
         dead, _ = await bury_until_somebody_is_dead(connection)
         assert dead == ["killed"]
         with pytest.raises(nodes.FencedError):
-            await nodes.beat(connection, "killed")
+            await nodes.heartbeat(connection, "killed")
 
 
 async def test_free_locks_bury_nobody_where_connections_have_just_been_lost(
     database: Database, other, monkeypatch
 ):
-    monkeypatch.setattr(nodes, "DEAD_AFTER", UP_FOR_LONGER_THAN)
+    monkeypatch.setattr(nodes, "EXPIRED_AFTER_SECONDS", UP_FOR_LONGER_THAN)
     await other.execute("INSERT INTO nodes (node, name, seen_at) VALUES ('unheld', 'unheld', 'infinity')")
     async with database.acquire() as connection:
-        assert (await nodes.bury_dead(connection, "survivor", unheard_for=60.0, killed=False))[0] == []
-        assert (await nodes.bury_dead(connection, "survivor", unheard_for=60.0, killed=True))[0] == ["unheld"]
+        assert (await nodes.evict_expired(connection, "survivor", loss_detection_seconds=60.0, killed=False))[
+            0
+        ] == []
+        assert (await nodes.evict_expired(connection, "survivor", loss_detection_seconds=60.0, killed=True))[
+            0
+        ] == ["unheld"]
 
 
 async def test_a_paused_process_is_dead_by_its_heartbeat_though_it_holds(database: Database, other, monkeypatch):
-    monkeypatch.setattr(nodes, "DEAD_AFTER", AN_INSTANT)
-    await nodes.enter(other, "paused", "paused", LINKS)
+    monkeypatch.setattr(nodes, "EXPIRED_AFTER_SECONDS", AN_INSTANT)
+    await nodes.join(other, "paused", "paused", LINKS)
     async with database.acquire() as connection:
-        assert await nodes.take_links(other, "paused", LINKS) == LINKS
-        assert (await nodes.bury_dead(connection, "survivor", unheard_for=60.0))[0] == ["paused"]
-        await nodes.enter(connection, "survivor", "survivor", LINKS)
-        assert await nodes.take_links(connection, "survivor", LINKS) == LINKS
+        assert await nodes.claim_links(other, "paused", LINKS) == LINKS
+        assert (await nodes.evict_expired(connection, "survivor", loss_detection_seconds=60.0))[0] == ["paused"]
+        await nodes.join(connection, "survivor", "survivor", LINKS)
+        assert await nodes.claim_links(connection, "survivor", LINKS) == LINKS
 
 
 async def test_nobody_is_buried_while_the_database_has_only_just_come_back(database: Database, other, monkeypatch):
-    monkeypatch.setattr(nodes, "BACK_WITHIN", 86_400.0)
+    monkeypatch.setattr(nodes, "RESTART_GRACE_SECONDS", 86_400.0)
     await other.execute("INSERT INTO nodes (node, name, seen_at) VALUES ('old', 'old', '-infinity')")
     async with database.acquire() as connection:
-        assert (await nodes.bury_dead(connection, "survivor", unheard_for=60.0))[0] == []
+        assert (await nodes.evict_expired(connection, "survivor", loss_detection_seconds=60.0))[0] == []
 
 
 async def test_a_transaction_under_way_ends_before_its_process_is_buried(database: Database, other, monkeypatch):
-    monkeypatch.setattr(nodes, "DEAD_AFTER", AN_INSTANT)
-    await nodes.enter(other, "slow", "slow", LINKS)
+    monkeypatch.setattr(nodes, "EXPIRED_AFTER_SECONDS", AN_INSTANT)
+    await nodes.join(other, "slow", "slow", LINKS)
     async with database.acquire() as connection:
         async with other.transaction():
             await nodes.fence(other, "slow")
-            assert (await nodes.bury_dead(connection, "survivor", unheard_for=60.0))[0] == []
-        assert (await nodes.bury_dead(connection, "survivor", unheard_for=60.0))[0] == ["slow"]
+            assert (await nodes.evict_expired(connection, "survivor", loss_detection_seconds=60.0))[0] == []
+        assert (await nodes.evict_expired(connection, "survivor", loss_detection_seconds=60.0))[0] == ["slow"]
         with pytest.raises(nodes.FencedError):
             await nodes.fence(other, "slow")
 
@@ -100,9 +104,9 @@ async def test_one_stopped_in_the_middle_of_a_copy_is_buried_and_keeps_nobody_fr
     database: Database, database_url, monkeypatch
 ):
     """Its transaction would stand open for ever, with all that it has locked."""
-    monkeypatch.setattr(nodes, "DEAD_AFTER", AN_INSTANT)
+    monkeypatch.setattr(nodes, "EXPIRED_AFTER_SECONDS", AN_INSTANT)
     stuck = await asyncpg.connect(database_url, server_settings={"application_name": "gateway stuck here"})
-    await nodes.enter(stuck, "stuck", "stuck", LINKS)
+    await nodes.join(stuck, "stuck", "stuck", LINKS)
     copying = asyncio.Event()
 
     async def rows():
@@ -119,11 +123,11 @@ async def test_one_stopped_in_the_middle_of_a_copy_is_buried_and_keeps_nobody_fr
     await copying.wait()
     async with database.acquire() as connection:
         await connection.execute("INSERT INTO nodes (node, name) VALUES ('also dead', 'also dead')")
-        dead, _ = await nodes.bury_dead(connection, "survivor", unheard_for=60.0)
+        dead, _ = await nodes.evict_expired(connection, "survivor", loss_detection_seconds=60.0)
         assert "also dead" in dead
         async with asyncio.timeout(10):
             while "stuck" not in dead:
-                dead += (await nodes.bury_dead(connection, "survivor", unheard_for=60.0))[0]
+                dead += (await nodes.evict_expired(connection, "survivor", loss_detection_seconds=60.0))[0]
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     stuck.terminate()
@@ -132,16 +136,16 @@ async def test_one_stopped_in_the_middle_of_a_copy_is_buried_and_keeps_nobody_fr
 async def test_a_session_of_another_role_under_the_name_of_a_dead_process_stops_no_burial(
     database: Database, database_url, monkeypatch
 ):
-    monkeypatch.setattr(nodes, "DEAD_AFTER", AN_INSTANT)
+    monkeypatch.setattr(nodes, "EXPIRED_AFTER_SECONDS", AN_INSTANT)
     foreign = await asyncpg.connect(database_url, server_settings={"application_name": "gateway dead here"})
-    await nodes.enter(foreign, "dead", "dead", LINKS)
+    await nodes.join(foreign, "dead", "dead", LINKS)
     async with database.acquire() as connection:
         transaction = connection.transaction()
         await transaction.start()
         await connection.execute("CREATE ROLE less")
         await connection.execute("GRANT ALL ON ALL TABLES IN SCHEMA public TO less")
         await connection.execute("SET LOCAL ROLE less")
-        assert (await nodes.bury_dead(connection, "survivor", unheard_for=60.0))[0] == ["dead"]
+        assert (await nodes.evict_expired(connection, "survivor", loss_detection_seconds=60.0))[0] == ["dead"]
         await transaction.rollback()
     assert await foreign.fetchval("SELECT true")
     await foreign.close()

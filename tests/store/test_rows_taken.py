@@ -25,7 +25,7 @@ async def test_two_nodes_share_the_calls_and_none_is_made_twice(database: Databa
         taken: list[str] = []
         while True:
             async with database.acquire() as connection:
-                batch = await calls.take(connection, node, CallKind.LOOKUP, 7)
+                batch = await calls.claim(connection, node, CallKind.LOOKUP, 7)
             if not batch:
                 return taken
             taken += [call.case_id for call in batch]
@@ -41,15 +41,15 @@ async def test_a_row_that_somebody_is_taking_is_skipped_and_not_waited_for(datab
         await add_node(one, OTHER)
         await calls.add(one, [("case-1", CallKind.LOOKUP), ("case-2", CallKind.LOOKUP)])
         async with one.transaction():
-            assert len(await calls.take(one, NODE, CallKind.LOOKUP, 1)) == 1
-            assert len(await calls.take(other, OTHER, CallKind.LOOKUP, 5)) == 1
+            assert len(await calls.claim(one, NODE, CallKind.LOOKUP, 1)) == 1
+            assert len(await calls.claim(other, OTHER, CallKind.LOOKUP, 5)) == 1
 
 
 async def test_an_answer_counts_only_for_the_node_that_holds_the_call(database: Database) -> None:
     async with database.acquire() as connection:
         await add_node(connection)
         await calls.add(connection, [("case-1", CallKind.VOUCHER)])
-        (call,) = await calls.take(connection, NODE, CallKind.VOUCHER, 1)
+        (call,) = await calls.claim(connection, NODE, CallKind.VOUCHER, 1)
         assert await calls.finish(connection, OTHER, CallKind.VOUCHER, [call]) == set()
         assert await calls.finish(connection, NODE, CallKind.VOUCHER, [call]) == {call.serial}
         assert await calls.finish(connection, NODE, CallKind.VOUCHER, [call]) == set()
@@ -60,20 +60,20 @@ async def test_a_call_that_is_put_off_rests_and_counts_its_attempts(database: Da
         await add_node(connection)
         await calls.add(connection, [("case-1", CallKind.LOOKUP)])
         for attempts in range(3):
-            (call,) = await calls.take(connection, NODE, CallKind.LOOKUP, 1)
+            (call,) = await calls.claim(connection, NODE, CallKind.LOOKUP, 1)
             assert call.attempts == attempts
             await calls.put_off(connection, NODE, CallKind.LOOKUP, [(call, timedelta())])
-        (call,) = await calls.take(connection, NODE, CallKind.LOOKUP, 1)
+        (call,) = await calls.claim(connection, NODE, CallKind.LOOKUP, 1)
         await calls.put_off(connection, NODE, CallKind.LOOKUP, [(call, timedelta(hours=1))])
-        assert await calls.take(connection, NODE, CallKind.LOOKUP, 1) == []
+        assert await calls.claim(connection, NODE, CallKind.LOOKUP, 1) == []
 
 
 async def test_a_node_that_was_declared_dead_gets_nothing_and_writes_nothing(database: Database) -> None:
     async with database.acquire() as connection:
         await calls.add(connection, [("case-1", CallKind.LOOKUP)])
         await sms.queue(connection, [new_sms("case-1", "77010000001")], MONDAY)
-        assert await calls.take(connection, NODE, CallKind.LOOKUP, 1) == []
-        assert await sms.take(connection, NODE, "kcell", bulk=True, limit=1) == []
+        assert await calls.claim(connection, NODE, CallKind.LOOKUP, 1) == []
+        assert await sms.claim(connection, NODE, "kcell", bulk=True, limit=1) == []
         with pytest.raises(nodes.FencedError):
             await nodes.fence(connection, NODE)
 
@@ -91,10 +91,10 @@ async def test_answers_are_taken_before_requests_and_alone_outside_the_window(da
             ],
             MONDAY,
         )
-        answers = await sms.take(connection, NODE, "kcell", bulk=False, limit=10)
+        answers = await sms.claim(connection, NODE, "kcell", bulk=False, limit=10)
         assert [row.case_id for row in answers] == ["case-3", "case-4"]
-        await sms.give_back(connection, NODE, [row.sms_id for row in answers], timedelta())
-        everything = await sms.take(connection, NODE, "kcell", bulk=True, limit=3)
+        await sms.release(connection, NODE, [row.sms_id for row in answers], timedelta())
+        everything = await sms.claim(connection, NODE, "kcell", bulk=True, limit=3)
         assert [row.case_id for row in everything] == ["case-3", "case-4", "case-1"]
 
 
@@ -102,14 +102,14 @@ async def test_a_text_taken_over_goes_on_behind_its_last_durable_segment(databas
     async with database.acquire() as connection:
         await add_node(connection)
         await sms.queue(connection, [new_sms("case-1", "77010000001")], MONDAY)
-        (taken,) = await sms.take(connection, NODE, "kcell", bulk=True, limit=1)
+        (taken,) = await sms.claim(connection, NODE, "kcell", bulk=True, limit=1)
         progress = SmsProgress(taken.sms_id, SmsState.SENDING, 0b101, 0b100, ("1", None, "3"), None)
         assert await sms.record(connection, NODE, [progress]) == {taken.sms_id}
         await nodes.leave(connection, NODE)
         assert await sms.record(connection, NODE, [progress]) == set()
         await add_node(connection, OTHER)
-        (again,) = await sms.take(connection, OTHER, "kcell", bulk=True, limit=1)
-        assert (again.answered, again.tracked, again.attempts) == (0b101, 0b100, 2)
+        (again,) = await sms.claim(connection, OTHER, "kcell", bulk=True, limit=1)
+        assert (again.accepted_segments, again.tracked_segments, again.attempts) == (0b101, 0b100, 2)
         assert again.reference == taken.reference
 
 

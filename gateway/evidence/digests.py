@@ -1,0 +1,58 @@
+"""The digests that stand in the journal in place of personal data, and the hash chain over its entries.
+
+The journal holds HMAC-SHA-256 digests under a key that each case has for itself, derived from the database's
+evidence key. A record of evidence carries the key of its own case and opens no other.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import orjson
+
+FORMAT = "gateway-evidence-1"
+"""The format of a record of evidence (docs/evidence.md)."""
+
+
+class Anchor(NamedTuple):
+    """The root of the Merkle tree over the journal's first `seq` entries, noted when these were the journal."""
+
+    seq: int
+    root: bytes
+
+
+def case_key(evidence_key: bytes, case_id: str) -> bytes:
+    """The key of one case's digests."""
+    return hmac.digest(evidence_key, b"case:" + case_id.encode(), "sha256")
+
+
+def keyed_hash(key: bytes, octets: bytes) -> str:
+    """`hmac-sha256:` and 64 hex digits. Without the key nobody can try names and numbers out against it."""
+    return "hmac-sha256:" + hmac.digest(key, octets, "sha256").hex()
+
+
+def reply_identity(
+    link: str, source_addr: str, destination_addr: str, octets: bytes, smsc_time: str, session: str | None = None
+) -> bytes:
+    """The octets that the digest of a reply is computed over; `session` is that of its USSD dialogue, in hex."""
+    parts = [link, source_addr, destination_addr, octets.hex(), smsc_time]
+    return orjson.dumps(parts if session is None else [*parts, session])
+
+
+def journal_entry(
+    seq: int, at_us: int, case_id: str | None, event: str, event_id: str | None, detail: str
+) -> bytes:
+    """The octets of an entry that go into the chain; `at_us` in microseconds since 1970."""
+    return "\x1f".join(map(str, (seq, at_us, case_id or "", event, event_id or "", detail))).encode()
+
+
+def journal_hash(before: bytes, entry: bytes) -> bytes:
+    """The chain's hash after an entry."""
+    return hashlib.sha256(before + entry).digest()
+
+
+def seal(record: Mapping[str, Any]) -> str:
+    """The digest of a whole record of evidence, its field `seal` left out."""
+    rest = {name: value for name, value in record.items() if name != "seal"}
+    return "sha256:" + hashlib.sha256(orjson.dumps(rest, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -1,0 +1,192 @@
+"""The log: one JSON object a line on standard output, masked by this layer whatever a caller passes.
+
+Every line has `at` (real time, RFC 3339), `level` and `event`, one of Event; then what is bound by
+`structlog.contextvars` (case_id, list_id, link) and what the caller adds. Libraries that speak to `logging`
+go the same way, as the event `library`, from warnings up.
+"""
+
+import logging
+import sys
+import traceback
+from contextlib import suppress
+from enum import StrEnum
+from types import TracebackType
+from typing import IO, Any, Literal
+
+import orjson
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+
+from gateway.clock import wall_now
+from gateway.logs.redaction import MASK, is_private, masked, masked_saying
+
+Level = Literal["debug", "info", "warning", "error"]
+_ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
+
+_TO_BLAME = {
+    "sqlstate": "sqlstate",
+    "table": "table_name",
+    "column": "column_name",
+    "constraint": "constraint_name",
+}
+_MAX_FRAMES = 30
+_MAX_CAUSES = 4
+
+
+class Event(StrEnum):
+    """All that a line can be about. Names are past tense where something happened."""
+
+    STARTED = "started"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    MIGRATED = "migrated"
+    DATABASE_STARTED = "database_started"
+    LIBRARY = "library"
+    CASE_PARKED = "case_parked"
+    CASE_STATUS = "case_status"
+    CASE_STUCK = "case_stuck"
+    CALL_FAILED = "call_failed"
+    INBOUND_NOT_STORED = "inbound_not_stored"
+    LINK_ALREADY_BOUND = "link_already_bound"
+    LINK_BIND_REFUSED = "link_bind_refused"
+    LINK_BOUND = "link_bound"
+    LINK_CLOSED = "link_closed"
+    LINK_CREDENTIALS_REFUSED = "link_credentials_refused"
+    LINK_EVENT_FAILED = "link_event_failed"
+    LINK_LOST = "link_lost"
+    COMPONENT_NOT_DRAINED = "component_not_drained"
+    LINK_NOT_DRAINED = "link_not_drained"
+    LINK_UNBOUND_BY_SMSC = "link_unbound_by_smsc"
+    LINK_UNEXPECTED_PDU = "link_unexpected_pdu"
+    LINK_CLAIMED = "link_claimed"
+    LINK_RELEASED = "link_released"
+    REPLY_BY_WRONG_LINK = "reply_by_wrong_link"
+    REPLIES_NOT_FLUSHED = "replies_not_flushed"
+    TEXTS_REROUTED = "texts_rerouted"
+    LINK_UNREACHABLE = "link_unreachable"
+    PARTNER_UNAVAILABLE = "partner_unavailable"
+    NODE_EVICTED = "node_evicted"
+    NODE_FENCED = "node_fenced"
+    PERSONAL_DATA_ERASED = "personal_data_erased"
+    TASK_FAILED = "task_failed"
+    JOURNAL_ANCHOR = "journal_anchor"
+    JOURNAL_BROKEN = "journal_broken"
+    HTTP_CONNECTIONS_LIMITED = "http_connections_limited"
+    HTTP_FAILED = "http_failed"
+    HTTP_MALFORMED = "http_malformed"
+    HTTP_REQUEST = "http_request"
+    HTTP_SERVING = "http_serving"
+    LIST_ACCEPTED = "list_accepted"
+
+
+def configure(level: Level = "info", stream: IO[bytes] | None = None) -> None:
+    """Routes structlog and `logging` to the stream, standard output by default, from `level` up."""
+    _lines.stream = stream
+    structlog.configure(
+        processors=_PROCESSORS,
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=lambda *_: _lines,
+        cache_logger_on_first_use=True,
+    )
+    logging.root.handlers = [_Libraries()]
+    logging.root.setLevel(logging.WARNING)
+
+
+def capture_interpreter_warnings() -> None:
+    """Routes the same way what the interpreter itself would write on standard error."""
+    logging.captureWarnings(True)
+    sys.unraisablehook = _unraisable
+
+
+def get_logger() -> FilteringBoundLogger:
+    """A logger. Lines below the level cost next to nothing."""
+    logger: FilteringBoundLogger = structlog.get_logger()
+    return logger
+
+
+class _Lines:
+    """Writes one rendered line a call. Standard output is looked up anew: tests replace it."""
+
+    def __init__(self) -> None:
+        self.stream: IO[bytes] | None = None
+
+    def msg(self, line: bytes) -> None:
+        stream = self.stream or sys.stdout.buffer
+        # A log that nobody reads any more (a closed pipe, a full disk) must not stop what it speaks of.
+        with suppress(OSError, ValueError):
+            stream.write(line)
+            stream.flush()
+
+    debug = info = warning = error = critical = exception = log = msg
+
+
+class _Libraries(logging.Handler):
+    """Hands what libraries log to this layer."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            message = record.getMessage()
+        except Exception:  # arguments that do not fit: a library's slip must not stop its caller
+            message = str(record.msg)
+        level = min(record.levelno // 10 * 10, logging.CRITICAL)  # structlog knows the usual levels only
+        log = get_logger()
+        log.log(
+            level,
+            Event.LIBRARY,
+            library=record.name,
+            message=masked_saying(message),
+            exc_info=record.exc_info or None,
+        )
+
+
+def _unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
+    get_logger().error(Event.LIBRARY, library="python", exc_info=unraisable.exc_value)
+
+
+def _stamp(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Puts at, level and event first and masks the rest."""
+    stamped: EventDict = {
+        "at": wall_now().isoformat(timespec="milliseconds"),
+        "level": method,
+        "event": masked(event.pop("event", None)),
+    }
+    for key, value in event.items():
+        stamped[key] = MASK if is_private(key) else masked(value)
+    return stamped
+
+
+def _render(_logger: WrappedLogger, _method: str, event: EventDict) -> bytes:
+    return orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _described(exc_info: _ExcInfo) -> dict[str, Any]:
+    return _described_exception(exc_info[1], _MAX_CAUSES)
+
+
+def _described_exception(error: BaseException, causes: int) -> dict[str, Any]:
+    """Class, message and frames, and the same of what caused it; source lines and variables are left out."""
+    frames = traceback.extract_tb(error.__traceback__)[-_MAX_FRAMES:]
+    described: dict[str, Any] = {
+        "error": error,
+        "frames": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
+    }
+    # A database names what is to blame beside its message, too.
+    for key, attribute in _TO_BLAME.items():
+        if (named := getattr(error, attribute, None)) is not None:
+            described[key] = named
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None and causes:
+        described["cause"] = _described_exception(cause, causes - 1)
+    if isinstance(error, BaseExceptionGroup) and causes:
+        described["errors"] = [_described_exception(inner, causes - 1) for inner in error.exceptions]
+    return described
+
+
+_lines = _Lines()
+_PROCESSORS: list[Any] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.processors.ExceptionRenderer(_described),
+    _stamp,
+    _render,
+]

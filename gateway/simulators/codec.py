@@ -1,0 +1,124 @@
+"""PDUs in and out through `smpplib`: the voice independent of the gateway's own codec.
+
+Two things are done around it. Its TLV reader raises on TLVs that a PDU's table does not list, cuts the last
+character of a string without NUL and ignores the length of integers, so the tail of a PDU is read here; and
+TLVs that its tables lack are appended to what it generates.
+"""
+
+import struct
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from smpplib import consts, exceptions, smpp
+
+HEADER = struct.Struct(">IIII")
+LONGEST_PDU = 65_536
+RESPONSE = 0x8000_0000
+TLV_TAGS: dict[str, int] = consts.OPTIONAL_PARAMS
+
+UnknownCommand = exceptions.UnknownCommandError
+
+
+class Malformed(Exception):
+    """A PDU that breaks SMPP 3.4; `status` is the command_status that says so."""
+
+    def __init__(self, reason: str, status: int) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class _Numberless:
+    """Stands where smpplib wants its client: sequence_numbers are set by hand."""
+
+    sequence = 0
+
+    @staticmethod
+    def next_sequence() -> int:
+        return 0
+
+
+_NUMBERLESS = _Numberless()
+
+
+def frames(buffer: bytearray) -> Iterator[bytes]:
+    """Takes whole PDUs off the front of `buffer`; Malformed when command_length is impossible."""
+    while len(buffer) >= 4:
+        length = int.from_bytes(buffer[:4], "big")
+        if not HEADER.size <= length <= LONGEST_PDU:
+            raise Malformed(f"command_length {length}", consts.SMPP_ESME_RINVCMDLEN)
+        if len(buffer) < length:
+            return
+        frame = bytes(buffer[:length])
+        del buffer[:length]
+        yield frame
+
+
+def parse(frame: bytes) -> Any:
+    """smpplib's PDU object with a `tlvs` mapping of tag to octets; its text fields are bytes.
+
+    UnknownCommand, or Malformed with the status to answer.
+    """
+    name = smpp.pdu.extract_command(frame)
+    pdu = smpp.make_pdu(name, client=_NUMBERLESS)
+    tail = bytearray()
+    pdu.parse_optional_params = tail.extend
+    try:
+        pdu.parse(frame)
+    except (struct.error, ValueError, IndexError) as error:
+        raise Malformed(f"{name}: {error}", consts.SMPP_ESME_RINVMSGLEN) from None
+    if name in ("submit_sm", "deliver_sm") and len(pdu.short_message or b"") != pdu.sm_length:
+        raise Malformed(f"{name}: sm_length {pdu.sm_length}", consts.SMPP_ESME_RINVMSGLEN)
+    pdu.tlvs = dict(_tlvs(bytes(tail)))
+    return pdu
+
+
+def _tlvs(octets: bytes) -> Iterator[tuple[int, bytes]]:
+    at = 0
+    while at < len(octets):
+        value = at + 4
+        if value > len(octets):
+            raise Malformed(f"TLV header cut: {octets[at:].hex()}", consts.SMPP_ESME_RINVOPTPARSTREAM)
+        tag, length = struct.unpack_from(">HH", octets, at)
+        if value + length > len(octets):
+            raise Malformed(f"TLV {tag:#06x} cut", consts.SMPP_ESME_RINVOPTPARSTREAM)
+        yield tag, octets[value : value + length]
+        at = value + length
+
+
+def encode(
+    name: str,
+    sequence_number: int,
+    status: int = 0,
+    *,
+    body: bool = True,
+    tlvs: Mapping[str | int, bytes] | None = None,
+    **fields: Any,
+) -> bytes:
+    """A PDU's octets; `fields` by smpplib's names, `tlvs` by name or tag for what its tables lack.
+
+    Without `body` the bare header, as error responses may be (SMPP 3.4 §4.4.2).
+    """
+    pdu = smpp.make_pdu(name, client=_NUMBERLESS, status=status, **fields)
+    pdu.sequence = sequence_number
+    octets: bytes = pdu.generate()
+    if not body:
+        octets = octets[: HEADER.size]
+    for tag, value in (tlvs or {}).items():
+        octets += struct.pack(">HH", TLV_TAGS[tag] if isinstance(tag, str) else tag, len(value)) + value
+    return struct.pack(">I", len(octets)) + octets[4:]
+
+
+def text(field: bytes | None) -> str:
+    """A C-octet string's characters."""
+    return (field or b"").decode("latin-1")
+
+
+def status_number(name: str | int) -> int:
+    """The command_status of `0x58`, `88`, `RTHROTTLED` or `ESME_RTHROTTLED`."""
+    if isinstance(name, int):
+        return name
+    try:
+        return int(name, 0)
+    except ValueError:
+        number: int = getattr(consts, "SMPP_ESME_" + name.upper().removeprefix("ESME_"))
+        return number

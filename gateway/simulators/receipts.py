@@ -1,0 +1,120 @@
+"""Delivery receipts as operators send them (SMPP 3.4 §5.2.28, §5.3.2.12, §5.3.2.35, appendix B)."""
+
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import Any
+
+from smpplib import consts
+
+from gateway.simulators.handset import Submitted
+
+RECEIPT = 0x04
+INTERMEDIATE = 0x20
+
+# outcome → the text's stat, message_state, err
+STATES: dict[str, tuple[str, int, str]] = {
+    "enroute": ("ENROUTE", consts.SMPP_MESSAGE_STATE_ENROUTE, "000"),
+    "delivered": ("DELIVRD", consts.SMPP_MESSAGE_STATE_DELIVERED, "000"),
+    "expired": ("EXPIRED", consts.SMPP_MESSAGE_STATE_EXPIRED, "027"),
+    "deleted": ("DELETED", consts.SMPP_MESSAGE_STATE_DELETED, "000"),
+    "undeliverable": ("UNDELIV", consts.SMPP_MESSAGE_STATE_UNDELIVERABLE, "001"),
+    "accepted": ("ACCEPTD", consts.SMPP_MESSAGE_STATE_ACCEPTED, "000"),
+    "unknown": ("UNKNOWN", consts.SMPP_MESSAGE_STATE_UNKNOWN, "000"),
+    "rejected": ("REJECTD", consts.SMPP_MESSAGE_STATE_REJECTED, "008"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipts:
+    """When and how the SMSC reports on a segment that asked for it."""
+
+    outcome: str = "delivered"
+    """A key of STATES, or "none"."""
+    to: str = "*"
+    delay: float = 0.0
+    """Seconds after the response."""
+    before_response: bool = False
+    times: int = 1
+    intermediate: bool = False
+    """An intermediate notification comes first."""
+    id_form: str = "same"
+    """same as in the response, or dec, hex, padded (ten digits), upper (upper-case hex)."""
+    form: str = "both"
+    """text, tlvs or both."""
+
+    @classmethod
+    def parse(cls, line: str) -> "Receipts":
+        """A policy from `undeliverable to=7702* delay=0.5 id_form=hex`; ValueError says what is wrong."""
+        outcome, *words = shlex.split(line)
+        policy = cls(outcome=outcome)
+        settings: dict[str, Any] = {}
+        for key, _, value in (word.partition("=") for word in words):
+            if key not in cls.__slots__:
+                raise ValueError(f"{key}: no such setting of a receipt")
+            kind = type(getattr(policy, key))
+            settings[key] = value == "yes" if kind is bool else kind(value)
+        policy = replace(policy, **settings)
+        if policy.outcome not in STATES and policy.outcome != "none":
+            raise ValueError(f"no such outcome: {policy.outcome}; there are none, {', '.join(STATES)}")
+        return policy
+
+    @property
+    def failure(self) -> bool:
+        return self.outcome not in ("delivered", "none")
+
+
+def policies(receipts: Receipts | str | Iterable[Receipts | str]) -> list[Receipts]:
+    """Policies, whichever way each is written; the first whose `to` fits counts."""
+    if isinstance(receipts, Receipts | str):
+        receipts = [receipts]
+    return [Receipts.parse(policy) if isinstance(policy, str) else policy for policy in receipts]
+
+
+def policy_for(submit: Submitted, choices: Iterable[Receipts]) -> Receipts | None:
+    """The policy that covers a segment, if it asked for such a receipt (registered_delivery, §5.2.17)."""
+    for policy in choices:
+        if fnmatchcase(submit.destination, policy.to):
+            asked = submit.registered_delivery & consts.SMPP_SMSC_DELIVERY_RECEIPT_BITMASK
+            wanted = asked == consts.SMPP_SMSC_DELIVERY_RECEIPT_BOTH or (
+                asked == consts.SMPP_SMSC_DELIVERY_RECEIPT_FAILURE and policy.failure
+            )
+            return policy if wanted and policy.outcome != "none" else None
+    return None
+
+
+def id_in_form(submit: Submitted, form: str) -> str:
+    """The message_id of the response, written as this operator's receipts write it."""
+    match form:
+        case "same":
+            return submit.message_id
+        case "dec":
+            return str(submit.serial)
+        case "hex":
+            return f"{submit.serial:x}"
+        case "upper":
+            return f"{submit.serial:X}"
+        case "padded":
+            return f"{submit.serial:010d}"
+        case _:
+            raise ValueError(f"no such form of an id: {form}")
+
+
+def receipt_fields(
+    message_id: str, outcome: str, *, form: str = "both", intermediate: bool = False
+) -> dict[str, Any]:
+    """The fields of a deliver_sm, by smpplib's names, that make it this receipt."""
+    stat, state, error = STATES[outcome]
+    fields: dict[str, Any] = {"esm_class": INTERMEDIATE if intermediate else RECEIPT}
+    if form in ("text", "both"):
+        now = datetime.now(UTC).strftime("%y%m%d%H%M")
+        fields["short_message"] = (
+            f"id:{message_id} sub:001 dlvrd:{'001' if outcome == 'delivered' else '000'} "
+            f"submit date:{now} done date:{now} stat:{stat} err:{error} text:"
+        ).encode("ascii")
+    if form in ("tlvs", "both"):
+        fields["receipted_message_id"] = message_id
+        fields["message_state"] = state
+    return fields

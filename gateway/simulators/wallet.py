@@ -1,0 +1,112 @@
+"""The social wallet: one voucher per pupil, formed once per Idempotency-Key."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+from aiohttp import web
+
+from gateway.simulators.partner import Call, Partner, answer, problem
+
+_NAMES = {"surname", "given_name", "patronymic"}
+_FIELDS = {
+    "": {"case_id", "service", "category", "school_year", "pupil", "recipient", "consent"},
+    "pupil": {"iin"} | _NAMES,
+    "recipient": {"relation", "iin", "msisdn"} | _NAMES,
+    "consent": {"at", "evidence"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Voucher:
+    """A voucher and the request that formed it."""
+
+    voucher_id: str
+    key: str
+    body: Any
+
+
+class WalletSimulator(Partner):
+    """Forms vouchers; `have` and `reject` say beforehand who gets 409 and 422."""
+
+    def __init__(self, port: int = 0, **settings: Any) -> None:
+        super().__init__(port, **settings)
+        self.vouchers: dict[str, Voucher] = {}
+        """By Idempotency-Key, those that this gateway's requests formed."""
+        self.repeated = 0
+        """Calls answered 200: their key had come before."""
+        self._of_pupil: dict[tuple[str, str, str], str] = {}
+        self._had: dict[str, str] = {}
+        self._rejects: dict[str, str] = {}
+        self._routes = {("POST", "/v1/vouchers"): self._form}
+
+    def have(self, pupil_iin: str, voucher_id: str = "V-before") -> None:
+        """The pupil has a voucher already: 409."""
+        self._had[pupil_iin] = voucher_id
+
+    def reject(self, pupil_iin: str, reason: str = "the pupil is not entitled") -> None:
+        """The pupil's vouchers are refused for good: 422 with this detail."""
+        self._rejects[pupil_iin] = reason
+
+    @property
+    def keys(self) -> list[str]:
+        """The Idempotency-Key of every call, failed ones too, in order."""
+        return [call.headers.get("Idempotency-Key", "") for call in self.calls]
+
+    async def _form(self, call: Call) -> web.Response:
+        key, body = call.headers.get("Idempotency-Key"), call.body
+        if wrong := _against_contract(body, key):
+            return self.complain(wrong)
+        iin = body["pupil"]["iin"]
+        if before := self.vouchers.get(key):
+            if before.body != body:
+                return self.complain(f"key {key} came again with another body")
+            self.repeated += 1
+            return answer({"voucher_id": before.voucher_id})
+        if iin in self._rejects:
+            return problem(422, self._rejects[iin])
+        pupil = (iin, body["service"], body["school_year"])
+        if voucher_id := self._had.get(iin) or self._of_pupil.get(pupil):
+            return answer({"voucher_id": voucher_id}, status=409)
+        voucher = Voucher(f"V-{len(self.vouchers) + 1:06d}", key, body)
+        self.vouchers[key] = voucher
+        self._of_pupil[pupil] = voucher.voucher_id
+        return answer({"voucher_id": voucher.voucher_id}, status=201)
+
+    async def tell(self, gateway: str, token: str, events: Iterable[dict[str, Any]]) -> tuple[int, dict[str, Any]]:
+        """(status, body) of the gateway's answer to POST /v1/wallet/events with these events."""
+        url = f"{gateway.rstrip('/')}/v1/wallet/events"
+        headers = {"Authorization": f"Bearer {token}"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as http,
+            http.post(url, json={"events": list(events)}) as response,
+        ):
+            return response.status, await response.json(content_type=None)
+
+    @staticmethod
+    def event(case_id: str, type_: str, *, event_id: str | None = None, at: str | None = None) -> dict[str, Any]:
+        """An event for `tell`: type `activated` or `used`."""
+        return {
+            "event_id": event_id or uuid4().hex,
+            "case_id": case_id,
+            "type": type_,
+            "at": at or datetime.now(UTC).isoformat(timespec="milliseconds"),
+        }
+
+
+def _against_contract(body: Any, key: str | None) -> str | None:
+    """What is wrong with a request, None if nothing."""
+    for part, fields in _FIELDS.items():
+        found = body.get(part) if part else body
+        if not isinstance(found, dict):
+            return f"/{part} is no object"
+        if odd := (set(found) ^ fields) - {"patronymic"}:
+            return f"/{part}: {', '.join(sorted(odd))} missing or unknown"
+    if not key or key != body["case_id"]:
+        return f"Idempotency-Key {key} is not the case_id"
+    if not body["consent"]["evidence"].startswith("sha256:"):
+        return "/consent/evidence is no sha256:"
+    return None

@@ -1,0 +1,60 @@
+"""What the database says at the end, read once for the audit."""
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+
+LEFT = """
+SELECT (SELECT count(*) FROM cases WHERE ended_at IS NULL) AS open,
+       (SELECT count(*) FROM sms WHERE state IN ('queued', 'sending')) AS texts,
+       (SELECT count(*) FROM calls) AS calls, (SELECT count(*) FROM journal_pending) AS pending,
+       (SELECT count(*) FROM journal WHERE event_id IS NOT NULL
+            AND seq > (SELECT coalesce(max(seq), 0) FROM feeds)) AS unpushed,
+       (SELECT count(*) FROM receipts_unmatched p JOIN receipts_expected e USING (link, key)) AS parked
+"""
+"""All that must come to nothing before the audit: none of it is left when every case has gone its way."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """Of the journal."""
+
+    seq: int
+    at: datetime
+    case_id: str | None
+    event: str
+    event_id: str | None
+    detail: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Records:
+    cases: dict[str, dict[str, Any]] = field(default_factory=dict)
+    sms: list[dict[str, Any]] = field(default_factory=list)
+    replies: list[dict[str, Any]] = field(default_factory=list)
+    journal: list[Entry] = field(default_factory=list)
+    of_case: defaultdict[str, list[Entry]] = field(default_factory=lambda: defaultdict(list))
+    lists: dict[str, dict[str, Any]] = field(default_factory=dict)
+    progress: dict[str, int] = field(default_factory=dict)
+    evidence_key: bytes = b""
+
+    @classmethod
+    async def read(cls, connection: "asyncpg.Connection[asyncpg.Record]") -> "Records":
+        records = cls()
+        records.cases = {r["case_id"]: dict(r) for r in await connection.fetch("SELECT * FROM cases")}
+        records.sms = [dict(r) for r in await connection.fetch("SELECT * FROM sms ORDER BY sms_id")]
+        records.replies = [dict(r) for r in await connection.fetch("SELECT * FROM replies ORDER BY reply_id")]
+        for r in await connection.fetch("SELECT * FROM journal ORDER BY seq"):
+            entry = Entry(r["seq"], r["at"], r["case_id"], r["event"], r["event_id"], json.loads(r["detail"]))
+            records.journal.append(entry)
+            if entry.case_id is not None:
+                records.of_case[entry.case_id].append(entry)
+        records.lists = {r["list_id"]: dict(r) for r in await connection.fetch("SELECT * FROM lists")}
+        counted = await connection.fetch("SELECT state, sum(cases)::integer AS n FROM progress GROUP BY state")
+        records.progress = {r["state"]: r["n"] for r in counted if r["n"]}
+        records.evidence_key = await connection.fetchval("SELECT key FROM evidence_key")
+        return records

@@ -1,6 +1,0 @@
-"""The torture run: the real gateway under SIGKILL, between neighbours that fail at random, then an audit.
-
-`families` invents who is asked and how each parent behaves; `parents` are their handsets and hands; `neighbours`
-holds SMSCs, MCB, wallet and SDU and what befalls them; `cluster` runs, kills and pauses the gateway's processes
-and their database; `audit` compares what the neighbours saw with what the database says; `main` is the command.
-"""

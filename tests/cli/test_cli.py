@@ -1,0 +1,388 @@
+"""The command line, without a running gateway: what is said, where, and with which exit status."""
+
+import gzip
+import io
+import json
+import socket
+import subprocess
+import sys
+from argparse import Namespace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from gateway.cli import main
+from gateway.cli.remote import address_of
+from gateway.cli.terminal import CommandError
+from gateway.config import ConfigError
+from gateway.store import journal
+from gateway.store.database import Database
+
+ROOT = Path(__file__).parents[2]
+LINK = """
+[[links]]
+name = "{name}"
+host = "127.0.0.1"
+port = 2775
+system_id = "gateway"
+password = "secret"
+source = "1414"
+tps = {tps}
+long_messages = "{long_messages}"
+"""
+CONFIG = """
+[http]
+port = 8123
+tokens = { sdu = "sdu-token", wallet = "wallet-token", ops = "ops-token" }
+[services.3]
+name = "school-meals"
+link = "https://egovmobile.page.link/socwallet"
+[mcb]
+url = "http://127.0.0.1:9"
+token = "t"
+[wallet]
+url = "http://127.0.0.1:9"
+token = "t"
+"""
+RECORD = {
+    "record_id": "r-1",
+    "category": 1,
+    "pupil": {"iin": "131106697007", "surname": "Ахметов", "given_name": "Нұрлан", "patronymic": "Ерланұлы"},
+    "mother": {"iin": "870312497005", "surname": "Ахметова", "given_name": "Айгүл", "patronymic": "Серікқызы"},
+}
+
+
+@pytest.fixture(autouse=True)
+def nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GATEWAY_URL", "GATEWAY_TOKEN", "GATEWAY_DATABASE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "config.toml"
+    path.write_text(CONFIG + LINK.format(name="kcell", tps=100, long_messages="udh8"), encoding="utf-8")
+    return path
+
+
+# check-config
+
+
+def test_a_valid_file_is_said_to_be_valid(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check-config", "--config", str(config)]) == 0
+    assert capsys.readouterr().out == f"{config} is valid: services 3 (school-meals); links kcell\n"
+
+
+def test_every_fault_is_a_line_on_standard_error(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with config.open("a") as file:
+        file.write('window = 0\npace = 1\nlong_message = "x"\n')
+    assert main(["check-config", "--config", str(config)]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert [line.partition(": must")[0].partition(": unknown")[0] for line in sorted(said.err.splitlines())] == [
+        "gateway: links.kcell.long_message",
+        "gateway: links.kcell.pace",
+        "gateway: links.kcell.window",
+    ]
+
+
+@pytest.mark.parametrize("command", ["serve", "check-config", "migrate", "preview", "verify-journal", "lists"])
+def test_a_missing_file_is_one_line(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--config", str(tmp_path / "none.toml")]) == 1
+    said = capsys.readouterr().err
+    assert said == f"gateway: {tmp_path}/none.toml: cannot be read: No such file or directory\n"
+
+
+def test_wrong_words_end_with_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["serves"])
+    assert ended.value.code == 2
+    assert "invalid choice" in capsys.readouterr().err
+
+
+def test_the_module_is_the_command() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "gateway", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for command in (
+        "serve", "migrate", "check-config", "push", "lists", "status", "case", "links", "cancel", "release",
+        "resend", "preview", "verify-journal", "tail",
+    ):  # fmt: skip
+        assert f"    {command} " in shown.stdout or f"    {command}\n" in shown.stdout
+
+
+# migrate, verify-journal
+
+
+def test_migrating_twice_does_nothing_the_second_time(
+    config: Path, bare_database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GATEWAY_DATABASE", bare_database_url)
+    assert main(["verify-journal", "--config", str(config)]) == 1
+    assert capsys.readouterr().err == "gateway: migrations are pending: run `gateway migrate`\n"
+    assert main(["migrate", "--config", str(config)]) == 0
+    assert "applied 0001_gateway\n" in capsys.readouterr().out
+    assert main(["migrate", "--config", str(config)]) == 0
+    assert capsys.readouterr().out == "nothing to do: the database has had all migrations\n"
+
+
+def test_serving_an_external_database_waits_for_its_migrations(
+    config: Path, bare_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY_DATABASE", bare_database_url)
+    served = subprocess.run(
+        [sys.executable, "-m", "gateway", "serve", "--config", str(config)],
+        cwd=ROOT, capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert served.returncode == 1
+    assert "migrations are pending (0001_gateway" in served.stderr
+    assert served.stderr.count("\n") == 1
+
+
+def test_a_port_that_is_taken_is_one_line(config: Path, database_url: str) -> None:
+    taken = socket.create_server(("127.0.0.1", 0))
+    port = taken.getsockname()[1]
+    config.write_text(config.read_text().replace("8123", str(port)))
+    served = subprocess.run(
+        [sys.executable, "-m", "gateway", "serve", "--config", str(config)],
+        cwd=ROOT, capture_output=True, text=True, timeout=30, env={"GATEWAY_DATABASE": database_url},
+    )  # fmt: skip
+    taken.close()
+    assert served.returncode == 1
+    assert served.stderr == f"gateway: cannot serve on 127.0.0.1:{port}: Address already in use\n"
+    assert json.loads(served.stdout.splitlines()[-1])["event"] == "failed"
+
+
+def test_a_database_that_is_away_is_one_line(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GATEWAY_DATABASE", "postgresql://u:database-secret@127.0.0.1:9/x")
+    assert main(["migrate", "--config", str(config)]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("gateway: the database is not to be reached: ")
+    assert said.count("\n") == 1
+    assert "database-secret" not in said
+
+
+async def journal_of_three(database: Database) -> None:
+    at = datetime(2026, 11, 22, tzinfo=UTC)
+    async with database.acquire() as connection:
+        await journal.append(
+            connection, [journal.Entry(at, None, "made", None, f'{{"n": {n}}}') for n in range(3)]
+        )
+        await journal.seal(connection)
+
+
+def verified(config: Path, url: str, *more: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "gateway", "verify-journal", "--json", "--config", str(config), *more],
+        cwd=ROOT, capture_output=True, text=True, timeout=30, env={"GATEWAY_DATABASE": url},
+    )  # fmt: skip
+
+
+async def test_a_journal_that_holds_is_said_to_hold(config: Path, database: Database) -> None:
+    await journal_of_three(database)
+    checked = verified(config, database.url)
+    assert checked.returncode == 0, checked.stderr
+    assert json.loads(checked.stdout)["entries"] == 3
+    assert json.loads(checked.stdout)["fault"] is None
+
+
+async def test_an_anchor_has_to_be_in_the_journal(config: Path, database: Database) -> None:
+    await journal_of_three(database)
+    root = json.loads(verified(config, database.url).stdout)["root"]
+    assert verified(config, database.url, "--anchor", f"3:{root}").returncode == 0
+    later = verified(config, database.url, "--anchor", f"3:{root}", "--anchor", f"4:{root}")
+    fault = {"seq": 4, "reason": "missing, though an anchor knows it"}
+    assert (later.returncode, json.loads(later.stdout)["fault"]) == (1, fault)
+    for anchor in ("3", f"{10**18}:{root}", f"٣:{root}", f"3:{root}0"):
+        malformed = verified(config, database.url, "--anchor", anchor)
+        assert (malformed.returncode, "SEQ:ROOT" in malformed.stderr) == (2, True), anchor
+
+
+async def test_the_first_entry_that_does_not_hold_is_named(config: Path, database: Database) -> None:
+    await journal_of_three(database)
+    connection = await asyncpg.connect(database.url)
+    await connection.execute(
+        "ALTER TABLE journal DISABLE TRIGGER USER; UPDATE journal SET event = 'x' WHERE seq = 2"
+    )
+    await connection.close()
+    checked = verified(config, database.url)
+    assert checked.returncode == 1
+    assert json.loads(checked.stdout)["fault"]["seq"] == 2
+
+
+# preview
+
+
+def preview(config: Path, capsys: pytest.CaptureFixture[str], *words: str) -> Any:
+    assert main(["preview", "--json", "--config", str(config), *words]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_the_texts_of_the_order_have_the_length_the_rules_name(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = {(text["text"], text["language"]): text for text in preview(config, capsys)["texts"]}
+    measured = {
+        name: (texts[name, "kk"]["length"], texts[name, "kk"]["segments"])
+        for name in ("request", "refused", "agreed")
+    }
+    assert measured == {
+        "request": (1014, {"kcell": 16}),
+        "refused": (28, {"kcell": 1}),
+        "agreed": (233, {"kcell": 4}),
+    }
+    assert {text["encoding"] for text in texts.values()} == {"UCS-2"}
+
+
+def test_typical_families_cost_what_their_texts_do(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cost = preview(config, capsys, "--families", "2250")["cost"]
+    assert (cost["requests"], cost["repeats"], cost["consents"]) == (36_000, 36_000, 9_000)
+    assert (cost["tps"], cost["hours"], cost["days"]) == (100, 0.1, 1)
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_list_costs_what_its_own_names_and_languages_do(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], zipped: bool
+) -> None:
+    names = {"surname": "Ә" * 60, "given_name": "Ә" * 60}
+    records = [RECORD, {**RECORD, "language": "ru"}, {**RECORD, "mother": {"iin": "870312497005", **names}}, "?"]
+    lines = "".join(json.dumps(record) + "\n" for record in records).encode()
+    path = tmp_path / "list.ndjson"
+    path.write_bytes(gzip.compress(lines) if zipped else lines)
+    cost = preview(config, capsys, str(path))["cost"]
+    assert (cost["families"], cost["refused_lines"]) == (3, 1)
+    assert cost["requests"] == 16 + 15 + 17
+    assert cost["consents"] == 12
+
+
+def test_links_that_cut_differently_count_as_the_worst(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with config.open("a") as file:
+        file.write(LINK.format(name="other", tps=0, long_messages="payload"))
+    shown = preview(config, capsys, "--families", "1")
+    assert shown["texts"][0]["segments"] == {"kcell": 16, "other": 16}
+    assert (shown["cost"]["requests"], shown["cost"]["tps"], shown["cost"]["hours"]) == (16, None, None)
+
+
+def test_people_see_the_texts_and_the_cost(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["preview", "--config", str(config)]) == 0
+    shown = capsys.readouterr().out
+    assert "Сіз қызметтен бас тарттыңыз." in shown
+    assert "request (kk)" in shown
+    assert "16 segments" in shown
+    assert "16,000" in shown
+    assert "at 100 segments a second" in shown
+
+
+def test_a_service_that_is_not_there_is_one_line(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["preview", "--config", str(config), "--service", "9"]) == 1
+    assert capsys.readouterr().err == "gateway: there is no service 9; there are 3\n"
+
+
+# where the running gateway is
+
+
+def arguments(config: Path, url: str | None = None) -> Namespace:
+    return Namespace(config=str(config), url=url)
+
+
+def test_the_address_is_the_words_then_the_environments_then_the_files(config: Path) -> None:
+    environ = {"GATEWAY_URL": "http://from-environment/"}
+    assert address_of(arguments(config, "http://from-words"), "ops", environ).url == "http://from-words"
+    assert address_of(arguments(config), "ops", environ).url == "http://from-environment"
+    assert address_of(arguments(config), "ops", {}).url == "http://127.0.0.1:8123"
+
+
+def test_the_token_is_the_environments_then_the_files_for_that_role(config: Path) -> None:
+    assert address_of(arguments(config), "ops", {"GATEWAY_TOKEN": "given"}).token == "given"
+    assert address_of(arguments(config), "ops", {}).token == "ops-token"
+    assert address_of(arguments(config), "sdu", {}).token == "sdu-token"
+
+
+def test_no_file_is_needed_where_the_environment_says_all(tmp_path: Path) -> None:
+    environ = {"GATEWAY_URL": "https://gateway", "GATEWAY_TOKEN": "given"}
+    assert address_of(arguments(tmp_path / "none.toml"), "ops", environ).url == "https://gateway"
+
+
+def test_a_gateway_that_listens_everywhere_is_called_here(config: Path) -> None:
+    config.write_text(config.read_text().replace("port = 8123", 'port = 8123\nhost = "::"'))
+    assert address_of(arguments(config), "ops", {}).url == "http://[::1]:8123"
+
+
+def test_what_is_missing_is_told(config: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        address_of(arguments(tmp_path / "none.toml"), "ops", {"GATEWAY_TOKEN": "given"})
+    with pytest.raises(CommandError, match="no token: set GATEWAY_TOKEN"):
+        address_of(arguments(tmp_path / "none.toml"), "ops", {"GATEWAY_URL": "http://x"})
+    config.write_text(config.read_text().replace('"ops-token"', '"env:NOT_SET"').replace("8123", "0"))
+    with pytest.raises(CommandError, match="say where the gateway is"):
+        address_of(arguments(config), "ops", {})
+    with pytest.raises(CommandError, match=r"http\.tokens\.ops"):
+        address_of(arguments(config, "http://x"), "ops", {})
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["lists"], ["status", "a"], ["case", "a"], ["links"], ["cancel", "a"], ["release", "a"], ["resend", "a"]],
+)
+def test_a_gateway_that_does_not_run_is_one_line(
+    config: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words, "--config", str(config), "--url", "http://127.0.0.1:9"]) == 1
+    assert capsys.readouterr().err == (
+        "gateway: no gateway answers at http://127.0.0.1:9 (Connection refused): "
+        "is it running? --url or GATEWAY_URL says where\n"
+    )
+
+
+def test_an_address_that_is_none_is_one_line(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lists", "--config", str(config), "--url", "gateway"]) == 1
+    assert capsys.readouterr().err == "gateway: 'gateway' is no http:// or https:// address\n"
+
+
+def test_a_list_that_is_not_there_is_one_line(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["push", "--config", str(config), "no-such.ndjson"]) == 1
+    assert capsys.readouterr().err == "gateway: no-such.ndjson cannot be read: No such file or directory\n"
+    assert main(["push", "--config", str(config), "a list.ndjson"]) == 1
+    assert "'a list' is no list_id: name one by --list-id" in capsys.readouterr().err
+
+
+# tail
+
+
+def tailed(
+    lines: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str
+) -> list[str]:
+    monkeypatch.setattr("sys.stdin", io.StringIO(lines))
+    assert main(["tail", *words]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+LINES = """\
+{"at":"2026-11-22T10:15:03.512+00:00","level":"info","event":"link_bound","link":"kcell","bound":1}
+not a line of the log
+{"at":"2026-11-22T10:15:04.000+00:00","level":"error","event":"task_failed","exception":\
+{"error":"ValueError: a","frames":["x.py:1 f"],"cause":{"error":"KeyError: 'b'","frames":[]}}}
+"""
+
+
+def test_a_line_is_shown_by_its_time_level_event_and_fields(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = tailed(LINES, monkeypatch, capsys)
+    assert shown[:2] == ["10:15:03.512 info     link_bound link=kcell bound=1", "not a line of the log"]
+
+
+def test_an_exception_is_shown_with_its_frames_and_cause(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tailed(LINES, monkeypatch, capsys, "--level", "error")[1:] == [
+        "10:15:04.000 error    task_failed",
+        "    raised ValueError: a",
+        "      x.py:1 f",
+        "    because of KeyError: 'b'",
+    ]

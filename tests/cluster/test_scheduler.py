@@ -1,0 +1,407 @@
+"""The scheduled jobs, each run by itself over rows that are due and rows that are not."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from harness import TOKENS, metric
+from structlog.testing import CapturingLogger
+
+from gateway import app, config
+from gateway.clock import Clock
+from gateway.cluster import scheduler
+from gateway.cluster.scheduler import BATCH, Jobs
+from gateway.cluster.wakeups import WakeUps
+from gateway.consent.case import Event as JourneyEvent
+from gateway.consent.case import EventType, Rules
+from gateway.evidence import merkle
+from gateway.logs.log import Event
+from gateway.operators.receiver import Receiver
+from gateway.store import inbound, journal, nodes
+from gateway.store.database import Database
+from gateway.store.inbound import ReplySegment
+from gateway.usecases.unit_of_work import Journeys
+
+NODE = "01M80000000000000000000NODE"
+MONDAY = datetime(2026, 11, 23, 5, 0, tzinfo=UTC)
+KEEP = timedelta(days=1095)
+
+_CASES = """
+INSERT INTO cases (case_id, list_id, record_id, service, category, language, pupil_iin, record, opened_at, state,
+                   msisdn, repeat, due_at, ended_at)
+SELECT 'case-' || n, 'list', n, '3', 1, 'kk', '131106697007',
+       '{"pupil": {"surname": "А", "given_name": "Б"},
+         "recipients": [{"relation": "mother", "surname": "В", "given_name": "Г"}]}',
+       $1, $2, '7701' || lpad(n::text, 7, '0'), $3, $4, $5
+FROM generate_series($6::integer, $7::integer) AS n
+"""
+
+
+@pytest.fixture
+async def journeys(database: Database, tmp_path: Path) -> Journeys:
+    """The use cases at a Monday, 10:00, over this test's database."""
+    path = tmp_path / "config.toml"
+    tokens = ", ".join(f'{role} = "{token}"' for role, token in TOKENS.items())
+    path.write_text(
+        f"""
+        http.tokens = {{ {tokens} }}
+        services.3 = {{ name = "school-meals", link = "https://egovmobile.page.link/socwallet" }}
+        mcb = {{ url = "http://127.0.0.1:9101", token = "t" }}
+        wallet = {{ url = "http://127.0.0.1:9102", token = "t" }}
+        [[links]]
+        name = "kcell"
+        host = "127.0.0.1"
+        port = 2775
+        system_id = "gateway"
+        password = "secret"
+        source = "1414"
+        default = true
+        """,
+        encoding="utf-8",
+    )
+    loaded = config.load(path, environ={})
+    async with database.acquire() as connection:
+        await connection.execute("INSERT INTO nodes (node, name) VALUES ($1, $1)", NODE)
+        key = await connection.fetchval("SELECT key FROM evidence_key")
+    return Journeys(
+        database=database,
+        clock=Clock(MONDAY, wall=lambda: MONDAY),
+        node=NODE,
+        services=app.services_of(loaded),
+        links=loaded.links,
+        rules=Rules(calendar=app.calendar_of(loaded)),
+        evidence_key=key,
+        signals=WakeUps(),
+    )
+
+
+@pytest.fixture
+def jobs(journeys: Journeys) -> Jobs:
+    return Jobs(journeys, Receiver(journeys), KEEP)
+
+
+async def test_only_what_is_due_goes_on_and_all_of_it(database: Database, jobs: Jobs) -> None:
+    """Repeats and ends, more of them than one batch holds."""
+    at_once, later = MONDAY, MONDAY + timedelta(microseconds=1)
+    async with database.acquire() as connection:
+        await connection.execute(_CASES, MONDAY, "asked", 0, at_once, None, 1, BATCH)
+        await connection.execute(_CASES, MONDAY, "reminded", 1, at_once, None, BATCH + 1, BATCH + 20)
+        await connection.execute(_CASES, MONDAY, "asked", 0, later, None, BATCH + 21, BATCH + 30)
+    await jobs.meet_deadlines()
+    async with database.acquire() as connection:
+        states = await connection.fetch("SELECT state, repeat, count(*) AS n FROM cases GROUP BY 1, 2")
+        assert {(row["state"], row["repeat"], row["n"]) for row in states} == {
+            ("asked", 1, BATCH),
+            ("no_answer", 1, 20),
+            ("asked", 0, 10),
+        }
+        assert await connection.fetchval("SELECT count(*) FROM sms WHERE kind = 'repeat'") == BATCH
+
+
+async def test_two_processes_meet_each_deadline_once(database: Database, jobs: Jobs) -> None:
+    async with database.acquire() as connection:
+        await connection.execute(_CASES, MONDAY, "reminded", 1, MONDAY, None, 1, 300)
+    await asyncio.gather(jobs.meet_deadlines(), jobs.meet_deadlines())
+    async with database.acquire() as connection:
+        entries = await connection.fetch("SELECT case_id FROM journal_pending WHERE event = 'no_answer'")
+    assert len(entries) == len(set(entries)) == 300
+
+
+async def test_sealing_moves_everything_and_tells_the_feeds(
+    database: Database, journeys: Journeys, jobs: Jobs
+) -> None:
+    async with database.acquire() as connection:
+        await connection.execute(_CASES, MONDAY, "reminded", 1, MONDAY, None, 1, 10)
+    await jobs.meet_deadlines()
+    await jobs.seal()
+    await asyncio.wait_for(journeys.signals.statuses.wait(timeout=60), 1)
+    async with database.acquire() as connection:
+        check = await journal.verify(connection)
+    assert (check.entries, check.fault) == (10, None)
+
+
+async def test_a_long_reply_that_never_became_whole_is_kept_and_unclear(
+    database: Database, journeys: Journeys, jobs: Jobs
+) -> None:
+    def segment(reference: int, number: int, octets: bytes) -> ReplySegment:
+        return ReplySegment("kcell", "77010000001", "1414", reference, 3, number, octets, 6, 0, "")
+
+    async with database.acquire() as connection:
+        await inbound.keep_segments(connection, [segment(1, 1, b"hello"), segment(1, 3, b"!")], MONDAY)
+        await connection.execute("UPDATE reply_segments SET arrived_at = arrived_at - interval '601 s'")
+        await inbound.keep_segments(connection, [segment(2, 1, b"3#2")], MONDAY)
+    await jobs.flush_replies()
+    async with database.acquire() as connection:
+        replies = await connection.fetch("SELECT octets, verdict FROM replies")
+        assert [(row["octets"], row["verdict"]) for row in replies] == [(b"hello!", "unclear")]
+        assert await connection.fetchval("SELECT count(*) FROM reply_segments") == 1
+
+
+async def test_personal_data_goes_when_its_time_is_over_and_the_job_reports_it(
+    database: Database, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = MONDAY - KEEP - timedelta(seconds=1)
+    async with database.acquire() as connection:
+        await connection.execute(_CASES, over, "refused", 0, None, over, 1, 3)
+        await connection.execute(_CASES, over, "refused", 0, None, MONDAY - KEEP, 4, 5)
+        await connection.execute(_CASES, over, "asked", 0, MONDAY, None, 6, 7)
+    log = CapturingLogger()
+    monkeypatch.setattr(scheduler, "log", log)
+    await jobs.erase()
+    async with database.acquire() as connection:
+        erased = await connection.fetch("SELECT case_id FROM cases WHERE record IS NULL ORDER BY case_id")
+        assert [row["case_id"] for row in erased] == ["case-1", "case-2", "case-3"]
+        events = await connection.fetch("SELECT event, count(*) AS n FROM journal_pending GROUP BY 1")
+        assert [tuple(row) for row in events] == [("erased", 3)]
+    assert [(call.method_name, call.args, call.kwargs) for call in log.calls] == [
+        ("info", (Event.PERSONAL_DATA_ERASED,), {"cases": 3})
+    ]
+
+
+async def test_receipts_that_will_not_come_are_forgotten(database: Database, jobs: Jobs) -> None:
+    async with database.acquire() as connection:
+        for at in ("-infinity", "infinity"):
+            await connection.execute(
+                f"""INSERT INTO receipts_expected VALUES ('kcell', '1', '1', 1, 0, '{at}');
+                    INSERT INTO receipts_unmatched VALUES ('kcell', '2', '2', 'delivered', '', '{at}')"""
+            )
+    await jobs.expire_receipts()
+    async with database.acquire() as connection:
+        for table in ("receipts_expected", "receipts_unmatched"):
+            assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 1
+
+
+async def test_counts_by_state_are_summed_up_and_stay_the_same(database: Database, jobs: Jobs) -> None:
+    async with database.acquire() as connection:
+        await connection.execute(
+            "INSERT INTO progress SELECT 'list', unnest(ARRAY['asked', 'queued']), unnest(ARRAY[1, -1])"
+            " FROM generate_series(1, 100)"
+        )
+        await connection.execute("INSERT INTO progress VALUES ('list', 'queued', 100)")
+    await jobs.fold_progress()
+    async with database.acquire() as connection:
+        rows = await connection.fetch("SELECT state, cases FROM progress")
+    assert [(row["state"], row["cases"]) for row in rows] == [("asked", 100)]
+
+
+async def test_a_fenced_process_moves_no_case(database: Database, jobs: Jobs) -> None:
+    async with database.acquire() as connection:
+        await connection.execute(_CASES, MONDAY, "reminded", 1, MONDAY, None, 1, 1)
+        await connection.execute("DELETE FROM nodes")
+    with pytest.raises(nodes.FencedError):
+        await jobs.meet_deadlines()
+    async with database.acquire() as connection:
+        assert await connection.fetchval("SELECT state FROM cases") == "reminded"
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        "seal",
+        "fold_progress",
+        "expire_receipts",
+        "expire_dialogues",
+        "expire_doubts",
+        "erase",
+        "match_receipts",
+        "grow_tree",
+    ],
+)
+async def test_a_fenced_process_tidies_nothing_up(database: Database, jobs: Jobs, job: str) -> None:
+    """Each job has something to do, and a dead one must not do it."""
+    over = MONDAY - KEEP - timedelta(seconds=1)
+    async with database.acquire() as connection:
+        await _journal(database, 1)
+        await connection.execute(_CASES, over, "refused", 0, None, over, 1, 3)
+        await connection.execute(
+            """INSERT INTO progress SELECT 'list', 'asked', 1 FROM generate_series(1, 100);
+               INSERT INTO receipts_expected VALUES ('kcell', '1', '1', 1, 0, '-infinity');
+               INSERT INTO receipts_unmatched VALUES ('kcell', '2', '2', 'delivered', '', '-infinity');
+               INSERT INTO dialogues (link, msisdn, session, service, case_id, menus, expires_at)
+               VALUES ('kcell', '77010000001', '\\x01', '3', 'case-1', 0, '-infinity');
+               INSERT INTO unacknowledged_periods VALUES ('kcell', '-infinity', '-infinity');
+               INSERT INTO journal_pending (at, event, detail) VALUES ('2026-11-23', 'asked', '{}');
+               DELETE FROM nodes"""
+        )
+        tables = (
+            "progress",
+            "receipts_expected",
+            "receipts_unmatched",
+            "dialogues",
+            "unacknowledged_periods",
+            "journal",
+            "cases",
+        )
+        counted = [f"(SELECT count(*) FROM {table})" for table in (*tables, "journal_pending")]
+        count = f"SELECT {', '.join(counted)}, (SELECT count(*) FROM cases WHERE record IS NULL)"
+        before = await connection.fetchrow(count)
+        with pytest.raises(nodes.FencedError):
+            await getattr(jobs, job)()
+        assert await connection.fetchrow(count) == before
+
+
+async def _until(database: Database, condition: str) -> None:
+    async with asyncio.timeout(10), database.acquire() as connection:
+        while not await connection.fetchval(condition):
+            await connection.execute("SELECT pg_sleep(0.02)")
+
+
+async def test_a_job_of_the_cluster_is_run_by_one_process_and_again_when_it_is_due(
+    database: Database, journeys: Journeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also by one that was started just now: restarts more often than hourly would put it off for ever."""
+    monkeypatch.setattr(scheduler, "POLL_SECONDS", 0.05)
+    said = CapturingLogger()
+    monkeypatch.setattr(scheduler, "log", said)
+
+    def anchored() -> int:
+        return sum(call.args[0] == Event.JOURNAL_ANCHOR for call in said.calls)
+
+    looks = "SELECT count(*) = 5 FROM jobs WHERE due_at > clock_timestamp() + interval '50 s'"
+    schedulers = [Jobs(journeys, Receiver(journeys), KEEP).start() for _ in range(2)]
+    try:
+        await _until(database, looks)
+        async with database.acquire() as connection:
+            await connection.execute("SELECT pg_sleep(0.5)")  # some ten looks of each
+            assert anchored() == 1
+            await connection.execute("UPDATE jobs SET due_at = clock_timestamp() WHERE job = 'anchor_journal'")
+        await _until(database, looks)
+        async with database.acquire() as connection:
+            await connection.execute("SELECT pg_sleep(0.5)")
+        assert anchored() == 2
+    finally:
+        for running in schedulers:
+            running.shutdown(wait=False)
+
+
+async def test_a_job_that_the_database_fails_is_counted_and_runs_again(database: Database, jobs: Jobs) -> None:
+    before = metric("job_failures_total", job="seal")
+    async with database.acquire() as connection:
+        await connection.execute("ALTER TABLE journal RENAME TO away")
+    running = jobs.start()
+    try:
+        async with asyncio.timeout(10):
+            while metric("job_failures_total", job="seal") <= before:
+                async with database.acquire() as connection:
+                    await connection.execute("SELECT pg_sleep(0.02)")
+        async with database.acquire() as connection:
+            await connection.execute("ALTER TABLE away RENAME TO journal")
+        await asyncio.wait_for(jobs.seal(), 10)
+    finally:
+        running.shutdown(wait=False)
+
+
+async def _journal(database: Database, entries: int) -> None:
+    async with database.acquire() as connection:
+        rows = [
+            journal.entry(MONDAY, f"case-{n}", JourneyEvent(EventType.ASKED, {"n": n})) for n in range(entries)
+        ]
+        await journal.append(connection, rows)
+        while await journal.seal(connection):
+            pass
+
+
+async def _tamper(database: Database, statement: str) -> None:
+    async with database.acquire() as connection:
+        await connection.execute("ALTER TABLE journal DISABLE TRIGGER journal_append_only")
+        await connection.execute(statement)
+
+
+async def test_the_chain_is_checked_a_piece_at_a_time_and_round_after_round(
+    database: Database, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler, "CHECK_BATCH", 10)
+    monkeypatch.setattr(scheduler, "CHECK_ROUND", 40)
+    await _journal(database, 100)
+    checked, faults = [], metric("journal_faults_total")
+    for _ in range(5):
+        before = metric("journal_checked_total")
+        await jobs.check_journal()
+        checked.append(metric("journal_checked_total") - before)
+    assert checked == [40, 40, 20, 0, 40]
+    assert metric("journal_faults_total") == faults
+
+
+@pytest.mark.parametrize(
+    ("statement", "seq"),
+    [
+        ("UPDATE journal SET detail = '{}' WHERE seq = 3", 3),
+        ("DELETE FROM journal WHERE seq = 7", 7),
+        ("DELETE FROM journal WHERE seq > 15", 20),
+        ("UPDATE journal SET seq = seq + 100 WHERE seq = 5", 5),
+    ],
+)
+async def test_a_change_of_what_was_checked_before_is_found_and_said(
+    database: Database, jobs: Jobs, monkeypatch: pytest.MonkeyPatch, statement: str, seq: int
+) -> None:
+    said = CapturingLogger()
+    monkeypatch.setattr(scheduler, "log", said)
+    await _journal(database, 20)
+    await jobs.check_journal()
+    before = metric("journal_faults_total")
+    await _tamper(database, statement)
+    for _ in range(3):  # a round later
+        await jobs.check_journal()
+    assert metric("journal_faults_total") > before
+    assert (Event.JOURNAL_BROKEN, seq) in {(call.args[0], call.kwargs["seq"]) for call in said.calls}
+
+
+async def test_the_head_of_the_chain_is_logged_as_an_anchor(
+    database: Database, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = CapturingLogger()
+    monkeypatch.setattr(scheduler, "log", said)
+    await _journal(database, 3)
+    await jobs.anchor_journal()
+    async with database.acquire() as connection:
+        root = (await journal.verify(connection)).root
+    assert [(call.args[0], call.kwargs["anchor"]) for call in said.calls] == [(Event.JOURNAL_ANCHOR, f"3:{root}")]
+
+
+async def test_the_tree_follows_the_journal(database: Database, jobs: Jobs) -> None:
+    await _journal(database, 2 * merkle.TILE + 1)
+    await jobs.grow_tree()
+    async with database.acquire() as connection:
+        rows = await connection.fetch("SELECT level, position FROM journal_tree ORDER BY position")
+    assert [tuple(row) for row in rows] == [(merkle.STEP, 0), (merkle.STEP, 1)]
+
+
+async def test_a_tree_that_cannot_grow_over_a_gap_says_so(
+    database: Database, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = CapturingLogger()
+    monkeypatch.setattr(scheduler, "log", said)
+    await _journal(database, 300)
+    await _tamper(database, "DELETE FROM journal WHERE seq = 7")
+    running = jobs.start()
+    try:
+        running.modify_job("grow_tree", next_run_time=datetime.now(UTC))
+        async with asyncio.timeout(10), database.acquire() as connection:
+            while not said.calls:
+                await connection.execute("SELECT pg_sleep(0.02)")
+    finally:
+        running.shutdown(wait=False)
+    assert (said.calls[0].args, said.calls[0].kwargs["seq"]) == ((Event.JOURNAL_BROKEN,), 1)
+
+
+async def test_a_job_of_the_cluster_that_fails_is_run_again_within_a_minute(
+    database: Database, journeys: Journeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else an erasing that met a restart of the database would wait for another hour."""
+    monkeypatch.setattr(scheduler, "RETRY_SECONDS", 1.0)
+    ran = 0
+
+    async def anchor_journal() -> None:
+        nonlocal ran
+        ran += 1
+        if ran == 1:
+            raise ConnectionResetError
+
+    jobs = Jobs(journeys, Receiver(journeys), KEEP)
+    run = jobs._guarded(jobs._once(anchor_journal, every=3600))
+    await run()
+    await run()
+    assert ran == 2
+    await run()
+    assert ran == 2

@@ -1,0 +1,362 @@
+"""config.toml: what it means, and how each fault is told by its key."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from gateway.config import Config, ConfigError, ConfigErrors, load
+
+ROOT = Path(__file__).parents[2]
+SECRETS = {
+    "GATEWAY_SDU_TOKEN": "sdu-secret",
+    "GATEWAY_WALLET_TOKEN": "wallet-secret",
+    "GATEWAY_OPS_TOKEN": "ops-secret",
+    "GATEWAY_MCB_TOKEN": "mcb-secret",
+    "GATEWAY_WALLET_OUT_TOKEN": "wallet-out-secret",
+    "KCELL_PASSWORD": "kcellpw",
+}
+LEAST = """
+[services.3]
+name = "school-meals"
+link = "https://example.kz/wallet"
+[mcb]
+url = "http://127.0.0.1:9101"
+token = "env:GATEWAY_MCB_TOKEN"
+[wallet]
+url = "http://127.0.0.1:9102"
+token = "env:GATEWAY_WALLET_OUT_TOKEN"
+[[links]]
+name = "kcell"
+host = "127.0.0.1"
+port = 2775
+system_id = "gateway"
+password = "env:KCELL_PASSWORD"
+source = "1414"
+"""
+
+
+def read(directory: Path, text: str, environ: Mapping[str, str] = SECRETS, *, secrets: bool = True) -> Config:
+    path = directory / "config.toml"
+    path.write_text(text, encoding="utf-8")
+    return load(path, environ=environ, secrets=secrets)
+
+
+def altered(old: str, new: str) -> str:
+    assert old in LEAST
+    return LEAST.replace(old, new)
+
+
+def refusal(directory: Path, text: str, environ: Mapping[str, str] = SECRETS) -> ConfigErrors:
+    with pytest.raises(ConfigErrors) as refused:
+        read(directory, text, environ)
+    return refused.value
+
+
+def test_the_least_that_must_be_said_gets_the_defaults_of_the_contract(tmp_path: Path) -> None:
+    config = read(tmp_path, LEAST)
+    assert config.path == tmp_path / "config.toml"
+    assert config.gateway.embedded
+    assert config.gateway.data_dir == tmp_path / "var"
+    assert config.clock.rate == 1
+    assert (config.http.host, config.http.port, config.http.max_list_bytes) == (
+        "127.0.0.1",
+        8080,
+        1_073_741_824,
+    )
+    assert config.http.tokens == {
+        "sdu": ("sdu-secret",),
+        "wallet": ("wallet-secret",),
+        "ops": ("ops-secret",),
+    }
+    journey = config.journey
+    assert journey.timezone.key == "Asia/Almaty"
+    assert (journey.answer_days, journey.repeats, journey.grace) == (3, 1, timedelta(minutes=10))
+    assert (journey.send_window.opens, journey.send_window.closes) == (
+        timedelta(hours=9),
+        timedelta(hours=21),
+    )
+    assert (journey.fallback_on_undeliverable, journey.clarify, config.replies.strict) == (False, True, False)
+    service = config.services["3"]
+    assert (service.code, service.agree, service.refuse) == ("3", "1", "2")
+    assert service.templates == ROOT / "gateway/templates/school-meals"
+    assert (config.mcb.batch, config.mcb.concurrency, config.mcb.timeout) == (1, 32, timedelta(seconds=5))
+    assert (config.wallet.concurrency, config.wallet.timeout) == (32, timedelta(seconds=5))
+    assert (config.sdu.url, config.sdu.token, config.sdu.signing_secret, config.sdu.batch) == (
+        "",
+        "",
+        "",
+        500,
+    )
+    (link,) = config.links
+    assert (link.bind, link.sessions, link.window, link.tps) == ("transceiver", 1, 100, 100)
+    assert (link.prefixes, link.operators, link.fallback, link.default) == ((), (), (), False)
+    assert (link.long_messages, link.receipts, link.default_alphabet) == ("udh8", "last", "gsm7")
+    assert (link.message_id, link.statuses, link.tls, link.system_type) == ("auto", {}, False, "")
+    assert link.enquire_link == link.response_timeout == timedelta(seconds=30)
+    assert (config.privacy.keep_days, config.log.level) == (1095, "info")
+
+
+def test_the_file_in_the_repository_is_valid_and_complete() -> None:
+    text = (ROOT / "config.toml").read_text(encoding="utf-8")
+    config = load(ROOT / "config.toml", environ=SECRETS)
+    assert config.links[0].prefixes == ("701", "702", "775", "778")
+    # Every key it shows in a comment is a key, too.
+    shown = re.sub(r"(?m)^# (?=\w+ = )", "", text)
+    keys = {(table, key) for table, value in tomllib.loads(shown).items() for key in _keys(value)}
+    for table, fields in (
+        ("links", config.links[0]),
+        ("http", config.http),
+        ("services", config.services["3"]),
+    ):
+        expected = set(fields.__slots__) - ({"code"} if table == "services" else set())
+        assert expected <= {key for where, key in keys if where == table}
+
+
+def _keys(value: Any) -> set[str]:
+    match value:
+        case dict() if all(isinstance(inner, dict) for inner in value.values()):
+            return set().union(*(_keys(inner) for inner in value.values()))
+        case dict():
+            return set(value)
+        case _:
+            return set().union(*(_keys(inner) for inner in value))
+
+
+def test_almaty_is_read_from_the_tzdata_package() -> None:
+    zone = load(ROOT / "config.toml", environ=SECRETS).journey.timezone
+    assert isinstance(zone, ZoneInfo)
+    assert zone is not ZoneInfo("Asia/Almaty")
+
+
+def test_the_environment_names_another_database(tmp_path: Path) -> None:
+    address = "postgresql://gateway:database-secret@db/gateway"
+    config = read(tmp_path, LEAST, {**SECRETS, "GATEWAY_DATABASE": address})
+    assert config.gateway.database == address
+    assert not config.gateway.embedded
+
+
+def test_this_process_is_named_after_its_host_and_number(tmp_path: Path) -> None:
+    assert re.fullmatch(r".+-\d+", read(tmp_path, LEAST).gateway.node)
+    assert read(tmp_path, LEAST + '[gateway]\nnode = "a-1"').gateway.node == "a-1"
+
+
+def test_secrets_come_from_files_without_the_line_end(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("from-file\n", encoding="utf-8")
+    assert read(tmp_path, altered("env:KCELL_PASSWORD", "file:password")).links[0].password == "from-file"
+
+
+def test_any_string_may_come_from_the_environment(tmp_path: Path) -> None:
+    config = read(tmp_path, altered('"1414"', '"env:SOURCE"'), {**SECRETS, "SOURCE": "1415"})
+    assert config.links[0].source == "1415"
+
+
+def test_a_role_may_have_several_tokens_during_a_rotation(tmp_path: Path) -> None:
+    config = read(tmp_path, LEAST + '[http.tokens]\nops = ["env:NEW", "old"]', {**SECRETS, "NEW": "new"})
+    assert config.http.tokens["ops"] == ("new", "old")
+
+
+def test_pacing_may_be_off(tmp_path: Path) -> None:
+    assert read(tmp_path, LEAST + "tps = 0").links[0].tps == 0
+
+
+def test_statuses_are_numbers_in_either_notation(tmp_path: Path) -> None:
+    config = read(tmp_path, LEAST + 'statuses = { 0x58 = "busy", 1025 = "accepted" }')
+    assert config.links[0].statuses == {0x58: "busy", 1025: "accepted"}
+
+
+@pytest.mark.parametrize(
+    ("source", "ton", "npi"), [("1414", 3, 0), ("eGov", 5, 0), ("77011234567", 1, 1), ("+77011234567", 1, 1)]
+)
+def test_a_source_has_the_numbering_of_its_kind(tmp_path: Path, source: str, ton: int, npi: int) -> None:
+    (link,) = read(tmp_path, altered('"1414"', f'"{source}"')).links
+    assert (link.source_ton, link.source_npi) == (ton, npi)
+
+
+@pytest.mark.parametrize(
+    ("written", "length"),
+    [
+        ("0s", timedelta(0)),
+        ("250ms", timedelta(milliseconds=250)),
+        ("2m", timedelta(minutes=2)),
+        ("3h", timedelta(hours=3)),
+        ("1d", timedelta(days=1)),
+    ],
+)
+def test_a_duration_is_a_number_and_its_unit(tmp_path: Path, written: str, length: timedelta) -> None:
+    assert read(tmp_path, LEAST + f'[journey]\ngrace = "{written}"').journey.grace == length
+
+
+def test_nothing_secret_stands_in_the_repr(tmp_path: Path) -> None:
+    text = LEAST + (
+        '[sdu]\nurl = "https://sdu"\ntoken = "push-secret"\nsigning_secret = "whsec_c2lnbmluZw=="\n'
+        '[gateway]\ndatabase = "postgresql://gateway:database-secret@db/gateway"\n'
+    )
+    shown = repr(read(tmp_path, text))
+    for secret in (*SECRETS.values(), "push-secret", "whsec_", "database-secret"):
+        assert secret not in shown
+
+
+def test_a_command_that_needs_no_secrets_reads_the_file_without_them(tmp_path: Path) -> None:
+    config = read(tmp_path, LEAST, {}, secrets=False)
+    assert config.links[0].password == ""
+    assert config.http.tokens["ops"] == ("",)
+    assert config.http.port == 8080
+
+
+def test_all_faults_are_told_at_once_one_line_each(tmp_path: Path) -> None:
+    refused = refusal(tmp_path, LEAST + 'tps = -1\ncolour = "red"\n[http]\nport = 70000', {})
+    assert str(refused).count("\n") == len(refused.errors) - 1
+    assert {
+        "links.kcell.tps",
+        "links.kcell.colour",
+        "http.port",
+        "http.tokens.sdu",
+        "links.kcell.password",
+    } <= {error.key for error in refused.errors}
+    assert refused.key == refused.errors[0].key
+    assert ConfigError("a", "b").errors[0].message == "b"
+
+
+def test_a_slip_of_the_pen_is_guessed(tmp_path: Path) -> None:
+    assert str(refusal(tmp_path, LEAST + 'sorce = "1"')) == "links.kcell.sorce: unknown key; did you mean source?"
+
+
+REFUSED = [
+    # unknown keys
+    (LEAST + "[gatway]", "gatway", "did you mean gateway"),
+    (LEAST + '[gateway]\ndatabse = "embedded"', "gateway.databse", "did you mean database"),
+    (LEAST + 'extra = "x"', "links.kcell.extra", "remove it"),
+    (LEAST + '[http.tokens]\nadmin = "x"', "http.tokens.admin", "unknown key"),
+    # what must not be left out
+    (altered('host = "127.0.0.1"\n', ""), "links.kcell.host", "required"),
+    (altered('name = "kcell"\n', ""), "links[0].name", "required"),
+    (altered('source = "1414"\n', ""), "links.kcell.source", "required"),
+    (altered("port = 2775\n", ""), "links.kcell.port", "required"),
+    (altered('password = "env:KCELL_PASSWORD"\n', ""), "links.kcell.password", "required"),
+    (altered('link = "https://example.kz/wallet"\n', ""), "services.3.link", "required"),
+    (altered('url = "http://127.0.0.1:9101"\n', ""), "mcb.url", "required"),
+    (altered('url = "http://127.0.0.1:9102"\n', ""), "wallet.url", "required"),
+    (altered('token = "env:GATEWAY_MCB_TOKEN"\n', ""), "mcb.token", "required"),
+    (LEAST.split("[[links]]")[0], "links", "at least one"),
+    ("[mcb]" + LEAST.split("[mcb]")[1], "services", "at least one"),
+    (LEAST + '[sdu]\nurl = "https://sdu"\ntoken = "t"', "sdu.signing_secret", "required"),
+    (LEAST + '[sdu]\nurl = "https://sdu"\nsigning_secret = "whsec_MTIz"', "sdu.token", "required"),
+    # secrets
+    (altered("env:KCELL_PASSWORD", "env:NOT_SET"), "links.kcell.password", "NOT_SET is not set"),
+    (altered("env:GATEWAY_MCB_TOKEN", "file:no-such-file"), "mcb.token", "cannot read"),
+    (altered("env:GATEWAY_MCB_TOKEN", ""), "mcb.token", "must not be empty"),
+    (LEAST + '[http.tokens]\nops = "env:NOT_SET"', "http.tokens.ops", "NOT_SET is not set"),
+    (LEAST + "[http.tokens]\nops = []", "http.tokens.ops", "not an empty array"),
+    (LEAST + '[http.tokens]\nops = ["a", 7]', "http.tokens.ops", "must be a string"),
+    (LEAST + '[http.tokens]\nops = "same"\nsdu = ["b", "same"]', "http.tokens.ops", "a token has one role"),
+    (
+        LEAST + '[sdu]\nurl = "https://sdu"\ntoken = "t"\nsigning_secret = "plain"',
+        "sdu.signing_secret",
+        "whsec_",
+    ),
+    # types
+    (LEAST + 'tps = "100"', "links.kcell.tps", "must be a number, not '100'"),
+    (LEAST + "window = 1.5", "links.kcell.window", "must be a whole number, not 1.5"),
+    (LEAST + "window = true", "links.kcell.window", "not true"),
+    (LEAST + 'default = "yes"', "links.kcell.default", "true or false"),
+    (LEAST + 'prefixes = "701"', "links.kcell.prefixes", "array of strings"),
+    (altered("[mcb]\n", "[mcb]\nbatch = {}\n"), "mcb.batch", "not a table"),
+    (LEAST.replace("[[links]]", "[links]"), "links", "write [[links]]"),
+    ("http = 1\n" + LEAST, "http", "must be a table"),
+    (altered('"127.0.0.1"', "127"), "links.kcell.host", "must be a string"),
+    # ranges
+    (LEAST + "tps = -1", "links.kcell.tps", "from 0"),
+    (LEAST + "tps = nan", "links.kcell.tps", "from 0"),
+    (LEAST + "window = 0", "links.kcell.window", "from 1"),
+    (LEAST + "sessions = 0", "links.kcell.sessions", "from 1"),
+    (altered("port = 2775", "port = 70000"), "links.kcell.port", "from 1 to 65535"),
+    (LEAST + "[http]\nport = -1", "http.port", "from 0 to 65535"),
+    (LEAST + "[http]\nmax_list_bytes = 0", "http.max_list_bytes", "from 1"),
+    (LEAST + "[clock]\nrate = 0", "clock.rate", "from 0.001"),
+    (LEAST + "[journey]\nanswer_days = 0", "journey.answer_days", "from 1"),
+    (LEAST + "[journey]\nrepeats = -1", "journey.repeats", "from 0"),
+    (LEAST + "[journey]\nrepeats = 15", "journey.repeats", "to 14"),
+    (LEAST + "[privacy]\nkeep_days = -1", "privacy.keep_days", "from 0"),
+    (altered("[mcb]\n", "[mcb]\nbatch = 0\n"), "mcb.batch", "from 1"),
+    (altered("[wallet]\n", "[wallet]\nconcurrency = 0\n"), "wallet.concurrency", "from 1"),
+    # forms
+    (LEAST + 'bind = "receiver"', "links.kcell.bind", "transceiver, transmitter+receiver"),
+    (LEAST + 'long_messages = "udh"', "links.kcell.long_messages", "udh8, udh16, sar, payload"),
+    (LEAST + 'receipts = "some"', "links.kcell.receipts", "last, all, none"),
+    (LEAST + 'default_alphabet = "utf8"', "links.kcell.default_alphabet", "gsm7"),
+    (LEAST + 'message_id = "hex"', "links.kcell.message_id", "hex-to-dec"),
+    (LEAST + 'enquire_link = "30"', "links.kcell.enquire_link", 'such as "30s"'),
+    (LEAST + "response_timeout = 30", "links.kcell.response_timeout", "must be a string"),
+    (LEAST + 'response_timeout = "0s"', "links.kcell.response_timeout", "from 1ms"),
+    (LEAST + 'prefixes = ["7O1"]', "links.kcell.prefixes", "'7O1'"),
+    (LEAST + 'prefixes = ["7011"]', "links.kcell.prefixes", "three digits"),
+    (LEAST + 'statuses = { 0x58 = "slow" }', "links.kcell.statuses.0x58", "throttled"),
+    (LEAST + 'statuses = { ESME_RTHROTTLED = "busy" }', "links.kcell.statuses.ESME_RTHROTTLED", "0x58"),
+    (altered('"gateway"', '"a-system-id-of-20-chr"'), "links.kcell.system_id", "1 to 15"),
+    (altered('"1414"', '"Тамақ"'), "links.kcell.source", "ASCII"),
+    (LEAST + '[journey]\ntimezone = "Asia/Atlantis"', "journey.timezone", "Asia/Atlantis"),
+    (LEAST + '[journey]\nsend_window = "21:00-09:00"', "journey.send_window", "within one day"),
+    (LEAST + '[journey]\nsend_window = "9-21"', "journey.send_window", "HH:MM-HH:MM"),
+    (LEAST + '[journey]\ngrace = "ten minutes"', "journey.grace", "whole number and ms"),
+    (LEAST + '[log]\nlevel = "verbose"', "log.level", "debug, info, warning, error"),
+    (LEAST + '[gateway]\ndatabase = "mysql://db"', "gateway.database", "postgresql://"),
+    (LEAST + '[gateway]\nnode = "a b"', "gateway.node", "letters"),
+    (altered("http://127.0.0.1:9101", "127.0.0.1:9101"), "mcb.url", "http://"),
+    (altered("http://127.0.0.1:9101", "http://user:pass@mcb"), "mcb.url", "without user"),
+    (altered("http://127.0.0.1:9101", "http://mcb:port"), "mcb.url", "address"),
+    (altered("[services.3]", "[services.meals]"), "services.meals", "1 to 6 digits"),
+    # things that do not go together
+    (LEAST.replace("[mcb]", 'refuse = "1"\n[mcb]'), "services.3.refuse", "differ from agree"),
+    (LEAST.replace("[mcb]", 'agree = "10"\n[mcb]'), "services.3.agree", "one digit"),
+    (altered('"school-meals"', '"no-such-texts"'), "services.3.templates", "is not a folder"),
+    (LEAST.replace("[mcb]", 'templates = "."\n[mcb]'), "services.3.templates", "request.kk.txt"),
+    (LEAST.replace("[mcb]", 'templates = "nowhere"\n[mcb]'), "services.3.templates", "is not a folder"),
+    (LEAST + LEAST[LEAST.index("[[links]]") :], "links.kcell.name", "stands there twice"),
+    (LEAST + 'fallback = ["beeline"]', "links.kcell.fallback", "no link 'beeline'"),
+    (LEAST + 'fallback = ["kcell"]', "links.kcell.fallback", "not the link itself"),
+    (
+        LEAST + "default = true\n" + LEAST[LEAST.index("[[links]]") :].replace("kcell", "b") + "default = true",
+        "links.b.default",
+        "kcell has it already",
+    ),
+    (LEAST + 'ca = "ca.crt"', "links.kcell.ca", "is not a file"),
+    (LEAST + '[http]\ntls_cert = "config.toml"', "http.tls_key", "required beside tls_cert"),
+    (LEAST + '[http]\ntls_key = "config.toml"', "http.tls_cert", "required beside tls_key"),
+    (LEAST + '[http]\nclient_ca = "config.toml"', "http.client_ca", "needs tls_cert"),
+    (LEAST + 'tls_cert = "config.toml"\ntls_key = "config.toml"', "links.kcell.tls_cert", "needs tls = true"),
+]
+
+
+@pytest.mark.parametrize(("text", "key", "says"), REFUSED, ids=[f"{key}-{says[:16]}" for _, key, says in REFUSED])
+def test_a_fault_is_refused_by_its_key(tmp_path: Path, text: str, key: str, says: str) -> None:
+    refused = refusal(tmp_path, text)
+    told = [error.message for error in refused.errors if error.key == key]
+    assert any(says in message for message in told), str(refused)
+    assert all("\n" not in str(error) for error in refused.errors)
+    assert not any(secret in str(refused) for secret in SECRETS.values())
+
+
+def test_an_address_that_is_not_shown_may_hold_a_password(tmp_path: Path) -> None:
+    refused = refusal(tmp_path, LEAST, {**SECRETS, "GATEWAY_DATABASE": "mysql://u:database-secret@db"})
+    assert refused.key == "gateway.database"
+    assert "database-secret" not in str(refused)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(b"[http", "is not TOML"), (b"\xff\xfe", "is not UTF-8 text"), (None, "cannot be read")],
+)
+def test_a_file_that_cannot_be_read_is_refused_by_its_name(
+    tmp_path: Path, content: bytes | None, says: str
+) -> None:
+    path = tmp_path / "config.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=re.escape(f"{path}: {says}")):
+        load(path)

@@ -1,0 +1,333 @@
+"""A record of consent: it holds as it was printed, and no change of it goes unseen."""
+
+import asyncio
+import copy
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import Family, Harness, harness
+
+from gateway.cli import main
+from gateway.consent.case import Event, EventType
+from gateway.evidence import digests, merkle, verification
+from gateway.evidence.digests import Anchor
+from gateway.simulators.smsc import SmscSimulator
+from gateway.store import erasure, journal, journal_tree
+
+__all__ = ["harness"]
+
+Record = dict[str, Any]
+Path_ = tuple[str | int, ...]
+ROOT = Path(__file__).parents[2]
+BESIDE = {
+    "made_at", "list_id", "record_id", "service", "language", "state", "opened_at", "ended_at", "voucher_id",
+    "erased_at", "record", "msisdn", "repeat", "segments", "reference", "size", "accepted_at",
+    "rules", "default_alphabet",
+}  # fmt: skip
+"""What the journal has no digest of: the seal alone vouches for it."""
+
+
+async def run(harness: Harness, family: Family, *options: str) -> tuple[int | None, bytes, bytes]:
+    """(status, output, errors) of `gateway evidence` for the family's case."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway", "evidence", await harness.case_id(family), *options,
+        "--config", str(harness.directory / "config.toml"), cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, errors = await process.communicate()
+    return process.returncode, out, errors
+
+
+async def printed(harness: Harness, family: Family, *options: str) -> bytes:
+    """What it prints."""
+    status, out, errors = await run(harness, family, *options)
+    assert status == 0, errors
+    return out
+
+
+async def consent(harness: Harness) -> Family:
+    """A family that was asked, replied something unclear, was asked to be clear, and agreed."""
+    await harness.start()
+    family = Family(n=1)
+    await harness.ask(family)
+    await harness.smsc.reply(family.number, "қалай?")
+    await harness.text(family, "3#2", nth=2)
+    await harness.smsc.reply(family.number, "«3#1»")
+    await harness.status(family, "voucher_issued")
+    await harness.journaled(family, "text_accepted", nth=3)
+    return family
+
+
+@pytest.fixture
+async def record(harness: Harness) -> Record:
+    record: Record = json.loads(await printed(harness, await consent(harness)))
+    await harness.stop()
+    return record
+
+
+def leaves(value: Any, path: Path_ = ()) -> Iterator[Path_]:
+    """The paths of all plain values."""
+    match value:
+        case dict() if value:
+            for name, inner in value.items():
+                yield from leaves(inner, (*path, name))
+        case list() if value:
+            for n, inner in enumerate(value):
+                yield from leaves(inner, (*path, n))
+        case _:
+            yield path
+
+
+def changed(record: Record, path: Path_) -> Record:
+    """A copy with another value there."""
+    record = copy.deepcopy(record)
+    holder: Any = record
+    for step in path[:-1]:
+        holder = holder[step]
+    match holder[path[-1]]:
+        case bool(value):
+            holder[path[-1]] = not value
+        case int(value):
+            holder[path[-1]] = value + 1
+        case str(value) if value[-1:].isdigit():
+            holder[path[-1]] = value[:-1] + str((int(value[-1]) + 1) % 10)
+        case str(value):
+            holder[path[-1]] = value + "0"
+        case _:
+            holder[path[-1]] = "0"
+    return record
+
+
+async def test_a_record_holds_as_it_was_printed(record: Record) -> None:
+    assert verification.check(record) == []
+    assert [text["kind"] for text in record["texts"]] == ["request", "clarify", "agreed"]
+    assert [reply["text"] for reply in record["replies"]] == ["қалай?", "«3#1»"]
+    assert record["case"]["evidence"] == record["replies"][1]["digest"].removeprefix("hmac-")
+    assert all(text["message_ids"] and None not in text["message_ids"] for text in record["texts"])
+
+
+async def test_no_change_of_any_field_goes_unseen(record: Record) -> None:
+    paths = list(leaves(record))
+    assert len(paths) > 150
+    assert [path for path in paths if not verification.check(changed(record, path))] == []
+
+
+async def test_who_seals_a_change_anew_is_found_by_the_journals_digests(record: Record) -> None:
+    unseen = []
+    for path in leaves(record):
+        forged = changed(record, path)
+        forged["seal"] = digests.seal(forged)
+        if path != ("seal",) and not BESIDE & set(path) and not verification.check(forged):
+            unseen.append(path)
+    assert unseen == []
+
+
+async def test_nothing_is_left_out_or_put_in_another_place(record: Record) -> None:
+    for part in ("texts", "replies", "journal"):
+        for n in range(len(record[part])):
+            shorter = copy.deepcopy(record)
+            del shorter[part][n]
+            shorter["seal"] = digests.seal(shorter)
+            assert verification.check(shorter) or (part == "journal" and not _vouched(record, n))
+    turned = copy.deepcopy(record)
+    turned["journal"].reverse()
+    turned["seal"] = digests.seal(turned)
+    assert verification.check(turned)
+
+
+def _vouched(record: Record, n: int) -> bool:
+    """Something in the record says that this entry of the journal must be there."""
+    return record["journal"][n]["event"] in ("text_queued", "text_accepted", "reply_read", "consented")
+
+
+async def test_another_cases_key_opens_nothing(record: Record) -> None:
+    master = b"the database's own"
+    assert digests.case_key(master, "one") != digests.case_key(master, "other")
+    forged = copy.deepcopy(record)
+    forged["case"]["key"] = digests.case_key(master, "other").hex()
+    forged["seal"] = digests.seal(forged)
+    pointers = {fault.pointer for fault in verification.check(forged)}
+    assert {"/texts/0/body", "/replies/0/octets", "/replies/1/octets"} <= pointers
+
+
+async def test_a_record_of_erased_data_still_shows_what_the_journal_says(harness: Harness) -> None:
+    family = await consent(harness)
+    now = datetime.now(UTC) + timedelta(days=2000)
+    async with harness.connection.transaction():
+        erased = await erasure.erase_ended(harness.connection, now, now, lambda octets: octets.hex(), 10)
+        entries = [journal.entry(now, case_id, Event(EventType.ERASED, {})) for case_id in erased]
+        await journal.append(harness.connection, entries)
+    assert erased == [await harness.case_id(family)]
+    record = json.loads(await printed(harness, family))
+    assert verification.check(record) == []
+    assert record["case"]["record"] is None
+    assert {text["body"] for text in record["texts"]} == {None}
+    assert {reply["octets"] for reply in record["replies"]} == {None}
+
+
+async def test_a_record_leads_to_an_anchor_that_was_kept_and_to_no_other(harness: Harness) -> None:
+    """Offline, without the database that made it: who holds that may have made a journal of his own."""
+    family = await consent(harness)
+    first = json.loads(await printed(harness, family))
+    async with harness.connection.transaction():
+        later = [journal.entry(datetime.now(UTC), "later", Event(EventType.RECEIVED, {})) for _ in range(3000)]
+        await journal.append(harness.connection, later)
+    last = json.loads(await printed(harness, family))
+    size = last["tree"]["size"]
+    assert size >= first["tree"]["size"] + 3000
+    kept = Anchor(size - 700, await journal_tree.root(harness.connection, size - 700))
+    record = json.loads(await printed(harness, family, "--at", str(kept.seq)))
+    assert verification.check(record, kept) == []
+    assert verification.check(last, Anchor(size, bytes.fromhex(last["tree"]["root"]))) == []
+    assert [fault.pointer for fault in verification.check(last, kept)] == ["/tree/size"]
+    other = Anchor(kept.seq, merkle.leaf(kept.root))
+    assert [fault.pointer for fault in verification.check(record, other)] == ["/tree/root"]
+    for wrong in (first["journal"][-1]["seq"] - 1, size + 1000, -1):
+        status, _, errors = await run(harness, family, "--at", str(wrong))
+        assert (status, errors.count(b"\n")) == (1, 1), errors
+        assert f"from {first['journal'][-1]['seq']} to".encode() in errors
+
+
+async def test_an_alphabet_nobody_has_heard_of_is_a_fault_as_any_other(record: Record) -> None:
+    record["replies"][0] |= {"data_coding": 0, "default_alphabet": "unacknowledged of"}
+    record["seal"] = digests.seal(record)
+    assert "/replies" in {fault.pointer for fault in verification.check(record)}
+
+
+def pointers(record: Record, change: Callable[[Record], object]) -> set[str]:
+    """Where a record that was changed, and sealed anew, does not hold."""
+    forged = copy.deepcopy(record)
+    change(forged)
+    forged["seal"] = digests.seal(forged)
+    return {fault.pointer for fault in verification.check(forged)}
+
+
+async def test_nothing_is_shown_twice(record: Record) -> None:
+    def twice(part: str) -> Callable[[Record], object]:
+        return lambda forged: forged[part].append(forged[part][-1] | {"msisdn": "77019999999"})
+
+    assert pointers(record, twice("texts")) == {"/texts"}
+    assert pointers(record, twice("replies")) == {"/replies/2/digest"}
+
+
+async def test_nothing_is_erased_but_by_an_entry_and_no_text_stands_beside(record: Record) -> None:
+    def erased(forged: Record) -> None:
+        forged["replies"][1] |= {"octets": None, "text": None}
+        forged["texts"][0]["body"] = None
+
+    assert pointers(record, erased) == {"/replies/1/octets", "/texts/0/body"}
+    assert pointers(record, lambda forged: forged["replies"][1].update(octets=None)) == {"/replies/1/octets"}
+
+
+async def test_a_case_without_a_consent_is_in_no_state_that_needs_one(record: Record) -> None:
+    def refused(forged: Record) -> None:
+        forged["journal"] = [entry for entry in forged["journal"] if entry["event"] != "consented"]
+        forged["case"]["evidence"] = None
+
+    assert pointers(record, refused) == {"/case/state"}
+    assert pointers(record, lambda forged: forged["case"].update(state="no state")) == {"/answer"}
+
+
+@pytest.mark.parametrize("part", ["state", "case_id", "key", "rules", "evidence"])
+async def test_a_record_that_lacks_a_part_is_no_failure(record: Record, tmp_path: Path, part: str) -> None:
+    del record["case"][part]
+    record["seal"] = digests.seal(record)
+    file = tmp_path / "record.json"
+    file.write_text(json.dumps(record))
+    assert main(["verify-evidence", str(file)]) == 1
+
+
+async def test_a_forged_record_is_checked_in_no_time(record: Record) -> None:
+    """Patterns that would be searched for ever."""
+
+    def forged_template(forged: Record) -> None:
+        forged["texts"][0] |= {"template_body": "{a}" * 14 + "x", "body": "a" * 3000}
+        version = hashlib.sha256(forged["texts"][0]["template_body"].encode()).hexdigest()
+        forged["texts"][0]["template"] = version[:12]
+
+    def forged_rules(forged: Record) -> None:
+        forged["case"]["rules"]["service"] = "1" * 300_000
+        forged["replies"][0]["text"] = "|" * 300_000
+
+    began = time.process_time()
+    assert "/texts/0/body" in pointers(record, forged_template)
+    assert "/replies" in pointers(record, forged_rules)
+    assert time.process_time() - began < 5
+
+
+async def test_the_same_words_twice_are_two_replies(harness: Harness) -> None:
+    """Their digests are the same, as an SMSC need not say when they were sent."""
+    await harness.start()
+    family = Family(n=1)
+    await harness.ask(family)
+    await harness.smsc.reply(family.number, "қалай?")
+    await harness.journaled(family, "reply_read")
+    await harness.connection.execute("UPDATE replies SET arrived_at = arrived_at - interval '1 day'")
+    await harness.smsc.reply(family.number, "қалай?")
+    await harness.journaled(family, "reply_read", nth=2)
+    record = json.loads(await printed(harness, family))
+    assert len({reply["digest"] for reply in record["replies"]}) == 1
+    assert verification.check(record) == []
+
+
+async def test_a_reply_by_another_operators_link_is_no_reply_of_the_case(harness: Harness) -> None:
+    """The journal has it nevertheless, and before those that count."""
+    async with SmscSimulator(password="secret") as other:
+        await harness.start(
+            link={"operators": ["kcell"]}, other_link={"name": "tele2", "port": other.port, "operators": []}
+        )
+        await other.bound()
+        family = Family(n=1, mother=("77010000001", "kcell"))
+        await harness.ask(family)
+        assert await other.reply(family.number, "3#2") == 0
+        await harness.journaled(family, "reply_ignored")
+        await harness.smsc.reply(family.number, "3#1")
+        await harness.status(family, "consented")
+        record = json.loads(await printed(harness, family))
+    assert [reply["text"] for reply in record["replies"]] == ["3#1"]
+    assert verification.check(record) == []
+
+
+async def test_a_service_that_left_the_configuration_is_named(harness: Harness) -> None:
+    await harness.start()
+    family = Family(n=1)
+    await harness.ask(family)
+    await harness.connection.execute("UPDATE cases SET service = '9'")
+    status, _, errors = await run(harness, family)
+    assert (status, errors.count(b"\n")) == (1, 1), errors
+    assert b"services.9 is missing" in errors
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"format": "gateway-evidence-1"}', "7"])
+def test_what_is_no_record_is_said_to_be_none(content: str) -> None:
+    assert verification.check(json.loads(content))
+
+
+async def test_the_command_says_what_does_not_hold(
+    record: Record, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "record.json"
+    file.write_text(json.dumps(record))
+    assert main(["verify-evidence", str(file)]) == 0
+    assert "holds" in capsys.readouterr().out
+    anchor = f"{record['tree']['size']}:{record['tree']['root']}"
+    assert main(["verify-evidence", str(file), "--anchor", anchor]) == 0
+    assert "when the anchor was noted" in capsys.readouterr().out
+    record["replies"][1]["verdict"] = "refuse"
+    file.write_text(json.dumps(record))
+    assert main(["verify-evidence", str(file), "--json"]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert not said["holds"]
+    assert "/replies/1" in {fault["pointer"] for fault in said["faults"]}
+
+
+def test_a_file_that_is_none_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify-evidence", str(tmp_path / "none.json")]) == 1
+    assert capsys.readouterr().err.count("\n") == 1

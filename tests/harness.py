@@ -1,0 +1,385 @@
+"""The gateway as a whole, between partners that are real servers on localhost.
+
+`harness` is a fixture: `await harness.start()` runs the composition root over this test's own database, with the
+configuration changed as the test wants it. Whatever a test waits for, it waits for by an event of a fake, or by
+the database's own word that something was journaled.
+"""
+
+import asyncio
+import itertools
+import json
+import socket
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import asyncpg
+import pytest
+
+from gateway import app, config, metrics
+from gateway.operators import link, sender
+from gateway.partners import caller, responses, sdu
+from gateway.simulators.mcb import McbSimulator, Number
+from gateway.simulators.sdu import SduSimulator, new_secret
+from gateway.simulators.smsc import Message, SmscSimulator
+from gateway.simulators.wallet import WalletSimulator
+from gateway.store import nodes
+
+WITHIN = 10.0
+"""Seconds after which a test waits in vain."""
+SEGMENTS = 15
+"""Of the request to a Family in Kazakh."""
+TOKENS = {"sdu": "token-of-sdu", "wallet": "token-of-wallet", "ops": "token-of-ops"}
+
+_TELL = """
+CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NOTIFY journaled; RETURN NULL; END $$;
+CREATE TRIGGER tell AFTER INSERT ON journal_pending FOR EACH STATEMENT EXECUTE FUNCTION tell();
+"""
+_JOURNAL = """
+SELECT event, detail FROM (
+    SELECT 0 AS part, seq AS place, case_id, event, detail FROM journal
+    UNION ALL SELECT 1, id, case_id, event, detail FROM journal_pending) AS entries
+WHERE case_id IS NOT DISTINCT FROM $1 ORDER BY part, place
+"""
+
+
+def iin(number: int) -> str:
+    """The number-th IIN: valid, synthetic, of a pattern that no birth date has."""
+    for salt in itertools.count():
+        digits = f"99{number:08d}{salt}"
+        for weights in ((1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11), (3, 4, 5, 6, 7, 8, 9, 10, 11, 1, 2)):
+            control = sum(int(digit) * weight for digit, weight in zip(digits, weights, strict=True)) % 11
+            if control < 10:
+                return f"{digits}{control}"
+    raise AssertionError("unreachable")
+
+
+@dataclass(slots=True, kw_only=True)
+class Family:
+    """A pupil and whoever may be asked, each with what the MCB knows of them; "" is nobody there."""
+
+    n: int
+    mother: Number = ""
+    father: Number = ""
+    representatives: tuple[Number, ...] = ()
+    language: str = "kk"
+
+    def __post_init__(self) -> None:
+        if (self.mother, self.father, self.representatives) == ("", "", ()):
+            self.mother = f"7701{self.n:07d}"
+
+    @property
+    def record_id(self) -> str:
+        return f"r-{self.n}"
+
+    @property
+    def number(self) -> str:
+        """The mother's, or whoever's comes first."""
+        first = next(number for number in (self.mother, self.father, *self.representatives) if number)
+        return first if isinstance(first, str) else first[0]
+
+    @property
+    def pupil_iin(self) -> str:
+        return iin(self.n * 10)
+
+    @property
+    def people(self) -> list[tuple[str, str, Number]]:
+        """(relation, IIN, number) in the order's order."""
+        both = [("mother", self.mother), ("father", self.father)]
+        everybody = [*both, *(("representative", number) for number in self.representatives)]
+        numbered = enumerate(everybody, start=self.n * 10 + 1)
+        return [(relation, iin(k), number) for k, (relation, number) in numbered if number != ""]
+
+    def record(self) -> dict[str, Any]:
+        """As SDU pushes it."""
+        people: dict[str, Any] = {"mother": None, "father": None, "representatives": []}
+        for relation, person_iin, _ in self.people:
+            person = {
+                "iin": person_iin,
+                "surname": "Ахметова",
+                "given_name": "Айгүл",
+                "patronymic": "Серікқызы",
+            }
+            if relation == "representative":
+                people["representatives"].append(person)
+            else:
+                people[relation] = person
+        pupil = {"iin": self.pupil_iin, "surname": "Ахметов", "given_name": "Нұрлан"}
+        return {
+            "record_id": self.record_id,
+            "category": 1,
+            "language": self.language,
+            "pupil": pupil,
+            **people,
+        }
+
+
+@dataclass(slots=True)
+class Process:
+    """One running gateway."""
+
+    url: str
+    stopping: asyncio.Event
+    task: asyncio.Task[int]
+
+    async def stop(self) -> int:
+        """Asks it to stop, as SIGTERM does; its exit status."""
+        self.stopping.set()
+        return await self.task
+
+    async def kill(self) -> None:
+        """Ends it without any of its last words to the SMSC."""
+        self.task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self.task
+
+
+@dataclass(slots=True, kw_only=True)
+class Harness:
+    """Everybody there is."""
+
+    database_url: str
+    directory: Path
+    connection: "asyncpg.Connection[asyncpg.Record]"
+    smsc: SmscSimulator
+    mcb: McbSimulator
+    wallet: WalletSimulator
+    sdu: SduSimulator
+    http: aiohttp.ClientSession
+    told: asyncio.Event
+    running: list[Process] = field(default_factory=list)
+    lists: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+
+    # The gateway
+
+    async def start(self, **changes: Mapping[str, Any]) -> Process:
+        """A running gateway, bound to the SMSC; `changes` are keys of config.toml, `link` those of its link,
+        `other_link` what a second one has different."""
+        process = await self.launch(**changes)
+        await self.smsc.bound(within=WITHIN)
+        return process
+
+    async def launch(self, **changes: Mapping[str, Any]) -> Process:
+        """A gateway on its way up."""
+        port = _free_port()
+        loaded = self.configure(port, **changes)
+        stopping = asyncio.Event()
+        task = asyncio.create_task(app.run(loaded, stopping))
+        process = Process(f"http://127.0.0.1:{port}", stopping, task)
+        self.running.append(process)
+        return process
+
+    def configure(self, port: int, **changes: Mapping[str, Any]) -> config.Config:
+        tables: dict[str, Any] = {
+            "gateway": {"database": self.database_url},
+            "http": {"port": port, "tokens": TOKENS},
+            "journey": {"send_window": "00:00-24:00"},
+            "services": {"3": {"name": "school-meals", "link": "https://egovmobile.page.link/socwallet"}},
+            "mcb": {"url": self.mcb.url, "token": "token-for-mcb", "timeout": "2s"},
+            "wallet": {"url": self.wallet.url, "token": "token-for-wallet", "timeout": "2s"},
+            "sdu": {"url": self.sdu.url, "token": "token-for-sdu", "signing_secret": new_secret()},
+        }
+        first = {
+            "name": "kcell",
+            "host": "127.0.0.1",
+            "port": self.smsc.port,
+            "system_id": "gateway",
+            "password": "secret",
+            "source": "1414",
+            "tps": 0,
+            "prefixes": ["701"],
+            "default": True,
+        }
+        other: dict[str, Any] = {}
+        for table, values in changes.items():
+            if table == "link":
+                first |= values
+            elif table == "other_link":
+                other = {"default": False, "prefixes": ["777"], **values}
+            else:
+                tables[table] = {**tables.get(table, {}), **values}
+        path = self.directory / "config.toml"
+        lines = [line for name, values in tables.items() for line in _toml(name, values)]
+        lines += _toml("links", first, array=True)
+        if other:
+            lines += _toml("links", {**first, **other}, array=True)
+        path.write_text("\n".join(lines), encoding="utf-8")
+        return config.load(path, environ={})
+
+    async def stop(self) -> list[int]:
+        """Stops all gateways; their exit statuses."""
+        running, self.running = self.running, []
+        return [await process.stop() for process in running if not process.task.done()]
+
+    async def request(
+        self, method: str, path: str, *, role: str = "ops", body: Any = None, **more: Any
+    ) -> tuple[int, Any]:
+        """(status, JSON) of the gateway's answer; of several, the first one's."""
+        headers = {"Authorization": f"Bearer {TOKENS[role]}", **more.pop("headers", {})}
+        if body is not None:
+            more["json"] = body
+        url = next(process.url for process in self.running if not process.task.done()) + path
+        async with self.http.request(method, url, headers=headers, **more) as response:
+            return response.status, await response.json(content_type=None)
+
+    # Lists
+
+    async def push(self, *families: Family, known: bool = True) -> str:
+        """Pushes a list of these families; its list_id. With `known` the MCB learns their numbers."""
+        if known:
+            self.know(families)
+        return await self.put([family.record() for family in families])
+
+    async def put(self, records: Sequence[Mapping[str, Any]]) -> str:
+        """Pushes a list of these records, all of them good; its list_id."""
+        list_id = f"list-{next(self.lists)}"
+        lines = b"".join(json.dumps(record).encode() + b"\n" for record in records)
+        status, answer = await self.request(
+            "PUT",
+            f"/v1/lists/{list_id}",
+            role="sdu",
+            data=lines,
+            headers={"Content-Type": "application/x-ndjson"},
+        )
+        assert (status, answer["accepted"]) == (201, len(records)), answer
+        return list_id
+
+    def know(self, families: Iterable[Family]) -> None:
+        for family in families:
+            self.mcb.numbers |= {person: number for _, person, number in family.people}
+
+    async def ask(self, *families: Family) -> None:
+        """Pushes a list and returns when every mother has the question on her screen and SDU knows."""
+        await self.push(*families)
+        for family in families:
+            await self.smsc.message(family.number, containing="3#1", within=WITHIN)
+            await self.status(family, "asked")
+
+    async def text(self, family: Family, containing: str, *, nth: int = 1) -> Message:
+        """The text on the family's screen."""
+        return await self.smsc.message(family.number, containing=containing, nth=nth, within=WITHIN)
+
+    async def let_replies_age(self) -> None:
+        """What was sent so far is no redelivery's original any more: more than two seconds have passed."""
+        await self.connection.execute("UPDATE replies SET arrived_at = arrived_at - interval '3 s'")
+        await self.connection.execute(
+            """UPDATE unacknowledged_periods
+               SET began_at = began_at - interval '3 s', ended_at = ended_at - interval '3 s'"""
+        )
+
+    async def status(self, family: Family, status: str) -> Mapping[str, Any]:
+        """The event by which SDU hears of it."""
+        return await self.sdu.status(family.record_id, status, within=WITHIN)
+
+    async def act(self, family: Family, what: str, body: Any = None) -> tuple[int, Any]:
+        """What ops do about a case: cancel, release, resend."""
+        return await self.request("POST", f"/v1/cases/{await self.case_id(family)}/{what}", body=body)
+
+    # What the database says
+
+    async def case_id(self, family: Family) -> str:
+        case_id: str | None = await self.connection.fetchval(
+            "SELECT case_id FROM cases WHERE record_id = $1", family.record_id
+        )
+        assert case_id is not None, f"no case of {family.record_id}"
+        return case_id
+
+    async def case(self, family: Family) -> Mapping[str, Any]:
+        """The case's row."""
+        case = await self.connection.fetchrow("SELECT * FROM cases WHERE record_id = $1", family.record_id)
+        assert case is not None, f"no case of {family.record_id}"
+        return case
+
+    async def journal(self, family: Family | None) -> list[tuple[str, dict[str, Any]]]:
+        """(event, detail) of a case, or of no case, oldest first."""
+        case_id = await self.case_id(family) if family is not None else None
+        rows = await self.connection.fetch(_JOURNAL, case_id)
+        return [(row["event"], json.loads(row["detail"])) for row in rows]
+
+    async def events(self, family: Family | None) -> list[str]:
+        """The names of what was journaled of a case."""
+        return [event for event, _ in await self.journal(family)]
+
+    async def journaled(self, family: Family | None, event: str, *, nth: int = 1) -> dict[str, Any]:
+        """The detail of the nth such entry, once it is there."""
+        try:
+            async with asyncio.timeout(WITHIN):
+                while True:
+                    self.told.clear()
+                    found = [detail for name, detail in await self.journal(family) if name == event]
+                    if len(found) >= nth:
+                        return found[nth - 1]
+                    await self.told.wait()
+        except TimeoutError:
+            raise AssertionError(f"no {event} in {await self.journal(family)}; {self.smsc.seen()}") from None
+
+    def no_complaints(self) -> None:
+        """Nobody has seen the gateway break a contract."""
+        for partner in (self.smsc, self.mcb, self.wallet, self.sdu):
+            assert partner.complaints == []
+
+
+def metric(name: str, **labels: str) -> float:
+    """The counter's value now; it grows over all tests of a process, so compare two readings."""
+    both = (metrics.REGISTRY.get_sample_value(full, labels) for full in (f"gateway_{name}", name))
+    return next((value for value in both if value is not None), 0.0)
+
+
+@pytest.fixture
+async def harness(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Harness]:
+    """Neighbours that listen, and no gateway yet."""
+    # What waits for seconds between attempts waits for a moment here; the order of things stays.
+    monkeypatch.setattr(link, "RECONNECT_BACKOFF_SECONDS", (0.02, 0.2))
+    monkeypatch.setattr(sender, "BUSY_BACKOFF_SECONDS", (0.02, 0.2))
+    monkeypatch.setattr(nodes, "RESTART_GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(caller, "COOLDOWN", (0.02, 0.2))
+    monkeypatch.setattr(responses, "BACKOFF", (timedelta(seconds=0.02), timedelta(seconds=0.2)))
+    monkeypatch.setattr(sdu, "BACKOFF", (0.02, 0.2))
+    connection = await asyncpg.connect(database_url)
+    listener = await asyncpg.connect(database_url)
+    told = asyncio.Event()
+    await connection.execute(_TELL)
+    await listener.add_listener("journaled", lambda *_: told.set())
+    async with (
+        SmscSimulator(password="secret") as smsc,
+        McbSimulator(token="token-for-mcb") as mcb,
+        WalletSimulator(token="token-for-wallet") as wallet,
+        SduSimulator(token="token-for-sdu", secret=new_secret()) as fake_sdu,
+        aiohttp.ClientSession() as http,
+    ):
+        harness = Harness(
+            database_url=database_url,
+            directory=tmp_path,
+            connection=connection,
+            smsc=smsc,
+            mcb=mcb,
+            wallet=wallet,
+            sdu=fake_sdu,
+            http=http,
+            told=told,
+        )
+        yield harness
+        try:
+            await smsc.down()  # nothing to drain for
+            await harness.stop()
+        finally:
+            await listener.close()
+            await connection.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _toml(name: str, values: Mapping[str, Any], *, array: bool = False) -> list[str]:
+    """The table's lines; JSON's scalars and arrays are TOML's."""
+    plain = [f"{key} = {json.dumps(v)}" for key, v in values.items() if not isinstance(v, Mapping)]
+    tables = [_toml(f"{name}.{json.dumps(key)}", v) for key, v in values.items() if isinstance(v, Mapping)]
+    return [f"[[{name}]]" if array else f"[{name}]", *plain, *itertools.chain.from_iterable(tables)]

@@ -1,0 +1,44 @@
+"""Sessions to start from."""
+
+from typing import Any
+
+from gateway.smpp.session import Bound, Role, Session
+from tests.smpp.smpplib_codec import hear, say
+
+RESPONSE_TIMEOUT = 10.0
+ENQUIRE_LINK = 30.0
+
+
+def fresh_session(role: Role = Role.TRANSCEIVER, window: int = 10) -> Session:
+    return Session(
+        role=role,
+        system_id="gateway",
+        password="secret",
+        window=window,
+        enquire_link=ENQUIRE_LINK,
+        response_timeout=RESPONSE_TIMEOUT,
+    )
+
+
+def binding_session(role: Role = Role.TRANSCEIVER, window: int = 10) -> Session:
+    """Connected at 0; the bind, sequence_number 1, is out."""
+    session = fresh_session(role, window)
+    session.connected(0.0)
+    session.data_to_send()
+    return session
+
+
+def bound_session(role: Role = Role.TRANSCEIVER, window: int = 10) -> Session:
+    """Bound at 0; the next sequence_number is 2."""
+    session = binding_session(role, window)
+    assert session.receive(say(f"bind_{role}_resp", 1, system_id="smsc"), 0.0) == [Bound("smsc", None)]
+    return session
+
+
+def said_by(session: Session) -> list[tuple[str, int, int]]:
+    """What the session has to send, as smpplib reads it: command, status, sequence_number."""
+    return [(pdu.command, pdu.status, pdu.sequence) for pdu in hear(session.data_to_send())]
+
+
+def accept(sequence_number: int, message_id: str = "", **fields: Any) -> bytes:
+    return say("submit_sm_resp", sequence_number, message_id=message_id, **fields)

@@ -1,0 +1,104 @@
+"""Times of doubt as rows: noted, lengthened, laid down for the dead, forgotten."""
+
+import asyncpg
+import pytest
+
+from gateway.consent.redelivery import MAX_COMPARED
+from gateway.store import inbound, nodes, unacknowledged
+from gateway.store.database import Database
+
+_KEEP = """
+INSERT INTO replies (case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time, verdict,
+                     normalised, rule_version, received_at, arrived_at)
+VALUES ($1, $2, $3, '1414', $4, 0, '', 'agree', false, '1', now(), clock_timestamp() - make_interval(secs => $5))
+"""
+ALIYA, BERIK = "77010000001", "77010000002"
+
+
+@pytest.fixture
+async def connection(database: Database):
+    async with database.acquire() as connection:
+        yield connection
+
+
+async def times(connection):
+    """(link, seconds since it began, seconds since it ended), to the second."""
+    return [
+        (row["link"], round(row["began"]), round(row["ended"]))
+        for row in await connection.fetch(
+            """SELECT link, extract(epoch FROM clock_timestamp() - began_at)::float8 AS began,
+                      extract(epoch FROM clock_timestamp() - ended_at)::float8 AS ended
+               FROM unacknowledged_periods ORDER BY link, began_at"""
+        )
+    ]
+
+
+async def test_times_that_overlap_become_one(connection):
+    await unacknowledged.note(connection, "kcell", 100, 60)
+    await unacknowledged.note(connection, "kcell", 70, 30)
+    await unacknowledged.note(connection, "kcell", 20, 10)
+    await unacknowledged.note(connection, "beeline", 70, 30)
+    assert await times(connection) == [("beeline", 70, 30), ("kcell", 100, 30), ("kcell", 20, 10)]
+
+
+async def test_replies_like_it_are_found_with_their_doubts_newest_first(connection):
+    for case_id, link, sender, octets, ago in (
+        ("a", "kcell", ALIYA, b"3#1", 50),
+        ("b", "kcell", ALIYA, b"3#1", 10),
+        ("c", "beeline", ALIYA, b"3#1", 45),
+        ("d", "kcell", ALIYA, b"3#2", 50),
+        ("e", "kcell", BERIK, b"3#1", 50),
+        ("f", "beeline", ALIYA, b"3#1", 1),
+    ):
+        await connection.execute(_KEEP, case_id, link, sender, octets, float(ago))
+    await unacknowledged.note(connection, "kcell", 60, 40)
+    found = await inbound.alike(connection, {(ALIYA, b"3#1"), (BERIK, b"3#2")})
+    assert [(reply.case_id, reply.unacknowledged, reply.just_now) for reply in found] == [
+        ("f", False, True),
+        ("b", False, False),
+        ("c", False, False),
+        ("a", True, False),
+    ]
+
+
+async def test_of_a_flood_the_newest_are_found_at_once(connection):
+    """However many an SMSC delivers again and again: the others' replies wait for it."""
+    await connection.execute(
+        """INSERT INTO replies (case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time,
+                                verdict, normalised, rule_version, received_at, arrived_at)
+           SELECT n::text, 'kcell', $1, '1414', CASE WHEN n % 2 = 0 THEN '3#1' ELSE n::text END::bytea, 0, '',
+                  'agree', false, '1', now(), clock_timestamp() - make_interval(secs => n)
+           FROM generate_series(1, 50000) AS n""",
+        ALIYA,
+    )
+    await connection.execute("ANALYZE replies")
+    found = await inbound.alike(connection, {(ALIYA, b"3#1")})
+    assert [int(reply.case_id) for reply in found] == list(range(2, 2 * MAX_COMPARED + 1, 2))
+    plan = await connection.fetch(
+        "EXPLAIN (ANALYZE, BUFFERS, FORMAT TEXT) " + inbound._ALIKE, [ALIYA], [b"3#1"], 2.0, 1e6, MAX_COMPARED
+    )
+    assert any("replies_alike" in row[0] for row in plan)
+    assert not any("Seq Scan on replies" in row[0] or "Sort " in row[0] for row in plan)
+
+
+async def test_what_the_dead_acknowledged_last_is_in_doubt(connection, database_url, monkeypatch):
+    monkeypatch.setattr(nodes, "RESTART_GRACE_SECONDS", 0.0)
+    other = await asyncpg.connect(database_url)
+    await nodes.join(other, "dead", "dead", ["kcell", "beeline"])
+    assert await nodes.claim_links(other, "dead", ["kcell"]) == ["kcell"]
+    await other.close()
+    await connection.execute("UPDATE nodes SET seen_at = clock_timestamp() - interval '20 s'")
+    assert (await nodes.evict_expired(connection, "survivor", loss_detection_seconds=60.0))[0] == ["dead"]
+    assert await times(connection) == [("kcell", 80, 0)]
+
+
+async def test_times_from_which_no_copy_comes_any_more_are_forgotten(connection):
+    await unacknowledged.note(
+        connection,
+        "kcell",
+        unacknowledged.REDELIVERY_WITHIN_SECONDS + 20,
+        unacknowledged.REDELIVERY_WITHIN_SECONDS + 10,
+    )
+    await unacknowledged.note(connection, "kcell", 20, 10)
+    await unacknowledged.expire(connection)
+    assert await times(connection) == [("kcell", 20, 10)]
