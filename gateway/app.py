@@ -1,57 +1,81 @@
-"""The composition root: config → database → use cases → shells, in one TaskGroup."""
+"""The composition root: configuration → database → use cases → shells, in one TaskGroup."""
 
 import asyncio
 import gc
 import signal
-import time
-from collections.abc import Mapping
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 
 import aiohttp
 
-from gateway import metrics
-from gateway.api.app import serve_http
-from gateway.clock import wall_now
+from gateway.api.app import Api, serve_http
+from gateway.api.cases import CasesApi
+from gateway.api.console import ConsoleApi
+from gateway.api.lists import ListsApi
+from gateway.api.ops import OpsApi
+from gateway.api.overview import OverviewApi
+from gateway.api.statuses import StatusesApi
+from gateway.api.wallet import WalletApi
+from gateway.clock import Clock, wall_now
 from gateway.cluster.lease import Lease
-from gateway.cluster.retry import TRANSIENT_ERRORS, run_with_retry
-from gateway.cluster.scheduler import Jobs
+from gateway.cluster.membership import Membership
+from gateway.cluster.retry import run_with_retry
+from gateway.cluster.scheduler import Job, Scheduler
 from gateway.cluster.wakeups import WakeUps
 from gateway.config import Config
+from gateway.config import Link as LinkConfig
+from gateway.config.policy import Policy
 from gateway.config.routing import Routing
+from gateway.config.templates import load_templates
 from gateway.consent.case import Rules
 from gateway.consent.deadlines import Calendar
 from gateway.consent.reply import ReplyRules
-from gateway.consent.texts import Templates
+from gateway.evidence.digests import Digester
 from gateway.ids import new_ulid
+from gateway.intake.reading import ListReader
 from gateway.logs.log import Event, get_logger
 from gateway.operators.link import Link
-from gateway.operators.receiver import ACK_TIMEOUT_SECONDS, Receiver
+from gateway.operators.links import Links
+from gateway.operators.receiver import Receiver
 from gateway.partners.caller import Caller
+from gateway.partners.http_session import partner_session
 from gateway.partners.mcb import Mcb
-from gateway.partners.sdu import SduPush
+from gateway.partners.sdu import SduClient, SduPush
 from gateway.partners.wallet import Wallet
 from gateway.store import nodes, setup, sms
 from gateway.store.calls import CallKind
-from gateway.store.database import Connection, Database, DatabaseError, load_clock, open_pool, pending
-from gateway.store.database import migrate as migrate_database
-from gateway.usecases.unit_of_work import Journeys, Service
+from gateway.store.database import Database, DatabaseError, load_clock, open_pool
+from gateway.store.migrations import migrate as migrate_database
+from gateway.store.migrations import pending
+from gateway.usecases.accept_list import AcceptList
+from gateway.usecases.case_batch import DecisionContext
+from gateway.usecases.deadlines import Deadlines
+from gateway.usecases.erasure import Erasure
+from gateway.usecases.housekeeping import Housekeeping
+from gateway.usecases.inbound import Inbound
+from gateway.usecases.journal_upkeep import JournalUpkeep
+from gateway.usecases.manual_actions import ManualActions
+from gateway.usecases.partner_calls import PartnerCalls
+from gateway.usecases.receipts import Receipts
+from gateway.usecases.replies import Replies
+from gateway.usecases.sending_state import SendingState
+from gateway.usecases.sent_texts import SentTexts
+from gateway.usecases.status_feed import StatusFeed
+from gateway.usecases.texts import Service, TextRenderer
+from gateway.usecases.unit_of_work import Transactions
+from gateway.usecases.ussd import UssdDialogues
+from gateway.usecases.wallet_events import WalletEvents
 
 log = get_logger()
 
-HEARTBEAT_SECONDS = 2.0
-"""Seconds between signs of life; see nodes.EXPIRED_AFTER_SECONDS."""
-STOP_WITHIN = 8.0
-"""Seconds in which a stopping process drains its links and hears partners out (`serve` promises 10 for all)."""
-
-SELDOM_COLLECTED = (50_000, 20, 50)
-"""Thresholds of the garbage collector: replies wait while it looks through everything."""
-
-SETTLE_WITHIN = 1.0
-"""Seconds in which what came in last is stored, once the links are down."""
-
-_FENCED_EXIT = 75  # EX_TEMPFAIL: whoever supervises us is to start us anew
+GC_THRESHOLDS = (50_000, 20, 50)
+"""Of the garbage collector: a full collection takes a third of a second while a list comes in, and replies wait."""
+BATCH = 500
+"""Cases or receipts that a scheduled job takes on at a time."""
+EXIT_FENCED = 75
+"""EX_TEMPFAIL: the supervisor is to start the process anew."""
 
 
 async def serve(config: Config, *, migrate: bool = False) -> int:
@@ -60,27 +84,29 @@ async def serve(config: Config, *, migrate: bool = False) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    # What is loaded by now stays, and a full collection takes a third of a second while a list comes in: seldom.
-    gc.freeze()
-    gc.set_threshold(*SELDOM_COLLECTED)
+    gc.freeze()  # what is loaded by now stays
+    gc.set_threshold(*GC_THRESHOLDS)
     return await run(config, stopping, migrate=migrate)
 
 
-async def run(config: Config, stopping: asyncio.Event, *, migrate: bool = False) -> int:
+async def run(
+    config: Config, stopping: asyncio.Event, *, migrate: bool = False, policy: Policy | None = None
+) -> int:
     """Runs the gateway until `stopping` is set; 0, or the exit status that says why it ended before.
 
-    A process that was taken for dead (it was paused, or cut off from the database) ends with status 75 and has
-    written nothing since. Raises DatabaseError when an external database lacks migrations and `migrate` is off.
+    A process that was evicted (it was paused, or cut off from the database) ends with status 75 and has written
+    nothing since. Raises DatabaseError when an external database lacks migrations and `migrate` is off.
     """
+    policy = policy or Policy()
     node = new_ulid(wall_now())
-    database = await open_pool(config, node=node)
+    database = await open_pool(config, node=node, acquire_timeout=policy.acquire_timeout_seconds)
     status = 0
     try:
         await _prepare(config, database, migrate_now=migrate or config.gateway.embedded)
-        await _Gateway(config, database, node, stopping).run()
+        await _Process(config, await build(config, database, node, policy), stopping).run()
     except* nodes.FencedError:
         log.error(Event.NODE_FENCED)
-        status = _FENCED_EXIT
+        status = EXIT_FENCED
     finally:
         await database.close()
     return status
@@ -103,6 +129,7 @@ async def _prepare(config: Config, database: Database, *, migrate_now: bool) -> 
 
 
 def calendar_of(config: Config) -> Calendar:
+    """The journey's calendar."""
     journey = config.journey
     return Calendar(
         timezone=journey.timezone,
@@ -120,7 +147,7 @@ def services_of(config: Config) -> dict[str, Service]:
             code=code,
             name=service.name,
             link=service.link,
-            templates=Templates.load(service.templates),
+            templates=load_templates(service.templates),
             replies=ReplyRules(
                 service=code, agree=service.agree, refuse=service.refuse, strict=config.replies.strict
             ),
@@ -129,160 +156,294 @@ def services_of(config: Config) -> dict[str, Service]:
     }
 
 
-class _Gateway:
-    """One life of the process in the cluster, from entering it to taking leave."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Components:
+    """One process's use cases, and what its shells share."""
 
-    def __init__(self, config: Config, database: Database, node: str, stopping: asyncio.Event) -> None:
+    policy: Policy
+    database: Database
+    node: str
+    clock: Clock
+    calendar: Calendar
+    wakeups: WakeUps
+    lease: Lease
+    sending: SendingState
+    transactions: Transactions
+    accept_list: AcceptList
+    manual_actions: ManualActions
+    wallet_events: WalletEvents
+    inbound: Inbound
+    replies: Replies
+    receipts: Receipts
+    deadlines: Deadlines
+    erasure: Erasure
+    housekeeping: Housekeeping
+    journal: JournalUpkeep
+
+
+async def build(
+    config: Config,
+    database: Database,
+    node: str,
+    policy: Policy | None = None,
+    clock: Clock | None = None,
+) -> Components:
+    """Registers the process, and builds its use cases; the clock is the database's unless another is given."""
+    policy = policy or Policy()
+    services, routing = services_of(config), Routing(config.links)
+    names = [link.name for link in config.links]
+    async with database.acquire() as connection:
+        clock = clock or await load_clock(connection, config.clock.rate)
+        await setup.keep_templates(connection, {code: s.templates for code, s in services.items()})
+        digests = Digester(await setup.evidence_key(connection))
+        await nodes.join(connection, node, config.gateway.node, names)
+        if moved := await sms.reroute(connection, names, routing):
+            log.warning(Event.TEXTS_REROUTED, texts=moved)
+    journey, calendar, wakeups, sending = config.journey, calendar_of(config), WakeUps(), SendingState()
+    rules = Rules(
+        calendar=calendar,
+        repeats=journey.repeats,
+        clarify=journey.clarify,
+        fallback_on_undeliverable=journey.fallback_on_undeliverable,
+    )
+    texts = TextRenderer(services, config.links, routing)
+    transactions = Transactions(
+        database=database,
+        node=node,
+        clock=clock,
+        context=DecisionContext(rules=rules, texts=texts, digests=digests),
+        wakeups=wakeups,
+    )
+    replies = Replies(
+        transactions=transactions,
+        services=services,
+        routing=routing,
+        alphabets={link.name: link.default_alphabet for link in config.links},
+        sending=sending,
+    )
+    receipts = Receipts(
+        transactions=transactions, message_ids={link.name: link.message_id for link in config.links}
+    )
+    dialogues = UssdDialogues(services=services, routing=routing, texts=texts)
+    return Components(
+        policy=policy,
+        database=database,
+        node=node,
+        clock=clock,
+        calendar=calendar,
+        wakeups=wakeups,
+        lease=Lease(policy.membership.expired_after_seconds),
+        sending=sending,
+        transactions=transactions,
+        accept_list=AcceptList(database=database, node=node, clock=clock, calendar=calendar, wakeups=wakeups),
+        manual_actions=ManualActions(transactions),
+        wallet_events=WalletEvents(transactions),
+        inbound=Inbound(transactions=transactions, replies=replies, receipts=receipts, dialogues=dialogues),
+        replies=replies,
+        receipts=receipts,
+        deadlines=Deadlines(transactions=transactions, database=database, clock=clock),
+        erasure=Erasure(transactions, timedelta(days=config.privacy.keep_days)),
+        housekeeping=Housekeeping(database=database, node=node),
+        journal=JournalUpkeep(database=database, node=node, wakeups=wakeups),
+    )
+
+
+def apis_of(config: Config, components: Components) -> list[Api]:
+    """The HTTP interfaces."""
+    c = components
+    return [
+        ListsApi(
+            database=c.database,
+            calendar=c.calendar,
+            reader=ListReader(c.accept_list),
+            services=tuple(config.services),
+            max_list_bytes=config.http.max_list_bytes,
+        ),
+        CasesApi(database=c.database, calendar=c.calendar, actions=c.manual_actions),
+        StatusesApi(database=c.database, calendar=c.calendar, sealed=c.wakeups.sealed),
+        WalletApi(c.wallet_events),
+        OpsApi(database=c.database, clock=c.clock, links=[link.name for link in config.links]),
+        OverviewApi(
+            database=c.database,
+            clock=c.clock,
+            calendar=c.calendar,
+            node=c.node,
+            links=config.links,
+            pushes=bool(config.sdu.url),
+            down_after_seconds=c.policy.membership.link_down_after_seconds,
+        ),
+        ConsoleApi(),
+    ]
+
+
+def jobs_of(components: Components) -> list[Job]:
+    """The scheduled jobs. Sealing, deadlines and receipts run in each process: each row is one's, locked or skipped."""
+    c, keeping, journal = components, components.housekeeping, components.journal
+
+    async def meet_deadlines() -> None:
+        while await c.deadlines.meet(BATCH) == BATCH:
+            pass
+
+    async def match_receipts() -> None:
+        while await c.receipts.match_unmatched(BATCH) == BATCH:
+            pass
+
+    async def erase() -> None:
+        total = 0
+        while erased := await c.erasure.erase(BATCH):
+            total += erased
+        if total:
+            log.info(Event.PERSONAL_DATA_ERASED, cases=total)
+
+    def once(name: str, run: Callable[[], Awaitable[object]], every_seconds: float) -> Job:
+        return Job(name=name, run=run, every_seconds=every_seconds, once_per_cluster=True)
+
+    return [
+        Job(name="seal", run=journal.seal, every_seconds=0.2),
+        Job(name="meet_deadlines", run=meet_deadlines, every_seconds=1.0),
+        Job(name="match_receipts", run=match_receipts, every_seconds=1.0),
+        Job(name="flush_replies", run=c.replies.flush_incomplete, every_seconds=30.0),
+        once("fold_progress", keeping.fold_progress, 30.0),
+        once("check_journal", journal.check, 30.0),
+        once("grow_tree", journal.grow_tree, 30.0),
+        once("expire_receipts", keeping.expire_receipts, 60.0),
+        once("expire_dialogues", keeping.expire_dialogues, 60.0),
+        once("expire_unacknowledged", keeping.expire_unacknowledged, 3600.0),
+        once("anchor_journal", journal.log_anchor, 3600.0),
+        once("erase", erase, 3600.0),
+    ]
+
+
+class _Process:
+    """One process in the cluster, from joining to leaving."""
+
+    def __init__(self, config: Config, components: Components, stopping: asyncio.Event) -> None:
         self._config = config
-        self._database = database
+        self._components = components
         self._stopping = stopping
-        self._node = node
-        self._signals = WakeUps()
-        self._links: dict[str, Link] = {}
-        self._running: list[asyncio.Task[None]] = []
-        self._just_entered = True
-        self._ended_well = False  # else our end is a death, and what we acknowledged last in doubt
+        self._policy = components.policy
+        self._receiver = Receiver(components.inbound, self._policy.receiver)
+        self._links = Links(
+            {link.name: link for link in config.links},
+            database=components.database,
+            node=components.node,
+            lease=components.lease,
+            wakeups=components.wakeups,
+            receiver=self._receiver,
+            state=components.sending,
+            sent_texts=self._sent_texts,
+            policy=self._policy,
+        )
+        self._membership = Membership(
+            database=components.database,
+            node=components.node,
+            lease=components.lease,
+            links=self._links,
+            policy=self._policy.membership,
+            ack_timeout_seconds=self._policy.receiver.ack_timeout_seconds,
+        )
 
     async def run(self) -> None:
-        config, database = self._config, self._database
-        services = services_of(config)
-        async with database.acquire() as connection:
-            clock = await load_clock(connection, config.clock.rate)
-            await setup.keep_templates(connection, {code: s.templates for code, s in services.items()})
-            evidence_key = await setup.evidence_key(connection)
-            await nodes.join(connection, self._node, config.gateway.node, [link.name for link in config.links])
-            if moved := await sms.reroute(connection, [link.name for link in config.links], Routing(config.links)):
-                log.warning(Event.TEXTS_REROUTED, texts=moved)
-        journeys = Journeys(
-            database=database,
-            clock=clock,
-            node=self._node,
-            services=services,
-            links=config.links,
-            rules=Rules(
-                calendar=calendar_of(config),
-                repeats=config.journey.repeats,
-                clarify=config.journey.clarify,
-                fallback_on_undeliverable=config.journey.fallback_on_undeliverable,
-            ),
-            evidence_key=evidence_key,
-            signals=self._signals,
+        c, policy = self._components, self._policy
+        drained = (
+            False  # else what was acknowledged last may not have reached the SMSCs: others evict this process
         )
-        async with AsyncExitStack() as stack:
-            stack.push_async_callback(self._leave)
-            await self._run_shells(journeys, stack)
-
-    async def _run_shells(self, journeys: Journeys, stack: AsyncExitStack) -> None:
-        config = self._config
-        http = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
-        receiver = Receiver(journeys)
-        partners = self._partners(http, journeys)
-        async with asyncio.TaskGroup() as tasks:
-            running = self._running
-            running.append(tasks.create_task(run_with_retry(receiver.run, "receive")))
-            running += [tasks.create_task(run_with_retry(shell.run, name)) for name, shell in partners.items()]
-            await stack.enter_async_context(serve_http(config, journeys))
-            running.append(
-                tasks.create_task(
-                    run_with_retry(
-                        partial(self._stay_alive, tasks, journeys, receiver), "nodes", longest=HEARTBEAT_SECONDS
-                    )
-                )
-            )
-            scheduler = Jobs(journeys, receiver, timedelta(days=config.privacy.keep_days)).start()
-            log.info(Event.STARTED, node=config.gateway.node, links=len(config.links))
-            try:
-                await self._stopping.wait()
-                log.info(Event.STOPPING)
-                await self._drain(partners)
-                async with asyncio.timeout(SETTLE_WITHIN):
-                    await receiver.settled()
-                self._ended_well = True
-            except TimeoutError:
-                log.warning(Event.REPLIES_NOT_FLUSHED)
-            finally:
-                scheduler.shutdown(wait=False)
-                for task in running:
-                    task.cancel()
-
-    async def _stay_alive(self, tasks: asyncio.TaskGroup, journeys: Journeys, receiver: Receiver) -> None:
-        """Beats, buries the dead, and takes free links. Raises FencedError when it beat too late.
-
-        The connection is kept: with it ends the lock that shows our life to the others.
-        """
-        names = {link.name: link for link in self._config.links}
         try:
-            async with self._database.acquire() as connection:
-                await nodes.hold_lock(connection, self._node)
-                # If ours has ended, so have others, perhaps, and killed nobody: they need a moment to be back.
-                killed, self._just_entered = self._just_entered, False
-                while True:
-                    async with asyncio.timeout(nodes.EXPIRED_AFTER_SECONDS):
-                        await self._beat(connection, journeys.lease)
-                        await self._bury(connection, killed=killed)
-                        wanted = () if self._stopping.is_set() else names.keys() - self._links.keys()
-                        taken = await nodes.claim_links(connection, self._node, wanted)
-                    killed = True
-                    for name in () if self._stopping.is_set() else taken:
-                        log.info(Event.LINK_CLAIMED, link=name)
-                        link = self._links[name] = Link(names[name], journeys, receiver)
-                        self._running.append(tasks.create_task(link.run()))
-                    await asyncio.sleep(HEARTBEAT_SECONDS)
+            async with AsyncExitStack() as stack:
+                http = await stack.enter_async_context(partner_session())
+                partners = self._partners(http)
+                scheduler = Scheduler(jobs_of(c), database=c.database, node=c.node)
+                async with asyncio.TaskGroup() as tasks:
+                    membership_retry = policy.task_retry.capped(policy.membership.heartbeat_seconds)
+                    running = [
+                        tasks.create_task(
+                            run_with_retry(self._receiver.run, "receive", backoff=policy.task_retry)
+                        ),
+                        tasks.create_task(self._links.run()),
+                        *(
+                            tasks.create_task(run_with_retry(shell.run, name, backoff=policy.task_retry))
+                            for name, shell in partners.items()
+                        ),
+                    ]
+                    await stack.enter_async_context(serve_http(self._config.http, apis_of(self._config, c)))
+                    running.append(
+                        tasks.create_task(
+                            run_with_retry(self._membership.run, "membership", backoff=membership_retry)
+                        )
+                    )
+                    scheduler.start()
+                    log.info(Event.STARTED, node=self._config.gateway.node, links=len(self._config.links))
+                    try:
+                        await self._stopping.wait()
+                        log.info(Event.STOPPING)
+                        await self._drain(partners)
+                        async with asyncio.timeout(policy.flush_timeout_seconds):
+                            await self._receiver.flushed()
+                        drained = True
+                    except TimeoutError:
+                        log.warning(Event.REPLIES_NOT_FLUSHED)
+                    finally:
+                        scheduler.stop()
+                        for task in running:
+                            task.cancel()
         finally:
-            journeys.lease.lock_lost()
+            if drained:
+                await self._membership.leave()
+                log.info(Event.STOPPED)
 
-    async def _beat(self, connection: Connection, lease: Lease) -> None:
-        began_at, was_sure = time.monotonic(), lease.is_exclusive
-        await nodes.heartbeat(connection, self._node)
-        before = lease.renew(began_at)
-        for link in self._links.values():
-            if (
-                began_at - before > HEARTBEAT_SECONDS + ACK_TIMEOUT_SECONDS
-            ):  # we were paused: what lay in the sockets was acknowledged late
-                link.doubt(before)
-            if not was_sure:
-                link.go_on()
-
-    async def _bury(self, connection: Connection, *, killed: bool) -> None:
-        loss_detection_seconds = max((link.loss_detection_seconds for link in self._config.links), default=0.0)
-        dead, unknown = await nodes.evict_expired(
-            connection, self._node, loss_detection_seconds=loss_detection_seconds, killed=killed
+    def _sent_texts(self, link: LinkConfig) -> SentTexts:
+        c = self._components
+        return SentTexts(
+            transactions=c.transactions,
+            database=c.database,
+            node=c.node,
+            clock=c.clock,
+            calendar=c.calendar,
+            link=link.name,
+            fallback_for=[other.name for other in self._config.links if link.name in other.fallback],
+            down_after_seconds=self._policy.membership.link_down_after_seconds,
         )
-        for node in dead:
-            log.warning(Event.NODE_EVICTED, dead=node)
-        for name, segments in unknown.items():
-            metrics.SEGMENTS_UNKNOWN.labels(name).inc(segments)
 
-    def _partners(self, http: aiohttp.ClientSession, journeys: Journeys) -> dict[str, Caller | SduPush]:
+    def _partners(self, http: aiohttp.ClientSession) -> dict[str, Caller | SduPush]:
         """The shells to the partners that are configured."""
-        config, shells = self._config, dict[str, Caller | SduPush]()
+        config, c = self._config, self._components
+        shells: dict[str, Caller | SduPush] = {}
         if config.mcb.url:
-            mcb = Mcb(http, config.mcb)
-            shells["lookups"] = Caller(CallKind.LOOKUP, mcb, config.mcb.concurrency, journeys)
+            shells["lookups"] = self._caller(CallKind.LOOKUP, Mcb(http, config.mcb), config.mcb.concurrency)
         if config.wallet.url:
-            wallet = Wallet(http, config.wallet, journeys.rules.calendar)
-            shells["vouchers"] = Caller(CallKind.VOUCHER, wallet, config.wallet.concurrency, journeys)
+            wallet = Wallet(http, config.wallet, c.calendar)
+            shells["vouchers"] = self._caller(CallKind.VOUCHER, wallet, config.wallet.concurrency)
         if config.sdu.url:
-            shells["statuses"] = SduPush(http, config.sdu, journeys)
+            shells["statuses"] = SduPush(
+                SduClient(http, config.sdu),
+                StatusFeed(database=c.database, node=c.node, calendar=c.calendar),
+                batch=config.sdu.batch,
+                wakeup=c.wakeups.statuses,
+                backoff=self._policy.partners.push,
+            )
         return shells
 
+    def _caller(self, kind: CallKind, client: Mcb | Wallet, concurrency: int) -> Caller:
+        c = self._components
+        calls = PartnerCalls(kind=kind, transactions=c.transactions, database=c.database, node=c.node)
+        return Caller(
+            client,
+            calls,
+            concurrency=concurrency,
+            wakeup=c.wakeups.calls[kind],
+            policy=self._policy.partners,
+            task_retry=self._policy.task_retry,
+        )
+
     async def _drain(self, partners: Mapping[str, Caller | SduPush]) -> None:
-        """Ends in peace with all at once. What cannot be written is taken up from its rows by the next process."""
-        shells: list[tuple[str, Link | Caller | SduPush]] = [*self._links.items(), *partners.items()]
+        """Drains everything at once. What cannot be written is taken up from its rows by the next process."""
+        self._links.stop_acquiring()
+        shells: list[tuple[str, Link | Caller | SduPush]] = [*self._links.held().items(), *partners.items()]
         stops = {asyncio.create_task(shell.stop()): name for name, shell in shells}
         if not stops:
             return
-        done, late = await asyncio.wait(stops, timeout=STOP_WITHIN)
+        done, late = await asyncio.wait(stops, timeout=self._policy.stop_timeout_seconds)
         for task in late:
             task.cancel()
         for task in [*late, *(task for task in done if task.exception())]:
-            log.warning(Event.COMPONENT_NOT_DRAINED, shell=stops[task])
-
-    async def _leave(self) -> None:
-        """Gives links and work away at once, so that nobody has to wait for our death to be noticed."""
-        if not self._ended_well:
-            return
-        with suppress(*TRANSIENT_ERRORS):
-            async with asyncio.timeout(1.0), self._database.acquire() as connection:
-                await nodes.leave(connection, self._node)
-        log.info(Event.STOPPED)
+            log.warning(Event.COMPONENT_NOT_DRAINED, component=stops[task])

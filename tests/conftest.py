@@ -13,8 +13,9 @@ import asyncpg
 import hypothesis
 import pytest
 
-from gateway.store.database import Database, connect, migrate
+from gateway.store.database import Database, connect
 from gateway.store.embedded import SETTINGS, EmbeddedServer
+from gateway.store.migrations import migrate
 
 # Nobody minds these databases: they may be lost with the machine, and live too shortly for a vacuum.
 SPEED = {

@@ -11,8 +11,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +20,24 @@ import asyncpg
 import pytest
 
 from gateway import app, config, metrics
-from gateway.operators import link, sender
-from gateway.partners import caller, responses, sdu
+from gateway.backoff import Backoff
+from gateway.config.policy import LinkPolicy, MembershipPolicy, PartnerPolicy, Policy
 from gateway.simulators.mcb import McbSimulator, Number
 from gateway.simulators.sdu import SduSimulator, new_secret
 from gateway.simulators.smsc import Message, SmscSimulator
 from gateway.simulators.wallet import WalletSimulator
-from gateway.store import nodes
 
 WITHIN = 10.0
 """Seconds after which a test waits in vain."""
 SEGMENTS = 15
 """Of the request to a Family in Kazakh."""
+_SOON = Backoff(first_seconds=0.02, max_seconds=0.2)
+QUICK = Policy(
+    links=LinkPolicy(reconnect=_SOON, busy=_SOON),
+    partners=PartnerPolicy(cooldown=_SOON, retry=_SOON, push=_SOON),
+    membership=MembershipPolicy(restart_grace_seconds=0.0),
+)
+"""What waits for seconds between attempts waits for a moment here; the order of things stays."""
 TOKENS = {"sdu": "token-of-sdu", "wallet": "token-of-wallet", "ops": "token-of-ops"}
 
 _TELL = """
@@ -151,6 +156,7 @@ class Harness:
     sdu: SduSimulator
     http: aiohttp.ClientSession
     told: asyncio.Event
+    policy: Policy = field(default_factory=lambda: QUICK)
     running: list[Process] = field(default_factory=list)
     lists: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
@@ -163,12 +169,18 @@ class Harness:
         await self.smsc.bound(within=WITHIN)
         return process
 
+    def set_policy(self, **changes: Any) -> None:
+        """Time-outs and limits of the processes that start from now on: `links={"stale_session_seconds": 0.05}`."""
+        for part, values in changes.items():
+            given = values if not isinstance(values, Mapping) else replace(getattr(self.policy, part), **values)
+            self.policy = replace(self.policy, **{part: given})
+
     async def launch(self, **changes: Mapping[str, Any]) -> Process:
         """A gateway on its way up."""
         port = _free_port()
         loaded = self.configure(port, **changes)
         stopping = asyncio.Event()
-        task = asyncio.create_task(app.run(loaded, stopping))
+        task = asyncio.create_task(app.run(loaded, stopping, policy=self.policy))
         process = Process(f"http://127.0.0.1:{port}", stopping, task)
         self.running.append(process)
         return process
@@ -330,15 +342,8 @@ def metric(name: str, **labels: str) -> float:
 
 
 @pytest.fixture
-async def harness(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Harness]:
+async def harness(database_url: str, tmp_path: Path) -> AsyncIterator[Harness]:
     """Neighbours that listen, and no gateway yet."""
-    # What waits for seconds between attempts waits for a moment here; the order of things stays.
-    monkeypatch.setattr(link, "RECONNECT_BACKOFF_SECONDS", (0.02, 0.2))
-    monkeypatch.setattr(sender, "BUSY_BACKOFF_SECONDS", (0.02, 0.2))
-    monkeypatch.setattr(nodes, "RESTART_GRACE_SECONDS", 0.0)
-    monkeypatch.setattr(caller, "COOLDOWN", (0.02, 0.2))
-    monkeypatch.setattr(responses, "BACKOFF", (timedelta(seconds=0.02), timedelta(seconds=0.2)))
-    monkeypatch.setattr(sdu, "BACKOFF", (0.02, 0.2))
     connection = await asyncpg.connect(database_url)
     listener = await asyncpg.connect(database_url)
     told = asyncio.Event()

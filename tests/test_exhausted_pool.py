@@ -12,9 +12,7 @@ from smpplib import consts
 
 from gateway import app
 from gateway.api import app as api
-from gateway.cluster import retry
-from gateway.operators import receiver
-from gateway.store import database
+from gateway.backoff import Backoff
 from gateway.store.database import Database
 
 __all__ = ["harness"]
@@ -23,13 +21,14 @@ SOON = 0.3
 
 
 @pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+def _soon(harness: Harness) -> None:
     """What takes ten seconds takes a moment."""
-    monkeypatch.setattr(database, "ACQUIRE_TIMEOUT_SECONDS", SOON)
-    monkeypatch.setattr(receiver, "STORE_TIMEOUT_SECONDS", SOON)
-    monkeypatch.setattr(receiver, "NOTE_RETRY_SECONDS", 0.05)
-    monkeypatch.setattr(app, "HEARTBEAT_SECONDS", 0.05)
-    monkeypatch.setattr(retry, "RETRY", (0.02, 0.1))
+    harness.set_policy(
+        acquire_timeout_seconds=SOON,
+        receiver={"store_timeout_seconds": SOON, "note_retry_seconds": 0.05},
+        membership={"heartbeat_seconds": 0.05},
+        task_retry=Backoff(first_seconds=0.02, max_seconds=0.1),
+    )
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ from harness import Family, Harness, harness
 from smpplib import consts
 from test_database import SMALL, postmaster
 
-from gateway.operators import receiver
-from gateway.store import database, embedded
+from gateway.store import embedded
 
 __all__ = ["harness"]
 
@@ -35,8 +34,7 @@ async def test_replies_stay_with_the_smsc_until_the_database_goes_on(
     harness: Harness, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedded.EmbeddedServer.__init__, "__defaults__", (SMALL,))
-    monkeypatch.setattr(database, "ACQUIRE_TIMEOUT_SECONDS", SOON)
-    monkeypatch.setattr(receiver, "STORE_TIMEOUT_SECONDS", SOON)
+    harness.set_policy(acquire_timeout_seconds=SOON, receiver={"store_timeout_seconds": SOON})
     await harness.start(gateway={"database": "embedded", "data_dir": str(data_dir)})
     families = [Family(n=n) for n in range(1, 5)]
     await harness.ask(*families)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from gateway.store.nodes import LINK_DOWN_AFTER_SECONDS
 from gateway.store.queues import FAILING_FROM
 
 JOURNAL_LATE = 60.0
@@ -65,15 +64,21 @@ class QueueState:
 
 
 def alerts(
-    links: Iterable[LinkState], queues: Iterable[QueueState], *, parked: int, journal_faults: int, now: datetime
+    links: Iterable[LinkState],
+    queues: Iterable[QueueState],
+    *,
+    parked: int,
+    journal_faults: int,
+    now: datetime,
+    down_after_seconds: float,
 ) -> list[Alert]:
-    """What is wrong, the critical first; `now` is real time."""
+    """What is wrong, the critical first; `now` is real time. A link is down after so long without a session."""
     found: list[Alert] = []
     if journal_faults:
         text = "The journal's chain is broken: gateway verify-journal names the entry."
         found.append(Alert(Level.CRITICAL, Code.JOURNAL_BROKEN, text))
     for link in links:
-        found += _of_link(link, now)
+        found += _of_link(link, now, down_after_seconds)
     for queue in queues:
         found += _of_queue(queue)
     if parked:
@@ -82,7 +87,7 @@ def alerts(
     return sorted(found, key=lambda alert: list(Level).index(alert.level))
 
 
-def _of_link(link: LinkState, now: datetime) -> Iterator[Alert]:
+def _of_link(link: LinkState, now: datetime, down_after_seconds: float) -> Iterator[Alert]:
     waiting = f" {_count(link.queued, 'text')} waiting." if link.queued else ""
     seconds = (now - link.since).total_seconds()
     if link.bound >= link.sessions:
@@ -95,7 +100,7 @@ def _of_link(link: LinkState, now: datetime) -> Iterator[Alert]:
     elif link.refused:
         text = f"{link.link}: the SMSC refuses our system_id or password: settle it with the operator.{waiting}"
         yield Alert(Level.CRITICAL, Code.CREDENTIALS_REFUSED, text)
-    elif seconds > LINK_DOWN_AFTER_SECONDS:
+    elif seconds > down_after_seconds:
         text = f"{link.link}: no session bound for {span(seconds)}.{waiting}"
         yield Alert(Level.CRITICAL, Code.LINK_DOWN, text)
 

@@ -2,29 +2,20 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import cast
+from typing import Protocol, cast, runtime_checkable
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway.api.auth import Tokens
-from gateway.api.cases import CasesApi
-from gateway.api.connections import ConnectionLimiter, PendingConnection, Protocol
-from gateway.api.console import ConsoleApi
-from gateway.api.lists import ListsApi
-from gateway.api.ops import OpsApi
-from gateway.api.overview import OverviewApi
+from gateway.api.connections import ConnectionLimiter, HttpProtocol, PendingConnection
 from gateway.api.problems import SERVER, answer_problems, observe
 from gateway.api.requests import SMALL, Route
-from gateway.api.statuses import StatusesApi
-from gateway.api.wallet import WalletApi
-from gateway.config import Config
 from gateway.config.model import Http
 from gateway.logs.log import Event, get_logger
-from gateway.usecases.unit_of_work import Journeys
 
 log = get_logger()
 
@@ -43,26 +34,31 @@ _MAX_HEADERS = 64
 _BACKLOG = 256
 
 
-def build_app(config: Config, journeys: Journeys, door: ConnectionLimiter) -> web.Application:
+@runtime_checkable
+class Stoppable(Protocol):
+    """A part that ends its requests when the process stops."""
+
+    async def stop(self) -> None: ...
+
+
+class Api(Protocol):
+    """A part of the HTTP interface."""
+
+    def routes(self) -> Sequence[Route]: ...
+
+
+def build_app(http: Http, apis: Sequence[Api], limiter: ConnectionLimiter) -> web.Application:
     """The application."""
-    tokens = Tokens(config.http.tokens)
-    stopping = asyncio.Event()
+    tokens = Tokens(http.tokens)
     app = web.Application(middlewares=[observe, answer_problems], client_max_size=SMALL)
-    apis = (
-        ListsApi(config, journeys),
-        CasesApi(journeys),
-        StatusesApi(journeys, stopping),
-        WalletApi(journeys),
-        OpsApi(journeys),
-        OverviewApi(config, journeys),
-        ConsoleApi(),
-    )
     for api in apis:
         for route in api.routes():
-            app.router.add_route(route.method, route.path, _guarded(route, tokens, door))
+            app.router.add_route(route.method, route.path, _guarded(route, tokens, limiter))
 
     async def stop(_app: web.Application) -> None:
-        stopping.set()
+        for api in apis:
+            if isinstance(api, Stoppable):
+                await api.stop()
 
     async def sign(_request: web.Request, response: web.StreamResponse) -> None:
         response.headers["Server"] = SERVER
@@ -73,17 +69,17 @@ def build_app(config: Config, journeys: Journeys, door: ConnectionLimiter) -> we
 
 
 @asynccontextmanager
-async def serve_http(config: Config, journeys: Journeys) -> AsyncIterator[int]:
+async def serve_http(http: Http, apis: Sequence[Api]) -> AsyncIterator[int]:
     """Answers requests inside the block; the port, which the system has chosen where the file says 0.
 
     Afterwards requests under way get STOP_WITHIN seconds. Raises OSError when the address can't be had, and
     ssl.SSLError when the certificates are of no use.
     """
-    tls = _tls(config.http)
-    door = ConnectionLimiter()
+    tls = _tls(http)
+    limiter = ConnectionLimiter()
     # What its client does not wait for any more ends: a request takes up no more than its connection does.
     runner = web.AppRunner(
-        build_app(config, journeys, door),
+        build_app(http, apis, limiter),
         access_log=None,
         shutdown_timeout=STOP_WITHIN,
         handler_cancellation=True,
@@ -91,7 +87,7 @@ async def serve_http(config: Config, journeys: Journeys) -> AsyncIterator[int]:
     await runner.setup()
     loop = asyncio.get_running_loop()
     protocol = partial(
-        Protocol,
+        HttpProtocol,
         cast("web.Server", runner.server),
         loop=loop,
         auto_decompress=False,  # the intake unpacks bodies itself, with a limit
@@ -103,10 +99,10 @@ async def serve_http(config: Config, journeys: Journeys) -> AsyncIterator[int]:
     )
     try:
         listener = await loop.create_server(
-            partial(PendingConnection, door, protocol, tls), config.http.host, config.http.port, backlog=_BACKLOG
+            partial(PendingConnection, limiter, protocol, tls), http.host, http.port, backlog=_BACKLOG
         )
         port: int = listener.sockets[0].getsockname()[1]
-        log.info(Event.HTTP_SERVING, host=config.http.host, port=port, tls=tls is not None)
+        log.info(Event.HTTP_SERVING, host=http.host, port=port, tls=tls is not None)
         try:
             yield port
         finally:
@@ -115,7 +111,7 @@ async def serve_http(config: Config, journeys: Journeys) -> AsyncIterator[int]:
         await runner.cleanup()
 
 
-def _guarded(route: Route, tokens: Tokens, door: ConnectionLimiter) -> Handler:
+def _guarded(route: Route, tokens: Tokens, limiter: ConnectionLimiter) -> Handler:
     """The route's handler behind its roles: nothing else of a request is looked at before them."""
     if route.roles is None:
         return route.handler
@@ -123,7 +119,7 @@ def _guarded(route: Route, tokens: Tokens, door: ConnectionLimiter) -> Handler:
 
     async def handler(request: web.Request) -> web.StreamResponse:
         tokens.require(request, roles)
-        with door.keeping(request):
+        with limiter.keeping(request):
             async with asyncio.timeout(None if route.long else ANSWERED_WITHIN):
                 return await route.handler(request)
 

@@ -12,14 +12,15 @@ from gateway.api.problems import FieldError, Problem, not_found
 from gateway.api.requests import Route, json_response, read_object, unprocessable, whole_number
 from gateway.config.model import Role
 from gateway.consent.case import State
+from gateway.consent.deadlines import Calendar
 from gateway.consent.identity import mask_msisdn
-from gateway.consent.inputs import Decision, Release
+from gateway.consent.inputs import Decision
 from gateway.logs.redaction import without_numbers
 from gateway.store import cases, history
 from gateway.store.cases import StoredCase
-from gateway.store.database import Connection
+from gateway.store.database import Connection, Database
 from gateway.store.history import Page, Place
-from gateway.usecases.unit_of_work import Journeys
+from gateway.usecases.manual_actions import ManualActions
 
 MAX_REASON_LENGTH = 500
 MAX_FOUND = 1000
@@ -36,10 +37,10 @@ _PARKED = frozenset((State.PARKED,))
 class CasesApi:
     """The handlers of ``/v1/cases``."""
 
-    def __init__(self, journeys: Journeys) -> None:
-        self._journeys = journeys
-        self._database = journeys.database
-        self._calendar = journeys.rules.calendar
+    def __init__(self, *, database: Database, calendar: Calendar, actions: ManualActions) -> None:
+        self._database = database
+        self._calendar = calendar
+        self._actions = actions
 
     def routes(self) -> Sequence[Route]:
         return (
@@ -76,19 +77,18 @@ class CasesApi:
     async def cancel(self, request: web.Request) -> web.StreamResponse:
         case_id = _case_id(request)
         reason = _reason(await read_object(request))
-        decision = await self._journeys.cancel(case_id, reason)
+        decision = await self._actions.cancel(case_id, reason)
         return await self._done(case_id, decision, "The case has ended, or its consent is being carried out.")
 
     async def release(self, request: web.Request) -> web.StreamResponse:
-        return await self._act(request, self._journeys.release, "The case is not parked.")
+        return await self._act(request, self._actions.release, "The case is not parked.")
 
     async def release_many(self, request: web.Request) -> web.StreamResponse:
         case_ids = _case_ids(await read_object(request))
-        decisions = await self._journeys.take([(case_id, Release()) for case_id in case_ids])
-        return json_response({"released": sum(not decision.rejected for decision in decisions)})
+        return json_response({"released": await self._actions.release_all(case_ids)})
 
     async def resend(self, request: web.Request) -> web.StreamResponse:
-        return await self._act(request, self._journeys.resend, "The case has no text to send again.")
+        return await self._act(request, self._actions.resend, "The case has no text to send again.")
 
     async def _act(
         self, request: web.Request, act: Callable[[str], Awaitable[Decision | None]], refused: str

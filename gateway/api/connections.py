@@ -35,7 +35,7 @@ TELL_EVERY = 60.0
 _RETRY_SOON = {"Retry-After": "5"}
 
 
-class Protocol(web.RequestHandler):
+class HttpProtocol(web.RequestHandler):
     """aiohttp's, counted by a door, with problem documents for what is no HTTP, and without endless patience."""
 
     __slots__ = ("_left", "_overdue", "kept", "known")
@@ -103,7 +103,7 @@ class ConnectionLimiter:
     """Counts connections, and requests behind a token, and holds both to their limits."""
 
     def __init__(self) -> None:
-        self._inside: dict[asyncio.Transport, Protocol | None] = {}  # oldest first; None: shaking hands
+        self._inside: dict[asyncio.Transport, HttpProtocol | None] = {}  # oldest first; None: shaking hands
         self._requests = 0
         self._cut = 0  # since it was told last
         self._tell_at = 0.0
@@ -117,7 +117,7 @@ class ConnectionLimiter:
         HTTP_CONNECTIONS.inc()
         return True
 
-    def serve(self, transport: asyncio.Transport, protocol: Protocol) -> None:
+    def serve(self, transport: asyncio.Transport, protocol: HttpProtocol) -> None:
         """From now on the connection has requests."""
         self._inside[transport] = protocol
 
@@ -135,7 +135,7 @@ class ConnectionLimiter:
                 HTTPStatus.SERVICE_UNAVAILABLE, "Too many requests are under way; try again.", headers=_RETRY_SOON
             )
         protocol = request.protocol
-        assert isinstance(protocol, Protocol)
+        assert isinstance(protocol, HttpProtocol)
         self._requests += 1
         protocol.known = protocol.kept = True
         try:
@@ -180,7 +180,7 @@ class PendingConnection(asyncio.Protocol):
     def __init__(
         self,
         door: ConnectionLimiter,
-        handler: Callable[[Callable[[], None]], Protocol],
+        handler: Callable[[Callable[[], None]], HttpProtocol],
         tls: ssl.SSLContext | None,
     ):
         """`handler` makes the protocol that takes over; it gets what to call at the connection's end."""

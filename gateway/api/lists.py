@@ -12,13 +12,13 @@ from aiohttp import web
 
 from gateway.api.problems import Problem, not_found
 from gateway.api.requests import Route, body_chunks, json_response, whole_number
-from gateway.config import Config
 from gateway.consent.case import State
+from gateway.consent.deadlines import Calendar
 from gateway.intake.body import Body, BodyMalformedError, BodyTooLargeError, Gunzip, Plain, Unpacker
+from gateway.intake.reading import ListReader
 from gateway.store import lists
+from gateway.store.database import Database
 from gateway.store.lists import ListError, StoredList
-from gateway.usecases.accept_list import Intake
-from gateway.usecases.unit_of_work import Journeys
 
 MAX_BATCH = 2
 """Lists taken at the same time by this process; each holds a connection and a share of the processor."""
@@ -35,18 +35,20 @@ _MAX_LISTS = 1000
 class ListsApi:
     """The handlers of ``/v1/lists``."""
 
-    def __init__(self, config: Config, journeys: Journeys) -> None:
-        self._services = tuple(config.services)
-        self._max_octets = config.http.max_list_bytes
-        self._database = journeys.database
-        self._calendar = journeys.rules.calendar
-        self._intake = Intake(
-            database=journeys.database,
-            node=journeys.node,
-            clock=journeys.clock,
-            calendar=journeys.rules.calendar,
-            signals=journeys.signals,
-        )
+    def __init__(
+        self,
+        *,
+        database: Database,
+        calendar: Calendar,
+        reader: ListReader,
+        services: Sequence[str],
+        max_list_bytes: int,
+    ) -> None:
+        self._services = tuple(services)
+        self._max_octets = max_list_bytes
+        self._database = database
+        self._calendar = calendar
+        self._reader = reader
         self._places = asyncio.Semaphore(MAX_BATCH)
 
     def routes(self) -> Sequence[Route]:
@@ -70,14 +72,14 @@ class ListsApi:
         async with self._place():
             try:
                 body = Body(unpacker, self._max_octets)
-                taken = await self._intake.take(list_id, service, body_chunks(request, self._max_octets), body)
+                accepted = await self._reader.read(list_id, service, body_chunks(request, self._max_octets), body)
             except BodyMalformedError as error:
                 raise Problem(HTTPStatus.BAD_REQUEST, f"The body is malformed: {error}.") from None
             except BodyTooLargeError:
                 raise self._too_large() from None
-        if taken is None:
+        if accepted is None:
             raise Problem(HTTPStatus.CONFLICT, "Another list has been taken under this list_id.")
-        stored, created = taken
+        stored, created = accepted
         return json_response(await self._result(stored), HTTPStatus.CREATED if created else HTTPStatus.OK)
 
     async def get(self, request: web.Request) -> web.StreamResponse:

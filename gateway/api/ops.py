@@ -17,8 +17,8 @@ from gateway.clock import Clock
 from gateway.logs.log import Event, get_logger
 from gateway.metrics import REGISTRY
 from gateway.store import queues
+from gateway.store.database import Database
 from gateway.store.queues import Waiting
-from gateway.usecases.unit_of_work import Journeys
 
 log = get_logger()
 
@@ -31,11 +31,10 @@ _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 class OpsApi:
     """The handlers that ask for no token, except for the links."""
 
-    def __init__(self, journeys: Journeys) -> None:
-        self._database = journeys.database
-        self._calendar = journeys.rules.calendar
-        self._clock = journeys.clock
-        self._links = tuple(journeys.links)
+    def __init__(self, *, database: Database, clock: Clock, links: Sequence[str]) -> None:
+        self._database = database
+        self._clock = clock
+        self._links = tuple(links)
         self._openapi = OPENAPI.read_bytes()
 
     def routes(self) -> Sequence[Route]:

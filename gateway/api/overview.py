@@ -12,14 +12,15 @@ from gateway import metrics
 from gateway.api.alerts import LinkState, QueueState, alerts
 from gateway.api.lists import shown_progress
 from gateway.api.requests import Route, json_response
-from gateway.config import Config
+from gateway.clock import Clock
 from gateway.config.model import Link
 from gateway.consent.case import State
+from gateway.consent.deadlines import Calendar
 from gateway.smpp.status import Kind
 from gateway.store import journal, lists, queues
+from gateway.store.database import Database
 from gateway.store.lists import StoredList
 from gateway.store.queues import HeldLink, Node, Queue
-from gateway.usecases.unit_of_work import Journeys
 
 LISTS = 20
 """How many of the latest lists are shown with their progress."""
@@ -50,13 +51,25 @@ class _Gathered(NamedTuple):
 class OverviewApi:
     """The handler of ``/v1/overview``. Its cost does not grow with what has ended."""
 
-    def __init__(self, config: Config, journeys: Journeys) -> None:
-        self._pushes = bool(config.sdu.url)
-        self._database = journeys.database
-        self._clock = journeys.clock
-        self._calendar = journeys.rules.calendar
-        self._node = journeys.node
-        self._links = journeys.links
+    def __init__(
+        self,
+        *,
+        database: Database,
+        clock: Clock,
+        calendar: Calendar,
+        node: str,
+        links: Sequence[Link],
+        pushes: bool,
+        down_after_seconds: float,
+    ) -> None:
+        """`pushes`: statuses are pushed to SDU, which else keeps its own cursor."""
+        self._database = database
+        self._clock = clock
+        self._calendar = calendar
+        self._node = node
+        self._links = {link.name: link for link in links}
+        self._pushes = pushes
+        self._down_after_seconds = down_after_seconds
 
     def routes(self) -> Sequence[Route]:
         return (Route("GET", "/v1/overview", ("ops",), self.get),)
@@ -71,7 +84,14 @@ class OverviewApi:
         for _, state, number in gathered.waiting.cases:
             cases[state] += number
         journal_faults = counted.get((_FAULTS,), 0)
-        told = alerts(links, waiting, parked=cases[State.PARKED], journal_faults=journal_faults, now=now)
+        found = alerts(
+            links,
+            waiting,
+            parked=cases[State.PARKED],
+            journal_faults=journal_faults,
+            now=now,
+            down_after_seconds=self._down_after_seconds,
+        )
         entries, _, sealed_at = gathered.head
         return json_response(
             {
@@ -84,7 +104,7 @@ class OverviewApi:
                     "open": self._calendar.in_window(business),
                     "opens_at": self._local(self._calendar.next_opening(business)),
                 },
-                "alerts": [asdict(alert) for alert in told],
+                "alerts": [asdict(alert) for alert in found],
                 "nodes": [self._shown_node(node) for node in gathered.nodes],
                 "links": [self._shown_link(link, gathered, counted) for link in links],
                 "queues": [asdict(queue) for queue in waiting],

@@ -8,9 +8,10 @@ from aiohttp import web
 
 from gateway.api.requests import Route, json_response, whole_number
 from gateway.cluster.wakeups import POLL_SECONDS
+from gateway.consent.deadlines import Calendar
 from gateway.store import statuses
+from gateway.store.database import Database
 from gateway.store.statuses import StatusEvent
-from gateway.usecases.unit_of_work import Journeys
 
 MAX_WAIT_SECONDS = 60
 MAX_EVENTS = 5000
@@ -19,24 +20,31 @@ READERS = 2
 
 
 class StatusesApi:
-    """The handler of ``/v1/statuses``. `stopping` ends the long polls of a process that goes away."""
+    """The handler of ``/v1/statuses``."""
 
-    def __init__(self, journeys: Journeys, stopping: asyncio.Event) -> None:
-        self._database = journeys.database
-        self._calendar = journeys.rules.calendar
-        self._sealed = journeys.signals.sealed
-        self._stopping = stopping
+    def __init__(self, *, database: Database, calendar: Calendar, sealed: asyncio.Condition) -> None:
+        """`sealed` is notified whenever entries were sealed here."""
+        self._database = database
+        self._calendar = calendar
+        self._sealed = sealed
+        self._stopping = False
         self._readers = asyncio.Semaphore(READERS)
 
     def routes(self) -> Sequence[Route]:
         return (Route("GET", "/v1/statuses", ("sdu",), self.get, long=True),)
+
+    async def stop(self) -> None:
+        """Ends the long polls: the process stops."""
+        self._stopping = True
+        async with self._sealed:
+            self._sealed.notify_all()
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         after = whole_number(request, "after", 0)
         limit = whole_number(request, "limit", 500, least=1, most=MAX_EVENTS)
         until = time.monotonic() + whole_number(request, "wait", 0, most=MAX_WAIT_SECONDS)
         events = await self._read(after, limit)
-        while not events and (left := until - time.monotonic()) > 0 and not self._stopping.is_set():
+        while not events and (left := until - time.monotonic()) > 0 and not self._stopping:
             await self._news(min(left, POLL_SECONDS))
             events = await self._read(after, limit)
         return json_response(

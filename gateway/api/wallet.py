@@ -1,4 +1,4 @@
-"""``POST /v1/wallet/events``: the wallet tells that vouchers were activated and used."""
+"""``POST /v1/wallet/events``: the wallet reports that vouchers were activated and used."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,11 +8,9 @@ from aiohttp import web
 
 from gateway.api.problems import FieldError
 from gateway.api.requests import Route, json_response, read_object, unprocessable
-from gateway.consent.inputs import ActivateVoucher, Input, UseVoucher
 from gateway.metrics import WALLET_EVENTS
-from gateway.store import cases, wallet_events
 from gateway.store.wallet_events import VoucherEvent
-from gateway.usecases.unit_of_work import Journeys, Step
+from gateway.usecases.wallet_events import EventType, Rejection, WalletEvents
 
 MAX_BODY_BYTES = 1 << 20
 MAX_EVENTS = 5000
@@ -20,15 +18,15 @@ MAX_EVENTS = 5000
 MAX_TEXT_LENGTH = 64
 
 _FIELDS = dict.fromkeys(("event_id", "case_id", "type", "at")).keys()
-_TYPES = ("activated", "used")
+_TYPES = tuple(EventType)
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 class WalletApi:
     """The handler of ``/v1/wallet/events``."""
 
-    def __init__(self, journeys: Journeys) -> None:
-        self._journeys = journeys
+    def __init__(self, events: WalletEvents) -> None:
+        self._events = events
 
     def routes(self) -> Sequence[Route]:
         return (Route("POST", "/v1/wallet/events", ("wallet",), self.take),)
@@ -50,45 +48,22 @@ class WalletApi:
             else:
                 errors += [(place, error) for error in event]
 
-        async def work(step: Step) -> list[tuple[int, FieldError]]:
-            return await _carry_out(step, good)
-
-        refused = await self._journeys.transact(work)
-        taken = len(good) - len(refused)
-        WALLET_EVENTS.labels("taken").inc(taken)
-        WALLET_EVENTS.labels("refused").inc(len(given) - taken)
-        told = sorted(errors + refused, key=lambda error: error[0])
-        return json_response({"taken": taken, "errors": [error.as_json() for _, error in told]})
+        rejected = [(place, _fault(place, why)) for place, why in await self._events.accept(good)]
+        taken = len(good) - len(rejected)
+        WALLET_EVENTS.labels("accepted").inc(taken)
+        WALLET_EVENTS.labels("rejected").inc(len(given) - taken)
+        shown = sorted(errors + rejected, key=lambda error: error[0])
+        return json_response({"taken": taken, "errors": [error.as_json() for _, error in shown]})
 
 
-async def _carry_out(step: Step, events: Mapping[int, VoucherEvent]) -> list[tuple[int, FieldError]]:
-    """Takes what is new, each event once; the refused ones by place: those may come again and be taken."""
-    seen = await wallet_events.known(step.connection, {event.event_id for event in events.values()})
-    known_cases = await cases.fetch(step.connection, {event.case_id for event in events.values()})
-    refused: list[tuple[int, FieldError]] = []
-    first: dict[str, int] = {}
-    for place, event in events.items():
-        if event.event_id in seen:
-            continue
-        if event.case_id not in known_cases:
-            refused.append((place, _fault(place, "case_id", "unknown", "there is no such case")))
-        else:
-            first.setdefault(event.event_id, place)
-    fresh = await wallet_events.keep(step.connection, [events[place] for place in first.values()])
-    new = {place: events[place] for event_id, place in first.items() if event_id in fresh}
-    decisions = await step.take([(event.case_id, _input(event)) for event in new.values()])
-    untaken = [place for place, decision in zip(new, decisions, strict=True) if decision.rejected]
-    refused += [(place, _fault(place, "case_id", "no_voucher", "the case has no voucher")) for place in untaken]
-    await wallet_events.forget(step.connection, [new[place].event_id for place in untaken])
-    return refused
+_REJECTIONS = {
+    Rejection.UNKNOWN_CASE: "there is no such case",
+    Rejection.NO_VOUCHER: "the case has no voucher",
+}
 
 
-def _input(event: VoucherEvent) -> Input:
-    return ActivateVoucher(at=event.at) if event.type == "activated" else UseVoucher(at=event.at)
-
-
-def _fault(place: int, field: str, code: str, detail: str) -> FieldError:
-    return FieldError(f"/events/{place}/{field}", code, detail)
+def _fault(place: int, rejection: Rejection) -> FieldError:
+    return FieldError(f"/events/{place}/case_id", rejection, _REJECTIONS[rejection])
 
 
 def _read(value: object, at: str) -> VoucherEvent | list[FieldError]:

@@ -12,9 +12,10 @@ from gateway.cli.terminal import CommandError, say, show_json
 from gateway.config import Config, load
 from gateway.evidence import verification
 from gateway.logs import log
-from gateway.store.database import load_clock, open_pool, pending
+from gateway.store.database import load_clock, open_pool
 from gateway.store.evidence import OutOfReachError, ServiceMissingError, record_of
 from gateway.store.journal_tree import JournalTornError
+from gateway.store.migrations import pending
 
 
 def show(arguments: Namespace) -> int:

@@ -15,8 +15,9 @@ from gateway.config import Config, load
 from gateway.evidence.digests import Anchor
 from gateway.logs import log
 from gateway.store import journal
-from gateway.store.database import Connection, DatabaseError, open_pool, pending
-from gateway.store.database import migrate as apply_migrations
+from gateway.store.database import Connection, DatabaseError, open_pool
+from gateway.store.migrations import migrate as apply_migrations
+from gateway.store.migrations import pending
 
 
 def serve(arguments: Namespace) -> int:

@@ -14,6 +14,7 @@ from rich.text import Text as Shown
 
 from gateway.cli.terminal import CommandError, console, say, show_json, show_table
 from gateway.config import Config, Link, Service, load
+from gateway.config.templates import load_templates
 from gateway.consent.texts import LANGUAGES, Kind, Name, Templates
 from gateway.intake.records import Record, read_record
 from gateway.smpp.text import DataCoding, LongMessages, alphabet, segment_count
@@ -43,7 +44,7 @@ def preview(arguments: Namespace) -> int:
     """Shows every text of the service, filled in with typical names, and the cost of a list."""
     config = load(arguments.config, secrets=False)
     service = _service(config, arguments.service)
-    templates = Templates.load(service.templates)
+    templates = load_templates(service.templates)
     texts = [_text(config, service, templates, kind, language) for kind in _KINDS for language in LANGUAGES]
     cost = _cost(config, service, templates, arguments.file, arguments.families)
     if arguments.json:

@@ -1,18 +1,18 @@
-"""Tasks that go on for ever: what the database or the network does to them is logged and tried again."""
+"""Work that goes on for ever: what the database or the network does to it is logged, and it is tried again."""
 
 import asyncio
-import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 import asyncpg
 
+from gateway.backoff import Backoff
 from gateway.logs.log import Event, get_logger
 from gateway.store.nodes import FencedError
 
-log = get_logger()
+T = TypeVar("T")
 
-RETRY = (0.2, 10.0)
-"""First and longest wait, in seconds, after a failure."""
+log = get_logger()
 
 TRANSIENT_ERRORS = (
     OSError,
@@ -21,7 +21,7 @@ TRANSIENT_ERRORS = (
     asyncpg.InternalClientError,
     TimeoutError,
 )
-"""What time cures: the database restarts, its disk is full, the pool is exhausted, the network is away."""
+"""What time cures: the database restarts, its disk is full, the pool is exhausted, the network is down."""
 
 _PERMANENT_ERRORS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.SyntaxOrAccessError)
 
@@ -32,13 +32,13 @@ def is_transient(error: BaseException) -> bool:
 
 
 async def run_with_retry(
-    work: Callable[[], Awaitable[object]], what: str, *, longest: float | None = None, **bound: object
+    work: Callable[[], Awaitable[object]], task: str, *, backoff: Backoff, **context: object
 ) -> None:
-    """Runs `work` again whenever it fails, `longest` (RETRY's) seconds later at most; raises FencedError alone.
+    """Runs `work` until it returns, again after each failure; raises FencedError alone.
 
     A defect of ours is logged with its frames and tried again as well: it may cost its own task, never the others.
+    `context` stands in the log lines.
     """
-    first, longest = RETRY[0], RETRY[1] if longest is None else longest
     failures = 0
     loop = asyncio.get_running_loop()
     while True:
@@ -49,14 +49,38 @@ async def run_with_retry(
         except FencedError:
             raise
         except Exception as error:
-            failures = 0 if loop.time() - began > longest else failures + 1
-            wait = min(longest, first * 2.0 ** min(failures, 10)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+            failures = 0 if loop.time() - began > backoff.max_seconds else failures + 1
+            wait = backoff.delay(failures)
             log.error(
                 Event.TASK_FAILED,
-                task=what,
+                task=task,
                 error=type(error).__name__,
                 retry_in=round(wait, 1),
                 exc_info=not is_transient(error),
-                **bound,
+                **context,
             )
             await asyncio.sleep(wait)
+
+
+async def batch_then_singly(
+    items: Sequence[T],
+    work: Callable[[Sequence[T]], Awaitable[object]],
+    failed: Callable[[T, Exception], Awaitable[None]],
+) -> None:
+    """Runs `work` on all items at once and, when it fails for what is in them, on each alone.
+
+    `failed` is called with each item that fails alone, and its error. Raises FencedError and transient errors:
+    then nothing is to blame but the database.
+    """
+    try:
+        await work(items)
+    except FencedError:
+        raise
+    except Exception as error:
+        if is_transient(error):
+            raise
+        if len(items) == 1:
+            await failed(items[0], error)
+            return
+        for item in items:
+            await batch_then_singly([item], work, failed)

@@ -1,5 +1,6 @@
-"""Wake-up calls between the tasks of one process: what has just been committed is looked at now, not at the
-next poll. A lost wake-up costs a second, never a row.
+"""Wake-ups between the tasks of one process: what was just committed is looked at now, not at the next poll.
+
+A lost wake-up costs a second, never a row.
 """
 
 import asyncio
@@ -8,11 +9,11 @@ from collections import defaultdict
 from gateway.store.calls import CallKind
 
 POLL_SECONDS = 1.0
-"""Seconds after which a waiting task looks for work of other processes by itself."""
+"""After which a waiting task looks by itself for work of other processes."""
 
 
 class WakeUp:
-    """Set by whoever has made work, awaited by the one task that does it."""
+    """Set by a task that has made work, awaited by the one task that does it."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
@@ -32,7 +33,7 @@ class WakeUp:
 
 
 class WakeUps:
-    """One signal for each kind of work."""
+    """One wake-up for each kind of work."""
 
     def __init__(self) -> None:
         self.texts: defaultdict[str, WakeUp] = defaultdict(WakeUp)  # by link

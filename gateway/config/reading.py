@@ -6,7 +6,6 @@ import os
 import re
 import socket
 import tomllib
-import zoneinfo
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -33,8 +32,10 @@ from gateway.config.model import (
     Wallet,
 )
 from gateway.config.table import NAME, NAMED, ConfigError, ConfigErrors, Source, Table, check_key_pair
+from gateway.config.templates import PACKAGE_TEMPLATES, load_templates
+from gateway.config.timezones import load_timezone
 from gateway.consent.deadlines import parse_send_window
-from gateway.consent.texts import PACKAGE_TEMPLATES, TemplateError, Templates
+from gateway.consent.texts import TemplateError
 
 ROLES: tuple[Role, ...] = get_args(Role)
 LOG_LEVELS: tuple[LogLevel, ...] = get_args(LogLevel)
@@ -145,12 +146,10 @@ def _journey(table: Table) -> Journey:
 
 
 def _timezone(table: Table) -> ZoneInfo:
-    # Almaty changed its offset in 2024: the tzdata package decides, never what the host happens to have.
-    zoneinfo.reset_tzpath(to=())
     name = table.text("timezone", "Asia/Almaty")
     try:
-        return ZoneInfo.no_cache(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return load_timezone(name)
+    except ValueError:
         table.fault("timezone", f'must be a time zone such as "Asia/Almaty", not {name!r}')
         return ZoneInfo("UTC")
 
@@ -199,7 +198,7 @@ def _service(code: str, services: Table) -> Service:
 
 def _check_templates(table: Table, templates: Path) -> None:
     try:
-        Templates.load(templates)
+        load_templates(templates)
     except TemplateError as error:
         table.fault("templates", str(error))
 

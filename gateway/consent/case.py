@@ -1,6 +1,5 @@
-"""What the journey remembers of a case, and what the journal says of it."""
+"""What the journey remembers of a case, and the switches that it obeys."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -44,53 +43,6 @@ ENDED = frozenset(
 AGREED = frozenset({State.CONSENTED, State.VOUCHER_ISSUED, State.VOUCHER_REJECTED})
 
 
-class EventType(StrEnum):
-    """What the journal says of a case. Those in ``STATUSES`` are told to SDU as well."""
-
-    RECEIVED = "received"
-    NO_NUMBER = "no_number"
-    NUMBER_FOUND = "number_found"
-    ASKED = "asked"
-    DELIVERED = "delivered"
-    REMINDED = "reminded"
-    CONSENTED = "consented"
-    REFUSED = "refused"
-    NO_ANSWER = "no_answer"
-    UNDELIVERABLE = "undeliverable"
-    VOUCHER_ISSUED = "voucher_issued"
-    VOUCHER_REJECTED = "voucher_rejected"
-    VOUCHER_ACTIVATED = "voucher_activated"
-    SERVICE_RECEIVED = "service_received"
-    WITHDRAWAL_REQUESTED = "withdrawal_requested"
-    LATE_REPLY = "late_reply"
-    CANCELLED = "cancelled"
-    # only journaled
-    NUMBER_MISSING = "number_missing"
-    NUMBER_INVALID = "number_invalid"
-    RECIPIENT_UNREACHABLE = "recipient_unreachable"
-    REPEAT_DUE = "repeat_due"
-    TEXT_QUEUED = "text_queued"
-    TEXT_ACCEPTED = "text_accepted"
-    TEXT_REFUSED = "text_refused"
-    TEXT_DELIVERED = "text_delivered"
-    TEXT_UNDELIVERABLE = "text_undeliverable"
-    REPLY_READ = "reply_read"
-    REPLY_UNCLEAR = "reply_unclear"
-    REPLY_OTHER = "reply_other"
-    REPLY_IGNORED = "reply_ignored"
-    REPLY_REPEATED = "reply_repeated"
-    DIALOGUE_ABORTED = "dialogue_aborted"
-    VOUCHER_REQUESTED = "voucher_requested"
-    VOUCHER_EVENT_EARLY = "voucher_event_early"
-    PARKED = "parked"
-    RELEASED = "released"
-    RESENT = "resent"
-    ERASED = "erased"
-
-
-STATUSES = frozenset(list(EventType)[: list(EventType).index(EventType.CANCELLED) + 1])
-
-
 class Case(NamedTuple):
     """What the journey remembers of one pupil's case."""
 
@@ -126,8 +78,3 @@ class Rules:
     repeats: int = 1
     clarify: bool = True
     fallback_on_undeliverable: bool = False
-
-
-class Event(NamedTuple):
-    name: EventType
-    detail: Mapping[str, object]

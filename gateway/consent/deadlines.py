@@ -9,25 +9,10 @@ datetimes; those computed here are UTC.
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cache
-from importlib import resources
 from zoneinfo import ZoneInfo
 
 _SEND_WINDOW = re.compile(r"([01][0-9]|2[0-4]):([0-5][0-9])-([01][0-9]|2[0-4]):([0-5][0-9])")
 _A_DAY = timedelta(days=1)
-
-
-@cache
-def load_timezone(key: str) -> ZoneInfo:
-    """The time zone as the ``tzdata`` package has it, whatever the host believes.
-
-    A host with rules older than 2024a is an hour off in Almaty. Raises ValueError for an unknown key.
-    """
-    try:
-        with resources.files("tzdata.zoneinfo").joinpath(*key.split("/")).open("rb") as rules:
-            return ZoneInfo.from_file(rules, key=key)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"unknown time zone: {key!r}") from error
 
 
 def parse_send_window(text: str) -> tuple[timedelta, timedelta]:

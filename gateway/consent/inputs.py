@@ -1,25 +1,32 @@
 """What comes to a case (inputs, imperative), and what a decision on it holds (events, effects)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from gateway.consent.case import Case, Event
+from gateway.consent.case import Case
+from gateway.consent.events import Event, TextAccepted, TextRefused, TextUndeliverable, TextWithoutRoute
 from gateway.consent.reply import Verdict
 from gateway.consent.texts import Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenCase:
+    """A record of a list has been accepted: a case begins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UseNumber:
+    """The MCB has the recipient's number."""
+
     msisdn: str
     operator: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkipRecipient:
-    """The MCB has answered: no number, or one that is no Kazakh mobile number."""
+    """The MCB's response: the recipient has no number, or one that is no Kazakh mobile number."""
 
     invalid: bool = False
 
@@ -37,7 +44,7 @@ class ConfirmAccepted:
     repeat: int = 0
     msisdn: str
     at: datetime
-    detail: Mapping[str, object]
+    detail: TextAccepted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +54,13 @@ class ReportRefused:
     text: Kind
     repeat: int = 0
     msisdn: str
-    detail: Mapping[str, object]
+    detail: TextRefused | TextWithoutRoute
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportDelivered:
+    """Final receipts say that every tracked segment has arrived."""
+
     text: Kind
     repeat: int = 0
     msisdn: str
@@ -59,10 +68,12 @@ class ReportDelivered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportUndeliverable:
+    """A final receipt says that a segment did not arrive."""
+
     text: Kind
     repeat: int = 0
     msisdn: str
-    detail: Mapping[str, object]
+    detail: TextUndeliverable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +87,7 @@ class ParentReply:
     submitted: bool  # the first segment of the question had been submitted to the SMSC
     possible_redelivery: bool = False  # it may be the copy of a reply to another case, see consent/doubt.py
     evidence: str  # sha256:… of the reply as it came
-    link: str  # by which an answer goes back
+    link: str  # by which a text goes back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,27 +97,35 @@ class MeetDeadline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssueVoucher:
+    """The wallet has formed the voucher, or had it already."""
+
     voucher_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RejectVoucher:
+    """The wallet forms no voucher for this pupil."""
+
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActivateVoucher:
+    """The wallet's event: the voucher was activated."""
+
     at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UseVoucher:
+    """The wallet's event: the voucher was used."""
+
     at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Park:
-    """A partner's answer makes no sense, or no link carries the number: a person has to look."""
+    """A partner's response is invalid, or no link carries the number: a person has to look."""
 
     reason: str
 
@@ -123,11 +142,14 @@ class Resend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancel:
+    """A person, or SDU, ends the case."""
+
     reason: str
 
 
 Input = (
-    UseNumber
+    OpenCase
+    | UseNumber
     | SkipRecipient
     | OpenQuestion
     | ConfirmAccepted
@@ -148,12 +170,12 @@ Input = (
 
 
 class Effect(StrEnum):
-    """What is to be brought about besides texts."""
+    """What a decision brings about besides texts."""
 
     LOOK_UP = "look_up"  # the recipient at `position` in the MCB
-    ACQUIRE_NUMBER = "ask_turn"  # OpenQuestion as soon as the number is free
-    RELEASE_NUMBER = "give_turn"  # the question is closed: the next sibling's may go out
-    WITHDRAW = "withdraw"  # question texts that have not left are not sent
+    ACQUIRE_NUMBER = "acquire_number"  # OpenQuestion as soon as no other question is open at the number
+    RELEASE_NUMBER = "release_number"  # the question is closed: the next sibling's may go out
+    WITHDRAW = "withdraw"  # question texts of which no segment was accepted are not sent
     FORM_VOUCHER = "form_voucher"  # by the wallet
 
 

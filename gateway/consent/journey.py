@@ -1,41 +1,28 @@
 """The journey of a case: what the order asks for, as one pure state machine.
 
-``decide(case, input, now, rules)`` answers with the case as it then stands, the events that happened and the
-effects to bring about. It knows no clock, network or database. The order's paragraphs are those of annex 1.
-
-======================  ==================  ============================================================
-in state                on input            goes to
-======================  ==================  ============================================================
-looking_up (§7)         UseNumber           waiting: number_found, asks for the number's turn
-                        SkipRecipient       looking_up the next one; after the last no_number (§8), or
-                                            undeliverable when somebody's number had failed before
-waiting (for the turn)  OpenQuestion            queued: the request is to be sent (§9)
-queued                  ConfirmAccepted     asked: the repeat is due on D+4
-                        ReportRefused       undeliverable, or looking_up the next one (switch)
-asked, reminded         MeetDeadline        same state, the repeat is to be sent (§10); after the last one
-                                            no_answer, or undeliverable when no text arrived
-                        ConfirmAccepted     reminded: the end is due on D'+4
-queued (once submitted to  ParentReply              consented: text 3, voucher (§11); refused: text 2;
-the SMSC), asked,                           unclear: same state, at most one clarification a text
-reminded                ReportUndeliverable same state, or looking_up the next one (switch)
-consented               IssueVoucher        voucher_issued
-                        RejectVoucher       voucher_rejected
-voucher_issued          ActivateVoucher,    same state: voucher_activated, service_received (§12)
-                        UseVoucher
-looking_up, queued,     Park                parked, until Release puts it back
-consented
-any open but consented  Cancel              cancelled
-======================  ==================  ============================================================
-
-Whatever else comes in any state is journaled and changes nothing; an answer that comes when none is open is
-reported as ``late_reply``, one that contradicts a consent as ``withdrawal_requested``.
+``decide(case, given, now, rules)`` returns the case as it then stands, the events that happened and the effects to
+bring about. It knows no clock, network or database. consent/transitions.py is the table of its transitions: an
+input that the table does not have for the case's state is rejected, or journaled and changes nothing. A reply that
+comes when no question is open is reported as ``late_reply``, one that contradicts a consent as
+``withdrawal_requested``. The order's paragraphs are those of annex 1.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import assert_never
 
-from gateway.consent.case import AGREED, ENDED, Case, Event, EventType, Rules, State
+from gateway.consent.case import AGREED, Case, Rules, State
+from gateway.consent.events import (
+    Checked,
+    EarlyEvent,
+    Event,
+    EventType,
+    Reason,
+    Relation,
+    Repeat,
+    Reply,
+    TextKind,
+    Voucher,
+)
 from gateway.consent.inputs import (
     ActivateVoucher,
     Cancel,
@@ -45,6 +32,7 @@ from gateway.consent.inputs import (
     Input,
     IssueVoucher,
     MeetDeadline,
+    OpenCase,
     OpenQuestion,
     ParentReply,
     Park,
@@ -61,17 +49,32 @@ from gateway.consent.inputs import (
 )
 from gateway.consent.reply import Verdict
 from gateway.consent.texts import Kind
+from gateway.consent.transitions import ACCEPTED_IN, JOURNALED_ANYWHERE
+
+
+def open_case(relations: tuple[str, ...]) -> Decision:
+    """How a case begins: its first state, event and effect. `relations` are the recipients in order of asking."""
+    return Decision(
+        case=Case(state=State.LOOKING_UP, relations=relations),
+        events=(Event(EventType.RECEIVED),),
+        effects=(Effect.LOOK_UP,),
+    )
 
 
 def decide(case: Case, given: Input, now: datetime, rules: Rules) -> Decision:
     """The decision on one input; `now` is business time. Never raises on any (state, input) pair."""
+    kind = type(given)
+    if kind not in JOURNALED_ANYWHERE and case.state not in ACCEPTED_IN.get(kind, ()):
+        return _reject(case)
     match given:
+        case OpenCase():
+            return _reject(case)  # this case has begun already
         case UseNumber():
             return _use_number(case, given)
         case SkipRecipient():
             return _skip_recipient(case, given, now)
         case OpenQuestion():
-            return _take_turn(case)
+            return Decision(case=case._replace(state=State.QUEUED), effects=(Send(text=Kind.REQUEST),))
         case ConfirmAccepted():
             return _confirm_accepted(case, given, rules)
         case ReportRefused():
@@ -81,7 +84,7 @@ def decide(case: Case, given: Input, now: datetime, rules: Rules) -> Decision:
         case ReportUndeliverable():
             return _report_undeliverable(case, given, now, rules)
         case ParentReply():
-            return _answer(case, given, now, rules)
+            return _parent_reply(case, given, now, rules)
         case MeetDeadline():
             return _meet_deadline(case, now, rules)
         case IssueVoucher() | RejectVoucher():
@@ -108,20 +111,16 @@ def _reject(case: Case) -> Decision:
 
 
 def _use_number(case: Case, given: UseNumber) -> Decision:
-    if case.state is not State.LOOKING_UP:
-        return _reject(case)
     return Decision(
         case=case._replace(state=State.WAITING, msisdn=given.msisdn, operator=given.operator),
-        events=(Event(EventType.NUMBER_FOUND, {"relation": case.relation}),),
+        events=(Event(EventType.NUMBER_FOUND, Relation(case.relation)),),
         effects=(Effect.ACQUIRE_NUMBER,),
     )
 
 
 def _skip_recipient(case: Case, given: SkipRecipient, now: datetime) -> Decision:
-    if case.state is not State.LOOKING_UP:
-        return _reject(case)
     name = EventType.NUMBER_INVALID if given.invalid else EventType.NUMBER_MISSING
-    return _next_recipient(case, Event(name, {"relation": case.relation}), (), now)
+    return _next_recipient(case, Event(name, Relation(case.relation)), (), now)
 
 
 def _next_recipient(case: Case, why: Event, effects: tuple[Effect, ...], now: datetime) -> Decision:
@@ -140,10 +139,10 @@ def _next_recipient(case: Case, why: Event, effects: tuple[Effect, ...], now: da
         )
         return Decision(case=following, events=(why,), effects=(*effects, Effect.LOOK_UP))
     if case.unreachable:
-        end = Event(EventType.UNDELIVERABLE, {})
+        end = Event(EventType.UNDELIVERABLE)
         ended = _end(case, State.UNDELIVERABLE, now)
     else:
-        end = Event(EventType.NO_NUMBER, {"checked": list(case.relations)})
+        end = Event(EventType.NO_NUMBER, Checked(case.relations))
         ended = _end(case, State.NO_NUMBER, now)
     return Decision(case=ended, events=(why, end), effects=effects)
 
@@ -153,12 +152,6 @@ def _end(case: Case, state: State, now: datetime) -> Case:
 
 
 # --- asking (§9–10) -----------------------------------------------------------------------------------------
-
-
-def _take_turn(case: Case) -> Decision:
-    if case.state is not State.WAITING:
-        return _reject(case)
-    return Decision(case=case._replace(state=State.QUEUED), effects=(Send(text=Kind.REQUEST),))
 
 
 _Reported = ConfirmAccepted | ReportRefused | ReportDelivered | ReportUndeliverable
@@ -188,7 +181,7 @@ def _confirm_accepted(case: Case, given: ConfirmAccepted, rules: Rules) -> Decis
     state, name = (State.ASKED, EventType.ASKED) if case.repeat == 0 else (State.REMINDED, EventType.REMINDED)
     return Decision(
         case=case._replace(state=state, due_at=due_at),
-        events=(accepted, Event(name, {"relation": case.relation})),
+        events=(accepted, Event(name, Relation(case.relation))),
     )
 
 
@@ -201,10 +194,10 @@ def _report_refused(case: Case, given: ReportRefused, now: datetime, rules: Rule
     if case.state is State.QUEUED:  # never accepted: no D exists to count from
         return Decision(
             case=_end(case, State.UNDELIVERABLE, now),
-            events=(refused, Event(EventType.UNDELIVERABLE, {})),
+            events=(refused, Event(EventType.UNDELIVERABLE)),
             effects=(Effect.RELEASE_NUMBER,),
         )
-    # A repeat refused: the earlier text was accepted and may yet be answered, so the parent keeps the days
+    # A repeat refused: the parent may yet reply to the text that was accepted before, and keeps the days
     # that the repeat would have given.
     return Decision(
         case=case._replace(undelivered=case.undelivered | 1 << case.repeat, due_at=rules.calendar.end_at(now)),
@@ -214,8 +207,8 @@ def _report_refused(case: Case, given: ReportRefused, now: datetime, rules: Rule
 
 def _report_delivered(case: Case, given: ReportDelivered) -> Decision:
     if given.text not in (Kind.REQUEST, Kind.REPEAT):
-        return Decision(case=case, events=(Event(EventType.TEXT_DELIVERED, {"text": given.text}),))
-    event = Event(EventType.DELIVERED, {"text": given.text})
+        return Decision(case=case, events=(Event(EventType.TEXT_DELIVERED, TextKind(given.text)),))
+    event = Event(EventType.DELIVERED, TextKind(given.text))
     if not _asks_that_number(case, given):
         return Decision(case=case, events=(event,))
     return Decision(case=case._replace(undelivered=case.undelivered & ~(1 << given.repeat)), events=(event,))
@@ -235,7 +228,7 @@ def _give_up_number(case: Case, why: Event, now: datetime) -> Decision:
     """The switch ``fallback_on_undeliverable``: this number does not work, ask the next recipient."""
     following = _next_recipient(
         case._replace(unreachable=case.unreachable + 1),
-        Event(EventType.RECIPIENT_UNREACHABLE, {"relation": case.relation}),
+        Event(EventType.RECIPIENT_UNREACHABLE, Relation(case.relation)),
         (Effect.WITHDRAW, Effect.RELEASE_NUMBER),
         now,
     )
@@ -243,13 +236,13 @@ def _give_up_number(case: Case, why: Event, now: datetime) -> Decision:
 
 
 def _meet_deadline(case: Case, now: datetime, rules: Rules) -> Decision:
-    if case.state not in (State.ASKED, State.REMINDED) or case.due_at is None or now < case.due_at:
+    if case.due_at is None or now < case.due_at:
         return _reject(case)
     if case.repeat < rules.repeats:
         repeat = case.repeat + 1
         return Decision(
             case=case._replace(repeat=repeat, due_at=None),
-            events=(Event(EventType.REPEAT_DUE, {"repeat": repeat}),),
+            events=(Event(EventType.REPEAT_DUE, Repeat(repeat)),),
             effects=(Send(text=Kind.REPEAT, repeat=repeat),),
         )
     nothing_arrived = case.undelivered == (1 << case.repeat + 1) - 1
@@ -258,35 +251,30 @@ def _meet_deadline(case: Case, now: datetime, rules: Rules) -> Decision:
         if nothing_arrived
         else (State.NO_ANSWER, EventType.NO_ANSWER)
     )
-    return Decision(case=_end(case, state, now), events=(Event(name, {}),), effects=(Effect.RELEASE_NUMBER,))
+    return Decision(case=_end(case, state, now), events=(Event(name),), effects=(Effect.RELEASE_NUMBER,))
 
 
 # --- replies ------------------------------------------------------------------------------------------------
 
 
-def _answer(case: Case, given: ParentReply, now: datetime, rules: Rules) -> Decision:
-    told: dict[str, object] = {
-        "reply_at": rules.calendar.iso_local(given.reply_at),
-        "normalised": given.normalised,
-    }
+def _parent_reply(case: Case, given: ParentReply, now: datetime, rules: Rules) -> Decision:
+    reply = Reply(rules.calendar.iso_local(given.reply_at), given.normalised)
     if given.verdict is Verdict.OTHER:
-        return Decision(case=case, events=(Event(EventType.REPLY_OTHER, {}),))
+        return Decision(case=case, events=(Event(EventType.REPLY_OTHER),))
     if given.verdict is Verdict.EMPTY:
-        return Decision(case=case, events=(Event(EventType.REPLY_IGNORED, {"reason": "empty"}),))
+        return Decision(case=case, events=(Event(EventType.REPLY_IGNORED, Reason("empty")),))
     if given.msisdn == case.msisdn and (
         case.state in (State.ASKED, State.REMINDED) or (case.state is State.QUEUED and given.submitted)
     ):
-        return _answer_in_time(case, given, told, now, rules)
-    return _answer_out_of_time(case, given, told)
+        return _reply_in_time(case, given, reply, now, rules)
+    return _reply_out_of_time(case, given, reply)
 
 
-def _answer_in_time(
-    case: Case, given: ParentReply, told: Mapping[str, object], now: datetime, rules: Rules
-) -> Decision:
+def _reply_in_time(case: Case, given: ParentReply, reply: Reply, now: datetime, rules: Rules) -> Decision:
     if given.possible_redelivery:
-        return _ask_again(case, given)
+        return _reask(case, given)
     if given.verdict is Verdict.UNCLEAR:
-        unclear = Event(EventType.REPLY_UNCLEAR, {})
+        unclear = Event(EventType.REPLY_UNCLEAR)
         if not rules.clarify or case.clarified >= case.repeat:
             return Decision(case=case, events=(unclear,))
         return Decision(
@@ -294,8 +282,8 @@ def _answer_in_time(
             events=(unclear,),
             effects=(Send(text=Kind.CLARIFY, repeat=case.repeat, link=given.link),),
         )
-    # An answer may overtake the SMSC's last response: SDU always hears `asked` first.
-    asked = (Event(EventType.ASKED, {"relation": case.relation}),) if case.state is State.QUEUED else ()
+    # A reply may overtake the SMSC's last response: SDU always gets `asked` first.
+    asked = (Event(EventType.ASKED, Relation(case.relation)),) if case.state is State.QUEUED else ()
     if given.verdict is Verdict.AGREE:
         return Decision(
             case=case._replace(
@@ -304,7 +292,7 @@ def _answer_in_time(
                 evidence=given.evidence,
                 due_at=None,
             ),
-            events=(*asked, Event(EventType.CONSENTED, told)),
+            events=(*asked, Event(EventType.CONSENTED, reply)),
             effects=(
                 Effect.WITHDRAW,
                 Effect.RELEASE_NUMBER,
@@ -314,17 +302,17 @@ def _answer_in_time(
         )
     return Decision(
         case=_end(case, State.REFUSED, now)._replace(answered_at=given.reply_at),
-        events=(*asked, Event(EventType.REFUSED, told)),
+        events=(*asked, Event(EventType.REFUSED, reply)),
         effects=(Effect.WITHDRAW, Effect.RELEASE_NUMBER, Send(text=Kind.REFUSED, link=given.link)),
     )
 
 
-def _ask_again(case: Case, given: ParentReply) -> Decision:
-    """What may be the copy of another answer is no consent; nor must a true one be lost in silence.
+def _reask(case: Case, given: ParentReply) -> Decision:
+    """A reply that may be another one, redelivered, is no consent; nor must a true reply be lost in silence.
 
     So the parent is asked once a text, whatever the switch for unclear replies says: the fault is not hers.
     """
-    unclear = Event(EventType.REPLY_UNCLEAR, {"reason": "may be a copy"})
+    unclear = Event(EventType.REPLY_UNCLEAR, Reason("may be a copy"))
     if case.reasked >= case.repeat:
         return Decision(case=case, events=(unclear,))
     return Decision(
@@ -334,46 +322,44 @@ def _ask_again(case: Case, given: ParentReply) -> Decision:
     )
 
 
-def _answer_out_of_time(case: Case, given: ParentReply, told: Mapping[str, object]) -> Decision:
-    """The first answer stands; what comes later is a matter for people."""
+def _reply_out_of_time(case: Case, given: ParentReply, reply: Reply) -> Decision:
+    """The first reply that counted stands; what comes later is for people to decide."""
     if given.possible_redelivery or given.verdict is Verdict.UNCLEAR:
         reason = "may be a copy" if given.possible_redelivery else "unclear"
-        return Decision(case=case, events=(Event(EventType.REPLY_IGNORED, {"reason": reason}),))
+        return Decision(case=case, events=(Event(EventType.REPLY_IGNORED, Reason(reason)),))
     unasked = case.state in (State.WAITING, State.QUEUED) or case.resume is State.WAITING
     if unasked and given.msisdn == case.msisdn:
-        return Decision(case=case, events=(Event(EventType.REPLY_IGNORED, {"reason": "not asked yet"}),))
+        return Decision(case=case, events=(Event(EventType.REPLY_IGNORED, Reason("not asked yet")),))
     agreed = case.state in AGREED or (case.state is State.PARKED and case.resume is State.CONSENTED)
     same = given.verdict is (Verdict.AGREE if agreed else Verdict.REFUSE)
     if (agreed or case.state is State.REFUSED) and same:
-        return Decision(case=case, events=(Event(EventType.REPLY_REPEATED, told),))
+        return Decision(case=case, events=(Event(EventType.REPLY_REPEATED, reply),))
     name = EventType.WITHDRAWAL_REQUESTED if agreed else EventType.LATE_REPLY
-    return Decision(case=case, events=(Event(name, told),))
+    return Decision(case=case, events=(Event(name, reply),))
 
 
 # --- the voucher (§11–12) -----------------------------------------------------------------------------------
 
 
 def _close_voucher(case: Case, given: IssueVoucher | RejectVoucher, now: datetime) -> Decision:
-    if case.state is not State.CONSENTED:
-        return _reject(case)
     if isinstance(given, RejectVoucher):
         return Decision(
             case=_end(case, State.VOUCHER_REJECTED, now),
-            events=(Event(EventType.VOUCHER_REJECTED, {"reason": given.reason}),),
+            events=(Event(EventType.VOUCHER_REJECTED, Reason(given.reason)),),
         )
-    told = {"voucher_id": given.voucher_id}
-    events = [Event(EventType.VOUCHER_ISSUED, told)]
-    if case.activated_at is not None:  # the wallet's news had overtaken its answer
-        events.append(Event(EventType.VOUCHER_ACTIVATED, told))
+    voucher = Voucher(given.voucher_id)
+    events = [Event(EventType.VOUCHER_ISSUED, voucher)]
+    if case.activated_at is not None:  # the wallet's event had overtaken its response
+        events.append(Event(EventType.VOUCHER_ACTIVATED, voucher))
     if case.used_at is not None:
-        events.append(Event(EventType.SERVICE_RECEIVED, told))
+        events.append(Event(EventType.SERVICE_RECEIVED, voucher))
     issued = _end(case, State.VOUCHER_ISSUED, now)._replace(voucher_id=given.voucher_id)
     return Decision(case=issued, events=tuple(events))
 
 
 def _follow_voucher(case: Case, given: ActivateVoucher | UseVoucher) -> Decision:
     early = case.state is State.CONSENTED or (case.state is State.PARKED and case.resume is State.CONSENTED)
-    if not early and case.state is not State.VOUCHER_ISSUED:
+    if case.state is State.PARKED and not early:
         return _reject(case)
     if isinstance(given, ActivateVoucher):
         first = case.activated_at is None
@@ -384,24 +370,22 @@ def _follow_voucher(case: Case, given: ActivateVoucher | UseVoucher) -> Decision
     if not first:
         return Decision(case=case)
     if early:
-        return Decision(case=following, events=(Event(EventType.VOUCHER_EVENT_EARLY, {"event": name}),))
-    return Decision(case=following, events=(Event(name, {"voucher_id": case.voucher_id}),))
+        return Decision(case=following, events=(Event(EventType.VOUCHER_EVENT_EARLY, EarlyEvent(name)),))
+    return Decision(case=following, events=(Event(name, Voucher(case.voucher_id)),))
 
 
 # --- what people do -----------------------------------------------------------------------------------------
 
 
 def _park(case: Case, given: Park) -> Decision:
-    event = Event(EventType.PARKED, {"reason": given.reason})
+    event = Event(EventType.PARKED, Reason(given.reason))
     if case.state is State.QUEUED:  # siblings need not wait for ops
         parked = case._replace(state=State.PARKED, resume=State.WAITING)
         return Decision(case=parked, events=(event,), effects=(Effect.RELEASE_NUMBER,))
-    if case.state in (State.LOOKING_UP, State.CONSENTED):
-        return Decision(case=case._replace(state=State.PARKED, resume=case.state), events=(event,))
-    return _reject(case)
+    return Decision(case=case._replace(state=State.PARKED, resume=case.state), events=(event,))
 
 
-_GO_ON = {
+_RESUMED_BY = {
     State.LOOKING_UP: Effect.LOOK_UP,
     State.WAITING: Effect.ACQUIRE_NUMBER,
     State.CONSENTED: Effect.FORM_VOUCHER,
@@ -409,12 +393,12 @@ _GO_ON = {
 
 
 def _release(case: Case) -> Decision:
-    if case.state is not State.PARKED or case.resume is None:
+    if case.resume is None:
         return _reject(case)
     return Decision(
         case=case._replace(state=case.resume, resume=None),
-        events=(Event(EventType.RELEASED, {}),),
-        effects=(_GO_ON[case.resume],),
+        events=(Event(EventType.RELEASED),),
+        effects=(_RESUMED_BY[case.resume],),
     )
 
 
@@ -429,16 +413,14 @@ def _resend(case: Case) -> Decision:
         send = Send(text=Kind.REFUSED)
     else:
         return _reject(case)
-    return Decision(case=case, events=(Event(EventType.RESENT, {"text": send.text}),), effects=(send,))
+    return Decision(case=case, events=(Event(EventType.RESENT, TextKind(send.text)),), effects=(send,))
 
 
 def _cancel(case: Case, given: Cancel, now: datetime) -> Decision:
     """Ends what is open. A consent that is being carried out is past cancelling: its voucher may exist."""
-    if case.state in ENDED or case.state is State.CONSENTED:
-        return _reject(case)
     asked = case.state in (State.QUEUED, State.ASKED, State.REMINDED)
     return Decision(
         case=_end(case, State.CANCELLED, now),
-        events=(Event(EventType.CANCELLED, {"reason": given.reason}),),
+        events=(Event(EventType.CANCELLED, Reason(given.reason)),),
         effects=(Effect.WITHDRAW, Effect.RELEASE_NUMBER) if asked else (),
     )

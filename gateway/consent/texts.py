@@ -13,11 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
-from pathlib import Path
-from typing import NamedTuple, Self
-
-PACKAGE_TEMPLATES = Path(__file__).parent.parent / "templates"
-"""The package's own templates, a directory for each service's name."""
+from typing import NamedTuple
 
 TEXTS = ("request", "refused", "agreed", "clarify")
 SCREENS = ("menu", "menu_agreed", "menu_refused", "menu_nothing", "menu_invalid")
@@ -48,11 +44,8 @@ class Kind(StrEnum):
     MENU_INVALID = "menu_invalid"
 
 
-class TemplateError(Exception):
-    """A template that cannot be used; the message begins with its file. Somebody has to mend that."""
-
-    def __init__(self, file: Path, reason: str) -> None:
-        super().__init__(f"{file}: {reason}")
+class TemplateError(ValueError):
+    """A template that cannot be used; the message says why, and config/templates.py puts its file before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,11 +83,6 @@ class Templates:
 
     def __init__(self, templates: Iterable[Template]) -> None:
         self._templates = {(template.name, template.language): template for template in templates}
-
-    @classmethod
-    def load(cls, directory: Path) -> Self:
-        """The templates of that directory. Raises TemplateError for one missing, unreadable or misspelt."""
-        return cls(_read(directory, name, language) for name in NAMES for language in LANGUAGES)
 
     def all(self) -> Iterable[Template]:
         """Every template as it was loaded."""
@@ -137,27 +125,21 @@ def _filled(template: Template, values: Mapping[str, str]) -> Text:
     return Text(body=unicodedata.normalize("NFC", body), template=template.version)
 
 
-def _read(directory: Path, name: str, language: str) -> Template:
-    file = directory / f"{name}.{language}.txt"
-    try:
-        content = file.read_text(encoding="utf-8-sig")  # some editors put a byte order mark
-    except OSError as error:
-        raise TemplateError(file, error.strerror or str(error)) from error
-    except UnicodeDecodeError as error:
-        raise TemplateError(file, "is not UTF-8") from error
+def parse_template(name: str, language: str, content: str) -> Template:
+    """The template that a file's content is; raises TemplateError when it cannot be used."""
     body = unicodedata.normalize("NFC", content).removesuffix("\n")
     if not body.strip():
-        raise TemplateError(file, "is empty")
+        raise TemplateError("is empty")
     known = SCREEN_PLACEHOLDERS if name in SCREENS else PLACEHOLDERS
     for placeholder in _PLACEHOLDER.findall(body):
         if placeholder not in known:
-            raise TemplateError(file, f"unknown placeholder {{{placeholder}}}")
+            raise TemplateError(f"unknown placeholder {{{placeholder}}}")
     if re.search("[{}]", _PLACEHOLDER.sub("", body)):
-        raise TemplateError(file, "a brace that belongs to no placeholder")
+        raise TemplateError("a brace that belongs to no placeholder")
     template = Template(name=name, language=language, body=body, version=sha256(body.encode()).hexdigest()[:12])
     if name in SCREENS and not _fits_a_screen(_filled(template, _codes(*_MAX_LENGTH_CODES)).body):
         raise TemplateError(
-            file, f"does not fit one USSD screen: {SCREEN_UNITS} UCS-2 units, or {SCREEN_SEPTETS} septets"
+            f"does not fit one USSD screen: {SCREEN_UNITS} UCS-2 units, or {SCREEN_SEPTETS} septets"
         )
     return template
 

@@ -56,3 +56,15 @@ def seal(record: Mapping[str, Any]) -> str:
     """The digest of a whole record of evidence, its field `seal` left out."""
     rest = {name: value for name, value in record.items() if name != "seal"}
     return "sha256:" + hashlib.sha256(orjson.dumps(rest, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+class Digester:
+    """Makes the digests of one database's journal, by its evidence key."""
+
+    def __init__(self, evidence_key: bytes) -> None:
+        self._key = evidence_key
+
+    def digest(self, octets: bytes, case_id: str | None = None) -> str:
+        """The keyed hash that stands in place of the octets: under the case's key, or the database's own."""
+        key = self._key if case_id is None else case_key(self._key, case_id)
+        return keyed_hash(key, octets)

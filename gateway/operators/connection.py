@@ -1,5 +1,6 @@
-"""One bind to an SMSC: a socket around the sans-I/O session. Feeds it, flushes it once a turn of the event loop,
-keeps its one timer, and hands its events on.
+"""One connection to an SMSC: a socket around the sans-I/O session.
+
+It feeds the session, writes once a turn of the event loop, keeps the session's one timer, and passes its events on.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ from typing import cast
 from gateway.smpp.session import Event, Session, SessionState
 
 MAX_UNREAD_BYTES = 1 << 20
-"""Octets that wait for an SMSC that talks and does not listen; beyond, the connection is given up."""
+"""Octets that an SMSC has not read; beyond, the connection is aborted."""
 
 Handler = Callable[["SmppConnection", list[Event]], None]
 
@@ -41,7 +42,7 @@ class SmppConnection(asyncio.Protocol):
 
     @property
     def is_bound(self) -> bool:
-        """What is sent now, the SMSC reads, unless the connection breaks: neither side has said goodbye."""
+        """The SMSC reads what is sent now, unless the connection breaks: neither side has sent an unbind."""
         return self.open and self.session.state is SessionState.BOUND
 
     def submit(self, body: bytes, tag: object) -> None:
@@ -50,7 +51,7 @@ class SmppConnection(asyncio.Protocol):
         self.flush_soon()
 
     def respond(self, command_id: int, sequence_number: int, command_status: int = 0) -> None:
-        """Answers a deliver_sm or data_sm, if the session it came by is still there."""
+        """Responds to a deliver_sm or data_sm, if the session it came by is still open."""
         if self.open:
             self.session.respond(command_id, sequence_number, command_status)
             self.flush_soon()
@@ -70,12 +71,12 @@ class SmppConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def hold(self) -> None:
-        """Stops reading: the SMSC waits, and the kernel's buffers with it."""
+    def pause_reading(self) -> None:
+        """Reads no more: the kernel's buffers fill, and the SMSC has to wait."""
         if self.open:
             cast("asyncio.Transport", self._transport).pause_reading()
 
-    def go_on(self) -> None:
+    def resume_reading(self) -> None:
         if self.open:
             cast("asyncio.Transport", self._transport).resume_reading()
 
@@ -128,7 +129,7 @@ class SmppConnection(asyncio.Protocol):
             self._arm()
 
     def _arm(self) -> None:
-        """Sets the timer for the next deadline; one that rings too early for it rings once for nothing."""
+        """Sets the timer for the next deadline; one that is set for an earlier instant stays."""
         deadline = self.session.next_deadline()
         if deadline is None or (self._timer is not None and self._timer.when() <= deadline):
             return

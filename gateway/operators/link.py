@@ -1,7 +1,6 @@
-"""A link to an operator: its binds kept up for ever, its sender fed, its replies submitted on."""
+"""A link to an operator: its binds kept up for ever, its sender fed, what its SMSC delivers passed on."""
 
 import asyncio
-import random
 import ssl
 import time
 from typing import assert_never
@@ -15,8 +14,11 @@ from smpplib.consts import (
 )
 
 from gateway import metrics
+from gateway.cluster.lease import Lease
 from gateway.cluster.retry import run_with_retry
+from gateway.cluster.wakeups import WakeUp
 from gateway.config import Link as LinkConfig
+from gateway.config.policy import LinkPolicy, Policy
 from gateway.logs.log import Event as LogEvent
 from gateway.logs.log import get_logger
 from gateway.operators.connection import SmppConnection
@@ -26,31 +28,39 @@ from gateway.smpp import session as smpp
 from gateway.smpp import status
 from gateway.smpp.session import Role, Session
 from gateway.store import nodes
-from gateway.usecases.unit_of_work import Journeys
+from gateway.store.database import Database
+from gateway.usecases.sending_state import SendingState
+from gateway.usecases.sent_texts import SentTexts
 
 log = get_logger()
-
-RECONNECT_BACKOFF_SECONDS = (1.0, 60.0)
-"""First and longest wait, in seconds, between attempts to bind."""
-STALE_SESSION_SECONDS = 10.0
-"""After ESME_RALYBND: the SMSC still holds our former session and has to notice its end."""
-CREDENTIALS_BACKOFF_SECONDS = (60.0, 600.0)
-"""After a refusal that trying again does not cure: hammering gets an address banned."""
-MAX_DOUBLINGS = 10
-DRAIN_TIMEOUT_SECONDS = 4.0
-"""Seconds that segments under way get for their answers when we stop."""
 
 _CREDENTIALS = frozenset({SMPP_ESME_RBINDFAIL, SMPP_ESME_RINVPASWD, SMPP_ESME_RINVSYSID})
 
 
 class Link:
-    """All binds of one operator, in this process. `run` keeps them up until cancelled, `stop` ends them well."""
+    """All binds of one operator, in this process. `run` keeps them up until cancelled, `stop` drains them."""
 
-    def __init__(self, config: LinkConfig, journeys: Journeys, receiver: Receiver) -> None:
+    def __init__(
+        self,
+        config: LinkConfig,
+        *,
+        database: Database,
+        node: str,
+        lease: Lease,
+        receiver: Receiver,
+        state: SendingState,
+        texts: SentTexts,
+        wakeup: WakeUp,
+        policy: Policy,
+    ) -> None:
         self.config = config
-        self._journeys = journeys
+        self._database = database
+        self._node = node
+        self._lease = lease
         self._receiver = receiver
-        self._sender = Sender(config, journeys, receiver.reply_text_sent, receiver.unsent)
+        self._policy = policy.links
+        self._task_retry = policy.task_retry
+        self._sender = Sender(config, texts=texts, state=state, lease=lease, wakeup=wakeup, policy=policy.links)
         self._binds: set[SmppConnection] = set()
         self._bound: set[SmppConnection] = set()
         self._stopping = asyncio.Event()
@@ -61,25 +71,26 @@ class Link:
         async with asyncio.TaskGroup() as tasks:
             for role in roles_of(self.config):
                 tasks.create_task(self._keep_bound(role))
-            tasks.create_task(run_with_retry(self._sender.fill, "fill", link=self.config.name))
-            tasks.create_task(run_with_retry(self._sender.record, "record", link=self.config.name))
-            tasks.create_task(run_with_retry(self._note_bound, "note_bound", link=self.config.name))
+            for name, work in (
+                ("fill", self._sender.fill), ("record", self._sender.record), ("note_bound", self._note_bound)
+            ):  # fmt: skip
+                tasks.create_task(run_with_retry(work, name, backoff=self._task_retry, link=self.config.name))
             tasks.create_task(self._release_when_lapsed())
 
-    def doubt(self, began: float) -> None:
+    def note_unacknowledged(self, began: float) -> None:
         """Since then (monotonic) what came in may have waited too long for its acknowledgement."""
-        self._receiver.doubt(self.config.name, began)
+        self._receiver.note_unacknowledged(self.config.name, began)
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Submits again, after a time in which the link may have been another process's."""
         self._sender.pump()
 
     async def stop(self) -> None:
-        """No new submits; waits for answers up to DRAIN_TIMEOUT_SECONDS; unbinds; leaves nothing unwritten."""
+        """No new submits; waits for responses, at most for the drain time-out; unbinds; leaves nothing unwritten."""
         self._stopping.set()
         self._sender.stop()
         try:
-            async with asyncio.timeout(DRAIN_TIMEOUT_SECONDS):
+            async with asyncio.timeout(self._policy.drain_timeout_seconds):
                 await self._sender.drained()
         except TimeoutError:
             log.warning(LogEvent.LINK_NOT_DRAINED, link=self.config.name)
@@ -87,32 +98,32 @@ class Link:
         for bind in binds:
             bind.unbind()
         try:
-            async with asyncio.timeout(1.0):
+            async with asyncio.timeout(self._policy.unbind_timeout_seconds):
                 for bind in binds:
                     await bind.lost.wait()
         except TimeoutError:
             for bind in binds:
                 bind.abort()
                 await bind.lost.wait()
-        await self._sender.finish()
+        await self._sender.flush()
 
     async def _keep_bound(self, role: Role) -> None:
         """Connects and binds, again and again, waiting longer each time it fails."""
         failures = 0
         while not self._stopping.is_set():
             bind = await self._connect(role)
-            failures = 0 if bind is not None and bind.was_bound else min(failures + 1, MAX_DOUBLINGS)
+            failures = 0 if bind is not None and bind.was_bound else failures + 1
             refused = bind.refused if bind is not None else None
-            self._tell_refusal(refused)
-            wait = wait_before_binding(refused, failures)
+            self._report_refusal(refused)
+            wait = wait_before_binding(self._policy, refused, failures)
             try:
                 async with asyncio.timeout(wait):
                     await self._stopping.wait()
             except TimeoutError:
                 continue
 
-    def _tell_refusal(self, refused: int | None) -> None:
-        """Bad credentials are for people to mend: they raise an alert."""
+    def _report_refusal(self, refused: int | None) -> None:
+        """Credentials that the SMSC refuses are for people to settle: they raise an alert."""
         name = self.config.name
         if refused is not None and refused in _CREDENTIALS:
             log.error(LogEvent.LINK_CREDENTIALS_REFUSED, link=name, status=status.name(refused))
@@ -122,28 +133,19 @@ class Link:
 
     async def _release_when_lapsed(self) -> None:
         """Gives the binds up whenever another process may have been given the link."""
-        lease = self._journeys.lease
+        lease = self._lease
         while True:
-            await lease.lapse()
+            await lease.wait_lapsed()
             log.error(LogEvent.LINK_RELEASED, link=self.config.name, binds=len(self._binds))
             for bind in list(self._binds):
                 bind.abort()
-            await lease.held()
+            await lease.wait_held()
 
     async def _connect(self, role: Role) -> SmppConnection | None:
-        """One life of a bind, from connecting to the loss of it; None when there was nobody to connect to."""
+        """A connection, from its beginning to its loss; None when there was none."""
         config = self.config
-        session = Session(
-            role=role,
-            system_id=config.system_id,
-            password=config.password,
-            system_type=config.system_type,
-            window=config.window,
-            enquire_link=config.enquire_link.total_seconds(),
-            response_timeout=config.response_timeout.total_seconds(),
-        )
-        bind = SmppConnection(session, self._handle)
-        await self._journeys.lease.held()
+        bind = SmppConnection(new_session(config, role), self._handle)
+        await self._lease.wait_held()
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(config.response_timeout.total_seconds()):
@@ -153,7 +155,7 @@ class Link:
             metrics.LINK_FAILURES.labels(config.name, "unreachable").inc()
             return None
         self._binds.add(bind)
-        if self._stopping.is_set():  # too late to end it well
+        if self._stopping.is_set():  # too late to drain it
             bind.abort()
         try:
             await bind.lost.wait()
@@ -163,10 +165,10 @@ class Link:
         return bind
 
     def _handle(self, bind: SmppConnection, events: list[smpp.Event]) -> None:
-        """Hands the events of one read on, then sends what they have made room for."""
+        """Passes the events of one read on, then sends what they have made room for."""
         for event in events:
             try:
-                self._take(bind, event)
+                self._handle_event(bind, event)
             except Exception:  # a defect of ours costs one event, never the session
                 log.exception(LogEvent.LINK_EVENT_FAILED, link=self.config.name, what=type(event).__name__)
                 if isinstance(event, smpp.Received):  # the SMSC keeps it
@@ -175,15 +177,15 @@ class Link:
             self._went_down(bind)
         self._sender.pump()
 
-    def _take(self, bind: SmppConnection, event: smpp.Event) -> None:
+    def _handle_event(self, bind: SmppConnection, event: smpp.Event) -> None:
         name = self.config.name
         match event:
             case smpp.SubmitResponse() | smpp.LateResponse():
-                self._sender.answered(event)
+                self._sender.responded(event)
             case smpp.NoResponse():
-                self._sender.unanswered(event)
+                self._sender.not_responded(event)
             case smpp.Received():
-                self._receiver.take(bind, self.config, event)
+                self._receiver.receive(bind, self.config, event)
             case smpp.Bound():
                 self._came_up(bind, event)
             case smpp.BindRefused():
@@ -193,7 +195,7 @@ class Link:
                 log.info(LogEvent.LINK_UNBOUND_BY_SMSC, link=name)
                 self._went_down(bind)
             case smpp.Unbound():
-                self._went_down(bind, heard=True)
+                self._went_down(bind, all_read=True)
             case smpp.UnmatchedNack() | smpp.UnexpectedPdu():
                 log.warning(LogEvent.LINK_UNEXPECTED_PDU, link=name, what=repr(event))
                 metrics.UNEXPECTED_PDUS.labels(name).inc()
@@ -210,33 +212,46 @@ class Link:
         if bind.free:
             self._sender.bound(bind)
 
-    def _went_down(self, bind: SmppConnection, *, heard: bool = False) -> None:
-        """`heard`: it has answered our unbind, and so read everything that we sent before."""
+    def _went_down(self, bind: SmppConnection, *, all_read: bool = False) -> None:
+        """`all_read`: the SMSC has responded to our unbind, and so read everything that was sent before."""
         if bind in self._bound:
-            if not heard:
-                self._receiver.doubt(self.config.name, time.monotonic() - self.config.loss_detection_seconds)
+            if not all_read:
+                since = time.monotonic() - self.config.loss_detection_seconds
+                self._receiver.note_unacknowledged(self.config.name, since)
             self._bound.discard(bind)
             self._sender.unbound(bind)
             self._changed.set()
             log.info(LogEvent.LINK_LOST, link=self.config.name, bound=len(self._bound))
 
     async def _note_bound(self) -> None:
-        """Tells the other processes how many of the link's binds are up; /readyz reads it."""
+        """Writes how many of the link's binds are up: for the other processes and /readyz."""
         while True:
             metrics.BOUND.labels(self.config.name).set(len(self._bound))
-            async with self._journeys.database.acquire() as connection:
-                await nodes.note_bound(connection, self._journeys.node, self.config.name, len(self._bound))
+            async with self._database.acquire() as connection:
+                await nodes.note_bound(connection, self._node, self.config.name, len(self._bound))
             await self._changed.wait()
             self._changed.clear()
 
 
-def wait_before_binding(refused: int | None, failures: int) -> float:
+def wait_before_binding(policy: LinkPolicy, refused: int | None, failures: int) -> float:
     """Seconds until the next attempt, by the command_status of a refused bind and the failures in a row."""
     if refused == SMPP_ESME_RALYBND:
-        return STALE_SESSION_SECONDS
-    first, longest = CREDENTIALS_BACKOFF_SECONDS if refused in _CREDENTIALS else RECONNECT_BACKOFF_SECONDS
-    most = min(longest, first * 2.0 ** max(failures, 1))
-    return random.uniform(most / 2, most)  # noqa: S311 - jitter
+        return policy.stale_session_seconds
+    backoff = policy.credentials if refused in _CREDENTIALS else policy.reconnect
+    return backoff.delay(failures)
+
+
+def new_session(config: LinkConfig, role: Role) -> Session:
+    """A session of the link, before it is connected."""
+    return Session(
+        role=role,
+        system_id=config.system_id,
+        password=config.password,
+        system_type=config.system_type,
+        window=config.window,
+        enquire_link=config.enquire_link.total_seconds(),
+        response_timeout=config.response_timeout.total_seconds(),
+    )
 
 
 def roles_of(config: LinkConfig) -> list[Role]:

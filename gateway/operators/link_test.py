@@ -14,13 +14,12 @@ from gateway.config import Link as LinkConfig
 from gateway.config.model import Receipts
 from gateway.consent.identity import canonical_msisdn
 from gateway.operators.connection import SmppConnection
-from gateway.operators.link import roles_of, tls_context
+from gateway.operators.link import new_session, roles_of, tls_context
 from gateway.smpp import session as smpp
 from gateway.smpp import status
 from gateway.smpp.pacing import Pacer
 from gateway.smpp.pdu import Address, MalformedPdu, ShortMessage, SubmitEncoder, decode_short_message
 from gateway.smpp.receipt import Receipt, Relation, keys, normal_key, read_receipt
-from gateway.smpp.session import Role, Session
 from gateway.smpp.text import LongMessages, segments
 
 SHORT_TEXT = "Link test. Please answer 3#1"
@@ -174,7 +173,7 @@ class LinkTest:
         try:
             async with asyncio.timeout(patience):
                 for role in roles:
-                    bind = SmppConnection(self._session(role), self._handle)
+                    bind = SmppConnection(new_session(config, role), self._handle)
                     self._binds.append(bind)
                     await self._loop.create_connection(
                         lambda bind=bind: bind, config.host, config.port, ssl=tls_context(config)
@@ -192,18 +191,6 @@ class LinkTest:
             raise LinkTestError("the SMSC has closed the connection")
         self.outcome.bound_in = self._loop.time() - began
         self._told(f"bound to {self.outcome.smsc or 'the SMSC'} in {self.outcome.bound_in * 1000:.0f} ms")
-
-    def _session(self, role: Role) -> Session:
-        config = self._config
-        return Session(
-            role=role,
-            system_id=config.system_id,
-            password=config.password,
-            system_type=config.system_type,
-            window=config.window,
-            enquire_link=config.enquire_link.total_seconds(),
-            response_timeout=config.response_timeout.total_seconds(),
-        )
 
     async def _send_texts(self) -> None:
         pacer = Pacer(self._config.tps)

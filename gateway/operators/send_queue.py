@@ -1,7 +1,7 @@
 """The texts of a link that are in memory, and whose segment goes next.
 
-Two lines: answers (texts 2 and 3, clarifications) always go before requests and repeats. No sockets, rows or
-clocks here.
+Two queues: urgent texts (texts 2 and 3, clarifications, USSD screens) always go before requests and repeats. No
+sockets, rows or clocks here.
 """
 
 from collections import deque
@@ -10,47 +10,49 @@ from datetime import datetime
 
 import orjson
 
-from gateway.store.sms import BULK, ClaimedSms, SmsProgress, SmsState
+from gateway.store.sms import ClaimedSms, ExpectedReceipt, Priority, SmsProgress, SmsState
 
 
 class OutgoingText:
-    """A text under way: which segments are still to be sent, and what the SMSC has said of the others."""
+    """A text under way: which segments are still to be sent, and what the SMSC has responded to the others."""
 
     __slots__ = (
-        "accepted_at", "accepted_segments", "aside", "begun", "bodies", "busy", "deadline", "expected", "in_line",
-        "message_ids", "refused", "stale", "taken", "tracked_segments", "under_way", "unsent", "weight",
+        "accepted_at", "accepted_segments", "begun", "bodies", "busy", "claimed", "deadline", "expected", "is_waiting",
+        "message_ids", "queued", "refused", "stale", "tracked_segments", "under_way", "unsent", "weight",
     )  # fmt: skip
 
     def __init__(
-        self, taken: ClaimedSms, bodies: Sequence[bytes], tracked: int, deadline: float | None = None
+        self, claimed: ClaimedSms, bodies: Sequence[bytes], tracked: int, deadline: float | None = None
     ) -> None:
-        self.taken = taken
+        self.claimed = claimed
         self.bodies = bodies
-        self.weight = taken.segments if len(bodies) == 1 else 1  # segments on the air that one body stands for
+        self.weight = claimed.segments if len(bodies) == 1 else 1  # segments on the air that one body stands for
         self.tracked_segments = tracked  # bit n: a receipt is asked for segment n
-        self.accepted_segments = taken.accepted_segments  # bit n: the SMSC has accepted segment n
-        self.unsent = deque(n for n in range(len(bodies)) if not taken.accepted_segments >> n & 1)
-        self.begun = taken.attempts > 1 or taken.accepted_segments != 0  # a segment has left, or may have
+        self.accepted_segments = claimed.accepted_segments  # bit n: the SMSC has accepted segment n
+        self.unsent = deque(n for n in range(len(bodies)) if not claimed.accepted_segments >> n & 1)
+        self.begun = (
+            claimed.attempts > 1 or claimed.accepted_segments != 0
+        )  # a segment was submitted, or may have been
         self.under_way = 0
         self.message_ids: list[str | None] = (
-            orjson.loads(taken.message_ids) if taken.message_ids else [None] * len(bodies)
+            orjson.loads(claimed.message_ids) if claimed.message_ids else [None] * len(bodies)
         )
-        self.expected: list[tuple[str, str, int, int]] = []  # receipts to expect, not yet written
+        self.expected: list[ExpectedReceipt] = []  # not yet written
         self.refused: int | None = None  # the command_status that refused it for good
         self.accepted_at: datetime | None = None
-        self.deadline = deadline  # monotonic: after it a screen is gone, and nothing is sent to it
+        self.deadline = deadline  # monotonic: after it a USSD screen is not sent any more
         self.stale = False  # the deadline came first
         self.busy = 0  # how often in a row the SMSC was too busy for it
-        self.in_line = False
-        self.aside = False
+        self.queued = False
+        self.is_waiting = False
 
     @property
     def is_bulk(self) -> bool:
-        return self.taken.priority == BULK
+        return self.claimed.priority == Priority.BULK
 
     @property
     def is_screen(self) -> bool:
-        return self.taken.tlvs is not None
+        return self.claimed.tlvs is not None
 
     @property
     def is_accepted(self) -> bool:
@@ -67,7 +69,7 @@ class OutgoingText:
         elif self.stale and not self.under_way:
             state = SmsState.CANCELLED
         return SmsProgress(
-            self.taken.sms_id,
+            self.claimed.sms_id,
             state,
             self.accepted_segments,
             self.tracked_segments,
@@ -77,104 +79,104 @@ class OutgoingText:
 
 
 class SendQueue:
-    """Bounded by whoever fills it: `ready` is the number of bulk segments that could go at once."""
+    """Bounded by the sender, which fills it: `ready` is the number of bulk segments that could go at once."""
 
     def __init__(self, unsent: set[str]) -> None:
-        """`unsent` is kept: the cases whose question is held and of which nothing has left."""
+        """`unsent` is kept up to date: the cases whose question is held, and of which no segment has left."""
         self._unsent = unsent
         self.held: dict[int, OutgoingText] = {}  # all texts in memory, by sms_id
         self.ready = 0
         self.under_way = 0
-        self.answers = 0  # answer texts in memory
-        self._answers: deque[OutgoingText] = deque()
+        self.urgent = 0  # urgent texts in memory
+        self._urgent: deque[OutgoingText] = deque()
         self._bulk: deque[OutgoingText] = deque()
 
-    def hold(self, out: OutgoingText) -> None:
-        """Takes a text in, behind its like."""
-        self.held[out.taken.sms_id] = out
+    def add(self, out: OutgoingText) -> None:
+        """Holds a text from now on, behind those of its priority."""
+        self.held[out.claimed.sms_id] = out
         if not out.is_bulk:
-            self.answers += 1
-        elif not out.begun and out.taken.case_id is not None:
-            self._unsent.add(out.taken.case_id)
-        self._line_up(out)
+            self.urgent += 1
+        elif not out.begun and out.claimed.case_id is not None:
+            self._unsent.add(out.claimed.case_id)
+        self._enqueue(out)
 
     def forget(self, out: OutgoingText) -> None:
-        """Lets a text go, whatever of it was still to be sent."""
-        if self.held.pop(out.taken.sms_id, None) is None:
+        """Drops a text, whatever of it was still to be sent."""
+        if self.held.pop(out.claimed.sms_id, None) is None:
             return
         if not out.is_bulk:
-            self.answers -= 1
-        elif not out.begun and out.taken.case_id is not None:
-            self._unsent.discard(out.taken.case_id)
+            self.urgent -= 1
+        elif not out.begun and out.claimed.case_id is not None:
+            self._unsent.discard(out.claimed.case_id)
         self.drop_unsent(out)
 
     def next(self) -> OutgoingText | None:
-        """The text whose turn it is; it has a segment to send."""
-        for line in (self._answers, self._bulk):
-            while line:
-                if line[0].unsent and not line[0].aside:
-                    return line[0]
-                line.popleft().in_line = False
+        """The text that is next; it has a segment to send."""
+        for queue in (self._urgent, self._bulk):
+            while queue:
+                if queue[0].unsent and not queue[0].is_waiting:
+                    return queue[0]
+                queue.popleft().queued = False
         return None
 
-    def take_segment(self, out: OutgoingText) -> int:
+    def pop_segment(self, out: OutgoingText) -> int:
         """The number (from 0) of the text's next segment, which is under way from now on."""
         if out.is_bulk:
             self.ready -= 1
-            if not out.begun and out.taken.case_id is not None:
-                self._unsent.discard(out.taken.case_id)
+            if not out.begun and out.claimed.case_id is not None:
+                self._unsent.discard(out.claimed.case_id)
         out.begun = True
         out.under_way += 1
         self.under_way += 1
         return out.unsent.popleft()
 
-    def came_back(self, out: OutgoingText) -> None:
+    def segment_done(self, out: OutgoingText) -> None:
         """A segment is no longer under way."""
         out.under_way -= 1
         self.under_way -= 1
 
     def put_back(self, out: OutgoingText, segment: int) -> None:
-        """A segment that has to go again, before all others of its kind."""
-        if out.taken.sms_id not in self.held:
+        """A segment that is sent again, before all others of its priority."""
+        if out.claimed.sms_id not in self.held:
             return
         out.unsent.appendleft(segment)
-        if out.is_bulk and not out.aside:
+        if out.is_bulk and not out.is_waiting:
             self.ready += 1
-        if not out.in_line and not out.aside:
-            out.in_line = True
-            (self._bulk if out.is_bulk else self._answers).appendleft(out)
+        if not out.queued and not out.is_waiting:
+            out.queued = True
+            (self._bulk if out.is_bulk else self._urgent).appendleft(out)
 
     def drop(self, out: OutgoingText, segment: int) -> bool:
-        """A segment need not go again; False when it was not waiting to."""
+        """A segment need not be sent again; False when it was not queued for that."""
         if segment not in out.unsent:
             return False
         out.unsent.remove(segment)
-        if out.is_bulk and not out.aside:
+        if out.is_bulk and not out.is_waiting:
             self.ready -= 1
         return True
 
     def drop_unsent(self, out: OutgoingText) -> None:
-        """Nothing of the text that has not left will leave."""
-        if out.is_bulk and not out.aside:
+        """No further segment of the text is sent."""
+        if out.is_bulk and not out.is_waiting:
             self.ready -= len(out.unsent)
         out.unsent.clear()
 
-    def set_aside(self, out: OutgoingText) -> None:
-        """The text waits; the others go on."""
-        if not out.aside:
-            out.aside = True
+    def set_waiting(self, out: OutgoingText) -> None:
+        """The text waits until `requeue`; the others go on."""
+        if not out.is_waiting:
+            out.is_waiting = True
             if out.is_bulk:
                 self.ready -= len(out.unsent)
 
-    def line_up_again(self, out: OutgoingText) -> None:
-        """A text that was set aside takes its place at the end of the line."""
-        if out.aside and out.taken.sms_id in self.held:
-            out.aside = False
-            self._line_up(out)
+    def requeue(self, out: OutgoingText) -> None:
+        """A text that has waited takes its place at the end of its queue."""
+        if out.is_waiting and out.claimed.sms_id in self.held:
+            out.is_waiting = False
+            self._enqueue(out)
 
-    def _line_up(self, out: OutgoingText) -> None:
+    def _enqueue(self, out: OutgoingText) -> None:
         if out.is_bulk:
             self.ready += len(out.unsent)
-        if not out.in_line:
-            out.in_line = True
-            (self._bulk if out.is_bulk else self._answers).append(out)
+        if not out.queued:
+            out.queued = True
+            (self._bulk if out.is_bulk else self._urgent).append(out)

@@ -1,22 +1,21 @@
-"""From queued texts to the SMSC's answers: taken in batches, cut into segments, paced, and recorded in batches.
+"""From queued texts to the SMSC's responses: claimed in batches, cut into segments, paced, and recorded in batches.
 
 What is in memory is bounded: a little more than the windows hold, or a quarter of a second's worth. A text that
-leaves memory unfinished goes back to its row, with the segments that the SMSC has accepted noted; whoever takes
-it next sends the others with the same reference.
+leaves memory unfinished goes back to its row, with the segments that the SMSC has accepted noted; the process that
+claims it next sends the others with the same concatenation reference.
 """
 
 import asyncio
-import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import NamedTuple, cast
 
 from gateway import metrics
+from gateway.cluster.lease import Lease
+from gateway.cluster.wakeups import WakeUp
 from gateway.config import Link as LinkConfig
-from gateway.consent.case import Event, EventType
-from gateway.consent.inputs import ConfirmAccepted, Input, ReportRefused
-from gateway.consent.texts import Kind
+from gateway.config.policy import LinkPolicy
 from gateway.operators.connection import SmppConnection
 from gateway.operators.send_queue import OutgoingText, SendQueue
 from gateway.smpp import status, ussd
@@ -25,42 +24,26 @@ from gateway.smpp.pdu import Address, SubmitEncoder
 from gateway.smpp.receipt import normal_key
 from gateway.smpp.session import LateResponse, NoResponse, SubmitResponse
 from gateway.smpp.text import LongMessages, segments
-from gateway.store import journal, nodes, sms
-from gateway.store.sms import URGENT, ClaimedSms, SmsProgress, SmsState
-from gateway.usecases.unit_of_work import Journeys, Step
+from gateway.store.sms import ClaimedSms, ExpectedReceipt, Priority, SmsState
+from gateway.usecases.sending_state import SendingState
+from gateway.usecases.sent_texts import SentTexts, TextProgress
 
 GATHER_SECONDS = 0.02
-"""Seconds for which answers are gathered before they are written in one transaction."""
+"""For which responses are gathered before they are written in one transaction."""
 READY_SECONDS = 0.25
 READY_WINDOWS = 4
 """How much bulk is kept ready: so many seconds of `tps`, at most so many windows."""
 TYPICAL_SEGMENTS = 16
 """Of a request (order A1, text 1): how many texts fill the room there is."""
 MAX_URGENT_TEXTS = 200
-"""ParentReply texts in memory, whatever bulk there is besides."""
-MAX_UNWRITTEN_TEXTS = 500
-"""Texts in memory besides those that are ready: when so many are not written yet, the database is slow."""
-BUSY_BACKOFF_SECONDS = (0.5, 30.0)
-"""First and longest wait, in seconds, after an SMSC says that it is too busy for a text."""
-MAX_BUSY_RETRIES = 6
-BUSY_REST = timedelta(minutes=1)
-"""After so many waits in memory the text goes back to its row and rests there."""
-RECEIPTS_EXPECTED_FOR = timedelta(days=3)
+"""Urgent texts in memory, whatever bulk there is besides."""
 
 
-class Tag(NamedTuple):
-    """What the session hands back with an answer: the text, and the segment's number from 0."""
+class SegmentTag(NamedTuple):
+    """What the session returns with a response: the text, and the segment's number from 0."""
 
     out: OutgoingText
     segment: int
-
-
-class _Writing(NamedTuple):
-    """A text's progress on its way to the row."""
-
-    out: OutgoingText
-    progress: SmsProgress
-    expected: list[tuple[str, str, int, int]]
 
 
 class Sender:
@@ -69,89 +52,84 @@ class Sender:
     def __init__(
         self,
         config: LinkConfig,
-        journeys: Journeys,
-        reply_text_sent: Callable[[str], None],
-        unsent: set[str],
+        *,
+        texts: SentTexts,
+        state: SendingState,
+        lease: Lease,
+        wakeup: WakeUp,
+        policy: LinkPolicy,
     ) -> None:
-        """`reply_text_sent` is told the case_id whenever the first segment of an answer leaves.
-
-        `unsent` gets the cases whose question is in memory, until a segment of it leaves.
-        """
         self._config = config
-        self._journeys = journeys
-        self._answer_sent = reply_text_sent
+        self._texts = texts
+        self._state = state
+        self._lease = lease
+        self._wakeup = wakeup
+        self._policy = policy
         self._loop = asyncio.get_running_loop()
         self._pacer = Pacer(config.tps)
         self._paced = config.tps > 0
-        self._encoder = SubmitEncoder(
-            Address(addr=config.source, ton=config.source_ton, npi=config.source_npi), receipts=config.receipts
-        )
-        self._screen_encoder = SubmitEncoder(
-            Address(addr=config.source, ton=config.source_ton, npi=config.source_npi),
-            receipts="none",
-            service_type=ussd.SERVICE_TYPE,
-        )
+        source = Address(addr=config.source, ton=config.source_ton, npi=config.source_npi)
+        self._encoder = SubmitEncoder(source, receipts=config.receipts)
+        self._screen_encoder = SubmitEncoder(source, receipts="none", service_type=ussd.SERVICE_TYPE)
         self._binds: list[SmppConnection] = []
-        self._outbox = SendQueue(unsent)
-        self._dirty: dict[int, OutgoingText] = {}
-        self._rows = asyncio.Lock()  # a row is not given back while what was answered is being written to it
+        self._queue = SendQueue(state.unsent_questions)
+        self._unwritten: dict[int, OutgoingText] = {}
+        self._rows = asyncio.Lock()  # a row is not released while responses are being written to it
         self._gathered = asyncio.Event()
         self._gathering: asyncio.TimerHandle | None = None
         self._pause: asyncio.TimerHandle | None = None
-        self._more = False  # the last look at the rows left bulk there
-        self._crowded = False  # the last look at the rows was cut short: memory is full
-        self._unsure: set[int] = set()  # texts that were given back, or not: nobody has heard
+        self._more_bulk = False  # the last claim left bulk in the rows
+        self._is_full = False  # the last claim was cut short: memory is full
+        self._release_uncertain: set[int] = set()  # texts whose release was not seen to be committed
         self._stopping = False
         self._drained = asyncio.Event()
         windows = config.window * config.sessions * READY_WINDOWS
         self._target = min(windows, max(1, int(config.tps * READY_SECONDS))) if config.tps else windows
-        self._most_held = MAX_UNWRITTEN_TEXTS + self._target // TYPICAL_SEGMENTS
-        self._wake = journeys.signals.texts[config.name]
-        self._falling_back = [link.name for link in journeys.links.values() if config.name in link.fallback]
+        self._max_held = policy.max_unwritten_texts + self._target // TYPICAL_SEGMENTS
         self._statuses = {number: status.Kind(kind) for number, kind in config.statuses.items()}
         self._outcomes = {kind: metrics.SEGMENTS.labels(config.name, kind.value) for kind in status.Kind}
         self._unknown = metrics.SEGMENTS_UNKNOWN.labels(config.name)
 
-    # --- what the link tells -------------------------------------------------------------------------------
+    # --- binds ---------------------------------------------------------------------------------------------
 
     def bound(self, bind: SmppConnection) -> None:
         """The bind may be used from now on."""
         self._binds.append(bind)
-        self._wake.set()
+        self._wakeup.set()
         self.pump()
 
     def unbound(self, bind: SmppConnection) -> None:
-        """The bind is no more; when it was the last, what is in memory goes back to its rows."""
+        """The bind may not be used any more; after the last one, what is in memory goes back to its rows."""
         if bind in self._binds:
             self._binds.remove(bind)
-        self._wake.set()
+        self._wakeup.set()
 
     def stop(self) -> None:
-        """Submits nothing more; answers are still taken."""
+        """Submits nothing more; responses are still processed."""
         self._stopping = True
         self._note_drained()
 
     async def drained(self) -> None:
-        """Returns when, after stop(), no segment waits for its answer."""
+        """Returns when, after stop(), no segment waits for its response."""
         await self._drained.wait()
 
-    async def finish(self) -> None:
-        """The last words: what was answered is written, everything else goes back to its rows."""
+    async def flush(self) -> None:
+        """Writes what was responded, and releases everything else."""
         await self.write()
-        await self._give_back(self._outbox.held.values(), timedelta())
+        await self._release(self._queue.held.values(), timedelta())
 
     # --- segments out --------------------------------------------------------------------------------------
 
     def pump(self) -> None:
         """Submits as much as windows and pacing allow now."""
-        outbox = self._outbox
-        if not self._journeys.lease.is_exclusive:  # another process sends these by now, perhaps
+        queue = self._queue
+        if not self._lease.is_exclusive:  # another process may be sending these by now
             return
-        while not self._stopping and (out := outbox.next()):
+        while not self._stopping and (out := queue.next()):
             now = time.monotonic()  # the loop's own time stands still during its turn
             if out.deadline is not None and now >= out.deadline:
                 out.stale = True
-                outbox.drop_unsent(out)
+                queue.drop_unsent(out)
                 self._touch(out)
                 continue
             bind = self._widest()
@@ -162,14 +140,14 @@ class Sender:
                     self._pause = self._loop.call_later(delay, self._unpause)
                 break
             self._pacer.take(now, out.weight)
-            segment = outbox.take_segment(out)
-            bind.submit(out.bodies[segment], Tag(out, segment))
+            segment = queue.pop_segment(out)
+            bind.submit(out.bodies[segment], SegmentTag(out, segment))
             if self._paced:
                 bind.flush()  # now, not when this turn of the loop ends: the SMSC counts by the second
-            if segment == 0 and not out.is_bulk and not out.is_screen and out.taken.case_id is not None:
-                self._answer_sent(out.taken.case_id)
-        if self._more and outbox.ready < self._target // 2 and not self._stopping and not self._crowded:
-            self._wake.set()
+            if segment == 0 and not out.is_bulk and not out.is_screen and out.claimed.case_id is not None:
+                self._state.text_sent(out.claimed.case_id)
+        if self._more_bulk and queue.ready < self._target // 2 and not self._stopping and not self._is_full:
+            self._wakeup.set()
 
     def _unpause(self) -> None:
         self._pause = None
@@ -182,83 +160,83 @@ class Sender:
         bind = max(self._binds, key=lambda b: b.free, default=None)
         return bind if bind is not None and bind.free > 0 else None
 
-    # --- answers in ----------------------------------------------------------------------------------------
+    # --- responses in --------------------------------------------------------------------------------------
 
-    def answered(self, event: SubmitResponse | LateResponse) -> None:
-        """Takes the SMSC's answer to a segment; one that comes late counts unless the segment went again."""
-        out, segment = cast("Tag", event.tag)
+    def responded(self, event: SubmitResponse | LateResponse) -> None:
+        """Processes the SMSC's response to a segment; a late one counts unless the segment was sent again."""
+        out, segment = cast("SegmentTag", event.tag)
         if isinstance(event, SubmitResponse):
-            self._came_back(out)
-        elif event.command_status or not self._outbox.drop(out, segment):
+            self._segment_done(out)
+        elif event.command_status or not self._queue.drop(out, segment):
             return
         kind = status.classify(event.command_status, self._statuses)
         self._outcomes[kind].inc()
         match kind:
             case status.Kind.ACCEPTED:
                 self._pacer.accepted(self._loop.time())
-                self._accept(out, segment, event.message_id)
+                self._accepted(out, segment, event.message_id)
             case status.Kind.THROTTLED:
                 self._pacer.throttled(self._loop.time())
-                self._outbox.put_back(out, segment)
+                self._queue.put_back(out, segment)
             case status.Kind.BUSY:
-                self._outbox.put_back(out, segment)
-                self._rest(out)
+                self._queue.put_back(out, segment)
+                self._wait_for_smsc(out)
             case status.Kind.REFUSED:
                 out.refused = event.command_status
-                self._outbox.drop_unsent(out)
+                self._queue.drop_unsent(out)
                 self._touch(out)
 
-    def unanswered(self, event: NoResponse) -> None:
-        """Nobody knows whether the SMSC has the segment: it goes again, byte for byte the same."""
-        out, segment = cast("Tag", event.tag)
-        self._came_back(out)
+    def not_responded(self, event: NoResponse) -> None:
+        """The outcome of the segment is unknown: it is sent again, octet for octet the same."""
+        out, segment = cast("SegmentTag", event.tag)
+        self._segment_done(out)
         self._unknown.inc()
         if out.refused is None:
-            self._outbox.put_back(out, segment)
+            self._queue.put_back(out, segment)
         else:
             self._touch(out)
 
-    def _came_back(self, out: OutgoingText) -> None:
-        self._outbox.came_back(out)
+    def _segment_done(self, out: OutgoingText) -> None:
+        self._queue.segment_done(out)
         self._note_drained()
 
     def _note_drained(self) -> None:
-        if self._stopping and not self._outbox.under_way:
+        if self._stopping and not self._queue.under_way:
             self._drained.set()
 
-    def _accept(self, out: OutgoingText, segment: int, message_id: str) -> None:
+    def _accepted(self, out: OutgoingText, segment: int, message_id: str) -> None:
         out.accepted_segments |= 1 << segment
         out.busy = 0
         if message_id:
             out.message_ids[segment] = message_id
             if out.tracked_segments >> segment & 1:
-                out.expected.append((normal_key(message_id), message_id, out.taken.sms_id, segment))
+                out.expected.append(
+                    ExpectedReceipt(normal_key(message_id), message_id, out.claimed.sms_id, segment)
+                )
         else:  # accepted, but no receipt can name it
             out.tracked_segments &= ~(1 << segment)
         if out.is_accepted:
-            out.accepted_at = self._journeys.clock.now()
+            out.accepted_at = self._texts.now()
         self._touch(out)
 
-    def _rest(self, out: OutgoingText) -> None:
+    def _wait_for_smsc(self, out: OutgoingText) -> None:
         """The SMSC is too busy for this text: it waits, longer each time; the others go on."""
-        if out.aside:
+        if out.is_waiting:
             return
-        self._outbox.set_aside(out)
-        first, longest = BUSY_BACKOFF_SECONDS
-        delay = min(longest, first * 2**out.busy) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+        self._queue.set_waiting(out)
         out.busy += 1
-        self._loop.call_later(delay, self._rested, out)
+        self._loop.call_later(self._policy.busy.delay(out.busy), self._waited, out)
 
-    def _rested(self, out: OutgoingText) -> None:
-        if out.busy > MAX_BUSY_RETRIES:
-            self._wake.set()  # fill() gives it back
+    def _waited(self, out: OutgoingText) -> None:
+        if out.busy > self._policy.max_busy_retries:
+            self._wakeup.set()  # fill() releases it
         else:
-            self._outbox.line_up_again(out)
+            self._queue.requeue(out)
             self.pump()
 
     def _touch(self, out: OutgoingText) -> None:
         """The row has to be written, in a moment, together with others."""
-        self._dirty[out.taken.sms_id] = out
+        self._unwritten[out.claimed.sms_id] = out
         if self._gathering is None:
             self._gathering = self._loop.call_later(GATHER_SECONDS, self._gather)
 
@@ -269,61 +247,49 @@ class Sender:
     # --- rows in -------------------------------------------------------------------------------------------
 
     async def fill(self) -> None:
-        """Takes texts from their rows while there is room for them; runs until cancelled."""
-        # It runs anew when the database was lost: perhaps between its commit and our knowing of it.
-        journeys, held = self._journeys, self._outbox.held
-        async with journeys.database.acquire() as connection:
-            ours = await sms.still_claimed(connection, journeys.node, self._unsure)
-            for out in [held[sms_id] for sms_id in self._unsure & held.keys()]:
-                (self._outbox.line_up_again if out.taken.sms_id in ours else self._outbox.forget)(out)
-            self._unsure.clear()
-            await sms.release_others(connection, journeys.node, self._config.name, held.keys())
+        """Claims texts while there is room for them; runs until cancelled."""
+        # It is run anew when the database was lost: perhaps after a commit that this process did not see.
+        held = self._queue.held
+        ours = await self._texts.still_claimed(self._release_uncertain)
+        for out in [held[sms_id] for sms_id in self._release_uncertain & held.keys()]:
+            (self._queue.requeue if out.claimed.sms_id in ours else self._queue.forget)(out)
+        self._release_uncertain.clear()
+        await self._texts.release_others(held.keys())
         while True:
-            await self._wake.wait()
+            await self._wakeup.wait()
             if not self._binds:
-                await self._give_back(held.values(), timedelta())
+                await self._release(held.values(), timedelta())
                 continue
-            if tired := [
-                o for o in held.values() if o.aside and o.busy > MAX_BUSY_RETRIES
-            ]:  # else nothing need wait for write()
-                await self._give_back(tired, BUSY_REST)
-            while not self._stopping and await self._take():
+            if exhausted := [o for o in held.values() if o.is_waiting and o.busy > self._policy.max_busy_retries]:
+                await self._release(exhausted, self._policy.busy_pause)
+            while not self._stopping and await self._claim():
                 self.pump()
             self.pump()
 
-    async def _take(self) -> bool:
-        """Takes one batch; whether there may be more."""
-        journeys, outbox = self._journeys, self._outbox
-        room = self._target - outbox.ready
-        in_window = journeys.rules.calendar.in_window(journeys.clock.now())
-        full = len(outbox.held) >= self._most_held
-        bulk = room > 0 and in_window and not full
-        limit = -(-room // TYPICAL_SEGMENTS) if bulk else MAX_URGENT_TEXTS - outbox.answers
-        self._crowded = full or limit <= 0
+    async def _claim(self) -> bool:
+        """Claims one batch; whether there may be more."""
+        queue = self._queue
+        room = self._target - queue.ready
+        in_window = self._texts.in_window()
+        memory_full = len(queue.held) >= self._max_held
+        bulk = room > 0 and in_window and not memory_full
+        limit = -(-room // TYPICAL_SEGMENTS) if bulk else MAX_URGENT_TEXTS - queue.urgent
+        self._is_full = memory_full or limit <= 0
         if not self._binds or limit <= 0:
             return False
-        left, self._more = self._more, False  # nobody need wake us meanwhile
-        async with journeys.database.acquire() as connection:
-            others = await nodes.down_links(connection, self._falling_back) if self._falling_back else []
-            taken = await sms.claim(
-                connection,
-                journeys.node,
-                self._config.name,
-                others=others,
-                bulk=bulk,
-                limit=limit,
-            )
-        for row in taken:
-            self._hold(row)
-        full = len(taken) == limit
-        self._more = full if bulk else left and in_window
-        return full and (outbox.ready < self._target or taken[-1].priority == URGENT)
+        left, self._more_bulk = self._more_bulk, False  # no wake-up is needed meanwhile
+        claimed = await self._texts.claim(bulk=bulk, limit=limit)
+        for row in claimed:
+            self._add(row)
+        all_claimed = len(claimed) == limit
+        self._more_bulk = all_claimed if bulk else left and in_window
+        return all_claimed and (queue.ready < self._target or claimed[-1].priority == Priority.URGENT)
 
-    def _hold(self, row: ClaimedSms) -> None:
+    def _add(self, row: ClaimedSms) -> None:
         out = self._text(row) if row.tlvs is None else self._screen(row, row.tlvs)
-        self._outbox.hold(out)
-        if not out.unsent:  # all was accepted, but the text as a whole never became so
-            out.accepted_at = self._journeys.clock.now()
+        self._queue.add(out)
+        if not out.unsent:  # every segment was accepted, but that was not written as a whole
+            out.accepted_at = self._texts.now()
             self._touch(out)
 
     def _text(self, row: ClaimedSms) -> OutgoingText:
@@ -337,96 +303,56 @@ class Sender:
         bodies = self._screen_encoder.bodies(row.msisdn, parts, data_coding)
         return OutgoingText(row, bodies, 0, deadline=self._loop.time() + (row.fresh_for or 0.0))
 
-    async def _give_back(self, outs: Iterable[OutgoingText], delay: timedelta) -> None:
-        """Returns texts with nothing under way and nothing unwritten to their rows."""
+    async def _release(self, outs: Iterable[OutgoingText], delay: timedelta) -> None:
+        """Releases texts with nothing under way and nothing unwritten."""
         async with self._rows:
-            idle = [out for out in outs if not out.under_way and out.taken.sms_id not in self._dirty]
+            idle = [out for out in outs if not out.under_way and out.claimed.sms_id not in self._unwritten]
             if not idle:
                 return
             for out in idle:  # a bind may come up meanwhile
-                self._outbox.set_aside(out)
-            sms_ids = {out.taken.sms_id for out in idle}
-            self._unsure |= sms_ids
-            async with self._journeys.database.acquire() as connection:
-                unsent = [out.taken.sms_id for out in idle if not out.begun]
-                await sms.release(connection, self._journeys.node, sms_ids, delay, unsent=unsent)
-            self._unsure -= sms_ids
+                self._queue.set_waiting(out)
+            sms_ids = {out.claimed.sms_id for out in idle}
+            self._release_uncertain |= sms_ids
+            unsent = [out.claimed.sms_id for out in idle if not out.begun]
+            await self._texts.release(sms_ids, delay, unsent=unsent)
+            self._release_uncertain -= sms_ids
             for out in idle:
-                self._outbox.forget(out)
+                self._queue.forget(out)
 
     # --- rows out ------------------------------------------------------------------------------------------
 
     async def record(self) -> None:
-        """Writes gathered answers; runs until cancelled. While the database is away they wait, bounded."""
+        """Writes gathered responses; runs until cancelled. While the database is away they wait, bounded."""
         while True:
             await self.write()
             await self._gathered.wait()
             self._gathered.clear()
 
     async def write(self) -> None:
-        """Writes what the SMSC has answered so far: the texts' progress and what it means for their cases."""
+        """Writes what the SMSC has responded so far: the texts' progress and what it means for their cases."""
         async with self._rows:
-            while self._dirty:
-                batch = [self._writing(out) for out in self._dirty.values()]
-                self._dirty = {}
+            while self._unwritten:
+                outs = list(self._unwritten.values())
+                batch = [_progress(out) for out in outs]
+                self._unwritten = {}
                 try:
-                    ours = await self._journeys.transact(lambda step, batch=batch: self._write(step, batch))  # type: ignore[misc]
+                    ours = await self._texts.record(batch)
                 except BaseException:
-                    for writing in batch:
-                        writing.out.expected = writing.expected + writing.out.expected
-                        self._dirty[writing.out.taken.sms_id] = writing.out
+                    for out, text in zip(outs, batch, strict=True):
+                        out.expected = [*text.expected, *out.expected]
+                        self._unwritten[out.claimed.sms_id] = out
                     raise
-                for out, progress, _ in batch:
-                    if progress.state is not SmsState.SENDING or progress.sms_id not in ours:
-                        self._outbox.forget(out)
-        if self._crowded or not self._binds:
-            self._wake.set()  # there is room now, or what was unwritten can be given back
+                for out, text in zip(outs, batch, strict=True):
+                    if text.progress.state is not SmsState.SENDING or out.claimed.sms_id not in ours:
+                        self._queue.forget(out)
+        if self._is_full or not self._binds:
+            self._wakeup.set()  # there is room now, or what was unwritten can be released
 
-    def _writing(self, out: OutgoingText) -> _Writing:
-        expected, out.expected = out.expected, []
-        progress = out.progress
-        return _Writing(out, progress._replace(message_ids=tuple(progress.message_ids)), expected)
 
-    async def _write(self, step: Step, batch: list[_Writing]) -> set[int]:
-        """The sms_ids of those texts that were still this node's."""
-        ours = await sms.record(step.connection, self._journeys.node, [w.progress for w in batch])
-        expected = [e for w in batch if w.progress.sms_id in ours for e in w.expected]
-        if expected:
-            await sms.expect_receipts(step.connection, self._config.name, expected, RECEIPTS_EXPECTED_FOR)
-        questions: list[tuple[str, Input]] = []
-        answers: list[journal.Entry] = []
-        for writing in batch:
-            case_id, progress = writing.out.taken.case_id, writing.progress
-            decided = progress.state in (SmsState.ACCEPTED, SmsState.REFUSED)
-            if not decided or progress.sms_id not in ours or case_id is None:
-                continue
-            outcome = self._outcome(writing)
-            if writing.out.is_bulk:
-                questions.append((case_id, outcome))
-            else:  # the journey does not wait for an answer's fate: no case need be loaded to journal it
-                accepted = progress.state is SmsState.ACCEPTED
-                name = EventType.TEXT_ACCEPTED if accepted else EventType.TEXT_REFUSED
-                answers.append(journal.entry(step.now, case_id, Event(name, outcome.detail)))
-        await step.take(questions)
-        step.journal(answers)
-        return ours
-
-    def _outcome(self, writing: _Writing) -> ConfirmAccepted | ReportRefused:
-        taken, progress = writing.out.taken, writing.progress
-        told = {"sms_id": taken.sms_id, "text": taken.kind, "link": self._config.name}
-        if progress.state is SmsState.REFUSED:
-            command_status = writing.out.refused or 0
-            return ReportRefused(
-                text=Kind(taken.kind),
-                repeat=taken.repeat,
-                msisdn=taken.msisdn,
-                detail=told | {"command_status": command_status, "name": status.name(command_status)},
-            )
-        assert progress.accepted_at is not None, "an accepted text knows when"
-        return ConfirmAccepted(
-            text=Kind(taken.kind),
-            repeat=taken.repeat,
-            msisdn=taken.msisdn,
-            at=progress.accepted_at,
-            detail=told | {"message_ids": list(progress.message_ids), "attempts": taken.attempts},
-        )
+def _progress(out: OutgoingText) -> TextProgress:
+    """What is to be written of the text now."""
+    expected, out.expected = out.expected, []
+    progress = out.progress
+    return TextProgress(
+        out.claimed, progress._replace(message_ids=tuple(progress.message_ids)), expected, out.refused
+    )

@@ -1,4 +1,4 @@
-"""The Social wallet: forms one digital voucher per pupil from what we send it (order A2 §4)."""
+"""Client of the Social wallet: issues one digital voucher a pupil (order A2 §4)."""
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -7,30 +7,34 @@ from typing import Any
 import aiohttp
 import orjson
 
-from gateway.clock import wall_now
 from gateway.config.model import Wallet as WalletConfig
 from gateway.consent.deadlines import Calendar
 from gateway.consent.inputs import IssueVoucher, Park, RejectVoucher
 from gateway.logs.redaction import without_numbers
 from gateway.partners.responses import (
     MAX_TEXT_LENGTH,
-    TRANSIENT_ERRORS,
+    REQUEST_ERRORS,
     Done,
     InvalidResponse,
     Outcome,
-    Retry,
+    Unavailable,
     is_retryable,
-    is_storable,
-    read_object,
-    retry_after,
+    is_valid_text,
+    read_json_object,
 )
 from gateway.store.cases import StoredCase
 
 _ISSUED = frozenset({HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.CONFLICT})
 
+_NUMBER_CHARACTERS = "0123456789 \u00a0()+-"
+"""Characters of a number that a shortened reason may end in: a part of one would not be recognised and masked."""
+
 
 class Wallet:
-    """Asks for vouchers. The case_id is the idempotency key: however often we are killed, one key per consent."""
+    """Requests vouchers.
+
+    The case_id is the idempotency key: the wallet sees one key a consent, however often the request is repeated.
+    """
 
     batch = 1
 
@@ -42,37 +46,37 @@ class Wallet:
         self._calendar = calendar
 
     async def call(self, stored: Sequence[StoredCase]) -> list[Outcome]:
-        """Outcomes for consented cases."""
-        return [await self._form(case) for case in stored]
+        """One outcome for each of these cases, all of them consented; one request each."""
+        return [await self._request_voucher(case) for case in stored]
 
-    async def _form(self, stored: StoredCase) -> Outcome:
+    async def _request_voucher(self, stored: StoredCase) -> Outcome:
         case_id = stored.case_id
         try:
             async with self._http.post(
                 self._url,
-                data=orjson.dumps(self._order(stored)),
+                data=orjson.dumps(self._request_body(stored)),
                 headers=self._headers | {"Idempotency-Key": case_id},
                 timeout=self._timeout,
                 allow_redirects=False,
             ) as response:
                 if is_retryable(response.status):
-                    return Retry(case_id, str(response.status), retry_after(response.headers, wall_now()))
+                    return Unavailable.by_response(response).retry(case_id)
                 if response.status == HTTPStatus.UNPROCESSABLE_ENTITY:
-                    return Done(case_id, RejectVoucher(reason=await _reason(response)))
+                    return Done(case_id, RejectVoucher(reason=await _rejection_reason(response)))
                 if response.status not in _ISSUED:
                     raise InvalidResponse(str(response.status))
-                voucher_id = (await read_object(response)).get("voucher_id")
-        except TRANSIENT_ERRORS as error:
-            return Retry(case_id, type(error).__name__)
+                voucher_id = (await read_json_object(response)).get("voucher_id")
+        except REQUEST_ERRORS as error:
+            return Unavailable.by_error(error).retry(case_id)
         except InvalidResponse as error:
             return Done(case_id, Park(reason=f"wallet: {error}"))
-        if not is_storable(voucher_id):
+        if not is_valid_text(voucher_id):
             return Done(case_id, Park(reason="wallet: no voucher_id"))
         return Done(case_id, IssueVoucher(voucher_id=voucher_id))
 
-    def _order(self, stored: StoredCase) -> dict[str, Any]:
+    def _request_body(self, stored: StoredCase) -> dict[str, Any]:
         case = stored.case
-        assert case.answered_at is not None, "a consent has an instant"
+        assert case.answered_at is not None, "a consented case has answered_at"
         return {
             "case_id": stored.case_id,
             "service": stored.service,
@@ -85,17 +89,19 @@ class Wallet:
 
 
 def _person(person: Mapping[str, Any]) -> dict[str, Any]:
-    """IIN and names; no patronymic where there is none."""
+    """IIN and names; the key `patronymic` is absent where there is none."""
     names = ("iin", "surname", "given_name", "patronymic")
     return {name: person[name] for name in names if person.get(name) is not None}
 
 
-async def _reason(response: aiohttp.ClientResponse) -> str:
-    """Why the wallet refused, from its problem document; nothing free of form."""
+async def _rejection_reason(response: aiohttp.ClientResponse) -> str:
+    """The reason in the wallet's problem document; `refused` where there is no usable one."""
     try:
-        body = await read_object(response)
+        body = await read_json_object(response)
     except InvalidResponse:
         return "refused"
     reason = body.get("reason") or body.get("code") or body.get("title")
-    shown = reason[:MAX_TEXT_LENGTH] if isinstance(reason, str) else None
-    return without_numbers(shown) if is_storable(shown) else "refused"
+    if not isinstance(reason, str):
+        return "refused"
+    shown = reason if len(reason) <= MAX_TEXT_LENGTH else reason[:MAX_TEXT_LENGTH].rstrip(_NUMBER_CHARACTERS)
+    return without_numbers(shown) if is_valid_text(shown) else "refused"

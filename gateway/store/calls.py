@@ -1,4 +1,4 @@
-"""HTTP calls to make, as rows: taken in batches, finished with the step that their answer brings."""
+"""HTTP calls to make, as rows: claimed in batches, finished in the transaction of their outcome."""
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
@@ -6,21 +6,28 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from gateway.store.database import Connection
+from gateway.store.rows import reader
 
 
 class CallKind(StrEnum):
+    """To the MCB, or to the wallet."""
+
     LOOKUP = "lookup"
     VOUCHER = "voucher"
 
 
 class Call(NamedTuple):
+    """A call that was claimed."""
+
     case_id: str
     serial: int  # its own: the case's next call has another
     attempts: int  # earlier ones, that failed
 
 
+_read_call = reader(Call)
+
 _ADD = """
-INSERT INTO calls (case_id, kind) SELECT * FROM unnest($1::text[], $2::text[])
+INSERT INTO calls (case_id, kind) SELECT case_id, kind FROM unnest($1::call_row[])
 ON CONFLICT (case_id, kind) DO UPDATE SET
     attempts = 0, next_at = '-infinity', node = NULL, serial = excluded.serial
 """
@@ -36,16 +43,16 @@ RETURNING calls.case_id, calls.serial, calls.attempts
 """
 
 _FINISH = """
-DELETE FROM calls USING unnest($1::text[], $2::bigint[]) AS finished (case_id, serial)
-WHERE calls.case_id = finished.case_id AND calls.kind = $3 AND calls.serial = finished.serial AND calls.node = $4
+DELETE FROM calls USING unnest($1::finished_call_row[]) AS finished
+WHERE calls.case_id = finished.case_id AND calls.kind = $2 AND calls.serial = finished.serial AND calls.node = $3
 RETURNING calls.serial
 """
 _DROP = "DELETE FROM calls WHERE case_id = ANY($1::text[])"
 
 _PUT_OFF = """
 UPDATE calls SET node = NULL, attempts = attempts + 1, next_at = clock_timestamp() + put_off.delay
-FROM unnest($1::text[], $2::bigint[], $3::interval[]) AS put_off (case_id, serial, delay)
-WHERE calls.case_id = put_off.case_id AND calls.kind = $4 AND calls.serial = put_off.serial AND calls.node = $5
+FROM unnest($1::retried_call_row[]) AS put_off
+WHERE calls.case_id = put_off.case_id AND calls.kind = $2 AND calls.serial = put_off.serial AND calls.node = $3
 """
 
 
@@ -54,18 +61,18 @@ _GIVE_BACK_OTHERS = "UPDATE calls SET node = NULL WHERE node = $1 AND kind = $2 
 
 async def add(connection: Connection, calls: Sequence[tuple[str, CallKind]]) -> None:
     """Notes (case_id, kind) to be called as soon as may be."""
-    await connection.execute(_ADD, [case_id for case_id, _ in calls], [kind for _, kind in calls])
+    await connection.execute(_ADD, calls)
 
 
 async def claim(connection: Connection, node: str, kind: CallKind, limit: int) -> list[Call]:
-    """Up to `limit` calls that are ready, now this node's; none for a node that has been declared dead."""
+    """Up to `limit` calls that are ready, now this node's; none for a node that was evicted."""
     rows = await connection.fetch(_CLAIM, node, kind, limit)
-    return [Call(*row.values()) for row in rows]
+    return [_read_call(row) for row in rows]
 
 
-async def finish(connection: Connection, node: str, kind: CallKind, answered: Collection[Call]) -> set[int]:
-    """Removes answered calls; serials of those that were still this node's, whose answers may be used."""
-    rows = await connection.fetch(_FINISH, [c.case_id for c in answered], [c.serial for c in answered], kind, node)
+async def finish(connection: Connection, node: str, kind: CallKind, finished: Collection[Call]) -> set[int]:
+    """Removes finished calls; serials of those that were still this node's, whose outcomes may be used."""
+    rows = await connection.fetch(_FINISH, [(call.case_id, call.serial) for call in finished], kind, node)
     return {row["serial"] for row in rows}
 
 
@@ -73,13 +80,11 @@ async def put_off(
     connection: Connection, node: str, kind: CallKind, delays: Sequence[tuple[Call, timedelta]]
 ) -> None:
     """Gives failed calls back, each to be tried again after its delay."""
-    await connection.execute(
-        _PUT_OFF, [c.case_id for c, _ in delays], [c.serial for c, _ in delays], [d for _, d in delays], kind, node
-    )
+    await connection.execute(_PUT_OFF, [(call.case_id, call.serial, delay) for call, delay in delays], kind, node)
 
 
 async def release_others(connection: Connection, node: str, kind: CallKind, held: Collection[int]) -> None:
-    """Puts calls back that are this node's by a commit of which it never heard: all but these, by serial."""
+    """Releases the calls of this node, all but those held, by serial: a commit of its own may not have been seen."""
     await connection.execute(_GIVE_BACK_OTHERS, node, kind, list(held))
 
 

@@ -1,7 +1,8 @@
 """Cases as rows: locked, loaded and saved many at a time."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -11,43 +12,36 @@ from gateway.consent.case import Case, State
 from gateway.consent.texts import Name
 from gateway.store.database import Connection
 
-_COLUMNS = """case_id, list_id, record_id, service, category, language, pupil_iin, record, state, resume, position,
-    msisdn, operator, repeat, undelivered, unreachable, clarified, reasked, due_at, answered_at, evidence,
-    voucher_id, activated_at, used_at, opened_at, ended_at"""
+_JOURNEY = tuple(field for field in Case._fields if field != "relations")
+"""The columns of the journey; `relations` are read off the record. `case_row` has the same attributes, in order."""
+_BESIDES = ("list_id", "record_id", "service", "category", "language", "pupil_iin", "opened_at")
 
+_COLUMNS = ", ".join(("case_id", *_BESIDES, "record", *_JOURNEY))
 _LOCK = f"SELECT {_COLUMNS} FROM cases WHERE case_id = ANY($1::text[]) ORDER BY case_id FOR UPDATE"  # noqa: S608
 _FETCH = f"SELECT {_COLUMNS} FROM cases WHERE case_id = ANY($1::text[])"  # noqa: S608
 
-_SAVE = """
+_SAVE = f"""
 WITH counted AS (
-    INSERT INTO progress (list_id, state, cases) SELECT * FROM unnest($19::text[], $20::text[], $21::integer[])
+    INSERT INTO progress (list_id, state, cases) SELECT list_id, state, cases FROM unnest($2::progress_row[])
 )
-UPDATE cases SET state = u.state, resume = u.resume, position = u.position, msisdn = u.msisdn,
-       operator = u.operator, repeat = u.repeat, undelivered = u.undelivered, unreachable = u.unreachable,
-       clarified = u.clarified, reasked = u.reasked, due_at = u.due_at, answered_at = u.answered_at,
-       evidence = u.evidence, voucher_id = u.voucher_id, activated_at = u.activated_at, used_at = u.used_at,
-       ended_at = u.ended_at
-FROM unnest($1::text[], $2::text[], $3::text[], $4::smallint[], $5::text[], $6::text[], $7::smallint[],
-            $8::smallint[], $9::smallint[], $10::smallint[], $11::smallint[], $12::timestamptz[],
-            $13::timestamptz[], $14::text[], $15::text[], $16::timestamptz[], $17::timestamptz[],
-            $18::timestamptz[])
-  AS u (case_id, state, resume, position, msisdn, operator, repeat, undelivered, unreachable, clarified, reasked,
-        due_at, answered_at, evidence, voucher_id, activated_at, used_at, ended_at)
-WHERE cases.case_id = u.case_id
-"""
+UPDATE cases SET {", ".join(f"{column} = saved.{column}" for column in _JOURNEY)}
+FROM unnest($1::case_row[]) AS saved WHERE cases.case_id = saved.case_id
+"""  # noqa: S608
 
 _FOLD = """
 WITH folded AS (DELETE FROM progress WHERE list_id = $1 RETURNING state, cases)
 INSERT INTO progress SELECT $1, state, sum(cases) FROM folded GROUP BY state HAVING sum(cases) <> 0
 """
 
-_DUE = """
-SELECT case_id FROM cases WHERE due_at <= $1 ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
+_DUE = "SELECT case_id FROM cases WHERE due_at <= $1 ORDER BY due_at LIMIT $2"
+_LOCK_DUE = """
+SELECT case_id FROM cases WHERE case_id = ANY($1::text[]) AND due_at <= $2
+ORDER BY due_at FOR UPDATE SKIP LOCKED
 """
 
 
 class StoredCase(NamedTuple):
-    """A case with what stands beside its journey: who, where from, and the record as SDU pushed it."""
+    """A case with what stands beside its journey: where it comes from, and the record as SDU pushed it."""
 
     case_id: str
     list_id: str
@@ -91,41 +85,22 @@ async def fetch(connection: Connection, case_ids: Collection[str]) -> dict[str, 
     return {row["case_id"]: _from_row(row) for row in await connection.fetch(_FETCH, list(case_ids))}
 
 
-async def lock_due(connection: Connection, now: datetime, limit: int) -> list[str]:
-    """Ids of cases whose deadline has come, oldest first, locked; those that others hold are left to them."""
+async def due(connection: Connection, now: datetime, limit: int) -> list[str]:
+    """Ids of cases whose deadline has come, the oldest first."""
     return [row["case_id"] for row in await connection.fetch(_DUE, now, limit)]
+
+
+async def lock_due(connection: Connection, case_ids: Collection[str], now: datetime) -> list[str]:
+    """Those of the cases that are due and that no other transaction holds, locked, the oldest first."""
+    return [row["case_id"] for row in await connection.fetch(_LOCK_DUE, list(case_ids), now)]
 
 
 async def save(
     connection: Connection, stored: Sequence[StoredCase], moves: Mapping[tuple[str, State], int]
 ) -> None:
     """Writes the journeys back, and how many cases of a list have entered (+) or left (-) a state."""
-    cases = [s.case for s in stored]
     moved = [(list_id, state, n) for (list_id, state), n in moves.items() if n]
-    await connection.execute(
-        _SAVE,
-        [s.case_id for s in stored],
-        [c.state for c in cases],
-        [c.resume for c in cases],
-        [c.position for c in cases],
-        [c.msisdn for c in cases],
-        [c.operator for c in cases],
-        [c.repeat for c in cases],
-        [c.undelivered for c in cases],
-        [c.unreachable for c in cases],
-        [c.clarified for c in cases],
-        [c.reasked for c in cases],
-        [c.due_at for c in cases],
-        [c.answered_at for c in cases],
-        [c.evidence for c in cases],
-        [c.voucher_id for c in cases],
-        [c.activated_at for c in cases],
-        [c.used_at for c in cases],
-        [c.ended_at for c in cases],
-        [m[0] for m in moved],
-        [m[1] for m in moved],
-        [m[2] for m in moved],
-    )
+    await connection.execute(_SAVE, [(s.case_id, *_journey(s.case)) for s in stored], moved)
 
 
 async def fold_progress(connection: Connection) -> int:
@@ -136,37 +111,21 @@ async def fold_progress(connection: Connection) -> int:
     return len(lists)
 
 
+_journey: Callable[[Case], tuple[Any, ...]] = attrgetter(*_JOURNEY)
+_journey_columns: Callable[[Any], tuple[Any, ...]] = itemgetter(*_JOURNEY)
+_besides: Callable[[Any], tuple[Any, ...]] = itemgetter(*_BESIDES)
+
+
 def _from_row(row: asyncpg.Record) -> StoredCase:
     record = orjson.loads(row["record"]) if row["record"] is not None else None
-    case = Case(
-        state=State(row["state"]),
-        relations=tuple(r["relation"] for r in record["recipients"]) if record is not None else (),
-        position=row["position"],
-        msisdn=row["msisdn"],
-        operator=row["operator"],
-        repeat=row["repeat"],
-        undelivered=row["undelivered"],
-        unreachable=row["unreachable"],
-        clarified=row["clarified"],
-        reasked=row["reasked"],
-        due_at=row["due_at"],
-        answered_at=row["answered_at"],
-        evidence=row["evidence"],
-        voucher_id=row["voucher_id"],
-        activated_at=row["activated_at"],
-        used_at=row["used_at"],
-        ended_at=row["ended_at"],
-        resume=State(row["resume"]) if row["resume"] is not None else None,
-    )
+    journey = dict(zip(_JOURNEY, _journey_columns(row), strict=True))
+    journey["state"] = State(journey["state"])
+    if journey["resume"] is not None:
+        journey["resume"] = State(journey["resume"])
+    relations = tuple(r["relation"] for r in record["recipients"]) if record is not None else ()
     return StoredCase(
         case_id=row["case_id"],
-        list_id=row["list_id"],
-        record_id=row["record_id"],
-        service=row["service"],
-        category=row["category"],
-        language=row["language"],
-        pupil_iin=row["pupil_iin"],
         record=record,
-        opened_at=row["opened_at"],
-        case=case,
+        case=Case(relations=relations, **journey),
+        **dict(zip(_BESIDES, _besides(row), strict=True)),
     )

@@ -1,4 +1,4 @@
-"""USSD dialogues under way: whose question a telephone's screen shows. Real time throughout."""
+"""USSD dialogues under way: which case's question a telephone shows. Real time throughout."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from gateway.store.database import Connection
 
 DIALOGUE_LIFETIME_SECONDS = 90.0
-"""Seconds without an answer after which a dialogue is over, and its screen gone."""
+"""Without a reply, after which a dialogue is over, and its screen gone."""
 
 Place = tuple[str, str]
 """link, msisdn: a telephone holds one dialogue at a time."""
@@ -24,20 +24,19 @@ class Dialogue:
 
 _LOCK = """
 SELECT link, msisdn, session, service, case_id, menus FROM dialogues
-WHERE (link, msisdn) IN (SELECT * FROM unnest($1::text[], $2::text[])) AND expires_at > clock_timestamp()
+WHERE (link, msisdn) IN (SELECT link, msisdn FROM unnest($1::place_row[])) AND expires_at > clock_timestamp()
 ORDER BY link, msisdn FOR UPDATE
 """
 
 _KEEP = """
 INSERT INTO dialogues (link, msisdn, session, service, case_id, menus, expires_at)
-SELECT *, clock_timestamp() + make_interval(secs => $7)
-FROM unnest($1::text[], $2::text[], $3::bytea[], $4::text[], $5::text[], $6::smallint[])
-    AS d (link, msisdn, session, service, case_id, menus) ORDER BY link, msisdn
+SELECT link, msisdn, session, service, case_id, menus, clock_timestamp() + make_interval(secs => $2)
+FROM unnest($1::dialogue_row[]) ORDER BY link, msisdn
 ON CONFLICT (link, msisdn) DO UPDATE SET session = excluded.session, service = excluded.service,
     case_id = excluded.case_id, menus = excluded.menus, expires_at = excluded.expires_at
 """
 
-_END = "DELETE FROM dialogues WHERE (link, msisdn) IN (SELECT * FROM unnest($1::text[], $2::text[]))"
+_END = "DELETE FROM dialogues WHERE (link, msisdn) IN (SELECT link, msisdn FROM unnest($1::place_row[]))"
 
 _EXPIRE = """
 WITH ended AS (DELETE FROM dialogues WHERE expires_at <= clock_timestamp() RETURNING 1),
@@ -49,7 +48,7 @@ SELECT (SELECT count(*) FROM ended) + (SELECT count(*) FROM gone)
 
 async def lock(connection: Connection, places: Collection[Place]) -> dict[Place, Dialogue]:
     """The dialogues under way there, their rows locked until the transaction ends."""
-    rows = await connection.fetch(_LOCK, [link for link, _ in places], [msisdn for _, msisdn in places])
+    rows = await connection.fetch(_LOCK, list(places))
     return {
         (row["link"], row["msisdn"]): Dialogue(
             session=row["session"], service=row["service"], case_id=row["case_id"], menus=row["menus"]
@@ -59,25 +58,20 @@ async def lock(connection: Connection, places: Collection[Place]) -> dict[Place,
 
 
 async def save(connection: Connection, dialogues: dict[Place, Dialogue | None]) -> None:
-    """Keeps dialogues for DIALOGUE_LIFETIME_SECONDS from now on; None ends one."""
+    """Keeps dialogues for DIALOGUE_LIFETIME_SECONDS from now on; None removes one."""
     kept = [(link, msisdn, d) for (link, msisdn), d in dialogues.items() if d is not None]
     ended = [place for place, dialogue in dialogues.items() if dialogue is None]
     if kept:
         await connection.execute(
             _KEEP,
-            [link for link, _, _ in kept],
-            [msisdn for _, msisdn, _ in kept],
-            [d.session for _, _, d in kept],
-            [d.service for _, _, d in kept],
-            [d.case_id for _, _, d in kept],
-            [d.menus for _, _, d in kept],
+            [(link, msisdn, d.session, d.service, d.case_id, d.menus) for link, msisdn, d in kept],
             DIALOGUE_LIFETIME_SECONDS,
         )
     if ended:
-        await connection.execute(_END, [link for link, _ in ended], [msisdn for _, msisdn in ended])
+        await connection.execute(_END, ended)
 
 
 async def expire(connection: Connection) -> int:
-    """Forgets dialogues that are over, and screens that were not sent in time; how many."""
+    """Removes dialogues that are over, and cancels screens that were not sent in time; how many."""
     expired: int = await connection.fetchval(_EXPIRE)
     return expired

@@ -11,8 +11,8 @@ WHERE ended_at < $1 AND erased_at IS NULL ORDER BY ended_at LIMIT $2 FOR UPDATE 
 """
 
 _CASES = """
-UPDATE cases SET record = NULL, pupil_iin = u.pupil_iin, msisdn = u.msisdn, erased_at = $4
-FROM unnest($1::text[], $2::text[], $3::text[]) AS u (case_id, pupil_iin, msisdn) WHERE cases.case_id = u.case_id
+UPDATE cases SET record = NULL, pupil_iin = u.pupil_iin, msisdn = u.msisdn, erased_at = $2
+FROM unnest($1::erased_case_row[]) AS u WHERE cases.case_id = u.case_id
 """
 
 _NUMBERS = """
@@ -26,13 +26,13 @@ SELECT DISTINCT msisdn FROM (
 # What never left by then stays here: there is nothing to send any more.
 _SMS = """
 UPDATE sms SET body = NULL, msisdn = u.hash, state = CASE WHEN state = 'queued' THEN 'cancelled' ELSE state END
-FROM unnest($2::text[], $3::text[]) AS u (msisdn, hash)
+FROM unnest($2::erased_number_row[]) AS u
 WHERE sms.case_id = ANY($1::text[]) AND sms.msisdn = u.msisdn
 """
 
 _REPLIES = """
 UPDATE replies SET octets = NULL, source_addr = u.hash
-FROM unnest($2::text[], $3::text[]) AS u (msisdn, hash)
+FROM unnest($2::erased_number_row[]) AS u
 WHERE replies.case_id = ANY($1::text[]) AND replies.source_addr = u.msisdn
 """
 
@@ -60,13 +60,13 @@ async def erase_ended(
     case_ids = [row["case_id"] for row in rows]
     if case_ids:
         numbers = [row["msisdn"] for row in await connection.fetch(_NUMBERS, case_ids)]
-        hashes = [hashed(number) for number in numbers]
-        await connection.execute(_SMS, case_ids, numbers, hashes)
-        await connection.execute(_REPLIES, case_ids, numbers, hashes)
+        hashes = [(number, hashed(number)) for number in numbers]
+        await connection.execute(_SMS, case_ids, hashes)
+        await connection.execute(_REPLIES, case_ids, hashes)
         await connection.execute(_QUESTIONS, case_ids)
         await connection.execute(_SUBSCRIBERS, numbers)
         await connection.execute(
-            _CASES, case_ids, [hashed(r["pupil_iin"]) for r in rows], [hashed(r["msisdn"]) for r in rows], now
+            _CASES, [(r["case_id"], hashed(r["pupil_iin"]), hashed(r["msisdn"])) for r in rows], now
         )
     return case_ids
 

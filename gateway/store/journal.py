@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-import orjson
-
-from gateway.consent.case import STATUSES, Event
+from gateway.consent.events import STATUSES, Event
 from gateway.evidence import digests, merkle
 from gateway.ids import new_ulid
 from gateway.store import journal_tree
@@ -90,9 +88,9 @@ class JournalCheck:
 
 
 def entry(at: datetime, case_id: str | None, event: Event) -> Entry:
-    """The journal's entry of an event; one that SDU is told of gets its event_id here, for good."""
+    """The journal's entry of an event; a status gets its event_id here, for good."""
     event_id = new_ulid(at) if event.name in STATUSES else None
-    return Entry(at, case_id, event.name, event_id, orjson.dumps(event.detail).decode())
+    return Entry(at, case_id, event.name, event_id, event.detail_json())
 
 
 async def append(connection: Connection, entries: Sequence[Entry]) -> None:

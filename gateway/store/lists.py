@@ -42,6 +42,14 @@ class NewList:
     school_year_start: datetime
 
 
+class Birth(NamedTuple):
+    """How a case begins, as the journey says it: consent/journey.py, `open_case`."""
+
+    state: str
+    events: Sequence[str]  # without detail; the first one has the case's id for its event_id
+    calls: Sequence[str]  # kinds of calls to make
+
+
 class ListError(NamedTuple):
     line: int
     record_id: str | None
@@ -102,16 +110,16 @@ INSERT INTO list_errors (list_id, line, record_id, pointer, code)
 SELECT $1, line, record_id, pointer, code FROM staged_errors
 """
 _OPEN_CASES = """
-INSERT INTO cases (case_id, list_id, record_id, service, category, language, pupil_iin, record, opened_at)
-SELECT case_id, $1, record_id, $2, category, language, pupil_iin, record, $3 FROM staged
+INSERT INTO cases (case_id, list_id, record_id, service, category, language, pupil_iin, record, opened_at, state)
+SELECT case_id, $1, record_id, $2, category, language, pupil_iin, record, $3, $4 FROM staged
 """
-_CALL = "INSERT INTO calls (case_id, kind) SELECT case_id, 'lookup' FROM staged"
-# `received` is the first event of its case and borrows the case's id: both are ULIDs of the same instant.
+_CALL = "INSERT INTO calls (case_id, kind) SELECT case_id, kind FROM staged, unnest($1::text[]) AS kinds (kind)"
+# The first event of a case has the case's id for its event_id: both are ULIDs of the same instant.
 _JOURNAL = """
 INSERT INTO journal_pending (at, case_id, event, event_id, detail)
-SELECT $1, case_id, 'received', case_id, '{}' FROM staged
+SELECT $1, case_id, $2, case_id, '{}' FROM staged
 """
-_COUNT = "INSERT INTO progress (list_id, state, cases) VALUES ($1, 'looking_up', $2)"
+_COUNT = "INSERT INTO progress (list_id, state, cases) VALUES ($1, $2, $3)"
 
 _ERRORS = """
 SELECT line, record_id, pointer, code FROM list_errors
@@ -155,11 +163,11 @@ async def stage(connection: Connection, rows: Sequence[bytes], errors: Sequence[
         await connection.copy_records_to_table("staged_errors", records=errors, columns=ListError._fields)
 
 
-async def accept(connection: Connection, node: str, new: NewList) -> tuple[StoredList, bool]:
+async def accept(connection: Connection, node: str, new: NewList, birth: Birth) -> tuple[StoredList, bool]:
     """Turns the staged list into cases; the list as it is stored, and whether by this call.
 
-    One transaction of this node; FencedError when that was taken for dead. When the list_id was taken before, that
-    list comes back and nothing has changed: compare its digest.
+    One transaction of this node; FencedError when that was evicted. When the list_id was accepted before, that list
+    comes back and nothing has changed: compare its digest.
     """
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _INTAKE)
@@ -176,10 +184,11 @@ async def accept(connection: Connection, node: str, new: NewList) -> tuple[Store
         stored = _stored(row)
         await connection.execute(_KEEP_ERRORS, new.list_id)
         if stored.accepted:
-            await connection.execute(_OPEN_CASES, new.list_id, new.service, new.received_at)
-            await connection.execute(_CALL)
-            await connection.execute(_JOURNAL, new.received_at)
-            await connection.execute(_COUNT, new.list_id, stored.accepted)
+            await connection.execute(_OPEN_CASES, new.list_id, new.service, new.received_at, birth.state)
+            await connection.execute(_CALL, birth.calls)
+            for event in birth.events:
+                await connection.execute(_JOURNAL, new.received_at, event)
+            await connection.execute(_COUNT, new.list_id, birth.state, stored.accepted)
     return stored, True
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from gateway.store.database import Connection
+from gateway.store.rows import reader
 
 ALIVE_WITHIN_SECONDS = 15.0
 """Seconds (real) since its last heartbeat within which a process counts as living."""
@@ -81,7 +82,7 @@ SELECT (SELECT count(*) FROM (SELECT FROM journal, cursor WHERE event_id IS NOT 
         ORDER BY journal.seq LIMIT 1) AS since
 """
 _SMS = """
-SELECT links.link, priorities.priority, queued.depth, sms.created_at
+SELECT links.link, priorities.priority, queued.depth, sms.created_at AS since
 FROM links, (VALUES (0::smallint), (1::smallint)) AS priorities (priority),
 LATERAL (SELECT count(*) AS depth, min(sms_id) AS first FROM (
     SELECT sms_id FROM sms WHERE state = 'queued' AND sms.link = links.link AND sms.priority = priorities.priority
@@ -120,6 +121,11 @@ FROM nodes ORDER BY started_at, node
 """
 
 
+_read_sms_queue = reader(SmsQueue)
+_read_link = reader(HeldLink)
+_read_node = reader(Node)
+
+
 async def waiting(connection: Connection) -> Waiting:
     """Depth and age of every queue, and the number of cases in each state."""
     queues = []
@@ -140,17 +146,17 @@ async def waiting(connection: Connection) -> Waiting:
 
 async def waiting_texts(connection: Connection) -> list[SmsQueue]:
     """Depth and age of each link's queues."""
-    return [SmsQueue(*row.values()) for row in await connection.fetch(_SMS)]
+    return [_read_sms_queue(row) for row in await connection.fetch(_SMS)]
 
 
 async def links(connection: Connection) -> list[HeldLink]:
     """All links ever configured on this database and who, alive, holds them."""
-    return [HeldLink(*row.values()) for row in await connection.fetch(_LINKS, ALIVE_WITHIN_SECONDS)]
+    return [_read_link(row) for row in await connection.fetch(_LINKS, ALIVE_WITHIN_SECONDS)]
 
 
 async def nodes(connection: Connection) -> list[Node]:
     """The processes of the cluster, the longest-running first."""
-    return [Node(*row.values()) for row in await connection.fetch(_NODES, ALIVE_WITHIN_SECONDS)]
+    return [_read_node(row) for row in await connection.fetch(_NODES, ALIVE_WITHIN_SECONDS)]
 
 
 async def mean_segments(connection: Connection) -> dict[str, float]:

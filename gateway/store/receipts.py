@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from gateway.store.database import Connection
+from gateway.store.rows import reader
 
 
 class StoredReceipt(NamedTuple):
@@ -17,8 +18,17 @@ class StoredReceipt(NamedTuple):
     error: str
 
 
+class UnmatchedReceipt(NamedTuple):
+    """A final receipt that came before the response that its text waits for."""
+
+    link: str
+    message_id: str
+    state: str
+    error: str
+
+
 class Settled(NamedTuple):
-    """A text whose receipts have decided: it arrived, or it did not."""
+    """A text whose fate its receipts have decided: delivered, or undeliverable."""
 
     sms_id: int
     case_id: str
@@ -30,10 +40,11 @@ class Settled(NamedTuple):
     error: str
 
 
+_read_unmatched = reader(UnmatchedReceipt)
+
 _MATCH = """
 SELECT DISTINCT ON (r.ordinal) r.ordinal, s.sms_id, e.segment, s.state
-FROM unnest($1::integer[], $2::integer[], $3::text[], $4::text[], $5::text[])
-    AS r (ordinal, rank, link, key, message_id)
+FROM unnest($1::receipt_key_row[]) AS r
 JOIN receipts_expected e ON e.link = r.link AND e.key = r.key
 JOIN sms s ON s.sms_id = e.sms_id
 ORDER BY r.ordinal, r.rank, (e.message_id = r.message_id) DESC, e.sms_id DESC
@@ -46,18 +57,17 @@ WHERE sms_id = ANY($1::bigint[]) ORDER BY sms_id FOR UPDATE
 
 _SETTLE = """
 UPDATE sms SET state = u.state, delivered_segments = u.delivered_segments
-FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS u (sms_id, state, delivered_segments)
+FROM unnest($1::settled_text_row[]) AS u
 WHERE sms.sms_id = u.sms_id
 """
 
-_PARK = """
+_KEEP_UNMATCHED = """
 INSERT INTO receipts_unmatched (link, key, message_id, state, error, expires_at)
 SELECT link, key, message_id, state, error, clock_timestamp() + interval '1 day'
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
-    AS p (link, key, message_id, state, error)
+FROM unnest($1::unmatched_receipt_row[])
 """
 
-_TAKE_PARKED = """
+_CLAIM_MATCHING = """
 DELETE FROM receipts_unmatched WHERE ctid = ANY(ARRAY(
     SELECT p.ctid FROM receipts_unmatched p
     JOIN receipts_expected e ON e.link = p.link AND e.key = p.key
@@ -66,22 +76,22 @@ DELETE FROM receipts_unmatched WHERE ctid = ANY(ARRAY(
 RETURNING link, key, message_id, state, error
 """
 
-_UNPARK = """
-DELETE FROM receipts_unmatched AS r USING unnest($1::text[], $2::text[], $3::text[]) AS u (link, key, message_id)
+_REMOVE_UNMATCHED = """
+DELETE FROM receipts_unmatched AS r USING unnest($1::unmatched_receipt_row[]) AS u
 WHERE r.link = u.link AND r.key = u.key AND r.message_id = u.message_id
 """
 
 _EXPIRE = """
 WITH expected AS (DELETE FROM receipts_expected WHERE ctid = ANY(ARRAY(
         SELECT ctid FROM receipts_expected WHERE expires_at < clock_timestamp() LIMIT $1)) RETURNING 1),
-     parked AS (DELETE FROM receipts_unmatched WHERE ctid = ANY(ARRAY(
+     unmatched AS (DELETE FROM receipts_unmatched WHERE ctid = ANY(ARRAY(
         SELECT ctid FROM receipts_unmatched WHERE expires_at < clock_timestamp() LIMIT $1)) RETURNING 1)
-SELECT (SELECT count(*) FROM expected) + (SELECT count(*) FROM parked)
+SELECT (SELECT count(*) FROM expected) + (SELECT count(*) FROM unmatched)
 """
 
 
 async def settle(connection: Connection, receipts: Sequence[StoredReceipt]) -> list[Settled]:
-    """Applies final receipts, each once, and parks those whose text is not known, or not accepted, yet.
+    """Applies final receipts, each once; one whose text is not known or not accepted yet is kept, unmatched.
 
     A text has arrived when all its tracked segments have; one failed segment makes it undeliverable. A text
     that is settled already stays as it is.
@@ -91,7 +101,7 @@ async def settle(connection: Connection, receipts: Sequence[StoredReceipt]) -> l
         for ordinal, receipt in enumerate(receipts)
         for rank, key in enumerate(receipt.keys)
     ]
-    matches = await connection.fetch(_MATCH, *map(list, zip(*flat, strict=True)))
+    matches = await connection.fetch(_MATCH, flat)
     found = {row["ordinal"]: row for row in matches}
     early = [
         receipt
@@ -99,7 +109,7 @@ async def settle(connection: Connection, receipts: Sequence[StoredReceipt]) -> l
         if i not in found or found[i]["state"] in ("queued", "sending")
     ]
     if early:
-        await _park(connection, early)
+        await _keep_unmatched(connection, early)
     rows = await connection.fetch(_LOCK, [row["sms_id"] for row in matches])
     texts = {row["sms_id"]: row for row in rows if row["state"] == "accepted"}
     arrived = {sms_id: row["delivered_segments"] for sms_id, row in texts.items()}
@@ -115,32 +125,30 @@ async def settle(connection: Connection, receipts: Sequence[StoredReceipt]) -> l
             or arrived[row["sms_id"]] & text["tracked_segments"] == text["tracked_segments"]
         ):
             settled[row["sms_id"]] = Settled(
-                text["sms_id"],
-                text["case_id"],
-                text["kind"],
-                text["repeat"],
-                text["msisdn"],
-                receipts[i].delivered,
-                receipts[i].state,
-                receipts[i].error,
+                sms_id=text["sms_id"],
+                case_id=text["case_id"],
+                kind=text["kind"],
+                repeat=text["repeat"],
+                msisdn=text["msisdn"],
+                delivered=receipts[i].delivered,
+                state=receipts[i].state,
+                error=receipts[i].error,
             )
     states = {s.sms_id: "delivered" if s.delivered else "undeliverable" for s in settled.values()}
     await connection.execute(
-        _SETTLE, list(texts), [states.get(sms_id, "accepted") for sms_id in texts], [arrived[i] for i in texts]
+        _SETTLE, [(sms_id, states.get(sms_id, "accepted"), arrived[sms_id]) for sms_id in texts]
     )
     return list(settled.values())
 
 
-async def claim_matching(connection: Connection, limit: int) -> list[tuple[str, str, str, str]]:
-    """Parked receipts whose text has been accepted meanwhile, removed: (link, message_id, state, error)."""
-    rows = await connection.fetch(_TAKE_PARKED, limit)
-    return [(row["link"], row["message_id"], row["state"], row["error"]) for row in rows]
+async def claim_matching(connection: Connection, limit: int) -> list[UnmatchedReceipt]:
+    """Unmatched receipts whose text has been accepted meanwhile, removed."""
+    return [_read_unmatched(row) for row in await connection.fetch(_CLAIM_MATCHING, limit)]
 
 
 async def remove_unmatched(connection: Connection, receipts: Sequence[StoredReceipt]) -> None:
     """Removes receipts that have met their text from under all their other keys: a later text may bear one."""
-    flat = [(r.link, key, r.message_id) for r in receipts for key in r.keys]
-    await connection.execute(_UNPARK, [f[0] for f in flat], [f[1] for f in flat], [f[2] for f in flat])
+    await connection.execute(_REMOVE_UNMATCHED, _by_each_key(receipts))
 
 
 async def expire(connection: Connection, limit: int) -> int:
@@ -149,12 +157,9 @@ async def expire(connection: Connection, limit: int) -> int:
     return expired
 
 
-async def _park(connection: Connection, receipts: Sequence[StoredReceipt]) -> None:
-    await connection.execute(
-        _PARK,
-        [r.link for r in receipts for _ in r.keys],
-        [key for r in receipts for key in r.keys],
-        [r.message_id for r in receipts for _ in r.keys],
-        [r.state for r in receipts for _ in r.keys],
-        [r.error for r in receipts for _ in r.keys],
-    )
+async def _keep_unmatched(connection: Connection, receipts: Sequence[StoredReceipt]) -> None:
+    await connection.execute(_KEEP_UNMATCHED, _by_each_key(receipts))
+
+
+def _by_each_key(receipts: Sequence[StoredReceipt]) -> list[tuple[str, str, str, str, str]]:
+    return [(r.link, key, r.message_id, r.state, r.error) for r in receipts for key in r.keys]

@@ -1,20 +1,25 @@
 """Texts to send, as rows: queued with a step, taken by whoever holds the link, answered in batches."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
-from typing import NamedTuple
+from enum import IntEnum, StrEnum
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 import orjson
 
 from gateway.config.routing import Routing
 from gateway.consent.texts import Kind
 from gateway.store.database import Connection
+from gateway.store.rows import reader
 
-URGENT = 0
-BULK = 1
-"""Priorities: texts 2 and 3 and clarifications overtake requests and repeats, always."""
+
+class Priority(IntEnum):
+    """Texts 2 and 3 and clarifications overtake requests and repeats, always."""
+
+    URGENT = 0
+    BULK = 1
 
 
 class SmsState(StrEnum):
@@ -40,8 +45,8 @@ class NewSms:
     segments: int
 
     @property
-    def priority(self) -> int:
-        return BULK if self.kind in (Kind.REQUEST, Kind.REPEAT) else URGENT
+    def priority(self) -> Priority:
+        return Priority.BULK if self.kind in (Kind.REQUEST, Kind.REPEAT) else Priority.URGENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,16 +90,26 @@ class SmsProgress(NamedTuple):
     state: SmsState  # sending, accepted, refused; a screen that came too late: cancelled
     accepted_segments: int
     tracked_segments: int
-    message_ids: Sequence[str | None]
+    message_ids: Sequence[str | None]  # in the order of segments
     accepted_at: datetime | None
 
 
+class ExpectedReceipt(NamedTuple):
+    """A segment whose receipt will come."""
+
+    key: str  # message_id as ids are compared: smpp/receipt.py
+    message_id: str
+    sms_id: int
+    segment: int  # from 0
+
+
+# Two texts under way to a number never share a concatenation reference: the handset would join their segments.
+# `allotted` moves the number's counter on by as many texts as it gets, and holds the last one's reference; counted
+# back by each text's place from the end, they follow one another in the order of `ordinal`.
 _QUEUE = """
 WITH new AS (
-    SELECT * FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::text[], $6::smallint[],
-                         $7::text[], $8::text[], $9::text[], $10::smallint[])
-    WITH ORDINALITY AS n (case_id, kind, repeat, link, msisdn, priority, template, body, long_messages, segments,
-                          ordinal)
+    SELECT * FROM unnest($1::text_row[]) WITH ORDINALITY
+        AS n (case_id, kind, repeat, link, msisdn, priority, template, body, long_messages, segments, ordinal)
 ), allotted AS (
     INSERT INTO subscribers AS s (msisdn, reference)
     SELECT msisdn, count(*) FROM new GROUP BY msisdn ORDER BY msisdn
@@ -104,7 +119,7 @@ WITH new AS (
 INSERT INTO sms (case_id, kind, repeat, link, msisdn, priority, template, body, long_messages, segments, reference,
                  created_at)
 SELECT case_id, kind, repeat, link, msisdn, priority, template, body, long_messages, segments,
-       (reference - row_number() OVER (PARTITION BY msisdn ORDER BY ordinal DESC) + 1 + 65536) % 65536, $11
+       (reference - row_number() OVER (PARTITION BY msisdn ORDER BY ordinal DESC) + 1 + 65536) % 65536, $2
 FROM new JOIN allotted USING (msisdn) ORDER BY ordinal
 RETURNING sms_id
 """
@@ -112,10 +127,10 @@ RETURNING sms_id
 _QUEUE_SCREENS = """
 INSERT INTO sms (case_id, kind, repeat, link, msisdn, priority, template, body, long_messages, segments, reference,
                  tlvs, created_at, expires_at)
-SELECT case_id, kind, 0, link, msisdn, 0, template, body, 'ussd', 1, 0, tlvs, $8,
-       clock_timestamp() + make_interval(secs => $9)
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[])
-    WITH ORDINALITY AS n (case_id, kind, link, msisdn, template, body, tlvs, ordinal) ORDER BY ordinal
+SELECT case_id, kind, 0, link, msisdn, 0, template, body, 'ussd', 1, 0, tlvs, $2,
+       clock_timestamp() + make_interval(secs => $3)
+FROM unnest($1::screen_row[]) WITH ORDINALITY
+    AS n (case_id, kind, link, msisdn, template, body, tlvs, ordinal) ORDER BY ordinal
 RETURNING sms_id
 """
 
@@ -138,18 +153,16 @@ RETURNING sms.sms_id, case_id, kind, repeat, msisdn, priority, body, long_messag
 
 _RECORD = """
 UPDATE sms SET state = p.state, accepted_segments = p.accepted_segments, tracked_segments = p.tracked_segments,
-       message_ids = p.message_ids::json, accepted_at = p.accepted_at,
+       message_ids = p.message_ids, accepted_at = p.accepted_at,
        node = CASE WHEN p.state = 'sending' THEN sms.node END
-FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::timestamptz[])
-    AS p (sms_id, state, accepted_segments, tracked_segments, message_ids, accepted_at)
-WHERE sms.sms_id = p.sms_id AND sms.node = $7 AND sms.state = 'sending'
+FROM unnest($1::text_progress_row[]) AS p
+WHERE sms.sms_id = p.sms_id AND sms.node = $2 AND sms.state = 'sending'
 RETURNING sms.sms_id
 """
 
 _EXPECT = """
 INSERT INTO receipts_expected (link, key, message_id, sms_id, segment, expires_at)
-SELECT $1, key, message_id, sms_id, segment, clock_timestamp() + $6
-FROM unnest($2::text[], $3::text[], $4::bigint[], $5::smallint[]) AS e (key, message_id, sms_id, segment)
+SELECT $1, key, message_id, sms_id, segment, clock_timestamp() + $3 FROM unnest($2::expected_receipt_row[])
 """
 
 _STILL_CLAIMED = "SELECT sms_id FROM sms WHERE sms_id = ANY($1::bigint[]) AND node = $2 AND state = 'sending'"
@@ -171,7 +184,7 @@ WHERE s.state = 'queued' AND s.link <> ALL($1::text[])
   AND NOT EXISTS (SELECT FROM links l WHERE l.link = s.link AND l.node IS NOT NULL)
 """
 _REROUTE = """
-UPDATE sms SET link = u.link FROM unnest($1::bigint[], $2::text[]) AS u (sms_id, link)
+UPDATE sms SET link = u.link FROM unnest($1::route_row[]) AS u
 WHERE sms.sms_id = u.sms_id AND sms.state = 'queued'
 """
 
@@ -182,40 +195,27 @@ WHERE case_id = ANY($1::text[]) AND state = 'queued' AND kind IN ('request', 're
 """
 
 
+_text_columns: Callable[[NewSms], tuple[Any, ...]] = attrgetter(
+    "case_id", "kind", "repeat", "link", "msisdn", "priority", "template", "body", "long_messages", "segments"
+)
+_screen_columns: Callable[[NewScreen], tuple[Any, ...]] = attrgetter(
+    "case_id", "kind", "link", "msisdn", "template", "body", "tlvs"
+)
+_read_claimed = reader(ClaimedSms)
+
+
 async def queue(connection: Connection, texts: Sequence[NewSms], now: datetime) -> list[int]:
     """Queues texts; their sms_ids, in order. Each gets the number's next concatenation reference."""
-    rows = await connection.fetch(
-        _QUEUE,
-        [t.case_id for t in texts],
-        [t.kind for t in texts],
-        [t.repeat for t in texts],
-        [t.link for t in texts],
-        [t.msisdn for t in texts],
-        [t.priority for t in texts],
-        [t.template for t in texts],
-        [t.body for t in texts],
-        [t.long_messages for t in texts],
-        [t.segments for t in texts],
-        now,
-    )
+    rows = await connection.fetch(_QUEUE, [_text_columns(text) for text in texts], now)
     return [row["sms_id"] for row in rows]
 
 
 async def queue_screens(
-    connection: Connection, screens: Sequence[NewScreen], now: datetime, fresh_for: float
+    connection: Connection, screens: Sequence[NewScreen], now: datetime, lifetime_seconds: float
 ) -> list[int]:
-    """Queues screens, each to be sent within so many seconds (real) or never; their sms_ids, in order."""
+    """Queues screens, each to be sent within its lifetime (real) or never; their sms_ids, in order."""
     rows = await connection.fetch(
-        _QUEUE_SCREENS,
-        [s.case_id for s in screens],
-        [s.kind for s in screens],
-        [s.link for s in screens],
-        [s.msisdn for s in screens],
-        [s.template for s in screens],
-        [s.body for s in screens],
-        [s.tlvs for s in screens],
-        now,
-        fresh_for,
+        _QUEUE_SCREENS, [_screen_columns(screen) for screen in screens], now, lifetime_seconds
     )
     return [row["sms_id"] for row in rows]
 
@@ -234,40 +234,30 @@ async def claim(
     They are the link's own, and those of `others` that are down and fall back on it: taken, they are its own.
     A screen goes by its own link alone: the dialogue is there.
     """
-    rows = await connection.fetch(_CLAIM, node, [link, *others], BULK if bulk else URGENT, limit, link)
-    taken = [ClaimedSms(*row.values()) for row in rows]
-    taken.sort(key=lambda sms: (sms.priority, sms.sms_id))
-    return taken
+    rows = await connection.fetch(
+        _CLAIM, node, [link, *others], Priority.BULK if bulk else Priority.URGENT, limit, link
+    )
+    claimed = [_read_claimed(row) for row in rows]
+    claimed.sort(key=lambda sms: (sms.priority, sms.sms_id))
+    return claimed
 
 
 async def record(connection: Connection, node: str, progress: Sequence[SmsProgress]) -> set[int]:
-    """Writes what the SMSC has answered; sms_ids of the texts that were still this node's."""
-    rows = await connection.fetch(
-        _RECORD,
-        [p.sms_id for p in progress],
-        [p.state for p in progress],
-        [p.accepted_segments for p in progress],
-        [p.tracked_segments for p in progress],
-        [orjson.dumps(p.message_ids).decode() for p in progress],
-        [p.accepted_at for p in progress],
-        node,
-    )
+    """Writes what the SMSC has responded; sms_ids of the texts that were still this node's."""
+    rows = await connection.fetch(_RECORD, [_progress_columns(p) for p in progress], node)
     return {row["sms_id"] for row in rows}
 
 
+def _progress_columns(p: SmsProgress) -> tuple[Any, ...]:
+    message_ids = orjson.dumps(p.message_ids).decode()
+    return p.sms_id, p.state, p.accepted_segments, p.tracked_segments, message_ids, p.accepted_at
+
+
 async def expect_receipts(
-    connection: Connection, link: str, tracked: Sequence[tuple[str, str, int, int]], keep: timedelta
+    connection: Connection, link: str, expected: Sequence[ExpectedReceipt], keep: timedelta
 ) -> None:
-    """Notes (key, message_id, sms_id, segment) of segments whose receipts will come within `keep`."""
-    await connection.execute(
-        _EXPECT,
-        link,
-        [t[0] for t in tracked],
-        [t[1] for t in tracked],
-        [t[2] for t in tracked],
-        [t[3] for t in tracked],
-        keep,
-    )
+    """Notes segments whose receipts will come within `keep` (real time)."""
+    await connection.execute(_EXPECT, link, expected, keep)
 
 
 async def release_others(connection: Connection, node: str, link: str, held: Collection[int]) -> None:
@@ -295,7 +285,7 @@ async def reroute(connection: Connection, links: Collection[str], routing: Routi
     rows = await connection.fetch(_STRANDED, list(links))
     routes = [(row["sms_id"], routing.link_for(row["msisdn"], row["operator"])) for row in rows]
     found = [(sms_id, link) for sms_id, link in routes if link is not None]
-    await connection.execute(_REROUTE, [sms_id for sms_id, _ in found], [link for _, link in found])
+    await connection.execute(_REROUTE, found)
     return len(found)
 
 

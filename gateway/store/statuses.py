@@ -7,6 +7,7 @@ import orjson
 
 from gateway.consent.deadlines import Calendar
 from gateway.store.database import Connection
+from gateway.store.rows import reader
 
 # The limit comes before the join: a page costs what it holds, however long the journal is.
 _READ = """
@@ -32,9 +33,12 @@ class StatusEvent(NamedTuple):
     pupil_iin: str
 
 
+_read_event = reader(StatusEvent)
+
+
 async def after(connection: Connection, seq: int, limit: int) -> list[StatusEvent]:
     """The first `limit` status events whose own seq is above `seq`, in order."""
-    return [StatusEvent(*row.values()) for row in await connection.fetch(_READ, seq, limit)]
+    return [_read_event(row) for row in await connection.fetch(_READ, seq, limit)]
 
 
 def as_json(event: StatusEvent, calendar: Calendar) -> dict[str, Any]:

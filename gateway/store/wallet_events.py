@@ -18,7 +18,7 @@ _KNOWN = "SELECT event_id FROM wallet_events WHERE event_id = ANY($1::text[])"
 # Whoever brings the same event at the same time waits here until the other's transaction has ended.
 _KEEP = """
 INSERT INTO wallet_events (event_id, case_id, type, at)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]) ORDER BY 1
+SELECT event_id, case_id, type, at FROM unnest($1::wallet_event_row[]) ORDER BY event_id
 ON CONFLICT DO NOTHING RETURNING event_id
 """
 _FORGET = "DELETE FROM wallet_events WHERE event_id = ANY($1::text[])"
@@ -31,13 +31,7 @@ async def known(connection: Connection, event_ids: Collection[str]) -> set[str]:
 
 async def keep(connection: Connection, events: Sequence[VoucherEvent]) -> set[str]:
     """Notes events as taken, with the transaction that takes them; the event_ids of those that are new."""
-    rows = await connection.fetch(
-        _KEEP,
-        [event.event_id for event in events],
-        [event.case_id for event in events],
-        [event.type for event in events],
-        [event.at for event in events],
-    )
+    rows = await connection.fetch(_KEEP, events)
     return {row["event_id"] for row in rows}
 
 

@@ -1,9 +1,9 @@
-"""USSD dialogues: a second way to answer the open question (SMPP 3.4 §5.3.2.44).
+"""USSD dialogues: a second way to reply to the open question (SMPP 3.4 §5.3.2.44).
 
 ====================  ==========================================  =====================================
-the telephone         finds                                       and is shown
+the subscriber        finds                                       and is shown
 ====================  ==========================================  =====================================
-dials                 a question open at its number               the menu; the dialogue is noted
+dials                 a question open at the number               the menu; the dialogue is noted
                       none, or by a link that may not carry it    menu_nothing, the end
 types 1 or 2          the dialogue                                menu_agreed or menu_refused, the end;
                                                                   text 3 or 2 goes by SMS as well
@@ -11,11 +11,11 @@ types anything else   the dialogue, the menu shown once           the menu again
                       the dialogue, the menu shown twice          menu_invalid, the end
 types                 no dialogue (any more)                      menu_invalid or, with no question
                                                                   open, menu_nothing; the end
-leaves                                                            nothing: the dialogue is forgotten
+leaves                                                            nothing: the dialogue is removed
 ====================  ==========================================  =====================================
 
-What is typed counts for the case whose menu was shown, and for no other: a number may be asked about another
-pupil in between.
+What is typed counts for the case whose menu was shown, and for no other: meanwhile the number may be asked about
+another pupil.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,243 +23,226 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from gateway import metrics
-from gateway.config import Link as LinkConfig
-from gateway.consent.case import Event, EventType
+from gateway.config.routing import Routing
+from gateway.consent.events import Event, EventType, Link, Reason
 from gateway.consent.inputs import Decision, ParentReply
-from gateway.consent.reply import RULE_VERSION, Reading, Verdict, read_menu_answer
+from gateway.consent.question import Question
+from gateway.consent.reply import Verdict, read_menu_answer
 from gateway.consent.texts import LANGUAGES, Kind
-from gateway.evidence.digests import reply_identity
 from gateway.logs.log import Event as LogEvent
 from gateway.logs.log import get_logger
-from gateway.smpp.pdu import ShortMessage
 from gateway.smpp.ussd import Indication, UssdOp, dialled_service, screen_tlvs
-from gateway.store import cases, dialogues, inbound, journal, questions
+from gateway.store import cases, dialogues, inbound, questions
 from gateway.store.cases import StoredCase
 from gateway.store.dialogues import Dialogue
 from gateway.store.inbound import StoredReply
-from gateway.store.questions import Question
 from gateway.store.sms import NewScreen
-from gateway.usecases.unit_of_work import Journeys, Step
+from gateway.usecases.replies import may_come_by
+from gateway.usecases.reply_evidence import Reply, reply_evidence
+from gateway.usecases.texts import Service, TextRenderer
+from gateway.usecases.unit_of_work import UnitOfWork
 
 log = get_logger()
 
 MAX_MENUS = 2
 """How often the menu is shown in one dialogue."""
 
-_CONFIRMED = {Verdict.AGREE: Kind.MENU_AGREED, Verdict.REFUSE: Kind.MENU_REFUSED}
+_CONFIRMATION = {Verdict.AGREE: Kind.MENU_AGREED, Verdict.REFUSE: Kind.MENU_REFUSED}
 _COUNTED = frozenset({EventType.CONSENTED, EventType.REFUSED, EventType.REPLY_REPEATED})
 
 
-class UssdCall(NamedTuple):
+class UssdMessage(NamedTuple):
     """One message of a dialogue, as it came in."""
 
-    link: LinkConfig
+    link: str
     msisdn: str
-    message: ShortMessage
+    destination_addr: str
+    smsc_time: str
     indication: Indication
+    text: str | None  # what was dialled or typed; None when the octets do not decode
 
     @property
     def place(self) -> dialogues.Place:
-        return self.link.name, self.msisdn
-
-    @property
-    def text(self) -> str | None:
-        return self.indication.text(self.link.default_alphabet)
+        return self.link, self.msisdn
 
 
-async def take(step: Step, calls: Sequence[UssdCall]) -> None:
-    """Takes what telephones dialled and typed, in order, within the step's transaction."""
-    calls = [call for call in calls if _can_be_answered(call.msisdn)]
-    if calls:
-        await _Calls(step).take(calls)
+class UssdDialogues:
+    """The use case of USSD dialogues."""
+
+    def __init__(self, *, services: Mapping[str, Service], routing: Routing, texts: TextRenderer) -> None:
+        self._services = services
+        self._routing = routing
+        self._texts = texts
+
+    async def receive(self, uow: UnitOfWork, messages: Sequence[UssdMessage]) -> None:
+        """Takes what was dialled and typed, in order, within the unit of work."""
+        if answerable := [message for message in messages if _is_number(message.msisdn)]:
+            await _Messages(uow, self._services, self._routing, self._texts).receive(answerable)
 
 
-def _can_be_answered(msisdn: str) -> bool:
+def _is_number(msisdn: str) -> bool:
     return msisdn.isascii() and msisdn.removeprefix("+").isdigit()
 
 
-class _Calls:
-    """The calls of one step."""
+class _Messages:
+    """The messages of one unit of work."""
 
-    def __init__(self, step: Step) -> None:
-        self._step = step
-        self._journeys: Journeys = step.journeys
+    def __init__(
+        self, uow: UnitOfWork, services: Mapping[str, Service], routing: Routing, texts: TextRenderer
+    ) -> None:
+        self._uow = uow
+        self._services = services
+        self._routing = routing
+        self._texts = texts
         self._asked: Mapping[tuple[str, str], Question] = {}
         self._cases: dict[str, StoredCase] = {}
         self._dialogues: dict[dialogues.Place, Dialogue | None] = {}
         self._changed: dict[dialogues.Place, Dialogue | None] = {}
         self._screens: list[NewScreen] = []
-        self._replies: list[StoredReply] = []
-        self._entries: list[journal.Entry] = []
-        self._answers: list[tuple[UssdCall, Dialogue, ParentReply]] = []
+        self._kept: list[StoredReply] = []
+        self._replies: list[tuple[UssdMessage, Dialogue, ParentReply]] = []
 
-    async def take(self, calls: Sequence[UssdCall]) -> None:
-        connection = self._step.connection
-        self._asked = await questions.asked_there(connection, {call.msisdn for call in calls})
-        self._dialogues = dict(await dialogues.lock(connection, {call.place for call in calls}))
+    async def receive(self, messages: Sequence[UssdMessage]) -> None:
+        connection = self._uow.connection
+        self._asked = await questions.asked_at(connection, {message.msisdn for message in messages})
+        self._dialogues = dict(await dialogues.lock(connection, {message.place for message in messages}))
         shown = {dialogue.case_id for dialogue in self._dialogues.values() if dialogue is not None}
         asked = {question.case_id for question in self._asked.values()}
         self._cases = await cases.fetch(connection, shown | asked)
-        for call in calls:
-            match call.indication.op:
+        for message in messages:
+            match message.indication.op:
                 case UssdOp.PSSR_INDICATION | UssdOp.PSSD_INDICATION:
-                    self._dialled(call)
+                    self._dialled(message)
                 case UssdOp.USSR_CONFIRM:
-                    self._typed(call)
+                    self._typed(message)
                 case UssdOp.ABORT:
-                    self._left(call)
+                    self._left(message)
                 case _:
-                    metrics.UNEXPECTED_PDUS.labels(call.link.name).inc()
-        if self._replies:
-            await inbound.keep(connection, self._replies, self._step.now)
-        self._step.journal(self._entries)
-        decisions = await self._step.take([(dialogue.case_id, answer) for _, dialogue, answer in self._answers])
-        for (call, dialogue, answer), decision in zip(self._answers, decisions, strict=True):
-            self._confirm(call, dialogue, answer, decision)
+                    metrics.UNEXPECTED_PDUS.labels(message.link).inc()
+        if self._kept:
+            await inbound.keep(connection, self._kept, self._uow.now)
+        decisions = await self._uow.apply([(dialogue.case_id, given) for _, dialogue, given in self._replies])
+        for (message, dialogue, given), decision in zip(self._replies, decisions, strict=True):
+            self._confirm(message, dialogue, given, decision)
         await dialogues.save(connection, self._changed)
-        await self._step.show(self._screens, dialogues.DIALOGUE_LIFETIME_SECONDS)
+        await self._uow.queue_screens(self._screens, dialogues.DIALOGUE_LIFETIME_SECONDS)
 
-    def _dialled(self, call: UssdCall) -> None:
-        service, question = self._open_question(call)
-        self._note(call, None)
+    def _dialled(self, message: UssdMessage) -> None:
+        service, question = self._open_question(message)
+        self._note(message, None)
         if question is None:
-            self._end(call, service, Kind.MENU_NOTHING, None)
-            reason = Event(EventType.REPLY_IGNORED, {"reason": "dialled with no open question"})
-            self._entries.append(journal.entry(self._step.now, None, reason))
-        elif call.indication.op == UssdOp.PSSD_INDICATION:  # that telephone could not answer a menu
-            self._end(call, service, Kind.MENU_INVALID, question.case_id)
+            self._end(message, service, Kind.MENU_NOTHING, None)
+            ignored = Event(EventType.REPLY_IGNORED, Reason("dialled with no open question"))
+            self._uow.journal([(None, ignored)])
+        elif message.indication.op == UssdOp.PSSD_INDICATION:  # that telephone cannot reply to a menu
+            self._end(message, service, Kind.MENU_INVALID, question.case_id)
         else:
-            session = call.indication.session
-            self._menu(call, Dialogue(session=session, service=service, case_id=question.case_id, menus=1))
+            session = message.indication.session
+            self._menu(message, Dialogue(session=session, service=service, case_id=question.case_id, menus=1))
 
-    def _typed(self, call: UssdCall) -> None:
-        dialogue = self._dialogue(call)
-        if dialogue is None:  # expired, or ended before: whose question it was is not known
-            service, question = self._open_question(call)
+    def _typed(self, message: UssdMessage) -> None:
+        dialogue = self._dialogue(message)
+        if dialogue is None:  # expired, or ended before: whose question it showed is not known
+            service, question = self._open_question(message)
             kind = Kind.MENU_NOTHING if question is None else Kind.MENU_INVALID
-            self._end(call, service, kind, question.case_id if question is not None else None)
+            self._end(message, service, kind, question.case_id if question is not None else None)
             return
-        reading = read_menu_answer(call.text, self._journeys.services[dialogue.service].replies)
-        digest = self._evidence(call, dialogue, reading)
-        if reading.verdict in _CONFIRMED:
-            answer = ParentReply(  # to a menu that was shown: the question was open
-                msisdn=call.msisdn,
+        reading = read_menu_answer(message.text, self._services[dialogue.service].replies)
+        evidence = reply_evidence(self._uow.digests, _reply(message), reading, dialogue.case_id)
+        metrics.REPLIES.labels(message.link, reading.verdict.value).inc()
+        self._kept.append(evidence.stored)
+        self._uow.journal([(dialogue.case_id, evidence.event)])
+        if reading.verdict in _CONFIRMATION:
+            given = ParentReply(  # to a menu that was shown: the question was open
+                msisdn=message.msisdn,
                 verdict=reading.verdict,
                 normalised=reading.normalised,
-                reply_at=self._step.now,
+                reply_at=self._uow.now,
                 submitted=True,
-                evidence="sha256:" + digest.rpartition(":")[2],
-                link=call.link.name,
+                evidence=evidence.consent,
+                link=message.link,
             )
-            self._note(call, None)
-            self._answers.append((call, dialogue, answer))
+            self._note(message, None)
+            self._replies.append((message, dialogue, given))
         elif dialogue.menus < MAX_MENUS:
-            self._menu(call, replace(dialogue, menus=dialogue.menus + 1))
+            self._menu(message, replace(dialogue, menus=dialogue.menus + 1))
         else:
-            self._note(call, None)
-            self._end(call, dialogue.service, Kind.MENU_INVALID, dialogue.case_id)
+            self._note(message, None)
+            self._end(message, dialogue.service, Kind.MENU_INVALID, dialogue.case_id)
 
-    def _left(self, call: UssdCall) -> None:
-        if (dialogue := self._dialogue(call)) is not None:
-            self._note(call, None)
-            left = Event(EventType.DIALOGUE_ABORTED, {"link": call.link.name})
-            self._entries.append(journal.entry(self._step.now, dialogue.case_id, left))
+    def _left(self, message: UssdMessage) -> None:
+        if (dialogue := self._dialogue(message)) is not None:
+            self._note(message, None)
+            aborted = Event(EventType.DIALOGUE_ABORTED, Link(message.link))
+            self._uow.journal([(dialogue.case_id, aborted)])
 
-    def _confirm(self, call: UssdCall, dialogue: Dialogue, answer: ParentReply, decision: Decision) -> None:
-        """The last screen says what became of the answer: it may have come after another one."""
+    def _confirm(self, message: UssdMessage, dialogue: Dialogue, given: ParentReply, decision: Decision) -> None:
+        """The last screen says what became of the reply: it may have come after another one."""
         counted = any(event.name in _COUNTED for event in decision.events)
-        kind = _CONFIRMED[answer.verdict] if counted else Kind.MENU_NOTHING
-        self._screen(call, dialogue.service, kind, dialogue.case_id, UssdOp.PSSR_RESPONSE)
+        kind = _CONFIRMATION[given.verdict] if counted else Kind.MENU_NOTHING
+        self._screen(message, dialogue.service, kind, dialogue.case_id, UssdOp.PSSR_RESPONSE)
 
-    def _open_question(self, call: UssdCall) -> tuple[str, Question | None]:
-        """The service dialled, else the one that asks at the number; and its question, if the telephone has it."""
-        services = self._journeys.services
-        dialled = dialled_service(call.text)
-        codes = [dialled] if dialled is not None and dialled in services else list(services)
+    def _open_question(self, message: UssdMessage) -> tuple[str, Question | None]:
+        """The service dialled, else the one that asks at the number; and its question, if the link may carry it."""
+        dialled = dialled_service(message.text)
+        codes = [dialled] if dialled is not None and dialled in self._services else list(self._services)
         for code in codes:
-            question = self._asked.get((call.msisdn, code))
+            question = self._asked.get((message.msisdn, code))
             if question is not None and question.open and question.submitted:
-                if self._journeys.may_answer(call.link.name, question):
+                if may_come_by(self._routing, message.link, question):
                     return code, question
-                log.warning(LogEvent.REPLY_BY_WRONG_LINK, link=call.link.name, case_id=question.case_id)
-                ignored = Event(EventType.REPLY_IGNORED, {"reason": "not by a link of the number"})
-                self._entries.append(journal.entry(self._step.now, question.case_id, ignored))
+                log.warning(LogEvent.REPLY_BY_WRONG_LINK, link=message.link, case_id=question.case_id)
+                ignored = Event(EventType.REPLY_IGNORED, Reason("not by a link of the number"))
+                self._uow.journal([(question.case_id, ignored)])
         return codes[0], None
 
-    def _dialogue(self, call: UssdCall) -> Dialogue | None:
-        dialogue = self._dialogues.get(call.place)
-        return dialogue if dialogue is not None and dialogue.session == call.indication.session else None
+    def _dialogue(self, message: UssdMessage) -> Dialogue | None:
+        dialogue = self._dialogues.get(message.place)
+        return dialogue if dialogue is not None and dialogue.session == message.indication.session else None
 
-    def _note(self, call: UssdCall, dialogue: Dialogue | None) -> None:
-        self._dialogues[call.place] = self._changed[call.place] = dialogue
+    def _note(self, message: UssdMessage, dialogue: Dialogue | None) -> None:
+        self._dialogues[message.place] = self._changed[message.place] = dialogue
 
-    def _menu(self, call: UssdCall, dialogue: Dialogue) -> None:
-        self._note(call, dialogue)
-        self._screen(call, dialogue.service, Kind.MENU, dialogue.case_id, UssdOp.USSR_REQUEST)
+    def _menu(self, message: UssdMessage, dialogue: Dialogue) -> None:
+        self._note(message, dialogue)
+        self._screen(message, dialogue.service, Kind.MENU, dialogue.case_id, UssdOp.USSR_REQUEST)
 
-    def _end(self, call: UssdCall, service: str, kind: Kind, case_id: str | None) -> None:
-        one_way = call.indication.op == UssdOp.PSSD_INDICATION
-        self._screen(call, service, kind, case_id, UssdOp.PSSD_RESPONSE if one_way else UssdOp.PSSR_RESPONSE)
+    def _end(self, message: UssdMessage, service: str, kind: Kind, case_id: str | None) -> None:
+        one_way = message.indication.op == UssdOp.PSSD_INDICATION
+        op = UssdOp.PSSD_RESPONSE if one_way else UssdOp.PSSR_RESPONSE
+        self._screen(message, service, kind, case_id, op)
 
-    def _screen(self, call: UssdCall, code: str, kind: Kind, case_id: str | None, op: UssdOp) -> None:
-        service = self._journeys.services[code]
-        text = service.templates.screen(
-            kind,
-            self._language(call, code, case_id),
-            service=code,
-            agree=service.replies.agree,
-            refuse=service.replies.refuse,
-        )
+    def _screen(self, message: UssdMessage, service: str, kind: Kind, case_id: str | None, op: UssdOp) -> None:
+        text = self._texts.screen(kind, self._language(message, service, case_id), service)
         self._screens.append(
             NewScreen(
                 case_id=case_id,
                 kind=kind,
-                link=call.link.name,
-                msisdn=call.msisdn,
+                link=message.link,
+                msisdn=message.msisdn,
                 template=text.template,
                 body=text.body,
-                tlvs=screen_tlvs(op, call.indication.session_info),
+                tlvs=screen_tlvs(op, message.indication.session_info),
             )
         )
 
-    def _language(self, call: UssdCall, service: str, case_id: str | None) -> str:
+    def _language(self, message: UssdMessage, service: str, case_id: str | None) -> str:
         """That of the case, or of the latest one at the number."""
-        question = self._asked.get((call.msisdn, service))
+        question = self._asked.get((message.msisdn, service))
         known = case_id or (question.case_id if question is not None else None)
         stored = self._cases.get(known) if known is not None else None
         return stored.language if stored is not None else LANGUAGES[0]
 
-    def _evidence(self, call: UssdCall, dialogue: Dialogue, reading: Reading) -> str:
-        """Keeps what was typed as a reply is kept; its digest."""
-        message, link = call.message, call.link.name
-        metrics.REPLIES.labels(link, reading.verdict.value).inc()
-        self._replies.append(
-            StoredReply(
-                case_id=dialogue.case_id,
-                link=link,
-                source_addr=call.msisdn,
-                destination_addr=message.destination.addr,
-                octets=message.payload,
-                data_coding=message.data_coding,
-                smsc_time=message.schedule_delivery_time,
-                verdict=reading.verdict,
-                normalised=reading.normalised,
-                rule_version=RULE_VERSION,
-            )
-        )
-        session = call.indication.session_info.hex()
-        identity = reply_identity(
-            link, call.msisdn, message.destination.addr, message.payload, message.schedule_delivery_time, session
-        )
-        digest = self._journeys.keyed_hash(identity, dialogue.case_id)
-        told = {
-            "verdict": reading.verdict,
-            "normalised": reading.normalised,
-            "rules": RULE_VERSION,
-            "link": link,
-            "ussd": True,
-            "session": session,
-            "reply": digest,
-        }
-        self._entries.append(journal.entry(self._step.now, dialogue.case_id, Event(EventType.REPLY_READ, told)))
-        return digest
+
+def _reply(message: UssdMessage) -> Reply:
+    """What was typed, as a reply is kept."""
+    return Reply(
+        link=message.link,
+        source_addr=message.msisdn,
+        destination_addr=message.destination_addr,
+        octets=message.indication.octets,
+        data_coding=message.indication.data_coding,
+        smsc_time=message.smsc_time,
+        text=message.text,
+        session=message.indication.session_info.hex(),
+    )

@@ -20,7 +20,8 @@ import uvloop
 
 from benches.families import families, record
 from benches.rig import Child, arguments, load, median, report
-from gateway.consent.texts import PACKAGE_TEMPLATES, Kind, Name, Templates
+from gateway.config.templates import PACKAGE_TEMPLATES, load_templates
+from gateway.consent.texts import Kind, Name
 from gateway.operators.connection import SmppConnection
 from gateway.smpp.pdu import SubmitEncoder, source_address
 from gateway.smpp.session import Bound, Event, Role, Session, SubmitResponse
@@ -42,7 +43,7 @@ class Result(NamedTuple):
 
 def requests(how_many: int = 2000) -> list[tuple[str, str]]:
     """(number, text) of so many families' requests."""
-    templates = Templates.load(PACKAGE_TEMPLATES / "school-meals")
+    templates = load_templates(PACKAGE_TEMPLATES / "school-meals")
     found = []
     for family in families(how_many):
         line = record(family)

@@ -26,8 +26,9 @@ import asyncpg
 import psutil
 
 from gateway.logs import log
-from gateway.store.database import connect, migrate
+from gateway.store.database import connect
 from gateway.store.embedded import EmbeddedServer
+from gateway.store.migrations import migrate
 
 ROOT = Path(__file__).parent.parent.parent
 MAX_LINE_BYTES = 1 << 24  # of a child's JSON

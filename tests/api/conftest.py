@@ -8,16 +8,13 @@ import pytest
 from apiclient import Api, Caller
 
 from gateway.api.app import serve_http
-from gateway.app import calendar_of, services_of
-from gateway.clock import Clock
-from gateway.cluster.wakeups import WakeUps
+from gateway.app import Components, apis_of, build
 from gateway.config import Config, load
-from gateway.consent.case import Rules
-from gateway.store import nodes, setup
-from gateway.store.database import Database, load_clock
-from gateway.usecases.unit_of_work import Journeys
+from gateway.store.database import Database
 
 CONFIG = """
+[gateway]
+node = "test"
 [http]
 port = 0
 max_list_bytes = 1_000_000
@@ -52,29 +49,16 @@ def config(tmp_path: Path) -> Config:
 
 
 @pytest.fixture
-async def journeys(config: Config, database: Database) -> Journeys:
+async def components(config: Config, database: Database) -> Components:
     """The use cases over this test's database, as one living process."""
-    async with database.acquire() as connection:
-        clock: Clock = await load_clock(connection, config.clock.rate)
-        await nodes.join(connection, "node", "test", [link.name for link in config.links])
-        evidence_key = await setup.evidence_key(connection)
-    return Journeys(
-        database=database,
-        clock=clock,
-        node="node",
-        services=services_of(config),
-        links=config.links,
-        rules=Rules(calendar=calendar_of(config)),
-        evidence_key=evidence_key,
-        signals=WakeUps(),
-    )
+    return await build(config, database, "node")
 
 
 @pytest.fixture
-async def caller(config: Config, journeys: Journeys) -> AsyncIterator[Caller]:
+async def caller(config: Config, components: Components) -> AsyncIterator[Caller]:
     """HTTP to the server; answers are checked against openapi.json."""
     async with (
-        serve_http(config, journeys) as port,
+        serve_http(config.http, apis_of(config, components)) as port,
         aiohttp.ClientSession(f"http://127.0.0.1:{port}", auto_decompress=False) as session,
     ):
         yield Caller(session, port)

@@ -6,9 +6,9 @@ import pytest
 from apiclient import Api
 from record_factories import MOTHER, good
 
+from gateway.app import Components
 from gateway.consent.inputs import Park, UseNumber
 from gateway.store import history, journal
-from gateway.usecases.unit_of_work import Journeys
 
 WORDS = {"reason": "the family has moved"}
 
@@ -23,30 +23,30 @@ async def test_a_new_case_waits_for_its_look_up_and_shows_how_it_came(api: Api) 
     assert case["opened_at"].endswith("+05:00")
 
 
-async def test_a_number_is_shown_masked(api: Api, journeys: Journeys) -> None:
+async def test_a_number_is_shown_masked(api: Api, components: Components) -> None:
     await api.push([good(1)])
     case_id = await api.case_id()
-    await journeys.take([(case_id, UseNumber(msisdn="77011234567", operator="kcell"))])
+    await components.transactions.apply([(case_id, UseNumber(msisdn="77011234567", operator="kcell"))])
     case = (await api.get(f"/v1/cases/{case_id}", "ops-token")).json
     assert case["recipient"] == {"relation": "mother", "msisdn": "+7701•••••67"}
     assert case["state"] == "queued"
     assert [entry["event"] for entry in case["journal"]] == ["received", "number_found", "text_queued"]
 
 
-async def test_waiting_for_a_siblings_turn_shows_as_queued(api: Api, journeys: Journeys) -> None:
+async def test_waiting_for_a_siblings_turn_shows_as_queued(api: Api, components: Components) -> None:
     await api.push([good(1), good(2)])
     for record_id in ("r-1", "r-2"):
-        await journeys.take([(await api.case_id(record_id), UseNumber(msisdn="77011234567"))])
+        await components.transactions.apply([(await api.case_id(record_id), UseNumber(msisdn="77011234567"))])
     assert await api.fetch("SELECT state FROM cases ORDER BY record_id") == [("queued",), ("waiting",)]
     assert (await api.get(f"/v1/cases/{await api.case_id('r-2')}")).json["state"] == "queued"
     progress = (await api.get("/v1/lists/list-1")).json["progress"]
     assert (progress["queued"], sum(progress.values())) == (2, 2)
 
 
-async def test_an_erased_case_shows_nobody(api: Api, journeys: Journeys) -> None:
+async def test_an_erased_case_shows_nobody(api: Api, components: Components) -> None:
     await api.push([good(1)])
     case_id = await api.case_id()
-    await journeys.take([(case_id, UseNumber(msisdn="77011234567"))])
+    await components.transactions.apply([(case_id, UseNumber(msisdn="77011234567"))])
     await api.execute("UPDATE cases SET record = NULL, msisdn = 'hmac-sha256:00', erased_at = now()")
     assert (await api.get(f"/v1/cases/{case_id}")).json["recipient"] is None
 
@@ -87,11 +87,11 @@ async def test_cancelling_ends_a_case_and_says_why(api: Api) -> None:
     assert again.status == 409
 
 
-async def test_releasing_lets_a_parked_case_go_on_and_no_other(api: Api, journeys: Journeys) -> None:
+async def test_releasing_lets_a_parked_case_go_on_and_no_other(api: Api, components: Components) -> None:
     await api.push([good(1)])
     case_id = await api.case_id()
     assert (await api.post(f"/v1/cases/{case_id}/release")).status == 409
-    await journeys.take([(case_id, Park(reason="mcb"))])
+    await components.transactions.apply([(case_id, Park(reason="mcb"))])
     assert (await api.get(f"/v1/cases/{case_id}")).json["state"] == "parked"
     released = await api.post(f"/v1/cases/{case_id}/release")
     assert (released.status, released.json["state"]) == (200, "looking_up")
@@ -104,10 +104,10 @@ async def test_there_is_nothing_to_send_again_before_a_text_was_sent(api: Api, s
     assert (await api.post(f"/v1/cases/{await api.case_id()}/resend")).status == 409
 
 
-async def test_the_current_text_is_sent_again(api: Api, journeys: Journeys) -> None:
+async def test_the_current_text_is_sent_again(api: Api, components: Components) -> None:
     await api.push([good(1)])
     case_id = await api.case_id()
-    await journeys.take([(case_id, UseNumber(msisdn="77011234567"))])
+    await components.transactions.apply([(case_id, UseNumber(msisdn="77011234567"))])
     await api.execute("UPDATE cases SET state = 'asked', due_at = now() + interval '1 day'")
     resent = await api.post(f"/v1/cases/{case_id}/resend")
     assert (resent.status, [entry["event"] for entry in resent.json["journal"][-2:]]) == (
@@ -120,11 +120,11 @@ async def test_the_current_text_is_sent_again(api: Api, journeys: Journeys) -> N
 # many at once
 
 
-async def park(api: Api, journeys: Journeys, reason: str, *records: str, list_id: str = "list-1") -> list[str]:
+async def park(api: Api, components: Components, reason: str, *records: str, list_id: str = "list-1") -> list[str]:
     """Parks cases and seals their entries; the case_ids."""
     case_ids = [await api.case_id(record_id, list_id) for record_id in records]
-    await journeys.take([(case_id, Park(reason=reason)) for case_id in case_ids])
-    async with journeys.database.acquire() as connection:
+    await components.transactions.apply([(case_id, Park(reason=reason)) for case_id in case_ids])
+    async with components.database.acquire() as connection:
         await journal.seal(connection)
     return case_ids
 
@@ -141,31 +141,31 @@ async def pages(api: Api, query: str) -> list[list[str]]:
         after = f"&after={page['next']}"
 
 
-async def test_parked_cases_are_found_with_the_latest_reason(api: Api, journeys: Journeys) -> None:
+async def test_parked_cases_are_found_with_the_latest_reason(api: Api, components: Components) -> None:
     await api.push([good(1), good(2), good(3)])
-    await park(api, journeys, "mcb: 403", "r-1", "r-3")
+    await park(api, components, "mcb: 403", "r-1", "r-3")
     (first, third) = (await api.get("/v1/cases?list_id=list-1&state=parked")).json["cases"]
     assert (first["record_id"], first["parked"]["reason"]) == ("r-1", "mcb: 403")
     assert first["parked"]["at"].endswith("+05:00")
     await api.post(f"/v1/cases/{third['case_id']}/release")
-    await park(api, journeys, "mcb: no JSON", "r-3")
+    await park(api, components, "mcb: no JSON", "r-3")
     (_, third) = (await api.get("/v1/cases?list_id=list-1&state=parked")).json["cases"]
     assert third["parked"]["reason"] == "mcb: no JSON"
 
 
 async def test_a_case_parked_just_now_is_shown_before_the_journal_has_sealed_why(
-    api: Api, journeys: Journeys
+    api: Api, components: Components
 ) -> None:
     await api.push([good(1)])
-    await journeys.take([(await api.case_id(), Park(reason="mcb: 403"))])
+    await components.transactions.apply([(await api.case_id(), Park(reason="mcb: 403"))])
     (case,) = (await api.get("/v1/cases?state=parked")).json["cases"]
     assert (case["state"], "parked" in case) == ("parked", False)
 
 
-async def test_parked_cases_of_all_lists_come_by_list_page_after_page(api: Api, journeys: Journeys) -> None:
+async def test_parked_cases_of_all_lists_come_by_list_page_after_page(api: Api, components: Components) -> None:
     for list_id, first, second in (("list-2", 1, 2), ("list-1", 3, 4)):
         await api.push([good(first), good(second)], list_id)
-        await park(api, journeys, "mcb: 403", f"r-{first}", f"r-{second}", list_id=list_id)
+        await park(api, components, "mcb: 403", f"r-{first}", f"r-{second}", list_id=list_id)
     assert await pages(api, "state=parked") == [["r-3", "r-4", "r-1", "r-2"]]
     assert await pages(api, "state=parked&limit=3") == [["r-3", "r-4", "r-1"], ["r-2"]]
     assert await pages(api, "state=parked&limit=3&list_id=list-2") == [["r-1", "r-2"]]
@@ -220,18 +220,20 @@ async def test_a_page_of_one_list_does_not_begin_in_another(api: Api) -> None:
     assert (await api.get(f"/v1/cases?list_id=list-1&after={elsewhere}")).status == 400
 
 
-async def test_many_parked_cases_are_released_at_once_and_others_passed_over(api: Api, journeys: Journeys) -> None:
+async def test_many_parked_cases_are_released_at_once_and_others_passed_over(
+    api: Api, components: Components
+) -> None:
     await api.push([good(1), good(2), good(3)])
-    parked = await park(api, journeys, "mcb: 403", "r-1", "r-2")
+    parked = await park(api, components, "mcb: 403", "r-1", "r-2")
     asked = [*parked, await api.case_id("r-3"), "01KAN00000000000000000000A"]
     assert (await api.post("/v1/cases/release", {"case_ids": asked})).json == {"released": 2}
     assert (await api.get("/v1/cases?state=parked")).json == {"cases": [], "next": None}
     assert (await api.post("/v1/cases/release", {"case_ids": asked})).json == {"released": 0}
 
 
-async def test_sdu_may_not_release(api: Api, journeys: Journeys) -> None:
+async def test_sdu_may_not_release(api: Api, components: Components) -> None:
     await api.push([good(1)])
-    (case_id,) = await park(api, journeys, "mcb: 403", "r-1")
+    (case_id,) = await park(api, components, "mcb: 403", "r-1")
     for path, body in ((f"/v1/cases/{case_id}/release", None), ("/v1/cases/release", {"case_ids": [case_id]})):
         assert (await api.post(path, body, "sdu-token")).status == 403
     assert (await api.get(f"/v1/cases/{case_id}")).json["state"] == "parked"

@@ -21,9 +21,9 @@ from gateway.api import connections
 from gateway.api.app import serve_http
 from gateway.api.connections import MAX_CONNECTIONS, MAX_REQUESTS
 from gateway.api.statuses import READERS
+from gateway.app import Components, apis_of
 from gateway.config import Config
 from gateway.metrics import REGISTRY
-from gateway.usecases.unit_of_work import Journeys
 
 Stranger = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -47,9 +47,9 @@ class CountedCondition(asyncio.Condition):
 
 
 @pytest.fixture
-def news(journeys: Journeys) -> CountedCondition:
+def news(components: Components) -> CountedCondition:
     """What long polls wait for; to be asked for before the server."""
-    condition = journeys.signals.sealed = CountedCondition()
+    condition = components.wakeups.sealed = CountedCondition()
     return condition
 
 
@@ -148,7 +148,7 @@ async def test_who_waits_for_an_answer_stays_and_probes_get_in(
     sdu: aiohttp.ClientSession,
     news: CountedCondition,
     api: Api,
-    journeys: Journeys,
+    components: Components,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 6)
@@ -164,7 +164,7 @@ async def test_who_waits_for_an_answer_stays_and_probes_get_in(
         news.notify_all()
     monkeypatch.setattr(connections, "MAX_REQUESTS", 5)
     await api.push([good(1)])
-    await seal(journeys)
+    await seal(components)
     assert await asyncio.gather(*polls) == [(200, 1)] * 4
 
 
@@ -199,10 +199,10 @@ async def test_a_request_whose_client_has_gone_takes_up_nothing(
 
 
 async def test_five_hundred_long_polls_leave_the_database_to_others(
-    sdu: aiohttp.ClientSession, news: CountedCondition, api: Api, journeys: Journeys
+    sdu: aiohttp.ClientSession, news: CountedCondition, api: Api, components: Components
 ) -> None:
     assert MAX_REQUESTS < MAX_CONNECTIONS
-    pool = journeys.database.pool
+    pool = components.database.pool
     polls = [asyncio.create_task(poll(sdu)) for _ in range(500)]
     most = 0
 
@@ -220,12 +220,12 @@ async def test_five_hundred_long_polls_leave_the_database_to_others(
         impatient.cancel()
     await until(lambda: news.waiting == 10)
     await api.push([good(1)])
-    await seal(journeys)
+    await seal(components)
     assert await asyncio.gather(*waiting[:10]) == [(200, 1)] * 10
 
 
 async def test_who_never_finishes_his_handshake_takes_a_place_for_a_moment(
-    config: Config, journeys: Journeys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: Config, components: Components, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if shutil.which("openssl") is None:
         pytest.skip("certificates are made with openssl")
@@ -235,7 +235,7 @@ async def test_who_never_finishes_his_handshake_takes_a_place_for_a_moment(
     http = replace(config.http, tls_cert=certificate, tls_key=key)
     trust = ssl.create_default_context(cafile=str(certificate))
     before = open_now()
-    async with serve_http(replace(config, http=http), journeys) as port:
+    async with serve_http(http, apis_of(config, components)) as port:
 
         async def alive() -> HTTPStatus:
             async with (

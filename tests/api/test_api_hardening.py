@@ -21,8 +21,8 @@ from gateway.api import app, lists, requests
 from gateway.api.app import serve_http
 from gateway.api.auth import Tokens
 from gateway.api.lists import MAX_BATCH
+from gateway.app import Components, apis_of
 from gateway.config import Config
-from gateway.usecases.unit_of_work import Journeys
 
 HEAD = (
     f"PUT /v1/lists/l HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer sdu-token\r\nContent-Type: {NDJSON}\r\n"
@@ -74,18 +74,18 @@ async def test_a_body_that_stalls_is_cut_and_frees_its_place(api: Api, monkeypat
 
 
 async def test_a_push_that_the_stop_cuts_off_leaves_no_trace(
-    config: Config, journeys: Journeys, monkeypatch: pytest.MonkeyPatch
+    config: Config, components: Components, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(app, "STOP_WITHIN", 0.1)
     line = ndjson([good(1)])
-    async with serve_http(config, journeys) as port:
+    async with serve_http(config.http, apis_of(config, components)) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(f"{HEAD}Content-Length: 999999\r\n\r\n".encode() + line * (900_000 // len(line)))
         await writer.drain()
     with suppress(ConnectionError):
         assert await reader.read() == b""
     writer.close()
-    async with journeys.database.acquire() as connection:
+    async with components.database.acquire() as connection:
         assert await connection.fetchval("SELECT count(*) FROM lists") == 0
         assert await connection.fetchval("SELECT count(*) FROM cases") == 0
 
@@ -99,10 +99,10 @@ async def test_a_list_refused_after_much_of_it_was_read_leaves_no_trace(api: Api
 
 
 async def test_a_head_that_does_not_come_ends_the_connection(
-    config: Config, journeys: Journeys, monkeypatch: pytest.MonkeyPatch
+    config: Config, components: Components, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(app, "KEEPALIVE", 0.2)
-    async with serve_http(config, journeys) as port:
+    async with serve_http(config.http, apis_of(config, components)) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: ")
         assert await reader.read() == b""
@@ -110,12 +110,12 @@ async def test_a_head_that_does_not_come_ends_the_connection(
 
 
 async def test_an_unexpected_failure_says_nothing_of_itself(
-    api: Api, journeys: Journeys, monkeypatch: pytest.MonkeyPatch
+    api: Api, components: Components, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_: Any) -> None:
         raise RuntimeError(f"{PUPILS[0]} of https://user:password@host")
 
-    monkeypatch.setattr(journeys, "cancel", fail)
+    monkeypatch.setattr(components.manual_actions, "cancel", fail)
     await api.push([good(1)])
     answer = await api.post(f"/v1/cases/{await api.case_id()}/cancel", {"reason": "x"})
     assert answer.status == 500
@@ -167,10 +167,10 @@ class WatchedCondition(asyncio.Condition):
         return await super().wait()
 
 
-async def test_long_polls_end_when_the_process_stops(config: Config, journeys: Journeys) -> None:
-    sealed = journeys.signals.sealed = WatchedCondition()
+async def test_long_polls_end_when_the_process_stops(config: Config, components: Components) -> None:
+    sealed = components.wakeups.sealed = WatchedCondition()
     async with asyncio.timeout(10), aiohttp.ClientSession() as session:
-        async with serve_http(config, journeys) as port:
+        async with serve_http(config.http, apis_of(config, components)) as port:
             url = f"http://127.0.0.1:{port}/v1/statuses?wait=60"
             poll = asyncio.create_task(session.get(url, headers={"Authorization": "Bearer sdu-token"}))
             await sealed.awaited.wait()
@@ -214,7 +214,7 @@ def _openssl(*arguments: str) -> None:
 
 
 @pytest.fixture
-async def tls_port(config: Config, journeys: Journeys, tmp_path: Path) -> AsyncIterator[int]:
+async def tls_port(config: Config, components: Components, tmp_path: Path) -> AsyncIterator[int]:
     """A server that takes only clients whose certificate the authority has signed."""
     make_certificate(tmp_path, "authority")
     make_certificate(tmp_path, "server", "authority")
@@ -226,7 +226,7 @@ async def tls_port(config: Config, journeys: Journeys, tmp_path: Path) -> AsyncI
         tls_key=tmp_path / "server.key",
         client_ca=tmp_path / "authority.pem",
     )
-    async with serve_http(replace(config, http=http), journeys) as port:
+    async with serve_http(http, apis_of(config, components)) as port:
         yield port
 
 

@@ -6,10 +6,10 @@ from openapi_spec_validator import validate
 from gateway.api.app import build_app
 from gateway.api.connections import ConnectionLimiter
 from gateway.api.lists import shown_progress
+from gateway.app import Components, apis_of
 from gateway.config import Config
-from gateway.consent.case import STATUSES
+from gateway.consent.events import STATUSES
 from gateway.intake.records import Code
-from gateway.usecases.unit_of_work import Journeys
 
 
 def test_the_document_is_valid_openapi() -> None:
@@ -20,10 +20,10 @@ async def test_the_server_serves_it(api: Api) -> None:
     assert (await api.call("GET", "/openapi.json")).json == DOCUMENT
 
 
-async def test_it_names_every_route_and_no_other(config: Config, journeys: Journeys) -> None:
+async def test_it_names_every_route_and_no_other(config: Config, components: Components) -> None:
     served = {
         (route.method, route.resource.canonical)
-        for route in build_app(config, journeys, ConnectionLimiter()).router.routes()
+        for route in build_app(config.http, apis_of(config, components), ConnectionLimiter()).router.routes()
     }
     described = {
         (method.upper(), path)

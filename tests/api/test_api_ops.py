@@ -4,8 +4,8 @@ from apiclient import Api
 from prometheus_client.parser import text_string_to_metric_families
 from record_factories import PUPILS, good
 
+from gateway.app import Components
 from gateway.consent.inputs import UseNumber
-from gateway.usecases.unit_of_work import Journeys
 
 
 async def test_a_living_process_says_so_to_anybody(api: Api) -> None:
@@ -22,22 +22,22 @@ async def test_it_is_ready_once_every_link_is_bound_by_a_living_process(api: Api
     assert (await api.call("GET", "/readyz")).status == 503
 
 
-async def test_it_is_not_ready_without_its_database(api: Api, journeys: Journeys) -> None:
-    await journeys.database.pool.close()
+async def test_it_is_not_ready_without_its_database(api: Api, components: Components) -> None:
+    await components.database.pool.close()
     answer = await api.call("GET", "/readyz")
     assert answer.status == 503
     assert "database" in answer.json["detail"]
 
 
-async def test_requests_meet_a_missing_database_with_try_again(api: Api, journeys: Journeys) -> None:
-    await journeys.database.pool.close()
+async def test_requests_meet_a_missing_database_with_try_again(api: Api, components: Components) -> None:
+    await components.database.pool.close()
     for answer in (await api.get("/v1/lists"), await api.push([good(1)])):
         assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
 
 
-async def test_links_show_who_holds_them_and_what_waits(api: Api, journeys: Journeys) -> None:
+async def test_links_show_who_holds_them_and_what_waits(api: Api, components: Components) -> None:
     await api.push([good(1)])
-    await journeys.take([(await api.case_id(), UseNumber(msisdn="77011234567"))])
+    await components.transactions.apply([(await api.case_id(), UseNumber(msisdn="77011234567"))])
     await api.execute("UPDATE links SET node = 'node', bound = 2")
     shown = (await api.get("/v1/links", "ops-token")).json
     assert shown == {"links": [{"link": "kcell", "node": "node", "bound": 2, "queued": 1}]}
@@ -52,9 +52,9 @@ async def samples(api: Api) -> dict[tuple[str, ...], float]:
     }
 
 
-async def test_metrics_count_what_waits_and_where_cases_are(api: Api, journeys: Journeys) -> None:
+async def test_metrics_count_what_waits_and_where_cases_are(api: Api, components: Components) -> None:
     await api.push([good(1), good(2), good(3)])
-    await journeys.take([(await api.case_id(), UseNumber(msisdn="77011234567"))])
+    await components.transactions.apply([(await api.case_id(), UseNumber(msisdn="77011234567"))])
     found = await samples(api)
     assert found["gateway_queue_depth", "lookup"] == 3  # the caller takes a call away once it is answered
     assert found["gateway_queue_depth", "voucher"] == 0
@@ -64,9 +64,11 @@ async def test_metrics_count_what_waits_and_where_cases_are(api: Api, journeys: 
     assert (found["gateway_cases", "3", "looking_up"], found["gateway_cases", "3", "queued"]) == (2, 1)
 
 
-async def test_metrics_without_a_database_say_what_this_process_has_counted(api: Api, journeys: Journeys) -> None:
+async def test_metrics_without_a_database_say_what_this_process_has_counted(
+    api: Api, components: Components
+) -> None:
     assert (await samples(api))["gateway_database_up",] == 1
-    await journeys.database.pool.close()
+    await components.database.pool.close()
     found = await samples(api)
     assert found["gateway_database_up",] == 0
     assert found["gateway_http_requests_total", "GET", "/metrics", "200"] >= 1

@@ -10,10 +10,10 @@ from record_factories import good
 
 from gateway import metrics
 from gateway.api.alerts import Alert, Code, Level, LinkState, QueueState, alerts, span
+from gateway.app import Components
 from gateway.consent.inputs import Park, UseNumber
 from gateway.store import journal, queues
 from gateway.store.database import Database
-from gateway.usecases.unit_of_work import Journeys
 
 NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
 BOUND = {
@@ -32,7 +32,7 @@ def told(*, links: list[dict[str, Any]] | None = None, queue: str = "journal", *
     states = [LinkState(link="kcell", **{**BOUND, **link}) for link in links or []]
     waiting = QueueState(queue=queue, **{**QUIET, **{k: v for k, v in changes.items() if k in QUIET}})
     more = {"parked": 0, "journal_faults": 0} | {k: v for k, v in changes.items() if k not in QUIET}
-    return alerts(states, [waiting], now=NOW, **more)
+    return alerts(states, [waiting], now=NOW, down_after_seconds=10.0, **more)
 
 
 # what is wrong
@@ -129,9 +129,9 @@ async def test_before_the_first_list_there_is_nothing_but_a_link_that_nobody_hol
     assert [(node["node"], node["name"], node["alive"]) for node in shown["nodes"]] == [("node", "test", True)]
 
 
-async def test_a_link_shows_its_holder_and_how_long_its_queue_takes(api: Api, journeys: Journeys) -> None:
+async def test_a_link_shows_its_holder_and_how_long_its_queue_takes(api: Api, components: Components) -> None:
     await api.push([good(1)])
-    await journeys.take([(await api.case_id(), UseNumber(msisdn="77011234567"))])
+    await components.transactions.apply([(await api.case_id(), UseNumber(msisdn="77011234567"))])
     await api.execute("UPDATE links SET node = 'node', bound = 1")
     await api.execute("UPDATE sms SET segments = 15")
     shown = await overview(api)
@@ -170,9 +170,9 @@ async def test_queues_say_how_much_waits_and_which_calls_fail(api: Api) -> None:
     assert "calls_failing" in codes(shown)
 
 
-async def test_a_parked_case_is_told(api: Api, journeys: Journeys) -> None:
+async def test_a_parked_case_is_told(api: Api, components: Components) -> None:
     await api.push([good(1)])
-    await journeys.take([(await api.case_id(), Park(reason="mcb: 403"))])
+    await components.transactions.apply([(await api.case_id(), Park(reason="mcb: 403"))])
     shown = await overview(api)
     assert (shown["cases"]["parked"], codes(shown)[-1]) == (1, "cases_parked")
 

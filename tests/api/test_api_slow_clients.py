@@ -14,9 +14,9 @@ from record_factories import good
 
 from gateway.api import connections, requests
 from gateway.api.lists import MAX_BATCH
+from gateway.intake import reading
 from gateway.metrics import REGISTRY
 from gateway.store import lists
-from gateway.usecases import accept_list
 
 BETWEEN_OCTETS = 0.02
 CASE = "/v1/cases/01JD0000000000000000000000"
@@ -91,7 +91,7 @@ async def test_a_client_that_waits_for_the_database_is_not_hurried(
 ) -> None:
     monkeypatch.setattr(requests, "STALLED_AFTER", 0.5)
     monkeypatch.setattr(requests, "SLOWEST", 1e9)
-    monkeypatch.setattr(accept_list, "_STAGED_AT_ONCE", 100)
+    monkeypatch.setattr(reading.ListReader.__init__, "__kwdefaults__", {"staged_batch": 100})
     stage = lists.stage
 
     async def slowly(*what: Any) -> None:

@@ -6,24 +6,24 @@ import time
 from apiclient import Api
 from record_factories import PUPILS, good
 
+from gateway.app import Components
 from gateway.consent.inputs import SkipRecipient, UseNumber
 from gateway.store import journal
-from gateway.usecases.unit_of_work import Journeys
 
 
-async def seal(journeys: Journeys) -> None:
+async def seal(components: Components) -> None:
     """What the scheduled sealer does."""
-    async with journeys.database.acquire() as connection:
+    async with components.database.acquire() as connection:
         await journal.seal(connection)
-    async with journeys.signals.sealed:
-        journeys.signals.sealed.notify_all()
+    async with components.wakeups.sealed:
+        components.wakeups.sealed.notify_all()
 
 
-async def test_an_event_says_all_that_sdu_needs(api: Api, journeys: Journeys) -> None:
+async def test_an_event_says_all_that_sdu_needs(api: Api, components: Components) -> None:
     await api.push([good(1)])
     case_id = await api.case_id()
-    await journeys.take([(case_id, UseNumber(msisdn="77011234567"))])
-    await seal(journeys)
+    await components.transactions.apply([(case_id, UseNumber(msisdn="77011234567"))])
+    await seal(components)
     page = (await api.get("/v1/statuses")).json
     assert [event["status"] for event in page["events"]] == ["received", "number_found"]
     event = page["events"][1]
@@ -41,12 +41,12 @@ async def test_an_event_says_all_that_sdu_needs(api: Api, journeys: Journeys) ->
 
 
 async def test_a_reader_that_follows_next_sees_every_status_once_and_in_order(
-    api: Api, journeys: Journeys
+    api: Api, components: Components
 ) -> None:
     await api.push([good(number) for number in (1, 2, 3, 4)])
     cases = [case_id for (case_id,) in await api.fetch("SELECT case_id FROM cases")]
-    await journeys.take([(case_id, SkipRecipient()) for case_id in cases])
-    await seal(journeys)
+    await components.transactions.apply([(case_id, SkipRecipient()) for case_id in cases])
+    await seal(components)
     seen, after = [], 0
     while page := (await api.get(f"/v1/statuses?after={after}&limit=3")).json:
         if not page["events"]:
@@ -64,11 +64,11 @@ async def test_what_is_not_sealed_is_not_told_yet(api: Api) -> None:
     assert (await api.get("/v1/statuses?after=5")).json == {"events": [], "next": 5}
 
 
-async def test_a_long_poll_answers_as_soon_as_there_is_something(api: Api, journeys: Journeys) -> None:
+async def test_a_long_poll_answers_as_soon_as_there_is_something(api: Api, components: Components) -> None:
     began = time.monotonic()
     poll = asyncio.create_task(api.get("/v1/statuses?wait=30"))
     await api.push([good(1)])
-    await seal(journeys)
+    await seal(components)
     page = (await poll).json
     assert [event["status"] for event in page["events"]] == ["received"]
     assert time.monotonic() - began < 15

@@ -7,9 +7,9 @@ import pytest
 from apiclient import Api
 from record_factories import good
 
+from gateway.app import Components
 from gateway.consent.inputs import IssueVoucher, ParentReply, UseNumber
 from gateway.consent.reply import Verdict
-from gateway.usecases.unit_of_work import Journeys
 
 PATH = "/v1/wallet/events"
 AT = "2026-11-23T09:30:00+05:00"
@@ -17,26 +17,26 @@ UNKNOWN = "01JD0000000000000000000000"
 
 
 @pytest.fixture
-async def case_id(api: Api, journeys: Journeys) -> str:
+async def case_id(api: Api, components: Components) -> str:
     """A case whose voucher has been issued."""
     await api.push([good(1)])
     case_id = await api.case_id()
-    await issue(journeys, case_id, "77011234567")
+    await issue(components, case_id, "77011234567")
     return case_id
 
 
-async def issue(journeys: Journeys, case_id: str, msisdn: str) -> None:
-    await journeys.take([(case_id, UseNumber(msisdn=msisdn))])
+async def issue(components: Components, case_id: str, msisdn: str) -> None:
+    await components.transactions.apply([(case_id, UseNumber(msisdn=msisdn))])
     answer = ParentReply(
         msisdn=msisdn,
         verdict=Verdict.AGREE,
         normalised=False,
-        reply_at=journeys.clock.now(),
+        reply_at=components.clock.now(),
         submitted=True,
         evidence="sha256:00",
         link="kcell",
     )
-    await journeys.take([(case_id, answer), (case_id, IssueVoucher(voucher_id="V-1"))])
+    await components.transactions.apply([(case_id, answer), (case_id, IssueVoucher(voucher_id="V-1"))])
 
 
 def event(case_id: str, kind: str = "activated", event_id: str = "e-1", **changes: Any) -> dict[str, Any]:
@@ -75,11 +75,11 @@ async def test_an_event_that_comes_several_times_at_once_counts_once(api: Api, c
 
 
 async def test_an_event_told_of_two_cases_at_once_counts_for_one(
-    api: Api, journeys: Journeys, case_id: str
+    api: Api, components: Components, case_id: str
 ) -> None:
     await api.push([good(2)], "list-2")
     ((other,),) = await api.fetch("SELECT case_id FROM cases WHERE list_id = 'list-2'")
-    await issue(journeys, other, "77011234568")
+    await issue(components, other, "77011234568")
     answers = await asyncio.gather(*(send(api, event(one)) for one in (case_id, other) * 4))
     assert answers == [{"taken": 1, "errors": []}] * 8
     assert [*await told(api, case_id), *await told(api, other)] == ["voucher_activated"]

@@ -1,6 +1,7 @@
 """The scheduled jobs, each run by itself over rows that are due and rows that are not."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,20 +10,20 @@ from harness import TOKENS, metric
 from structlog.testing import CapturingLogger
 
 from gateway import app, config
+from gateway.app import BATCH, Components
 from gateway.clock import Clock
-from gateway.cluster import scheduler
-from gateway.cluster.scheduler import BATCH, Jobs
-from gateway.cluster.wakeups import WakeUps
-from gateway.consent.case import Event as JourneyEvent
-from gateway.consent.case import EventType, Rules
+from gateway.cluster.scheduler import Job, Scheduler
+from gateway.consent.events import Event as JourneyEvent
+from gateway.consent.events import EventType, Repeat
 from gateway.evidence import merkle
 from gateway.logs.log import Event
-from gateway.operators.receiver import Receiver
 from gateway.store import inbound, journal, nodes
 from gateway.store.database import Database
 from gateway.store.inbound import ReplySegment
-from gateway.usecases.unit_of_work import Journeys
+from gateway.usecases import journal_upkeep
 
+Jobs = Mapping[str, Callable[[], Awaitable[object]]]
+"""What each job runs, by its name."""
 NODE = "01M80000000000000000000NODE"
 MONDAY = datetime(2026, 11, 23, 5, 0, tzinfo=UTC)
 KEEP = timedelta(days=1095)
@@ -39,7 +40,7 @@ FROM generate_series($6::integer, $7::integer) AS n
 
 
 @pytest.fixture
-async def journeys(database: Database, tmp_path: Path) -> Journeys:
+async def components(database: Database, tmp_path: Path) -> Components:
     """The use cases at a Monday, 10:00, over this test's database."""
     path = tmp_path / "config.toml"
     tokens = ", ".join(f'{role} = "{token}"' for role, token in TOKENS.items())
@@ -61,24 +62,16 @@ async def journeys(database: Database, tmp_path: Path) -> Journeys:
         encoding="utf-8",
     )
     loaded = config.load(path, environ={})
-    async with database.acquire() as connection:
-        await connection.execute("INSERT INTO nodes (node, name) VALUES ($1, $1)", NODE)
-        key = await connection.fetchval("SELECT key FROM evidence_key")
-    return Journeys(
-        database=database,
-        clock=Clock(MONDAY, wall=lambda: MONDAY),
-        node=NODE,
-        services=app.services_of(loaded),
-        links=loaded.links,
-        rules=Rules(calendar=app.calendar_of(loaded)),
-        evidence_key=key,
-        signals=WakeUps(),
-    )
+    return await app.build(loaded, database, NODE, clock=Clock(MONDAY, wall=lambda: MONDAY))
 
 
 @pytest.fixture
-def jobs(journeys: Journeys) -> Jobs:
-    return Jobs(journeys, Receiver(journeys), KEEP)
+def jobs(components: Components) -> Jobs:
+    return {job.name: job.run for job in app.jobs_of(components)}
+
+
+def scheduler_of(components: Components, **settings: float) -> Scheduler:
+    return Scheduler(app.jobs_of(components), database=components.database, node=NODE, **settings)
 
 
 async def test_only_what_is_due_goes_on_and_all_of_it(database: Database, jobs: Jobs) -> None:
@@ -88,7 +81,7 @@ async def test_only_what_is_due_goes_on_and_all_of_it(database: Database, jobs: 
         await connection.execute(_CASES, MONDAY, "asked", 0, at_once, None, 1, BATCH)
         await connection.execute(_CASES, MONDAY, "reminded", 1, at_once, None, BATCH + 1, BATCH + 20)
         await connection.execute(_CASES, MONDAY, "asked", 0, later, None, BATCH + 21, BATCH + 30)
-    await jobs.meet_deadlines()
+    await jobs["meet_deadlines"]()
     async with database.acquire() as connection:
         states = await connection.fetch("SELECT state, repeat, count(*) AS n FROM cases GROUP BY 1, 2")
         assert {(row["state"], row["repeat"], row["n"]) for row in states} == {
@@ -102,27 +95,27 @@ async def test_only_what_is_due_goes_on_and_all_of_it(database: Database, jobs: 
 async def test_two_processes_meet_each_deadline_once(database: Database, jobs: Jobs) -> None:
     async with database.acquire() as connection:
         await connection.execute(_CASES, MONDAY, "reminded", 1, MONDAY, None, 1, 300)
-    await asyncio.gather(jobs.meet_deadlines(), jobs.meet_deadlines())
+    await asyncio.gather(jobs["meet_deadlines"](), jobs["meet_deadlines"]())
     async with database.acquire() as connection:
         entries = await connection.fetch("SELECT case_id FROM journal_pending WHERE event = 'no_answer'")
     assert len(entries) == len(set(entries)) == 300
 
 
 async def test_sealing_moves_everything_and_tells_the_feeds(
-    database: Database, journeys: Journeys, jobs: Jobs
+    database: Database, components: Components, jobs: Jobs
 ) -> None:
     async with database.acquire() as connection:
         await connection.execute(_CASES, MONDAY, "reminded", 1, MONDAY, None, 1, 10)
-    await jobs.meet_deadlines()
-    await jobs.seal()
-    await asyncio.wait_for(journeys.signals.statuses.wait(timeout=60), 1)
+    await jobs["meet_deadlines"]()
+    await jobs["seal"]()
+    await asyncio.wait_for(components.wakeups.statuses.wait(timeout=60), 1)
     async with database.acquire() as connection:
         check = await journal.verify(connection)
     assert (check.entries, check.fault) == (10, None)
 
 
 async def test_a_long_reply_that_never_became_whole_is_kept_and_unclear(
-    database: Database, journeys: Journeys, jobs: Jobs
+    database: Database, components: Components, jobs: Jobs
 ) -> None:
     def segment(reference: int, number: int, octets: bytes) -> ReplySegment:
         return ReplySegment("kcell", "77010000001", "1414", reference, 3, number, octets, 6, 0, "")
@@ -131,7 +124,7 @@ async def test_a_long_reply_that_never_became_whole_is_kept_and_unclear(
         await inbound.keep_segments(connection, [segment(1, 1, b"hello"), segment(1, 3, b"!")], MONDAY)
         await connection.execute("UPDATE reply_segments SET arrived_at = arrived_at - interval '601 s'")
         await inbound.keep_segments(connection, [segment(2, 1, b"3#2")], MONDAY)
-    await jobs.flush_replies()
+    await jobs["flush_replies"]()
     async with database.acquire() as connection:
         replies = await connection.fetch("SELECT octets, verdict FROM replies")
         assert [(row["octets"], row["verdict"]) for row in replies] == [(b"hello!", "unclear")]
@@ -147,8 +140,8 @@ async def test_personal_data_goes_when_its_time_is_over_and_the_job_reports_it(
         await connection.execute(_CASES, over, "refused", 0, None, MONDAY - KEEP, 4, 5)
         await connection.execute(_CASES, over, "asked", 0, MONDAY, None, 6, 7)
     log = CapturingLogger()
-    monkeypatch.setattr(scheduler, "log", log)
-    await jobs.erase()
+    monkeypatch.setattr(app, "log", log)
+    await jobs["erase"]()
     async with database.acquire() as connection:
         erased = await connection.fetch("SELECT case_id FROM cases WHERE record IS NULL ORDER BY case_id")
         assert [row["case_id"] for row in erased] == ["case-1", "case-2", "case-3"]
@@ -166,7 +159,7 @@ async def test_receipts_that_will_not_come_are_forgotten(database: Database, job
                 f"""INSERT INTO receipts_expected VALUES ('kcell', '1', '1', 1, 0, '{at}');
                     INSERT INTO receipts_unmatched VALUES ('kcell', '2', '2', 'delivered', '', '{at}')"""
             )
-    await jobs.expire_receipts()
+    await jobs["expire_receipts"]()
     async with database.acquire() as connection:
         for table in ("receipts_expected", "receipts_unmatched"):
             assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 1
@@ -179,7 +172,7 @@ async def test_counts_by_state_are_summed_up_and_stay_the_same(database: Databas
             " FROM generate_series(1, 100)"
         )
         await connection.execute("INSERT INTO progress VALUES ('list', 'queued', 100)")
-    await jobs.fold_progress()
+    await jobs["fold_progress"]()
     async with database.acquire() as connection:
         rows = await connection.fetch("SELECT state, cases FROM progress")
     assert [(row["state"], row["cases"]) for row in rows] == [("asked", 100)]
@@ -190,7 +183,7 @@ async def test_a_fenced_process_moves_no_case(database: Database, jobs: Jobs) ->
         await connection.execute(_CASES, MONDAY, "reminded", 1, MONDAY, None, 1, 1)
         await connection.execute("DELETE FROM nodes")
     with pytest.raises(nodes.FencedError):
-        await jobs.meet_deadlines()
+        await jobs["meet_deadlines"]()
     async with database.acquire() as connection:
         assert await connection.fetchval("SELECT state FROM cases") == "reminded"
 
@@ -202,7 +195,7 @@ async def test_a_fenced_process_moves_no_case(database: Database, jobs: Jobs) ->
         "fold_progress",
         "expire_receipts",
         "expire_dialogues",
-        "expire_doubts",
+        "expire_unacknowledged",
         "erase",
         "match_receipts",
         "grow_tree",
@@ -237,7 +230,7 @@ async def test_a_fenced_process_tidies_nothing_up(database: Database, jobs: Jobs
         count = f"SELECT {', '.join(counted)}, (SELECT count(*) FROM cases WHERE record IS NULL)"
         before = await connection.fetchrow(count)
         with pytest.raises(nodes.FencedError):
-            await getattr(jobs, job)()
+            await jobs[job]()
         assert await connection.fetchrow(count) == before
 
 
@@ -248,18 +241,19 @@ async def _until(database: Database, condition: str) -> None:
 
 
 async def test_a_job_of_the_cluster_is_run_by_one_process_and_again_when_it_is_due(
-    database: Database, journeys: Journeys, monkeypatch: pytest.MonkeyPatch
+    database: Database, components: Components, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also by one that was started just now: restarts more often than hourly would put it off for ever."""
-    monkeypatch.setattr(scheduler, "POLL_SECONDS", 0.05)
     said = CapturingLogger()
-    monkeypatch.setattr(scheduler, "log", said)
+    monkeypatch.setattr(journal_upkeep, "log", said)
 
     def anchored() -> int:
         return sum(call.args[0] == Event.JOURNAL_ANCHOR for call in said.calls)
 
     looks = "SELECT count(*) = 5 FROM jobs WHERE due_at > clock_timestamp() + interval '50 s'"
-    schedulers = [Jobs(journeys, Receiver(journeys), KEEP).start() for _ in range(2)]
+    schedulers = [scheduler_of(components, poll_seconds=0.05) for _ in range(2)]
+    for running in schedulers:
+        running.start()
     try:
         await _until(database, looks)
         async with database.acquire() as connection:
@@ -272,14 +266,17 @@ async def test_a_job_of_the_cluster_is_run_by_one_process_and_again_when_it_is_d
         assert anchored() == 2
     finally:
         for running in schedulers:
-            running.shutdown(wait=False)
+            running.stop()
 
 
-async def test_a_job_that_the_database_fails_is_counted_and_runs_again(database: Database, jobs: Jobs) -> None:
+async def test_a_job_that_the_database_fails_is_counted_and_runs_again(
+    database: Database, components: Components, jobs: Jobs
+) -> None:
     before = metric("job_failures_total", job="seal")
     async with database.acquire() as connection:
         await connection.execute("ALTER TABLE journal RENAME TO away")
-    running = jobs.start()
+    running = scheduler_of(components)
+    running.start()
     try:
         async with asyncio.timeout(10):
             while metric("job_failures_total", job="seal") <= before:
@@ -287,15 +284,16 @@ async def test_a_job_that_the_database_fails_is_counted_and_runs_again(database:
                     await connection.execute("SELECT pg_sleep(0.02)")
         async with database.acquire() as connection:
             await connection.execute("ALTER TABLE away RENAME TO journal")
-        await asyncio.wait_for(jobs.seal(), 10)
+        await asyncio.wait_for(jobs["seal"](), 10)
     finally:
-        running.shutdown(wait=False)
+        running.stop()
 
 
 async def _journal(database: Database, entries: int) -> None:
     async with database.acquire() as connection:
         rows = [
-            journal.entry(MONDAY, f"case-{n}", JourneyEvent(EventType.ASKED, {"n": n})) for n in range(entries)
+            journal.entry(MONDAY, f"case-{n}", JourneyEvent(EventType.REPEAT_DUE, Repeat(n)))
+            for n in range(entries)
         ]
         await journal.append(connection, rows)
         while await journal.seal(connection):
@@ -311,13 +309,13 @@ async def _tamper(database: Database, statement: str) -> None:
 async def test_the_chain_is_checked_a_piece_at_a_time_and_round_after_round(
     database: Database, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scheduler, "CHECK_BATCH", 10)
-    monkeypatch.setattr(scheduler, "CHECK_ROUND", 40)
+    monkeypatch.setattr(journal_upkeep, "CHECK_BATCH", 10)
+    monkeypatch.setattr(journal_upkeep, "CHECK_ROUND", 40)
     await _journal(database, 100)
     checked, faults = [], metric("journal_faults_total")
     for _ in range(5):
         before = metric("journal_checked_total")
-        await jobs.check_journal()
+        await jobs["check_journal"]()
         checked.append(metric("journal_checked_total") - before)
     assert checked == [40, 40, 20, 0, 40]
     assert metric("journal_faults_total") == faults
@@ -336,13 +334,13 @@ async def test_a_change_of_what_was_checked_before_is_found_and_said(
     database: Database, jobs: Jobs, monkeypatch: pytest.MonkeyPatch, statement: str, seq: int
 ) -> None:
     said = CapturingLogger()
-    monkeypatch.setattr(scheduler, "log", said)
+    monkeypatch.setattr(journal_upkeep, "log", said)
     await _journal(database, 20)
-    await jobs.check_journal()
+    await jobs["check_journal"]()
     before = metric("journal_faults_total")
     await _tamper(database, statement)
     for _ in range(3):  # a round later
-        await jobs.check_journal()
+        await jobs["check_journal"]()
     assert metric("journal_faults_total") > before
     assert (Event.JOURNAL_BROKEN, seq) in {(call.args[0], call.kwargs["seq"]) for call in said.calls}
 
@@ -351,9 +349,9 @@ async def test_the_head_of_the_chain_is_logged_as_an_anchor(
     database: Database, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = CapturingLogger()
-    monkeypatch.setattr(scheduler, "log", said)
+    monkeypatch.setattr(journal_upkeep, "log", said)
     await _journal(database, 3)
-    await jobs.anchor_journal()
+    await jobs["anchor_journal"]()
     async with database.acquire() as connection:
         root = (await journal.verify(connection)).root
     assert [(call.args[0], call.kwargs["anchor"]) for call in said.calls] == [(Event.JOURNAL_ANCHOR, f"3:{root}")]
@@ -361,35 +359,25 @@ async def test_the_head_of_the_chain_is_logged_as_an_anchor(
 
 async def test_the_tree_follows_the_journal(database: Database, jobs: Jobs) -> None:
     await _journal(database, 2 * merkle.TILE + 1)
-    await jobs.grow_tree()
+    await jobs["grow_tree"]()
     async with database.acquire() as connection:
         rows = await connection.fetch("SELECT level, position FROM journal_tree ORDER BY position")
     assert [tuple(row) for row in rows] == [(merkle.STEP, 0), (merkle.STEP, 1)]
 
 
 async def test_a_tree_that_cannot_grow_over_a_gap_says_so(
-    database: Database, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+    database: Database, components: Components, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = CapturingLogger()
-    monkeypatch.setattr(scheduler, "log", said)
+    monkeypatch.setattr(journal_upkeep, "log", said)
     await _journal(database, 300)
     await _tamper(database, "DELETE FROM journal WHERE seq = 7")
-    running = jobs.start()
-    try:
-        running.modify_job("grow_tree", next_run_time=datetime.now(UTC))
-        async with asyncio.timeout(10), database.acquire() as connection:
-            while not said.calls:
-                await connection.execute("SELECT pg_sleep(0.02)")
-    finally:
-        running.shutdown(wait=False)
+    await scheduler_of(components).run("grow_tree")
     assert (said.calls[0].args, said.calls[0].kwargs["seq"]) == ((Event.JOURNAL_BROKEN,), 1)
 
 
-async def test_a_job_of_the_cluster_that_fails_is_run_again_within_a_minute(
-    database: Database, journeys: Journeys, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_job_of_the_cluster_that_fails_is_run_again_within_a_minute(database: Database) -> None:
     """Else an erasing that met a restart of the database would wait for another hour."""
-    monkeypatch.setattr(scheduler, "RETRY_SECONDS", 1.0)
     ran = 0
 
     async def anchor_journal() -> None:
@@ -398,10 +386,12 @@ async def test_a_job_of_the_cluster_that_fails_is_run_again_within_a_minute(
         if ran == 1:
             raise ConnectionResetError
 
-    jobs = Jobs(journeys, Receiver(journeys), KEEP)
-    run = jobs._guarded(jobs._once(anchor_journal, every=3600))
-    await run()
-    await run()
+    async with database.acquire() as connection:
+        await connection.execute("INSERT INTO nodes (node, name) VALUES ($1, $1)", NODE)
+    job = Job(name="anchor_journal", run=anchor_journal, every_seconds=3600.0, once_per_cluster=True)
+    running = Scheduler([job], database=database, node=NODE, retry_seconds=1.0)
+    await running.run("anchor_journal")
+    await running.run("anchor_journal")
     assert ran == 2
-    await run()
+    await running.run("anchor_journal")
     assert ran == 2

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from harness import TOKENS, Family, Harness, harness
 
+from gateway.config.policy import MembershipPolicy
 from gateway.demo.process import ROOT
 from gateway.simulators.smsc import SmscSimulator
-from gateway.store import nodes
 
 __all__ = ["harness"]
 
@@ -120,7 +120,7 @@ async def test_a_paused_process_is_taken_over_in_time_and_does_no_harm_when_it_g
     assert await taken_over(harness.smsc) < TAKEN_OVER_WITHIN
     await cluster.ask(other, Family(n=2))
     cluster.processes[paused].send_signal(signal.SIGCONT)
-    async with asyncio.timeout(nodes.EXPIRED_AFTER_SECONDS):
+    async with asyncio.timeout(MembershipPolicy().expired_after_seconds):
         assert await cluster.processes[paused].wait() == FENCED
     assert await reply == 0
     await harness.status(family, "voucher_issued")

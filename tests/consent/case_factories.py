@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from gateway.config.timezones import load_timezone
 from gateway.consent.case import Case, Rules, State
-from gateway.consent.deadlines import Calendar, load_timezone, parse_send_window
+from gateway.consent.deadlines import Calendar, parse_send_window
+from gateway.consent.events import TextAccepted, TextRefused, TextUndeliverable
 from gateway.consent.inputs import (
     Cancel,
     ConfirmAccepted,
@@ -27,6 +29,9 @@ from gateway.consent.journey import decide
 from gateway.consent.reply import Verdict
 from gateway.consent.texts import Kind
 
+ACCEPTED = TextAccepted(sms_id=1, text="request", link="kcell", message_ids=("1",), attempts=1)
+REFUSED = TextRefused(sms_id=1, text="request", link="kcell", command_status=11, name="ESME_RINVDSTADR")
+UNDELIVERABLE = TextUndeliverable(sms_id=1, text="request", state="expired", error="")
 ALMATY = load_timezone("Asia/Almaty")
 OPENS, CLOSES = parse_send_window("09:00-21:00")
 CALENDAR = Calendar(
@@ -56,17 +61,17 @@ def fresh(*relations: str) -> Case:
 
 def accepted(at: datetime = MONDAY, *, repeat: int = 0, msisdn: str = MOTHER) -> ConfirmAccepted:
     text = Kind.REPEAT if repeat else Kind.REQUEST
-    return ConfirmAccepted(text=text, repeat=repeat, msisdn=msisdn, at=at, detail={})
+    return ConfirmAccepted(text=text, repeat=repeat, msisdn=msisdn, at=at, detail=ACCEPTED)
 
 
 def refused_by_smsc(*, repeat: int = 0, text: Kind | None = None) -> ReportRefused:
     text = text or (Kind.REPEAT if repeat else Kind.REQUEST)
-    return ReportRefused(text=text, repeat=repeat, msisdn=MOTHER, detail={"command_status": 11})
+    return ReportRefused(text=text, repeat=repeat, msisdn=MOTHER, detail=REFUSED)
 
 
 def undeliverable(*, repeat: int = 0, msisdn: str = MOTHER) -> ReportUndeliverable:
     text = Kind.REPEAT if repeat else Kind.REQUEST
-    return ReportUndeliverable(text=text, repeat=repeat, msisdn=msisdn, detail={})
+    return ReportUndeliverable(text=text, repeat=repeat, msisdn=msisdn, detail=UNDELIVERABLE)
 
 
 def delivered(*, repeat: int = 0, msisdn: str = MOTHER) -> ReportDelivered:

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.consent.deadlines import Calendar, load_timezone, parse_send_window
+from gateway.config.timezones import load_timezone
+from gateway.consent.deadlines import Calendar, parse_send_window
 
 ALMATY = load_timezone("Asia/Almaty")
 

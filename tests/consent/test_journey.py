@@ -1,17 +1,23 @@
 """Every input in every state: a transition of the journey's table, or nothing that moves the case."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
 from itertools import product
+from typing import get_args
 
 import pytest
 from case_factories import (
+    ACCEPTED,
     CASES,
+    FALLBACK,
     FATHER,
     FRIDAY,
     MONDAY,
     MOTHER,
     RULES,
     TUESDAY,
+    UNDELIVERABLE,
     accepted,
     agree,
     answer,
@@ -21,7 +27,7 @@ from case_factories import (
     undeliverable,
 )
 
-from gateway.consent.case import State
+from gateway.consent.case import ENDED, Rules, State
 from gateway.consent.inputs import (
     ActivateVoucher,
     Cancel,
@@ -29,6 +35,7 @@ from gateway.consent.inputs import (
     Input,
     IssueVoucher,
     MeetDeadline,
+    OpenCase,
     OpenQuestion,
     Park,
     RejectVoucher,
@@ -40,24 +47,28 @@ from gateway.consent.inputs import (
     UseNumber,
     UseVoucher,
 )
-from gateway.consent.journey import decide
+from gateway.consent.journey import decide, open_case
 from gateway.consent.reply import Verdict
 from gateway.consent.texts import Kind
+from gateway.consent.transitions import ACCEPTED_IN, JOURNALED_ANYWHERE, TRANSITIONS, targets
 
 INPUTS: Mapping[str, Input] = {
+    "OpenCase": OpenCase(),
     "UseNumber": UseNumber(msisdn=MOTHER, operator="kcell"),
     "SkipRecipient": SkipRecipient(),
     "OpenQuestion": OpenQuestion(),
     "ConfirmAccepted request": accepted(),
     "ConfirmAccepted repeat": accepted(FRIDAY, repeat=1),
-    "ConfirmAccepted text 3": ConfirmAccepted(text=Kind.AGREED, msisdn=MOTHER, at=MONDAY, detail={}),
+    "ConfirmAccepted text 3": ConfirmAccepted(text=Kind.AGREED, msisdn=MOTHER, at=MONDAY, detail=ACCEPTED),
     "ReportRefused request": refused_by_smsc(),
     "ReportRefused repeat": refused_by_smsc(repeat=1),
     "ReportRefused text 2": refused_by_smsc(text=Kind.REFUSED),
     "ReportDelivered request": delivered(),
     "ReportDelivered text 3": ReportDelivered(text=Kind.AGREED, msisdn=MOTHER),
     "ReportUndeliverable request": undeliverable(),
-    "ReportUndeliverable clarification": ReportUndeliverable(text=Kind.CLARIFY, msisdn=MOTHER, detail={}),
+    "ReportUndeliverable clarification": ReportUndeliverable(
+        text=Kind.CLARIFY, msisdn=MOTHER, detail=UNDELIVERABLE
+    ),
     "agree": agree(),
     "agree, not submitted": answer(Verdict.AGREE, submitted=False),
     "agree elsewhere": answer(Verdict.AGREE, msisdn=FATHER),
@@ -152,9 +163,35 @@ def test_every_input_moves_the_case_or_leaves_it_alone(state: str, given: str) -
         assert bool(decision.events) is not decision.rejected
 
 
+@pytest.mark.parametrize(("state", "given"), list(product(CASES, INPUTS)))
+@pytest.mark.parametrize("rules", [RULES, FALLBACK, replace(RULES, repeats=0), replace(RULES, clarify=False)])
+@pytest.mark.parametrize("now", [MONDAY, FRIDAY, TUESDAY])
+def test_every_decision_is_a_transition_of_the_table(state: str, given: str, rules: Rules, now: datetime) -> None:
+    case, kind = CASES[state], type(INPUTS[given])
+    decision = decide(case, INPUTS[given], now=now, rules=rules)
+    assert decision.case.state in targets(case.state, kind)
+    if kind in JOURNALED_ANYWHERE:
+        assert not decision.rejected
+    elif case.state not in ACCEPTED_IN.get(kind, ()):
+        assert decision.rejected
+
+
+def test_a_case_begins_as_the_table_says() -> None:
+    (row,) = [row for row in TRANSITIONS if row.state is None]
+    assert open_case(("mother",)).case.state in row.to
+
+
+def test_the_table_names_every_state_and_input_and_none_twice() -> None:
+    pairs = [(row.state, row.given) for row in TRANSITIONS]
+    assert len(pairs) == len(set(pairs))
+    assert {to for row in TRANSITIONS for to in row.to} == set(State)
+    assert {row.given for row in TRANSITIONS} == set(get_args(Input))
+    assert not {row.state for row in TRANSITIONS if row.to != (row.state,)} & ENDED
+
+
 def test_the_cases_above_stand_in_every_state() -> None:
     assert {case.state for case in CASES.values()} == set(State)
 
 
 def test_the_inputs_above_are_of_every_kind() -> None:
-    assert {type(given) for given in INPUTS.values()} == set(Input.__args__)  # type: ignore[attr-defined]
+    assert {type(given) for given in INPUTS.values()} == set(get_args(Input))

@@ -29,7 +29,8 @@ from case_factories import (
     undeliverable,
 )
 
-from gateway.consent.case import Event, EventType, State
+from gateway.consent.case import State
+from gateway.consent.events import Checked, Event, EventType, Reason, Relation, Reply
 from gateway.consent.inputs import (
     Cancel,
     Effect,
@@ -62,7 +63,7 @@ def test_no_number_is_everybodys_and_says_whom_was_asked_for() -> None:
     decision = decide(case, SkipRecipient(), MONDAY, RULES)
     assert decision.case.state is State.NO_NUMBER
     assert decision.case.ended_at == MONDAY
-    assert decision.events[-1] == Event(EventType.NO_NUMBER, {"checked": ["mother", "father", "representative"]})
+    assert decision.events[-1] == Event(EventType.NO_NUMBER, Checked(("mother", "father", "representative")))
 
 
 def test_an_invalid_number_counts_as_none_and_is_journaled_as_invalid() -> None:
@@ -74,7 +75,7 @@ def test_an_invalid_number_counts_as_none_and_is_journaled_as_invalid() -> None:
 def test_a_found_number_waits_for_its_turn_before_anything_is_sent() -> None:
     found = decide(fresh(), UseNumber(msisdn=MOTHER, operator="kcell"), MONDAY, RULES)
     assert found.effects == (Effect.ACQUIRE_NUMBER,)
-    assert found.events == (Event(EventType.NUMBER_FOUND, {"relation": "mother"}),)
+    assert found.events == (Event(EventType.NUMBER_FOUND, Relation("mother")),)
     assert decide(found.case, OpenQuestion(), MONDAY, RULES).effects == (Send(text=Kind.REQUEST),)
 
 
@@ -181,7 +182,7 @@ def test_asked_is_told_once_when_the_last_response_comes_after_the_answer() -> N
 
 def test_an_answer_before_the_first_segment_is_only_journaled() -> None:
     decision = decide(queued(), answer(Verdict.AGREE, submitted=False), MONDAY, RULES)
-    assert decision.events == (Event(EventType.REPLY_IGNORED, {"reason": "not asked yet"}),)
+    assert decision.events == (Event(EventType.REPLY_IGNORED, Reason("not asked yet")),)
 
 
 @pytest.mark.parametrize("state", ["waiting", "parked at routing"])
@@ -220,8 +221,8 @@ def test_the_same_answer_again_is_only_journaled(first: Input) -> None:
 @pytest.mark.parametrize("state", ["consented", "voucher_issued", "voucher_rejected", "parked at voucher"])
 def test_a_refusal_after_a_consent_is_a_request_to_withdraw_it(state: str) -> None:
     decision = decide(CASES[state], answer(Verdict.REFUSE, normalised=True), MONDAY, RULES)
-    told = {"reply_at": "2026-11-23T10:00:00.000+05:00", "normalised": True}
-    assert decision.events == (Event(EventType.WITHDRAWAL_REQUESTED, told),)
+    reply = Reply("2026-11-23T10:00:00.000+05:00", True)
+    assert decision.events == (Event(EventType.WITHDRAWAL_REQUESTED, reply),)
     assert decision.case == CASES[state]
 
 
@@ -267,7 +268,7 @@ def test_an_end_in_the_night_is_the_end_and_a_repeat_waits_for_the_window() -> N
 @pytest.mark.parametrize("verdict", [Verdict.AGREE, Verdict.REFUSE])
 def test_what_may_be_another_answers_copy_is_unclear(verdict: Verdict) -> None:
     decision = decide(CASES["asked"], replace(answer(verdict), possible_redelivery=True), MONDAY, RULES)
-    assert decision.events == (Event(EventType.REPLY_UNCLEAR, {"reason": "may be a copy"}),)
+    assert decision.events == (Event(EventType.REPLY_UNCLEAR, Reason("may be a copy")),)
     assert [effect.text for effect in decision.effects if isinstance(effect, Send)] == [Kind.CLARIFY]
     assert decision.case.state is State.ASKED
 
@@ -283,4 +284,4 @@ def test_an_answer_that_may_be_a_copy_is_asked_for_again_once_a_text_whatever_th
 
 def test_what_may_be_another_answers_copy_withdraws_no_consent() -> None:
     decision = decide(CASES["consented"], replace(answer(Verdict.REFUSE), possible_redelivery=True), MONDAY, RULES)
-    assert decision.events == (Event(EventType.REPLY_IGNORED, {"reason": "may be a copy"}),)
+    assert decision.events == (Event(EventType.REPLY_IGNORED, Reason("may be a copy")),)

@@ -7,11 +7,14 @@ from datetime import timedelta
 from typing import Any
 
 from case_factories import (
+    ACCEPTED,
     CALENDAR,
     FATHER,
     MONDAY,
     MOTHER,
+    REFUSED,
     RULES,
+    UNDELIVERABLE,
     accepted,
     answer,
     fresh,
@@ -22,7 +25,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from gateway.consent.case import ENDED, Case, EventType, Rules, State
+from gateway.consent.case import ENDED, Case, Rules, State
+from gateway.consent.events import EventType
 from gateway.consent.inputs import (
     ActivateVoucher,
     Cancel,
@@ -174,10 +178,10 @@ class Journey(RuleBasedStateMachine):
             UseNumber(msisdn=number),
             SkipRecipient(invalid=True),
             OpenQuestion(),
-            ConfirmAccepted(at=at, detail={}, **told),
-            ReportRefused(detail={}, **told),
+            ConfirmAccepted(at=at, detail=ACCEPTED, **told),
+            ReportRefused(detail=REFUSED, **told),
             ReportDelivered(**told),
-            ReportUndeliverable(detail={}, **told),
+            ReportUndeliverable(detail=UNDELIVERABLE, **told),
             MeetDeadline(),
             IssueVoucher(voucher_id="V-1"),
             RejectVoucher(reason="no"),

@@ -19,7 +19,8 @@ from case_factories import (
     reminded,
 )
 
-from gateway.consent.case import ENDED, STATUSES, Event, EventType, State
+from gateway.consent.case import ENDED, State
+from gateway.consent.events import STATUSES, Event, EventType, Voucher
 from gateway.consent.inputs import (
     ActivateVoucher,
     Cancel,
@@ -116,7 +117,7 @@ def test_activation_and_first_use_are_told_once() -> None:
         (UseVoucher(at=MONDAY), "service_received"),
     ):
         first = decide(case, given, MONDAY, RULES)
-        assert first.events == (Event(EventType(status), {"voucher_id": "V-1"}),)
+        assert first.events == (Event(EventType(status), Voucher("V-1")),)
         case = first.case
         assert not decide(case, given, FRIDAY, RULES).events
         assert decide(case, given, FRIDAY, RULES).case == case

@@ -15,7 +15,7 @@ import pytest
 from harness import Family, Harness, harness
 
 from gateway.cli import main
-from gateway.consent.case import Event, EventType
+from gateway.consent.events import Event, EventType
 from gateway.evidence import digests, merkle, verification
 from gateway.evidence.digests import Anchor
 from gateway.simulators.smsc import SmscSimulator
@@ -162,7 +162,7 @@ async def test_a_record_of_erased_data_still_shows_what_the_journal_says(harness
     now = datetime.now(UTC) + timedelta(days=2000)
     async with harness.connection.transaction():
         erased = await erasure.erase_ended(harness.connection, now, now, lambda octets: octets.hex(), 10)
-        entries = [journal.entry(now, case_id, Event(EventType.ERASED, {})) for case_id in erased]
+        entries = [journal.entry(now, case_id, Event(EventType.ERASED)) for case_id in erased]
         await journal.append(harness.connection, entries)
     assert erased == [await harness.case_id(family)]
     record = json.loads(await printed(harness, family))
@@ -177,7 +177,7 @@ async def test_a_record_leads_to_an_anchor_that_was_kept_and_to_no_other(harness
     family = await consent(harness)
     first = json.loads(await printed(harness, family))
     async with harness.connection.transaction():
-        later = [journal.entry(datetime.now(UTC), "later", Event(EventType.RECEIVED, {})) for _ in range(3000)]
+        later = [journal.entry(datetime.now(UTC), "later", Event(EventType.RECEIVED)) for _ in range(3000)]
         await journal.append(harness.connection, later)
     last = json.loads(await printed(harness, family))
     size = last["tree"]["size"]

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from harness import SEGMENTS, Family, Harness
 
-from gateway.consent.deadlines import load_timezone
+from gateway.config.timezones import load_timezone
 
 ALMATY = load_timezone("Asia/Almaty")
 TWO_DAYS_A_SECOND = 172_800.0

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 from harness import SEGMENTS, WITHIN, Family, Harness, metric
 
-from gateway.operators import link
+from gateway.backoff import Backoff
+from gateway.config.policy import LinkPolicy
 
 
 async def test_an_smsc_that_unbinds_is_answered_and_the_window_drained(harness: Harness) -> None:
@@ -71,11 +72,9 @@ async def test_an_smsc_that_hangs_up_or_is_away_is_bound_when_it_comes(harness: 
 
 
 @pytest.mark.parametrize("status", ["RBINDFAIL", "RINVPASWD", "RINVSYSID"])
-async def test_refused_credentials_are_counted_and_tried_again_late(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch, status: str
-) -> None:
-    assert link.CREDENTIALS_BACKOFF_SECONDS[0] >= 60
-    monkeypatch.setattr(link, "CREDENTIALS_BACKOFF_SECONDS", (0.05, 0.1))
+async def test_refused_credentials_are_counted_and_tried_again_late(harness: Harness, status: str) -> None:
+    assert LinkPolicy().credentials.first_seconds / 2 >= 60
+    harness.set_policy(links={"credentials": Backoff(first_seconds=0.05, max_seconds=0.1)})
     before = metric("link_failures_total", link="kcell", reason="credentials")
     harness.smsc.refuse_binds(status, times=2)
     await harness.start()
@@ -83,8 +82,8 @@ async def test_refused_credentials_are_counted_and_tried_again_late(
     assert len(harness.smsc.connections) == 3
 
 
-async def test_a_stale_session_is_waited_out(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "STALE_SESSION_SECONDS", 0.05)
+async def test_a_stale_session_is_waited_out(harness: Harness) -> None:
+    harness.set_policy(links={"stale_session_seconds": 0.05})
     harness.smsc.refuse_binds("RALYBND")
     await harness.start()
     assert len(harness.smsc.connections) == 2

@@ -6,16 +6,14 @@ import time
 import pytest
 from harness import WITHIN, Family, Harness
 
-from gateway import app
 from gateway.cluster.lease import Lease
 from gateway.store import nodes
 from gateway.store.database import Connection
 
 
 @pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "HEARTBEAT_SECONDS", 0.05)
-    monkeypatch.setattr(nodes, "EXPIRED_AFTER_SECONDS", 1.0)
+def _soon(harness: Harness) -> None:
+    harness.set_policy(membership={"heartbeat_seconds": 0.05, "expired_after_seconds": 1.0})
 
 
 @pytest.fixture
@@ -53,13 +51,11 @@ async def test_the_links_of_a_process_that_cannot_beat_pass_to_the_other(
     assert [session.bound for session in harness.smsc.connections] == [False, True]
 
 
-async def test_what_it_has_in_memory_waits_until_it_beats_again(
-    harness: Harness, cut_off: set[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Somebody may have come since, and sends it."""
+async def test_what_it_has_in_memory_waits_until_it_beats_again(harness: Harness, cut_off: set[str]) -> None:
+    """Another process may have come since, and sends it."""
+    harness.set_policy(membership={"expired_after_seconds": 60.0})
     await harness.start()
     node = await holder(harness)
-    monkeypatch.setattr(nodes, "EXPIRED_AFTER_SECONDS", 60.0)
     cut_off.add(node)
     await harness.connection.execute("SELECT pg_sleep(0.3)")  # some heartbeats, in vain
     family = Family(n=1)
@@ -84,29 +80,26 @@ async def test_alone_it_lets_its_links_go_as_well_and_comes_back(harness: Harnes
     await harness.ask(Family(n=1))
 
 
-async def test_a_lease_lapses_without_a_beat_and_is_held_again_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nodes, "EXPIRED_AFTER_SECONDS", 0.01)
-    lease = Lease()
+async def test_a_lease_lapses_without_a_beat_and_is_held_again_with_one() -> None:
+    lease = Lease(0.2)
     began_at = time.monotonic()
     lease.renew(began_at)
-    await lease.lapse()
+    await lease.wait_lapsed()
     assert (lease.lapsed, lease.is_exclusive) == (True, False)
-    monkeypatch.setattr(nodes, "EXPIRED_AFTER_SECONDS", 10.0)
     assert lease.renew(time.monotonic()) == began_at
-    await lease.held()
+    await lease.wait_held()
     assert (lease.lapsed, lease.is_exclusive) == (False, True)
 
 
-async def test_a_lease_counts_from_when_the_beat_began(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_lease_counts_from_when_the_beat_began() -> None:
     """The others count from when the database has it: an answer that comes late makes it no younger."""
-    monkeypatch.setattr(nodes, "EXPIRED_AFTER_SECONDS", 10.0)
-    lease = Lease()
+    lease = Lease(10.0)
     lease.renew(time.monotonic() - 11.0)
     assert lease.lapsed
 
 
 async def test_a_lease_is_not_sure_once_its_connection_is_gone() -> None:
-    lease = Lease()
+    lease = Lease(10.0)
     lease.lock_lost()
     assert (lease.lapsed, lease.is_exclusive) == (False, False)
     lease.renew(time.monotonic())

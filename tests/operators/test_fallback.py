@@ -21,8 +21,8 @@ async def tele2() -> AsyncIterator[SmscSimulator]:
 
 
 @pytest.fixture(autouse=True)
-def soon_down(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nodes, "LINK_DOWN_AFTER_SECONDS", 0.3)
+def soon_down(harness: Harness) -> None:
+    harness.set_policy(membership={"link_down_after_seconds": 0.3})
 
 
 def links(tele2: SmscSimulator, *, fallback: bool = True) -> dict[str, Any]:
@@ -104,23 +104,18 @@ async def test_an_answer_goes_through_the_fallback_too(harness: Harness, tele2: 
     assert len(tele2.submitted) == 1
 
 
-async def test_a_link_falls_back_only_once_it_was_down_for_a_while(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_link_falls_back_only_once_it_was_down_for_a_while(database: Database) -> None:
     async with database.acquire() as connection:
         await nodes.join(connection, "node", "node", [KCELL, TELE2])
-        assert await nodes.down_links(connection, [KCELL]) == []  # nobody holds it: nobody can say
+        assert await nodes.down_links(connection, [KCELL], 10.0) == []  # nobody holds it: nobody can say
         await nodes.claim_links(connection, "node", [KCELL])
-        assert await nodes.down_links(connection, [KCELL]) == []  # just taken
-        monkeypatch.setattr(nodes, "LINK_DOWN_AFTER_SECONDS", 0.0)
-        assert await nodes.down_links(connection, [KCELL, TELE2]) == [KCELL]
+        assert await nodes.down_links(connection, [KCELL], 10.0) == []  # just taken
+        assert await nodes.down_links(connection, [KCELL, TELE2], 0.0) == [KCELL]
         await nodes.note_bound(connection, "node", KCELL, 1)
-        assert await nodes.down_links(connection, [KCELL]) == []
+        assert await nodes.down_links(connection, [KCELL], 0.0) == []
         await nodes.note_bound(connection, "node", KCELL, 0)
-        monkeypatch.setattr(nodes, "LINK_DOWN_AFTER_SECONDS", 3600.0)
-        assert await nodes.down_links(connection, [KCELL]) == []
-        monkeypatch.setattr(nodes, "LINK_DOWN_AFTER_SECONDS", 0.0)
-        assert await nodes.down_links(connection, [KCELL]) == [KCELL]
+        assert await nodes.down_links(connection, [KCELL], 3600.0) == []
+        assert await nodes.down_links(connection, [KCELL], 0.0) == [KCELL]
 
 
 async def test_answers_of_the_link_that_is_down_overtake_bulk_of_the_fallback(database: Database) -> None:

@@ -1,25 +1,27 @@
 """What time does to what came in: long replies that never became whole, copies, receipts' ids."""
 
+from typing import Any
+
 import pytest
 from harness import Family, Harness
 
 from gateway import app
-from gateway.operators.receiver import INCOMPLETE_AFTER_SECONDS, Receiver
 from gateway.store import receipts
 from gateway.store.inbound import SAME_REPLY_WITHIN_SECONDS
+from gateway.usecases.replies import INCOMPLETE_AFTER_SECONDS, Replies
 
 
 @pytest.fixture
-def receivers(monkeypatch: pytest.MonkeyPatch) -> list[Receiver]:
-    """The receiving halves of the gateways started in the test."""
-    made: list[Receiver] = []
+def receivers(monkeypatch: pytest.MonkeyPatch) -> list[Replies]:
+    """The use cases of replies of the gateways started in the test."""
+    made: list[Replies] = []
 
-    class Kept(Receiver):
-        def __init__(self, *arguments: object) -> None:
-            super().__init__(*arguments)  # type: ignore[arg-type]
+    class Kept(Replies):
+        def __init__(self, **arguments: Any) -> None:
+            super().__init__(**arguments)
             made.append(self)
 
-    monkeypatch.setattr(app, "Receiver", Kept)
+    monkeypatch.setattr(app, "Replies", Kept)
     return made
 
 
@@ -32,7 +34,7 @@ async def older(harness: Harness, table: str, seconds: float) -> None:
 
 
 async def test_a_long_reply_that_never_becomes_whole_is_no_answer_after_10_minutes(
-    harness: Harness, receivers: list[Receiver]
+    harness: Harness, receivers: list[Replies]
 ) -> None:
     assert INCOMPLETE_AFTER_SECONDS == 600
     await harness.start()
@@ -50,7 +52,7 @@ async def test_a_long_reply_that_never_becomes_whole_is_no_answer_after_10_minut
     assert await receivers[0].flush_incomplete() == 0
 
 
-async def test_its_last_segment_without_the_first_is_unclear(harness: Harness, receivers: list[Receiver]) -> None:
+async def test_its_last_segment_without_the_first_is_unclear(harness: Harness, receivers: list[Replies]) -> None:
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)
@@ -61,7 +63,7 @@ async def test_its_last_segment_without_the_first_is_unclear(harness: Harness, r
 
 
 async def test_segments_of_a_whole_reply_are_forgotten_and_read_once(
-    harness: Harness, receivers: list[Receiver]
+    harness: Harness, receivers: list[Replies]
 ) -> None:
     await harness.start()
     family = Family(n=1)

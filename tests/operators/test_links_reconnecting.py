@@ -8,7 +8,8 @@ import pytest
 from harness import Family, Harness
 from smpplib import consts
 
-from gateway.operators import link, receiver
+from gateway.config.policy import LinkPolicy
+from gateway.operators import receiver
 from gateway.operators.connection import SmppConnection
 from gateway.operators.link import wait_before_binding
 from gateway.simulators.smsc import SmscSimulator
@@ -16,6 +17,7 @@ from gateway.smpp.pdu import Address, SubmitEncoder
 from gateway.smpp.session import Role, Session
 from gateway.smpp.text import LongMessages, segments
 
+POLICY = LinkPolicy()
 BAD_CREDENTIALS = [consts.SMPP_ESME_RBINDFAIL, consts.SMPP_ESME_RINVPASWD, consts.SMPP_ESME_RINVSYSID]
 
 
@@ -24,19 +26,19 @@ BAD_CREDENTIALS = [consts.SMPP_ESME_RBINDFAIL, consts.SMPP_ESME_RINVPASWD, const
     [(0, 1, 2), (1, 1, 2), (2, 2, 4), (3, 4, 8), (4, 8, 16), (5, 16, 32), (6, 30, 60), (10, 30, 60)],
 )
 def test_reconnects_back_off_from_1_s_to_60_s_with_jitter(failures: int, least: float, most: float) -> None:
-    waits = [wait_before_binding(None, failures) for _ in range(200)]
+    waits = [wait_before_binding(POLICY, None, failures) for _ in range(200)]
     assert least <= min(waits) < max(waits) <= most
 
 
 @pytest.mark.parametrize("refused", BAD_CREDENTIALS)
 def test_bad_credentials_back_off_long(refused: int) -> None:
-    assert all(wait_before_binding(refused, failures) >= 60 for failures in range(link.MAX_DOUBLINGS + 1))
-    assert wait_before_binding(refused, link.MAX_DOUBLINGS) >= 300
+    assert all(wait_before_binding(POLICY, refused, failures) >= 60 for failures in range(12))
+    assert wait_before_binding(POLICY, refused, 10) >= 300
 
 
 def test_an_already_bound_session_is_waited_out_however_often() -> None:
-    waits = {wait_before_binding(consts.SMPP_ESME_RALYBND, failures) for failures in range(9)}
-    assert waits == {link.STALE_SESSION_SECONDS}
+    waits = {wait_before_binding(POLICY, consts.SMPP_ESME_RALYBND, failures) for failures in range(9)}
+    assert waits == {POLICY.stale_session_seconds}
 
 
 class Watched:
@@ -88,7 +90,7 @@ async def test_a_bind_has_no_delay_and_one_write_a_turn() -> None:
 async def test_a_defect_in_a_handler_closes_nothing_and_loses_no_reply(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take, failed = receiver.Receiver.take, []
+    take, failed = receiver.Receiver.receive, []
 
     def fail_once(self: receiver.Receiver, *arguments: Any) -> None:
         if not failed:
@@ -99,7 +101,7 @@ async def test_a_defect_in_a_handler_closes_nothing_and_loses_no_reply(
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)
-    monkeypatch.setattr(receiver.Receiver, "take", fail_once)
+    monkeypatch.setattr(receiver.Receiver, "receive", fail_once)
     assert await harness.smsc.reply(family.number, "3#1") == consts.SMPP_ESME_RX_T_APPN
     assert await harness.smsc.reply(family.number, "3#1") == 0
     await harness.status(family, "voucher_issued")

@@ -5,14 +5,12 @@ from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, cast
 
-import pytest
-
-from gateway.operators import receiver
+from gateway.config.policy import ReceiverPolicy
 from gateway.operators.receiver import Receiver
 from gateway.smpp.pdu import CommandId
 from gateway.smpp.session import Received
 
-LINK = cast("Any", SimpleNamespace(name="kcell"))
+LINK = cast("Any", SimpleNamespace(name="kcell", default_alphabet="gsm7"))
 MOST = 20
 
 
@@ -22,27 +20,27 @@ class SmppConnection:
     is_bound = True
 
     def __init__(self) -> None:
-        self.held = False
+        self.paused = False
         self.answered: list[int] = []
 
-    def hold(self) -> None:
-        self.held = True
+    def pause_reading(self) -> None:
+        self.paused = True
 
-    def go_on(self) -> None:
-        self.held = False
+    def resume_reading(self) -> None:
+        self.paused = False
 
     def respond(self, _command_id: int, sequence_number: int, _command_status: int = 0) -> None:
         self.answered.append(sequence_number)
 
 
-class Journeys:
+class Inbound:
     """A database that is asked to commit; `meanwhile` is what comes in while it does."""
 
     def __init__(self) -> None:
         self.commits = 0
         self.meanwhile: Any = lambda: None
 
-    async def transact(self, _work: object) -> None:
+    async def store(self, _batch: object, _periods: object) -> None:
         self.commits += 1
         await asyncio.sleep(0)
         self.meanwhile()
@@ -50,14 +48,11 @@ class Journeys:
 
 def deliver(receiver: Receiver, bind: SmppConnection, sequence_number: int) -> None:
     received = Received(CommandId.DELIVER_SM, sequence_number, b"")
-    receiver.take(cast("Any", bind), LINK, received)
+    receiver.receive(cast("Any", bind), LINK, received)
 
 
-@pytest.fixture
-def journeys(monkeypatch: pytest.MonkeyPatch) -> Journeys:
-    monkeypatch.setattr(receiver, "MAX_QUEUED", MOST)
-    monkeypatch.setattr(receiver, "MAX_BATCH", 5)
-    return Journeys()
+def new_receiver(inbound: Inbound) -> Receiver:
+    return Receiver(cast("Any", inbound), ReceiverPolicy(max_queued=MOST, max_batch=5))
 
 
 async def run(receiver: Receiver, until: Any) -> None:
@@ -72,23 +67,22 @@ async def run(receiver: Receiver, until: Any) -> None:
             await running
 
 
-async def test_a_bind_is_read_no_further_while_too_much_waits_and_goes_on_when_it_is_stored(
-    journeys: Journeys,
-) -> None:
-    receiver, bind = Receiver(cast("Any", journeys)), SmppConnection()
+async def test_a_bind_is_read_no_further_while_too_much_waits_and_goes_on_when_it_is_stored() -> None:
+    receiver, bind = new_receiver(Inbound()), SmppConnection()
     for n in range(MOST):
         deliver(receiver, bind, n)
-    assert not bind.held
+    assert not bind.paused
     deliver(receiver, bind, MOST)
-    assert bind.held
-    await run(receiver, lambda: not bind.held)
+    assert bind.paused
+    await run(receiver, lambda: not bind.paused)
     assert bind.answered == list(range(MOST + 1))[: len(bind.answered)]
 
 
-async def test_a_bind_that_is_held_goes_on_though_another_never_stops(journeys: Journeys) -> None:
-    receiver, held, busy = Receiver(cast("Any", journeys)), SmppConnection(), SmppConnection()
+async def test_a_bind_that_is_held_goes_on_though_another_never_stops() -> None:
+    inbound = Inbound()
+    receiver, paused, busy = new_receiver(inbound), SmppConnection(), SmppConnection()
     for n in range(MOST + 1):
-        deliver(receiver, held, n)
-    journeys.meanwhile = lambda: deliver(receiver, busy, journeys.commits)
-    await run(receiver, lambda: not held.held or journeys.commits > 10 * MOST)
-    assert not held.held
+        deliver(receiver, paused, n)
+    inbound.meanwhile = lambda: deliver(receiver, busy, inbound.commits)
+    await run(receiver, lambda: not paused.paused or inbound.commits > 10 * MOST)
+    assert not paused.paused

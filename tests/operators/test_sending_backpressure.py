@@ -21,7 +21,7 @@ async def test_no_more_texts_are_taken_than_can_be_written(
         await goes_on.wait()
         return await record(*arguments)
 
-    monkeypatch.setattr(sender, "MAX_UNWRITTEN_TEXTS", UNWRITTEN)
+    harness.set_policy(links={"max_unwritten_texts": UNWRITTEN})
     monkeypatch.setattr(sms, "record", slow)
     await harness.start(link={"window": WINDOW})
     families = [Family(n=n) for n in range(1, 31)]

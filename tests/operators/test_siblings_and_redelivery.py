@@ -9,10 +9,10 @@ import pytest
 from harness import Family, Harness
 from smpplib.consts import SMPP_ESME_RX_T_APPN
 
-from gateway.operators import receiver
 from gateway.operators.receiver import Receiver
 from gateway.simulators.smsc_session import Session
-from gateway.usecases.unit_of_work import Step
+from gateway.usecases.replies import Replies
+from gateway.usecases.unit_of_work import UnitOfWork
 
 
 @pytest.fixture
@@ -160,18 +160,18 @@ async def test_a_reply_of_which_we_do_not_know_whether_it_is_stored_counts_once(
     await harness.start()
     await harness.push(*siblings)
     await harness.status(first, "asked")
-    store = Receiver._store
+    receive = Replies.receive
 
-    async def store_and_end(receiver: Receiver, step: Step, batch: Any) -> None:
-        await store(receiver, step, batch)
-        await step.write_journal()
+    async def receive_and_end(replies: Replies, uow: UnitOfWork, *batch: Any) -> None:
+        await receive(replies, uow, *batch)
+        await uow.write_journal()
         if committed:
-            await step.connection.execute("COMMIT")
+            await uow.connection.execute("COMMIT")
         raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
 
-    monkeypatch.setattr(Receiver, "_store", store_and_end)
+    monkeypatch.setattr(Replies, "receive", receive_and_end)
     assert await harness.smsc.reply(first.number, "3#1") == SMPP_ESME_RX_T_APPN
-    monkeypatch.setattr(Receiver, "_store", store)
+    monkeypatch.setattr(Replies, "receive", receive)
     await harness.let_replies_age()
     assert await harness.smsc.reply(first.number, "3#1") == 0
     await harness.status(second, "asked")
@@ -215,17 +215,14 @@ async def test_another_reply_after_a_lost_connection_answers_the_siblings_questi
     await harness.status(second, "refused")
 
 
-async def test_a_reply_acknowledged_late_may_come_again(
-    harness: Harness, siblings: tuple[Family, Family], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_reply_acknowledged_late_may_come_again(harness: Harness, siblings: tuple[Family, Family]) -> None:
     """The SMSC may have given up waiting, and delivers it again on the same connection."""
     first, second = siblings
+    harness.set_policy(receiver={"ack_timeout_seconds": 0.0})
     await harness.start()
     await harness.push(*siblings)
     await harness.status(first, "asked")
-    with monkeypatch.context() as slow:
-        slow.setattr(receiver, "ACK_TIMEOUT_SECONDS", 0.0)
-        assert await harness.smsc.reply(first.number, "3#1") == 0
+    assert await harness.smsc.reply(first.number, "3#1") == 0
     await harness.status(second, "asked")
     await harness.let_replies_age()
     assert await harness.smsc.reply(first.number, "3#1") == 0

@@ -7,10 +7,9 @@ import asyncpg
 import pytest
 from harness import Family, Harness
 
-from gateway.cluster import retry
+from gateway.backoff import Backoff
 from gateway.partners.caller import Caller
 from gateway.store import calls, nodes, sms
-from gateway.usecases.unit_of_work import Step
 
 
 def unacknowledged(take: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
@@ -29,8 +28,8 @@ def unacknowledged(take: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitab
 
 
 @pytest.fixture(autouse=True)
-def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "RETRY", (0.01, 0.1))
+def _at_once(harness: Harness) -> None:
+    harness.set_policy(task_retry=Backoff(first_seconds=0.01, max_seconds=0.1))
 
 
 async def test_texts_taken_unheard_are_sent_all_the_same(
@@ -66,15 +65,13 @@ async def test_an_answer_about_the_mother_recorded_unheard_says_nothing_of_the_f
 ) -> None:
     """It is written once more, when the father's look-up is this process's already."""
     write = Caller._write
-    unheard_of: list[str] = []
+    unseen: list[str] = []
 
-    async def write_and_end(caller: Caller, step: Step, outcomes: Any) -> None:
-        await write(caller, step, outcomes)
-        if not unheard_of:
-            unheard_of.append("the commit")
-            await step.write_journal()
-            await step.connection.execute("COMMIT")
-            await caller._take()
+    async def write_and_end(caller: Caller, outcomes: Any) -> None:
+        await write(caller, outcomes)
+        if not unseen:
+            unseen.append("the commit")
+            await caller._claim()
             raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
 
     monkeypatch.setattr(Caller, "_write", write_and_end)

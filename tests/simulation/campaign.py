@@ -10,8 +10,10 @@ from simulated_smsc import Faults, Manner, Parents, Smsc
 from simulated_time import DAY, Timeline
 from simulated_truth import Broken, Truth
 
-from gateway.consent.case import Case, EventType, Rules, State
-from gateway.consent.deadlines import Calendar, load_timezone, parse_send_window
+from gateway.config.timezones import load_timezone
+from gateway.consent.case import Case, Rules, State
+from gateway.consent.deadlines import Calendar, parse_send_window
+from gateway.consent.events import EventType
 from gateway.consent.inputs import Decision, Effect, Input
 from gateway.consent.journey import decide
 

@@ -14,6 +14,7 @@ from simulated_smsc import Smsc, Wire
 from simulated_time import DAY, Timeline
 from simulated_truth import Truth
 
+from gateway.consent.events import TextAccepted, TextRefused, TextUndeliverable
 from gateway.consent.inputs import (
     ConfirmAccepted,
     Effect,
@@ -356,8 +357,10 @@ class Life:
 
     def outcome(self, sms: Sms) -> Input:
         if sms.state == "refused":
-            return ReportRefused(text=sms.kind, repeat=sms.repeat, msisdn=sms.msisdn, detail={})
-        return ConfirmAccepted(text=sms.kind, repeat=sms.repeat, msisdn=sms.msisdn, at=self.time.at, detail={})
+            return ReportRefused(text=sms.kind, repeat=sms.repeat, msisdn=sms.msisdn, detail=_REFUSED)
+        return ConfirmAccepted(
+            text=sms.kind, repeat=sms.repeat, msisdn=sms.msisdn, at=self.time.at, detail=_ACCEPTED
+        )
 
     # --- replies in --------------------------------------------------------------------------------------
 
@@ -473,5 +476,10 @@ class Life:
         self.pump()
 
 
+_ACCEPTED = TextAccepted(sms_id=0, text="", link="link", message_ids=(), attempts=1)
+_REFUSED = TextRefused(sms_id=0, text="", link="link", command_status=11, name="ESME_RINVDSTADR")
+_UNDELIVERABLE = TextUndeliverable(sms_id=0, text="", state="undeliverable", error="")
+
+
 def _undeliverable(**about: object) -> ReportUndeliverable:
-    return ReportUndeliverable(detail={}, **about)  # type: ignore[arg-type]
+    return ReportUndeliverable(detail=_UNDELIVERABLE, **about)  # type: ignore[arg-type]

@@ -8,9 +8,9 @@ from simulated_truth import Truth
 
 from gateway.consent.case import Case, Rules, State
 from gateway.consent.inputs import Decision, Effect, Input, MeetDeadline, OpenQuestion, Send
+from gateway.consent.question import Question
 from gateway.consent.redelivery import EarlierReply
 from gateway.consent.texts import Kind
-from gateway.store.questions import Question
 
 SEGMENTS = {Kind.REQUEST: 3, Kind.REPEAT: 3, Kind.AGREED: 2, Kind.REFUSED: 1, Kind.CLARIFY: 1}
 
@@ -48,7 +48,7 @@ class Asked:
     """Whose question it is, or was the last, at a number."""
 
     case_id: str
-    before: str | None = None
+    previous_case_id: str | None = None
     is_open: bool = True
 
 
@@ -105,7 +105,7 @@ class Rows:
             sent = [s for s in self.sms.values() if s.case_id == asked.case_id and s.attempts]
             question = Question(
                 case_id=asked.case_id,
-                previous_case_id=asked.before,
+                previous_case_id=asked.previous_case_id,
                 open=asked.is_open,
                 operator=None,
                 links=frozenset(["link"] if sent else ()),

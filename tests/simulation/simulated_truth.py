@@ -6,7 +6,7 @@ was committed. A `Broken` names the first thing that does not fit.
 
 from collections import Counter, defaultdict, deque
 
-from gateway.consent.case import EventType
+from gateway.consent.events import EventType
 from gateway.consent.texts import Kind
 
 _ANSWERS = {EventType.CONSENTED: True, EventType.REFUSED: False}

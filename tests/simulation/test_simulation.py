@@ -8,7 +8,8 @@ from simulated_gateway import Bug
 from simulated_rows import Decide
 from simulated_truth import Broken
 
-from gateway.consent.case import Case, Event, EventType, Rules, State
+from gateway.consent.case import Case, Rules, State
+from gateway.consent.events import Event, EventType
 from gateway.consent.inputs import Decision, Input, ParentReply, Send
 from gateway.consent.reply import Verdict
 from gateway.consent.texts import Kind
@@ -81,7 +82,7 @@ def told_besides(when: EventType, besides: EventType) -> Decide:
         decision = plain(case, given, time, rules)
         if all(event.name is not when for event in decision.events):
             return decision
-        return decision._replace(events=[*decision.events, Event(besides, {})])
+        return decision._replace(events=[*decision.events, Event(besides)])
 
     return told
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from rows import MONDAY, add_case
 
-from gateway.consent.case import Event, EventType
+from gateway.consent.events import Event, EventType
 from gateway.store import evidence, journal
 from gateway.store.database import Connection, Database
 
@@ -29,7 +29,7 @@ async def test_what_happens_while_the_journal_is_being_sealed_is_in_it(
             happened = True
             async with database.acquire() as other, other.transaction():
                 await add_case(other, "case")
-                await journal.append(other, [journal.entry(MONDAY, "case", Event(EventType.RECEIVED, {}))])
+                await journal.append(other, [journal.entry(MONDAY, "case", Event(EventType.RECEIVED))])
         return sealed
 
     monkeypatch.setattr(journal, "seal", sealing)

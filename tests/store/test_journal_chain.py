@@ -6,15 +6,14 @@ import asyncpg
 import pytest
 from rows import MONDAY
 
-from gateway.consent.case import Event, EventType
+from gateway.consent.events import Event, EventType, Reason, Voucher
 from gateway.evidence import merkle
 from gateway.evidence.digests import Anchor
 from gateway.store import journal, journal_tree
 from gateway.store.database import Connection, Database
 
 ENTRIES = [
-    journal.entry(MONDAY, f"case-{n}", Event(EventType.ASKED, {"relation": "mother", "n": n}))
-    for n in range(1, 11)
+    journal.entry(MONDAY, f"case-{n}", Event(EventType.VOUCHER_ISSUED, Voucher(f"V-{n}"))) for n in range(1, 11)
 ]
 
 
@@ -27,7 +26,7 @@ SELECT clock_timestamp(), 'reply_ignored', '{}' FROM generate_series(1, $1::inte
 async def sealed(connection: Connection, limit: int = 5000) -> None:
     await journal.append(connection, ENTRIES)
     await journal.append(
-        connection, [journal.entry(MONDAY, None, Event(EventType.REPLY_IGNORED, {"ә": "\x1f\\u0000"}))]
+        connection, [journal.entry(MONDAY, None, Event(EventType.REPLY_IGNORED, Reason("ә\x1f\\u0000")))]
     )
     while await journal.seal(connection, limit):
         pass
@@ -183,7 +182,7 @@ async def test_a_chain_made_anew_is_found_by_an_anchor(database: Database) -> No
         await sealed(connection)
         anchor = await anchored(connection)
         await tampered(connection, "TRUNCATE journal")
-        await journal.append(connection, [journal.entry(MONDAY, "another", Event(EventType.RECEIVED, {}))])
+        await journal.append(connection, [journal.entry(MONDAY, "another", Event(EventType.RECEIVED))])
         await sealed(connection)
         assert (await journal.verify(connection)).fault is None
         fault = (await journal.verify(connection, [anchor])).fault

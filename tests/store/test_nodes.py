@@ -13,9 +13,12 @@ AN_INSTANT = 1e-6  # seconds: every heartbeat is older, and the server has been 
 UP_FOR_LONGER_THAN = 0.001
 
 
-@pytest.fixture(autouse=True)
-def _up_for_long(monkeypatch):
-    monkeypatch.setattr(nodes, "RESTART_GRACE_SECONDS", 0.0)
+async def evict(connection, expired_after=10.0, *, restart_grace=0.0, unlocked=True):
+    """(evicted, segments of unknown outcome by link), by a process called survivor."""
+    return await nodes.evict_expired(
+        connection, "survivor", expired_after=expired_after, restart_grace=restart_grace,
+        loss_detection_seconds=60.0, unlocked=unlocked,
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -32,21 +35,19 @@ async def beats_for_ever(connection, node):
 
 async def bury_until_somebody_is_dead(connection):
     async with asyncio.timeout(10):
-        while not (found := await nodes.evict_expired(connection, "survivor", loss_detection_seconds=60.0))[0]:
+        while not (found := await evict(connection))[0]:
             pass
     return found
 
 
-async def test_a_process_that_holds_its_lock_and_beats_is_left_alone(database: Database, other, monkeypatch):
-    monkeypatch.setattr(nodes, "EXPIRED_AFTER_SECONDS", UP_FOR_LONGER_THAN)
+async def test_a_process_that_holds_its_lock_and_beats_is_left_alone(database: Database, other):
     await nodes.join(other, "living", "living", LINKS)
     await beats_for_ever(other, "living")
     async with database.acquire() as connection:
-        assert await nodes.evict_expired(connection, "survivor", loss_detection_seconds=60.0) == ([], {})
+        assert await evict(connection, UP_FOR_LONGER_THAN) == ([], {})
 
 
-async def test_a_killed_process_is_dead_as_soon_as_its_connection_is(database: Database, other, monkeypatch):
-    monkeypatch.setattr(nodes, "EXPIRED_AFTER_SECONDS", UP_FOR_LONGER_THAN)
+async def test_a_killed_process_is_dead_as_soon_as_its_connection_is(database: Database, other):
     await nodes.join(other, "killed", "killed", LINKS)
     await beats_for_ever(other, "killed")
     other.terminate()
@@ -57,54 +58,43 @@ async def test_a_killed_process_is_dead_as_soon_as_its_connection_is(database: D
             await nodes.heartbeat(connection, "killed")
 
 
-async def test_free_locks_bury_nobody_where_connections_have_just_been_lost(
-    database: Database, other, monkeypatch
-):
-    monkeypatch.setattr(nodes, "EXPIRED_AFTER_SECONDS", UP_FOR_LONGER_THAN)
+async def test_free_locks_bury_nobody_where_connections_have_just_been_lost(database: Database, other):
     await other.execute("INSERT INTO nodes (node, name, seen_at) VALUES ('unheld', 'unheld', 'infinity')")
     async with database.acquire() as connection:
-        assert (await nodes.evict_expired(connection, "survivor", loss_detection_seconds=60.0, killed=False))[
-            0
-        ] == []
-        assert (await nodes.evict_expired(connection, "survivor", loss_detection_seconds=60.0, killed=True))[
-            0
-        ] == ["unheld"]
+        assert (await evict(connection, UP_FOR_LONGER_THAN, unlocked=False))[0] == []
+        assert (await evict(connection, UP_FOR_LONGER_THAN))[0] == ["unheld"]
 
 
-async def test_a_paused_process_is_dead_by_its_heartbeat_though_it_holds(database: Database, other, monkeypatch):
-    monkeypatch.setattr(nodes, "EXPIRED_AFTER_SECONDS", AN_INSTANT)
+async def test_a_paused_process_is_dead_by_its_heartbeat_though_it_holds(database: Database, other):
     await nodes.join(other, "paused", "paused", LINKS)
     async with database.acquire() as connection:
         assert await nodes.claim_links(other, "paused", LINKS) == LINKS
-        assert (await nodes.evict_expired(connection, "survivor", loss_detection_seconds=60.0))[0] == ["paused"]
+        assert (await evict(connection, AN_INSTANT))[0] == ["paused"]
         await nodes.join(connection, "survivor", "survivor", LINKS)
         assert await nodes.claim_links(connection, "survivor", LINKS) == LINKS
 
 
-async def test_nobody_is_buried_while_the_database_has_only_just_come_back(database: Database, other, monkeypatch):
-    monkeypatch.setattr(nodes, "RESTART_GRACE_SECONDS", 86_400.0)
+async def test_nobody_is_buried_while_the_database_has_only_just_come_back(database: Database, other):
     await other.execute("INSERT INTO nodes (node, name, seen_at) VALUES ('old', 'old', '-infinity')")
     async with database.acquire() as connection:
-        assert (await nodes.evict_expired(connection, "survivor", loss_detection_seconds=60.0))[0] == []
+        assert (await evict(connection, restart_grace=86_400.0))[0] == []
 
 
-async def test_a_transaction_under_way_ends_before_its_process_is_buried(database: Database, other, monkeypatch):
-    monkeypatch.setattr(nodes, "EXPIRED_AFTER_SECONDS", AN_INSTANT)
+async def test_a_transaction_under_way_ends_before_its_process_is_buried(database: Database, other):
     await nodes.join(other, "slow", "slow", LINKS)
     async with database.acquire() as connection:
         async with other.transaction():
             await nodes.fence(other, "slow")
-            assert (await nodes.evict_expired(connection, "survivor", loss_detection_seconds=60.0))[0] == []
-        assert (await nodes.evict_expired(connection, "survivor", loss_detection_seconds=60.0))[0] == ["slow"]
+            assert (await evict(connection, AN_INSTANT))[0] == []
+        assert (await evict(connection, AN_INSTANT))[0] == ["slow"]
         with pytest.raises(nodes.FencedError):
             await nodes.fence(other, "slow")
 
 
 async def test_one_stopped_in_the_middle_of_a_copy_is_buried_and_keeps_nobody_from_it(
-    database: Database, database_url, monkeypatch
+    database: Database, database_url
 ):
     """Its transaction would stand open for ever, with all that it has locked."""
-    monkeypatch.setattr(nodes, "EXPIRED_AFTER_SECONDS", AN_INSTANT)
     stuck = await asyncpg.connect(database_url, server_settings={"application_name": "gateway stuck here"})
     await nodes.join(stuck, "stuck", "stuck", LINKS)
     copying = asyncio.Event()
@@ -123,20 +113,19 @@ async def test_one_stopped_in_the_middle_of_a_copy_is_buried_and_keeps_nobody_fr
     await copying.wait()
     async with database.acquire() as connection:
         await connection.execute("INSERT INTO nodes (node, name) VALUES ('also dead', 'also dead')")
-        dead, _ = await nodes.evict_expired(connection, "survivor", loss_detection_seconds=60.0)
+        dead, _ = await evict(connection, AN_INSTANT)
         assert "also dead" in dead
         async with asyncio.timeout(10):
             while "stuck" not in dead:
-                dead += (await nodes.evict_expired(connection, "survivor", loss_detection_seconds=60.0))[0]
+                dead += (await evict(connection, AN_INSTANT))[0]
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     stuck.terminate()
 
 
 async def test_a_session_of_another_role_under_the_name_of_a_dead_process_stops_no_burial(
-    database: Database, database_url, monkeypatch
+    database: Database, database_url
 ):
-    monkeypatch.setattr(nodes, "EXPIRED_AFTER_SECONDS", AN_INSTANT)
     foreign = await asyncpg.connect(database_url, server_settings={"application_name": "gateway dead here"})
     await nodes.join(foreign, "dead", "dead", LINKS)
     async with database.acquire() as connection:
@@ -145,7 +134,7 @@ async def test_a_session_of_another_role_under_the_name_of_a_dead_process_stops_
         await connection.execute("CREATE ROLE less")
         await connection.execute("GRANT ALL ON ALL TABLES IN SCHEMA public TO less")
         await connection.execute("SET LOCAL ROLE less")
-        assert (await nodes.evict_expired(connection, "survivor", loss_detection_seconds=60.0))[0] == ["dead"]
+        assert (await evict(connection, AN_INSTANT))[0] == ["dead"]
         await transaction.rollback()
     assert await foreign.fetchval("SELECT true")
     await foreign.close()

@@ -6,6 +6,7 @@ from rows import add_case
 
 from gateway.store import questions
 from gateway.store.database import Connection, Database
+from gateway.store.questions import NumberClaim
 
 NUMBER = "77010000001"
 
@@ -18,27 +19,31 @@ async def waiting(connection: Connection, *case_ids: str) -> None:
 async def test_the_first_takes_the_turn_and_the_others_wait_in_order(database: Database) -> None:
     async with database.acquire() as connection:
         await waiting(connection, "a", "b", "c")
-        turns = [("3", NUMBER, case_id) for case_id in "abc"]
+        turns = [NumberClaim("3", NUMBER, case_id) for case_id in "abc"]
         assert await questions.acquire_numbers(connection, turns) == ["a"]
         await connection.execute("UPDATE cases SET state = 'asked' WHERE case_id = 'a'")
-        assert await questions.release_numbers(connection, [("3", NUMBER, "a")], ["a"]) == ["b"]
+        assert await questions.release_numbers(connection, [NumberClaim("3", NUMBER, "a")], ["a"]) == ["b"]
         await connection.execute("UPDATE cases SET state = 'asked' WHERE case_id = 'b'")
-        assert await questions.release_numbers(connection, [("3", NUMBER, "b")], ["b"]) == ["c"]
+        assert await questions.release_numbers(connection, [NumberClaim("3", NUMBER, "b")], ["b"]) == ["c"]
         await connection.execute("UPDATE cases SET state = 'asked' WHERE case_id = 'c'")
-        assert await questions.release_numbers(connection, [("3", NUMBER, "c")], ["c"]) == []
+        assert await questions.release_numbers(connection, [NumberClaim("3", NUMBER, "c")], ["c"]) == []
         assert not await connection.fetchval("SELECT open FROM questions")
 
 
 async def test_services_and_numbers_do_not_wait_for_each_other(database: Database) -> None:
     async with database.acquire() as connection:
-        turns = [("3", NUMBER, "a"), ("5", NUMBER, "b"), ("3", "77010000002", "c")]
+        turns = [
+            NumberClaim("3", NUMBER, "a"),
+            NumberClaim("5", NUMBER, "b"),
+            NumberClaim("3", "77010000002", "c"),
+        ]
         assert set(await questions.acquire_numbers(connection, turns)) == {"a", "b", "c"}
 
 
 async def test_a_turn_is_given_back_only_by_its_holder(database: Database) -> None:
     async with database.acquire() as connection:
-        await questions.acquire_numbers(connection, [("3", NUMBER, "a")])
-        assert await questions.release_numbers(connection, [("3", NUMBER, "b")], []) == []
+        await questions.acquire_numbers(connection, [NumberClaim("3", NUMBER, "a")])
+        assert await questions.release_numbers(connection, [NumberClaim("3", NUMBER, "b")], []) == []
         assert await connection.fetchval("SELECT open FROM questions")
 
 
@@ -46,12 +51,12 @@ async def test_whoever_begins_to_wait_while_the_turn_is_given_back_is_not_overlo
     """b asks while a's step, which closes the question, is not committed: b waits for it and takes the turn."""
     async with database.acquire() as one, database.acquire() as other:
         await waiting(one, "a", "b")
-        await questions.acquire_numbers(one, [("3", NUMBER, "a")])
+        await questions.acquire_numbers(one, [NumberClaim("3", NUMBER, "a")])
         closing = one.transaction()
         await closing.start()
         await one.execute("UPDATE cases SET state = 'refused' WHERE case_id = 'a'")
-        assert await questions.release_numbers(one, [("3", NUMBER, "a")], ["a"]) == []
-        asking = asyncio.create_task(questions.acquire_numbers(other, [("3", NUMBER, "b")]))
+        assert await questions.release_numbers(one, [NumberClaim("3", NUMBER, "a")], ["a"]) == []
+        asking = asyncio.create_task(questions.acquire_numbers(other, [NumberClaim("3", NUMBER, "b")]))
         await locked(database)
         assert not asking.done()
         await closing.commit()
@@ -61,15 +66,15 @@ async def test_whoever_begins_to_wait_while_the_turn_is_given_back_is_not_overlo
 async def test_a_turn_that_is_given_back_waits_for_whoever_just_began_to_wait(database: Database) -> None:
     async with database.acquire() as one, database.acquire() as other:
         await waiting(one, "a", "b")
-        await questions.acquire_numbers(one, [("3", NUMBER, "a")])
+        await questions.acquire_numbers(one, [NumberClaim("3", NUMBER, "a")])
         asking = other.transaction()
         await asking.start()
-        assert await questions.acquire_numbers(other, [("3", NUMBER, "b")]) == []
+        assert await questions.acquire_numbers(other, [NumberClaim("3", NUMBER, "b")]) == []
 
         async def give() -> dict[str, bool]:
             async with one.transaction():
                 await one.execute("UPDATE cases SET state = 'refused' WHERE case_id = 'a'")
-                return await questions.release_numbers(one, [("3", NUMBER, "a")], ["a"])
+                return await questions.release_numbers(one, [NumberClaim("3", NUMBER, "a")], ["a"])
 
         giving = asyncio.create_task(give())
         await locked(database)
@@ -81,7 +86,7 @@ async def test_a_turn_that_is_given_back_waits_for_whoever_just_began_to_wait(da
 async def test_many_at_once_take_one_turn(database: Database) -> None:
     async def take(case_id: str) -> dict[str, bool]:
         async with database.acquire() as connection:
-            return await questions.acquire_numbers(connection, [("3", NUMBER, case_id)])
+            return await questions.acquire_numbers(connection, [NumberClaim("3", NUMBER, case_id)])
 
     taken = await asyncio.gather(*(take(f"case-{n}") for n in range(20)))
     assert sum(map(len, taken)) == 1

@@ -75,20 +75,23 @@ async def test_of_a_flood_the_newest_are_found_at_once(connection):
     found = await inbound.alike(connection, {(ALIYA, b"3#1")})
     assert [int(reply.case_id) for reply in found] == list(range(2, 2 * MAX_COMPARED + 1, 2))
     plan = await connection.fetch(
-        "EXPLAIN (ANALYZE, BUFFERS, FORMAT TEXT) " + inbound._ALIKE, [ALIYA], [b"3#1"], 2.0, 1e6, MAX_COMPARED
+        "EXPLAIN (ANALYZE, BUFFERS, FORMAT TEXT) " + inbound._ALIKE, [(ALIYA, b"3#1")], 2.0, 1e6, MAX_COMPARED
     )
     assert any("replies_alike" in row[0] for row in plan)
     assert not any("Seq Scan on replies" in row[0] or "Sort " in row[0] for row in plan)
 
 
-async def test_what_the_dead_acknowledged_last_is_in_doubt(connection, database_url, monkeypatch):
-    monkeypatch.setattr(nodes, "RESTART_GRACE_SECONDS", 0.0)
+async def test_what_the_dead_acknowledged_last_is_in_doubt(connection, database_url):
     other = await asyncpg.connect(database_url)
     await nodes.join(other, "dead", "dead", ["kcell", "beeline"])
     assert await nodes.claim_links(other, "dead", ["kcell"]) == ["kcell"]
     await other.close()
     await connection.execute("UPDATE nodes SET seen_at = clock_timestamp() - interval '20 s'")
-    assert (await nodes.evict_expired(connection, "survivor", loss_detection_seconds=60.0))[0] == ["dead"]
+    assert (
+        await nodes.evict_expired(
+            connection, "survivor", expired_after=10.0, restart_grace=0.0, loss_detection_seconds=60.0
+        )
+    )[0] == ["dead"]
     assert await times(connection) == [("kcell", 80, 0)]
 
 

@@ -1,4 +1,4 @@
-"""A process that is to stop hears its partners out: the next one asks nobody a second time."""
+"""A process that stops waits for the responses of its partners: the next one repeats no request."""
 
 import asyncio
 from typing import Any
@@ -6,18 +6,17 @@ from typing import Any
 import pytest
 from harness import WITHIN, Family, Harness
 
-from gateway import app
-from gateway.partners import sdu
+from gateway.backoff import Backoff
 
-SLOW = 0.4
-"""Seconds that a partner takes to answer."""
+SLOW_SECONDS = 0.4
+"""Time that a partner takes to respond."""
 
 
-async def test_a_voucher_that_is_being_formed_is_waited_for(harness: Harness) -> None:
+async def test_stop_waits_for_a_voucher_request_under_way(harness: Harness) -> None:
     process = await harness.start()
     family = Family(n=1)
     await harness.ask(family)
-    harness.wallet.latency = SLOW
+    harness.wallet.latency = SLOW_SECONDS
     await harness.smsc.reply(family.number, "3#1")
     await harness.wallet.wait_for(lambda: harness.wallet.under_way == 1)
     assert await process.stop() == 0
@@ -27,8 +26,10 @@ async def test_a_voucher_that_is_being_formed_is_waited_for(harness: Harness) ->
     assert harness.wallet.called == 1
 
 
-async def test_a_look_up_under_way_is_waited_for_and_the_others_are_the_next_processes(harness: Harness) -> None:
-    harness.mcb.latency = SLOW
+async def test_stop_waits_for_a_lookup_under_way_and_leaves_the_others_to_the_next_process(
+    harness: Harness,
+) -> None:
+    harness.mcb.latency = SLOW_SECONDS
     process = await harness.start(mcb={"concurrency": 1})
     families = [Family(n=n) for n in range(1, 6)]
     await harness.push(*families)
@@ -45,8 +46,8 @@ async def test_a_look_up_under_way_is_waited_for_and_the_others_are_the_next_pro
     assert harness.mcb.called == 5
 
 
-async def test_statuses_under_way_are_told_once(harness: Harness) -> None:
-    harness.sdu.latency = SLOW
+async def test_stop_waits_for_a_push_under_way_so_that_nothing_is_repeated(harness: Harness) -> None:
+    harness.sdu.latency = SLOW_SECONDS
     process = await harness.start()
     await harness.push(Family(n=1))
     await harness.sdu.wait_for(lambda: harness.sdu.under_way == 1)
@@ -58,23 +59,21 @@ async def test_statuses_under_way_are_told_once(harness: Harness) -> None:
     assert harness.sdu.repeated == 0
 
 
-async def test_a_rest_after_a_failed_push_is_not_waited_out(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sdu, "BACKOFF", (60.0, 60.0))
+async def test_stop_does_not_wait_for_the_backoff_after_a_failed_push(harness: Harness) -> None:
+    harness.set_policy(partners={"push": Backoff(first_seconds=60.0, max_seconds=60.0)})
     harness.sdu.down()
     process = await harness.start()
     await harness.push(Family(n=1))
     await harness.sdu.wait_for(lambda: harness.sdu.failed == 1)
-    async with asyncio.timeout(app.STOP_WITHIN / 2):
+    async with asyncio.timeout(harness.policy.stop_timeout_seconds / 2):
         assert await process.stop() == 0
 
 
 @pytest.mark.parametrize(("partner", "status"), [("wallet", "voucher_issued"), ("sdu", "asked")])
-async def test_a_neighbour_that_hangs_is_given_up_and_asked_again(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch, partner: str, status: str
+async def test_stop_abandons_a_partner_that_hangs_and_the_next_process_calls_it_again(
+    harness: Harness, partner: str, status: str
 ) -> None:
-    monkeypatch.setattr(app, "STOP_WITHIN", 0.2)
+    harness.set_policy(stop_timeout_seconds=0.2)
     asked: Any = getattr(harness, partner)
     asked.fail(hang=True, after=True)
     process = await harness.start(wallet={"timeout": "60s"})

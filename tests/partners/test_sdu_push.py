@@ -1,4 +1,4 @@
-"""Statuses on their way to SDU: signed, in order, at least once, and never lost."""
+"""Statuses are pushed to SDU signed, in order, at least once, and none is lost."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from harness import Family, Harness
 from gateway.simulators.sdu import new_secret, signature_fault
 
 
-async def test_sdu_down_and_back_hears_of_everything_in_order(harness: Harness) -> None:
+async def test_all_statuses_arrive_in_order_after_an_outage_of_sdu(harness: Harness) -> None:
     harness.sdu.down()
     await harness.start(sdu={"batch": 7})
     harness.sdu.batch = 7
@@ -35,7 +35,7 @@ async def test_sdu_down_and_back_hears_of_everything_in_order(harness: Harness) 
     harness.no_complaints()  # of seq going back, of a signature, of a field
 
 
-async def test_an_answer_that_is_lost_brings_the_same_events_again(harness: Harness) -> None:
+async def test_lost_response_repeats_the_same_events_under_the_same_id(harness: Harness) -> None:
     harness.sdu.fail(2, cut=True, after=True)
     await harness.start()
     family = Family(n=1)
@@ -47,7 +47,7 @@ async def test_an_answer_that_is_lost_brings_the_same_events_again(harness: Harn
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
 
 
-async def test_the_signature_holds_for_the_very_octets(harness: Harness) -> None:
+async def test_signature_covers_the_exact_octets(harness: Harness) -> None:
     await harness.start()
     await harness.ask(Family(n=1))
     call = harness.sdu.calls[0]
@@ -58,14 +58,14 @@ async def test_the_signature_holds_for_the_very_octets(harness: Harness) -> None
 
 
 @pytest.mark.parametrize("status", [400, 401, 409, 302, 500])
-async def test_sdu_is_told_again_until_it_takes_whatever_it_says(harness: Harness, status: int) -> None:
+async def test_statuses_are_pushed_until_sdu_responds_with_2xx(harness: Harness, status: int) -> None:
     harness.sdu.fail(2, status=status)
     await harness.start()
     await harness.ask(Family(n=1))
     assert harness.sdu.called >= 3
 
 
-async def test_retry_after_is_honoured(harness: Harness) -> None:
+async def test_sdu_is_pushed_to_again_after_retry_after(harness: Harness) -> None:
     harness.sdu.fail(status=429, retry_after=1)
     await harness.start()
     await harness.ask(Family(n=1))
@@ -73,7 +73,7 @@ async def test_retry_after_is_honoured(harness: Harness) -> None:
     assert second.at - (first.answered_at or 0) >= 0.95
 
 
-async def test_a_restart_goes_on_where_sdu_has_taken_everything(harness: Harness) -> None:
+async def test_restart_pushes_only_what_sdu_has_not_taken(harness: Harness) -> None:
     process = await harness.start()
     first, second = Family(n=1), Family(n=2)
     await harness.ask(first)
@@ -91,7 +91,7 @@ async def test_a_restart_goes_on_where_sdu_has_taken_everything(harness: Harness
     assert sequence == sorted(sequence)
 
 
-async def test_who_pulls_hears_what_is_pushed(harness: Harness) -> None:
+async def test_pulled_statuses_equal_the_pushed_ones(harness: Harness) -> None:
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)

@@ -1,69 +1,70 @@
-"""What the MCB and the wallet may answer, sense and nonsense, and what the gateway makes of it."""
+"""Responses of the MCB and the wallet, valid and invalid, and what they mean for the cases."""
 
 from typing import Any, NamedTuple
 
 import pytest
 from harness import Family, Harness, metric
 
+from gateway.backoff import Backoff
 from gateway.consent.identity import mask_iin
-from gateway.partners import caller, responses
+from gateway.partners import responses
 from gateway.simulators.partner import Fault
 
 
-class Nonsense(NamedTuple):
+class InvalidBody(NamedTuple):
     status: int
     body: bytes | str
     content_type: str = "application/json"
 
 
-NO_JSON = {
-    "an empty body": Nonsense(200, b""),
-    "a page": Nonsense(200, "<html>Service</html>", "text/html"),
-    "half an object": Nonsense(200, '{"found": tr'),
-    "an array": Nonsense(200, "[]"),
-    "a number": Nonsense(200, "42"),
-    "null": Nonsense(200, "null"),
-    "octets that are no UTF-8": Nonsense(200, b'{"found": "\xff"}'),
-    "400": Nonsense(400, '{"title": "Bad Request"}'),
-    "401": Nonsense(401, ""),
-    "403": Nonsense(403, ""),
-    "404": Nonsense(404, "not found", "text/plain"),
-    "a redirect": Nonsense(302, ""),
-    "a number nested 100,000 deep": Nonsense(200, b'{"a":' * 100_000),
+NO_JSON_OBJECT = {
+    "an empty body": InvalidBody(200, b""),
+    "an HTML page": InvalidBody(200, "<html>Service</html>", "text/html"),
+    "half an object": InvalidBody(200, '{"found": tr'),
+    "an array": InvalidBody(200, "[]"),
+    "a number": InvalidBody(200, "42"),
+    "null": InvalidBody(200, "null"),
+    "invalid UTF-8": InvalidBody(200, b'{"found": "\xff"}'),
+    "400": InvalidBody(400, '{"title": "Bad Request"}'),
+    "401": InvalidBody(401, ""),
+    "403": InvalidBody(403, ""),
+    "404": InvalidBody(404, "not found", "text/plain"),
+    "a redirect": InvalidBody(302, ""),
+    "an object nested 100,000 deep": InvalidBody(200, b'{"a":' * 100_000),
 }
 MEGABYTES = "x" * responses.MAX_RESPONSE_BYTES
-OF_THE_MCB = {
-    "megabytes": Nonsense(200, f'{{"found": false, "more": "{MEGABYTES}"}}'),
-    "an empty object": Nonsense(200, "{}"),
-    "found in words": Nonsense(200, '{"found": "yes", "msisdn": "+77011234567"}'),
-    "found and null": Nonsense(200, '{"found": null}'),
-    "found without a number": Nonsense(200, '{"found": true}'),
-    "a number that is one": Nonsense(200, '{"found": true, "msisdn": 77011234567}'),
-    "201": Nonsense(201, '{"found": false}'),
-    "204": Nonsense(204, ""),
+INVALID_FOR_MCB = {
+    "megabytes": InvalidBody(200, f'{{"found": false, "more": "{MEGABYTES}"}}'),
+    "an empty object": InvalidBody(200, "{}"),
+    "found as a string": InvalidBody(200, '{"found": "yes", "msisdn": "+77011234567"}'),
+    "found and null": InvalidBody(200, '{"found": null}'),
+    "found without a number": InvalidBody(200, '{"found": true}'),
+    "an msisdn that is a JSON number": InvalidBody(200, '{"found": true, "msisdn": 77011234567}'),
+    "201": InvalidBody(201, '{"found": false}'),
+    "204": InvalidBody(204, ""),
 }
-OF_THE_WALLET = {
-    "megabytes": Nonsense(201, f'{{"voucher_id": "V-1", "more": "{MEGABYTES}"}}'),
-    "no voucher": Nonsense(201, "{}"),
-    "an empty voucher_id": Nonsense(201, '{"voucher_id": ""}'),
-    "a voucher_id that is a number": Nonsense(200, '{"voucher_id": 7}'),
-    "a voucher_id that no database keeps": Nonsense(201, '{"voucher_id": "V\\u0000"}'),
-    "a voucher_id without end": Nonsense(201, '{"voucher_id": "' + 1000 * "V" + '"}'),
-    "a conflict without a voucher": Nonsense(409, '{"title": "exists"}'),
-    "204": Nonsense(204, ""),
-    "410": Nonsense(410, ""),
+INVALID_FOR_WALLET = {
+    "megabytes": InvalidBody(201, f'{{"voucher_id": "V-1", "more": "{MEGABYTES}"}}'),
+    "no voucher": InvalidBody(201, "{}"),
+    "an empty voucher_id": InvalidBody(201, '{"voucher_id": ""}'),
+    "a voucher_id that is a number": InvalidBody(200, '{"voucher_id": 7}'),
+    "a voucher_id with a NUL character": InvalidBody(201, '{"voucher_id": "V\\u0000"}'),
+    "a voucher_id of 1,000 characters": InvalidBody(201, '{"voucher_id": "' + 1000 * "V" + '"}'),
+    "a conflict without a voucher": InvalidBody(409, '{"title": "exists"}'),
+    "204": InvalidBody(204, ""),
+    "410": InvalidBody(410, ""),
 }
 
 
-async def test_nonsense_of_the_mcb_parks_the_case_until_ops_release_it(harness: Harness) -> None:
+async def test_invalid_response_of_the_mcb_parks_the_case_until_it_is_released(harness: Harness) -> None:
     await harness.start(journey={"clarify": False})
-    nonsense = NO_JSON | OF_THE_MCB
-    families = [Family(n=n, mother=f"7701{n:07d}", father=None) for n in range(1, len(nonsense) + 1)]
-    for family, answer in zip(families, nonsense.values(), strict=True):
+    invalid = NO_JSON_OBJECT | INVALID_FOR_MCB
+    families = [Family(n=n, mother=f"7701{n:07d}", father=None) for n in range(1, len(invalid) + 1)]
+    for family, answer in zip(families, invalid.values(), strict=True):
         harness.mcb.fail(containing=family.people[0][1], **answer._asdict())
     await harness.push(*families)
     reasons = {}
-    for family, name in zip(families, nonsense, strict=True):
+    for family, name in zip(families, invalid, strict=True):
         reasons[name] = (await harness.journaled(family, "parked"))["reason"]
         assert (await harness.case(family))["state"] == "parked"
     assert all(reason.startswith("mcb: ") for reason in reasons.values()), reasons
@@ -76,14 +77,14 @@ async def test_nonsense_of_the_mcb_parks_the_case_until_ops_release_it(harness: 
     harness.no_complaints()
 
 
-async def test_nonsense_of_the_wallet_parks_the_consent_and_a_release_asks_with_the_same_key(
+async def test_invalid_response_of_the_wallet_parks_the_case_and_release_repeats_the_same_key(
     harness: Harness,
 ) -> None:
     await harness.start()
-    nonsense = NO_JSON | OF_THE_WALLET
-    families = [Family(n=n) for n in range(1, len(nonsense) + 1)]
+    invalid = NO_JSON_OBJECT | INVALID_FOR_WALLET
+    families = [Family(n=n) for n in range(1, len(invalid) + 1)]
     await harness.ask(*families)
-    for family, answer in zip(families, nonsense.values(), strict=True):
+    for family, answer in zip(families, invalid.values(), strict=True):
         harness.wallet.fail(containing=family.pupil_iin, **answer._asdict())
         await harness.smsc.reply(family.number, "3#1")
     for family in families:
@@ -96,28 +97,33 @@ async def test_nonsense_of_the_wallet_parks_the_consent_and_a_release_asks_with_
     harness.no_complaints()
 
 
-async def test_an_operator_that_no_database_keeps_is_an_unknown_one(harness: Harness) -> None:
+async def test_operator_with_a_nul_character_counts_as_unknown(harness: Harness) -> None:
     await harness.start()
     families = [Family(n=1), Family(n=2)]
-    odd = {"found": True, "msisdn": f"+{families[0].number}", "operator": "k\0"}
+    result = {"found": True, "msisdn": f"+{families[0].number}", "operator": "k\0"}
     harness.know(families)
-    harness.mcb.odd[families[0].people[0][1]] = odd
+    harness.mcb.odd[families[0].people[0][1]] = result
     await harness.put([family.record() for family in families])
     for family in families:
         await harness.status(family, "asked")
 
 
+async def fail_twice(harness: Harness, fault: Fault) -> None:
+    """Makes the MCB fail so, and waits for two such calls."""
+    failed = harness.mcb.failed
+    harness.mcb.down(status=fault.status, cut=fault.cut, hang=fault.hang)
+    await harness.mcb.wait_for(lambda: harness.mcb.failed > failed + 1, within=10)
+
+
 @pytest.mark.parametrize("batch", [1, 10])
-async def test_the_mcb_being_down_ends_no_case_and_nobody_falls_through(harness: Harness, batch: int) -> None:
+async def test_outage_of_the_mcb_ends_no_case_and_skips_no_recipient(harness: Harness, batch: int) -> None:
     before = metric("calls_total", kind="lookup", outcome="again")
     harness.mcb.down()
     await harness.start(mcb={"batch": batch, "timeout": "200ms"})
     families = [Family(n=n, mother=f"7701{n:07d}", father="77020000001") for n in range(1, 4)]
     await harness.push(*families)
     for fault in (Fault(status=503), Fault(status=500), Fault(status=429), Fault(cut=True), Fault(hang=True)):
-        failed = harness.mcb.failed
-        harness.mcb.down(**{name: getattr(fault, name) for name in ("status", "cut", "hang")})
-        await harness.mcb.wait_for(lambda failed=failed: harness.mcb.failed > failed + 1, within=10)
+        await fail_twice(harness, fault)
     await harness.mcb.stop()
     assert {(await harness.case(family))["state"] for family in families} == {"looking_up"}
     harness.mcb.up()
@@ -129,7 +135,7 @@ async def test_the_mcb_being_down_ends_no_case_and_nobody_falls_through(harness:
     assert metric("calls_total", kind="lookup", outcome="again") > before
 
 
-async def test_retry_after_is_honoured_by_mcb_and_wallet(harness: Harness) -> None:
+async def test_mcb_and_wallet_are_called_again_after_retry_after(harness: Harness) -> None:
     await harness.start()
     family = Family(n=1)
     harness.mcb.fail(status=429, retry_after=1)
@@ -144,7 +150,7 @@ async def test_retry_after_is_honoured_by_mcb_and_wallet(harness: Harness) -> No
     assert second.at - (first.answered_at or 0) >= 0.95
 
 
-async def test_one_missing_from_a_batch_is_asked_again_and_nonsense_about_one_is_his_alone(
+async def test_recipient_missing_from_a_batch_is_retried_and_an_invalid_result_parks_one_case(
     harness: Harness,
 ) -> None:
     await harness.start(mcb={"batch": 10})
@@ -160,7 +166,7 @@ async def test_one_missing_from_a_batch_is_asked_again_and_nonsense_about_one_is
     assert harness.mcb.largest_batch > 1
 
 
-async def test_a_batch_that_makes_no_sense_is_asked_one_by_one(harness: Harness) -> None:
+async def test_batch_with_an_invalid_response_is_looked_up_one_by_one(harness: Harness) -> None:
     await harness.start(mcb={"batch": 10})
     families = [Family(n=n) for n in range(1, 4)]
     bodies: list[dict[str, Any]] = [{"status": 400}, {"status": 200, "body": '{"results": {}}'}]
@@ -170,7 +176,7 @@ async def test_a_batch_that_makes_no_sense_is_asked_one_by_one(harness: Harness)
     assert any(call.path == "/v1/lookup" for call in harness.mcb.calls)
 
 
-async def test_siblings_of_one_mother_are_one_person_in_a_batch(harness: Harness) -> None:
+async def test_siblings_with_one_mother_are_one_iin_in_a_batch(harness: Harness) -> None:
     await harness.start(mcb={"batch": 10})
     mother = Family(n=1)
     siblings = [mother, Family(n=2), Family(n=3)]
@@ -183,10 +189,11 @@ async def test_siblings_of_one_mother_are_one_person_in_a_batch(harness: Harness
     harness.no_complaints()
 
 
-async def test_requests_that_fail_together_are_one_failure_of_the_neighbour(
+async def test_requests_that_fail_together_count_as_one_failure_of_the_partner(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(caller, "COOLDOWN", (0.02, 3600.0))  # the fifteenth failure in a row would take minutes
+    # The fifteenth failure in a row would take minutes.
+    harness.set_policy(partners={"cooldown": Backoff(first_seconds=0.02, max_seconds=3600.0)})
     await harness.start()
     families = [Family(n=n) for n in range(1, 31)]
     harness.mcb.latency = 0.2  # all are under way when the first one fails
@@ -197,14 +204,14 @@ async def test_requests_that_fail_together_are_one_failure_of_the_neighbour(
     assert harness.mcb.most_under_way == len(families)
 
 
-async def test_no_more_requests_than_configured_are_under_way(harness: Harness) -> None:
+async def test_requests_under_way_stay_within_the_configured_concurrency(harness: Harness) -> None:
     harness.mcb.latency = 0.02
     await harness.start(mcb={"concurrency": 3})
     await harness.ask(*(Family(n=n) for n in range(1, 21)))
     assert harness.mcb.most_under_way == 3
 
 
-async def test_the_wallet_sees_one_key_a_consent_however_often_it_fails(harness: Harness) -> None:
+async def test_wallet_sees_one_key_a_consent_through_failures_and_a_kill(harness: Harness) -> None:
     process = await harness.start(wallet={"timeout": "200ms"})
     family = Family(n=1)
     await harness.ask(family)
@@ -224,18 +231,18 @@ async def test_the_wallet_sees_one_key_a_consent_however_often_it_fails(harness:
     assert {call.raw for call in harness.wallet.calls} == {harness.wallet.calls[0].raw}
 
 
-async def test_no_number_in_a_refusals_reason_is_kept_for_ever(harness: Harness) -> None:
+async def test_number_in_a_rejection_reason_is_masked(harness: Harness) -> None:
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)
-    told = f'{{"reason": "{family.pupil_iin} бұрын алған"}}'
-    harness.wallet.fail(status=422, body=told, content_type="application/problem+json")
+    body = f'{{"reason": "{family.pupil_iin} бұрын алған"}}'
+    harness.wallet.fail(status=422, body=body, content_type="application/problem+json")
     await harness.smsc.reply(family.number, "3#1")
     rejected = await harness.status(family, "voucher_rejected")
     assert rejected["detail"] == {"reason": f"{mask_iin(family.pupil_iin)} бұрын алған"}
 
 
-async def test_a_voucher_there_is_already_counts_as_issued_and_a_refusal_is_for_good(harness: Harness) -> None:
+async def test_existing_voucher_counts_as_issued_and_a_rejection_is_final(harness: Harness) -> None:
     await harness.start()
     has_one, refused = Family(n=1), Family(n=2)
     await harness.ask(has_one, refused)

@@ -1,0 +1,123 @@
+"""The journey's transition table: which input moves a case from which state to which.
+
+`decide` (consent/journey.py) rejects what the table does not have; a test holds every decision of every (state,
+input) pair against it; docs/architecture/journey.svg is drawn from it. The paragraphs are those of the order's
+annex 1. How often, when and with what effects a transition takes place is the decision's.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from gateway.consent.case import State
+from gateway.consent.inputs import (
+    ActivateVoucher,
+    Cancel,
+    ConfirmAccepted,
+    Input,
+    IssueVoucher,
+    MeetDeadline,
+    OpenCase,
+    OpenQuestion,
+    ParentReply,
+    Park,
+    RejectVoucher,
+    Release,
+    ReportDelivered,
+    ReportRefused,
+    ReportUndeliverable,
+    Resend,
+    SkipRecipient,
+    UseNumber,
+    UseVoucher,
+)
+
+_LOOKING_UP, _WAITING, _QUEUED = State.LOOKING_UP, State.WAITING, State.QUEUED
+_ASKED, _REMINDED, _CONSENTED = State.ASKED, State.REMINDED, State.CONSENTED
+_ISSUED, _REJECTED, _REFUSED = State.VOUCHER_ISSUED, State.VOUCHER_REJECTED, State.REFUSED
+_NO_NUMBER, _NO_ANSWER, _UNDELIVERABLE = State.NO_NUMBER, State.NO_ANSWER, State.UNDELIVERABLE
+_CANCELLED, _PARKED = State.CANCELLED, State.PARKED
+
+
+class Transition(NamedTuple):
+    """`given` may move a case from `state` (None: there is no case yet) to one of `to`."""
+
+    state: State | None
+    given: type[Input]
+    to: tuple[State, ...]
+    note: str = ""
+
+
+TRANSITIONS: tuple[Transition, ...] = (
+    Transition(None, OpenCase, (_LOOKING_UP,), "received (§6)"),
+    # A number is looked up (§7–8): the mother's, the father's, the representatives'.
+    Transition(_LOOKING_UP, UseNumber, (_WAITING,), "number_found"),
+    Transition(
+        _LOOKING_UP, SkipRecipient, (_LOOKING_UP, _NO_NUMBER, _UNDELIVERABLE), "the next recipient, or the end"
+    ),
+    Transition(_WAITING, OpenQuestion, (_QUEUED,), "the request is queued (§9)"),
+    # The question is asked, and repeated after the days to reply (§9–10).
+    Transition(_QUEUED, ConfirmAccepted, (_QUEUED, _ASKED), "asked: the repeat is due on D+4"),
+    Transition(_QUEUED, ReportRefused, (_QUEUED, _UNDELIVERABLE, _LOOKING_UP), "refused by the SMSC for good"),
+    Transition(_QUEUED, ReportDelivered, (_QUEUED,), "delivered"),
+    Transition(_QUEUED, ReportUndeliverable, (_QUEUED, _LOOKING_UP, _UNDELIVERABLE), "text_undeliverable"),
+    Transition(_QUEUED, ParentReply, (_QUEUED, _CONSENTED, _REFUSED), "a reply that overtakes the response"),
+    Transition(_ASKED, MeetDeadline, (_ASKED, _NO_ANSWER, _UNDELIVERABLE), "the repeat is queued, or the end"),
+    Transition(_ASKED, ConfirmAccepted, (_ASKED, _REMINDED), "reminded: the end is due on D'+4"),
+    Transition(_ASKED, ReportRefused, (_ASKED, _LOOKING_UP, _UNDELIVERABLE), "the days to reply stay"),
+    Transition(_ASKED, ReportDelivered, (_ASKED,), "delivered"),
+    Transition(_ASKED, ReportUndeliverable, (_ASKED, _LOOKING_UP, _UNDELIVERABLE), "text_undeliverable"),
+    Transition(_ASKED, ParentReply, (_ASKED, _CONSENTED, _REFUSED), "3#1, 3#2, or unclear (§11)"),
+    Transition(_REMINDED, MeetDeadline, (_REMINDED, _NO_ANSWER, _UNDELIVERABLE), "the next repeat, or the end"),
+    Transition(_REMINDED, ConfirmAccepted, (_REMINDED,), "reminded"),
+    Transition(_REMINDED, ReportRefused, (_REMINDED, _LOOKING_UP, _UNDELIVERABLE), "the days to reply stay"),
+    Transition(_REMINDED, ReportDelivered, (_REMINDED,), "delivered"),
+    Transition(_REMINDED, ReportUndeliverable, (_REMINDED, _LOOKING_UP, _UNDELIVERABLE), "text_undeliverable"),
+    Transition(_REMINDED, ParentReply, (_REMINDED, _CONSENTED, _REFUSED), "3#1, 3#2, or unclear (§11)"),
+    # The wallet forms the voucher (§11–12).
+    Transition(_CONSENTED, IssueVoucher, (_ISSUED,), "voucher_issued"),
+    Transition(_CONSENTED, RejectVoucher, (_REJECTED,), "voucher_rejected"),
+    Transition(_CONSENTED, ActivateVoucher, (_CONSENTED,), "the wallet's event is early"),
+    Transition(_CONSENTED, UseVoucher, (_CONSENTED,), "the wallet's event is early"),
+    Transition(_ISSUED, ActivateVoucher, (_ISSUED,), "voucher_activated"),
+    Transition(_ISSUED, UseVoucher, (_ISSUED,), "service_received"),
+    # What people do, and what waits for them.
+    Transition(_LOOKING_UP, Park, (_PARKED,), "the MCB's response is invalid"),
+    Transition(_QUEUED, Park, (_PARKED,), "no link carries the number"),
+    Transition(_CONSENTED, Park, (_PARKED,), "the wallet's response is invalid"),
+    Transition(_PARKED, Release, (_LOOKING_UP, _WAITING, _CONSENTED), "released"),
+    Transition(_PARKED, ActivateVoucher, (_PARKED,), "parked at the wallet"),
+    Transition(_PARKED, UseVoucher, (_PARKED,), "parked at the wallet"),
+    *(
+        Transition(state, Resend, (state,), "the current text once more")
+        for state in (_ASKED, _REMINDED, _CONSENTED, _ISSUED, _REJECTED, _REFUSED)
+    ),
+    *(
+        Transition(state, Cancel, (_CANCELLED,), "cancelled")
+        for state in (_LOOKING_UP, _WAITING, _QUEUED, _ASKED, _REMINDED, _PARKED)
+    ),
+)
+
+JOURNALED_ANYWHERE: frozenset[type[Input]] = frozenset(
+    {ConfirmAccepted, ReportRefused, ReportDelivered, ReportUndeliverable, ParentReply}
+)
+"""Inputs that are never rejected: in a state that the table does not have for them they are journaled only."""
+
+
+def _states_by_input() -> Mapping[type[Input], frozenset[State]]:
+    states: defaultdict[type[Input], set[State]] = defaultdict(set)
+    for row in TRANSITIONS:
+        if row.state is not None:
+            states[row.given].add(row.state)
+    return {given: frozenset(states[given]) for given in states}
+
+
+ACCEPTED_IN: Mapping[type[Input], frozenset[State]] = _states_by_input()
+"""The states in which an input may move a case."""
+
+
+def targets(state: State, given: type[Input]) -> frozenset[State]:
+    """Where the input may lead from the state; the state itself where it changes nothing."""
+    return frozenset(to for row in TRANSITIONS if (row.state, row.given) == (state, given) for to in row.to) or (
+        frozenset((state,))
+    )

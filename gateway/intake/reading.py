@@ -1,0 +1,101 @@
+"""Reads the body of a list: its lines become staged rows while the body comes in."""
+
+import asyncio
+from collections.abc import AsyncIterable, Sequence
+
+from gateway.ids import new_ulid
+from gateway.intake.body import Body
+from gateway.intake.records import Code, Record, read_record
+from gateway.store.lists import ListError, staged_row
+from gateway.usecases.accept_list import Acceptance, AcceptList, StagedList
+
+STAGED_BATCH = 2000
+"""Lines between two COPYs: some milliseconds of work, and no more than that many records in memory twice."""
+
+
+class ListReader:
+    """The shell around AcceptList. One a process; `read` may run several times at once."""
+
+    def __init__(self, accept_list: AcceptList, *, staged_batch: int = STAGED_BATCH) -> None:
+        self._accept_list = accept_list
+        self._staged_batch = staged_batch
+
+    async def read(
+        self, list_id: str, service: str, chunks: AsyncIterable[bytes], body: Body
+    ) -> Acceptance | None:
+        """What has become of the list; None when the id has another list.
+
+        All or nothing: whatever `chunks` raises, BodyMalformedError and BodyTooLargeError leave no trace.
+        """
+        async with self._accept_list.staging() as staged:
+            reading = _Reading(staged, self._staged_batch)
+            try:
+                async for chunk in chunks:
+                    for lines in body.feed(chunk):
+                        await reading.add(lines)
+                await reading.add(body.close())
+                await reading.finish()
+            finally:
+                await reading.abandon()
+            return await staged.accept(
+                list_id, service, digest=body.digest, records=reading.records, rejected=reading.rejected
+            )
+
+
+class _Reading:
+    """Lines become staged rows: while the database takes one batch, the next one is read."""
+
+    def __init__(self, staged: StagedList, batch: int) -> None:
+        self.records = 0
+        self.rejected = 0
+        self._staged = staged
+        self._batch = batch
+        self._good: list[bytes] = []
+        self._errors: list[ListError] = []
+        self._copying: asyncio.Task[None] | None = None
+
+    async def add(self, lines: Sequence[tuple[int, bytes | None]]) -> None:
+        """Reads lines; returns when there is room for more, and always lets other tasks run."""
+        for number, line in lines:
+            if line is None:
+                self._reject(number, None, [("", Code.LINE_LENGTH)])
+            elif line and not line.isspace():
+                self._read(number, line)
+        if len(self._good) + len(self._errors) >= self._batch:
+            await self._flush()
+        await asyncio.sleep(0)
+
+    async def finish(self) -> None:
+        """Returns when all that was added is staged."""
+        await self._flush()
+        await self._copied()
+
+    async def abandon(self) -> None:
+        """Ends what is under way; nothing to do after `finish`."""
+        if self._copying is not None:
+            self._copying.cancel()
+            await asyncio.gather(self._copying, return_exceptions=True)
+
+    def _read(self, number: int, line: bytes) -> None:
+        record = read_record(line)
+        if type(record) is not Record:
+            self._reject(number, *record)
+            return
+        self.records += 1
+        self._good.append(staged_row(number, new_ulid(self._staged.received_at), *record))
+
+    def _reject(self, number: int, record_id: str | None, faults: Sequence[tuple[str, str]]) -> None:
+        self.records += 1
+        self.rejected += 1
+        self._errors.extend([ListError(number, record_id, pointer, code) for pointer, code in faults])
+
+    async def _flush(self) -> None:
+        await self._copied()
+        good, errors = self._good, self._errors
+        self._good, self._errors = [], []
+        self._copying = asyncio.create_task(self._staged.stage(good, errors))
+
+    async def _copied(self) -> None:
+        if self._copying is not None:
+            copying, self._copying = self._copying, None
+            await copying

@@ -1,0 +1,80 @@
+"""From the octets of a deliver_sm or data_sm to what it is: a receipt, a USSD message, a reply, or a segment of one."""
+
+from gateway.config import Link
+from gateway.consent.identity import canonical_msisdn
+from gateway.smpp.pdu import MalformedPdu, ShortMessage, decode_short_message
+from gateway.smpp.receipt import read_receipt
+from gateway.smpp.session import Received
+from gateway.smpp.text import Concatenation, decode, split_udh
+from gateway.smpp.ussd import read_ussd
+from gateway.store.inbound import ReplySegment
+from gateway.usecases.inbound import InboundBatch
+from gateway.usecases.receipts import FinalReceipt
+from gateway.usecases.reply_evidence import Reply
+from gateway.usecases.ussd import UssdMessage
+
+
+def decode_into(batch: InboundBatch, link: Link, received: Received) -> None:
+    """Adds the message to the batch. A receipt that is not final is dropped; octets that are no message are a
+    reply that nobody can read.
+    """
+    try:
+        message = decode_short_message(received.command_id, received.body)
+    except MalformedPdu:
+        batch.replies.append(Reply(link.name, "", "", received.body, 0, "", None))
+        return
+    if receipt := read_receipt(message):
+        if receipt.final:
+            batch.receipts.append(FinalReceipt(link.name, receipt.message_id, receipt.state, receipt.error))
+    elif indication := read_ussd(message):
+        text = indication.text(link.default_alphabet)
+        batch.ussd.append(
+            UssdMessage(
+                link.name,
+                sender_of(message),
+                message.destination.addr,
+                message.schedule_delivery_time,
+                indication,
+                text,
+            )
+        )
+    else:
+        concatenation, octets = split_udh(message)
+        if concatenation is None:
+            batch.replies.append(_reply(link, message, octets))
+        else:
+            batch.segments.append(_segment(link, message, concatenation, octets))
+
+
+def sender_of(message: ShortMessage) -> str:
+    """One MSISDN however the SMSC writes it; a sender that is none stays as it came."""
+    return canonical_msisdn(message.source.addr) or message.source.addr
+
+
+def _reply(link: Link, message: ShortMessage, octets: bytes) -> Reply:
+    """The reply that one message is; `octets` is its text without the UDH."""
+    udh_octets = len(message.payload) - len(octets)
+    return Reply(
+        link=link.name,
+        source_addr=sender_of(message),
+        destination_addr=message.destination.addr,
+        octets=octets,
+        data_coding=message.data_coding,
+        smsc_time=message.schedule_delivery_time,
+        text=decode(octets, message.data_coding, link.default_alphabet, udh_octets),
+    )
+
+
+def _segment(link: Link, message: ShortMessage, concatenation: Concatenation, octets: bytes) -> ReplySegment:
+    return ReplySegment(
+        link=link.name,
+        source_addr=sender_of(message),
+        destination_addr=message.destination.addr,
+        reference=concatenation.reference,
+        total=concatenation.total,
+        number=concatenation.number,
+        octets=octets,
+        udh_octets=len(message.payload) - len(octets),
+        data_coding=message.data_coding,
+        smsc_time=message.schedule_delivery_time,
+    )

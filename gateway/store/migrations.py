@@ -1,0 +1,85 @@
+"""Forward-only migrations: numbered SQL files, each applied once, in a transaction of its own."""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import asyncpg
+
+from gateway.logs.log import Event, get_logger
+from gateway.store.database import Connection, DatabaseError
+
+log = get_logger()
+
+MIGRATIONS = Path(__file__).parent.parent.parent / "migrations"
+_MIGRATION_LOCK = 0x67617465  # "gate": the advisory lock of the process that migrates
+
+
+class Migration(NamedTuple):
+    name: str  # of the file, without .sql: 0001_gateway
+    sql: str
+    checksum: str
+
+
+def migrations(directory: Path = MIGRATIONS) -> list[Migration]:
+    """All migrations of the folder in order; raises DatabaseError unless they count 0001, 0002 and so on."""
+    found = []
+    for number, path in enumerate(sorted(directory.glob("*.sql")), start=1):
+        if not re.fullmatch(rf"{number:04}_[a-z0-9_]+", path.stem):
+            raise DatabaseError(f"the migration {path.name} is out of turn: {number:04}_… must come there")
+        sql = path.read_text(encoding="utf-8")
+        found.append(Migration(path.stem, sql, hashlib.sha256(sql.encode()).hexdigest()))
+    return found
+
+
+async def pending(connection: Connection, directory: Path = MIGRATIONS) -> list[Migration]:
+    """Migrations that the database has not had; raises DatabaseError when its past is not the folder's."""
+    known = migrations(directory)
+    if await connection.fetchval("SELECT to_regclass('schema_migrations') IS NULL"):
+        return known
+    rows = await connection.fetch("SELECT name, checksum FROM schema_migrations ORDER BY name")
+    applied = {row["name"]: row["checksum"] for row in rows}
+    if unknown := applied.keys() - {migration.name for migration in known}:
+        raise DatabaseError(
+            f"the database has had {min(unknown)}, which this version does not know: start a newer one"
+        )
+    for migration in known:
+        if applied.get(migration.name, migration.checksum) != migration.checksum:
+            raise DatabaseError(
+                f"{migration.name}.sql was changed after the database had it: restore it, add a new migration"
+            )
+    return [migration for migration in known if migration.name not in applied]
+
+
+async def migrate(connection: Connection, directory: Path = MIGRATIONS) -> list[str]:
+    """Applies what is pending, each migration in a transaction; the names of those applied, in order.
+
+    Processes that start at once take turns: the second finds nothing to do. Raises DatabaseError.
+    """
+    await connection.execute("SET lock_timeout = 0")  # another process may take its time over them
+    await connection.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK)
+    try:
+        await connection.execute(
+            """CREATE TABLE IF NOT EXISTS schema_migrations (
+                name        text PRIMARY KEY,
+                checksum    text NOT NULL,
+                applied_at  timestamptz NOT NULL DEFAULT clock_timestamp()
+            )"""
+        )
+        applied = []
+        for name, sql, checksum in await pending(connection, directory):
+            try:
+                async with connection.transaction():
+                    await connection.execute(sql)
+                    await connection.execute(
+                        "INSERT INTO schema_migrations (name, checksum) VALUES ($1, $2)", name, checksum
+                    )
+            except asyncpg.PostgresError as error:
+                raise DatabaseError(f"the migration {name} failed and left no trace: {error}") from error
+            log.info(Event.MIGRATED, migration=name)
+            applied.append(name)
+        return applied
+    finally:
+        await connection.execute("SELECT pg_advisory_unlock($1)", _MIGRATION_LOCK)
+        await connection.execute("RESET lock_timeout")

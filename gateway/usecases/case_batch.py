@@ -1,0 +1,179 @@
+"""The cases of one transaction: locked, decided in memory, and written back in a handful of statements."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from gateway.consent.case import Case, Rules, State
+from gateway.consent.events import Event, EventType, TextQueued, TextWithoutRoute
+from gateway.consent.inputs import Decision, Effect, Input, OpenQuestion, Park, ReportRefused, Send
+from gateway.consent.journey import decide
+from gateway.evidence.digests import Digester
+from gateway.store import calls, cases, questions, sms
+from gateway.store.calls import CallKind
+from gateway.store.cases import StoredCase
+from gateway.store.database import Connection
+from gateway.store.questions import NumberClaim
+from gateway.usecases.texts import TextRenderer
+
+CALL_OF = {Effect.LOOK_UP: CallKind.LOOKUP, Effect.FORM_VOUCHER: CallKind.VOUCHER}
+"""The partner's call that an effect asks for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionContext:
+    """What decisions on cases need besides the cases."""
+
+    rules: Rules
+    texts: TextRenderer
+    digests: Digester
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a batch of cases has brought about."""
+
+    events: list[tuple[StoredCase, Event]] = field(default_factory=list)
+    links: set[str] = field(default_factory=set)  # that have new texts to send
+    calls: set[CallKind] = field(default_factory=set)  # of which there are new ones to make
+
+
+class CaseBatch:
+    """`decide` for each input, then `settle_numbers`, then `write`: all within one transaction."""
+
+    def __init__(
+        self, connection: Connection, now: datetime, context: DecisionContext, stored: dict[str, StoredCase]
+    ) -> None:
+        """`stored` are the cases, their rows locked."""
+        self.stored = stored
+        self.outcome = Outcome()
+        self._connection = connection
+        self._now = now
+        self._context = context
+        self._before = {case_id: s.case for case_id, s in stored.items()}
+        self._acquiring: list[NumberClaim] = []
+        self._releasing: list[NumberClaim] = []
+        self._withdrawn: list[str] = []
+        self._calls: list[tuple[str, CallKind]] = []
+        self._ended: list[str] = []
+        self._texts: list[tuple[StoredCase, sms.NewSms]] = []
+
+    def decide(self, case_id: str, given: Input) -> Decision:
+        """Decides on one input and notes what follows from it."""
+        stored = self.stored[case_id]
+        before = stored.case
+        decision = decide(before, given, self._now, self._context.rules)
+        if decision.rejected:
+            return decision
+        after = self.stored[case_id] = stored.with_case(decision.case)
+        self.outcome.events.extend((after, event) for event in decision.events)
+        if decision.case.ended_at is not None and before.ended_at is None:
+            self._ended.append(case_id)
+        for effect in decision.effects:
+            match effect:
+                case Send():
+                    self._send(after, effect)
+                case Effect.ACQUIRE_NUMBER:
+                    self._acquiring.append(_claim(after, after.case))
+                case Effect.RELEASE_NUMBER:
+                    self._releasing.append(_claim(stored, before))
+                case Effect.WITHDRAW:
+                    self._withdrawn.append(case_id)
+                case Effect.LOOK_UP | Effect.FORM_VOUCHER:
+                    self._calls.append((case_id, CALL_OF[effect]))
+                    if effect is Effect.FORM_VOUCHER:
+                        self.outcome.events.append((after, Event(EventType.VOUCHER_REQUESTED)))
+        return decision
+
+    def _send(self, stored: StoredCase, send: Send) -> None:
+        """Renders the text; where no link carries the number, that is an input of its own."""
+        if (text := self._context.texts.render(stored, send)) is not None:
+            self._texts.append((stored, text))
+        else:
+            self.decide(stored.case_id, _without_route(stored.case, send))
+
+    async def settle_numbers(self) -> None:
+        """Acquires and releases numbers until nothing is left to do: a case that got one may release it again."""
+        while self._acquiring or self._releasing:
+            if releasing := self._releasing:
+                self._releasing = []
+                await self._save_waiting()
+                moved_on = [i for i, s in self.stored.items() if s.case.state is not State.WAITING]
+                following = await questions.release_numbers(self._connection, releasing, moved_on)
+                if missing := [case_id for case_id in following if case_id not in self.stored]:
+                    loaded = await cases.lock(self._connection, missing)
+                    self.stored |= loaded
+                    self._before |= {case_id: s.case for case_id, s in loaded.items()}
+                for case_id in sorted(following):
+                    self.decide(case_id, OpenQuestion())
+            if acquiring := self._acquiring:
+                self._acquiring = []
+                for case_id in sorted(await questions.acquire_numbers(self._connection, acquiring)):
+                    self.decide(case_id, OpenQuestion())
+
+    async def _save_waiting(self) -> None:
+        """Writes which cases began to wait in this very transaction: the next one is looked for in the rows."""
+        waiting = [
+            s
+            for case_id, s in self.stored.items()
+            if s.case.state is State.WAITING and self._before[case_id].state is not State.WAITING
+        ]
+        if waiting:
+            await cases.save(self._connection, waiting, {})
+
+    async def write(self) -> Outcome:
+        """Writes everything, whatever the number of cases, in a handful of statements."""
+        connection = self._connection
+        changed = [s for case_id, s in self.stored.items() if s.case is not self._before[case_id]]
+        if changed:
+            await cases.save(connection, changed, self._moves(changed))
+        if self._withdrawn:
+            await sms.withdraw(connection, self._withdrawn)
+        if self._ended:
+            await calls.drop(connection, self._ended)
+        if self._calls:
+            await calls.add(connection, self._calls)
+            self.outcome.calls.update(kind for _, kind in self._calls)
+        if self._texts:
+            sms_ids = await sms.queue(connection, [new for _, new in self._texts], self._now)
+            for sms_id, (stored, new) in zip(sms_ids, self._texts, strict=True):
+                queued = text_queued(self._context.digests, sms_id, new, segments=new.segments)
+                self.outcome.events.append((stored, queued))
+                self.outcome.links.add(new.link)
+        return self.outcome
+
+    def _moves(self, changed: Sequence[StoredCase]) -> Counter[tuple[str, State]]:
+        """How many cases of a list have entered (+) or left (-) a state."""
+        moves: Counter[tuple[str, State]] = Counter()
+        for stored in changed:
+            before = self._before[stored.case_id].state
+            if stored.case.state is not before:
+                moves[stored.list_id, before] -= 1
+                moves[stored.list_id, stored.case.state] += 1
+        return moves
+
+
+def text_queued(digests: Digester, sms_id: int, new: sms.NewSms | sms.NewScreen, *, segments: int) -> Event:
+    """The journal's event of a text, or a screen, that waits to be sent."""
+    body = digests.digest(new.body.encode(), new.case_id)
+    return Event(EventType.TEXT_QUEUED, TextQueued(sms_id, new.kind, new.template, new.link, segments, body))
+
+
+def _claim(stored: StoredCase, case: Case) -> NumberClaim:
+    assert case.msisdn is not None, "a question is asked at a number"
+    return NumberClaim(stored.service, case.msisdn, stored.case_id)
+
+
+def _without_route(case: Case, send: Send) -> Input:
+    """The input that follows when no link carries the number (any more). A request waits for ops, parked; a repeat
+    does not keep the case from its end.
+    """
+    if case.state is State.QUEUED:
+        return Park(reason="no_route")
+    return ReportRefused(
+        text=send.text,
+        repeat=send.repeat,
+        msisdn=case.msisdn or "",
+        detail=TextWithoutRoute(text=send.text, reason="no_route"),
+    )

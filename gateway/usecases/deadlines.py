@@ -1,0 +1,48 @@
+"""Deadlines: cases whose repeat or end is due go on (order A1 §10)."""
+
+from collections.abc import Sequence
+
+from gateway.clock import Clock
+from gateway.cluster.retry import batch_then_singly
+from gateway.consent.inputs import MeetDeadline
+from gateway.logs.log import Event as LogEvent
+from gateway.logs.log import get_logger
+from gateway.store import cases
+from gateway.store.database import Database
+from gateway.usecases.unit_of_work import Transactions, UnitOfWork
+
+log = get_logger()
+
+
+class Deadlines:
+    """The use case of cases that are due."""
+
+    def __init__(self, *, transactions: Transactions, database: Database, clock: Clock) -> None:
+        self._transactions = transactions
+        self._database = database
+        self._clock = clock
+
+    async def meet(self, limit: int) -> int:
+        """Lets up to `limit` cases that are due go on; how many, 0 when one of them could not.
+
+        A case that cannot go on, by a defect, is logged and holds up none of the others.
+        """
+        async with self._database.acquire() as connection:
+            due = await cases.due(connection, self._clock.now(), limit)
+        failures = 0
+
+        async def failed(case_id: str, error: Exception) -> None:
+            nonlocal failures
+            failures += 1
+            log.error(LogEvent.CASE_STUCK, case_id=case_id, exc_info=error)
+
+        if due:
+            await batch_then_singly(due, self._meet, failed)
+        return 0 if failures else len(due)
+
+    async def _meet(self, case_ids: Sequence[str]) -> None:
+        async def work(uow: UnitOfWork) -> None:
+            ours = await cases.lock_due(uow.connection, case_ids, uow.now)
+            await uow.apply([(case_id, MeetDeadline()) for case_id in ours])
+
+        await self._transactions.run(work)

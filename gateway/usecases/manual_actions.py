@@ -1,0 +1,33 @@
+"""What people do about a case: end it, release a parked one, send its current text again."""
+
+from collections.abc import Sequence
+
+from gateway.consent.inputs import Cancel, Decision, Input, Release, Resend
+from gateway.usecases.unit_of_work import Transactions
+
+
+class ManualActions:
+    """The use cases of ops and SDU. A decision is `rejected` when the action does not fit the case's state."""
+
+    def __init__(self, transactions: Transactions) -> None:
+        self._transactions = transactions
+
+    async def cancel(self, case_id: str, reason: str) -> Decision | None:
+        """Ends an open case; None when there is no such case."""
+        return await self._apply(case_id, Cancel(reason=reason))
+
+    async def release(self, case_id: str) -> Decision | None:
+        """Lets a parked case go on; None when there is no such case."""
+        return await self._apply(case_id, Release())
+
+    async def release_all(self, case_ids: Sequence[str]) -> int:
+        """Lets parked cases go on, in one transaction; how many of them were parked."""
+        decisions = await self._transactions.apply([(case_id, Release()) for case_id in case_ids])
+        return sum(not decision.rejected for decision in decisions)
+
+    async def resend(self, case_id: str) -> Decision | None:
+        """Sends the case's current text again; None when there is no such case."""
+        return await self._apply(case_id, Resend())
+
+    async def _apply(self, case_id: str, given: Input) -> Decision | None:
+        return next(iter(await self._transactions.apply([(case_id, given)])), None)

@@ -1,0 +1,83 @@
+"""Delivery receipts: matched with the texts they belong to, in whatever order they come."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from gateway import metrics
+from gateway.config.model import MessageId
+from gateway.consent.events import TextUndeliverable
+from gateway.consent.inputs import Input, ReportDelivered, ReportUndeliverable
+from gateway.consent.texts import Kind
+from gateway.smpp.receipt import MessageState, keys
+from gateway.store import receipts
+from gateway.store.receipts import Settled, StoredReceipt
+from gateway.usecases.unit_of_work import Transactions, UnitOfWork
+
+_INVERSE: Mapping[MessageId, MessageId] = {
+    "exact": "exact",
+    "hex-to-dec": "dec-to-hex",
+    "dec-to-hex": "hex-to-dec",
+    "auto": "auto",
+}
+"""From a receipt's id to that of the response: `links.message_id` the other way round."""
+
+
+class FinalReceipt(NamedTuple):
+    """A receipt after which nothing more comes for its segment."""
+
+    link: str
+    message_id: str
+    state: MessageState
+    error: str
+
+
+class Receipts:
+    """The use case of delivery receipts."""
+
+    def __init__(self, *, transactions: Transactions, message_ids: Mapping[str, MessageId]) -> None:
+        """`message_ids` say by link how the id of a response is written in a receipt."""
+        self._transactions = transactions
+        self._message_ids = message_ids
+
+    async def apply(self, uow: UnitOfWork, received: Sequence[FinalReceipt]) -> None:
+        """Applies receipts, each once; one whose text is not known or not accepted yet waits, unmatched."""
+        await self._settle(uow, [self._stored(receipt) for receipt in received])
+
+    async def match_unmatched(self, limit: int) -> int:
+        """Applies up to `limit` unmatched receipts whose text has been accepted meanwhile; how many."""
+
+        async def work(uow: UnitOfWork) -> int:
+            matching = await receipts.claim_matching(uow.connection, limit)
+            stored = [
+                self._stored(FinalReceipt(row.link, row.message_id, MessageState(row.state), row.error))
+                for row in dict.fromkeys(matching)
+                if row.link in self._message_ids
+            ]
+            await receipts.remove_unmatched(uow.connection, stored)
+            await self._settle(uow, stored)
+            return len(matching)
+
+        return await self._transactions.run(work)
+
+    async def _settle(self, uow: UnitOfWork, received: Sequence[StoredReceipt]) -> None:
+        if not received:
+            return
+        settled = await receipts.settle(uow.connection, received)
+        for receipt in received:
+            metrics.RECEIPTS.labels(receipt.link, receipt.state).inc()
+        await uow.apply([(s.case_id, _input(s)) for s in settled])
+
+    def _stored(self, receipt: FinalReceipt) -> StoredReceipt:
+        candidates = keys(receipt.message_id, _INVERSE[self._message_ids[receipt.link]])
+        state = receipt.state
+        return StoredReceipt(
+            receipt.link, receipt.message_id, candidates, state.delivered, state.value, receipt.error
+        )
+
+
+def _input(settled: Settled) -> Input:
+    kind = Kind(settled.kind)
+    if settled.delivered:
+        return ReportDelivered(text=kind, repeat=settled.repeat, msisdn=settled.msisdn)
+    detail = TextUndeliverable(sms_id=settled.sms_id, text=settled.kind, state=settled.state, error=settled.error)
+    return ReportUndeliverable(text=kind, repeat=settled.repeat, msisdn=settled.msisdn, detail=detail)

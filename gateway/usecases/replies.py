@@ -1,0 +1,194 @@
+"""Replies by SMS: joined, told from redelivered ones, read, kept as evidence, and given to the case they speak to."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from gateway import metrics
+from gateway.config.routing import Routing
+from gateway.consent.events import Event, EventType, Reason, ReplyOfReason
+from gateway.consent.inputs import Input, ParentReply
+from gateway.consent.question import Question
+from gateway.consent.redelivery import EarlierReply
+from gateway.consent.reply import Reading, Verdict, read_reply
+from gateway.logs.log import Event as LogEvent
+from gateway.logs.log import get_logger
+from gateway.smpp.text import decode_segments
+from gateway.store import inbound, questions
+from gateway.store.inbound import ReplySegment, StoredReply
+from gateway.usecases.reply_evidence import Reply, reply_evidence
+from gateway.usecases.sending_state import SendingState
+from gateway.usecases.texts import Service
+from gateway.usecases.unit_of_work import Transactions, UnitOfWork
+
+log = get_logger()
+
+INCOMPLETE_AFTER_SECONDS = 600.0
+"""Real seconds after which a long reply that never became whole is read as it is."""
+
+_Asked = Mapping[tuple[str, str], Question]
+"""The latest question by (msisdn, service)."""
+_Earlier = Mapping[tuple[str, bytes], Sequence[EarlierReply]]
+"""Earlier replies by sender and octets."""
+
+
+class _Read(NamedTuple):
+    """A reply, what it says, and the question that it may speak to."""
+
+    reply: Reply
+    reading: Reading
+    question: Question | None
+
+
+class Replies:
+    """The use case of replies by SMS."""
+
+    def __init__(
+        self,
+        *,
+        transactions: Transactions,
+        services: Mapping[str, Service],
+        routing: Routing,
+        alphabets: Mapping[str, str],
+        sending: SendingState,
+    ) -> None:
+        """`alphabets` are the default alphabets by link."""
+        self._transactions = transactions
+        self._services = services
+        self._routing = routing
+        self._alphabets = alphabets
+        self._sending = sending
+
+    async def flush_incomplete(self) -> int:
+        """Keeps long replies whose segments never all came as they are; how many.
+
+        They are evidence, but never a consent: the segment that is missing may have said *not*.
+        """
+
+        async def work(uow: UnitOfWork) -> int:
+            stale = await inbound.flush_stale(uow.connection, INCOMPLETE_AFTER_SECONDS)
+            replies = [self._join(segments) for key, segments in stale.items() if key[0] in self._alphabets]
+            await self._read_all(uow, [reply._replace(text=None) for reply in replies], {})
+            return len(stale)
+
+        return await self._transactions.run(work)
+
+    async def receive(self, uow: UnitOfWork, replies: Sequence[Reply], segments: Sequence[ReplySegment]) -> None:
+        """Keeps replies, and segments of long ones; what is whole and new goes to its case.
+
+        What an SMSC delivers twice within a moment, by whichever bind, is one reply.
+        """
+        if segments:
+            replies = [*replies, *await self._join_complete(uow, segments)]
+        if not replies:
+            return
+        alike = await inbound.alike(uow.connection, {(reply.source_addr, reply.octets) for reply in replies})
+        seen = {(a.link, a.source_addr, a.destination_addr, a.octets) for a in alike if a.just_now}
+        earlier: defaultdict[tuple[str, bytes], list[EarlierReply]] = defaultdict(list)
+        for a in alike:
+            earlier[a.source_addr, a.octets].append(EarlierReply(a.case_id, a.unacknowledged))
+        fresh = []
+        for reply in replies:
+            if reply.identity not in seen:
+                seen.add(reply.identity)
+                fresh.append(reply)
+        await self._read_all(uow, fresh, earlier)
+
+    async def _join_complete(self, uow: UnitOfWork, segments: Sequence[ReplySegment]) -> list[Reply]:
+        """The replies that these segments make whole, and those whose reference they use again."""
+        places = {segment[:6] for segment in segments}
+        batches = [segments] if len(places) == len(segments) else [[one] for one in segments]
+        joined: list[Reply] = []
+        for batch in batches:
+            displaced = await inbound.displace(uow.connection, batch)
+            await inbound.keep_segments(uow.connection, batch, uow.now)
+            whole = await inbound.complete(uow.connection, {segment[:5] for segment in batch})
+            joined += [self._join(parts) for parts in [*displaced.values(), *whole.values()]]
+        return joined
+
+    def _join(self, segments: Sequence[ReplySegment]) -> Reply:
+        """The long reply; a segment that is missing leaves nothing in its place."""
+        first, last = segments[0], segments[-1]
+        octets = [segment.octets for segment in segments]
+        return Reply(
+            link=first.link,
+            source_addr=first.source_addr,
+            destination_addr=first.destination_addr,
+            octets=b"".join(octets),
+            data_coding=first.data_coding,
+            smsc_time=last.smsc_time,
+            text=decode_segments(octets, first.data_coding, self._alphabets[first.link], first.udh_octets),
+        )
+
+    async def _read_all(self, uow: UnitOfWork, replies: Sequence[Reply], earlier: _Earlier) -> None:
+        """Keeps the replies as evidence, and lets the cases they speak to go on; `earlier` are those like them."""
+        if not replies:
+            return
+        asked = await questions.asked_at(uow.connection, {reply.source_addr for reply in replies})
+        stored: list[StoredReply] = []
+        inputs: list[tuple[str, Input]] = []
+        for reply in replies:
+            read = self._read(reply, asked)
+            kept, given = self._addressed(uow, read, earlier.get((reply.source_addr, reply.octets), ()))
+            stored.append(kept)
+            inputs += given
+        await inbound.keep(uow.connection, stored, uow.now)
+        await uow.apply(inputs)
+
+    def _read(self, reply: Reply, asked: _Asked) -> _Read:
+        """The reply with what it says, and the question of the service that it speaks to.
+
+        A clear reply belongs to the service whose code it carries; anything else to the one whose question is open
+        at the number, else to any that ever asked there.
+        """
+        readings = {code: read_reply(reply.text, service.replies) for code, service in self._services.items()}
+        clear = [code for code, r in readings.items() if r.verdict in (Verdict.AGREE, Verdict.REFUSE)]
+        known = [code for code in readings if (reply.source_addr, code) in asked]
+        is_open = [code for code in known if asked[reply.source_addr, code].open]
+        code = next(iter(clear or is_open or known or readings))
+        question = asked.get((reply.source_addr, code))
+        if (
+            question is not None
+            and not question.accepted_by_smsc
+            and question.case_id in self._sending.unsent_questions
+        ):
+            question = question.not_submitted()
+        return _Read(reply, readings[code], question)
+
+    def _addressed(
+        self, uow: UnitOfWork, read: _Read, earlier: Sequence[EarlierReply]
+    ) -> tuple[StoredReply, list[tuple[str, Input]]]:
+        """Journals the reply; its row, and the input for the case that it speaks to, if there is one."""
+        reply, reading, question = read
+        case_id, possible_redelivery = (None, False) if question is None else question.answered_by(earlier)
+        by_its_link = question is None or may_come_by(self._routing, reply.link, question)
+        evidence = reply_evidence(uow.digests, reply, reading, case_id, counts=by_its_link)
+        metrics.REPLIES.labels(reply.link, reading.verdict.value).inc()
+        uow.journal([(case_id, evidence.event)])
+        if question is None or case_id is None:
+            ignored = Event(EventType.REPLY_IGNORED, Reason("no question was asked there"))
+            uow.journal([(None, ignored)])
+            return evidence.stored, []
+        if not by_its_link:
+            log.warning(LogEvent.REPLY_BY_WRONG_LINK, link=reply.link, case_id=case_id)
+            reason = ReplyOfReason("not by a link of the number", evidence.digest)
+            uow.journal([(case_id, Event(EventType.REPLY_IGNORED, reason))])
+            return evidence.stored, []
+        if reading.verdict in (Verdict.AGREE, Verdict.REFUSE, Verdict.UNCLEAR):
+            self._sending.reply_received(case_id)
+        given = ParentReply(
+            msisdn=reply.source_addr,
+            verdict=reading.verdict,
+            normalised=reading.normalised,
+            reply_at=uow.now,
+            submitted=question.submitted,
+            possible_redelivery=possible_redelivery,
+            evidence=evidence.consent,
+            link=reply.link,
+        )
+        return evidence.stored, [(case_id, given)]
+
+
+def may_come_by(routing: Routing, link: str, question: Question) -> bool:
+    """Whether a reply may come by this link: nobody replies for another operator's subscriber."""
+    return link in question.links or routing.may_carry(link, question.operator)

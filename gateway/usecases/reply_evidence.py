@@ -1,0 +1,67 @@
+"""The evidence of a reply, by SMS or on a USSD screen: its row, its entry in the journal, its digest."""
+
+from typing import NamedTuple
+
+from gateway.consent.events import Event, EventType, ReplyRead, UssdReplyRead
+from gateway.consent.reply import RULE_VERSION, Reading
+from gateway.evidence.digests import Digester, reply_identity
+from gateway.store.inbound import StoredReply
+
+
+class Reply(NamedTuple):
+    """A reply as it came in, its segments joined."""
+
+    link: str
+    source_addr: str  # canonical MSISDN; as it came when it is none
+    destination_addr: str
+    octets: bytes  # of the text, without UDH
+    data_coding: int
+    smsc_time: str
+    text: str | None  # None: the octets are not in that coding
+    session: str | None = None  # of its USSD dialogue: its_session_info in hex
+
+    @property
+    def identity(self) -> tuple[str, str, str, bytes]:
+        """What two deliveries of one reply have in common."""
+        return self.link, self.source_addr, self.destination_addr, self.octets
+
+
+class ReplyEvidence(NamedTuple):
+    """What is kept of a reply."""
+
+    stored: StoredReply
+    event: Event
+    digest: str
+
+    @property
+    def consent(self) -> str:
+        """The digest as a case keeps it when the reply counts: `sha256:` and 64 hex digits."""
+        return "sha256:" + self.digest.rpartition(":")[2]
+
+
+def reply_evidence(
+    digests: Digester, reply: Reply, reading: Reading, case_id: str | None, *, counts: bool = True
+) -> ReplyEvidence:
+    """The evidence of a reply to the case, or to none. With `counts` off the row belongs to no case."""
+    identity = reply_identity(*reply.identity, reply.smsc_time, reply.session)
+    digest = digests.digest(identity, case_id)
+    stored = StoredReply(
+        case_id=case_id if counts else None,
+        link=reply.link,
+        source_addr=reply.source_addr,
+        destination_addr=reply.destination_addr,
+        octets=reply.octets,
+        data_coding=reply.data_coding,
+        smsc_time=reply.smsc_time,
+        verdict=reading.verdict,
+        normalised=reading.normalised,
+        rule_version=RULE_VERSION,
+    )
+    read: ReplyRead | UssdReplyRead
+    if reply.session is None:
+        read = ReplyRead(reading.verdict, reading.normalised, RULE_VERSION, reply.link, digest)
+    else:
+        read = UssdReplyRead(
+            reading.verdict, reading.normalised, RULE_VERSION, reply.link, True, reply.session, digest
+        )
+    return ReplyEvidence(stored, Event(EventType.REPLY_READ, read), digest)

@@ -1,0 +1,41 @@
+"""The feed of statuses that is pushed to SDU: from a cursor on, by one process of the cluster at a time."""
+
+from typing import Any, NamedTuple
+
+from gateway.consent.deadlines import Calendar
+from gateway.store import feeds, statuses
+from gateway.store.database import Database
+
+FEED = "sdu"
+
+
+class StatusBatch(NamedTuple):
+    """Status events as SDU gets them, in order, and the cursor behind them."""
+
+    events: list[dict[str, Any]]
+    cursor: int
+
+
+class StatusFeed:
+    """The use case of pushed statuses. The cursor moves after SDU's response: a batch may be pushed twice."""
+
+    def __init__(self, *, database: Database, node: str, calendar: Calendar) -> None:
+        self._database = database
+        self._node = node
+        self._calendar = calendar
+
+    async def claim(self, limit: int) -> StatusBatch | None:
+        """The next batch; None when there is nothing to push, or another process pushes."""
+        async with self._database.acquire() as connection:
+            cursor = await feeds.claim(connection, FEED, self._node)
+            if cursor is None:
+                return None
+            events = await statuses.after(connection, cursor, limit)
+        if not events:
+            return None
+        return StatusBatch([statuses.as_json(event, self._calendar) for event in events], events[-1].seq)
+
+    async def taken(self, batch: StatusBatch) -> None:
+        """SDU has taken the batch."""
+        async with self._database.acquire() as connection:
+            await feeds.advance(connection, FEED, self._node, batch.cursor)

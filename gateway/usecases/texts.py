@@ -1,0 +1,71 @@
+"""The texts of the services as they go out: which link carries them, how they are cut, and what they say."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from gateway.config import Link as LinkConfig
+from gateway.config.routing import Routing
+from gateway.consent.inputs import Send
+from gateway.consent.reply import ReplyRules
+from gateway.consent.texts import Kind, Templates, Text
+from gateway.smpp.text import LongMessages, segment_count
+from gateway.store.cases import StoredCase, name_of
+from gateway.store.sms import NewSms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A proactive service: its code, texts, and how replies to it are read."""
+
+    code: str
+    name: str
+    link: str  # the address that text 3 names
+    templates: Templates
+    replies: ReplyRules
+
+
+class TextRenderer:
+    """Renders the texts of all services for all links."""
+
+    def __init__(self, services: Mapping[str, Service], links: Iterable[LinkConfig], routing: Routing) -> None:
+        self._services = services
+        self._routing = routing
+        self._long_messages = {link.name: LongMessages(link.long_messages) for link in links}
+
+    def render(self, stored: StoredCase, send: Send) -> NewSms | None:
+        """The text as it goes out; None when no link carries the case's number."""
+        case = stored.case
+        assert case.msisdn is not None, "a text goes to a number"
+        link = send.link or self._routing.link_for(case.msisdn, case.operator)
+        if link is None:
+            return None
+        service = self._services[stored.service]
+        text = service.templates.render(
+            send.text,
+            stored.language,
+            recipient=name_of(stored.recipient),
+            pupil=name_of(stored.pupil),
+            link=service.link,
+            service=service.code,
+            agree=service.replies.agree,
+            refuse=service.replies.refuse,
+        )
+        long_messages = self._long_messages[link]
+        return NewSms(
+            case_id=stored.case_id,
+            kind=send.text,
+            repeat=send.repeat,
+            link=link,
+            msisdn=case.msisdn,
+            template=text.template,
+            body=text.body,
+            long_messages=long_messages,
+            segments=segment_count(text.body, long_messages),
+        )
+
+    def screen(self, kind: Kind, language: str, service_code: str) -> Text:
+        """The USSD screen of that kind."""
+        service = self._services[service_code]
+        return service.templates.screen(
+            kind, language, service=service_code, agree=service.replies.agree, refuse=service.replies.refuse
+        )

@@ -1,0 +1,63 @@
+"""Time-out and backoff of the push to SDU, as they are injected."""
+
+import asyncio
+from typing import Any, cast
+
+import aiohttp
+from aioresponses import aioresponses
+from http_failures import MockedResponse, raw_server, silent
+from partner_calls import PATHS, TOKEN, Partner
+
+from gateway.backoff import Backoff
+from gateway.cluster.wakeups import WakeUp
+from gateway.config.model import Sdu as SduConfig
+from gateway.partners.sdu import SduClient, SduPush
+from gateway.simulators.sdu import new_secret
+
+URL = "http://sdu.example"
+BODY = b'{"events": []}'
+MOMENT = Backoff(first_seconds=0.001, max_seconds=0.002)
+MINUTE = Backoff(first_seconds=60.0, max_seconds=60.0)
+
+
+def sdu_push(http: aiohttp.ClientSession, url: str = URL, *, backoff: Backoff, **timeout: Any) -> SduPush:
+    """One without a database: it can deliver a body, and nothing else."""
+    config = SduConfig(url=url, token=TOKEN, signing_secret=new_secret(), batch=500)
+    client = SduClient(http, config, **timeout)
+    return SduPush(client, cast("Any", None), batch=500, wakeup=WakeUp(), backoff=backoff)
+
+
+async def test_body_is_pushed_again_after_the_backoff_until_it_is_taken(http: aiohttp.ClientSession) -> None:
+    with aioresponses() as mocked:
+        for failure in ({"status": 503}, {"status": 302}, {"exception": aiohttp.ServerDisconnectedError()}):
+            mocked.post(URL + PATHS[Partner.SDU], response_class=MockedResponse, **failure)
+        mocked.post(URL + PATHS[Partner.SDU], status=204, response_class=MockedResponse)
+        assert await sdu_push(http, backoff=MOMENT)._deliver(BODY)
+        (calls,) = mocked.requests.values()
+        assert [call.kwargs["headers"]["webhook-id"] for call in calls] == 4 * [
+            calls[0].kwargs["headers"]["webhook-id"]
+        ]
+
+
+async def test_stop_ends_the_backoff(http: aiohttp.ClientSession) -> None:
+    with aioresponses() as mocked:
+        mocked.post(URL + PATHS[Partner.SDU], status=503, response_class=MockedResponse)
+        push = sdu_push(http, backoff=MINUTE)
+        delivery = asyncio.create_task(push._deliver(BODY))
+        await asyncio.sleep(0.05)
+        assert not delivery.done()
+        async with asyncio.timeout(5):
+            await push.stop()
+            assert not await delivery
+
+
+async def test_push_that_hangs_is_given_up_after_the_timeout(http: aiohttp.ClientSession) -> None:
+    async with raw_server(silent) as server:
+        push = sdu_push(http, server.url, backoff=MOMENT, timeout=aiohttp.ClientTimeout(total=0.05))
+        delivery = asyncio.create_task(push._deliver(BODY))
+        async with asyncio.timeout(5):
+            while server.connections < 3:
+                await server.closed.wait()
+                server.closed.clear()
+            await push.stop()
+            assert not await delivery
