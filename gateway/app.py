@@ -255,7 +255,7 @@ def apis_of(config: Config, components: Components) -> list[Api]:
         ListsApi(
             database=c.database,
             calendar=c.calendar,
-            reader=ListReader(c.accept_list),
+            reader=ListReader(c.accept_list, staged_batch=c.policy.staged_batch),
             services=tuple(config.services),
             max_list_bytes=config.http.max_list_bytes,
         ),

@@ -83,6 +83,8 @@ class Policy:
     membership: MembershipPolicy = field(default_factory=MembershipPolicy)
     task_retry: Backoff = Backoff(first_seconds=0.2, max_seconds=10.0)
     """Of a task that the database or the network has failed."""
+    staged_batch: int = 2000
+    """Lines of a list between two COPYs: some milliseconds of work, and no more than that many records twice."""
     acquire_timeout_seconds: float = 10.0
     """For a connection to the database while all are in use; whoever asked over HTTP may ask again."""
     stop_timeout_seconds: float = 8.0

@@ -9,14 +9,12 @@ from gateway.intake.records import Code, Record, read_record
 from gateway.store.lists import ListError, staged_row
 from gateway.usecases.accept_list import Acceptance, AcceptList, StagedList
 
-STAGED_BATCH = 2000
-"""Lines between two COPYs: some milliseconds of work, and no more than that many records in memory twice."""
-
 
 class ListReader:
     """The shell around AcceptList. One a process; `read` may run several times at once."""
 
-    def __init__(self, accept_list: AcceptList, *, staged_batch: int = STAGED_BATCH) -> None:
+    def __init__(self, accept_list: AcceptList, *, staged_batch: int) -> None:
+        """`staged_batch` is how many lines there are between two COPYs."""
         self._accept_list = accept_list
         self._staged_batch = staged_batch
 

@@ -10,6 +10,7 @@ from apiclient import Api, Caller
 from gateway.api.app import serve_http
 from gateway.app import Components, apis_of, build
 from gateway.config import Config, load
+from gateway.config.policy import Policy
 from gateway.store.database import Database
 
 CONFIG = """
@@ -49,9 +50,15 @@ def config(tmp_path: Path) -> Config:
 
 
 @pytest.fixture
-async def components(config: Config, database: Database) -> Components:
+def policy() -> Policy:
+    """Time-outs and limits; a test module may have its own."""
+    return Policy()
+
+
+@pytest.fixture
+async def components(config: Config, database: Database, policy: Policy) -> Components:
     """The use cases over this test's database, as one living process."""
-    return await build(config, database, "node")
+    return await build(config, database, "node", policy)
 
 
 @pytest.fixture

@@ -14,12 +14,18 @@ from record_factories import good
 
 from gateway.api import connections, requests
 from gateway.api.lists import MAX_BATCH
-from gateway.intake import reading
+from gateway.config.policy import Policy
 from gateway.metrics import REGISTRY
 from gateway.store import lists
 
 BETWEEN_OCTETS = 0.02
 CASE = "/v1/cases/01JD0000000000000000000000"
+
+
+@pytest.fixture
+def policy() -> Policy:
+    """Lists are staged in small batches."""
+    return Policy(staged_batch=100)
 
 
 def head(method: str, path: str, token: str, content_type: str, length: int) -> bytes:
@@ -91,7 +97,6 @@ async def test_a_client_that_waits_for_the_database_is_not_hurried(
 ) -> None:
     monkeypatch.setattr(requests, "STALLED_AFTER", 0.5)
     monkeypatch.setattr(requests, "SLOWEST", 1e9)
-    monkeypatch.setattr(reading.ListReader.__init__, "__kwdefaults__", {"staged_batch": 100})
     stage = lists.stage
 
     async def slowly(*what: Any) -> None:
