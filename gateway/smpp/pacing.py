@@ -64,7 +64,7 @@ class Pacer:
         held = sent[len(sent) - self._most] + WINDOW - now if len(sent) >= self._most else 0.0
         return max(self._next - now, self._soonest - AT_ONCE - now, held, 0.0)
 
-    def take(self, now: float, n: int = 1) -> None:
+    def record_sent(self, now: float, n: int = 1) -> None:
         """Count what goes now: a segment, or the `n` that one submit_sm with message_payload makes."""
         if self._rate == inf:
             if now - self._second_began >= 1.0:

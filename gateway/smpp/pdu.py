@@ -24,13 +24,13 @@ MAX_COMMAND_LENGTH: Final = 65_536
 MAX_SEQUENCE_NUMBER: Final = 0x7FFFFFFF
 """SMPP 3.4 §5.1.4."""
 
-MAX_MESSAGE_ID: Final = 255
+MAX_MESSAGE_ID_BYTES: Final = 255
 """Octets kept of an SMSC's message_id. §5.2.23 allows 64; beyond this a database index no longer takes it."""
 
-MAX_ADDRESS_READ: Final = 255
+MAX_ADDRESS_BYTES: Final = 255
 """Octets of an address. §5.2.8 allows 20, and 64 in data_sm; a far longer one no database index takes."""
 
-RESPONSE: Final = 0x80000000
+RESPONSE_BIT: Final = 0x80000000
 """The bit that makes a command_id a response (SMPP 3.4 §5.1.2.1)."""
 
 _TLV: Final = Struct(">HH")
@@ -69,7 +69,7 @@ class CommandId(IntEnum):
     ALERT_NOTIFICATION = commands["alert_notification"]
 
 
-class Tag(IntEnum):
+class TlvTag(IntEnum):
     """The TLVs this gateway reads or writes (SMPP 3.4 §5.3.2)."""
 
     RECEIPTED_MESSAGE_ID = consts.OPTIONAL_PARAMS["receipted_message_id"]
@@ -118,7 +118,7 @@ class ShortMessage:
     @property
     def payload(self) -> bytes:
         """The user data: short_message, or the message_payload TLV when that is empty (§5.3.2.32)."""
-        return self.short_message or self.tlvs.get(Tag.MESSAGE_PAYLOAD, b"")
+        return self.short_message or self.tlvs.get(TlvTag.MESSAGE_PAYLOAD, b"")
 
 
 def source_address(source: str, ton: int | None = None, npi: int | None = None) -> Address:
@@ -176,7 +176,7 @@ def decode_bind_resp(body: bytes) -> tuple[str, int | None]:
     """The SMSC's system_id and its sc_interface_version, if it tells one (SMPP 3.4 §4.1.2)."""
     system_id, _, tail = body.partition(b"\0")
     try:
-        version = decode_tlvs(tail).get(Tag.SC_INTERFACE_VERSION)
+        version = decode_tlvs(tail).get(TlvTag.SC_INTERFACE_VERSION)
     except MalformedPdu:
         version = None
     return system_id.decode("latin-1"), version[-1] if version else None
@@ -194,7 +194,7 @@ def decode_tlvs(data: bytes) -> dict[int, bytes]:
         tag, length = _TLV.unpack_from(data, position)
         position += _TLV.size
         if length > end - position:
-            if tag == Tag.MESSAGE_PAYLOAD:
+            if tag == TlvTag.MESSAGE_PAYLOAD:
                 raise MalformedPdu(f"message_payload of {length} octets, {end - position} there")
             break
         tlvs[tag] = data[position : position + length]
@@ -206,7 +206,7 @@ def decode_short_message(command_id: int, body: bytes) -> ShortMessage:
     """A deliver_sm (SMPP 3.4 §4.6.1) or data_sm (§4.7.1) from its body.
 
     Raises MalformedPdu when a mandatory field, or octets that sm_length counts, are not there, and for an address
-    beyond `MAX_ADDRESS_READ`.
+    beyond `MAX_ADDRESS_BYTES`.
     """
     try:
         service_type, at = _read_string(body, 0)
@@ -257,7 +257,7 @@ def _read_string(body: bytes, start: int) -> tuple[str, int]:
 
 def _read_address(body: bytes, start: int) -> tuple[Address, int]:
     addr, after = _read_string(body, start + 2)
-    if len(addr) > MAX_ADDRESS_READ:
+    if len(addr) > MAX_ADDRESS_BYTES:
         raise ValueError(f"an address of {len(addr)} octets")
     return Address(addr=addr, ton=body[start], npi=body[start + 1]), after
 

@@ -14,9 +14,9 @@ from typing import Final, Literal
 
 from smpplib import consts
 
-from gateway.smpp.pdu import MAX_MESSAGE_ID, ShortMessage, Tag
+from gateway.smpp.pdu import MAX_MESSAGE_ID_BYTES, ShortMessage, TlvTag
 
-Relation = Literal["exact", "hex-to-dec", "dec-to-hex", "auto"]
+IdRelation = Literal["exact", "hex-to-dec", "dec-to-hex", "auto"]
 """How the message_id of a submit_sm_resp is written in the receipt (configuration `links.message_id`)."""
 
 
@@ -84,20 +84,20 @@ _FIELD: Final = re.compile(
 )
 
 
-def read_receipt(sm: ShortMessage) -> Receipt | None:
+def parse_receipt(sm: ShortMessage) -> Receipt | None:
     """The receipt that the message is, or None when it is a reply.
 
     It is one when its esm_class or a receipted_message_id says so, even if nothing else in it can be read.
     """
     message_type = sm.esm_class & _MESSAGE_TYPE
-    tlv_id = _text(sm.tlvs.get(Tag.RECEIPTED_MESSAGE_ID, b""))
+    tlv_id = _text(sm.tlvs.get(TlvTag.RECEIPTED_MESSAGE_ID, b""))
     if not message_type & (_SMSC_RECEIPT | _INTERMEDIATE) and not tlv_id:
         return None
     fields = _fields(sm.payload)
     return Receipt(
-        message_id=(tlv_id or fields.get("id", ""))[:MAX_MESSAGE_ID],
-        state=_state(sm.tlvs.get(Tag.MESSAGE_STATE, b""), fields.get("stat", "")),
-        error=fields.get("err", "") or _network_error(sm.tlvs.get(Tag.NETWORK_ERROR_CODE, b"")),
+        message_id=(tlv_id or fields.get("id", ""))[:MAX_MESSAGE_ID_BYTES],
+        state=_state(sm.tlvs.get(TlvTag.MESSAGE_STATE, b""), fields.get("stat", "")),
+        error=fields.get("err", "") or _network_error(sm.tlvs.get(TlvTag.NETWORK_ERROR_CODE, b"")),
         intermediate=bool(message_type & _INTERMEDIATE),
     )
 
@@ -138,19 +138,19 @@ _HEX: Final = re.compile(r"[0-9a-f]{1,16}")
 _DECIMAL: Final = re.compile(r"[0-9]{1,20}")
 
 
-def normal_key(message_id: str) -> str:
+def normalize_message_id(message_id: str) -> str:
     """The id as ids are compared: without leading zeros and case; "" only for an empty one."""
     folded = message_id.strip().lower()
     return folded.lstrip("0") or folded[:1]
 
 
-def keys(message_id: str, relation: Relation) -> list[str]:
+def related_ids(message_id: str, relation: IdRelation) -> list[str]:
     """The normal keys a receipt may bear for the message_id of a submit_sm_resp, the likeliest first.
 
     hex-to-dec: the response is hexadecimal, the receipt decimal; dec-to-hex the other way round; auto: as it
     is, or either. An id that cannot be converted, as a UUID, keeps its own key.
     """
-    own = normal_key(message_id)
+    own = normalize_message_id(message_id)
     found = []
     if relation in ("exact", "auto"):
         found.append(own)

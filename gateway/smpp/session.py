@@ -53,9 +53,9 @@ from gateway.smpp.events import (
 from gateway.smpp.pdu import (
     HEADER,
     MAX_COMMAND_LENGTH,
-    MAX_MESSAGE_ID,
+    MAX_MESSAGE_ID_BYTES,
     MAX_SEQUENCE_NUMBER,
-    RESPONSE,
+    RESPONSE_BIT,
     CommandId,
     decode_bind_resp,
     encode_bind,
@@ -165,7 +165,7 @@ class Session:
         """ParentReply a Received PDU, message_id a single NUL (SMPP 3.4 §4.6.2); too late once closed."""
         if self.closing:
             return
-        self._out.append(encode_pdu(command_id | RESPONSE, command_status, sequence_number, b"\0"))
+        self._out.append(encode_pdu(command_id | RESPONSE_BIT, command_status, sequence_number, b"\0"))
         self.unacknowledged_deliveries = max(self.unacknowledged_deliveries - 1, 0)
         if self._is_drained():
             self._deadline = 0.0
@@ -257,9 +257,9 @@ class Session:
                 break
             if command_id == _SUBMIT_SM_RESP and (sent := window.pop(sequence_number, None)):
                 # Octets behind the message_id are TLVs of later versions; without a NUL it fills the body.
-                stop = data.find(b"\0", body, body + MAX_MESSAGE_ID)
+                stop = data.find(b"\0", body, body + MAX_MESSAGE_ID_BYTES)
                 if not body <= stop <= after:
-                    stop = min(after, body + MAX_MESSAGE_ID)
+                    stop = min(after, body + MAX_MESSAGE_ID_BYTES)
                 events.append(_answered((sent[0], command_status, str(data[body:stop], "latin-1"))))
             else:
                 self._handle(command_id, command_status, sequence_number, data[body:after], now, events)
@@ -289,7 +289,7 @@ class Session:
         match command_id:
             case CommandId.DELIVER_SM | CommandId.DATA_SM if self.state in _NOT_YET_BOUND:
                 status = consts.SMPP_ESME_RINVBNDSTS
-                self._out.append(encode_pdu(command_id | RESPONSE, status, sequence_number, b"\0"))
+                self._out.append(encode_pdu(command_id | RESPONSE_BIT, status, sequence_number, b"\0"))
                 events.append(UnexpectedPdu(command_id, "before the bind was answered"))
             case CommandId.DELIVER_SM | CommandId.DATA_SM:
                 self.unacknowledged_deliveries += 1
@@ -317,13 +317,13 @@ class Session:
                     self._heard_at = now
                     events.append(Bound(*decode_bind_resp(body)))
             case CommandId.SUBMIT_SM_RESP if sequence_number in self._late:
-                message_id = body.partition(b"\0")[0][:MAX_MESSAGE_ID].decode("latin-1")
+                message_id = body.partition(b"\0")[0][:MAX_MESSAGE_ID_BYTES].decode("latin-1")
                 events.append(LateResponse(self._late.pop(sequence_number), command_status, message_id))
             case CommandId.GENERIC_NACK:
                 self._take_nack(sequence_number, command_status, events)
             case CommandId.ALERT_NOTIFICATION | CommandId.OUTBIND:
                 events.append(UnexpectedPdu(command_id, "not for this session"))  # neither has a response
-            case _ if command_id & RESPONSE:
+            case _ if command_id & RESPONSE_BIT:
                 events.append(UnexpectedPdu(command_id, "answers nothing under way"))
             case _:
                 self._nack(consts.SMPP_ESME_RINVCMDID, sequence_number)

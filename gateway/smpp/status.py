@@ -7,7 +7,7 @@ from typing import Final
 from smpplib import consts
 
 
-class Kind(StrEnum):
+class StatusKind(StrEnum):
     """What becomes of a segment after its answer."""
 
     ACCEPTED = "accepted"
@@ -21,27 +21,27 @@ class Kind(StrEnum):
 
 
 _KINDS: Final = {
-    consts.SMPP_ESME_ROK: Kind.ACCEPTED,
-    consts.SMPP_ESME_RTHROTTLED: Kind.THROTTLED,
-    consts.SMPP_ESME_RMSGQFUL: Kind.BUSY,
-    consts.SMPP_ESME_RSYSERR: Kind.BUSY,
-    consts.SMPP_ESME_RX_T_APPN: Kind.BUSY,
+    consts.SMPP_ESME_ROK: StatusKind.ACCEPTED,
+    consts.SMPP_ESME_RTHROTTLED: StatusKind.THROTTLED,
+    consts.SMPP_ESME_RMSGQFUL: StatusKind.BUSY,
+    consts.SMPP_ESME_RSYSERR: StatusKind.BUSY,
+    consts.SMPP_ESME_RX_T_APPN: StatusKind.BUSY,
     # The SMSC has lost our bind: that says nothing of the number.
-    consts.SMPP_ESME_RINVBNDSTS: Kind.BUSY,
+    consts.SMPP_ESME_RINVBNDSTS: StatusKind.BUSY,
 }
 _NAMES: Final[dict[int, str]] = {
     value: constant.removeprefix("SMPP_") for constant, value in vars(consts).items() if "_ESME_R" in constant
 }
 
 
-def classify(command_status: int, overrides: Mapping[int, Kind]) -> Kind:
+def classify(command_status: int, overrides: Mapping[int, StatusKind]) -> StatusKind:
     """The kind of a submit_sm_resp; a link's `overrides` win for every status but 0.
 
-    A status that nobody knows is Kind.REFUSED: what a vendor means by it is for the link's table to say.
+    A status that nobody knows is StatusKind.REFUSED: what a vendor means by it is for the link's table to say.
     """
     if command_status == consts.SMPP_ESME_ROK:
-        return Kind.ACCEPTED
-    return overrides.get(command_status) or _KINDS.get(command_status, Kind.REFUSED)
+        return StatusKind.ACCEPTED
+    return overrides.get(command_status) or _KINDS.get(command_status, StatusKind.REFUSED)
 
 
 def name(command_status: int) -> str:

@@ -23,7 +23,7 @@ from typing import Final
 
 from smpplib import consts
 
-from gateway.smpp.pdu import Segment, ShortMessage, Tag, encode_tlv
+from gateway.smpp.pdu import Segment, ShortMessage, TlvTag, encode_tlv
 
 __all__ = [
     "Concatenation",
@@ -138,7 +138,7 @@ def segments(text: str, long_messages: LongMessages, reference: int) -> tuple[in
     if long_messages is LongMessages.PAYLOAD:
         if len(octets) > 0xFFFF:
             raise ValueError(f"{len(octets)} octets are too many for message_payload")
-        return data_coding.value, [Segment(0, b"", encode_tlv(Tag.MESSAGE_PAYLOAD, octets))]
+        return data_coding.value, [Segment(0, b"", encode_tlv(TlvTag.MESSAGE_PAYLOAD, octets))]
     cuts = _cuts(octets, data_coding, long_messages)
     total = len(cuts) + 1
     if total > MAX_SEGMENTS:
@@ -150,10 +150,10 @@ def segments(text: str, long_messages: LongMessages, reference: int) -> tuple[in
         case LongMessages.UDH16:
             header = bytes((6, _CONCATENATION_16, 4)) + _two_octets(reference) + bytes((total,))
         case LongMessages.SAR:
-            total_tlv = encode_tlv(Tag.SAR_TOTAL_SEGMENTS, bytes((total,)))
-            tlvs = encode_tlv(Tag.SAR_MSG_REF_NUM, _two_octets(reference)) + total_tlv
+            total_tlv = encode_tlv(TlvTag.SAR_TOTAL_SEGMENTS, bytes((total,)))
+            tlvs = encode_tlv(TlvTag.SAR_MSG_REF_NUM, _two_octets(reference)) + total_tlv
             return data_coding.value, [
-                Segment(0, piece, tlvs + encode_tlv(Tag.SAR_SEGMENT_SEQNUM, bytes((number,))))
+                Segment(0, piece, tlvs + encode_tlv(TlvTag.SAR_SEGMENT_SEQNUM, bytes((number,))))
                 for number, piece in enumerate(cut, start=1)
             ]
     return data_coding.value, [
@@ -327,7 +327,7 @@ def split_udh(sm: ShortMessage) -> tuple[Concatenation | None, bytes]:
 def _sar(sm: ShortMessage) -> Concatenation | None:
     reference, total, number = (
         int.from_bytes(sm.tlvs.get(tag, b"")[-2:], "big")
-        for tag in (Tag.SAR_MSG_REF_NUM, Tag.SAR_TOTAL_SEGMENTS, Tag.SAR_SEGMENT_SEQNUM)
+        for tag in (TlvTag.SAR_MSG_REF_NUM, TlvTag.SAR_TOTAL_SEGMENTS, TlvTag.SAR_SEGMENT_SEQNUM)
     )
     return _concatenation(reference, total, number)
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from gateway.smpp.pdu import Segment, ShortMessage, Tag, encode_tlv
+from gateway.smpp.pdu import Segment, ShortMessage, TlvTag, encode_tlv
 from gateway.smpp.text import decode, encode
 
 SERVICE_TYPE: Final = "USSD"
@@ -52,7 +52,7 @@ _KNOWN: Final = frozenset(UssdOp)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Indication:
+class UssdMessage:
     """What the SMSC says of a dialogue. `op` is a UssdOp, or a vendor's own value."""
 
     op: int
@@ -72,18 +72,18 @@ class Indication:
         return decode(self.octets, _sms_coding(self.data_coding), default_alphabet)
 
 
-def read_ussd(sm: ShortMessage) -> Indication | None:
+def parse_ussd(sm: ShortMessage) -> UssdMessage | None:
     """The message's place in a dialogue; None when it is an SMS.
 
     An op that nobody knows, on a message of no session, is a TLV that strayed into an SMS: no reply is lost by it.
     """
-    tlv = sm.tlvs.get(Tag.USSD_SERVICE_OP)
+    tlv = sm.tlvs.get(TlvTag.USSD_SERVICE_OP)
     if not tlv:
         return None
-    op, session_info = tlv[-1], sm.tlvs.get(Tag.ITS_SESSION_INFO, b"")[:MAX_SESSION_INFO_BYTES]
+    op, session_info = tlv[-1], sm.tlvs.get(TlvTag.ITS_SESSION_INFO, b"")[:MAX_SESSION_INFO_BYTES]
     if op not in _KNOWN and not session_info:
         return None
-    return Indication(
+    return UssdMessage(
         op=op,
         session_info=session_info,
         octets=sm.payload,
@@ -97,13 +97,13 @@ def dialled_service(text: str | None) -> str | None:
     return dialled["service"] if dialled else None
 
 
-def screen_tlvs(op: UssdOp, session_info: bytes) -> bytes:
+def encode_screen_tlvs(op: UssdOp, session_info: bytes) -> bytes:
     """The encoded TLVs of a submit_sm that puts a screen into the dialogue."""
-    session = encode_tlv(Tag.ITS_SESSION_INFO, session_info) if session_info else b""
-    return encode_tlv(Tag.USSD_SERVICE_OP, bytes((op,))) + session
+    session = encode_tlv(TlvTag.ITS_SESSION_INFO, session_info) if session_info else b""
+    return encode_tlv(TlvTag.USSD_SERVICE_OP, bytes((op,))) + session
 
 
-def screen(text: str, tlvs: bytes) -> tuple[int, list[Segment]]:
+def encode_screen(text: str, tlvs: bytes) -> tuple[int, list[Segment]]:
     """(data_coding, the one segment) of a screen; it is never cut, and the SMSC packs it."""
     data_coding, octets = encode(text)
     return data_coding.value, [Segment(0, octets, tlvs)]

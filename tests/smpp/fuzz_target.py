@@ -4,33 +4,38 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, get_args
 
+from smpp.sessions import RESPONSE_TIMEOUT, binding_session, bound_session, fresh_session, submit_sm_resp
+from smpp.smpplib_codec import smpplib_body, smpplib_encode
+
 from gateway.smpp.pdu import (
     HEADER,
-    MAX_ADDRESS_READ,
+    MAX_ADDRESS_BYTES,
     MAX_COMMAND_LENGTH,
-    MAX_MESSAGE_ID,
-    RESPONSE,
+    MAX_MESSAGE_ID_BYTES,
+    RESPONSE_BIT,
     CommandId,
     MalformedPdu,
     ShortMessage,
     decode_short_message,
     decode_tlvs,
 )
-from gateway.smpp.receipt import Receipt, Relation, keys, normal_key, read_receipt
+from gateway.smpp.receipt import IdRelation, Receipt, normalize_message_id, parse_receipt, related_ids
 from gateway.smpp.session import Event, NoResponse, Received, Session, SubmitResponse
 from gateway.smpp.text import decode, split_udh
-from gateway.smpp.ussd import dialled_service, read_ussd
-from tests.smpp.sessions import RESPONSE_TIMEOUT, accept, binding_session, bound_session, fresh_session
-from tests.smpp.smpplib_codec import body, say
+from gateway.smpp.ussd import dialled_service, parse_ussd
 
 UNDER_WAY: Final = 3
 DEFAULT_ALPHABETS: Final = ("gsm7", "packed", "ascii", "latin1")
 _DELIVERIES: Final = (CommandId.DELIVER_SM, CommandId.DATA_SM)
 _ENDS: Final = (CommandId.UNBIND, CommandId.UNBIND_RESP)
 
-EARLIER: Final = say("deliver_sm", 77, source_addr="77012345678", short_message=b"3#1") + accept(2, "an id")
+EARLIER: Final = smpplib_encode(
+    "deliver_sm", 77, source_addr="77012345678", short_message=b"3#1"
+) + submit_sm_resp(2, "an id")
 EARLIER_EVENTS: Final = [
-    Received(CommandId.DELIVER_SM, 77, body("deliver_sm", source_addr="77012345678", short_message=b"3#1")),
+    Received(
+        CommandId.DELIVER_SM, 77, smpplib_body("deliver_sm", source_addr="77012345678", short_message=b"3#1")
+    ),
     SubmitResponse(0, 0, "an id"),
 ]
 
@@ -136,7 +141,7 @@ def are_answers(octets: bytes) -> None:
     while octets:
         length, command_id, _, _ = HEADER.unpack_from(octets)
         assert HEADER.size <= length <= len(octets)
-        assert command_id & RESPONSE
+        assert command_id & RESPONSE_BIT
         octets = octets[length:]
 
 
@@ -171,13 +176,13 @@ def read_body(octets: bytes) -> None:
 
 def read_message(message: ShortMessage) -> None:
     """A receipt, a turn of a dialogue, a reply: each reader has a look, not only the one it is meant for."""
-    assert max(len(message.source.addr), len(message.destination.addr)) <= MAX_ADDRESS_READ
-    if receipt := read_receipt(message):
+    assert max(len(message.source.addr), len(message.destination.addr)) <= MAX_ADDRESS_BYTES
+    if receipt := parse_receipt(message):
         is_storable(receipt)
     concatenation, octets = split_udh(message)
     assert message.payload.endswith(octets)
     assert concatenation is None or 1 <= concatenation.number <= concatenation.total <= 255
-    indication = read_ussd(message)
+    indication = parse_ussd(message)
     for alphabet in DEFAULT_ALPHABETS:
         udh_octets = len(message.payload) - len(octets)
         is_text(decode(octets, message.data_coding, alphabet, udh_octets))
@@ -193,9 +198,9 @@ def is_text(text: str | None) -> None:
 
 def is_storable(receipt: Receipt) -> None:
     """A receipt's words fit the columns and the index they go into."""
-    assert len(receipt.message_id) <= MAX_MESSAGE_ID
+    assert len(receipt.message_id) <= MAX_MESSAGE_ID_BYTES
     assert "\0" not in receipt.message_id + receipt.error
-    for relation in get_args(Relation):
-        found = keys(receipt.message_id, relation)
+    for relation in get_args(IdRelation):
+        found = related_ids(receipt.message_id, relation)
         assert found
-        assert all(key == normal_key(key) for key in found)
+        assert all(key == normalize_message_id(key) for key in found)

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from smpp.smpplib_codec import smpplib_decode, smpplib_encode
+
 from gateway.smpp.session import Bound, Role, Session
-from tests.smpp.smpplib_codec import hear, say
 
 RESPONSE_TIMEOUT = 10.0
 ENQUIRE_LINK = 30.0
@@ -31,14 +32,14 @@ def binding_session(role: Role = Role.TRANSCEIVER, window: int = 10) -> Session:
 def bound_session(role: Role = Role.TRANSCEIVER, window: int = 10) -> Session:
     """Bound at 0; the next sequence_number is 2."""
     session = binding_session(role, window)
-    assert session.receive(say(f"bind_{role}_resp", 1, system_id="smsc"), 0.0) == [Bound("smsc", None)]
+    assert session.receive(smpplib_encode(f"bind_{role}_resp", 1, system_id="smsc"), 0.0) == [Bound("smsc", None)]
     return session
 
 
-def said_by(session: Session) -> list[tuple[str, int, int]]:
+def sent_by(session: Session) -> list[tuple[str, int, int]]:
     """What the session has to send, as smpplib reads it: command, status, sequence_number."""
-    return [(pdu.command, pdu.status, pdu.sequence) for pdu in hear(session.data_to_send())]
+    return [(pdu.command, pdu.status, pdu.sequence) for pdu in smpplib_decode(session.data_to_send())]
 
 
-def accept(sequence_number: int, message_id: str = "", **fields: Any) -> bytes:
-    return say("submit_sm_resp", sequence_number, message_id=message_id, **fields)
+def submit_sm_resp(sequence_number: int, message_id: str = "", **fields: Any) -> bytes:
+    return smpplib_encode("submit_sm_resp", sequence_number, message_id=message_id, **fields)

@@ -5,19 +5,19 @@ from typing import Any
 from smpplib import smpp
 
 
-def say(command: str, sequence_number: int, command_status: int = 0, **fields: Any) -> bytes:
+def smpplib_encode(command: str, sequence_number: int, command_status: int = 0, **fields: Any) -> bytes:
     """A PDU as smpplib encodes it."""
     pdu = smpp.make_pdu(command, sequence=sequence_number, **fields)
     pdu.sequence, pdu.status = sequence_number, command_status
     return bytes(pdu.generate())
 
 
-def body(command: str, **fields: Any) -> bytes:
+def smpplib_body(command: str, **fields: Any) -> bytes:
     """The same without its header."""
-    return say(command, 1, **fields)[16:]
+    return smpplib_encode(command, 1, **fields)[16:]
 
 
-def hear(octets: bytes) -> list[Any]:
+def smpplib_decode(octets: bytes) -> list[Any]:
     """Every PDU of a stream as smpplib decodes it."""
     pdus = []
     while octets:

@@ -12,9 +12,7 @@ import fuzzing
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from gateway.smpp.session import Session
-from tests.smpp.fuzz_target import (
+from smpp.fuzz_target import (
     BEGINNINGS,
     EARLIER,
     cut_costs_nothing,
@@ -24,6 +22,8 @@ from tests.smpp.fuzz_target import (
     probe,
     read_body,
 )
+
+from gateway.smpp.session import Session
 
 FILES = sorted((Path(__file__).parent / "corpus").iterdir())
 STREAMS = [file.read_bytes() for file in FILES]

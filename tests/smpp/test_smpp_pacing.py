@@ -15,7 +15,7 @@ from gateway.smpp.pacing import WINDOW, Pacer
 def send_all_that_may_go(pacer: Pacer, now: float) -> int:
     sent = 0
     while pacer.delay(now) == 0 and sent < 10_000:
-        pacer.take(now)
+        pacer.record_sent(now)
         sent += 1
     return sent
 
@@ -84,7 +84,7 @@ def test_what_a_busy_process_held_up_is_caught_up_with(tps: int) -> None:
 
 def test_catching_up_is_no_burst() -> None:
     pacer = Pacer(1000)
-    pacer.take(0.0)
+    pacer.record_sent(0.0)
     assert send_all_that_may_go(pacer, 0.09) <= 11
 
 
@@ -100,19 +100,19 @@ def test_segments_go_evenly() -> None:
 
 def test_a_text_that_the_smsc_cuts_counts_with_all_its_segments() -> None:
     pacer = Pacer(100)
-    pacer.take(0.0, 16)
+    pacer.record_sent(0.0, 16)
     assert pacer.delay(0.0) == pytest.approx(0.16 * WINDOW)
 
 
 def test_idle_time_saves_nothing_up() -> None:
     pacer = Pacer(10)
-    pacer.take(0.0)
+    pacer.record_sent(0.0)
     assert send_all_that_may_go(pacer, 3600.0) == 1
 
 
 def test_a_throttled_answer_pauses_the_link_for_a_second() -> None:
     pacer = Pacer(100)
-    pacer.take(5.0)
+    pacer.record_sent(5.0)
     pacer.throttled(5.0)
     assert pacer.delay(5.0) == pytest.approx(1.0)
     assert pacer.delay(5.999) > 0
@@ -165,7 +165,7 @@ def test_a_link_finds_what_the_operator_really_takes() -> None:
     accepted_late = 0
     while now < 300:
         if pacer.delay(now) == 0:
-            pacer.take(now)
+            pacer.record_sent(now)
             while taken and now - taken[0] >= 1:
                 taken.popleft()
             if len(taken) < 60:
@@ -191,7 +191,7 @@ def test_without_a_limit_a_throttled_link_slows_down_from_what_it_did() -> None:
     pacer = Pacer(0)
     for second in range(3):
         for n in range(500):
-            pacer.take(second + n / 500)
+            pacer.record_sent(second + n / 500)
     pacer.throttled(3.0)
     assert pacer.rate == pytest.approx(400)
     assert pacer.delay(3.0) == pytest.approx(1.0)

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from smpp.smpplib_codec import smpplib_body, smpplib_decode, smpplib_encode
 
 from gateway.smpp.pdu import (
     Address,
@@ -10,7 +11,7 @@ from gateway.smpp.pdu import (
     MalformedPdu,
     Segment,
     SubmitEncoder,
-    Tag,
+    TlvTag,
     decode_bind_resp,
     decode_short_message,
     decode_tlvs,
@@ -19,7 +20,6 @@ from gateway.smpp.pdu import (
     encode_tlv,
     source_address,
 )
-from tests.smpp.smpplib_codec import body, hear, say
 
 SOURCE = Address(addr="1414", ton=0, npi=0)
 
@@ -51,7 +51,7 @@ def test_a_bind_is_the_sample_of_the_specification_but_for_its_version_and_range
     ids=lambda name: name.removeprefix("bind_"),
 )
 def test_smpplib_reads_our_bind(command: str) -> None:
-    [pdu] = hear(encode_pdu(CommandId[command.upper()], 0, 7, encode_bind("gateway", "secret")))
+    [pdu] = smpplib_decode(encode_pdu(CommandId[command.upper()], 0, 7, encode_bind("gateway", "secret")))
     assert (pdu.command, pdu.sequence) == (command, 7)
     assert (pdu.system_id, pdu.password, pdu.system_type) == (b"gateway", b"secret", b"")
     assert pdu.interface_version == 0x34
@@ -68,7 +68,7 @@ def test_what_no_c_octet_string_can_hold_is_refused(credential: str) -> None:
 
 
 def test_the_smsc_names_itself_and_its_version() -> None:
-    answer = body("bind_transceiver_resp", system_id="smsc", sc_interface_version=0x34)
+    answer = smpplib_body("bind_transceiver_resp", system_id="smsc", sc_interface_version=0x34)
     assert decode_bind_resp(answer) == ("smsc", 0x34)
     assert decode_bind_resp(b"smsc\0") == ("smsc", None)
     assert decode_bind_resp(b"smsc") == ("smsc", None)
@@ -94,7 +94,7 @@ def test_a_submit_sm_is_the_table_of_the_specification() -> None:
 def test_receipts_are_asked_for_as_configured(receipts: str, asked: list[int]) -> None:
     segments = [Segment(0x40, b"\x05\x00\x03\x01\x03%c" % n, b"") for n in (1, 2, 3)]
     bodies = SubmitEncoder(SOURCE, receipts=receipts).bodies("77011234567", segments, 8)  # type: ignore[arg-type]
-    pdus = [hear(encode_pdu(CommandId.SUBMIT_SM, 0, 1, body))[0] for body in bodies]
+    pdus = [smpplib_decode(encode_pdu(CommandId.SUBMIT_SM, 0, 1, body))[0] for body in bodies]
     assert [pdu.registered_delivery for pdu in pdus] == asked
 
 
@@ -108,7 +108,7 @@ def test_smpplib_reads_our_submit_sm(texts: list[bytes], esm_class: int, data_co
     encoder = SubmitEncoder(Address(addr="eGov", ton=5, npi=0), receipts="all")
     bodies = encoder.bodies(msisdn, [Segment(esm_class, text, b"") for text in texts], data_coding)
     for sent, text in zip(bodies, texts, strict=True):
-        [pdu] = hear(encode_pdu(CommandId.SUBMIT_SM, 0, 1, sent))
+        [pdu] = smpplib_decode(encode_pdu(CommandId.SUBMIT_SM, 0, 1, sent))
         assert (pdu.source_addr_ton, pdu.source_addr_npi, pdu.source_addr) == (5, 0, b"eGov")
         assert (pdu.dest_addr_ton, pdu.dest_addr_npi, pdu.destination_addr) == (1, 1, msisdn.encode())
         assert (pdu.esm_class, pdu.data_coding, pdu.short_message) == (esm_class, data_coding, text)
@@ -116,9 +116,9 @@ def test_smpplib_reads_our_submit_sm(texts: list[bytes], esm_class: int, data_co
 
 
 def test_smpplib_reads_our_tlvs() -> None:
-    tlvs = encode_tlv(Tag.SAR_MSG_REF_NUM, b"\x12\x34") + encode_tlv(Tag.MESSAGE_PAYLOAD, b"payload")
+    tlvs = encode_tlv(TlvTag.SAR_MSG_REF_NUM, b"\x12\x34") + encode_tlv(TlvTag.MESSAGE_PAYLOAD, b"payload")
     [sent] = SubmitEncoder(SOURCE, receipts="none").bodies("77011234567", [Segment(0, b"", tlvs)], 0)
-    [pdu] = hear(encode_pdu(CommandId.SUBMIT_SM, 0, 1, sent))
+    [pdu] = smpplib_decode(encode_pdu(CommandId.SUBMIT_SM, 0, 1, sent))
     assert (pdu.sar_msg_ref_num, pdu.message_payload) == (0x1234, b"payload")
 
 
@@ -176,7 +176,7 @@ def test_we_read_what_smpplib_delivers(
         "source_addr_ton", "source_addr_npi", "dest_addr_ton", "dest_addr_npi", "esm_class", "protocol_id",
         "priority_flag", "registered_delivery", "data_coding",
     )  # fmt: skip
-    said = body(
+    said = smpplib_body(
         "deliver_sm",
         source_addr=source,
         destination_addr=destination,
@@ -194,14 +194,14 @@ def test_we_read_what_smpplib_delivers(
     assert (sm.short_message, sm.schedule_delivery_time) == (short_message, "260801101500020+")
     expected = {}
     if reference is not None:
-        expected[Tag.SAR_MSG_REF_NUM] = reference.to_bytes(2, "big")
+        expected[TlvTag.SAR_MSG_REF_NUM] = reference.to_bytes(2, "big")
     if message_id is not None:
-        expected[Tag.RECEIPTED_MESSAGE_ID] = message_id.encode() + b"\0"
+        expected[TlvTag.RECEIPTED_MESSAGE_ID] = message_id.encode() + b"\0"
     assert sm.tlvs == expected
 
 
 def test_a_data_sm_is_read_with_its_text_in_message_payload() -> None:
-    said = body(
+    said = smpplib_body(
         "data_sm", source_addr="77012345678", destination_addr="1414", esm_class=0x40, data_coding=8,
         registered_delivery=1, message_payload=b"\0003\0#\0001",
     )  # fmt: skip
@@ -212,9 +212,9 @@ def test_a_data_sm_is_read_with_its_text_in_message_payload() -> None:
 
 
 def test_short_message_is_the_payload_unless_it_is_empty() -> None:
-    both = decode_short_message(CommandId.DELIVER_SM, DELIVER_SM + encode_tlv(Tag.MESSAGE_PAYLOAD, b"3#2"))
+    both = decode_short_message(CommandId.DELIVER_SM, DELIVER_SM + encode_tlv(TlvTag.MESSAGE_PAYLOAD, b"3#2"))
     only = decode_short_message(
-        CommandId.DELIVER_SM, DELIVER_SM[:-4] + b"\0" + encode_tlv(Tag.MESSAGE_PAYLOAD, b"3#2")
+        CommandId.DELIVER_SM, DELIVER_SM[:-4] + b"\0" + encode_tlv(TlvTag.MESSAGE_PAYLOAD, b"3#2")
     )
     assert (both.payload, only.payload) == (b"3#1", b"3#2")
 
@@ -253,7 +253,7 @@ def test_an_address_that_no_index_takes_is_none(field: bytes) -> None:
 
 
 def test_half_a_message_payload_never_passes_for_the_whole() -> None:
-    cut = DELIVER_SM[:-4] + b"\0" + encode_tlv(Tag.MESSAGE_PAYLOAD, "3#1 жоқ".encode("utf-16-be"))[:-6]
+    cut = DELIVER_SM[:-4] + b"\0" + encode_tlv(TlvTag.MESSAGE_PAYLOAD, "3#1 жоқ".encode("utf-16-be"))[:-6]
     with pytest.raises(MalformedPdu, match="message_payload"):
         decode_short_message(CommandId.DELIVER_SM, cut)
 
@@ -275,4 +275,4 @@ def test_tlvs_are_read_as_they_were_written(tlvs: dict[int, bytes]) -> None:
 def test_a_header_is_read_by_smpplib() -> None:
     nack = encode_pdu(CommandId.GENERIC_NACK, 3, 0x7FFFFFFF)
     assert nack == bytes.fromhex("00000010 80000000 00000003 7FFFFFFF")  # SMPP 3.4 §4.3.1
-    assert nack == say("generic_nack", 0x7FFFFFFF, 3)
+    assert nack == smpplib_encode("generic_nack", 0x7FFFFFFF, 3)

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from smpp.smpplib_codec import smpplib_body
 
 from gateway.smpp.pdu import CommandId, ShortMessage, decode_short_message
 from gateway.smpp.text import Concatenation, decode, decode_segments, split_udh
-from tests.smpp.smpplib_codec import body
 
 UCS2 = "3#1".encode("utf-16-be")
 
@@ -145,7 +145,9 @@ def test_any_octets_in_any_coding_are_text_or_none(octets: bytes, data_coding: i
 
 
 def delivered(payload: bytes, esm_class: int = 0x40, **tlvs: int) -> ShortMessage:
-    said = body("deliver_sm", source_addr="77012345678", short_message=payload, esm_class=esm_class, **tlvs)
+    said = smpplib_body(
+        "deliver_sm", source_addr="77012345678", short_message=payload, esm_class=esm_class, **tlvs
+    )
     return decode_short_message(CommandId.DELIVER_SM, said)
 
 

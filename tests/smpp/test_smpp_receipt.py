@@ -3,10 +3,17 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from smpp.smpplib_codec import smpplib_body
 
 from gateway.smpp.pdu import Address, CommandId, ShortMessage, decode_short_message
-from gateway.smpp.receipt import MessageState, Receipt, Relation, keys, normal_key, read_receipt
-from tests.smpp.smpplib_codec import body
+from gateway.smpp.receipt import (
+    IdRelation,
+    MessageState,
+    Receipt,
+    normalize_message_id,
+    parse_receipt,
+    related_ids,
+)
 
 # SMPP 3.4 Appendix B.
 APPENDIX_B = (
@@ -16,12 +23,12 @@ APPENDIX_B = (
 
 
 def delivered(text: bytes, esm_class: int = 0x04, **fields: object) -> ShortMessage:
-    said = body("deliver_sm", source_addr="77012345678", short_message=text, esm_class=esm_class, **fields)
+    said = smpplib_body("deliver_sm", source_addr="77012345678", short_message=text, esm_class=esm_class, **fields)
     return decode_short_message(CommandId.DELIVER_SM, said)
 
 
 def read(text: bytes, esm_class: int = 0x04, **fields: object) -> Receipt:
-    receipt = read_receipt(delivered(text, esm_class, **fields))
+    receipt = parse_receipt(delivered(text, esm_class, **fields))
     assert receipt is not None
     return receipt
 
@@ -34,8 +41,8 @@ def test_the_receipt_of_the_specification_is_read() -> None:
 
 @pytest.mark.parametrize("esm_class", [0x00, 0x03, 0x40, 0x80, 0xC0, 0x08, 0x10])
 def test_what_is_no_receipt_is_a_reply(esm_class: int) -> None:
-    assert read_receipt(delivered(b"3#1", esm_class)) is None
-    assert read_receipt(delivered(APPENDIX_B, esm_class)) is None
+    assert parse_receipt(delivered(b"3#1", esm_class)) is None
+    assert parse_receipt(delivered(APPENDIX_B, esm_class)) is None
 
 
 @pytest.mark.parametrize("esm_class", [0x04, 0x44, 0x07, 0x24])
@@ -118,7 +125,7 @@ def test_a_receipted_message_id_is_read_with_or_without_its_nul() -> None:
             short_message=b"",
             tlvs={0x001E: value},
         )
-        receipt = read_receipt(sm)
+        receipt = parse_receipt(sm)
         assert receipt is not None
         assert receipt.message_id == "abc"
 
@@ -154,31 +161,31 @@ def test_what_can_still_change_is_not_final() -> None:
         ("", "auto", [""]),
     ],
 )
-def test_an_id_is_related_as_configured(message_id: str, relation: Relation, expected: list[str]) -> None:
-    assert keys(message_id, relation) == expected
+def test_an_id_is_related_as_configured(message_id: str, relation: IdRelation, expected: list[str]) -> None:
+    assert related_ids(message_id, relation) == expected
 
 
 def test_leading_zeros_and_case_do_not_make_another_id() -> None:
-    assert normal_key("000AbC") == normal_key("abc") == normal_key(" ABC ") == "abc"
-    assert normal_key("000") == normal_key("0") == "0"
-    assert normal_key("") == ""
+    assert normalize_message_id("000AbC") == normalize_message_id("abc") == normalize_message_id(" ABC ") == "abc"
+    assert normalize_message_id("000") == normalize_message_id("0") == "0"
+    assert normalize_message_id("") == ""
 
 
 @given(st.integers(0, 2**63))
 def test_an_id_comes_back_from_the_way_it_was_rewritten(number: int) -> None:
     as_hex, as_dec = f"{number:010X}", f"{number:020d}"
     for relation in ("hex-to-dec", "auto"):
-        assert normal_key(as_dec) in keys(as_hex, relation)  # type: ignore[arg-type]
+        assert normalize_message_id(as_dec) in related_ids(as_hex, relation)
     for relation in ("dec-to-hex", "auto"):
-        assert normal_key(as_hex) in keys(as_dec, relation)  # type: ignore[arg-type]
+        assert normalize_message_id(as_hex) in related_ids(as_dec, relation)  # type: ignore[arg-type]
 
 
 @given(st.binary(max_size=160), st.integers(0, 255))
 def test_any_octets_are_a_receipt_or_a_reply(text: bytes, esm_class: int) -> None:
-    receipt = read_receipt(delivered(text, esm_class))
+    receipt = parse_receipt(delivered(text, esm_class))
     assert (receipt is not None) == bool(esm_class & 0x24)
 
 
 @given(st.text(max_size=300), st.sampled_from(["exact", "hex-to-dec", "dec-to-hex", "auto"]))
-def test_any_id_has_keys(message_id: str, relation: Relation) -> None:
-    assert keys(message_id, relation)
+def test_any_id_has_keys(message_id: str, relation: IdRelation) -> None:
+    assert related_ids(message_id, relation)

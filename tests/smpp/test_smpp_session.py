@@ -1,6 +1,8 @@
-"""The session, event by event. What the SMSC says is smpplib's or literal; what we say, smpplib reads."""
+"""The session, event by event: PDUs of the SMSC come from smpplib or the specification; smpplib decodes ours."""
 
 import pytest
+from smpp.sessions import binding_session, bound_session, fresh_session, sent_by, submit_sm_resp
+from smpp.smpplib_codec import smpplib_decode, smpplib_encode
 
 from gateway.smpp.pdu import CommandId, Segment, SubmitEncoder, source_address
 from gateway.smpp.session import (
@@ -17,8 +19,6 @@ from gateway.smpp.session import (
     UnexpectedPdu,
     UnmatchedNack,
 )
-from tests.smpp.sessions import accept, binding_session, bound_session, fresh_session, said_by
-from tests.smpp.smpplib_codec import hear, say
 
 # --- binding ---
 
@@ -28,7 +28,7 @@ def test_the_bind_is_the_first_thing_said(role: Role) -> None:
     session = fresh_session(role)
     assert (session.data_to_send(), session.next_deadline()) == (b"", None)
     session.connected(0.0)
-    [bind] = hear(session.data_to_send())
+    [bind] = smpplib_decode(session.data_to_send())
     assert (bind.command, bind.sequence, bind.system_id) == (f"bind_{role}", 1, b"gateway")
     assert session.data_to_send() == b""
     assert (session.state, session.free) == (SessionState.BINDING, 0)
@@ -36,7 +36,7 @@ def test_the_bind_is_the_first_thing_said(role: Role) -> None:
 
 def test_a_bind_taken_opens_the_window() -> None:
     session = binding_session(window=7)
-    answer = say("bind_transceiver_resp", 1, system_id="smsc", sc_interface_version=0x34)
+    answer = smpplib_encode("bind_transceiver_resp", 1, system_id="smsc", sc_interface_version=0x34)
     assert session.receive(answer, 1.0) == [Bound("smsc", 0x34)]
     assert (session.state, session.free) == (SessionState.BOUND, 7)
 
@@ -49,7 +49,7 @@ def test_a_receiver_has_nothing_to_submit_with() -> None:
 @pytest.mark.parametrize("command_status", [0x05, 0x0D, 0x0E, 0x0F, 0x0400])
 def test_a_bind_refused_ends_the_session(command_status: int) -> None:
     session = binding_session()
-    refusal = say("bind_transceiver_resp", 1, command_status)[:15] + b"\x01"  # without a body
+    refusal = smpplib_encode("bind_transceiver_resp", 1, command_status)[:15] + b"\x01"  # without a body
     refusal = b"\0\0\0\x10" + refusal[4:]
     assert session.receive(refusal, 1.0) == [BindRefused(command_status), Closed(CloseReason.BIND_REFUSED)]
     assert session.closing
@@ -57,7 +57,7 @@ def test_a_bind_refused_ends_the_session(command_status: int) -> None:
 
 def test_an_smsc_that_does_not_know_the_bind_refuses_it_by_generic_nack() -> None:
     session = binding_session()
-    assert session.receive(say("generic_nack", 1, 3), 1.0) == [
+    assert session.receive(smpplib_encode("generic_nack", 1, 3), 1.0) == [
         BindRefused(3),
         Closed(CloseReason.BIND_REFUSED),
     ]
@@ -72,16 +72,16 @@ def test_a_bind_without_answer_ends_the_session() -> None:
 
 def test_an_answer_to_another_bind_is_strange() -> None:
     session = binding_session()
-    [event] = session.receive(say("bind_transceiver_resp", 2, system_id="smsc"), 1.0)
+    [event] = session.receive(smpplib_encode("bind_transceiver_resp", 2, system_id="smsc"), 1.0)
     assert isinstance(event, UnexpectedPdu)
     assert session.state is SessionState.BINDING
 
 
 def test_what_is_delivered_before_the_bind_is_answered_is_not_taken() -> None:
     session = binding_session()
-    [event] = session.receive(say("deliver_sm", 5, short_message=b"3#1"), 1.0)
+    [event] = session.receive(smpplib_encode("deliver_sm", 5, short_message=b"3#1"), 1.0)
     assert isinstance(event, UnexpectedPdu)
-    assert (said_by(session), session.unacknowledged_deliveries) == ([("deliver_sm_resp", 0x04, 5)], 0)
+    assert (sent_by(session), session.unacknowledged_deliveries) == ([("deliver_sm_resp", 0x04, 5)], 0)
 
 
 # --- submitting ---
@@ -92,9 +92,9 @@ def test_a_submit_sm_leaves_with_its_sequence_number_and_its_answer_brings_the_t
     encoder = SubmitEncoder(source_address("1414"), receipts="last")
     [text] = encoder.bodies("77012345678", [Segment(0, b"3#1", b"")], 0)
     assert session.submit(text, "tag", 1.0) == 2
-    [pdu] = hear(session.data_to_send())
+    [pdu] = smpplib_decode(session.data_to_send())
     assert (pdu.command, pdu.status, pdu.sequence, pdu.short_message) == ("submit_sm", 0, 2, b"3#1")
-    assert session.receive(accept(2, "4A5B"), 2.0) == [SubmitResponse("tag", 0, "4A5B")]
+    assert session.receive(submit_sm_resp(2, "4A5B"), 2.0) == [SubmitResponse("tag", 0, "4A5B")]
 
 
 def test_everything_queued_leaves_in_one_write() -> None:
@@ -102,7 +102,7 @@ def test_everything_queued_leaves_in_one_write() -> None:
     for n in range(3):
         session.submit(b"\0" * 17, n, 1.0)
     session.respond(CommandId.DELIVER_SM, 9)
-    assert [sequence for _, _, sequence in said_by(session)] == [2, 3, 4, 9]
+    assert [sequence for _, _, sequence in sent_by(session)] == [2, 3, 4, 9]
 
 
 def test_the_window_is_never_overrun() -> None:
@@ -112,7 +112,7 @@ def test_the_window_is_never_overrun() -> None:
     assert session.free == 0
     with pytest.raises(RuntimeError, match="no slot"):
         session.submit(b"", 3, 1.0)
-    session.receive(accept(3), 1.0)
+    session.receive(submit_sm_resp(3), 1.0)
     assert (session.free, session.submit(b"", 3, 1.0)) == (1, 5)
 
 
@@ -126,7 +126,7 @@ def test_answers_come_in_any_order() -> None:
     session = bound_session()
     for n in range(4):
         session.submit(b"", n, 1.0)
-    answers = b"".join(accept(sequence_number, f"id{sequence_number}") for sequence_number in (4, 2, 5, 3))
+    answers = b"".join(submit_sm_resp(sequence_number, f"id{sequence_number}") for sequence_number in (4, 2, 5, 3))
     assert session.receive(answers, 1.0) == [
         SubmitResponse(2, 0, "id4"), SubmitResponse(0, 0, "id2"),
         SubmitResponse(3, 0, "id5"), SubmitResponse(1, 0, "id3"),
@@ -148,7 +148,7 @@ def test_answers_come_in_any_order() -> None:
     ],
 )
 def test_an_answer_is_taken_as_it_comes(pdu: str, answer: tuple[int, str]) -> None:
-    for behind in (b"", say("enquire_link", 9)):
+    for behind in (b"", smpplib_encode("enquire_link", 9)):
         session = bound_session()
         session.submit(b"", "tag", 1.0)
         assert session.receive(bytes.fromhex(pdu) + behind, 1.0) == [SubmitResponse("tag", *answer)]
@@ -158,14 +158,14 @@ def test_an_answer_is_taken_as_it_comes(pdu: str, answer: tuple[int, str]) -> No
 def test_a_message_id_that_no_index_could_hold_is_cut(nul: bytes) -> None:
     session = bound_session()
     session.submit(b"", "tag", 1.0)
-    answer = (16 + 5000 + len(nul)).to_bytes(4, "big") + accept(2)[4:16] + b"A" * 5000 + nul
+    answer = (16 + 5000 + len(nul)).to_bytes(4, "big") + submit_sm_resp(2)[4:16] + b"A" * 5000 + nul
     assert session.receive(answer, 1.0) == [SubmitResponse("tag", 0, "A" * 255)]
 
 
 def test_an_answer_to_nothing_is_strange_and_so_is_a_second_one() -> None:
     session = bound_session()
     session.submit(b"", "tag", 1.0)
-    events = session.receive(accept(9, "id") + accept(2, "id") + accept(2, "id"), 1.0)
+    events = session.receive(submit_sm_resp(9, "id") + submit_sm_resp(2, "id") + submit_sm_resp(2, "id"), 1.0)
     assert [type(event) for event in events] == [UnexpectedPdu, SubmitResponse, UnexpectedPdu]
     assert session.state is SessionState.BOUND
 
@@ -173,18 +173,18 @@ def test_an_answer_to_nothing_is_strange_and_so_is_a_second_one() -> None:
 def test_a_generic_nack_answers_its_segment() -> None:
     session = bound_session()
     session.submit(b"", "tag", 1.0)
-    assert session.receive(say("generic_nack", 2, 0x58), 1.0) == [SubmitResponse("tag", 0x58, "")]
+    assert session.receive(smpplib_encode("generic_nack", 2, 0x58), 1.0) == [SubmitResponse("tag", 0x58, "")]
 
 
 def test_a_generic_nack_is_never_a_success() -> None:
     session = bound_session()
     session.submit(b"", "tag", 1.0)
-    assert session.receive(say("generic_nack", 2, 0), 1.0) == [SubmitResponse("tag", 0x08, "")]
+    assert session.receive(smpplib_encode("generic_nack", 2, 0), 1.0) == [SubmitResponse("tag", 0x08, "")]
 
 
 def test_a_generic_nack_of_nothing_is_only_told() -> None:
     session = bound_session()
-    assert session.receive(say("generic_nack", 0, 2), 1.0) == [UnmatchedNack(0, 2)]
+    assert session.receive(smpplib_encode("generic_nack", 0, 2), 1.0) == [UnmatchedNack(0, 2)]
     assert session.state is SessionState.BOUND
 
 
@@ -192,10 +192,10 @@ def test_sequence_numbers_go_round_past_those_under_way(monkeypatch: pytest.Monk
     monkeypatch.setattr("gateway.smpp.session.MAX_SEQUENCE_NUMBER", 5)
     session = bound_session()
     assert [session.submit(b"", n, 1.0) for n in range(4)] == [2, 3, 4, 5]
-    session.receive(accept(3), 1.0)
+    session.receive(submit_sm_resp(3), 1.0)
     assert [session.submit(b"", n, 9.0) for n in range(2)] == [1, 3]
     session.tick(11.0)  # 2, 4 and 5 have timed out: their answers may still come
-    session.receive(accept(1), 11.0)
+    session.receive(submit_sm_resp(1), 11.0)
     assert session.submit(b"", 9, 11.0) == 1
 
 
@@ -217,9 +217,9 @@ def test_its_answer_may_still_come_late_once() -> None:
     session.submit(b"", "first", 1.0)
     session.submit(b"", "second", 1.0)
     assert session.tick(11.0) == [NoResponse("first"), NoResponse("second")]
-    assert session.receive(accept(2, "id"), 12.0) == [LateResponse("first", 0, "id")]
-    assert session.receive(say("generic_nack", 3, 0x58), 12.0) == [LateResponse("second", 0x58, "")]
-    assert [type(event) for event in session.receive(accept(2) + accept(3), 12.0)] == [
+    assert session.receive(submit_sm_resp(2, "id"), 12.0) == [LateResponse("first", 0, "id")]
+    assert session.receive(smpplib_encode("generic_nack", 3, 0x58), 12.0) == [LateResponse("second", 0x58, "")]
+    assert [type(event) for event in session.receive(submit_sm_resp(2) + submit_sm_resp(3), 12.0)] == [
         UnexpectedPdu,
         UnexpectedPdu,
     ]
@@ -231,7 +231,7 @@ def test_so_many_late_answers_are_awaited_and_no_more(monkeypatch: pytest.Monkey
     for n in range(3):
         session.submit(b"", n, 1.0)
     session.tick(11.0)
-    events = session.receive(accept(2) + accept(3) + accept(4), 12.0)
+    events = session.receive(submit_sm_resp(2) + submit_sm_resp(3) + submit_sm_resp(4), 12.0)
     assert [type(event) for event in events] == [UnexpectedPdu, LateResponse, LateResponse]
 
 
@@ -239,7 +239,7 @@ def test_all_that_is_under_way_when_the_connection_ends_is_unanswered() -> None:
     session = bound_session()
     for n in range(3):
         session.submit(b"", n, 1.0)
-    session.receive(accept(3), 1.0)
+    session.receive(submit_sm_resp(3), 1.0)
     assert session.disconnected(2.0) == [NoResponse(0), NoResponse(2), Closed(CloseReason.CONNECTION_LOST)]
     assert (session.free, session.closing, session.next_deadline()) == (0, True, None)
     assert session.disconnected(3.0) == []

@@ -6,6 +6,15 @@ from collections.abc import Callable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from smpp.sessions import (
+    RESPONSE_TIMEOUT,
+    binding_session,
+    bound_session,
+    fresh_session,
+    sent_by,
+    submit_sm_resp,
+)
+from smpp.smpplib_codec import smpplib_encode
 
 from gateway.smpp.pdu import CommandId, encode_pdu
 from gateway.smpp.session import (
@@ -20,32 +29,38 @@ from gateway.smpp.session import (
     SubmitResponse,
     UnexpectedPdu,
 )
-from tests.smpp.sessions import RESPONSE_TIMEOUT, accept, binding_session, bound_session, fresh_session, said_by
-from tests.smpp.smpplib_codec import say
 
-ids = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=20)
+message_ids = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=20)
 sequence_numbers = st.integers(0, 8)
-sensible = st.one_of(
-    st.builds(accept, sequence_numbers, ids),
-    st.builds(lambda n, status: say("submit_sm_resp", n, status), sequence_numbers, st.integers(0, 255)),
-    st.builds(lambda n, text: say("deliver_sm", n, short_message=text), sequence_numbers, st.binary(max_size=50)),
-    st.builds(lambda name, n: say(name, n), st.sampled_from(
-        ["enquire_link", "enquire_link_resp", "generic_nack", "data_sm", "alert_notification", "submit_sm"]
-    ), sequence_numbers),
-    st.builds(lambda status: say("bind_transceiver_resp", 1, status, system_id="smsc"), st.sampled_from([0, 13])),
-    st.builds(lambda name: say(name, 2), st.sampled_from(["unbind", "unbind_resp"])),
-)  # fmt: skip
-senseless = st.one_of(
+commands = st.sampled_from(
+    ["enquire_link", "enquire_link_resp", "generic_nack", "data_sm", "alert_notification", "submit_sm"]
+)
+valid_pdus = st.one_of(
+    st.builds(submit_sm_resp, sequence_numbers, message_ids),
+    st.builds(smpplib_encode, st.just("submit_sm_resp"), sequence_numbers, st.integers(0, 255)),
+    st.builds(
+        lambda n, text: smpplib_encode("deliver_sm", n, short_message=text),
+        sequence_numbers,
+        st.binary(max_size=50),
+    ),
+    st.builds(smpplib_encode, commands, sequence_numbers),
+    st.builds(
+        lambda status: smpplib_encode("bind_transceiver_resp", 1, status, system_id="smsc"),
+        st.sampled_from([0, 13]),
+    ),
+    st.builds(smpplib_encode, st.sampled_from(["unbind", "unbind_resp"]), st.just(2)),
+)
+invalid_pdus = st.one_of(
     st.binary(max_size=80),
     st.builds(
-        lambda command_id, status, n, body: encode_pdu(command_id, status, n, body),
+        encode_pdu,
         st.one_of(st.sampled_from(list(CommandId)), st.integers(0, 0xFFFFFFFF)),
         st.integers(0, 0xFFFFFFFF),
         st.integers(0, 0xFFFFFFFF) | sequence_numbers,
         st.binary(max_size=40),
     ),
 )
-streams = st.lists(st.one_of(sensible, sensible, senseless), max_size=12).map(b"".join)
+streams = st.lists(st.one_of(valid_pdus, valid_pdus, invalid_pdus), max_size=12).map(b"".join)
 
 
 def session_with_three_under_way() -> Session:
@@ -117,7 +132,7 @@ class AnySession(RuleBasedStateMachine):
     def bind(self) -> None:
         self.session = bound_session(window=self.WINDOW)
 
-    def hear(self, octets: bytes, data: st.DataObject) -> list[Event]:
+    def receive(self, octets: bytes, data: st.DataObject) -> list[Event]:
         place = data.draw(st.integers(0, len(octets)))
         return self.session.receive(octets[:place], self.now) + self.session.receive(octets[place:], self.now)
 
@@ -136,30 +151,36 @@ class AnySession(RuleBasedStateMachine):
         self.tags += 1
 
     @precondition(lambda self: self.alive() and self.under_way)
-    @rule(data=st.data(), message_id=ids, nack=st.booleans())
+    @rule(data=st.data(), message_id=message_ids, nack=st.booleans())
     def answer(self, data: st.DataObject, message_id: str, nack: bool) -> None:
         sequence_number = data.draw(st.sampled_from(sorted(self.under_way)))
         tag, _ = self.under_way.pop(sequence_number)
-        octets = say("generic_nack", sequence_number, 0x58) if nack else accept(sequence_number, message_id)
+        octets = (
+            smpplib_encode("generic_nack", sequence_number, 0x58)
+            if nack
+            else submit_sm_resp(sequence_number, message_id)
+        )
         expected = SubmitResponse(tag, 0x58, "") if nack else SubmitResponse(tag, 0, message_id)
-        assert self.hear(octets, data)[:1] == [expected]
+        assert self.receive(octets, data)[:1] == [expected]
 
     @precondition(lambda self: self.alive() and self.late)
-    @rule(data=st.data(), message_id=ids)
+    @rule(data=st.data(), message_id=message_ids)
     def answer_late(self, data: st.DataObject, message_id: str) -> None:
         sequence_number = data.draw(st.sampled_from(sorted(self.late)))
         tag = self.late.pop(sequence_number)
-        assert self.hear(accept(sequence_number, message_id), data)[:1] == [LateResponse(tag, 0, message_id)]
+        assert self.receive(submit_sm_resp(sequence_number, message_id), data)[:1] == [
+            LateResponse(tag, 0, message_id)
+        ]
 
     @precondition(alive)
     @rule(data=st.data())
     def answer_nothing(self, data: st.DataObject) -> None:
-        assert isinstance(self.hear(accept(0x7FFFFFFF, "id"), data)[0], UnexpectedPdu)
+        assert isinstance(self.receive(submit_sm_resp(0x7FFFFFFF, "id"), data)[0], UnexpectedPdu)
 
     @precondition(alive)
     @rule(data=st.data(), sequence_number=st.integers(1, 0xFFFFFFFF))
     def deliver(self, data: st.DataObject, sequence_number: int) -> None:
-        [event] = self.hear(say("deliver_sm", sequence_number), data)
+        [event] = self.receive(smpplib_encode("deliver_sm", sequence_number), data)
         assert isinstance(event, Received)
         self.to_respond.append(sequence_number)
 
@@ -169,20 +190,20 @@ class AnySession(RuleBasedStateMachine):
         sequence_number = self.to_respond.pop()
         self.session.data_to_send()
         self.session.respond(CommandId.DELIVER_SM, sequence_number)
-        assert said_by(self.session) == [("deliver_sm_resp", 0, sequence_number)]
+        assert sent_by(self.session) == [("deliver_sm_resp", 0, sequence_number)]
 
     @precondition(alive)
     @rule(data=st.data())
     def enquire(self, data: st.DataObject) -> None:
         self.session.data_to_send()
-        self.hear(say("enquire_link", 99), data)
-        assert ("enquire_link_resp", 0, 99) in said_by(self.session)
+        self.receive(smpplib_encode("enquire_link", 99), data)
+        assert ("enquire_link_resp", 0, 99) in sent_by(self.session)
 
     @precondition(lambda self: self.alive() and not self.unbinding)
     @rule(data=st.data())
     def unbind(self, data: st.DataObject) -> None:
         self.unbinding = True
-        assert self.hear(say("unbind", 98), data)[0] == SmscUnbound()
+        assert self.receive(smpplib_encode("unbind", 98), data)[0] == SmscUnbound()
 
     @rule(seconds=st.floats(0, 15))
     def let_time_pass(self, seconds: float) -> None:

@@ -1,10 +1,18 @@
 """USSD dialogues on the wire, octets by the specification's tables (SMPP 3.4 §5.3.2.43–44)."""
 
 import pytest
-from smpplib_codec import hear
+from smpp.smpplib_codec import smpplib_decode
 
 from gateway.smpp.pdu import Address, CommandId, SubmitEncoder, decode_short_message, encode_pdu
-from gateway.smpp.ussd import SERVICE_TYPE, Indication, UssdOp, dialled_service, read_ussd, screen, screen_tlvs
+from gateway.smpp.ussd import (
+    SERVICE_TYPE,
+    UssdMessage,
+    UssdOp,
+    dialled_service,
+    encode_screen,
+    encode_screen_tlvs,
+    parse_ussd,
+)
 
 HEAD = (
     "55535344 00"  # service_type USSD
@@ -15,8 +23,8 @@ HEAD = (
 DIALLED = "00 00 08 2a313431342a3323"  # data_coding 0, sm_default_msg_id, sm_length, *1414*3#
 
 
-def deliver_sm(rest: str) -> Indication | None:
-    return read_ussd(decode_short_message(CommandId.DELIVER_SM, bytes.fromhex(HEAD + rest)))
+def deliver_sm(rest: str) -> UssdMessage | None:
+    return parse_ussd(decode_short_message(CommandId.DELIVER_SM, bytes.fromhex(HEAD + rest)))
 
 
 def test_a_dialled_code_is_a_pssr_indication() -> None:
@@ -51,7 +59,7 @@ def test_what_counts_messages_is_no_part_of_the_session() -> None:
 @pytest.mark.parametrize(("info", "session"), [("", b""), ("07", b"\x07"), ("01020304", b"\x01\x02\x03\x04")])
 def test_a_vendor_s_own_session_info_counts_as_a_whole(info: str, session: bytes) -> None:
     octets = bytes.fromhex(info)
-    assert Indication(op=18, session_info=octets, octets=b"1", data_coding=0).session == session
+    assert UssdMessage(op=18, session_info=octets, octets=b"1", data_coding=0).session == session
 
 
 def test_values_of_the_service_op_are_the_specification_s() -> None:
@@ -81,7 +89,7 @@ def test_values_of_the_service_op_are_the_specification_s() -> None:
     ],
 )
 def test_text_is_read_by_the_codings_of_cell_broadcast(octets: bytes, data_coding: int, text: str | None) -> None:
-    indication = Indication(op=18, session_info=b"", octets=octets, data_coding=data_coding)
+    indication = UssdMessage(op=18, session_info=b"", octets=octets, data_coding=data_coding)
     assert indication.text("gsm7") == text
 
 
@@ -106,15 +114,15 @@ def test_the_dialled_code_names_the_service(code: str | None, service: str | Non
 
 @pytest.mark.parametrize(("text", "data_coding"), [("ұ" * 80, 8), ("a" * 182, 0)])
 def test_a_screen_goes_whole_and_smpplib_reads_it(text: str, data_coding: int) -> None:
-    tlvs = screen_tlvs(UssdOp.USSR_REQUEST, b"\x7f\x02")
-    coding, segments = screen(text, tlvs)
+    tlvs = encode_screen_tlvs(UssdOp.USSR_REQUEST, b"\x7f\x02")
+    coding, segments = encode_screen(text, tlvs)
     encoder = SubmitEncoder(Address(addr="1414", ton=3, npi=0), receipts="none", service_type=SERVICE_TYPE)
     (body,) = encoder.bodies("77011234567", segments, coding)
-    (pdu,) = hear(encode_pdu(CommandId.SUBMIT_SM, 0, 1, body))
+    (pdu,) = smpplib_decode(encode_pdu(CommandId.SUBMIT_SM, 0, 1, body))
     assert (pdu.service_type, pdu.esm_class, pdu.registered_delivery) == (b"USSD", 0, 0)
     assert (pdu.data_coding, pdu.ussd_service_op, pdu.its_session_info) == (data_coding, 2, 0x7F02)
     assert pdu.short_message.decode("utf-16-be" if coding else "ascii") == text
 
 
 def test_a_session_that_bears_no_info_gets_none_back() -> None:
-    assert screen_tlvs(UssdOp.PSSR_RESPONSE, b"") == bytes.fromhex("0501 0001 11")
+    assert encode_screen_tlvs(UssdOp.PSSR_RESPONSE, b"") == bytes.fromhex("0501 0001 11")
