@@ -15,7 +15,7 @@ from gateway.api.requests import Route, json_response
 from gateway.config import Config
 from gateway.config.model import Link
 from gateway.consent.case import State
-from gateway.smpp.status import Kind
+from gateway.smpp.status import StatusKind
 from gateway.store import journal, lists, queues
 from gateway.store.lists import StoredList
 from gateway.store.queues import HeldLink, Node, Queue
@@ -29,7 +29,7 @@ _SEGMENTS = "gateway_segments_total"
 _FAILURES = "gateway_link_failures_total"
 _CHECKED = "gateway_journal_checked_total"
 _FAULTS = "gateway_journal_faults_total"
-_OUTCOMES = tuple(kind.value for kind in Kind)
+_OUTCOMES = tuple(kind.value for kind in StatusKind)
 
 _Counted = Mapping[tuple[str, ...], int]
 

@@ -19,7 +19,7 @@ from gateway.smpp import session as smpp
 from gateway.smpp import status
 from gateway.smpp.pacing import Pacer
 from gateway.smpp.pdu import Address, MalformedPdu, ShortMessage, SubmitEncoder, decode_short_message
-from gateway.smpp.receipt import Receipt, Relation, keys, normal_key, read_receipt
+from gateway.smpp.receipt import IdRelation, Receipt, normalize_message_id, parse_receipt, related_ids
 from gateway.smpp.session import Role, Session
 from gateway.smpp.text import LongMessages, segments
 
@@ -110,10 +110,10 @@ class Outcome:
         return [segment for segment in self.sent if segment.text == text]
 
 
-def relation(response_id: str, receipt_id: str) -> Relation | None:
+def relation(response_id: str, receipt_id: str) -> IdRelation | None:
     """How the id of a response became that of its receipt; None when neither reading makes them one."""
-    for how in cast("Sequence[Relation]", get_args(Relation)):
-        if how != "auto" and normal_key(receipt_id) in keys(response_id, how):
+    for how in cast("Sequence[IdRelation]", get_args(IdRelation)):
+        if how != "auto" and normalize_message_id(receipt_id) in related_ids(response_id, how):
             return how
     return None
 
@@ -142,7 +142,7 @@ class LinkTest:
         self._changed = asyncio.Event()
         self._refused: int | None = None
         self._bound: set[SmppConnection] = set()
-        self._statuses = {number: status.Kind(kind) for number, kind in config.statuses.items()}
+        self._statuses = {number: status.StatusKind(kind) for number, kind in config.statuses.items()}
         self._early: list[Reported] = []
         """Receipts that came before the response they belong to."""
 
@@ -212,7 +212,7 @@ class LinkTest:
             for number, body in enumerate(bodies):
                 tracked = {"all": True, "last": number == len(bodies) - 1, "none": False}[self._config.receipts]
                 await asyncio.sleep(pacer.delay(self._loop.time()))
-                pacer.take(self._loop.time())
+                pacer.record_sent(self._loop.time())
                 await self._submit(name, number, tracked, body)
 
     def _bodies(self, text: str, receipts: Receipts) -> list[bytes]:
@@ -253,7 +253,7 @@ class LinkTest:
     def _is_throttled(self, segment: Sent) -> bool:
         if segment.command_status is None:
             return False
-        return status.classify(segment.command_status, self._statuses) is status.Kind.THROTTLED
+        return status.classify(segment.command_status, self._statuses) is status.StatusKind.THROTTLED
 
     async def _part(self) -> None:
         for bind in self._binds:
@@ -312,7 +312,7 @@ class LinkTest:
         except MalformedPdu as error:
             self.outcome.strange.append(str(error))
             return
-        if receipt := read_receipt(message):
+        if receipt := parse_receipt(message):
             self._reported(Reported(receipt=receipt, message=message, at=now))
         elif self.outcome.reply is None and canonical_msisdn(message.source.addr) == self._msisdn:
             self.outcome.reply = Replied(message=message, at=now)
@@ -321,7 +321,7 @@ class LinkTest:
         """Gives the receipt to its segment: the one with the very id first, then one whose id can be read so."""
         known = [s for s in self.outcome.sent if s.message_id]
         receipt_id = reported.receipt.message_id
-        exact = (s for s in known if normal_key(s.message_id) == normal_key(receipt_id))
+        exact = (s for s in known if normalize_message_id(s.message_id) == normalize_message_id(receipt_id))
         read = (s for s in known if relation(s.message_id, receipt_id))
         if (segment := next(exact, None) or next(read, None)) is not None:
             segment.receipts.append(reported)

@@ -28,10 +28,10 @@ from gateway.logs.log import get_logger
 from gateway.operators.connection import SmppConnection
 from gateway.operators.reply import Reply, join, reply_of, segment_of, sender_of
 from gateway.smpp.pdu import MalformedPdu, decode_short_message
-from gateway.smpp.receipt import MessageState, Relation, keys, read_receipt
+from gateway.smpp.receipt import IdRelation, MessageState, parse_receipt, related_ids
 from gateway.smpp.session import Received
 from gateway.smpp.text import split_udh
-from gateway.smpp.ussd import read_ussd
+from gateway.smpp.ussd import parse_ussd
 from gateway.store import inbound, journal, questions, receipts, unacknowledged
 from gateway.store.inbound import ReplySegment, StoredReply
 from gateway.store.nodes import FencedError
@@ -225,11 +225,11 @@ class Receiver:
             except MalformedPdu:
                 replies.append(Reply(link, "", "", arrival.received.body, 0, "", None))
                 continue
-            if receipt := read_receipt(message):
+            if receipt := parse_receipt(message):
                 if receipt.final:
                     reported.append(_receipt(link, receipt.message_id, receipt.state, receipt.error))
                 continue
-            if indication := read_ussd(message):
+            if indication := parse_ussd(message):
                 dialled.append(ussd.UssdCall(link, sender_of(message), message, indication))
                 continue
             concatenation, octets = split_udh(message)
@@ -376,7 +376,7 @@ def _outcome(settled: Settled) -> Input:
     return ReportUndeliverable(text=Kind(settled.kind), repeat=settled.repeat, msisdn=settled.msisdn, detail=told)
 
 
-_BACK: Mapping[Relation, Relation] = {
+_BACK: Mapping[IdRelation, IdRelation] = {
     "exact": "exact",
     "hex-to-dec": "dec-to-hex",
     "dec-to-hex": "hex-to-dec",
@@ -386,5 +386,5 @@ _BACK: Mapping[Relation, Relation] = {
 
 
 def _receipt(link: LinkConfig, message_id: str, state: MessageState, error: str) -> StoredReceipt:
-    candidates = keys(message_id, _BACK[link.message_id])
+    candidates = related_ids(message_id, _BACK[link.message_id])
     return StoredReceipt(link.name, message_id, candidates, state.delivered, state.value, error)

@@ -22,7 +22,7 @@ from gateway.operators.send_queue import OutgoingText, SendQueue
 from gateway.smpp import status, ussd
 from gateway.smpp.pacing import Pacer
 from gateway.smpp.pdu import Address, SubmitEncoder
-from gateway.smpp.receipt import normal_key
+from gateway.smpp.receipt import normalize_message_id
 from gateway.smpp.session import LateResponse, NoResponse, SubmitResponse
 from gateway.smpp.text import LongMessages, segments
 from gateway.store import journal, nodes, sms
@@ -108,8 +108,8 @@ class Sender:
         self._most_held = MAX_UNWRITTEN_TEXTS + self._target // TYPICAL_SEGMENTS
         self._wake = journeys.signals.texts[config.name]
         self._falling_back = [link.name for link in journeys.links.values() if config.name in link.fallback]
-        self._statuses = {number: status.Kind(kind) for number, kind in config.statuses.items()}
-        self._outcomes = {kind: metrics.SEGMENTS.labels(config.name, kind.value) for kind in status.Kind}
+        self._statuses = {number: status.StatusKind(kind) for number, kind in config.statuses.items()}
+        self._outcomes = {kind: metrics.SEGMENTS.labels(config.name, kind.value) for kind in status.StatusKind}
         self._unknown = metrics.SEGMENTS_UNKNOWN.labels(config.name)
 
     # --- what the link tells -------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ class Sender:
                 if self._pause is None:
                     self._pause = self._loop.call_later(delay, self._unpause)
                 break
-            self._pacer.take(now, out.weight)
+            self._pacer.record_sent(now, out.weight)
             segment = outbox.take_segment(out)
             bind.submit(out.bodies[segment], Tag(out, segment))
             if self._paced:
@@ -194,16 +194,16 @@ class Sender:
         kind = status.classify(event.command_status, self._statuses)
         self._outcomes[kind].inc()
         match kind:
-            case status.Kind.ACCEPTED:
+            case status.StatusKind.ACCEPTED:
                 self._pacer.accepted(self._loop.time())
                 self._accept(out, segment, event.message_id)
-            case status.Kind.THROTTLED:
+            case status.StatusKind.THROTTLED:
                 self._pacer.throttled(self._loop.time())
                 self._outbox.put_back(out, segment)
-            case status.Kind.BUSY:
+            case status.StatusKind.BUSY:
                 self._outbox.put_back(out, segment)
                 self._rest(out)
-            case status.Kind.REFUSED:
+            case status.StatusKind.REFUSED:
                 out.refused = event.command_status
                 self._outbox.drop_unsent(out)
                 self._touch(out)
@@ -232,7 +232,7 @@ class Sender:
         if message_id:
             out.message_ids[segment] = message_id
             if out.tracked_segments >> segment & 1:
-                out.expected.append((normal_key(message_id), message_id, out.taken.sms_id, segment))
+                out.expected.append((normalize_message_id(message_id), message_id, out.taken.sms_id, segment))
         else:  # accepted, but no receipt can name it
             out.tracked_segments &= ~(1 << segment)
         if out.is_accepted:
@@ -333,7 +333,7 @@ class Sender:
         return OutgoingText(row, bodies, {"all": every, "last": last, "none": 0}[self._config.receipts])
 
     def _screen(self, row: ClaimedSms, tlvs: bytes) -> OutgoingText:
-        data_coding, parts = ussd.screen(row.body, tlvs)
+        data_coding, parts = ussd.encode_screen(row.body, tlvs)
         bodies = self._screen_encoder.bodies(row.msisdn, parts, data_coding)
         return OutgoingText(row, bodies, 0, deadline=self._loop.time() + (row.fresh_for or 0.0))
 

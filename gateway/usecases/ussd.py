@@ -32,7 +32,7 @@ from gateway.evidence.digests import reply_identity
 from gateway.logs.log import Event as LogEvent
 from gateway.logs.log import get_logger
 from gateway.smpp.pdu import ShortMessage
-from gateway.smpp.ussd import Indication, UssdOp, dialled_service, screen_tlvs
+from gateway.smpp.ussd import UssdMessage, UssdOp, dialled_service, encode_screen_tlvs
 from gateway.store import cases, dialogues, inbound, journal, questions
 from gateway.store.cases import StoredCase
 from gateway.store.dialogues import Dialogue
@@ -56,7 +56,7 @@ class UssdCall(NamedTuple):
     link: LinkConfig
     msisdn: str
     message: ShortMessage
-    indication: Indication
+    indication: UssdMessage
 
     @property
     def place(self) -> dialogues.Place:
@@ -218,7 +218,7 @@ class _Calls:
                 msisdn=call.msisdn,
                 template=text.template,
                 body=text.body,
-                tlvs=screen_tlvs(op, call.indication.session_info),
+                tlvs=encode_screen_tlvs(op, call.indication.session_info),
             )
         )
 
