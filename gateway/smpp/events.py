@@ -1,7 +1,10 @@
 """What a session is, and what it tells: the words between `gateway.smpp.session` and the shell around it."""
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
+
+Tag = TypeVar("Tag")
+"""What the caller of `Session.submit` has a segment's outcome reported with."""
 
 
 class Role(StrEnum):
@@ -48,24 +51,24 @@ class BindRefused(NamedTuple):
     command_status: int
 
 
-class SubmitResponse(NamedTuple):
+class SubmitResponse(NamedTuple, Generic[Tag]):
     """The SMSC answered a segment; `message_id` is "" when it gave none."""
 
-    tag: object
+    tag: Tag
     command_status: int
     message_id: str
 
 
-class NoResponse(NamedTuple):
+class NoResponse(NamedTuple, Generic[Tag]):
     """A segment's outcome is unknown: no answer in time, or before the connection ended."""
 
-    tag: object
+    tag: Tag
 
 
-class LateResponse(NamedTuple):
+class LateResponse(NamedTuple, Generic[Tag]):
     """The answer to a segment that was reported NoResponse; its slot is free since then."""
 
-    tag: object
+    tag: Tag
     command_status: int
     message_id: str
 
@@ -109,9 +112,9 @@ class Closed(NamedTuple):
 Event = (
     Bound
     | BindRefused
-    | SubmitResponse
-    | NoResponse
-    | LateResponse
+    | SubmitResponse[Tag]
+    | NoResponse[Tag]
+    | LateResponse[Tag]
     | Received
     | SmscUnbound
     | Unbound

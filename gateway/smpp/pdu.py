@@ -40,9 +40,10 @@ _TO_A_SUBSCRIBER: Final = bytes((consts.SMPP_TON_INTL, consts.SMPP_NPI_ISDN))
 _NOTHING_SPECIAL: Final = b"\0\0\0\0"
 """protocol_id, priority_flag, schedule_delivery_time, validity_period."""
 
-_MAX_ADDRESS: Final = 20
-_MAX_ALPHANUMERIC: Final = 11
-_SHORT_CODE: Final = 8
+SOURCE_ADDRESS: Final = r"\+?[0-9]{1,20}|[ -~]{1,11}"
+"""What source_addr may be: a number (§5.2.8: 20 octets) or a name (3GPP 23.040 §9.1.2.5: 11 characters)."""
+
+_MAX_SHORT_CODE_DIGITS: Final = 8
 
 
 class CommandId(IntEnum):
@@ -121,26 +122,16 @@ class ShortMessage:
         return self.short_message or self.tlvs.get(TlvTag.MESSAGE_PAYLOAD, b"")
 
 
-def source_address(source: str, ton: int | None = None, npi: int | None = None) -> Address:
-    """The source_addr of a link: alphanumeric 5/0, a number 1/1, a short code 0/0; `ton` and `npi` overrule.
+def source_numbering(source: str) -> tuple[int, int]:
+    """The TON and NPI of a source_addr by its form (§5.2.5–6).
 
-    Raises ValueError for what no submit_sm can carry (§5.2.8: 20 octets; 3GPP 23.040 §9.1.2.5: 11 letters).
+    Letters are 5/0, a short code of at most 8 characters 3/0, a longer number 1/1.
     """
-    digits = source.removeprefix("+")
-    if digits.isascii() and digits.isdigit():
-        is_short = len(digits) <= _SHORT_CODE
-        addr, usual_ton = digits, consts.SMPP_TON_UNK if is_short else consts.SMPP_TON_INTL
-        usual_npi, longest = consts.SMPP_NPI_UNK if is_short else consts.SMPP_NPI_ISDN, _MAX_ADDRESS
-    else:
-        addr, usual_ton, usual_npi, longest = (
-            source,
-            consts.SMPP_TON_ALNUM,
-            consts.SMPP_NPI_UNK,
-            _MAX_ALPHANUMERIC,
-        )
-    if not (addr.isascii() and addr.isprintable() and 0 < len(addr) <= longest):
-        raise ValueError(f"not an address of at most {longest} ASCII characters: {source!r}")
-    return Address(addr=addr, ton=usual_ton if ton is None else ton, npi=usual_npi if npi is None else npi)
+    if not source.removeprefix("+").isdigit():
+        return consts.SMPP_TON_ALNUM, consts.SMPP_NPI_UNK
+    if len(source) <= _MAX_SHORT_CODE_DIGITS:
+        return consts.SMPP_TON_NWSPEC, consts.SMPP_NPI_UNK
+    return consts.SMPP_TON_INTL, consts.SMPP_NPI_ISDN
 
 
 class Segment(NamedTuple):

@@ -29,7 +29,7 @@ is not known. Its answer may still come, as LateResponse.
 
 from collections import OrderedDict
 from functools import partial
-from typing import Final
+from typing import Final, Generic
 
 from smpplib import consts
 
@@ -46,6 +46,7 @@ from gateway.smpp.events import (
     SessionState,
     SmscUnbound,
     SubmitResponse,
+    Tag,
     Unbound,
     UnexpectedPdu,
     UnmatchedNack,
@@ -76,6 +77,7 @@ __all__ = [
     "SessionState",
     "SmscUnbound",
     "SubmitResponse",
+    "Tag",
     "Unbound",
     "UnexpectedPdu",
     "UnmatchedNack",
@@ -99,7 +101,7 @@ _answered: Final = partial(tuple.__new__, SubmitResponse)
 """SubmitResponse from a tuple of its fields, at half of what its own constructor costs."""
 
 
-class Session:
+class Session(Generic[Tag]):
     """The protocol of one connection. Instants are monotonic seconds, as the caller's `now` has them."""
 
     def __init__(
@@ -126,8 +128,8 @@ class Session:
         self._pending = bytearray()  # the beginning of a PDU, until all of it is there
         self._wanted = 0
         self._sequence = 0
-        self._window: dict[int, tuple[object, float]] = {}  # sequence_number → tag, sent at; oldest first
-        self._late: OrderedDict[int, object] = OrderedDict()
+        self._window: dict[int, tuple[Tag, float]] = {}  # sequence_number → tag, sent at; oldest first
+        self._late: OrderedDict[int, Tag] = OrderedDict()
         self._asked: int | None = None  # the sequence_number of our bind or unbind under way
         self._deadline = 0.0  # of BINDING and UNBINDING
         self._heard_at = 0.0
@@ -148,7 +150,7 @@ class Session:
         self._asked = self._request(_BIND[self._role], self._bind_body)
         self.state, self._deadline = SessionState.BINDING, now + self._response_timeout
 
-    def submit(self, body: bytes, tag: object, now: float) -> int:
+    def submit(self, body: bytes, tag: Tag, now: float) -> int:
         """The sequence_number of the submit_sm queued with this body; `tag` comes back with its outcome.
 
         Raises RuntimeError when no slot is `free`.
@@ -203,9 +205,9 @@ class Session:
             return min(deadline, sent_at + self._response_timeout)
         return deadline
 
-    def tick(self, now: float) -> list[Event]:
+    def tick(self, now: float) -> list[Event[Tag]]:
         """What time alone brings: segments without answer, an enquire_link, the end of a dead session."""
-        events: list[Event] = []
+        events: list[Event[Tag]] = []
         if self.closing:
             return events
         self._expire(now, events)
@@ -223,17 +225,17 @@ class Session:
                 self._enquired_at = now
         return events
 
-    def disconnected(self, now: float) -> list[Event]:
+    def disconnected(self, now: float) -> list[Event[Tag]]:
         """The transport is gone: every segment under way is NoResponse."""
-        events: list[Event] = [NoResponse(tag) for tag, _ in self._window.values()]
+        events: list[Event[Tag]] = [NoResponse(tag) for tag, _ in self._window.values()]
         self._window.clear()
         if self.state is not SessionState.CLOSED:
             self._close(CloseReason.CONNECTION_LOST, events)
         return events
 
-    def receive(self, data: bytes, now: float) -> list[Event]:
+    def receive(self, data: bytes, now: float) -> list[Event[Tag]]:
         """What the octets of one read mean, however the stream was cut. Raises nothing, whatever they are."""
-        events: list[Event] = []
+        events: list[Event[Tag]] = []
         if self.closing:
             return events
         if self._pending:
@@ -283,7 +285,7 @@ class Session:
         sequence_number: int,
         body: bytes,
         now: float,
-        events: list[Event],
+        events: list[Event[Tag]],
     ) -> None:
         """Any PDU but the answer to a segment under way."""
         match command_id:
@@ -329,7 +331,7 @@ class Session:
                 self._nack(consts.SMPP_ESME_RINVCMDID, sequence_number)
                 events.append(UnexpectedPdu(command_id, "not a request to an ESME"))
 
-    def _take_nack(self, sequence_number: int, command_status: int, events: list[Event]) -> None:
+    def _take_nack(self, sequence_number: int, command_status: int, events: list[Event[Tag]]) -> None:
         # A generic_nack is never a success, whatever status it bears.
         command_status = command_status or consts.SMPP_ESME_RSYSERR
         if sent := self._window.pop(sequence_number, None):
@@ -344,7 +346,7 @@ class Session:
             self._enquired_at = None  # an SMSC that knows no enquire_link is alive all the same
             events.append(UnmatchedNack(sequence_number, command_status))
 
-    def _refuse_bind(self, command_status: int, events: list[Event]) -> None:
+    def _refuse_bind(self, command_status: int, events: list[Event[Tag]]) -> None:
         events.append(BindRefused(command_status))
         self._close(CloseReason.BIND_REFUSED, events)
 
@@ -361,7 +363,7 @@ class Session:
             and not self.unacknowledged_deliveries
         )
 
-    def _expire(self, now: float, events: list[Event]) -> None:
+    def _expire(self, now: float, events: list[Event[Tag]]) -> None:
         """Give up on segments whose time for an answer is over; the window is in the order of sending."""
         window, late = self._window, self._late
         while window:
@@ -374,7 +376,7 @@ class Session:
                 late.popitem(last=False)
             events.append(NoResponse(tag))
 
-    def _close(self, reason: CloseReason, events: list[Event]) -> None:
+    def _close(self, reason: CloseReason, events: list[Event[Tag]]) -> None:
         self.state, self._slots = SessionState.CLOSED, 0
         self._pending.clear()
         events.append(Closed(reason))

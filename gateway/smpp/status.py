@@ -47,8 +47,3 @@ def classify(command_status: int, overrides: Mapping[int, StatusKind]) -> Status
 def name(command_status: int) -> str:
     """ESME_RTHROTTLED and the like; the number, as 0x00000421, when SMPP 3.4 has no name for it."""
     return _NAMES.get(command_status, f"0x{command_status:08X}")
-
-
-def description(command_status: int) -> str:
-    """What the status says, for a person; "" when SMPP 3.4 does not define it."""
-    return str(consts.DESCRIPTIONS.get(command_status, ""))

@@ -40,7 +40,7 @@ EARLIER_EVENTS: Final = [
 ]
 
 
-def session_with_segments_under_way() -> Session:
+def session_with_segments_under_way() -> Session[object]:
     """Bound; the tags are 0, 1, 2 and the sequence numbers 2, 3, 4."""
     session = bound_session()
     for tag in range(UNDER_WAY):
@@ -49,7 +49,7 @@ def session_with_segments_under_way() -> Session:
     return session
 
 
-def session_with_late_segments() -> Session:
+def session_with_late_segments() -> Session[object]:
     """Bound; the answers to 2, 3, 4 did not come in time and are still awaited."""
     session = bound_session()
     for tag in range(UNDER_WAY):
@@ -59,7 +59,7 @@ def session_with_late_segments() -> Session:
     return session
 
 
-def unbinding_session() -> Session:
+def unbinding_session() -> Session[object]:
     """Our unbind, sequence_number 2, is out."""
     session = bound_session()
     session.unbind(0.0)
@@ -67,7 +67,7 @@ def unbinding_session() -> Session:
     return session
 
 
-BEGINNINGS: Final[dict[Callable[[], Session], int]] = {
+BEGINNINGS: Final[dict[Callable[[], Session[object]], int]] = {
     fresh_session: 0,
     binding_session: 0,
     bound_session: 0,
@@ -89,7 +89,7 @@ def probe(octets: bytes) -> None:
         read_body(one)
 
 
-def receive(session: Session, octets: bytes) -> list[Event]:
+def receive(session: Session[object], octets: bytes) -> list[Event[object]]:
     """The events of one read, after a look at what is left in memory."""
     events = session.receive(octets, 1.0)
     assert len(session._pending) < MAX_COMMAND_LENGTH, "more is kept than the beginning of one PDU"
@@ -145,7 +145,7 @@ def are_answers(octets: bytes) -> None:
         octets = octets[length:]
 
 
-def ends_in_order(session: Session, octets: bytes, under_way: int) -> None:
+def ends_in_order(session: Session[object], octets: bytes, under_way: int) -> None:
     """Everything received can be responded to, time may pass, and each segment has one outcome."""
     events = receive(session, octets)
     for event in events:

@@ -10,7 +10,7 @@ RESPONSE_TIMEOUT = 10.0
 ENQUIRE_LINK = 30.0
 
 
-def fresh_session(role: Role = Role.TRANSCEIVER, window: int = 10) -> Session:
+def fresh_session(role: Role = Role.TRANSCEIVER, window: int = 10) -> Session[object]:
     return Session(
         role=role,
         system_id="gateway",
@@ -21,7 +21,7 @@ def fresh_session(role: Role = Role.TRANSCEIVER, window: int = 10) -> Session:
     )
 
 
-def binding_session(role: Role = Role.TRANSCEIVER, window: int = 10) -> Session:
+def binding_session(role: Role = Role.TRANSCEIVER, window: int = 10) -> Session[object]:
     """Connected at 0; the bind, sequence_number 1, is out."""
     session = fresh_session(role, window)
     session.connected(0.0)
@@ -29,14 +29,14 @@ def binding_session(role: Role = Role.TRANSCEIVER, window: int = 10) -> Session:
     return session
 
 
-def bound_session(role: Role = Role.TRANSCEIVER, window: int = 10) -> Session:
+def bound_session(role: Role = Role.TRANSCEIVER, window: int = 10) -> Session[object]:
     """Bound at 0; the next sequence_number is 2."""
     session = binding_session(role, window)
     assert session.receive(smpplib_encode(f"bind_{role}_resp", 1, system_id="smsc"), 0.0) == [Bound("smsc", None)]
     return session
 
 
-def sent_by(session: Session) -> list[tuple[str, int, int]]:
+def sent_by(session: Session[object]) -> list[tuple[str, int, int]]:
     """What the session has to send, as smpplib reads it: command, status, sequence_number."""
     return [(pdu.command, pdu.status, pdu.sequence) for pdu in smpplib_decode(session.data_to_send())]
 

@@ -84,7 +84,7 @@ def test_a_session_that_loses_the_pdu_before_is_caught(monkeypatch: pytest.Monke
 def test_a_session_that_keeps_all_it_hears_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     receive = Session.receive
 
-    def hoard(self: Session, data: bytes, now: float) -> object:
+    def hoard(self: Session[object], data: bytes, now: float) -> object:
         events = receive(self, data, now)
         self._pending += bytes(65_536)
         return events

@@ -4,7 +4,7 @@ import pytest
 from smpp.sessions import binding_session, bound_session, fresh_session, sent_by, submit_sm_resp
 from smpp.smpplib_codec import smpplib_decode, smpplib_encode
 
-from gateway.smpp.pdu import CommandId, Segment, SubmitEncoder, source_address
+from gateway.smpp.pdu import Address, CommandId, Segment, SubmitEncoder
 from gateway.smpp.session import (
     BindRefused,
     Bound,
@@ -89,7 +89,7 @@ def test_what_is_delivered_before_the_bind_is_answered_is_not_taken() -> None:
 
 def test_a_submit_sm_leaves_with_its_sequence_number_and_its_answer_brings_the_tag_back() -> None:
     session = bound_session()
-    encoder = SubmitEncoder(source_address("1414"), receipts="last")
+    encoder = SubmitEncoder(Address(addr="1414", ton=3, npi=0), receipts="last")
     [text] = encoder.bodies("77012345678", [Segment(0, b"3#1", b"")], 0)
     assert session.submit(text, "tag", 1.0) == 2
     [pdu] = smpplib_decode(session.data_to_send())
@@ -117,7 +117,7 @@ def test_the_window_is_never_overrun() -> None:
 
 
 @pytest.mark.parametrize("session", [fresh_session(), binding_session(), bound_session(Role.RECEIVER)])
-def test_nothing_is_submitted_unless_bound_for_it(session: Session) -> None:
+def test_nothing_is_submitted_unless_bound_for_it(session: Session[object]) -> None:
     with pytest.raises(RuntimeError, match="no slot"):
         session.submit(b"", "tag", 1.0)
 

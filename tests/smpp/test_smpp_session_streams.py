@@ -63,7 +63,7 @@ invalid_pdus = st.one_of(
 streams = st.lists(st.one_of(valid_pdus, valid_pdus, invalid_pdus), max_size=12).map(b"".join)
 
 
-def session_with_three_under_way() -> Session:
+def session_with_three_under_way() -> Session[object]:
     session = bound_session()
     for n in range(3):
         session.submit(b"", n, 0.0)
@@ -73,7 +73,7 @@ def session_with_three_under_way() -> Session:
 beginnings = st.sampled_from([fresh_session, binding_session, bound_session, session_with_three_under_way])
 
 
-def fed(session: Session, pieces: list[bytes]) -> tuple[list[Event], bytes, str, int, int]:
+def fed(session: Session[object], pieces: list[bytes]) -> tuple[list[Event[object]], bytes, str, int, int]:
     """All that can be seen of a session after it was given these pieces."""
     events = [event for piece in pieces for event in session.receive(piece, 1.0)]
     return events, session.data_to_send(), session.state, session.free, session.unacknowledged_deliveries
@@ -86,14 +86,16 @@ def cut(stream: bytes, places: list[int]) -> list[bytes]:
 
 @given(beginnings, streams, st.lists(st.integers(0, 5_000), max_size=10))
 @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
-def test_it_is_all_one_how_a_stream_is_cut(begin: Callable[[], Session], stream: bytes, places: list[int]) -> None:
+def test_it_is_all_one_how_a_stream_is_cut(
+    begin: Callable[[], Session[object]], stream: bytes, places: list[int]
+) -> None:
     whole = fed(begin(), [stream])
     assert fed(begin(), [stream[at : at + 1] for at in range(len(stream))]) == whole
     assert fed(begin(), cut(stream, places)) == whole
 
 
 @given(beginnings, st.lists(st.binary(max_size=100), max_size=20))
-def test_no_octets_whatever_make_it_raise(begin: Callable[[], Session], reads: list[bytes]) -> None:
+def test_no_octets_whatever_make_it_raise(begin: Callable[[], Session[object]], reads: list[bytes]) -> None:
     session = begin()
     for n, octets in enumerate(reads):
         for event in session.receive(octets, float(n)):
@@ -132,7 +134,7 @@ class AnySession(RuleBasedStateMachine):
     def bind(self) -> None:
         self.session = bound_session(window=self.WINDOW)
 
-    def receive(self, octets: bytes, data: st.DataObject) -> list[Event]:
+    def receive(self, octets: bytes, data: st.DataObject) -> list[Event[object]]:
         place = data.draw(st.integers(0, len(octets)))
         return self.session.receive(octets[:place], self.now) + self.session.receive(octets[place:], self.now)
 

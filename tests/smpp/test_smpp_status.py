@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.smpp.status import StatusKind, classify, description, name
+from gateway.smpp.status import StatusKind, classify, name
 
 
 @pytest.mark.parametrize(
@@ -40,8 +40,3 @@ def test_no_table_makes_an_accepted_segment_anything_else() -> None:
 def test_every_status_has_a_kind_and_a_name(command_status: int) -> None:
     assert (classify(command_status, {}) is StatusKind.ACCEPTED) == (command_status == 0)
     assert name(command_status)
-
-
-def test_a_status_is_described_for_people() -> None:
-    assert description(0x58) == "Throttling error (ESME has exceeded allowed message limits)"
-    assert description(0x0400) == ""
