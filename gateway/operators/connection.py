@@ -5,20 +5,20 @@ keeps its one timer, and hands its events on.
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import cast
+from typing import Generic, cast
 
-from gateway.smpp.session import Event, Session, SessionState
+from gateway.smpp.session import Event, Session, SessionState, Tag
 
 MAX_UNREAD_BYTES = 1 << 20
 """Octets that wait for an SMSC that talks and does not listen; beyond, the connection is given up."""
 
-Handler = Callable[["SmppConnection", list[Event]], None]
+Handler = Callable[["SmppConnection[Tag]", list[Event[Tag]]], None]
 
 
-class SmppConnection(asyncio.Protocol):
+class SmppConnection(asyncio.Protocol, Generic[Tag]):
     """The asyncio side of one session. `handle` is called with the events of each read, in order."""
 
-    def __init__(self, session: Session, handle: Handler) -> None:
+    def __init__(self, session: Session[Tag], handle: Handler[Tag]) -> None:
         self.session = session
         self.lost = asyncio.Event()
         self.was_bound = False
@@ -44,7 +44,7 @@ class SmppConnection(asyncio.Protocol):
         """What is sent now, the SMSC reads, unless the connection breaks: neither side has said goodbye."""
         return self.open and self.session.state is SessionState.BOUND
 
-    def submit(self, body: bytes, tag: object) -> None:
+    def submit(self, body: bytes, tag: Tag) -> None:
         """Puts a submit_sm under way; it leaves with the other bytes of this turn."""
         self.session.submit(body, tag, self._loop.time())
         self.flush_soon()
@@ -140,6 +140,6 @@ class SmppConnection(asyncio.Protocol):
         self._timer = None
         self._pass_on(self.session.tick(self._loop.time()))
 
-    def _pass_on(self, events: list[Event]) -> None:
+    def _pass_on(self, events: list[Event[Tag]]) -> None:
         self._handle(self, events)
         self.flush_soon()

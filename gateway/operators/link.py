@@ -21,7 +21,7 @@ from gateway.logs.log import Event as LogEvent
 from gateway.logs.log import get_logger
 from gateway.operators.connection import SmppConnection
 from gateway.operators.receiver import Receiver
-from gateway.operators.sender import Sender
+from gateway.operators.sender import SegmentTag, Sender
 from gateway.smpp import session as smpp
 from gateway.smpp import status
 from gateway.smpp.session import Role, Session
@@ -51,8 +51,8 @@ class Link:
         self._journeys = journeys
         self._receiver = receiver
         self._sender = Sender(config, journeys, receiver.reply_text_sent, receiver.unsent)
-        self._binds: set[SmppConnection] = set()
-        self._bound: set[SmppConnection] = set()
+        self._binds: set[SmppConnection[SegmentTag]] = set()
+        self._bound: set[SmppConnection[SegmentTag]] = set()
         self._stopping = asyncio.Event()
         self._changed = asyncio.Event()
 
@@ -130,10 +130,10 @@ class Link:
                 bind.abort()
             await lease.held()
 
-    async def _connect(self, role: Role) -> SmppConnection | None:
+    async def _connect(self, role: Role) -> SmppConnection[SegmentTag] | None:
         """One life of a bind, from connecting to the loss of it; None when there was nobody to connect to."""
         config = self.config
-        session = Session(
+        session = Session[SegmentTag](
             role=role,
             system_id=config.system_id,
             password=config.password,
@@ -162,7 +162,7 @@ class Link:
             bind.abort()
         return bind
 
-    def _handle(self, bind: SmppConnection, events: list[smpp.Event]) -> None:
+    def _handle(self, bind: SmppConnection[SegmentTag], events: list[smpp.Event[SegmentTag]]) -> None:
         """Hands the events of one read on, then sends what they have made room for."""
         for event in events:
             try:
@@ -175,7 +175,7 @@ class Link:
             self._went_down(bind)
         self._sender.pump()
 
-    def _take(self, bind: SmppConnection, event: smpp.Event) -> None:
+    def _take(self, bind: SmppConnection[SegmentTag], event: smpp.Event[SegmentTag]) -> None:
         name = self.config.name
         match event:
             case smpp.SubmitResponse() | smpp.LateResponse():
@@ -202,7 +202,7 @@ class Link:
             case _:
                 assert_never(event)
 
-    def _came_up(self, bind: SmppConnection, event: smpp.Bound) -> None:
+    def _came_up(self, bind: SmppConnection[SegmentTag], event: smpp.Bound) -> None:
         bind.was_bound = True
         self._bound.add(bind)
         self._changed.set()
@@ -210,7 +210,7 @@ class Link:
         if bind.free:
             self._sender.bound(bind)
 
-    def _went_down(self, bind: SmppConnection, *, heard: bool = False) -> None:
+    def _went_down(self, bind: SmppConnection[SegmentTag], *, heard: bool = False) -> None:
         """`heard`: it has answered our unbind, and so read everything that we sent before."""
         if bind in self._bound:
             if not heard:

@@ -18,7 +18,7 @@ from gateway.operators.link import roles_of, tls_context
 from gateway.smpp import session as smpp
 from gateway.smpp import status
 from gateway.smpp.pacing import Pacer
-from gateway.smpp.pdu import Address, MalformedPdu, ShortMessage, SubmitEncoder, decode_short_message
+from gateway.smpp.pdu import MalformedPdu, ShortMessage, SubmitEncoder, decode_short_message
 from gateway.smpp.receipt import IdRelation, Receipt, normalize_message_id, parse_receipt, related_ids
 from gateway.smpp.session import Role, Session
 from gateway.smpp.text import LongMessages, segments
@@ -138,10 +138,10 @@ class LinkTest:
         self._msisdn = msisdn
         self._told = told
         self._loop = asyncio.get_running_loop()
-        self._binds: list[SmppConnection] = []
+        self._binds: list[SmppConnection[Sent]] = []
         self._changed = asyncio.Event()
         self._refused: int | None = None
-        self._bound: set[SmppConnection] = set()
+        self._bound: set[SmppConnection[Sent]] = set()
         self._statuses = {number: status.StatusKind(kind) for number, kind in config.statuses.items()}
         self._early: list[Reported] = []
         """Receipts that came before the response they belong to."""
@@ -193,7 +193,7 @@ class LinkTest:
         self.outcome.bound_in = self._loop.time() - began
         self._told(f"bound to {self.outcome.smsc or 'the SMSC'} in {self.outcome.bound_in * 1000:.0f} ms")
 
-    def _session(self, role: Role) -> Session:
+    def _session(self, role: Role) -> Session[Sent]:
         config = self._config
         return Session(
             role=role,
@@ -217,7 +217,7 @@ class LinkTest:
 
     def _bodies(self, text: str, receipts: Receipts) -> list[bytes]:
         config = self._config
-        source = Address(addr=config.source, ton=config.source_ton, npi=config.source_npi)
+        source = config.source_address
         data_coding, parts = segments(text, LongMessages(config.long_messages), secrets.randbelow(1 << 16))
         encoder = SubmitEncoder(source, receipts=receipts)
         return encoder.bodies(self._msisdn, parts, data_coding)
@@ -276,12 +276,12 @@ class LinkTest:
             self._changed.clear()
             await self._changed.wait()
 
-    def _handle(self, bind: SmppConnection, events: list[smpp.Event]) -> None:
+    def _handle(self, bind: SmppConnection[Sent], events: list[smpp.Event[Sent]]) -> None:
         for event in events:
             self._take(bind, event)
         self._changed.set()
 
-    def _take(self, bind: SmppConnection, event: smpp.Event) -> None:
+    def _take(self, bind: SmppConnection[Sent], event: smpp.Event[Sent]) -> None:
         match event:
             case smpp.Bound():
                 self.outcome.smsc = event.system_id
@@ -289,9 +289,9 @@ class LinkTest:
             case smpp.BindRefused():
                 self._refused = event.command_status
             case smpp.SubmitResponse() | smpp.LateResponse():
-                self._answered(cast("Sent", event.tag), event.command_status, event.message_id)
+                self._answered(event.tag, event.command_status, event.message_id)
             case smpp.NoResponse():
-                cast("Sent", event.tag).answered_at = self._loop.time()
+                event.tag.answered_at = self._loop.time()
             case smpp.Received():
                 bind.respond(event.command_id, event.sequence_number)
                 self._received(event)

@@ -10,7 +10,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from smpplib.consts import SMPP_ESME_RX_T_APPN
 
@@ -55,7 +55,7 @@ INCOMPLETE_AFTER_SECONDS = 600.0
 
 
 class _Arrival(NamedTuple):
-    bind: SmppConnection
+    bind: SmppConnection[Any]
     link: LinkConfig
     received: Received
     at: float
@@ -69,13 +69,13 @@ class Receiver:
         self._waiting: deque[_Arrival] = deque()
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
-        self._held: dict[SmppConnection, tuple[str, float]] = {}  # its link, and since when
+        self._held: dict[SmppConnection[Any], tuple[str, float]] = {}  # its link, and since when
         self.unsent: set[str] = set()
         """Cases whose question is in memory, taken for sending, and nothing of it has left."""
         self._doubts: dict[str, tuple[float, float]] = {}  # by link: from when to when, to be noted in the rows
         self._reply_received_at: dict[str, float] = {}  # case_id → when the reply came, until its answer leaves
 
-    def take(self, bind: SmppConnection, link: LinkConfig, received: Received) -> None:
+    def take(self, bind: SmppConnection[Any], link: LinkConfig, received: Received) -> None:
         """Queues a deliver_sm or data_sm."""
         self._waiting.append(_Arrival(bind, link, received, time.monotonic()))
         self._work()

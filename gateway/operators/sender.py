@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from gateway import metrics
 from gateway.config import Link as LinkConfig
@@ -21,7 +21,7 @@ from gateway.operators.connection import SmppConnection
 from gateway.operators.send_queue import OutgoingText, SendQueue
 from gateway.smpp import status, ussd
 from gateway.smpp.pacing import Pacer
-from gateway.smpp.pdu import Address, SubmitEncoder
+from gateway.smpp.pdu import SubmitEncoder
 from gateway.smpp.receipt import normalize_message_id
 from gateway.smpp.session import LateResponse, NoResponse, SubmitResponse
 from gateway.smpp.text import LongMessages, segments
@@ -48,7 +48,7 @@ BUSY_REST = timedelta(minutes=1)
 RECEIPTS_EXPECTED_FOR = timedelta(days=3)
 
 
-class Tag(NamedTuple):
+class SegmentTag(NamedTuple):
     """What the session hands back with an answer: the text, and the segment's number from 0."""
 
     out: OutgoingText
@@ -83,15 +83,13 @@ class Sender:
         self._loop = asyncio.get_running_loop()
         self._pacer = Pacer(config.tps)
         self._paced = config.tps > 0
-        self._encoder = SubmitEncoder(
-            Address(addr=config.source, ton=config.source_ton, npi=config.source_npi), receipts=config.receipts
-        )
+        self._encoder = SubmitEncoder(config.source_address, receipts=config.receipts)
         self._screen_encoder = SubmitEncoder(
-            Address(addr=config.source, ton=config.source_ton, npi=config.source_npi),
+            config.source_address,
             receipts="none",
             service_type=ussd.SERVICE_TYPE,
         )
-        self._binds: list[SmppConnection] = []
+        self._binds: list[SmppConnection[SegmentTag]] = []
         self._outbox = SendQueue(unsent)
         self._dirty: dict[int, OutgoingText] = {}
         self._rows = asyncio.Lock()  # a row is not given back while what was answered is being written to it
@@ -114,13 +112,13 @@ class Sender:
 
     # --- what the link tells -------------------------------------------------------------------------------
 
-    def bound(self, bind: SmppConnection) -> None:
+    def bound(self, bind: SmppConnection[SegmentTag]) -> None:
         """The bind may be used from now on."""
         self._binds.append(bind)
         self._wake.set()
         self.pump()
 
-    def unbound(self, bind: SmppConnection) -> None:
+    def unbound(self, bind: SmppConnection[SegmentTag]) -> None:
         """The bind is no more; when it was the last, what is in memory goes back to its rows."""
         if bind in self._binds:
             self._binds.remove(bind)
@@ -163,7 +161,7 @@ class Sender:
                 break
             self._pacer.record_sent(now, out.weight)
             segment = outbox.take_segment(out)
-            bind.submit(out.bodies[segment], Tag(out, segment))
+            bind.submit(out.bodies[segment], SegmentTag(out, segment))
             if self._paced:
                 bind.flush()  # now, not when this turn of the loop ends: the SMSC counts by the second
             if segment == 0 and not out.is_bulk and not out.is_screen and out.taken.case_id is not None:
@@ -175,7 +173,7 @@ class Sender:
         self._pause = None
         self.pump()
 
-    def _widest(self) -> SmppConnection | None:
+    def _widest(self) -> SmppConnection[SegmentTag] | None:
         """The bind with most room in its window."""
         if len(self._binds) == 1:
             return self._binds[0] if self._binds[0].free > 0 else None
@@ -184,9 +182,9 @@ class Sender:
 
     # --- answers in ----------------------------------------------------------------------------------------
 
-    def answered(self, event: SubmitResponse | LateResponse) -> None:
+    def answered(self, event: SubmitResponse[SegmentTag] | LateResponse[SegmentTag]) -> None:
         """Takes the SMSC's answer to a segment; one that comes late counts unless the segment went again."""
-        out, segment = cast("Tag", event.tag)
+        out, segment = event.tag
         if isinstance(event, SubmitResponse):
             self._came_back(out)
         elif event.command_status or not self._outbox.drop(out, segment):
@@ -208,9 +206,9 @@ class Sender:
                 self._outbox.drop_unsent(out)
                 self._touch(out)
 
-    def unanswered(self, event: NoResponse) -> None:
+    def unanswered(self, event: NoResponse[SegmentTag]) -> None:
         """Nobody knows whether the SMSC has the segment: it goes again, byte for byte the same."""
-        out, segment = cast("Tag", event.tag)
+        out, segment = event.tag
         self._came_back(out)
         self._unknown.inc()
         if out.refused is None:

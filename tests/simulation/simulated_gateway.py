@@ -162,7 +162,7 @@ class Life:
     # --- the link ----------------------------------------------------------------------------------------
 
     def connect(self) -> None:
-        self.session = Session(
+        self.session = Session[tuple[Sms, int]](
             role=Role.TRANSCEIVER,
             system_id="sim",
             password="sim",
@@ -193,7 +193,7 @@ class Life:
             self.tick_at = float("inf")
             self.handle(self.session.tick(self.time.now))
 
-    def handle(self, events: list[smpp.Event]) -> None:
+    def handle(self, events: list[smpp.Event[tuple[Sms, int]]]) -> None:
         for event in events:
             match event:
                 case smpp.SubmitResponse(tag=(sms, segment)):
