@@ -1,14 +1,14 @@
-"""What a session is, and what it tells: the words between `gateway.smpp.session` and the shell around it."""
+"""The states and events of a `gateway.smpp.session.Session`, and what it is bound as."""
 
 from enum import StrEnum
 from typing import Generic, NamedTuple, TypeVar
 
 Tag = TypeVar("Tag")
-"""What the caller of `Session.submit` has a segment's outcome reported with."""
+"""What the caller passes to `Session.submit` to recognise the segment in the events about it."""
 
 
 class Role(StrEnum):
-    """What a session is bound for (SMPP 3.4 §2.2.1)."""
+    """The direction that a session is bound for (SMPP 3.4 §2.2.1)."""
 
     TRANSCEIVER = "transceiver"
     TRANSMITTER = "transmitter"
@@ -16,7 +16,7 @@ class Role(StrEnum):
 
 
 class SessionState(StrEnum):
-    """Where a session stands; the table above tells what leads where."""
+    """The states of a session; `gateway.smpp.transitions` has the table."""
 
     OPEN = "open"
     BINDING = "binding"
@@ -26,7 +26,7 @@ class SessionState(StrEnum):
 
 
 class CloseReason(StrEnum):
-    """Why a session came to its end."""
+    """Why a session ended."""
 
     BIND_REFUSED = "bind_refused"
     BIND_TIMEOUT = "bind_timeout"
@@ -39,7 +39,7 @@ class CloseReason(StrEnum):
 
 
 class Bound(NamedTuple):
-    """The SMSC took the bind. `interface_version` is 0x34 for SMPP 3.4, None when it told none."""
+    """The SMSC accepted the bind. `interface_version` is 0x34 for SMPP 3.4; None without sc_interface_version."""
 
     system_id: str
     interface_version: int | None
@@ -52,7 +52,7 @@ class BindRefused(NamedTuple):
 
 
 class SubmitResponse(NamedTuple, Generic[Tag]):
-    """The SMSC answered a segment; `message_id` is "" when it gave none."""
+    """The SMSC responded to a segment; `message_id` is "" when the response has none."""
 
     tag: Tag
     command_status: int
@@ -60,13 +60,13 @@ class SubmitResponse(NamedTuple, Generic[Tag]):
 
 
 class NoResponse(NamedTuple, Generic[Tag]):
-    """A segment's outcome is unknown: no answer in time, or before the connection ended."""
+    """A segment's outcome is unknown: no response within response_timeout, or before the connection ended."""
 
     tag: Tag
 
 
 class LateResponse(NamedTuple, Generic[Tag]):
-    """The answer to a segment that was reported NoResponse; its slot is free since then."""
+    """The response to a segment that was reported as NoResponse; its place in the window is free since then."""
 
     tag: Tag
     command_status: int
@@ -74,7 +74,7 @@ class LateResponse(NamedTuple, Generic[Tag]):
 
 
 class Received(NamedTuple):
-    """A deliver_sm or data_sm, not decoded; the SMSC waits for `respond` with both of the numbers."""
+    """A deliver_sm or data_sm, not decoded. The SMSC expects `Session.respond` with these two numbers."""
 
     command_id: int
     sequence_number: int
@@ -82,22 +82,22 @@ class Received(NamedTuple):
 
 
 class SmscUnbound(NamedTuple):
-    """The SMSC unbound; unbind_resp is on its way and nothing new may be submitted."""
+    """The SMSC sent unbind. unbind_resp is queued; nothing may be submitted any more."""
 
 
 class Unbound(NamedTuple):
-    """The SMSC answered our unbind."""
+    """The SMSC responded to our unbind."""
 
 
 class UnmatchedNack(NamedTuple):
-    """A generic_nack for nothing that is under way."""
+    """A generic_nack for no request that is under way."""
 
     sequence_number: int
     command_status: int
 
 
 class UnexpectedPdu(NamedTuple):
-    """A PDU that makes no sense here and was answered or ignored."""
+    """A PDU that does not fit the state of the session. It was responded to, or ignored."""
 
     command_id: int
     reason: str

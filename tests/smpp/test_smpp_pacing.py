@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.smpp.pacing import WINDOW, Pacer
+from gateway.smpp.pacing import RATE_WINDOW_SECONDS, Pacer
 
 
 def send_all_that_may_go(pacer: Pacer, now: float) -> int:
@@ -101,7 +101,7 @@ def test_segments_go_evenly() -> None:
 def test_a_text_that_the_smsc_cuts_counts_with_all_its_segments() -> None:
     pacer = Pacer(100)
     pacer.record_sent(0.0, 16)
-    assert pacer.delay(0.0) == pytest.approx(0.16 * WINDOW)
+    assert pacer.delay(0.0) == pytest.approx(0.16 * RATE_WINDOW_SECONDS)
 
 
 def test_idle_time_saves_nothing_up() -> None:
@@ -124,7 +124,7 @@ def test_a_burst_of_throttled_answers_counts_once() -> None:
     once.throttled(5.0)
     for n in range(100):
         often.throttled(5.0 + n / 1000)
-    assert often.rate == once.rate == pytest.approx(80 / WINDOW)
+    assert often.rate == once.rate == pytest.approx(80 / RATE_WINDOW_SECONDS)
     assert often.delay(5.1) == once.delay(5.1)
 
 
@@ -132,7 +132,7 @@ def test_the_next_excess_counts_again_but_something_always_goes() -> None:
     pacer = Pacer(100)
     for n in range(100):
         pacer.throttled(2.0 * n)
-    assert pacer.rate == pytest.approx(1 / WINDOW)
+    assert pacer.rate == pytest.approx(1 / RATE_WINDOW_SECONDS)
 
 
 def test_answers_from_before_the_pause_speed_nothing_up() -> None:
@@ -150,14 +150,14 @@ def test_accepted_segments_bring_the_full_rate_back_slowly() -> None:
     pacer.throttled(now)
     seconds = 0
     now += 1.0
-    while pacer.rate < 100 / WINDOW:
+    while pacer.rate < 100 / RATE_WINDOW_SECONDS:
         for n in range(int(pacer.rate)):
             pacer.accepted(now + n / 100)
         now, seconds = now + 1, seconds + 1
         assert seconds < 60
     assert seconds >= 15
     pacer.accepted(now)
-    assert pacer.rate == 100 / WINDOW
+    assert pacer.rate == 100 / RATE_WINDOW_SECONDS
 
 
 def test_a_link_finds_what_the_operator_really_takes() -> None:
