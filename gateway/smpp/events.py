@@ -22,6 +22,9 @@ class SessionState(StrEnum):
     BINDING = "binding"
     BOUND = "bound"
     UNBINDING = "unbinding"
+    """We have sent unbind, or gave the bind up before its response."""
+    DRAINING = "draining"
+    """The SMSC has sent unbind; responses that either side owes are still awaited."""
     CLOSED = "closed"
 
 
