@@ -50,7 +50,7 @@ class Input(StrEnum):
     DATA_SM = "data_sm"
     ENQUIRE_LINK = "enquire_link"
     ENQUIRE_LINK_RESP = "enquire_link_resp"
-    SMSC_UNBIND = "unbind"
+    SMSC_UNBIND = "unbind from the SMSC"
     UNBIND_RESP = "unbind_resp"
     UNBIND_RESP_UNMATCHED = "unbind_resp to another sequence_number"
     GENERIC_NACK = "generic_nack to the bind or unbind"
