@@ -31,12 +31,12 @@ each_stream = pytest.mark.parametrize("octets", STREAMS, ids=[file.stem for file
 
 
 @each_stream
-def test_each_stream_of_the_corpus_means_the_same_whole_and_byte_by_byte(octets: bytes) -> None:
+def test_each_stream_of_the_corpus_has_the_same_events_whole_and_byte_by_byte(octets: bytes) -> None:
     cut_costs_nothing(octets)
 
 
 @each_stream
-def test_no_stream_of_the_corpus_costs_a_pdu_that_came_before(octets: bytes) -> None:
+def test_no_stream_of_the_corpus_loses_a_pdu_before_it(octets: bytes) -> None:
     earlier_pdus_are_kept(octets)
     assert deliveries(EARLIER + octets)[0].sequence_number == 77
 
@@ -48,7 +48,7 @@ def test_after_each_stream_of_the_corpus_every_segment_has_one_outcome(octets: b
 
 
 @each_stream
-def test_every_reader_stands_each_message_of_the_corpus(octets: bytes) -> None:
+def test_every_decoder_accepts_each_message_of_the_corpus_or_raises_malformed_pdu(octets: bytes) -> None:
     for body in {octets, octets[16:], *(received.body for received in deliveries(octets))}:
         read_body(body)
 
@@ -64,7 +64,7 @@ def test_streams_of_the_corpus_changed_at_random_break_no_rule(dice: Random) -> 
     probe(fuzzing.changed(dice, STREAMS))
 
 
-def test_a_rule_that_is_broken_is_found_and_its_octets_are_kept(tmp_path: Path) -> None:
+def test_the_fuzzer_finds_a_broken_rule_and_keeps_the_octets(tmp_path: Path) -> None:
     def forbids_two_pdus(octets: bytes) -> None:
         assert len(deliveries(octets)) < 2
 
@@ -74,14 +74,14 @@ def test_a_rule_that_is_broken_is_found_and_its_octets_are_kept(tmp_path: Path) 
     assert len(deliveries(wrong.read_bytes())) >= 2
 
 
-def test_a_session_that_loses_the_pdu_before_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rules_detect_a_session_that_loses_an_earlier_pdu(monkeypatch: pytest.MonkeyPatch) -> None:
     receive = Session.receive
     monkeypatch.setattr(Session, "receive", lambda self, data, now: receive(self, data, now)[1:])
     with pytest.raises(AssertionError):
         earlier_pdus_are_kept(b"")
 
 
-def test_a_session_that_keeps_all_it_hears_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rules_detect_a_session_that_keeps_every_octet(monkeypatch: pytest.MonkeyPatch) -> None:
     receive = Session.receive
 
     def hoard(self: Session[object], data: bytes, now: float) -> object:

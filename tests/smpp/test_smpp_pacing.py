@@ -47,7 +47,9 @@ def test_no_second_holds_more_than_tps_however_late_the_timers_wake(
 
 
 @given(rates, gaps, st.data())
-def test_nor_with_answers_of_any_kind_between(tps: float, gaps: list[float], data: st.DataObject) -> None:
+def test_no_second_holds_more_than_tps_with_throttled_and_accepted_responses_between(
+    tps: float, gaps: list[float], data: st.DataObject
+) -> None:
     pacer, sent_at, now = Pacer(tps), [], 0.0
     for gap in gaps:
         sent_at += [now] * send_all_that_may_go(pacer, now)
@@ -69,7 +71,7 @@ def test_with_work_waiting_98_percent_of_tps_are_used_though_timers_wake_late(tp
 
 
 @pytest.mark.parametrize("tps", [100, 500, 2_000])
-def test_what_a_busy_process_held_up_is_caught_up_with(tps: int) -> None:
+def test_segments_that_a_busy_process_delayed_are_caught_up_with(tps: int) -> None:
     pacer, stalls, sent_at = Pacer(tps), random.Random(1), []
     now, stalled_at = 0.0, 0.1
     while now < 20:
@@ -82,13 +84,13 @@ def test_what_a_busy_process_held_up_is_caught_up_with(tps: int) -> None:
     assert fullest_second(sent_at) <= tps
 
 
-def test_catching_up_is_no_burst() -> None:
+def test_delayed_segments_are_not_sent_in_one_burst() -> None:
     pacer = Pacer(1000)
     pacer.record_sent(0.0)
     assert send_all_that_may_go(pacer, 0.09) <= 11
 
 
-def test_segments_go_evenly() -> None:
+def test_segments_are_sent_evenly() -> None:
     pacer, now, sent_at = Pacer(100), 0.0, []
     while now < 3:
         sent_at += [now] * send_all_that_may_go(pacer, now)
@@ -98,19 +100,19 @@ def test_segments_go_evenly() -> None:
     assert min(gaps[1:]) > 0.008
 
 
-def test_a_text_that_the_smsc_cuts_counts_with_all_its_segments() -> None:
+def test_a_text_in_message_payload_counts_with_all_its_segments() -> None:
     pacer = Pacer(100)
     pacer.record_sent(0.0, 16)
     assert pacer.delay(0.0) == pytest.approx(0.16 * RATE_WINDOW_SECONDS)
 
 
-def test_idle_time_saves_nothing_up() -> None:
+def test_idle_time_earns_no_extra_segments() -> None:
     pacer = Pacer(10)
     pacer.record_sent(0.0)
     assert send_all_that_may_go(pacer, 3600.0) == 1
 
 
-def test_a_throttled_answer_pauses_the_link_for_a_second() -> None:
+def test_a_throttled_response_pauses_the_link_for_a_second() -> None:
     pacer = Pacer(100)
     pacer.record_sent(5.0)
     pacer.throttled(5.0)
@@ -119,7 +121,7 @@ def test_a_throttled_answer_pauses_the_link_for_a_second() -> None:
     assert pacer.delay(6.0001) == 0
 
 
-def test_a_burst_of_throttled_answers_counts_once() -> None:
+def test_throttled_responses_within_the_pause_reduce_the_rate_once() -> None:
     once, often = Pacer(100), Pacer(100)
     once.throttled(5.0)
     for n in range(100):
@@ -128,14 +130,14 @@ def test_a_burst_of_throttled_answers_counts_once() -> None:
     assert often.delay(5.1) == once.delay(5.1)
 
 
-def test_the_next_excess_counts_again_but_something_always_goes() -> None:
+def test_repeated_throttling_reduces_the_rate_to_one_percent_at_least() -> None:
     pacer = Pacer(100)
     for n in range(100):
         pacer.throttled(2.0 * n)
     assert pacer.rate == pytest.approx(1 / RATE_WINDOW_SECONDS)
 
 
-def test_answers_from_before_the_pause_speed_nothing_up() -> None:
+def test_segments_accepted_during_the_pause_do_not_raise_the_rate() -> None:
     pacer = Pacer(100)
     pacer.throttled(5.0)
     slow = pacer.rate
@@ -145,7 +147,7 @@ def test_answers_from_before_the_pause_speed_nothing_up() -> None:
     assert pacer.rate > slow
 
 
-def test_accepted_segments_bring_the_full_rate_back_slowly() -> None:
+def test_accepted_segments_restore_the_full_rate_slowly() -> None:
     pacer, now = Pacer(100), 0.0
     pacer.throttled(now)
     seconds = 0
@@ -160,7 +162,7 @@ def test_accepted_segments_bring_the_full_rate_back_slowly() -> None:
     assert pacer.rate == 100 / RATE_WINDOW_SECONDS
 
 
-def test_a_link_finds_what_the_operator_really_takes() -> None:
+def test_a_link_finds_the_rate_that_the_operator_really_accepts() -> None:
     pacer, now, taken, throttled = Pacer(100), 0.0, deque[float](), 0
     accepted_late = 0
     while now < 300:
@@ -180,14 +182,14 @@ def test_a_link_finds_what_the_operator_really_takes() -> None:
     assert throttled < 40
 
 
-def test_without_a_limit_everything_goes_at_once() -> None:
+def test_without_a_limit_segments_are_sent_at_once() -> None:
     pacer = Pacer(0)
     assert send_all_that_may_go(pacer, 0.0) == 10_000
     pacer.accepted(0.0)
     assert pacer.rate == inf
 
 
-def test_without_a_limit_a_throttled_link_slows_down_from_what_it_did() -> None:
+def test_without_a_limit_a_throttled_link_slows_down_from_its_observed_rate() -> None:
     pacer = Pacer(0)
     for second in range(3):
         for n in range(500):

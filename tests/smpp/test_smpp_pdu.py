@@ -38,7 +38,7 @@ DELIVER_SM = bytes.fromhex(
 )
 
 
-def test_a_bind_is_the_sample_of_the_specification_but_for_its_version_and_range() -> None:
+def test_a_bind_equals_the_sample_pdu_of_the_specification() -> None:
     # SMPP 3.4 §3.2, the sample PDU, with interface_version 0x34 (§5.2.4) and no address range of our own.
     sample = bytes.fromhex(
         "0000002F 00000002 00000000 00000001"
@@ -53,7 +53,7 @@ def test_a_bind_is_the_sample_of_the_specification_but_for_its_version_and_range
     ["bind_transceiver", "bind_transmitter", "bind_receiver"],
     ids=lambda name: name.removeprefix("bind_"),
 )
-def test_smpplib_reads_our_bind(command: str) -> None:
+def test_smpplib_decodes_our_bind(command: str) -> None:
     [pdu] = smpplib_decode(encode_pdu(CommandId[command.upper()], 0, 7, encode_bind("gateway", "secret")))
     assert (pdu.command, pdu.sequence) == (command, 7)
     assert (pdu.system_id, pdu.password, pdu.system_type) == (b"gateway", b"secret", b"")
@@ -65,12 +65,12 @@ def test_a_password_longer_than_the_specification_allows_is_sent_whole() -> None
 
 
 @pytest.mark.parametrize("credential", ["a\0b", "пароль"])
-def test_what_no_c_octet_string_can_hold_is_refused(credential: str) -> None:
+def test_a_credential_that_no_c_octet_string_can_hold_is_rejected(credential: str) -> None:
     with pytest.raises(ValueError, match=r"NUL|ascii"):
         encode_bind("gateway", credential)
 
 
-def test_the_smsc_names_itself_and_its_version() -> None:
+def test_a_bind_resp_has_the_system_id_and_the_interface_version() -> None:
     answer = smpplib_body("bind_transceiver_resp", system_id="smsc", sc_interface_version=0x34)
     assert decode_bind_resp(answer) == ("smsc", 0x34)
     assert decode_bind_resp(b"smsc\0") == ("smsc", None)
@@ -78,7 +78,7 @@ def test_the_smsc_names_itself_and_its_version() -> None:
     assert decode_bind_resp(b"") == ("", None)
 
 
-def test_a_submit_sm_is_the_table_of_the_specification() -> None:
+def test_a_submit_sm_has_the_fields_of_the_specification_in_order() -> None:
     # SMPP 3.4 §4.4.1, in its order.
     expected = bytes.fromhex(
         "00"  # service_type
@@ -94,7 +94,7 @@ def test_a_submit_sm_is_the_table_of_the_specification() -> None:
 
 
 @pytest.mark.parametrize(("receipts", "asked"), [("last", [0, 0, 1]), ("all", [1, 1, 1]), ("none", [0, 0, 0])])
-def test_receipts_are_asked_for_as_configured(receipts: str, asked: list[int]) -> None:
+def test_receipts_are_requested_as_configured(receipts: str, asked: list[int]) -> None:
     segments = [Segment(0x40, b"\x05\x00\x03\x01\x03%c" % n, b"") for n in (1, 2, 3)]
     bodies = SubmitEncoder(SOURCE, receipts=receipts).bodies("77011234567", segments, 8)  # type: ignore[arg-type]
     pdus = [smpplib_decode(encode_pdu(CommandId.SUBMIT_SM, 0, 1, body))[0] for body in bodies]
@@ -107,7 +107,7 @@ def test_receipts_are_asked_for_as_configured(receipts: str, asked: list[int]) -
     st.integers(0, 255),
     st.from_regex(r"77[0-9]{9}", fullmatch=True),
 )
-def test_smpplib_reads_our_submit_sm(texts: list[bytes], esm_class: int, data_coding: int, msisdn: str) -> None:
+def test_smpplib_decodes_our_submit_sm(texts: list[bytes], esm_class: int, data_coding: int, msisdn: str) -> None:
     encoder = SubmitEncoder(Address(addr="eGov", ton=5, npi=0), receipts="all")
     bodies = encoder.bodies(msisdn, [Segment(esm_class, text, b"") for text in texts], data_coding)
     for sent, text in zip(bodies, texts, strict=True):
@@ -118,7 +118,7 @@ def test_smpplib_reads_our_submit_sm(texts: list[bytes], esm_class: int, data_co
         assert (pdu.protocol_id, pdu.priority_flag, pdu.replace_if_present_flag) == (0, 0, 0)
 
 
-def test_smpplib_reads_our_tlvs() -> None:
+def test_smpplib_decodes_our_tlvs() -> None:
     tlvs = encode_tlv(TlvTag.SAR_MSG_REF_NUM, b"\x12\x34") + encode_tlv(TlvTag.MESSAGE_PAYLOAD, b"payload")
     [sent] = SubmitEncoder(SOURCE, receipts="none").bodies("77011234567", [Segment(0, b"", tlvs)], 0)
     [pdu] = smpplib_decode(encode_pdu(CommandId.SUBMIT_SM, 0, 1, sent))
@@ -148,7 +148,7 @@ def test_a_source_that_no_handset_could_show_is_no_source_address(source: str) -
     assert re.fullmatch(SOURCE_ADDRESS, source) is None
 
 
-def test_a_deliver_sm_of_the_specification_is_read() -> None:
+def test_a_deliver_sm_of_the_specification_is_decoded() -> None:
     sm = decode_short_message(CommandId.DELIVER_SM, DELIVER_SM)
     assert sm.source == Address(addr="77012345678", ton=1, npi=1)
     assert sm.destination == Address(addr="1414", ton=0, npi=0)
@@ -167,7 +167,7 @@ octet = st.integers(0, 255)
     reference=st.none() | st.integers(0, 0xFFFF),
     message_id=st.none() | c_octets.filter(bool),
 )
-def test_we_read_what_smpplib_delivers(
+def test_a_deliver_sm_of_smpplib_is_decoded(
     source: str,
     destination: str,
     numbers: tuple[int, ...],
@@ -203,7 +203,7 @@ def test_we_read_what_smpplib_delivers(
     assert sm.tlvs == expected
 
 
-def test_a_data_sm_is_read_with_its_text_in_message_payload() -> None:
+def test_a_data_sm_is_decoded_with_its_text_in_message_payload() -> None:
     said = smpplib_body(
         "data_sm", source_addr="77012345678", destination_addr="1414", esm_class=0x40, data_coding=8,
         registered_delivery=1, message_payload=b"\0003\0#\0001",
@@ -236,26 +236,26 @@ def test_short_message_is_the_payload_unless_it_is_empty() -> None:
         ("020E 0001 02 001E 00FF 4142", {0x020E: b"\2"}),
     ],
 )
-def test_unknown_misplaced_and_broken_tlvs_cost_only_themselves(tail: str, tlvs: dict[int, bytes]) -> None:
+def test_unknown_misplaced_and_broken_tlvs_affect_nothing_else(tail: str, tlvs: dict[int, bytes]) -> None:
     sm = decode_short_message(CommandId.DELIVER_SM, DELIVER_SM + bytes.fromhex(tail))
     assert (sm.short_message, sm.tlvs) == (b"3#1", tlvs)
 
 
 @pytest.mark.parametrize("length", range(len(DELIVER_SM)))
-def test_a_deliver_sm_that_is_cut_anywhere_is_malformed(length: int) -> None:
+def test_a_truncated_deliver_sm_is_malformed_wherever_it_ends(length: int) -> None:
     with pytest.raises(MalformedPdu):
         decode_short_message(CommandId.DELIVER_SM, DELIVER_SM[:length])
 
 
 @pytest.mark.parametrize("field", [b"77012345678\0", b"1414\0"])
-def test_an_address_that_no_index_takes_is_none(field: bytes) -> None:
+def test_an_address_of_more_than_255_octets_is_malformed(field: bytes) -> None:
     longest, longer = (DELIVER_SM.replace(field, b"7" * octets + b"\0") for octets in (255, 256))
     assert decode_short_message(CommandId.DELIVER_SM, longest).short_message == b"3#1"
     with pytest.raises(MalformedPdu):
         decode_short_message(CommandId.DELIVER_SM, longer)
 
 
-def test_half_a_message_payload_never_passes_for_the_whole() -> None:
+def test_a_truncated_message_payload_is_malformed() -> None:
     cut = DELIVER_SM[:-4] + b"\0" + encode_tlv(TlvTag.MESSAGE_PAYLOAD, "3#1 жоқ".encode("utf-16-be"))[:-6]
     with pytest.raises(MalformedPdu, match="message_payload"):
         decode_short_message(CommandId.DELIVER_SM, cut)
@@ -271,11 +271,11 @@ def test_any_octets_are_a_message_or_malformed(command_id: CommandId, octets: by
 
 
 @given(st.dictionaries(st.integers(0, 0xFFFF), st.binary(max_size=70), max_size=8))
-def test_tlvs_are_read_as_they_were_written(tlvs: dict[int, bytes]) -> None:
+def test_tlvs_are_decoded_as_they_were_encoded(tlvs: dict[int, bytes]) -> None:
     assert decode_tlvs(b"".join(encode_tlv(tag, value) for tag, value in tlvs.items())) == tlvs
 
 
-def test_a_header_is_read_by_smpplib() -> None:
+def test_a_header_equals_that_of_smpplib() -> None:
     nack = encode_pdu(CommandId.GENERIC_NACK, 3, 0x7FFFFFFF)
     assert nack == bytes.fromhex("00000010 80000000 00000003 7FFFFFFF")  # SMPP 3.4 §4.3.1
     assert nack == smpplib_encode("generic_nack", 0x7FFFFFFF, 3)

@@ -24,7 +24,7 @@ from gateway.smpp.session import (
 
 
 @pytest.mark.parametrize("role", Role)
-def test_the_bind_is_the_first_thing_said(role: Role) -> None:
+def test_the_bind_is_the_first_pdu_sent(role: Role) -> None:
     session = fresh_session(role)
     assert (session.data_to_send(), session.next_deadline()) == (b"", None)
     session.connected(0.0)
@@ -34,20 +34,20 @@ def test_the_bind_is_the_first_thing_said(role: Role) -> None:
     assert (session.state, session.free) == (SessionState.BINDING, 0)
 
 
-def test_a_bind_taken_opens_the_window() -> None:
+def test_an_accepted_bind_opens_the_window() -> None:
     session = binding_session(window=7)
     answer = smpplib_encode("bind_transceiver_resp", 1, system_id="smsc", sc_interface_version=0x34)
     assert session.receive(answer, 1.0) == [Bound("smsc", 0x34)]
     assert (session.state, session.free) == (SessionState.BOUND, 7)
 
 
-def test_a_receiver_has_nothing_to_submit_with() -> None:
+def test_a_receiver_has_no_window_to_submit_in() -> None:
     assert bound_session(Role.RECEIVER).free == 0
     assert bound_session(Role.TRANSMITTER).free == 10
 
 
 @pytest.mark.parametrize("command_status", [0x05, 0x0D, 0x0E, 0x0F, 0x0400])
-def test_a_bind_refused_ends_the_session(command_status: int) -> None:
+def test_a_refused_bind_ends_the_session(command_status: int) -> None:
     session = binding_session()
     refusal = smpplib_encode("bind_transceiver_resp", 1, command_status)[:15] + b"\x01"  # without a body
     refusal = b"\0\0\0\x10" + refusal[4:]
@@ -55,7 +55,7 @@ def test_a_bind_refused_ends_the_session(command_status: int) -> None:
     assert session.closing
 
 
-def test_an_smsc_that_does_not_know_the_bind_refuses_it_by_generic_nack() -> None:
+def test_a_generic_nack_to_the_bind_refuses_it() -> None:
     session = binding_session()
     assert session.receive(smpplib_encode("generic_nack", 1, 3), 1.0) == [
         BindRefused(3),
@@ -63,21 +63,21 @@ def test_an_smsc_that_does_not_know_the_bind_refuses_it_by_generic_nack() -> Non
     ]
 
 
-def test_a_bind_without_answer_ends_the_session() -> None:
+def test_a_bind_without_response_ends_the_session() -> None:
     session = binding_session()
     assert session.next_deadline() == 10.0
     assert session.tick(9.9) == []
     assert session.tick(10.0) == [Closed(CloseReason.BIND_TIMEOUT)]
 
 
-def test_an_answer_to_another_bind_is_strange() -> None:
+def test_a_bind_resp_to_another_sequence_number_is_unexpected() -> None:
     session = binding_session()
     [event] = session.receive(smpplib_encode("bind_transceiver_resp", 2, system_id="smsc"), 1.0)
     assert isinstance(event, UnexpectedPdu)
     assert session.state is SessionState.BINDING
 
 
-def test_what_is_delivered_before_the_bind_is_answered_is_not_taken() -> None:
+def test_a_deliver_sm_before_bind_resp_is_responded_with_rinvbndsts() -> None:
     session = binding_session()
     [event] = session.receive(smpplib_encode("deliver_sm", 5, short_message=b"3#1"), 1.0)
     assert isinstance(event, UnexpectedPdu)
@@ -87,7 +87,7 @@ def test_what_is_delivered_before_the_bind_is_answered_is_not_taken() -> None:
 # --- submitting ---
 
 
-def test_a_submit_sm_leaves_with_its_sequence_number_and_its_answer_brings_the_tag_back() -> None:
+def test_a_submit_sm_has_its_sequence_number_and_its_response_the_tag() -> None:
     session = bound_session()
     encoder = SubmitEncoder(Address(addr="1414", ton=3, npi=0), receipts="last")
     [text] = encoder.bodies("77012345678", [Segment(0, b"3#1", b"")], 0)
@@ -122,7 +122,7 @@ def test_nothing_is_submitted_unless_bound_for_it(session: Session[object]) -> N
         session.submit(b"", "tag", 1.0)
 
 
-def test_answers_come_in_any_order() -> None:
+def test_responses_are_correlated_in_any_order() -> None:
     session = bound_session()
     for n in range(4):
         session.submit(b"", n, 1.0)
@@ -147,7 +147,7 @@ def test_answers_come_in_any_order() -> None:
         ("00000013 80000004 00000000 00000002 C3A900", (0, "Ã©")),  # opaque octets
     ],
 )
-def test_an_answer_is_taken_as_it_comes(pdu: str, answer: tuple[int, str]) -> None:
+def test_a_submit_sm_resp_is_decoded_liberally(pdu: str, answer: tuple[int, str]) -> None:
     for behind in (b"", smpplib_encode("enquire_link", 9)):
         session = bound_session()
         session.submit(b"", "tag", 1.0)
@@ -162,7 +162,7 @@ def test_a_message_id_that_no_index_could_hold_is_cut(nul: bytes) -> None:
     assert session.receive(answer, 1.0) == [SubmitResponse("tag", 0, "A" * 255)]
 
 
-def test_an_answer_to_nothing_is_strange_and_so_is_a_second_one() -> None:
+def test_a_submit_sm_resp_to_no_segment_or_a_second_one_is_unexpected() -> None:
     session = bound_session()
     session.submit(b"", "tag", 1.0)
     events = session.receive(submit_sm_resp(9, "id") + submit_sm_resp(2, "id") + submit_sm_resp(2, "id"), 1.0)
@@ -170,25 +170,25 @@ def test_an_answer_to_nothing_is_strange_and_so_is_a_second_one() -> None:
     assert session.state is SessionState.BOUND
 
 
-def test_a_generic_nack_answers_its_segment() -> None:
+def test_a_generic_nack_is_the_response_to_its_segment() -> None:
     session = bound_session()
     session.submit(b"", "tag", 1.0)
     assert session.receive(smpplib_encode("generic_nack", 2, 0x58), 1.0) == [SubmitResponse("tag", 0x58, "")]
 
 
-def test_a_generic_nack_is_never_a_success() -> None:
+def test_a_generic_nack_with_status_0_is_a_system_error() -> None:
     session = bound_session()
     session.submit(b"", "tag", 1.0)
     assert session.receive(smpplib_encode("generic_nack", 2, 0), 1.0) == [SubmitResponse("tag", 0x08, "")]
 
 
-def test_a_generic_nack_of_nothing_is_only_told() -> None:
+def test_a_generic_nack_to_no_request_is_only_reported() -> None:
     session = bound_session()
     assert session.receive(smpplib_encode("generic_nack", 0, 2), 1.0) == [UnmatchedNack(0, 2)]
     assert session.state is SessionState.BOUND
 
 
-def test_sequence_numbers_go_round_past_those_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sequence_numbers_wrap_and_skip_those_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.smpp.session.MAX_SEQUENCE_NUMBER", 5)
     session = bound_session()
     assert [session.submit(b"", n, 1.0) for n in range(4)] == [2, 3, 4, 5]
@@ -202,7 +202,7 @@ def test_sequence_numbers_go_round_past_those_under_way(monkeypatch: pytest.Monk
 # --- segments without answer ---
 
 
-def test_a_segment_without_answer_gives_its_slot_back_and_the_session_stays() -> None:
+def test_a_segment_without_response_leaves_the_window_and_the_session_continues() -> None:
     session = bound_session(window=2)
     session.submit(b"", "first", 1.0)
     session.submit(b"", "second", 2.0)
@@ -212,7 +212,7 @@ def test_a_segment_without_answer_gives_its_slot_back_and_the_session_stays() ->
     assert (session.free, session.state, session.next_deadline()) == (1, SessionState.BOUND, 12.0)
 
 
-def test_its_answer_may_still_come_late_once() -> None:
+def test_a_response_after_response_timeout_is_reported_once_as_late() -> None:
     session = bound_session()
     session.submit(b"", "first", 1.0)
     session.submit(b"", "second", 1.0)
@@ -225,7 +225,7 @@ def test_its_answer_may_still_come_late_once() -> None:
     ]
 
 
-def test_so_many_late_answers_are_awaited_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_late_responses_are_recognised_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.smpp.session.MAX_LATE_RESPONSES", 2)
     session = bound_session()
     for n in range(3):
@@ -235,7 +235,7 @@ def test_so_many_late_answers_are_awaited_and_no_more(monkeypatch: pytest.Monkey
     assert [type(event) for event in events] == [UnexpectedPdu, LateResponse, LateResponse]
 
 
-def test_all_that_is_under_way_when_the_connection_ends_is_unanswered() -> None:
+def test_segments_under_way_when_the_connection_ends_have_an_unknown_outcome() -> None:
     session = bound_session()
     for n in range(3):
         session.submit(b"", n, 1.0)

@@ -21,7 +21,7 @@ from gateway.smpp.session import (
 # --- enquire_link ---
 
 
-def test_an_idle_session_asks_whether_the_smsc_is_there() -> None:
+def test_an_idle_session_sends_enquire_link() -> None:
     session = bound_session()
     assert session.next_deadline() == 30.0
     assert session.tick(29.9) == []
@@ -33,20 +33,20 @@ def test_an_idle_session_asks_whether_the_smsc_is_there() -> None:
     assert session.next_deadline() == 61.0
 
 
-def test_whatever_the_smsc_says_puts_it_off() -> None:
+def test_any_pdu_of_the_smsc_postpones_enquire_link() -> None:
     session = bound_session()
     session.receive(smpplib_encode("enquire_link", 1), 20.0)
     assert session.next_deadline() == 50.0
 
 
-def test_half_a_pdu_does_not_put_it_off() -> None:
+def test_an_incomplete_pdu_does_not_postpone_enquire_link() -> None:
     session = bound_session()
     for n, octet in enumerate(smpplib_encode("deliver_sm", 5)[:-1]):
         assert session.receive(bytes((octet,)), float(n)) == []
     assert session.next_deadline() == 30.0
 
 
-def test_without_an_answer_the_session_is_dead() -> None:
+def test_an_enquire_link_without_response_ends_the_session() -> None:
     session = bound_session()
     session.tick(30.0)
     session.submit(b"", "tag", 35.0)
@@ -56,14 +56,14 @@ def test_without_an_answer_the_session_is_dead() -> None:
     assert session.disconnected(50.0) == [NoResponse("tag")]
 
 
-def test_a_generic_nack_is_an_answer_too() -> None:
+def test_a_generic_nack_to_enquire_link_keeps_the_session() -> None:
     session = bound_session()
     session.tick(30.0)
     assert session.receive(smpplib_encode("generic_nack", 2, 3), 31.0) == [UnmatchedNack(2, 3)]
     assert session.tick(40.0) == []
 
 
-def test_the_smscs_enquire_link_is_answered_in_every_state() -> None:
+def test_enquire_link_from_the_smsc_is_responded_to_in_every_state() -> None:
     unbinding = bound_session()
     unbinding.unbind(1.0)
     unbinding.data_to_send()
@@ -83,7 +83,7 @@ def test_the_smscs_enquire_link_is_answered_in_every_state() -> None:
 
 @pytest.mark.parametrize("command", ["deliver_sm", "data_sm"])
 @pytest.mark.parametrize("role", Role)
-def test_what_is_delivered_is_handed_on_and_answered_when_told(command: str, role: Role) -> None:
+def test_deliver_sm_and_data_sm_are_reported_and_responded_to_on_request(command: str, role: Role) -> None:
     session = bound_session(role)
     pdu = smpplib_encode(
         command, 0x80000001, source_addr="77012345678"
@@ -98,14 +98,14 @@ def test_what_is_delivered_is_handed_on_and_answered_when_told(command: str, rol
     assert session.data_to_send() == bytes.fromhex(f"00000011 {code} 00000000 80000001 00")  # §4.6.2, §4.7.2
 
 
-def test_what_cannot_be_stored_is_answered_with_an_error() -> None:
+def test_a_deliver_sm_can_be_responded_to_with_an_error() -> None:
     session = bound_session()
     session.receive(smpplib_encode("deliver_sm", 5), 1.0)
     session.respond(CommandId.DELIVER_SM, 5, 0x64)
     assert session.data_to_send() == bytes.fromhex("00000011 80000005 00000064 00000005 00")
 
 
-def test_an_answer_after_the_end_is_not_sent() -> None:
+def test_a_response_after_the_end_of_the_session_is_not_sent() -> None:
     session = bound_session()
     session.receive(smpplib_encode("deliver_sm", 5), 1.0)
     session.disconnected(2.0)
@@ -116,7 +116,7 @@ def test_an_answer_after_the_end_is_not_sent() -> None:
 # --- unbinding ---
 
 
-def test_our_unbind_ends_with_its_answer() -> None:
+def test_our_unbind_ends_with_unbind_resp() -> None:
     session = bound_session()
     session.unbind(1.0)
     assert (sent_by(session), session.free) == ([("unbind", 0, 2)], 0)
@@ -124,14 +124,14 @@ def test_our_unbind_ends_with_its_answer() -> None:
     assert session.closing
 
 
-def test_our_unbind_waits_for_its_answer_only_so_long() -> None:
+def test_our_unbind_without_response_ends_after_response_timeout() -> None:
     session = bound_session()
     session.unbind(1.0)
     assert session.next_deadline() == 11.0
     assert session.tick(11.0) == [Closed(CloseReason.UNBIND_TIMEOUT)]
 
 
-def test_answers_and_replies_still_count_while_we_unbind() -> None:
+def test_responses_and_deliver_sm_are_reported_while_unbinding() -> None:
     session = bound_session()
     session.submit(b"", "tag", 1.0)
     session.unbind(1.0)
@@ -141,13 +141,13 @@ def test_answers_and_replies_still_count_while_we_unbind() -> None:
     assert [type(event) for event in events] == [SubmitResponse, Received, Unbound, Closed]
 
 
-def test_an_unbind_that_is_nacked_ends_the_session_too() -> None:
+def test_a_generic_nack_to_our_unbind_ends_the_session() -> None:
     session = bound_session()
     session.unbind(1.0)
     assert session.receive(smpplib_encode("generic_nack", 2, 3), 2.0) == [Closed(CloseReason.UNBOUND)]
 
 
-def test_an_unbind_before_the_bind_is_answered_ends_the_session_at_once() -> None:
+def test_our_unbind_before_bind_resp_ends_the_session_at_once() -> None:
     session = binding_session()
     session.unbind(1.0)
     assert session.next_deadline() == 0.0
@@ -156,13 +156,13 @@ def test_an_unbind_before_the_bind_is_answered_ends_the_session_at_once() -> Non
     assert session.tick(1.0) == [Closed(CloseReason.UNBIND_TIMEOUT)]
 
 
-def test_an_unbind_of_an_idle_smsc_is_answered_and_ends_the_session() -> None:
+def test_an_unbind_from_the_smsc_with_nothing_owed_ends_the_session() -> None:
     session = bound_session()
     assert session.receive(smpplib_encode("unbind", 5), 1.0) == [SmscUnbound(), Closed(CloseReason.SMSC_UNBOUND)]
     assert (sent_by(session), session.closing) == ([("unbind_resp", 0, 5)], True)
 
 
-def test_an_smsc_that_unbinds_still_gets_and_gives_what_is_owed() -> None:
+def test_after_an_unbind_from_the_smsc_owed_responses_are_exchanged() -> None:
     session = bound_session()
     session.submit(b"", "tag", 1.0)
     session.receive(smpplib_encode("deliver_sm", 5), 1.0)
@@ -175,14 +175,14 @@ def test_an_smsc_that_unbinds_still_gets_and_gives_what_is_owed() -> None:
     assert session.tick(3.0) == [Closed(CloseReason.SMSC_UNBOUND)]
 
 
-def test_an_smsc_that_unbinds_is_waited_for_only_so_long() -> None:
+def test_after_an_unbind_from_the_smsc_the_session_ends_after_response_timeout() -> None:
     session = bound_session()
     session.submit(b"", "tag", 1.0)
     session.receive(smpplib_encode("unbind", 6), 2.0)
     assert session.tick(11.0) == [NoResponse("tag"), Closed(CloseReason.SMSC_UNBOUND)]
 
 
-def test_both_may_unbind_at_once() -> None:
+def test_both_sides_may_unbind_at_once() -> None:
     session = bound_session()
     session.unbind(1.0)
     assert session.receive(smpplib_encode("unbind", 6), 2.0) == [SmscUnbound()]
@@ -190,7 +190,7 @@ def test_both_may_unbind_at_once() -> None:
     assert [command for command, _, _ in sent_by(session)] == ["unbind", "unbind_resp"]
 
 
-def test_an_unbind_resp_to_nothing_is_strange() -> None:
+def test_an_unbind_resp_to_no_unbind_is_unexpected() -> None:
     session = bound_session()
     assert [type(event) for event in session.receive(smpplib_encode("unbind_resp", 2), 2.0)] == [UnexpectedPdu]
 
@@ -199,7 +199,7 @@ def test_an_unbind_resp_to_nothing_is_strange() -> None:
 
 
 @pytest.mark.parametrize("command_length", [0, 1, 15, 65_537, 0x7FFFFFFF, 0xFFFFFFFF])
-def test_a_length_that_no_pdu_has_ends_the_session(command_length: int) -> None:
+def test_an_invalid_command_length_ends_the_session(command_length: int) -> None:
     session = bound_session()
     octets = command_length.to_bytes(4, "big") + smpplib_encode("enquire_link", 0x1234)[4:]
     assert session.receive(octets + smpplib_encode("enquire_link", 1), 1.0) == [Closed(CloseReason.FRAMING_LOST)]
@@ -209,7 +209,7 @@ def test_a_length_that_no_pdu_has_ends_the_session(command_length: int) -> None:
     assert session.data_to_send() == b""
 
 
-def test_the_longest_pdu_is_read() -> None:
+def test_a_pdu_of_the_maximum_length_is_read() -> None:
     session = bound_session()
     pdu = (65_536).to_bytes(4, "big") + smpplib_encode("deliver_sm", 5)[4:]
     pdu += b"\0" * (65_536 - len(pdu))
@@ -221,7 +221,9 @@ def test_the_longest_pdu_is_read() -> None:
     [0x00000001, 0x00000002, 0x00000003, 0x00000004, 0x00000007, 0x00000008, 0x00000009, 0x00000021, 0x00000016,
      0x00010200, 0x7FFFFFFF],
 )  # fmt: skip
-def test_a_request_that_is_none_of_ours_is_nacked_and_the_session_stays(command_id: int) -> None:
+def test_a_request_that_an_esme_does_not_serve_gets_generic_nack_and_the_session_continues(
+    command_id: int,
+) -> None:
     session = bound_session()
     pdu = bytes.fromhex(f"00000012 {command_id:08x} 00000000 00000009 0000")
     assert [type(event) for event in session.receive(pdu, 1.0)] == [UnexpectedPdu]
@@ -230,7 +232,7 @@ def test_a_request_that_is_none_of_ours_is_nacked_and_the_session_stays(command_
 
 
 @pytest.mark.parametrize("command_id", [0x80000003, 0x80000007, 0x80000021, 0x80000005, 0x80010200, 0xFFFFFFFF])
-def test_a_response_to_nothing_is_ignored(command_id: int) -> None:
+def test_a_response_to_no_request_is_ignored(command_id: int) -> None:
     session = bound_session()
     pdu = bytes.fromhex(f"00000010 {command_id:08x} 00000000 00000009")
     assert [type(event) for event in session.receive(pdu, 1.0)] == [UnexpectedPdu]
@@ -245,7 +247,7 @@ def test_a_request_that_has_no_response_gets_none(command_id: int) -> None:
     assert session.data_to_send() == b""
 
 
-def test_a_strange_pdu_costs_only_itself() -> None:
+def test_an_unknown_pdu_affects_no_other() -> None:
     session = bound_session()
     session.submit(b"", "tag", 1.0)
     strange = bytes.fromhex("00000014 00FACADE 00000000 00000009 DEADBEEF")

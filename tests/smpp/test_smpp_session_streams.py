@@ -86,7 +86,7 @@ def cut(stream: bytes, places: list[int]) -> list[bytes]:
 
 @given(beginnings, streams, st.lists(st.integers(0, 5_000), max_size=10))
 @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
-def test_it_is_all_one_how_a_stream_is_cut(
+def test_a_stream_has_the_same_events_however_it_is_split(
     begin: Callable[[], Session[object]], stream: bytes, places: list[int]
 ) -> None:
     whole = fed(begin(), [stream])
@@ -95,7 +95,7 @@ def test_it_is_all_one_how_a_stream_is_cut(
 
 
 @given(beginnings, st.lists(st.binary(max_size=100), max_size=20))
-def test_no_octets_whatever_make_it_raise(begin: Callable[[], Session[object]], reads: list[bytes]) -> None:
+def test_no_octets_make_a_session_raise(begin: Callable[[], Session[object]], reads: list[bytes]) -> None:
     session = begin()
     for n, octets in enumerate(reads):
         for event in session.receive(octets, float(n)):
@@ -108,7 +108,7 @@ def test_no_octets_whatever_make_it_raise(begin: Callable[[], Session[object]], 
 
 
 @given(streams)
-def test_it_ends_once_and_every_segment_has_one_outcome(stream: bytes) -> None:
+def test_a_session_ends_once_and_every_segment_has_one_outcome(stream: bytes) -> None:
     session = session_with_three_under_way()
     events = session.receive(stream, 1.0) + session.tick(5.0) + session.disconnected(6.0)
     assert sum(isinstance(event, Closed) for event in events) == 1

@@ -27,12 +27,12 @@ def test_a_status_has_its_kind_and_its_name(command_status: int, kind: StatusKin
     assert (classify(command_status, {}), name(command_status)) == (kind, called)
 
 
-def test_a_links_table_overrides_what_the_specification_says() -> None:
+def test_a_links_table_of_statuses_overrides_the_specification() -> None:
     overrides = {0x0400: StatusKind.THROTTLED, 0x0B: StatusKind.BUSY, 0x14: StatusKind.REFUSED}
     assert {status: classify(status, overrides) for status in overrides} == overrides
 
 
-def test_no_table_makes_an_accepted_segment_anything_else() -> None:
+def test_no_table_of_statuses_overrides_status_0() -> None:
     assert classify(0, {0: StatusKind.REFUSED}) is StatusKind.ACCEPTED
 
 

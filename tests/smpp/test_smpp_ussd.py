@@ -39,7 +39,7 @@ def test_a_message_without_ussd_service_op_is_an_sms() -> None:
     assert deliver_sm(DIALLED + "1383 0002 7f02") is None
 
 
-def test_an_unknown_op_of_no_session_is_a_stray_tlv_and_the_message_an_sms() -> None:
+def test_an_unknown_ussd_service_op_without_session_info_leaves_an_sms() -> None:
     assert deliver_sm(DIALLED + "0501 0001 99") is None
     assert deliver_sm(DIALLED + "0501 0000") is None
     strange = deliver_sm(DIALLED + "0501 0001 99 1383 0002 0102")
@@ -47,7 +47,7 @@ def test_an_unknown_op_of_no_session_is_a_stray_tlv_and_the_message_an_sms() -> 
     assert strange.op == 0x99
 
 
-def test_what_counts_messages_is_no_part_of_the_session() -> None:
+def test_the_message_counter_is_no_part_of_the_ussd_session_id() -> None:
     first, second = (deliver_sm(DIALLED + f"0501 0001 12 1383 0002 7f{count}") for count in ("02", "05"))
     other = deliver_sm(DIALLED + "0501 0001 12 1383 0002 8002")
     assert first is not None
@@ -57,12 +57,12 @@ def test_what_counts_messages_is_no_part_of_the_session() -> None:
 
 
 @pytest.mark.parametrize(("info", "session"), [("", b""), ("07", b"\x07"), ("01020304", b"\x01\x02\x03\x04")])
-def test_a_vendor_s_own_session_info_counts_as_a_whole(info: str, session: bytes) -> None:
+def test_session_info_of_a_vendors_length_is_the_session_id_as_a_whole(info: str, session: bytes) -> None:
     octets = bytes.fromhex(info)
     assert UssdMessage(op=18, session_info=octets, octets=b"1", data_coding=0).session == session
 
 
-def test_values_of_the_service_op_are_the_specification_s() -> None:
+def test_ussd_service_op_has_the_values_of_the_specification() -> None:
     assert [(op.name, op.value) for op in UssdOp] == [
         ("PSSD_INDICATION", 0),
         ("PSSR_INDICATION", 1),
@@ -88,7 +88,9 @@ def test_values_of_the_service_op_are_the_specification_s() -> None:
         (b"\xd8", 0x48, None),
     ],
 )
-def test_text_is_read_by_the_codings_of_cell_broadcast(octets: bytes, data_coding: int, text: str | None) -> None:
+def test_ussd_text_is_decoded_by_the_codings_of_cell_broadcast(
+    octets: bytes, data_coding: int, text: str | None
+) -> None:
     indication = UssdMessage(op=18, session_info=b"", octets=octets, data_coding=data_coding)
     assert indication.text("gsm7") == text
 
@@ -113,7 +115,7 @@ def test_the_dialled_code_names_the_service(code: str | None, service: str | Non
 
 
 @pytest.mark.parametrize(("text", "data_coding"), [("ұ" * 80, 8), ("a" * 182, 0)])
-def test_a_screen_goes_whole_and_smpplib_reads_it(text: str, data_coding: int) -> None:
+def test_a_screen_is_one_segment_and_smpplib_decodes_it(text: str, data_coding: int) -> None:
     tlvs = encode_screen_tlvs(UssdOp.USSR_REQUEST, b"\x7f\x02")
     coding, segments = encode_screen(text, tlvs)
     encoder = SubmitEncoder(Address(addr="1414", ton=3, npi=0), receipts="none", service_type=SERVICE_TYPE)
@@ -124,5 +126,5 @@ def test_a_screen_goes_whole_and_smpplib_reads_it(text: str, data_coding: int) -
     assert pdu.short_message.decode("utf-16-be" if coding else "ascii") == text
 
 
-def test_a_session_that_bears_no_info_gets_none_back() -> None:
+def test_a_dialogue_without_session_info_gets_none_back() -> None:
     assert encode_screen_tlvs(UssdOp.PSSR_RESPONSE, b"") == bytes.fromhex("0501 0001 11")
