@@ -1,4 +1,4 @@
-"""Sessions to start from."""
+"""Sessions in the states that tests start from, with smpplib as the SMSC."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ from smpp.smpplib_codec import smpplib_decode, smpplib_encode
 
 from gateway.smpp.session import Bound, Role, Session
 
-RESPONSE_TIMEOUT = 10.0
-ENQUIRE_LINK = 30.0
+RESPONSE_TIMEOUT_SECONDS = 10.0
+ENQUIRE_LINK_SECONDS = 30.0
 
 
 def fresh_session(role: Role = Role.TRANSCEIVER, window: int = 10) -> Session[object]:
@@ -16,13 +16,13 @@ def fresh_session(role: Role = Role.TRANSCEIVER, window: int = 10) -> Session[ob
         system_id="gateway",
         password="secret",
         window=window,
-        enquire_link=ENQUIRE_LINK,
-        response_timeout=RESPONSE_TIMEOUT,
+        enquire_link=ENQUIRE_LINK_SECONDS,
+        response_timeout=RESPONSE_TIMEOUT_SECONDS,
     )
 
 
 def binding_session(role: Role = Role.TRANSCEIVER, window: int = 10) -> Session[object]:
-    """Connected at 0; the bind, sequence_number 1, is out."""
+    """BINDING since 0; the bind has sequence_number 1."""
     session = fresh_session(role, window)
     session.connected(0.0)
     session.data_to_send()
@@ -30,14 +30,14 @@ def binding_session(role: Role = Role.TRANSCEIVER, window: int = 10) -> Session[
 
 
 def bound_session(role: Role = Role.TRANSCEIVER, window: int = 10) -> Session[object]:
-    """Bound at 0; the next sequence_number is 2."""
+    """BOUND since 0; the next sequence_number is 2."""
     session = binding_session(role, window)
     assert session.receive(smpplib_encode(f"bind_{role}_resp", 1, system_id="smsc"), 0.0) == [Bound("smsc", None)]
     return session
 
 
 def sent_by(session: Session[object]) -> list[tuple[str, int, int]]:
-    """What the session has to send, as smpplib reads it: command, status, sequence_number."""
+    """Command, status and sequence_number of every PDU that the session has to send, decoded by smpplib."""
     return [(pdu.command, pdu.status, pdu.sequence) for pdu in smpplib_decode(session.data_to_send())]
 
 

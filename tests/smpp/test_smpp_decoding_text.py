@@ -1,4 +1,4 @@
-"""Texts in: data_coding by its own bits, default alphabets, packed septets, UDHs and sar_* TLVs."""
+"""Decoding of MO texts: data_coding, default alphabets, packed septets, UDHs and sar_* TLVs."""
 
 from collections.abc import Sequence
 
@@ -117,7 +117,7 @@ def test_packed_septets_are_decoded_after_a_udh_of_any_length(septets: bytes, ud
     fill = -8 * udh_octets % 7
     expected = decode(septets, 0, "gsm7")
     padded = (7 * len(septets) + fill) % 8 == 0 and septets[-1:] in (b"\0", b"\r")
-    if padded:  # nobody could tell it from padding
+    if padded:  # it cannot be told from padding
         expected = decode(septets[:-1], 0, "gsm7")
     assert decode(pack(septets, fill), 0, "packed", udh_octets) == expected
 
@@ -145,10 +145,10 @@ def test_any_octets_in_any_coding_are_text_or_none(octets: bytes, data_coding: i
 
 
 def delivered(payload: bytes, esm_class: int = 0x40, **tlvs: int) -> ShortMessage:
-    said = smpplib_body(
+    encoded = smpplib_body(
         "deliver_sm", source_addr="77012345678", short_message=payload, esm_class=esm_class, **tlvs
     )
-    return decode_short_message(CommandId.DELIVER_SM, said)
+    return decode_short_message(CommandId.DELIVER_SM, encoded)
 
 
 def of(reference: int, total: int, number: int) -> Concatenation:

@@ -1,4 +1,4 @@
-"""Pacing: never above the limit in any one second, close under it, and slower when the operator says so."""
+"""Pacing: never above the limit in any second, close below it, and slower after throttled responses."""
 
 import itertools
 import random
@@ -21,7 +21,7 @@ def send_all_that_may_go(pacer: Pacer, now: float) -> int:
 
 
 def fullest_second(sent_at: list[float]) -> int:
-    """The most segments that any window [t, t + 1) holds."""
+    """The most segments in any interval [t, t + 1)."""
     fullest, window = 0, deque[float]()
     for at in sent_at:
         window.append(at)
@@ -54,8 +54,8 @@ def test_no_second_holds_more_than_tps_with_throttled_and_accepted_responses_bet
     for gap in gaps:
         sent_at += [now] * send_all_that_may_go(pacer, now)
         now += gap
-        answer = data.draw(st.sampled_from([pacer.throttled, pacer.accepted, pacer.accepted]))
-        answer(now)
+        response = data.draw(st.sampled_from([pacer.throttled, pacer.accepted, pacer.accepted]))
+        response(now)
         assert 0 < pacer.rate <= tps
     assert fullest_second(sent_at) <= ceil(tps)
 
@@ -163,22 +163,22 @@ def test_accepted_segments_restore_the_full_rate_slowly() -> None:
 
 
 def test_a_link_finds_the_rate_that_the_operator_really_accepts() -> None:
-    pacer, now, taken, throttled = Pacer(100), 0.0, deque[float](), 0
-    accepted_late = 0
+    pacer, now, accepted_at, throttled = Pacer(100), 0.0, deque[float](), 0
+    accepted_after_100_s = 0
     while now < 300:
         if pacer.delay(now) == 0:
             pacer.record_sent(now)
-            while taken and now - taken[0] >= 1:
-                taken.popleft()
-            if len(taken) < 60:
-                taken.append(now)
+            while accepted_at and now - accepted_at[0] >= 1:
+                accepted_at.popleft()
+            if len(accepted_at) < 60:
+                accepted_at.append(now)
                 pacer.accepted(now)
-                accepted_late += now >= 100
+                accepted_after_100_s += now >= 100
             else:
                 throttled += 1
                 pacer.throttled(now)
         now += 0.001
-    assert accepted_late / 200 >= 0.8 * 60
+    assert accepted_after_100_s / 200 >= 0.8 * 60
     assert throttled < 40
 
 

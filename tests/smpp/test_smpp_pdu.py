@@ -1,4 +1,4 @@
-"""PDUs as octets: literal ones from the specification, and smpplib as the other voice."""
+"""PDUs as octets: examples of the specification, and smpplib as the other codec."""
 
 import re
 
@@ -71,8 +71,8 @@ def test_a_credential_that_no_c_octet_string_can_hold_is_rejected(credential: st
 
 
 def test_a_bind_resp_has_the_system_id_and_the_interface_version() -> None:
-    answer = smpplib_body("bind_transceiver_resp", system_id="smsc", sc_interface_version=0x34)
-    assert decode_bind_resp(answer) == ("smsc", 0x34)
+    response = smpplib_body("bind_transceiver_resp", system_id="smsc", sc_interface_version=0x34)
+    assert decode_bind_resp(response) == ("smsc", 0x34)
     assert decode_bind_resp(b"smsc\0") == ("smsc", None)
     assert decode_bind_resp(b"smsc") == ("smsc", None)
     assert decode_bind_resp(b"") == ("", None)
@@ -93,12 +93,12 @@ def test_a_submit_sm_has_the_fields_of_the_specification_in_order() -> None:
     assert SubmitEncoder(SOURCE, receipts="last").bodies("77011234567", [segment], 8) == [expected]
 
 
-@pytest.mark.parametrize(("receipts", "asked"), [("last", [0, 0, 1]), ("all", [1, 1, 1]), ("none", [0, 0, 0])])
-def test_receipts_are_requested_as_configured(receipts: str, asked: list[int]) -> None:
+@pytest.mark.parametrize(("receipts", "requested"), [("last", [0, 0, 1]), ("all", [1, 1, 1]), ("none", [0, 0, 0])])
+def test_receipts_are_requested_as_configured(receipts: str, requested: list[int]) -> None:
     segments = [Segment(0x40, b"\x05\x00\x03\x01\x03%c" % n, b"") for n in (1, 2, 3)]
     bodies = SubmitEncoder(SOURCE, receipts=receipts).bodies("77011234567", segments, 8)  # type: ignore[arg-type]
     pdus = [smpplib_decode(encode_pdu(CommandId.SUBMIT_SM, 0, 1, body))[0] for body in bodies]
-    assert [pdu.registered_delivery for pdu in pdus] == asked
+    assert [pdu.registered_delivery for pdu in pdus] == requested
 
 
 @given(
@@ -179,7 +179,7 @@ def test_a_deliver_sm_of_smpplib_is_decoded(
         "source_addr_ton", "source_addr_npi", "dest_addr_ton", "dest_addr_npi", "esm_class", "protocol_id",
         "priority_flag", "registered_delivery", "data_coding",
     )  # fmt: skip
-    said = smpplib_body(
+    encoded = smpplib_body(
         "deliver_sm",
         source_addr=source,
         destination_addr=destination,
@@ -189,7 +189,7 @@ def test_a_deliver_sm_of_smpplib_is_decoded(
         schedule_delivery_time="260801101500020+",
         **dict(zip(names, numbers, strict=True)),
     )
-    sm = decode_short_message(CommandId.DELIVER_SM, said)
+    sm = decode_short_message(CommandId.DELIVER_SM, encoded)
     assert (sm.source.ton, sm.source.npi, sm.destination.ton, sm.destination.npi) == numbers[:4]
     assert (sm.esm_class, sm.protocol_id, sm.priority_flag) == numbers[4:7]
     assert (sm.registered_delivery, sm.data_coding) == numbers[7:]
@@ -204,11 +204,11 @@ def test_a_deliver_sm_of_smpplib_is_decoded(
 
 
 def test_a_data_sm_is_decoded_with_its_text_in_message_payload() -> None:
-    said = smpplib_body(
+    encoded = smpplib_body(
         "data_sm", source_addr="77012345678", destination_addr="1414", esm_class=0x40, data_coding=8,
         registered_delivery=1, message_payload=b"\0003\0#\0001",
     )  # fmt: skip
-    sm = decode_short_message(CommandId.DATA_SM, said)
+    sm = decode_short_message(CommandId.DATA_SM, encoded)
     assert (sm.source.addr, sm.destination.addr) == ("77012345678", "1414")
     assert (sm.esm_class, sm.registered_delivery, sm.data_coding) == (0x40, 1, 8)
     assert (sm.short_message, sm.payload) == (b"", b"\0003\0#\0001")

@@ -1,4 +1,4 @@
-"""Receipts as operators write them, told apart from replies, and related to the ids of responses."""
+"""Receipts: how they differ from replies, what operators write, and how their ids relate to those of responses."""
 
 import pytest
 from hypothesis import given
@@ -23,8 +23,10 @@ APPENDIX_B = (
 
 
 def delivered(text: bytes, esm_class: int = 0x04, **fields: object) -> ShortMessage:
-    said = smpplib_body("deliver_sm", source_addr="77012345678", short_message=text, esm_class=esm_class, **fields)
-    return decode_short_message(CommandId.DELIVER_SM, said)
+    encoded = smpplib_body(
+        "deliver_sm", source_addr="77012345678", short_message=text, esm_class=esm_class, **fields
+    )
+    return decode_short_message(CommandId.DELIVER_SM, encoded)
 
 
 def read(text: bytes, esm_class: int = 0x04, **fields: object) -> Receipt:

@@ -36,8 +36,8 @@ def test_the_bind_is_the_first_pdu_sent(role: Role) -> None:
 
 def test_an_accepted_bind_opens_the_window() -> None:
     session = binding_session(window=7)
-    answer = smpplib_encode("bind_transceiver_resp", 1, system_id="smsc", sc_interface_version=0x34)
-    assert session.receive(answer, 1.0) == [Bound("smsc", 0x34)]
+    response = smpplib_encode("bind_transceiver_resp", 1, system_id="smsc", sc_interface_version=0x34)
+    assert session.receive(response, 1.0) == [Bound("smsc", 0x34)]
     assert (session.state, session.free) == (SessionState.BOUND, 7)
 
 
@@ -126,8 +126,10 @@ def test_responses_are_correlated_in_any_order() -> None:
     session = bound_session()
     for n in range(4):
         session.submit(b"", n, 1.0)
-    answers = b"".join(submit_sm_resp(sequence_number, f"id{sequence_number}") for sequence_number in (4, 2, 5, 3))
-    assert session.receive(answers, 1.0) == [
+    responses = b"".join(
+        submit_sm_resp(sequence_number, f"id{sequence_number}") for sequence_number in (4, 2, 5, 3)
+    )
+    assert session.receive(responses, 1.0) == [
         SubmitResponse(2, 0, "id4"), SubmitResponse(0, 0, "id2"),
         SubmitResponse(3, 0, "id5"), SubmitResponse(1, 0, "id3"),
     ]  # fmt: skip
@@ -135,11 +137,11 @@ def test_responses_are_correlated_in_any_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pdu", "answer"),
+    ("pdu", "response"),
     [
         ("00000010 80000004 00000058 00000002", (0x58, "")),  # an error response without a body (§4.4.2)
         ("00000011 80000004 0000000B 00000002 00", (0x0B, "")),
-        ("00000011 80000004 00000000 00000002 00", (0, "")),  # taken, untrackable
+        ("00000011 80000004 00000000 00000002 00", (0, "")),  # accepted, untrackable
         ("00000010 80000004 00000000 00000002", (0, "")),
         ("00000013 80000004 00000000 00000002 414243", (0, "ABC")),  # without its NUL
         ("00000014 80000004 00000000 00000002 41424300", (0, "ABC")),
@@ -147,19 +149,19 @@ def test_responses_are_correlated_in_any_order() -> None:
         ("00000013 80000004 00000000 00000002 C3A900", (0, "Ã©")),  # opaque octets
     ],
 )
-def test_a_submit_sm_resp_is_decoded_liberally(pdu: str, answer: tuple[int, str]) -> None:
-    for behind in (b"", smpplib_encode("enquire_link", 9)):
+def test_a_submit_sm_resp_is_decoded_liberally(pdu: str, response: tuple[int, str]) -> None:
+    for following in (b"", smpplib_encode("enquire_link", 9)):
         session = bound_session()
         session.submit(b"", "tag", 1.0)
-        assert session.receive(bytes.fromhex(pdu) + behind, 1.0) == [SubmitResponse("tag", *answer)]
+        assert session.receive(bytes.fromhex(pdu) + following, 1.0) == [SubmitResponse("tag", *response)]
 
 
 @pytest.mark.parametrize("nul", [b"", b"\0"])
 def test_a_message_id_that_no_index_could_hold_is_cut(nul: bytes) -> None:
     session = bound_session()
     session.submit(b"", "tag", 1.0)
-    answer = (16 + 5000 + len(nul)).to_bytes(4, "big") + submit_sm_resp(2)[4:16] + b"A" * 5000 + nul
-    assert session.receive(answer, 1.0) == [SubmitResponse("tag", 0, "A" * 255)]
+    response = (16 + 5000 + len(nul)).to_bytes(4, "big") + submit_sm_resp(2)[4:16] + b"A" * 5000 + nul
+    assert session.receive(response, 1.0) == [SubmitResponse("tag", 0, "A" * 255)]
 
 
 def test_a_submit_sm_resp_to_no_segment_or_a_second_one_is_unexpected() -> None:
@@ -194,12 +196,12 @@ def test_sequence_numbers_wrap_and_skip_those_under_way(monkeypatch: pytest.Monk
     assert [session.submit(b"", n, 1.0) for n in range(4)] == [2, 3, 4, 5]
     session.receive(submit_sm_resp(3), 1.0)
     assert [session.submit(b"", n, 9.0) for n in range(2)] == [1, 3]
-    session.tick(11.0)  # 2, 4 and 5 have timed out: their answers may still come
+    session.tick(11.0)  # 2, 4 and 5 have timed out; their responses may still come
     session.receive(submit_sm_resp(1), 11.0)
     assert session.submit(b"", 9, 11.0) == 1
 
 
-# --- segments without answer ---
+# --- segments without response ---
 
 
 def test_a_segment_without_response_leaves_the_window_and_the_session_continues() -> None:

@@ -1,4 +1,4 @@
-"""The session between bind and end: enquire_link, what is delivered, unbinding both ways, strange PDUs."""
+"""The session between bind and end: enquire_link, deliver_sm, unbind of either side, unexpected PDUs."""
 
 import pytest
 from smpp.sessions import binding_session, bound_session, fresh_session, sent_by, submit_sm_resp
@@ -195,7 +195,7 @@ def test_an_unbind_resp_to_no_unbind_is_unexpected() -> None:
     assert [type(event) for event in session.receive(smpplib_encode("unbind_resp", 2), 2.0)] == [UnexpectedPdu]
 
 
-# --- strange PDUs ---
+# --- unexpected PDUs ---
 
 
 @pytest.mark.parametrize("command_length", [0, 1, 15, 65_537, 0x7FFFFFFF, 0xFFFFFFFF])
@@ -250,6 +250,6 @@ def test_a_request_that_has_no_response_gets_none(command_id: int) -> None:
 def test_an_unknown_pdu_affects_no_other() -> None:
     session = bound_session()
     session.submit(b"", "tag", 1.0)
-    strange = bytes.fromhex("00000014 00FACADE 00000000 00000009 DEADBEEF")
-    events = session.receive(strange + submit_sm_resp(2, "id") + strange + smpplib_encode("deliver_sm", 5), 1.0)
+    unknown = bytes.fromhex("00000014 00FACADE 00000000 00000009 DEADBEEF")
+    events = session.receive(unknown + submit_sm_resp(2, "id") + unknown + smpplib_encode("deliver_sm", 5), 1.0)
     assert [type(event) for event in events] == [UnexpectedPdu, SubmitResponse, UnexpectedPdu, Received]

@@ -1,4 +1,4 @@
-"""The session fed whole, byte by byte, glued, and with anything at all; and driven at random against a model."""
+"""The session with streams split in any way and with any octets; and driven at random against a model."""
 
 import itertools
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from smpp.sessions import (
-    RESPONSE_TIMEOUT,
+    RESPONSE_TIMEOUT_SECONDS,
     binding_session,
     bound_session,
     fresh_session,
@@ -70,31 +70,31 @@ def session_with_three_under_way() -> Session[object]:
     return session
 
 
-beginnings = st.sampled_from([fresh_session, binding_session, bound_session, session_with_three_under_way])
+start_states = st.sampled_from([fresh_session, binding_session, bound_session, session_with_three_under_way])
 
 
-def fed(session: Session[object], pieces: list[bytes]) -> tuple[list[Event[object]], bytes, str, int, int]:
-    """All that can be seen of a session after it was given these pieces."""
+def outcome_of(session: Session[object], pieces: list[bytes]) -> tuple[list[Event[object]], bytes, str, int, int]:
+    """Everything observable of a session after these reads."""
     events = [event for piece in pieces for event in session.receive(piece, 1.0)]
     return events, session.data_to_send(), session.state, session.free, session.unacknowledged_deliveries
 
 
-def cut(stream: bytes, places: list[int]) -> list[bytes]:
+def split(stream: bytes, places: list[int]) -> list[bytes]:
     marks = sorted({0, len(stream), *(place % (len(stream) + 1) for place in places)})
     return [stream[start:end] for start, end in itertools.pairwise(marks)]
 
 
-@given(beginnings, streams, st.lists(st.integers(0, 5_000), max_size=10))
+@given(start_states, streams, st.lists(st.integers(0, 5_000), max_size=10))
 @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 def test_a_stream_has_the_same_events_however_it_is_split(
     begin: Callable[[], Session[object]], stream: bytes, places: list[int]
 ) -> None:
-    whole = fed(begin(), [stream])
-    assert fed(begin(), [stream[at : at + 1] for at in range(len(stream))]) == whole
-    assert fed(begin(), cut(stream, places)) == whole
+    whole = outcome_of(begin(), [stream])
+    assert outcome_of(begin(), [stream[at : at + 1] for at in range(len(stream))]) == whole
+    assert outcome_of(begin(), split(stream, places)) == whole
 
 
-@given(beginnings, st.lists(st.binary(max_size=100), max_size=20))
+@given(start_states, st.lists(st.binary(max_size=100), max_size=20))
 def test_no_octets_make_a_session_raise(begin: Callable[[], Session[object]], reads: list[bytes]) -> None:
     session = begin()
     for n, octets in enumerate(reads):
@@ -117,7 +117,7 @@ def test_a_session_ends_once_and_every_segment_has_one_outcome(stream: bytes) ->
 
 
 class AnySession(RuleBasedStateMachine):
-    """A bound session, an SMSC that does as it likes, and time; the model knows what must come of it."""
+    """A bound session, an SMSC that sends anything, and time; the model has the events that must follow."""
 
     WINDOW = 4
 
@@ -127,7 +127,7 @@ class AnySession(RuleBasedStateMachine):
         self.tags = 0
         self.under_way: dict[int, tuple[object, float]] = {}
         self.late: dict[int, object] = {}
-        self.to_respond: list[int] = []
+        self.unacknowledged: list[int] = []
         self.unbinding = False
 
     @initialize()
@@ -154,7 +154,7 @@ class AnySession(RuleBasedStateMachine):
 
     @precondition(lambda self: self.alive() and self.under_way)
     @rule(data=st.data(), message_id=message_ids, nack=st.booleans())
-    def answer(self, data: st.DataObject, message_id: str, nack: bool) -> None:
+    def respond_to_segment(self, data: st.DataObject, message_id: str, nack: bool) -> None:
         sequence_number = data.draw(st.sampled_from(sorted(self.under_way)))
         tag, _ = self.under_way.pop(sequence_number)
         octets = (
@@ -167,7 +167,7 @@ class AnySession(RuleBasedStateMachine):
 
     @precondition(lambda self: self.alive() and self.late)
     @rule(data=st.data(), message_id=message_ids)
-    def answer_late(self, data: st.DataObject, message_id: str) -> None:
+    def respond_late(self, data: st.DataObject, message_id: str) -> None:
         sequence_number = data.draw(st.sampled_from(sorted(self.late)))
         tag = self.late.pop(sequence_number)
         assert self.receive(submit_sm_resp(sequence_number, message_id), data)[:1] == [
@@ -176,7 +176,7 @@ class AnySession(RuleBasedStateMachine):
 
     @precondition(alive)
     @rule(data=st.data())
-    def answer_nothing(self, data: st.DataObject) -> None:
+    def respond_to_no_segment(self, data: st.DataObject) -> None:
         assert isinstance(self.receive(submit_sm_resp(0x7FFFFFFF, "id"), data)[0], UnexpectedPdu)
 
     @precondition(alive)
@@ -184,12 +184,12 @@ class AnySession(RuleBasedStateMachine):
     def deliver(self, data: st.DataObject, sequence_number: int) -> None:
         [event] = self.receive(smpplib_encode("deliver_sm", sequence_number), data)
         assert isinstance(event, Received)
-        self.to_respond.append(sequence_number)
+        self.unacknowledged.append(sequence_number)
 
-    @precondition(lambda self: self.alive() and self.to_respond)
+    @precondition(lambda self: self.alive() and self.unacknowledged)
     @rule()
     def respond(self) -> None:
-        sequence_number = self.to_respond.pop()
+        sequence_number = self.unacknowledged.pop()
         self.session.data_to_send()
         self.session.respond(CommandId.DELIVER_SM, sequence_number)
         assert sent_by(self.session) == [("deliver_sm_resp", 0, sequence_number)]
@@ -216,7 +216,7 @@ class AnySession(RuleBasedStateMachine):
         events = self.session.tick(self.now)
         if deadline is None or deadline > self.now:
             assert (events, self.session.data_to_send()) == ([], b"")
-        due = [n for n, (_, sent_at) in self.under_way.items() if sent_at + RESPONSE_TIMEOUT <= self.now]
+        due = [n for n, (_, sent_at) in self.under_way.items() if sent_at + RESPONSE_TIMEOUT_SECONDS <= self.now]
         if was_alive:
             assert [e for e in events if isinstance(e, NoResponse)] == [
                 NoResponse(self.under_way[n][0]) for n in due
@@ -227,10 +227,10 @@ class AnySession(RuleBasedStateMachine):
         assert after is None or after > self.now
 
     @invariant()
-    def the_window_is_what_the_model_says(self) -> None:
+    def the_window_equals_that_of_the_model(self) -> None:
         bound = self.session.state is SessionState.BOUND
         assert self.session.free == (self.WINDOW - len(self.under_way) if bound else 0)
-        assert self.session.unacknowledged_deliveries == len(self.to_respond)
+        assert self.session.unacknowledged_deliveries == len(self.unacknowledged)
         deadline = self.session.next_deadline()
         assert (deadline is None) == self.session.closing
 

@@ -1,4 +1,4 @@
-"""What an answer's status means for its segment."""
+"""The kind and the name of a command_status."""
 
 import pytest
 from hypothesis import given

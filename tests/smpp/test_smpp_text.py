@@ -1,4 +1,4 @@
-"""Texts out: alphabets, lengths and cuts, as 3GPP 23.038 and 23.040 have them, and smpplib reads them."""
+"""Encoding of MT texts: alphabets and segments by 3GPP 23.038 and 23.040, decoded by smpplib."""
 
 import itertools
 
@@ -24,7 +24,7 @@ UDH = {LongMessages.UDH8: 6, LongMessages.UDH16: 7}
 
 
 def texts_of(cut: list[Segment], long_messages: LongMessages) -> list[bytes]:
-    """What each segment carries of the text."""
+    """The octets of each segment without its UDH."""
     udh = UDH.get(long_messages, 0) if len(cut) > 1 else 0
     return [segment.short_message[udh:] for segment in cut]
 

@@ -1,4 +1,4 @@
-"""USSD dialogues on the wire, octets by the specification's tables (SMPP 3.4 §5.3.2.43–44)."""
+"""USSD dialogues in octets of the specification's tables (SMPP 3.4 §5.3.2.43–44)."""
 
 import pytest
 from smpp.smpplib_codec import smpplib_decode
@@ -27,11 +27,11 @@ def deliver_sm(rest: str) -> UssdMessage | None:
     return parse_ussd(decode_short_message(CommandId.DELIVER_SM, bytes.fromhex(HEAD + rest)))
 
 
-def test_a_dialled_code_is_a_pssr_indication() -> None:
-    indication = deliver_sm(DIALLED + "0501 0001 01  1383 0002 7f02")
-    assert indication is not None
-    assert (indication.op, indication.session_info) == (UssdOp.PSSR_INDICATION, b"\x7f\x02")
-    assert indication.text("gsm7") == "*1414*3#"
+def test_a_dialled_code_is_a_pssr_message() -> None:
+    message = deliver_sm(DIALLED + "0501 0001 01  1383 0002 7f02")
+    assert message is not None
+    assert (message.op, message.session_info) == (UssdOp.PSSR_INDICATION, b"\x7f\x02")
+    assert message.text("gsm7") == "*1414*3#"
 
 
 def test_a_message_without_ussd_service_op_is_an_sms() -> None:
@@ -42,9 +42,9 @@ def test_a_message_without_ussd_service_op_is_an_sms() -> None:
 def test_an_unknown_ussd_service_op_without_session_info_leaves_an_sms() -> None:
     assert deliver_sm(DIALLED + "0501 0001 99") is None
     assert deliver_sm(DIALLED + "0501 0000") is None
-    strange = deliver_sm(DIALLED + "0501 0001 99 1383 0002 0102")
-    assert strange is not None
-    assert strange.op == 0x99
+    unknown = deliver_sm(DIALLED + "0501 0001 99 1383 0002 0102")
+    assert unknown is not None
+    assert unknown.op == 0x99
 
 
 def test_the_message_counter_is_no_part_of_the_ussd_session_id() -> None:
@@ -91,8 +91,8 @@ def test_ussd_service_op_has_the_values_of_the_specification() -> None:
 def test_ussd_text_is_decoded_by_the_codings_of_cell_broadcast(
     octets: bytes, data_coding: int, text: str | None
 ) -> None:
-    indication = UssdMessage(op=18, session_info=b"", octets=octets, data_coding=data_coding)
-    assert indication.text("gsm7") == text
+    message = UssdMessage(op=18, session_info=b"", octets=octets, data_coding=data_coding)
+    assert message.text("gsm7") == text
 
 
 @pytest.mark.parametrize(
