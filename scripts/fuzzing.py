@@ -50,7 +50,7 @@ def main() -> int:
         return _follow(given.seconds, given.seed, kept)
     if not given.plain:
         print("atheris is not installed and does not install here; octets are changed blindly")
-    from tests.smpp.fuzz_target import probe
+    from smpp.fuzz_target import probe
 
     seeds = [file.read_bytes() for file in sorted(CORPUS.iterdir())]
     tried, wrong = change_blindly(seeds, probe, seconds=given.seconds, seed=given.seed, kept=kept)
@@ -63,7 +63,7 @@ def _follow(seconds: int, seed: int, kept: Path) -> int:
     import atheris
 
     with atheris.instrument_imports(include=["gateway.smpp"]):
-        from tests.smpp.fuzz_target import probe
+        from smpp.fuzz_target import probe
     options = [
         f"-max_total_time={seconds}",
         f"-seed={seed}",

@@ -30,7 +30,7 @@ _SEGMENTS = "gateway_segments_total"
 _FAILURES = "gateway_link_failures_total"
 _CHECKED = "gateway_journal_checked_total"
 _FAULTS = "gateway_journal_faults_total"
-_OUTCOMES = tuple(kind.value for kind in Kind)
+_OUTCOMES = tuple(kind.value for kind in StatusKind)
 
 _Counted = Mapping[tuple[str, ...], int]
 

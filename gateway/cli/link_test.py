@@ -24,12 +24,12 @@ from gateway.operators.link_test import (
     relation,
 )
 from gateway.smpp import status
-from gateway.smpp.pdu import Tag
-from gateway.smpp.receipt import Relation
+from gateway.smpp.pdu import TlvTag
+from gateway.smpp.receipt import IdRelation
 from gateway.smpp.text import decode, split_udh
 
 _RULES = ReplyRules(service="3", agree="1", refuse="2", strict=False)
-_AUTO: Relation = "auto"
+_AUTO: IdRelation = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class Learned:
     receipt_id: str | None
     receipt_format: str | None
     receipt_in: float | None
-    message_id: Relation | None  # the relation of the two ids
+    message_id: IdRelation | None  # the relation of the two ids
     stray_receipts: int
     reply_in: float | None
     reply_from: str | None  # type of number and numbering plan of its source
@@ -178,12 +178,12 @@ def _became(text: Sequence[Sent]) -> str:
 
 
 def _format(reported: Reported) -> str:
-    tlvs = reported.message.tlvs.keys() & {Tag.RECEIPTED_MESSAGE_ID, Tag.MESSAGE_STATE}
+    tlvs = reported.message.tlvs.keys() & {TlvTag.RECEIPTED_MESSAGE_ID, TlvTag.MESSAGE_STATE}
     form = {(True, True): "text and TLVs", (True, False): "text", (False, True): "TLVs", (False, False): "bare"}
     return f"{form[bool(reported.message.payload), bool(tlvs)]}, esm_class 0x{reported.message.esm_class:02X}"
 
 
-def _relation(pairs: Sequence[tuple[str, str]]) -> Relation | None:
+def _relation(pairs: Sequence[tuple[str, str]]) -> IdRelation | None:
     """The one relation of all pairs; auto where they differ, None without any."""
     found = {relation(response_id, receipt_id) for response_id, receipt_id in pairs}
     if not found:

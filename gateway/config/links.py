@@ -14,6 +14,7 @@ from gateway.config.model import (
     StatusKind,
 )
 from gateway.config.table import NAME, NAMED, Table, check_key_pair
+from gateway.smpp.pdu import SOURCE_ADDRESS, source_numbering
 
 BINDS: tuple[BindMode, ...] = get_args(BindMode)
 LONG_MESSAGES: tuple[LongMessages, ...] = get_args(LongMessages)
@@ -22,9 +23,6 @@ DEFAULT_ALPHABETS: tuple[DefaultAlphabet, ...] = get_args(DefaultAlphabet)
 MESSAGE_IDS: tuple[MessageId, ...] = get_args(MessageId)
 STATUS_KINDS: tuple[StatusKind, ...] = get_args(StatusKind)
 
-# TON and NPI of a source (SMPP 3.4 §5.2.5, §5.2.6). A short code is nobody's international number.
-_ALPHANUMERIC, _SHORT_CODE, _INTERNATIONAL = (5, 0), (3, 0), (1, 1)
-_MAX_SHORT_CODE_DIGITS = 8
 _SOURCE = "be 1 to 20 digits or at most 11 ASCII characters"
 _MAX_PASSWORD_LENGTH = 64
 _LARGEST_STATUS = 0xFFFFFFFF
@@ -43,8 +41,8 @@ def read_links(root: Table) -> tuple[Link, ...]:
 
 
 def _link(table: Table) -> Link:
-    source = table.text("source", pattern=r"\+?[0-9]{1,20}|[ -~]{1,11}", must=_SOURCE)
-    ton, npi = _numbering(source)
+    source = table.text("source", pattern=SOURCE_ADDRESS, must=_SOURCE)
+    ton, npi = source_numbering(source)
     link = Link(
         name=table.text("name", pattern=NAME, must=NAMED),
         host=table.text("host", pattern=r"\S+", must="be a host name or an address"),
@@ -84,13 +82,6 @@ def _link(table: Table) -> Link:
             if getattr(link, name) is not None:
                 table.fault(name, "needs tls = true")
     return link
-
-
-def _numbering(source: str) -> tuple[int, int]:
-    """The TON and NPI that a source address has unless the file says otherwise."""
-    if not source.removeprefix("+").isdigit():
-        return _ALPHANUMERIC
-    return _SHORT_CODE if len(source) <= _MAX_SHORT_CODE_DIGITS else _INTERNATIONAL
 
 
 def _statuses(table: Table) -> Mapping[int, StatusKind]:

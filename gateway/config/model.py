@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from gateway.smpp.pdu import Address
+
 EMBEDDED = "embedded"
 
 Role = Literal["sdu", "wallet", "ops"]
@@ -137,6 +139,11 @@ class Link:
     statuses: Mapping[int, StatusKind]
     enquire_link: timedelta
     response_timeout: timedelta
+
+    @property
+    def source_address(self) -> Address:
+        """The source_addr of every submit_sm of this link, with its TON and NPI."""
+        return Address(addr=self.source, ton=self.source_ton, npi=self.source_npi)
 
     @property
     def loss_detection_seconds(self) -> float:

@@ -6,20 +6,20 @@ It feeds the session, writes once a turn of the event loop, keeps the session's 
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import cast
+from typing import Generic, cast
 
-from gateway.smpp.session import Event, Session, SessionState
+from gateway.smpp.session import Event, Session, SessionState, Tag
 
 MAX_UNREAD_BYTES = 1 << 20
 """Octets that an SMSC has not read; beyond, the connection is aborted."""
 
-Handler = Callable[["SmppConnection", list[Event]], None]
+Handler = Callable[["SmppConnection[Tag]", list[Event[Tag]]], None]
 
 
-class SmppConnection(asyncio.Protocol):
+class SmppConnection(asyncio.Protocol, Generic[Tag]):
     """The asyncio side of one session. `handle` is called with the events of each read, in order."""
 
-    def __init__(self, session: Session, handle: Handler) -> None:
+    def __init__(self, session: Session[Tag], handle: Handler[Tag]) -> None:
         self.session = session
         self.lost = asyncio.Event()
         self.was_bound = False
@@ -45,7 +45,7 @@ class SmppConnection(asyncio.Protocol):
         """The SMSC reads what is sent now, unless the connection breaks: neither side has sent an unbind."""
         return self.open and self.session.state is SessionState.BOUND
 
-    def submit(self, body: bytes, tag: object) -> None:
+    def submit(self, body: bytes, tag: Tag) -> None:
         """Puts a submit_sm under way; it leaves with the other bytes of this turn."""
         self.session.submit(body, tag, self._loop.time())
         self.flush_soon()
@@ -141,6 +141,6 @@ class SmppConnection(asyncio.Protocol):
         self._timer = None
         self._pass_on(self.session.tick(self._loop.time()))
 
-    def _pass_on(self, events: list[Event]) -> None:
+    def _pass_on(self, events: list[Event[Tag]]) -> None:
         self._handle(self, events)
         self.flush_soon()

@@ -23,7 +23,7 @@ from gateway.logs.log import Event as LogEvent
 from gateway.logs.log import get_logger
 from gateway.operators.connection import SmppConnection
 from gateway.operators.receiver import Receiver
-from gateway.operators.sender import Sender
+from gateway.operators.sender import SegmentTag, Sender
 from gateway.smpp import session as smpp
 from gateway.smpp import status
 from gateway.smpp.session import Role, Session
@@ -204,7 +204,7 @@ class Link:
             case _:
                 assert_never(event)
 
-    def _came_up(self, bind: SmppConnection, event: smpp.Bound) -> None:
+    def _came_up(self, bind: SmppConnection[SegmentTag], event: smpp.Bound) -> None:
         bind.was_bound = True
         self._bound.add(bind)
         self._changed.set()

@@ -109,10 +109,10 @@ class Outcome:
         return [segment for segment in self.sent if segment.text == text]
 
 
-def relation(response_id: str, receipt_id: str) -> Relation | None:
+def relation(response_id: str, receipt_id: str) -> IdRelation | None:
     """How the id of a response became that of its receipt; None when neither reading makes them one."""
-    for how in cast("Sequence[Relation]", get_args(Relation)):
-        if how != "auto" and normal_key(receipt_id) in keys(response_id, how):
+    for how in cast("Sequence[IdRelation]", get_args(IdRelation)):
+        if how != "auto" and normalize_message_id(receipt_id) in related_ids(response_id, how):
             return how
     return None
 
@@ -137,11 +137,11 @@ class LinkTest:
         self._msisdn = msisdn
         self._told = told
         self._loop = asyncio.get_running_loop()
-        self._binds: list[SmppConnection] = []
+        self._binds: list[SmppConnection[Sent]] = []
         self._changed = asyncio.Event()
         self._refused: int | None = None
-        self._bound: set[SmppConnection] = set()
-        self._statuses = {number: status.Kind(kind) for number, kind in config.statuses.items()}
+        self._bound: set[SmppConnection[Sent]] = set()
+        self._statuses = {number: status.StatusKind(kind) for number, kind in config.statuses.items()}
         self._early: list[Reported] = []
         """Receipts that came before the response they belong to."""
 
@@ -199,12 +199,12 @@ class LinkTest:
             for number, body in enumerate(bodies):
                 tracked = {"all": True, "last": number == len(bodies) - 1, "none": False}[self._config.receipts]
                 await asyncio.sleep(pacer.delay(self._loop.time()))
-                pacer.take(self._loop.time())
+                pacer.record_sent(self._loop.time())
                 await self._submit(name, number, tracked, body)
 
     def _bodies(self, text: str, receipts: Receipts) -> list[bytes]:
         config = self._config
-        source = Address(addr=config.source, ton=config.source_ton, npi=config.source_npi)
+        source = config.source_address
         data_coding, parts = segments(text, LongMessages(config.long_messages), secrets.randbelow(1 << 16))
         encoder = SubmitEncoder(source, receipts=receipts)
         return encoder.bodies(self._msisdn, parts, data_coding)
@@ -240,7 +240,7 @@ class LinkTest:
     def _is_throttled(self, segment: Sent) -> bool:
         if segment.command_status is None:
             return False
-        return status.classify(segment.command_status, self._statuses) is status.Kind.THROTTLED
+        return status.classify(segment.command_status, self._statuses) is status.StatusKind.THROTTLED
 
     async def _part(self) -> None:
         for bind in self._binds:
@@ -263,12 +263,12 @@ class LinkTest:
             self._changed.clear()
             await self._changed.wait()
 
-    def _handle(self, bind: SmppConnection, events: list[smpp.Event]) -> None:
+    def _handle(self, bind: SmppConnection[Sent], events: list[smpp.Event[Sent]]) -> None:
         for event in events:
             self._take(bind, event)
         self._changed.set()
 
-    def _take(self, bind: SmppConnection, event: smpp.Event) -> None:
+    def _take(self, bind: SmppConnection[Sent], event: smpp.Event[Sent]) -> None:
         match event:
             case smpp.Bound():
                 self.outcome.smsc = event.system_id
@@ -276,9 +276,9 @@ class LinkTest:
             case smpp.BindRefused():
                 self._refused = event.command_status
             case smpp.SubmitResponse() | smpp.LateResponse():
-                self._answered(cast("Sent", event.tag), event.command_status, event.message_id)
+                self._answered(event.tag, event.command_status, event.message_id)
             case smpp.NoResponse():
-                cast("Sent", event.tag).answered_at = self._loop.time()
+                event.tag.answered_at = self._loop.time()
             case smpp.Received():
                 bind.respond(event.command_id, event.sequence_number)
                 self._received(event)
@@ -299,7 +299,7 @@ class LinkTest:
         except MalformedPdu as error:
             self.outcome.strange.append(str(error))
             return
-        if receipt := read_receipt(message):
+        if receipt := parse_receipt(message):
             self._reported(Reported(receipt=receipt, message=message, at=now))
         elif self.outcome.reply is None and canonical_msisdn(message.source.addr) == self._msisdn:
             self.outcome.reply = Replied(message=message, at=now)
@@ -308,7 +308,7 @@ class LinkTest:
         """Gives the receipt to its segment: the one with the very id first, then one whose id can be read so."""
         known = [s for s in self.outcome.sent if s.message_id]
         receipt_id = reported.receipt.message_id
-        exact = (s for s in known if normal_key(s.message_id) == normal_key(receipt_id))
+        exact = (s for s in known if normalize_message_id(s.message_id) == normalize_message_id(receipt_id))
         read = (s for s in known if relation(s.message_id, receipt_id))
         if (segment := next(exact, None) or next(read, None)) is not None:
             segment.receipts.append(reported)

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from gateway import metrics
 from gateway.cluster.lease import Lease
@@ -20,8 +20,8 @@ from gateway.operators.connection import SmppConnection
 from gateway.operators.send_queue import OutgoingText, SendQueue
 from gateway.smpp import status, ussd
 from gateway.smpp.pacing import Pacer
-from gateway.smpp.pdu import Address, SubmitEncoder
-from gateway.smpp.receipt import normal_key
+from gateway.smpp.pdu import SubmitEncoder
+from gateway.smpp.receipt import normalize_message_id
 from gateway.smpp.session import LateResponse, NoResponse, SubmitResponse
 from gateway.smpp.text import LongMessages, segments
 from gateway.store.sms import ClaimedSms, ExpectedReceipt, Priority, SmsState
@@ -92,7 +92,7 @@ class Sender:
 
     # --- binds ---------------------------------------------------------------------------------------------
 
-    def bound(self, bind: SmppConnection) -> None:
+    def bound(self, bind: SmppConnection[SegmentTag]) -> None:
         """The bind may be used from now on."""
         self._binds.append(bind)
         self._wakeup.set()
@@ -153,7 +153,7 @@ class Sender:
         self._pause = None
         self.pump()
 
-    def _widest(self) -> SmppConnection | None:
+    def _widest(self) -> SmppConnection[SegmentTag] | None:
         """The bind with most room in its window."""
         if len(self._binds) == 1:
             return self._binds[0] if self._binds[0].free > 0 else None
@@ -172,7 +172,7 @@ class Sender:
         kind = status.classify(event.command_status, self._statuses)
         self._outcomes[kind].inc()
         match kind:
-            case status.Kind.ACCEPTED:
+            case status.StatusKind.ACCEPTED:
                 self._pacer.accepted(self._loop.time())
                 self._accepted(out, segment, event.message_id)
             case status.Kind.THROTTLED:
@@ -299,7 +299,7 @@ class Sender:
         return OutgoingText(row, bodies, {"all": every, "last": last, "none": 0}[self._config.receipts])
 
     def _screen(self, row: ClaimedSms, tlvs: bytes) -> OutgoingText:
-        data_coding, parts = ussd.screen(row.body, tlvs)
+        data_coding, parts = ussd.encode_screen(row.body, tlvs)
         bodies = self._screen_encoder.bodies(row.msisdn, parts, data_coding)
         return OutgoingText(row, bodies, 0, deadline=self._loop.time() + (row.fresh_for or 0.0))
 

@@ -1,11 +1,14 @@
-"""What a session is, and what it tells: the words between `gateway.smpp.session` and the shell around it."""
+"""The states and events of a `gateway.smpp.session.Session`, and what it is bound as."""
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
+
+Tag = TypeVar("Tag")
+"""What the caller passes to `Session.submit` to recognise the segment in the events about it."""
 
 
 class Role(StrEnum):
-    """What a session is bound for (SMPP 3.4 §2.2.1)."""
+    """The direction that a session is bound for (SMPP 3.4 §2.2.1)."""
 
     TRANSCEIVER = "transceiver"
     TRANSMITTER = "transmitter"
@@ -13,17 +16,20 @@ class Role(StrEnum):
 
 
 class SessionState(StrEnum):
-    """Where a session stands; the table above tells what leads where."""
+    """The states of a session; `gateway.smpp.transitions` has the table."""
 
     OPEN = "open"
     BINDING = "binding"
     BOUND = "bound"
     UNBINDING = "unbinding"
+    """We have sent unbind, or gave the bind up before its response."""
+    DRAINING = "draining"
+    """The SMSC has sent unbind; responses that either side owes are still awaited."""
     CLOSED = "closed"
 
 
 class CloseReason(StrEnum):
-    """Why a session came to its end."""
+    """Why a session ended."""
 
     BIND_REFUSED = "bind_refused"
     BIND_TIMEOUT = "bind_timeout"
@@ -36,7 +42,7 @@ class CloseReason(StrEnum):
 
 
 class Bound(NamedTuple):
-    """The SMSC took the bind. `interface_version` is 0x34 for SMPP 3.4, None when it told none."""
+    """The SMSC accepted the bind. `interface_version` is 0x34 for SMPP 3.4; None without sc_interface_version."""
 
     system_id: str
     interface_version: int | None
@@ -48,30 +54,30 @@ class BindRefused(NamedTuple):
     command_status: int
 
 
-class SubmitResponse(NamedTuple):
-    """The SMSC answered a segment; `message_id` is "" when it gave none."""
+class SubmitResponse(NamedTuple, Generic[Tag]):
+    """The SMSC responded to a segment; `message_id` is "" when the response has none."""
 
-    tag: object
+    tag: Tag
     command_status: int
     message_id: str
 
 
-class NoResponse(NamedTuple):
-    """A segment's outcome is unknown: no answer in time, or before the connection ended."""
+class NoResponse(NamedTuple, Generic[Tag]):
+    """A segment's outcome is unknown: no response within response_timeout, or before the connection ended."""
 
-    tag: object
+    tag: Tag
 
 
-class LateResponse(NamedTuple):
-    """The answer to a segment that was reported NoResponse; its slot is free since then."""
+class LateResponse(NamedTuple, Generic[Tag]):
+    """The response to a segment that was reported as NoResponse; its place in the window is free since then."""
 
-    tag: object
+    tag: Tag
     command_status: int
     message_id: str
 
 
 class Received(NamedTuple):
-    """A deliver_sm or data_sm, not decoded; the SMSC waits for `respond` with both of the numbers."""
+    """A deliver_sm or data_sm, not decoded. The SMSC expects `Session.respond` with these two numbers."""
 
     command_id: int
     sequence_number: int
@@ -79,22 +85,22 @@ class Received(NamedTuple):
 
 
 class SmscUnbound(NamedTuple):
-    """The SMSC unbound; unbind_resp is on its way and nothing new may be submitted."""
+    """The SMSC sent unbind. unbind_resp is queued; nothing may be submitted any more."""
 
 
 class Unbound(NamedTuple):
-    """The SMSC answered our unbind."""
+    """The SMSC responded to our unbind."""
 
 
 class UnmatchedNack(NamedTuple):
-    """A generic_nack for nothing that is under way."""
+    """A generic_nack for no request that is under way."""
 
     sequence_number: int
     command_status: int
 
 
 class UnexpectedPdu(NamedTuple):
-    """A PDU that makes no sense here and was answered or ignored."""
+    """A PDU that does not fit the state of the session. It was responded to, or ignored."""
 
     command_id: int
     reason: str
@@ -109,9 +115,9 @@ class Closed(NamedTuple):
 Event = (
     Bound
     | BindRefused
-    | SubmitResponse
-    | NoResponse
-    | LateResponse
+    | SubmitResponse[Tag]
+    | NoResponse[Tag]
+    | LateResponse[Tag]
     | Received
     | SmscUnbound
     | Unbound

@@ -1,9 +1,8 @@
-"""Bytes of SMPP 3.4: what the gateway sends, strictly; what an SMSC sends, liberally.
+"""SMPP 3.4 PDUs as octets: encoded strictly, decoded liberally.
 
-Sending follows the specification to the letter. Reading takes whatever can be read without guessing:
-over-long strings, unknown, misplaced and repeated TLVs, a broken tail behind the last whole TLV. What is
-refused as `MalformedPdu` is a message that is not all there, since half a reply must never pass for the whole,
-and one whose addresses are none.
+Encoding follows the specification. Decoding accepts whatever it can read without guessing: over-long strings,
+unknown, misplaced and repeated TLVs, octets after the last whole TLV. `MalformedPdu` is left for a message that
+is incomplete, because part of a reply must never count as the reply, and for one without usable addresses.
 """
 
 from collections.abc import Sequence
@@ -19,34 +18,35 @@ HEADER: Final = Struct(">IIII")
 """command_length, command_id, command_status, sequence_number (SMPP 3.4 §3.2)."""
 
 MAX_COMMAND_LENGTH: Final = 65_536
-"""No PDU this gateway reads is longer; a longer one means that framing is lost."""
+"""Octets. A command_length beyond it means that framing is lost."""
 
 MAX_SEQUENCE_NUMBER: Final = 0x7FFFFFFF
 """SMPP 3.4 §5.1.4."""
 
-MAX_MESSAGE_ID: Final = 255
-"""Octets kept of an SMSC's message_id. §5.2.23 allows 64; beyond this a database index no longer takes it."""
+MAX_MESSAGE_ID_BYTES: Final = 255
+"""Octets kept of an SMSC's message_id. §5.2.23 allows 64; a database index cannot hold a far longer one."""
 
-MAX_ADDRESS_READ: Final = 255
-"""Octets of an address. §5.2.8 allows 20, and 64 in data_sm; a far longer one no database index takes."""
+MAX_ADDRESS_BYTES: Final = 255
+"""Octets of an address. §5.2.8 allows 20, and 64 in data_sm; a database index cannot hold a far longer one."""
 
-RESPONSE: Final = 0x80000000
+RESPONSE_BIT: Final = 0x80000000
 """The bit that makes a command_id a response (SMPP 3.4 §5.1.2.1)."""
 
 _TLV: Final = Struct(">HH")
 _OCTET: Final = tuple(bytes((value,)) for value in range(256))
 
-_TO_A_SUBSCRIBER: Final = bytes((consts.SMPP_TON_INTL, consts.SMPP_NPI_ISDN))
-_NOTHING_SPECIAL: Final = b"\0\0\0\0"
-"""protocol_id, priority_flag, schedule_delivery_time, validity_period."""
+_DESTINATION_TON_NPI: Final = bytes((consts.SMPP_TON_INTL, consts.SMPP_NPI_ISDN))
+_DEFAULT_FIELDS: Final = b"\0\0\0\0"
+"""protocol_id, priority_flag, schedule_delivery_time, validity_period: all at their defaults (§4.4.1)."""
 
-_MAX_ADDRESS: Final = 20
-_MAX_ALPHANUMERIC: Final = 11
-_SHORT_CODE: Final = 8
+SOURCE_ADDRESS: Final = r"\+?[0-9]{1,20}|[ -~]{1,11}"
+"""What source_addr may be: a number (§5.2.8: 20 octets) or a name (3GPP 23.040 §9.1.2.5: 11 characters)."""
+
+_MAX_SHORT_CODE_DIGITS: Final = 8
 
 
 class CommandId(IntEnum):
-    """The PDUs of SMPP 3.4 §5.1.2.1 that this gateway sends or understands."""
+    """The PDUs of SMPP 3.4 §5.1.2.1 that the gateway sends or understands."""
 
     GENERIC_NACK = commands["generic_nack"]
     BIND_RECEIVER = commands["bind_receiver"]
@@ -69,8 +69,8 @@ class CommandId(IntEnum):
     ALERT_NOTIFICATION = commands["alert_notification"]
 
 
-class Tag(IntEnum):
-    """The TLVs this gateway reads or writes (SMPP 3.4 §5.3.2)."""
+class TlvTag(IntEnum):
+    """The TLVs that the gateway reads or writes (SMPP 3.4 §5.3.2)."""
 
     RECEIPTED_MESSAGE_ID = consts.OPTIONAL_PARAMS["receipted_message_id"]
     SAR_MSG_REF_NUM = consts.OPTIONAL_PARAMS["sar_msg_ref_num"]
@@ -85,7 +85,7 @@ class Tag(IntEnum):
 
 
 class MalformedPdu(ValueError):
-    """A message that cannot be read whole. Journal its octets and answer it with ESME_RINVMSGLEN."""
+    """A message that cannot be decoded completely. Its octets are journaled; the response is ESME_RINVMSGLEN."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShortMessage:
-    """A deliver_sm or data_sm, read. Fields that data_sm does not have are 0 or empty."""
+    """A decoded deliver_sm or data_sm. Fields that data_sm does not have are 0 or empty."""
 
     command_id: int
     service_type: str
@@ -118,42 +118,32 @@ class ShortMessage:
     @property
     def payload(self) -> bytes:
         """The user data: short_message, or the message_payload TLV when that is empty (§5.3.2.32)."""
-        return self.short_message or self.tlvs.get(Tag.MESSAGE_PAYLOAD, b"")
+        return self.short_message or self.tlvs.get(TlvTag.MESSAGE_PAYLOAD, b"")
 
 
-def source_address(source: str, ton: int | None = None, npi: int | None = None) -> Address:
-    """The source_addr of a link: alphanumeric 5/0, a number 1/1, a short code 0/0; `ton` and `npi` overrule.
+def source_numbering(source: str) -> tuple[int, int]:
+    """The TON and NPI of a source_addr by its form (§5.2.5–6).
 
-    Raises ValueError for what no submit_sm can carry (§5.2.8: 20 octets; 3GPP 23.040 §9.1.2.5: 11 letters).
+    Letters are 5/0, a short code of at most 8 characters 3/0, a longer number 1/1.
     """
-    digits = source.removeprefix("+")
-    if digits.isascii() and digits.isdigit():
-        is_short = len(digits) <= _SHORT_CODE
-        addr, usual_ton = digits, consts.SMPP_TON_UNK if is_short else consts.SMPP_TON_INTL
-        usual_npi, longest = consts.SMPP_NPI_UNK if is_short else consts.SMPP_NPI_ISDN, _MAX_ADDRESS
-    else:
-        addr, usual_ton, usual_npi, longest = (
-            source,
-            consts.SMPP_TON_ALNUM,
-            consts.SMPP_NPI_UNK,
-            _MAX_ALPHANUMERIC,
-        )
-    if not (addr.isascii() and addr.isprintable() and 0 < len(addr) <= longest):
-        raise ValueError(f"not an address of at most {longest} ASCII characters: {source!r}")
-    return Address(addr=addr, ton=usual_ton if ton is None else ton, npi=usual_npi if npi is None else npi)
+    if not source.removeprefix("+").isdigit():
+        return consts.SMPP_TON_ALNUM, consts.SMPP_NPI_UNK
+    if len(source) <= _MAX_SHORT_CODE_DIGITS:
+        return consts.SMPP_TON_NWSPEC, consts.SMPP_NPI_UNK
+    return consts.SMPP_TON_INTL, consts.SMPP_NPI_ISDN
 
 
 class Segment(NamedTuple):
-    """What one submit_sm carries of a text."""
+    """The fields of a submit_sm that hold one segment of a text."""
 
     esm_class: int
     short_message: bytes
     tlvs: bytes
-    """Encoded already."""
+    """Encoded."""
 
 
 def encode_pdu(command_id: int, command_status: int, sequence_number: int, body: bytes = b"") -> bytes:
-    """A whole PDU (SMPP 3.4 §3.2)."""
+    """A PDU with its header (SMPP 3.4 §3.2)."""
     return HEADER.pack(HEADER.size + len(body), command_id, command_status, sequence_number) + body
 
 
@@ -165,28 +155,28 @@ def encode_tlv(tag: int, value: bytes) -> bytes:
 def encode_bind(system_id: str, password: str, system_type: str = "") -> bytes:
     """The body of any bind_* request: version 3.4, no address range (SMPP 3.4 §4.1.1).
 
-    An operator that issues longer credentials than the specification allows gets them whole: a password cut
-    to 8 characters is a wrong password. Raises ValueError for what is not ASCII or holds a NUL.
+    Credentials longer than the specification allows are sent as they are: a password cut to 8 characters is a
+    wrong password. Raises ValueError for a NUL or a character outside ASCII.
     """
-    fields = b"".join(_c_octet_string(field) for field in (system_id, password, system_type))
+    fields = b"".join(_encode_c_octet_string(field) for field in (system_id, password, system_type))
     return fields + bytes((consts.SMPP_VERSION_34, 0, 0)) + b"\0"
 
 
 def decode_bind_resp(body: bytes) -> tuple[str, int | None]:
-    """The SMSC's system_id and its sc_interface_version, if it tells one (SMPP 3.4 §4.1.2)."""
+    """The SMSC's system_id, and its sc_interface_version or None (SMPP 3.4 §4.1.2)."""
     system_id, _, tail = body.partition(b"\0")
     try:
-        version = decode_tlvs(tail).get(Tag.SC_INTERFACE_VERSION)
+        version = decode_tlvs(tail).get(TlvTag.SC_INTERFACE_VERSION)
     except MalformedPdu:
         version = None
     return system_id.decode("latin-1"), version[-1] if version else None
 
 
 def decode_tlvs(data: bytes) -> dict[int, bytes]:
-    """Every whole TLV of `data`, whatever its tag; of a repeated one the last.
+    """Every complete TLV of `data`, whatever its tag; the last one of a repeated tag.
 
-    A tail too short for the length it claims is dropped. Raises MalformedPdu when that tail is
-    message_payload: then the text itself is cut.
+    A last TLV shorter than its length field is dropped. Raises MalformedPdu when that one is message_payload:
+    then part of the text is missing.
     """
     tlvs = {}
     position, end = 0, len(data)
@@ -194,8 +184,8 @@ def decode_tlvs(data: bytes) -> dict[int, bytes]:
         tag, length = _TLV.unpack_from(data, position)
         position += _TLV.size
         if length > end - position:
-            if tag == Tag.MESSAGE_PAYLOAD:
-                raise MalformedPdu(f"message_payload of {length} octets, {end - position} there")
+            if tag == TlvTag.MESSAGE_PAYLOAD:
+                raise MalformedPdu(f"message_payload of {length} octets, {end - position} received")
             break
         tlvs[tag] = data[position : position + length]
         position += length
@@ -205,13 +195,13 @@ def decode_tlvs(data: bytes) -> dict[int, bytes]:
 def decode_short_message(command_id: int, body: bytes) -> ShortMessage:
     """A deliver_sm (SMPP 3.4 §4.6.1) or data_sm (§4.7.1) from its body.
 
-    Raises MalformedPdu when a mandatory field, or octets that sm_length counts, are not there, and for an address
-    beyond `MAX_ADDRESS_READ`.
+    Raises MalformedPdu when a mandatory field, or part of short_message, is missing, and for an address beyond
+    `MAX_ADDRESS_BYTES`.
     """
     try:
-        service_type, at = _read_string(body, 0)
-        source, at = _read_address(body, at)
-        destination, at = _read_address(body, at)
+        service_type, at = _decode_c_octet_string(body, 0)
+        source, at = _decode_address(body, at)
+        destination, at = _decode_address(body, at)
         esm_class = body[at]
         if command_id == CommandId.DATA_SM:
             registered_delivery, data_coding = body[at + 1], body[at + 2]
@@ -221,17 +211,17 @@ def decode_short_message(command_id: int, body: bytes) -> ShortMessage:
             at += 3
         else:
             protocol_id, priority_flag = body[at + 1], body[at + 2]
-            schedule_delivery_time, at = _read_string(body, at + 3)
-            validity_period, at = _read_string(body, at)
+            schedule_delivery_time, at = _decode_c_octet_string(body, at + 3)
+            validity_period, at = _decode_c_octet_string(body, at)
             # replace_if_present_flag and sm_default_msg_id mean nothing in a deliver_sm (§4.6.1).
             registered_delivery, _, data_coding, _, sm_length = body[at : at + 5]
             at += 5
             short_message = body[at : at + sm_length]
             at += sm_length
     except (IndexError, ValueError) as error:
-        raise MalformedPdu("the mandatory fields cannot be read") from error
+        raise MalformedPdu("the mandatory fields cannot be decoded") from error
     if at > len(body):
-        raise MalformedPdu(f"sm_length counts {at - len(body)} octets that are not there")
+        raise MalformedPdu(f"{at - len(body)} octets of short_message are missing")
     return ShortMessage(
         command_id=command_id,
         service_type=service_type,
@@ -249,61 +239,61 @@ def decode_short_message(command_id: int, body: bytes) -> ShortMessage:
     )
 
 
-def _read_string(body: bytes, start: int) -> tuple[str, int]:
-    """A C-octet string and where the next field begins."""
+def _decode_c_octet_string(body: bytes, start: int) -> tuple[str, int]:
+    """A C-octet string and the offset of the next field."""
     end = body.index(b"\0", start)
     return body[start:end].decode("latin-1"), end + 1
 
 
-def _read_address(body: bytes, start: int) -> tuple[Address, int]:
-    addr, after = _read_string(body, start + 2)
-    if len(addr) > MAX_ADDRESS_READ:
+def _decode_address(body: bytes, start: int) -> tuple[Address, int]:
+    addr, after = _decode_c_octet_string(body, start + 2)
+    if len(addr) > MAX_ADDRESS_BYTES:
         raise ValueError(f"an address of {len(addr)} octets")
     return Address(addr=addr, ton=body[start], npi=body[start + 1]), after
 
 
-def _address(address: Address) -> bytes:
-    return bytes((address.ton, address.npi)) + _c_octet_string(address.addr)
+def _encode_address(address: Address) -> bytes:
+    return bytes((address.ton, address.npi)) + _encode_c_octet_string(address.addr)
 
 
-def _c_octet_string(value: str) -> bytes:
+def _encode_c_octet_string(value: str) -> bytes:
     if "\0" in value:
         raise ValueError("a NUL inside a C-octet string")
     return value.encode("ascii") + b"\0"
 
 
 class SubmitEncoder:
-    """Bodies of submit_sm (SMPP 3.4 §4.4.1) for one link: what never changes is encoded once."""
+    """Encodes the bodies of submit_sm (SMPP 3.4 §4.4.1) for one link. Constant fields are encoded once."""
 
     def __init__(
         self, source: Address, *, receipts: Literal["last", "all", "none"], service_type: str = ""
     ) -> None:
-        self._head = _c_octet_string(service_type) + _address(source) + _TO_A_SUBSCRIBER
-        asked, not_asked = _OCTET[consts.SMPP_SMSC_DELIVERY_RECEIPT_BOTH], _OCTET[0]
-        self._receipt = asked if receipts == "all" else not_asked
-        self._last_receipt = not_asked if receipts == "none" else asked
+        self._head = _encode_c_octet_string(service_type) + _encode_address(source) + _DESTINATION_TON_NPI
+        requested, not_requested = _OCTET[consts.SMPP_SMSC_DELIVERY_RECEIPT_BOTH], _OCTET[0]
+        self._receipt = requested if receipts == "all" else not_requested
+        self._last_receipt = not_requested if receipts == "none" else requested
 
     def bodies(self, destination: str, segments: Sequence[Segment], data_coding: int) -> list[bytes]:
-        """The submit_sm bodies of one whole text, in order, without their headers.
+        """The submit_sm bodies of all segments of one text, in order, without headers.
 
-        `destination` is a canonical MSISDN. `segments` are all of the text's, also when only some are to be
-        sent again: which of them asks for a receipt follows from its place.
+        `destination` is a canonical MSISDN. `segments` are all segments of the text, also when only some are to be
+        sent again: which of them requests a receipt depends on its position.
         """
-        to = self._head + destination.encode("ascii") + b"\0"
+        head = self._head + destination.encode("ascii") + b"\0"
         coding = b"\0" + _OCTET[data_coding] + b"\0"  # between replace_if_present_flag and sm_default_msg_id
         receipt, last_receipt, last = self._receipt, self._last_receipt, len(segments) - 1
         return [
             b"".join(
                 (
-                    to,
+                    head,
                     _OCTET[esm_class],
-                    _NOTHING_SPECIAL,
-                    last_receipt if place == last else receipt,
+                    _DEFAULT_FIELDS,
+                    last_receipt if position == last else receipt,
                     coding,
                     _OCTET[len(short_message)],
                     short_message,
                     tlvs,
                 )
             )
-            for place, (esm_class, short_message, tlvs) in enumerate(segments)
+            for position, (esm_class, short_message, tlvs) in enumerate(segments)
         ]

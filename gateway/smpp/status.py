@@ -1,4 +1,4 @@
-"""What an SMSC's command_status means for the segment it answers (SMPP 3.4 §5.1.3)."""
+"""What an SMSC's command_status means for the segment that it responds to (SMPP 3.4 §5.1.3)."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -7,48 +7,43 @@ from typing import Final
 from smpplib import consts
 
 
-class Kind(StrEnum):
-    """What becomes of a segment after its answer."""
+class StatusKind(StrEnum):
+    """What happens to a segment after its response."""
 
     ACCEPTED = "accepted"
     """The SMSC has it; it is never sent again."""
     THROTTLED = "throttled"
-    """Too fast: the whole link pauses and slows down, then sends the same segment again."""
+    """Sent too fast. The whole link pauses and slows down, then sends the same segment again."""
     BUSY = "busy"
-    """The SMSC cannot just now: the same segment again after a while, a bounded number of times."""
+    """The SMSC has no capacity now. The same segment goes again after a pause, a bounded number of times."""
     REFUSED = "refused"
     """Permanent for this number."""
 
 
 _KINDS: Final = {
-    consts.SMPP_ESME_ROK: Kind.ACCEPTED,
-    consts.SMPP_ESME_RTHROTTLED: Kind.THROTTLED,
-    consts.SMPP_ESME_RMSGQFUL: Kind.BUSY,
-    consts.SMPP_ESME_RSYSERR: Kind.BUSY,
-    consts.SMPP_ESME_RX_T_APPN: Kind.BUSY,
-    # The SMSC has lost our bind: that says nothing of the number.
-    consts.SMPP_ESME_RINVBNDSTS: Kind.BUSY,
+    consts.SMPP_ESME_ROK: StatusKind.ACCEPTED,
+    consts.SMPP_ESME_RTHROTTLED: StatusKind.THROTTLED,
+    consts.SMPP_ESME_RMSGQFUL: StatusKind.BUSY,
+    consts.SMPP_ESME_RSYSERR: StatusKind.BUSY,
+    consts.SMPP_ESME_RX_T_APPN: StatusKind.BUSY,
+    # The SMSC no longer knows our bind. That is no property of the destination.
+    consts.SMPP_ESME_RINVBNDSTS: StatusKind.BUSY,
 }
 _NAMES: Final[dict[int, str]] = {
     value: constant.removeprefix("SMPP_") for constant, value in vars(consts).items() if "_ESME_R" in constant
 }
 
 
-def classify(command_status: int, overrides: Mapping[int, Kind]) -> Kind:
+def classify(command_status: int, overrides: Mapping[int, StatusKind]) -> StatusKind:
     """The kind of a submit_sm_resp; a link's `overrides` win for every status but 0.
 
-    A status that nobody knows is Kind.REFUSED: what a vendor means by it is for the link's table to say.
+    An unknown status is REFUSED. What a vendor means by it belongs into the link's table of statuses.
     """
     if command_status == consts.SMPP_ESME_ROK:
-        return Kind.ACCEPTED
-    return overrides.get(command_status) or _KINDS.get(command_status, Kind.REFUSED)
+        return StatusKind.ACCEPTED
+    return overrides.get(command_status) or _KINDS.get(command_status, StatusKind.REFUSED)
 
 
 def name(command_status: int) -> str:
-    """ESME_RTHROTTLED and the like; the number, as 0x00000421, when SMPP 3.4 has no name for it."""
+    """The status by its name in SMPP 3.4, as ESME_RTHROTTLED; else its number, as 0x00000421."""
     return _NAMES.get(command_status, f"0x{command_status:08X}")
-
-
-def description(command_status: int) -> str:
-    """What the status says, for a person; "" when SMPP 3.4 does not define it."""
-    return str(consts.DESCRIPTIONS.get(command_status, ""))

@@ -23,12 +23,12 @@ from benches.rig import Child, arguments, load, median, report
 from gateway.config.templates import PACKAGE_TEMPLATES, load_templates
 from gateway.consent.texts import Kind, Name
 from gateway.operators.connection import SmppConnection
-from gateway.smpp.pdu import SubmitEncoder, source_address
+from gateway.smpp.pdu import Address, SubmitEncoder
 from gateway.smpp.session import Bound, Event, Role, Session, SubmitResponse
 from gateway.smpp.text import LongMessages, segments
 
 WINDOW = 100
-SOURCE = "1414"
+SOURCE = Address(addr="1414", ton=3, npi=0)
 
 
 class Result(NamedTuple):
@@ -65,7 +65,7 @@ class Sending:
         self.done = asyncio.Event()
         self._bodies = self._encoded(texts)
 
-    def handle(self, bind: SmppConnection, events: list[Event]) -> None:
+    def handle(self, bind: SmppConnection[None], events: list[Event[None]]) -> None:
         for event in events:
             if isinstance(event, SubmitResponse):
                 self.answered += 1
@@ -77,20 +77,20 @@ class Sending:
         elif self.bound.is_set():
             self.pump(bind)
 
-    def pump(self, bind: SmppConnection) -> None:
+    def pump(self, bind: SmppConnection[None]) -> None:
         bodies = self._bodies
         for _ in range(bind.free):
             bind.submit(next(bodies), None)
 
     def _encoded(self, texts: list[tuple[str, str]]) -> Iterator[bytes]:
-        encoder = SubmitEncoder(source_address(SOURCE), receipts="last")
+        encoder = SubmitEncoder(SOURCE, receipts="last")
         for reference, (number, text) in enumerate(cycle(texts)):
             data_coding, parts = segments(text, LongMessages.UDH8, reference)
             yield from encoder.bodies(number, parts, data_coding)
 
 
 async def ours(port: int, texts: list[tuple[str, str]], target: int) -> Result:
-    session = Session(
+    session = Session[None](
         role=Role.TRANSCEIVER,
         system_id="bench",
         password="bench",
@@ -128,7 +128,7 @@ def smpplibs(port: int, texts: list[tuple[str, str]], target: int) -> Result:
                 under_way = 0
             client.send_message(
                 source_addr_ton=smpplib.consts.SMPP_TON_UNK, source_addr_npi=smpplib.consts.SMPP_NPI_UNK,
-                source_addr=SOURCE, dest_addr_ton=smpplib.consts.SMPP_TON_INTL,
+                source_addr=SOURCE.addr, dest_addr_ton=smpplib.consts.SMPP_TON_INTL,
                 dest_addr_npi=smpplib.consts.SMPP_NPI_ISDN, destination_addr=number, short_message=part,
                 data_coding=data_coding, esm_class=esm_class, registered_delivery=0,
             )  # fmt: skip

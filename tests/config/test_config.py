@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from gateway.config import Config, ConfigError, ConfigErrors, load
+from gateway.smpp.pdu import Address
 
 ROOT = Path(__file__).parents[2]
 SECRETS = {
@@ -176,6 +177,12 @@ def test_statuses_are_numbers_in_either_notation(tmp_path: Path) -> None:
 def test_a_source_has_the_numbering_of_its_kind(tmp_path: Path, source: str, ton: int, npi: int) -> None:
     (link,) = read(tmp_path, altered('"1414"', f'"{source}"')).links
     assert (link.source_ton, link.source_npi) == (ton, npi)
+    assert link.source_address == Address(addr=source, ton=ton, npi=npi)
+
+
+def test_source_ton_and_source_npi_override_the_numbering_of_the_source(tmp_path: Path) -> None:
+    (link,) = read(tmp_path, LEAST + "source_ton = 4\nsource_npi = 8").links
+    assert link.source_address == Address(addr="1414", ton=4, npi=8)
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,7 @@ class Life:
     # --- the link ----------------------------------------------------------------------------------------
 
     def connect(self) -> None:
-        self.session = Session(
+        self.session = Session[tuple[Sms, int]](
             role=Role.TRANSCEIVER,
             system_id="sim",
             password="sim",
@@ -194,7 +194,7 @@ class Life:
             self.tick_at = float("inf")
             self.handle(self.session.tick(self.time.now))
 
-    def handle(self, events: list[smpp.Event]) -> None:
+    def handle(self, events: list[smpp.Event[tuple[Sms, int]]]) -> None:
         for event in events:
             match event:
                 case smpp.SubmitResponse(tag=(sms, segment)):
@@ -232,7 +232,7 @@ class Life:
                 self.pump_soon(delay)
                 break
             sms, segment = self.unsent.pop(0)
-            self.pacer.take(now)
+            self.pacer.record_sent(now)
             note = f"{sms.sms_id}|{segment}|{sms.msisdn}|{sms.reference}|{sms.segments}|{sms.case_id}|{sms.kind}"
             self.session.submit(note.encode(), (sms, segment), now)
             self.under_way[sms.sms_id] += 1
@@ -292,18 +292,18 @@ class Life:
 
     def take_answer(self, sms: Sms, segment: int, command_status: int) -> None:
         match status.classify(command_status, {}):
-            case status.Kind.ACCEPTED:
+            case status.StatusKind.ACCEPTED:
                 self.pacer.accepted(self.time.now)
                 self.answered[sms.sms_id] |= 1 << segment
                 if Bug.TAKES_AN_ANSWER_FOR_DURABLE_BEFORE_THE_COMMIT in self.bugs:
                     self.truth.durable.add((sms.sms_id, segment))
                 self.touch(sms)
-            case status.Kind.THROTTLED:
+            case status.StatusKind.THROTTLED:
                 self.pacer.throttled(self.time.now)
                 self.send_again(sms, segment)
-            case status.Kind.BUSY:
+            case status.StatusKind.BUSY:
                 self.send_again(sms, segment)
-            case status.Kind.REFUSED:
+            case status.StatusKind.REFUSED:
                 self.refused.add(sms.sms_id)
                 self.unsent = [other for other in self.unsent if other[0] is not sms]
                 self.touch(sms)

@@ -15,7 +15,7 @@ from simulated_truth import Truth
 from smpplib import consts
 
 from gateway.consent.texts import Kind
-from gateway.smpp.pdu import HEADER, RESPONSE, CommandId, encode_pdu
+from gateway.smpp.pdu import HEADER, RESPONSE_BIT, CommandId, encode_pdu
 
 LATENCY = (0.001, 0.05)
 NOT_TAKEN = (1.0, 20.0)
@@ -193,7 +193,7 @@ class Smsc:
 
     def _answer(self, wire: Wire, command_id: int, sequence: int, status: int, body: bytes = b"") -> None:
         if not wire.closed:
-            wire.to_esme(encode_pdu(command_id | RESPONSE, status, sequence, body))
+            wire.to_esme(encode_pdu(command_id | RESPONSE_BIT, status, sequence, body))
 
     def _carry(self, note: str) -> None:
         """The segment reaches the handset, which drops what it has and shows what is whole."""

@@ -1,42 +1,47 @@
-"""What no octets from an SMSC may bring about, as one function, for the corpus, Hypothesis and scripts/fuzz."""
+"""The rules for any octets from an SMSC; `probe` checks them for the corpus, Hypothesis and scripts/fuzz."""
 
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, get_args
 
+from smpp.sessions import RESPONSE_TIMEOUT_SECONDS, binding_session, bound_session, fresh_session, submit_sm_resp
+from smpp.smpplib_codec import smpplib_body, smpplib_encode
+
 from gateway.smpp.pdu import (
     HEADER,
-    MAX_ADDRESS_READ,
+    MAX_ADDRESS_BYTES,
     MAX_COMMAND_LENGTH,
-    MAX_MESSAGE_ID,
-    RESPONSE,
+    MAX_MESSAGE_ID_BYTES,
+    RESPONSE_BIT,
     CommandId,
     MalformedPdu,
     ShortMessage,
     decode_short_message,
     decode_tlvs,
 )
-from gateway.smpp.receipt import Receipt, Relation, keys, normal_key, read_receipt
+from gateway.smpp.receipt import IdRelation, Receipt, normalize_message_id, parse_receipt, related_ids
 from gateway.smpp.session import Event, NoResponse, Received, Session, SubmitResponse
 from gateway.smpp.text import decode, split_udh
-from gateway.smpp.ussd import dialled_service, read_ussd
-from tests.smpp.sessions import RESPONSE_TIMEOUT, accept, binding_session, bound_session, fresh_session
-from tests.smpp.smpplib_codec import body, say
+from gateway.smpp.ussd import dialled_service, parse_ussd
 
 UNDER_WAY: Final = 3
 DEFAULT_ALPHABETS: Final = ("gsm7", "packed", "ascii", "latin1")
 _DELIVERIES: Final = (CommandId.DELIVER_SM, CommandId.DATA_SM)
 _ENDS: Final = (CommandId.UNBIND, CommandId.UNBIND_RESP)
 
-EARLIER: Final = say("deliver_sm", 77, source_addr="77012345678", short_message=b"3#1") + accept(2, "an id")
+EARLIER: Final = smpplib_encode(
+    "deliver_sm", 77, source_addr="77012345678", short_message=b"3#1"
+) + submit_sm_resp(2, "an id")
 EARLIER_EVENTS: Final = [
-    Received(CommandId.DELIVER_SM, 77, body("deliver_sm", source_addr="77012345678", short_message=b"3#1")),
+    Received(
+        CommandId.DELIVER_SM, 77, smpplib_body("deliver_sm", source_addr="77012345678", short_message=b"3#1")
+    ),
     SubmitResponse(0, 0, "an id"),
 ]
 
 
-def session_with_segments_under_way() -> Session:
-    """Bound; the tags are 0, 1, 2 and the sequence numbers 2, 3, 4."""
+def session_with_segments_under_way() -> Session[object]:
+    """BOUND; the segments have the tags 0, 1, 2 and the sequence numbers 2, 3, 4."""
     session = bound_session()
     for tag in range(UNDER_WAY):
         session.submit(b"", tag, 0.0)
@@ -44,25 +49,25 @@ def session_with_segments_under_way() -> Session:
     return session
 
 
-def session_with_late_segments() -> Session:
-    """Bound; the answers to 2, 3, 4 did not come in time and are still awaited."""
+def session_with_late_segments() -> Session[object]:
+    """BOUND; the segments 2, 3, 4 had no response within response_timeout; a late one is recognised."""
     session = bound_session()
     for tag in range(UNDER_WAY):
-        session.submit(b"", tag, -RESPONSE_TIMEOUT)
+        session.submit(b"", tag, -RESPONSE_TIMEOUT_SECONDS)
     session.tick(0.0)
     session.data_to_send()
     return session
 
 
-def unbinding_session() -> Session:
-    """Our unbind, sequence_number 2, is out."""
+def unbinding_session() -> Session[object]:
+    """UNBINDING; our unbind has sequence_number 2."""
     session = bound_session()
     session.unbind(0.0)
     session.data_to_send()
     return session
 
 
-BEGINNINGS: Final[dict[Callable[[], Session], int]] = {
+START_STATES: Final[dict[Callable[[], Session[object]], int]] = {
     fresh_session: 0,
     binding_session: 0,
     bound_session: 0,
@@ -70,56 +75,56 @@ BEGINNINGS: Final[dict[Callable[[], Session], int]] = {
     session_with_late_segments: 0,
     unbinding_session: 0,
 }
-"""Sessions to start from, and the segments that each has under way."""
+"""Sessions to start from, and the number of segments that each has under way."""
 
 
 def probe(octets: bytes) -> None:
-    """Feeds them to everything that reads what an SMSC sends; raises AssertionError, or what a reader let slip."""
-    cut_costs_nothing(octets)
-    earlier_pdus_are_kept(octets)
-    for begin, under_way in BEGINNINGS.items():
-        ends_in_order(begin(), octets, under_way)
+    """Feeds the octets to the session and to every decoder. Raises AssertionError, or what a decoder raised."""
+    splitting_changes_nothing(octets)
+    earlier_pdus_are_reported(octets)
+    for begin, under_way in START_STATES.items():
+        ends_with_one_outcome_each(begin(), octets, under_way)
     bodies = [octets, octets[HEADER.size :], *(event.body for event in deliveries(octets))]
     for one in dict.fromkeys(bodies):
-        read_body(one)
+        decode_body(one)
 
 
-def receive(session: Session, octets: bytes) -> list[Event]:
-    """The events of one read, after a look at what is left in memory."""
+def receive(session: Session[object], octets: bytes) -> list[Event[object]]:
+    """The events of one read; checks the size of what the session keeps and reports."""
     events = session.receive(octets, 1.0)
-    assert len(session._pending) < MAX_COMMAND_LENGTH, "more is kept than the beginning of one PDU"
+    assert len(session._pending) < MAX_COMMAND_LENGTH, "more is kept than one incomplete PDU"
     assert len(events) <= 2 * (len(octets) // HEADER.size) + 2, "more events than PDUs can cause"
     return events
 
 
-def cut_costs_nothing(octets: bytes) -> None:
-    """Whole or byte by byte: the same events, answers and state."""
-    for begin in BEGINNINGS:
+def splitting_changes_nothing(octets: bytes) -> None:
+    """Whole or byte by byte: the same events, responses and state."""
+    for begin in START_STATES:
         whole, single = begin(), begin()
         events = receive(whole, octets)
         assert [event for at in range(len(octets)) for event in receive(single, octets[at : at + 1])] == events
-        answers = whole.data_to_send()
-        assert len(answers) <= 2 * len(octets), "more answers than PDUs can cause"
-        assert single.data_to_send() == answers
+        responses = whole.data_to_send()
+        assert len(responses) <= 2 * len(octets), "more responses than PDUs can cause"
+        assert single.data_to_send() == responses
         assert (single.state, single.free, single.unacknowledged_deliveries) == (
             whole.state,
             whole.free,
             whole.unacknowledged_deliveries,
         )
-        are_answers(answers)
+        are_responses(responses)
 
 
-def earlier_pdus_are_kept(octets: bytes) -> None:
-    """What came whole is submitted on, whatever came behind it in the same read."""
+def earlier_pdus_are_reported(octets: bytes) -> None:
+    """PDUs that precede the octets in the same read are reported, whatever the octets are."""
     session = session_with_segments_under_way()
     assert receive(session, EARLIER + octets)[:2] == EARLIER_EVENTS
     expected = deliveries(octets)
-    handed_on = [event for event in receive(bound_session(), octets) if isinstance(event, Received)]
-    assert handed_on[: len(expected)] == expected
+    reported = [event for event in receive(bound_session(), octets) if isinstance(event, Received)]
+    assert reported[: len(expected)] == expected
 
 
 def deliveries(octets: bytes) -> list[Received]:
-    """Each deliver_sm and data_sm up to where framing is lost or the session may end: framed here once more."""
+    """Each deliver_sm and data_sm until framing is lost or the session may end; an independent framing."""
     found = []
     while len(octets) >= HEADER.size:
         length, command_id, _, sequence_number = HEADER.unpack_from(octets)
@@ -131,34 +136,34 @@ def deliveries(octets: bytes) -> list[Received]:
     return found
 
 
-def are_answers(octets: bytes) -> None:
-    """Nothing but whole responses and generic_nacks: the SMSC's octets never make a session ask."""
+def are_responses(octets: bytes) -> None:
+    """Only complete responses and generic_nacks: octets of the SMSC never cause a request."""
     while octets:
         length, command_id, _, _ = HEADER.unpack_from(octets)
         assert HEADER.size <= length <= len(octets)
-        assert command_id & RESPONSE
+        assert command_id & RESPONSE_BIT
         octets = octets[length:]
 
 
-def ends_in_order(session: Session, octets: bytes, under_way: int) -> None:
-    """Everything received can be responded to, time may pass, and each segment has one outcome."""
+def ends_with_one_outcome_each(session: Session[object], octets: bytes, under_way: int) -> None:
+    """Everything received can be responded to, time can pass, and each segment has exactly one outcome."""
     events = receive(session, octets)
     for event in events:
         if isinstance(event, Received):
             session.respond(event.command_id, event.sequence_number)
-    are_answers(session.data_to_send())
+    are_responses(session.data_to_send())
     for now in (1.0, 20.0, 40.0, 60.0):
         events += session.tick(now)
         deadline = session.next_deadline()
-        assert deadline is None or deadline > now, "a session with work left over spins"
+        assert deadline is None or deadline > now, "tick left work that was due"
     events += session.disconnected(61.0)
     assert session.closing
     outcomes = [event.tag for event in events if isinstance(event, SubmitResponse | NoResponse)]
     assert sorted(outcomes, key=str) == list(range(under_way))
 
 
-def read_body(octets: bytes) -> None:
-    """As either kind of message, by each of the readers; only MalformedPdu may come of it."""
+def decode_body(octets: bytes) -> None:
+    """Decodes it as deliver_sm and as data_sm, by every decoder; only MalformedPdu may be raised."""
     with suppress(MalformedPdu):
         decode_tlvs(octets)
     for command_id in _DELIVERIES:
@@ -166,36 +171,36 @@ def read_body(octets: bytes) -> None:
             message = decode_short_message(command_id, octets)
         except MalformedPdu:
             continue
-        read_message(message)
+        decode_message(message)
 
 
-def read_message(message: ShortMessage) -> None:
-    """A receipt, a turn of a dialogue, a reply: each reader has a look, not only the one it is meant for."""
-    assert max(len(message.source.addr), len(message.destination.addr)) <= MAX_ADDRESS_READ
-    if receipt := read_receipt(message):
+def decode_message(message: ShortMessage) -> None:
+    """Decodes it as a receipt, as USSD and as a reply, whatever it is."""
+    assert max(len(message.source.addr), len(message.destination.addr)) <= MAX_ADDRESS_BYTES
+    if receipt := parse_receipt(message):
         is_storable(receipt)
     concatenation, octets = split_udh(message)
     assert message.payload.endswith(octets)
     assert concatenation is None or 1 <= concatenation.number <= concatenation.total <= 255
-    indication = read_ussd(message)
+    ussd = parse_ussd(message)
     for alphabet in DEFAULT_ALPHABETS:
         udh_octets = len(message.payload) - len(octets)
         is_text(decode(octets, message.data_coding, alphabet, udh_octets))
-        if indication is not None:
-            is_text(typed := indication.text(alphabet))
+        if ussd is not None:
+            is_text(typed := ussd.text(alphabet))
             dialled_service(typed)
 
 
 def is_text(text: str | None) -> None:
-    """None, or nothing that could not be written down again."""
+    """None, or text that can be stored as UTF-8."""
     assert text is None or text.encode("utf-8").decode("utf-8") == text
 
 
 def is_storable(receipt: Receipt) -> None:
-    """A receipt's words fit the columns and the index they go into."""
-    assert len(receipt.message_id) <= MAX_MESSAGE_ID
+    """The fields of a receipt fit their columns and the index."""
+    assert len(receipt.message_id) <= MAX_MESSAGE_ID_BYTES
     assert "\0" not in receipt.message_id + receipt.error
-    for relation in get_args(Relation):
-        found = keys(receipt.message_id, relation)
+    for relation in get_args(IdRelation):
+        found = related_ids(receipt.message_id, relation)
         assert found
-        assert all(key == normal_key(key) for key in found)
+        assert all(key == normalize_message_id(key) for key in found)

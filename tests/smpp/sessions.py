@@ -1,44 +1,45 @@
-"""Sessions to start from."""
+"""Sessions in the states that tests start from, with smpplib as the SMSC."""
 
 from typing import Any
 
+from smpp.smpplib_codec import smpplib_decode, smpplib_encode
+
 from gateway.smpp.session import Bound, Role, Session
-from tests.smpp.smpplib_codec import hear, say
 
-RESPONSE_TIMEOUT = 10.0
-ENQUIRE_LINK = 30.0
+RESPONSE_TIMEOUT_SECONDS = 10.0
+ENQUIRE_LINK_SECONDS = 30.0
 
 
-def fresh_session(role: Role = Role.TRANSCEIVER, window: int = 10) -> Session:
+def fresh_session(role: Role = Role.TRANSCEIVER, window: int = 10) -> Session[object]:
     return Session(
         role=role,
         system_id="gateway",
         password="secret",
         window=window,
-        enquire_link=ENQUIRE_LINK,
-        response_timeout=RESPONSE_TIMEOUT,
+        enquire_link=ENQUIRE_LINK_SECONDS,
+        response_timeout=RESPONSE_TIMEOUT_SECONDS,
     )
 
 
-def binding_session(role: Role = Role.TRANSCEIVER, window: int = 10) -> Session:
-    """Connected at 0; the bind, sequence_number 1, is out."""
+def binding_session(role: Role = Role.TRANSCEIVER, window: int = 10) -> Session[object]:
+    """BINDING since 0; the bind has sequence_number 1."""
     session = fresh_session(role, window)
     session.connected(0.0)
     session.data_to_send()
     return session
 
 
-def bound_session(role: Role = Role.TRANSCEIVER, window: int = 10) -> Session:
-    """Bound at 0; the next sequence_number is 2."""
+def bound_session(role: Role = Role.TRANSCEIVER, window: int = 10) -> Session[object]:
+    """BOUND since 0; the next sequence_number is 2."""
     session = binding_session(role, window)
-    assert session.receive(say(f"bind_{role}_resp", 1, system_id="smsc"), 0.0) == [Bound("smsc", None)]
+    assert session.receive(smpplib_encode(f"bind_{role}_resp", 1, system_id="smsc"), 0.0) == [Bound("smsc", None)]
     return session
 
 
-def said_by(session: Session) -> list[tuple[str, int, int]]:
-    """What the session has to send, as smpplib reads it: command, status, sequence_number."""
-    return [(pdu.command, pdu.status, pdu.sequence) for pdu in hear(session.data_to_send())]
+def sent_by(session: Session[object]) -> list[tuple[str, int, int]]:
+    """Command, status and sequence_number of every PDU that the session has to send, decoded by smpplib."""
+    return [(pdu.command, pdu.status, pdu.sequence) for pdu in smpplib_decode(session.data_to_send())]
 
 
-def accept(sequence_number: int, message_id: str = "", **fields: Any) -> bytes:
-    return say("submit_sm_resp", sequence_number, message_id=message_id, **fields)
+def submit_sm_resp(sequence_number: int, message_id: str = "", **fields: Any) -> bytes:
+    return smpplib_encode("submit_sm_resp", sequence_number, message_id=message_id, **fields)

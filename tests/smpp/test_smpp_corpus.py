@@ -1,8 +1,8 @@
-"""What was ever strange on the wire, octet for octet, under the rules of `fuzz_target`; and changed at random.
+"""Unusual streams of octets, and random changes of them, under the rules of `fuzz_target`.
 
-The files are streams of PDUs as they came from a socket, one defect or peculiarity each, and named after it:
-`spec-` examples of the specifications, `smpplib-` that library's own encoding, `found-` what scripts/fuzz came
-upon, and otherwise the place where the peculiarity sits.
+Each file of the corpus is a stream of PDUs with one defect or peculiarity, and is named after it: `spec-` for
+examples of the specifications, `smpplib-` for that library's encoding, `found-` for findings of scripts/fuzz,
+otherwise for the place of the peculiarity.
 """
 
 from pathlib import Path
@@ -12,18 +12,18 @@ import fuzzing
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from smpp.fuzz_target import (
+    EARLIER,
+    START_STATES,
+    decode_body,
+    deliveries,
+    earlier_pdus_are_reported,
+    ends_with_one_outcome_each,
+    probe,
+    splitting_changes_nothing,
+)
 
 from gateway.smpp.session import Session
-from tests.smpp.fuzz_target import (
-    BEGINNINGS,
-    EARLIER,
-    cut_costs_nothing,
-    deliveries,
-    earlier_pdus_are_kept,
-    ends_in_order,
-    probe,
-    read_body,
-)
 
 FILES = sorted((Path(__file__).parent / "corpus").iterdir())
 STREAMS = [file.read_bytes() for file in FILES]
@@ -31,26 +31,26 @@ each_stream = pytest.mark.parametrize("octets", STREAMS, ids=[file.stem for file
 
 
 @each_stream
-def test_each_stream_of_the_corpus_means_the_same_whole_and_byte_by_byte(octets: bytes) -> None:
-    cut_costs_nothing(octets)
+def test_each_stream_of_the_corpus_has_the_same_events_whole_and_byte_by_byte(octets: bytes) -> None:
+    splitting_changes_nothing(octets)
 
 
 @each_stream
-def test_no_stream_of_the_corpus_costs_a_pdu_that_came_before(octets: bytes) -> None:
-    earlier_pdus_are_kept(octets)
+def test_no_stream_of_the_corpus_loses_a_pdu_before_it(octets: bytes) -> None:
+    earlier_pdus_are_reported(octets)
     assert deliveries(EARLIER + octets)[0].sequence_number == 77
 
 
 @each_stream
 def test_after_each_stream_of_the_corpus_every_segment_has_one_outcome(octets: bytes) -> None:
-    for begin, under_way in BEGINNINGS.items():
-        ends_in_order(begin(), octets, under_way)
+    for begin, under_way in START_STATES.items():
+        ends_with_one_outcome_each(begin(), octets, under_way)
 
 
 @each_stream
-def test_every_reader_stands_each_message_of_the_corpus(octets: bytes) -> None:
+def test_every_decoder_accepts_each_message_of_the_corpus_or_raises_malformed_pdu(octets: bytes) -> None:
     for body in {octets, octets[16:], *(received.body for received in deliveries(octets))}:
-        read_body(body)
+        decode_body(body)
 
 
 def test_the_corpus_is_small() -> None:
@@ -64,7 +64,7 @@ def test_streams_of_the_corpus_changed_at_random_break_no_rule(dice: Random) -> 
     probe(fuzzing.changed(dice, STREAMS))
 
 
-def test_a_rule_that_is_broken_is_found_and_its_octets_are_kept(tmp_path: Path) -> None:
+def test_the_fuzzer_finds_a_broken_rule_and_keeps_the_octets(tmp_path: Path) -> None:
     def forbids_two_pdus(octets: bytes) -> None:
         assert len(deliveries(octets)) < 2
 
@@ -74,21 +74,21 @@ def test_a_rule_that_is_broken_is_found_and_its_octets_are_kept(tmp_path: Path) 
     assert len(deliveries(wrong.read_bytes())) >= 2
 
 
-def test_a_session_that_loses_the_pdu_before_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rules_detect_a_session_that_loses_an_earlier_pdu(monkeypatch: pytest.MonkeyPatch) -> None:
     receive = Session.receive
     monkeypatch.setattr(Session, "receive", lambda self, data, now: receive(self, data, now)[1:])
     with pytest.raises(AssertionError):
-        earlier_pdus_are_kept(b"")
+        earlier_pdus_are_reported(b"")
 
 
-def test_a_session_that_keeps_all_it_hears_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rules_detect_a_session_that_keeps_every_octet(monkeypatch: pytest.MonkeyPatch) -> None:
     receive = Session.receive
 
-    def hoard(self: Session, data: bytes, now: float) -> object:
+    def keep_octets(self: Session[object], data: bytes, now: float) -> object:
         events = receive(self, data, now)
         self._pending += bytes(65_536)
         return events
 
-    monkeypatch.setattr(Session, "receive", hoard)
+    monkeypatch.setattr(Session, "receive", keep_octets)
     with pytest.raises(AssertionError, match="more is kept"):
-        earlier_pdus_are_kept(b"")
+        earlier_pdus_are_reported(b"")

@@ -1,4 +1,4 @@
-"""Pacing: never above the limit in any one second, close under it, and slower when the operator says so."""
+"""Pacing: never above the limit in any second, close below it, and slower after throttled responses."""
 
 import itertools
 import random
@@ -9,19 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.smpp.pacing import WINDOW, Pacer
+from gateway.smpp.pacing import RATE_WINDOW_SECONDS, Pacer
 
 
 def send_all_that_may_go(pacer: Pacer, now: float) -> int:
     sent = 0
     while pacer.delay(now) == 0 and sent < 10_000:
-        pacer.take(now)
+        pacer.record_sent(now)
         sent += 1
     return sent
 
 
 def fullest_second(sent_at: list[float]) -> int:
-    """The most segments that any window [t, t + 1) holds."""
+    """The most segments in any interval [t, t + 1)."""
     fullest, window = 0, deque[float]()
     for at in sent_at:
         window.append(at)
@@ -47,13 +47,15 @@ def test_no_second_holds_more_than_tps_however_late_the_timers_wake(
 
 
 @given(rates, gaps, st.data())
-def test_nor_with_answers_of_any_kind_between(tps: float, gaps: list[float], data: st.DataObject) -> None:
+def test_no_second_holds_more_than_tps_with_throttled_and_accepted_responses_between(
+    tps: float, gaps: list[float], data: st.DataObject
+) -> None:
     pacer, sent_at, now = Pacer(tps), [], 0.0
     for gap in gaps:
         sent_at += [now] * send_all_that_may_go(pacer, now)
         now += gap
-        answer = data.draw(st.sampled_from([pacer.throttled, pacer.accepted, pacer.accepted]))
-        answer(now)
+        response = data.draw(st.sampled_from([pacer.throttled, pacer.accepted, pacer.accepted]))
+        response(now)
         assert 0 < pacer.rate <= tps
     assert fullest_second(sent_at) <= ceil(tps)
 
@@ -69,7 +71,7 @@ def test_with_work_waiting_98_percent_of_tps_are_used_though_timers_wake_late(tp
 
 
 @pytest.mark.parametrize("tps", [100, 500, 2_000])
-def test_what_a_busy_process_held_up_is_caught_up_with(tps: int) -> None:
+def test_segments_that_a_busy_process_delayed_are_caught_up_with(tps: int) -> None:
     pacer, stalls, sent_at = Pacer(tps), random.Random(1), []
     now, stalled_at = 0.0, 0.1
     while now < 20:
@@ -82,13 +84,13 @@ def test_what_a_busy_process_held_up_is_caught_up_with(tps: int) -> None:
     assert fullest_second(sent_at) <= tps
 
 
-def test_catching_up_is_no_burst() -> None:
+def test_delayed_segments_are_not_sent_in_one_burst() -> None:
     pacer = Pacer(1000)
-    pacer.take(0.0)
+    pacer.record_sent(0.0)
     assert send_all_that_may_go(pacer, 0.09) <= 11
 
 
-def test_segments_go_evenly() -> None:
+def test_segments_are_sent_evenly() -> None:
     pacer, now, sent_at = Pacer(100), 0.0, []
     while now < 3:
         sent_at += [now] * send_all_that_may_go(pacer, now)
@@ -98,44 +100,44 @@ def test_segments_go_evenly() -> None:
     assert min(gaps[1:]) > 0.008
 
 
-def test_a_text_that_the_smsc_cuts_counts_with_all_its_segments() -> None:
+def test_a_text_in_message_payload_counts_with_all_its_segments() -> None:
     pacer = Pacer(100)
-    pacer.take(0.0, 16)
-    assert pacer.delay(0.0) == pytest.approx(0.16 * WINDOW)
+    pacer.record_sent(0.0, 16)
+    assert pacer.delay(0.0) == pytest.approx(0.16 * RATE_WINDOW_SECONDS)
 
 
-def test_idle_time_saves_nothing_up() -> None:
+def test_idle_time_earns_no_extra_segments() -> None:
     pacer = Pacer(10)
-    pacer.take(0.0)
+    pacer.record_sent(0.0)
     assert send_all_that_may_go(pacer, 3600.0) == 1
 
 
-def test_a_throttled_answer_pauses_the_link_for_a_second() -> None:
+def test_a_throttled_response_pauses_the_link_for_a_second() -> None:
     pacer = Pacer(100)
-    pacer.take(5.0)
+    pacer.record_sent(5.0)
     pacer.throttled(5.0)
     assert pacer.delay(5.0) == pytest.approx(1.0)
     assert pacer.delay(5.999) > 0
     assert pacer.delay(6.0001) == 0
 
 
-def test_a_burst_of_throttled_answers_counts_once() -> None:
+def test_throttled_responses_within_the_pause_reduce_the_rate_once() -> None:
     once, often = Pacer(100), Pacer(100)
     once.throttled(5.0)
     for n in range(100):
         often.throttled(5.0 + n / 1000)
-    assert often.rate == once.rate == pytest.approx(80 / WINDOW)
+    assert often.rate == once.rate == pytest.approx(80 / RATE_WINDOW_SECONDS)
     assert often.delay(5.1) == once.delay(5.1)
 
 
-def test_the_next_excess_counts_again_but_something_always_goes() -> None:
+def test_repeated_throttling_reduces_the_rate_to_one_percent_at_least() -> None:
     pacer = Pacer(100)
     for n in range(100):
         pacer.throttled(2.0 * n)
-    assert pacer.rate == pytest.approx(1 / WINDOW)
+    assert pacer.rate == pytest.approx(1 / RATE_WINDOW_SECONDS)
 
 
-def test_answers_from_before_the_pause_speed_nothing_up() -> None:
+def test_segments_accepted_during_the_pause_do_not_raise_the_rate() -> None:
     pacer = Pacer(100)
     pacer.throttled(5.0)
     slow = pacer.rate
@@ -145,53 +147,53 @@ def test_answers_from_before_the_pause_speed_nothing_up() -> None:
     assert pacer.rate > slow
 
 
-def test_accepted_segments_bring_the_full_rate_back_slowly() -> None:
+def test_accepted_segments_restore_the_full_rate_slowly() -> None:
     pacer, now = Pacer(100), 0.0
     pacer.throttled(now)
     seconds = 0
     now += 1.0
-    while pacer.rate < 100 / WINDOW:
+    while pacer.rate < 100 / RATE_WINDOW_SECONDS:
         for n in range(int(pacer.rate)):
             pacer.accepted(now + n / 100)
         now, seconds = now + 1, seconds + 1
         assert seconds < 60
     assert seconds >= 15
     pacer.accepted(now)
-    assert pacer.rate == 100 / WINDOW
+    assert pacer.rate == 100 / RATE_WINDOW_SECONDS
 
 
-def test_a_link_finds_what_the_operator_really_takes() -> None:
-    pacer, now, taken, throttled = Pacer(100), 0.0, deque[float](), 0
-    accepted_late = 0
+def test_a_link_finds_the_rate_that_the_operator_really_accepts() -> None:
+    pacer, now, accepted_at, throttled = Pacer(100), 0.0, deque[float](), 0
+    accepted_after_100_s = 0
     while now < 300:
         if pacer.delay(now) == 0:
-            pacer.take(now)
-            while taken and now - taken[0] >= 1:
-                taken.popleft()
-            if len(taken) < 60:
-                taken.append(now)
+            pacer.record_sent(now)
+            while accepted_at and now - accepted_at[0] >= 1:
+                accepted_at.popleft()
+            if len(accepted_at) < 60:
+                accepted_at.append(now)
                 pacer.accepted(now)
-                accepted_late += now >= 100
+                accepted_after_100_s += now >= 100
             else:
                 throttled += 1
                 pacer.throttled(now)
         now += 0.001
-    assert accepted_late / 200 >= 0.8 * 60
+    assert accepted_after_100_s / 200 >= 0.8 * 60
     assert throttled < 40
 
 
-def test_without_a_limit_everything_goes_at_once() -> None:
+def test_without_a_limit_segments_are_sent_at_once() -> None:
     pacer = Pacer(0)
     assert send_all_that_may_go(pacer, 0.0) == 10_000
     pacer.accepted(0.0)
     assert pacer.rate == inf
 
 
-def test_without_a_limit_a_throttled_link_slows_down_from_what_it_did() -> None:
+def test_without_a_limit_a_throttled_link_slows_down_from_its_observed_rate() -> None:
     pacer = Pacer(0)
     for second in range(3):
         for n in range(500):
-            pacer.take(second + n / 500)
+            pacer.record_sent(second + n / 500)
     pacer.throttled(3.0)
     assert pacer.rate == pytest.approx(400)
     assert pacer.delay(3.0) == pytest.approx(1.0)

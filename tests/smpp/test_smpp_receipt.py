@@ -1,12 +1,19 @@
-"""Receipts as operators write them, told apart from replies, and related to the ids of responses."""
+"""Receipts: how they differ from replies, what operators write, and how their ids relate to those of responses."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from smpp.smpplib_codec import smpplib_body
 
 from gateway.smpp.pdu import Address, CommandId, ShortMessage, decode_short_message
-from gateway.smpp.receipt import MessageState, Receipt, Relation, keys, normal_key, read_receipt
-from tests.smpp.smpplib_codec import body
+from gateway.smpp.receipt import (
+    IdRelation,
+    MessageState,
+    Receipt,
+    normalize_message_id,
+    parse_receipt,
+    related_ids,
+)
 
 # SMPP 3.4 Appendix B.
 APPENDIX_B = (
@@ -16,34 +23,36 @@ APPENDIX_B = (
 
 
 def delivered(text: bytes, esm_class: int = 0x04, **fields: object) -> ShortMessage:
-    said = body("deliver_sm", source_addr="77012345678", short_message=text, esm_class=esm_class, **fields)
-    return decode_short_message(CommandId.DELIVER_SM, said)
+    encoded = smpplib_body(
+        "deliver_sm", source_addr="77012345678", short_message=text, esm_class=esm_class, **fields
+    )
+    return decode_short_message(CommandId.DELIVER_SM, encoded)
 
 
 def read(text: bytes, esm_class: int = 0x04, **fields: object) -> Receipt:
-    receipt = read_receipt(delivered(text, esm_class, **fields))
+    receipt = parse_receipt(delivered(text, esm_class, **fields))
     assert receipt is not None
     return receipt
 
 
-def test_the_receipt_of_the_specification_is_read() -> None:
+def test_the_receipt_of_the_specification_is_parsed() -> None:
     assert read(APPENDIX_B) == Receipt(
         message_id="0123456789", state=MessageState.DELIVERED, error="000", intermediate=False
     )
 
 
 @pytest.mark.parametrize("esm_class", [0x00, 0x03, 0x40, 0x80, 0xC0, 0x08, 0x10])
-def test_what_is_no_receipt_is_a_reply(esm_class: int) -> None:
-    assert read_receipt(delivered(b"3#1", esm_class)) is None
-    assert read_receipt(delivered(APPENDIX_B, esm_class)) is None
+def test_a_message_without_receipt_marks_is_a_reply(esm_class: int) -> None:
+    assert parse_receipt(delivered(b"3#1", esm_class)) is None
+    assert parse_receipt(delivered(APPENDIX_B, esm_class)) is None
 
 
 @pytest.mark.parametrize("esm_class", [0x04, 0x44, 0x07, 0x24])
-def test_esm_class_says_what_is_a_receipt(esm_class: int) -> None:
+def test_esm_class_marks_a_receipt(esm_class: int) -> None:
     assert read(APPENDIX_B, esm_class).message_id == "0123456789"
 
 
-def test_a_receipted_message_id_says_so_whatever_esm_class_says() -> None:
+def test_a_receipted_message_id_marks_a_receipt_whatever_its_esm_class() -> None:
     receipt = read(b"3#1", esm_class=0, receipted_message_id="abc", message_state=2)
     assert receipt == Receipt(message_id="abc", state=MessageState.DELIVERED, error="", intermediate=False)
 
@@ -53,13 +62,13 @@ def test_an_intermediate_notification_is_never_final() -> None:
     assert (receipt.intermediate, receipt.state, receipt.final) == (True, MessageState.DELIVERED, False)
 
 
-def test_the_tlvs_win_over_the_text() -> None:
+def test_receipt_tlvs_take_precedence_over_the_text() -> None:
     receipt = read(APPENDIX_B, receipted_message_id="tlv-id", message_state=5, network_error_code=b"\x03\x00\x1b")
     assert (receipt.message_id, receipt.state) == ("tlv-id", MessageState.UNDELIVERABLE)
     assert receipt.error == "000"
 
 
-def test_without_an_error_in_the_text_the_network_error_code_is_it() -> None:
+def test_network_error_code_is_the_error_of_a_receipt_text_without_one() -> None:
     assert read(b"id:1 stat:UNDELIV", network_error_code=b"\x03\x00\x1b").error == "27"
     assert read(b"id:1 stat:UNDELIV", network_error_code=b"\x03").error == ""
 
@@ -90,18 +99,20 @@ def test_without_an_error_in_the_text_the_network_error_code_is_it() -> None:
         (b"", "", MessageState.UNSTATED, ""),
     ],
 )  # fmt: skip
-def test_the_text_is_taken_as_it_comes(text: bytes, message_id: str, state: MessageState, error: str) -> None:
+def test_receipt_texts_are_parsed_in_any_order_and_case_with_fields_missing(
+    text: bytes, message_id: str, state: MessageState, error: str
+) -> None:
     receipt = read(text)
     assert (receipt.message_id, receipt.state, receipt.error) == (message_id, state, error)
 
 
-def test_a_receipt_in_ucs2_or_in_message_payload_is_read_too() -> None:
+def test_a_receipt_in_ucs2_or_in_message_payload_is_parsed() -> None:
     text = b"id:7 stat:DELIVRD err:000"
     assert read(text.decode().encode("utf-16-be"), data_coding=8).message_id == "7"
     assert read(b"", message_payload=text).state is MessageState.DELIVERED
 
 
-def test_a_receipted_message_id_is_read_with_or_without_its_nul() -> None:
+def test_a_receipted_message_id_is_decoded_with_or_without_its_nul() -> None:
     for value in (b"abc", b"abc\0", b"abc\0\0"):
         sm = ShortMessage(
             command_id=CommandId.DATA_SM,
@@ -118,20 +129,20 @@ def test_a_receipted_message_id_is_read_with_or_without_its_nul() -> None:
             short_message=b"",
             tlvs={0x001E: value},
         )
-        receipt = read_receipt(sm)
+        receipt = parse_receipt(sm)
         assert receipt is not None
         assert receipt.message_id == "abc"
 
 
 @pytest.mark.parametrize("number", range(256))
-def test_a_message_state_is_the_specifications_or_unstated(number: int) -> None:
+def test_a_message_state_is_one_of_the_specification_or_unstated(number: int) -> None:
     # SMPP 3.4 §5.2.28.
     names = ["ENROUTE", "DELIVERED", "EXPIRED", "DELETED", "UNDELIVERABLE", "ACCEPTED", "UNKNOWN", "REJECTED"]
     state = read(b"", receipted_message_id="7", message_state=number).state
     assert state.name == (names[number - 1] if 1 <= number <= 8 else "UNSTATED")
 
 
-def test_what_can_still_change_is_not_final() -> None:
+def test_states_that_can_still_change_are_not_final() -> None:
     assert {state for state in MessageState if not state.final} == {
         MessageState.ENROUTE, MessageState.ACCEPTED, MessageState.UNSTATED,
     }  # fmt: skip
@@ -154,31 +165,31 @@ def test_what_can_still_change_is_not_final() -> None:
         ("", "auto", [""]),
     ],
 )
-def test_an_id_is_related_as_configured(message_id: str, relation: Relation, expected: list[str]) -> None:
-    assert keys(message_id, relation) == expected
+def test_a_message_id_is_related_as_configured(message_id: str, relation: IdRelation, expected: list[str]) -> None:
+    assert related_ids(message_id, relation) == expected
 
 
-def test_leading_zeros_and_case_do_not_make_another_id() -> None:
-    assert normal_key("000AbC") == normal_key("abc") == normal_key(" ABC ") == "abc"
-    assert normal_key("000") == normal_key("0") == "0"
-    assert normal_key("") == ""
+def test_message_ids_are_compared_without_leading_zeros_and_case() -> None:
+    assert normalize_message_id("000AbC") == normalize_message_id("abc") == normalize_message_id(" ABC ") == "abc"
+    assert normalize_message_id("000") == normalize_message_id("0") == "0"
+    assert normalize_message_id("") == ""
 
 
 @given(st.integers(0, 2**63))
-def test_an_id_comes_back_from_the_way_it_was_rewritten(number: int) -> None:
+def test_an_id_converted_by_the_smsc_is_related_to_the_original(number: int) -> None:
     as_hex, as_dec = f"{number:010X}", f"{number:020d}"
     for relation in ("hex-to-dec", "auto"):
-        assert normal_key(as_dec) in keys(as_hex, relation)  # type: ignore[arg-type]
+        assert normalize_message_id(as_dec) in related_ids(as_hex, relation)
     for relation in ("dec-to-hex", "auto"):
-        assert normal_key(as_hex) in keys(as_dec, relation)  # type: ignore[arg-type]
+        assert normalize_message_id(as_hex) in related_ids(as_dec, relation)  # type: ignore[arg-type]
 
 
 @given(st.binary(max_size=160), st.integers(0, 255))
 def test_any_octets_are_a_receipt_or_a_reply(text: bytes, esm_class: int) -> None:
-    receipt = read_receipt(delivered(text, esm_class))
+    receipt = parse_receipt(delivered(text, esm_class))
     assert (receipt is not None) == bool(esm_class & 0x24)
 
 
 @given(st.text(max_size=300), st.sampled_from(["exact", "hex-to-dec", "dec-to-hex", "auto"]))
-def test_any_id_has_keys(message_id: str, relation: Relation) -> None:
-    assert keys(message_id, relation)
+def test_any_message_id_has_related_ids(message_id: str, relation: IdRelation) -> None:
+    assert related_ids(message_id, relation)

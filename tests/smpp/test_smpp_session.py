@@ -1,8 +1,10 @@
-"""The session, event by event. What the SMSC says is smpplib's or literal; what we say, smpplib reads."""
+"""The session, event by event: PDUs of the SMSC come from smpplib or the specification; smpplib decodes ours."""
 
 import pytest
+from smpp.sessions import binding_session, bound_session, fresh_session, sent_by, submit_sm_resp
+from smpp.smpplib_codec import smpplib_decode, smpplib_encode
 
-from gateway.smpp.pdu import CommandId, Segment, SubmitEncoder, source_address
+from gateway.smpp.pdu import Address, CommandId, Segment, SubmitEncoder
 from gateway.smpp.session import (
     BindRefused,
     Bound,
@@ -17,84 +19,82 @@ from gateway.smpp.session import (
     UnexpectedPdu,
     UnmatchedNack,
 )
-from tests.smpp.sessions import accept, binding_session, bound_session, fresh_session, said_by
-from tests.smpp.smpplib_codec import hear, say
 
 # --- binding ---
 
 
 @pytest.mark.parametrize("role", Role)
-def test_the_bind_is_the_first_thing_said(role: Role) -> None:
+def test_the_bind_is_the_first_pdu_sent(role: Role) -> None:
     session = fresh_session(role)
     assert (session.data_to_send(), session.next_deadline()) == (b"", None)
     session.connected(0.0)
-    [bind] = hear(session.data_to_send())
+    [bind] = smpplib_decode(session.data_to_send())
     assert (bind.command, bind.sequence, bind.system_id) == (f"bind_{role}", 1, b"gateway")
     assert session.data_to_send() == b""
     assert (session.state, session.free) == (SessionState.BINDING, 0)
 
 
-def test_a_bind_taken_opens_the_window() -> None:
+def test_an_accepted_bind_opens_the_window() -> None:
     session = binding_session(window=7)
-    answer = say("bind_transceiver_resp", 1, system_id="smsc", sc_interface_version=0x34)
-    assert session.receive(answer, 1.0) == [Bound("smsc", 0x34)]
+    response = smpplib_encode("bind_transceiver_resp", 1, system_id="smsc", sc_interface_version=0x34)
+    assert session.receive(response, 1.0) == [Bound("smsc", 0x34)]
     assert (session.state, session.free) == (SessionState.BOUND, 7)
 
 
-def test_a_receiver_has_nothing_to_submit_with() -> None:
+def test_a_receiver_has_no_window_to_submit_in() -> None:
     assert bound_session(Role.RECEIVER).free == 0
     assert bound_session(Role.TRANSMITTER).free == 10
 
 
 @pytest.mark.parametrize("command_status", [0x05, 0x0D, 0x0E, 0x0F, 0x0400])
-def test_a_bind_refused_ends_the_session(command_status: int) -> None:
+def test_a_refused_bind_ends_the_session(command_status: int) -> None:
     session = binding_session()
-    refusal = say("bind_transceiver_resp", 1, command_status)[:15] + b"\x01"  # without a body
+    refusal = smpplib_encode("bind_transceiver_resp", 1, command_status)[:15] + b"\x01"  # without a body
     refusal = b"\0\0\0\x10" + refusal[4:]
     assert session.receive(refusal, 1.0) == [BindRefused(command_status), Closed(CloseReason.BIND_REFUSED)]
     assert session.closing
 
 
-def test_an_smsc_that_does_not_know_the_bind_refuses_it_by_generic_nack() -> None:
+def test_a_generic_nack_to_the_bind_refuses_it() -> None:
     session = binding_session()
-    assert session.receive(say("generic_nack", 1, 3), 1.0) == [
+    assert session.receive(smpplib_encode("generic_nack", 1, 3), 1.0) == [
         BindRefused(3),
         Closed(CloseReason.BIND_REFUSED),
     ]
 
 
-def test_a_bind_without_answer_ends_the_session() -> None:
+def test_a_bind_without_response_ends_the_session() -> None:
     session = binding_session()
     assert session.next_deadline() == 10.0
     assert session.tick(9.9) == []
     assert session.tick(10.0) == [Closed(CloseReason.BIND_TIMEOUT)]
 
 
-def test_an_answer_to_another_bind_is_strange() -> None:
+def test_a_bind_resp_to_another_sequence_number_is_unexpected() -> None:
     session = binding_session()
-    [event] = session.receive(say("bind_transceiver_resp", 2, system_id="smsc"), 1.0)
+    [event] = session.receive(smpplib_encode("bind_transceiver_resp", 2, system_id="smsc"), 1.0)
     assert isinstance(event, UnexpectedPdu)
     assert session.state is SessionState.BINDING
 
 
-def test_what_is_delivered_before_the_bind_is_answered_is_not_taken() -> None:
+def test_a_deliver_sm_before_bind_resp_is_responded_with_rinvbndsts() -> None:
     session = binding_session()
-    [event] = session.receive(say("deliver_sm", 5, short_message=b"3#1"), 1.0)
+    [event] = session.receive(smpplib_encode("deliver_sm", 5, short_message=b"3#1"), 1.0)
     assert isinstance(event, UnexpectedPdu)
-    assert (said_by(session), session.unacknowledged_deliveries) == ([("deliver_sm_resp", 0x04, 5)], 0)
+    assert (sent_by(session), session.unacknowledged_deliveries) == ([("deliver_sm_resp", 0x04, 5)], 0)
 
 
 # --- submitting ---
 
 
-def test_a_submit_sm_leaves_with_its_sequence_number_and_its_answer_brings_the_tag_back() -> None:
+def test_a_submit_sm_has_its_sequence_number_and_its_response_the_tag() -> None:
     session = bound_session()
-    encoder = SubmitEncoder(source_address("1414"), receipts="last")
+    encoder = SubmitEncoder(Address(addr="1414", ton=3, npi=0), receipts="last")
     [text] = encoder.bodies("77012345678", [Segment(0, b"3#1", b"")], 0)
     assert session.submit(text, "tag", 1.0) == 2
-    [pdu] = hear(session.data_to_send())
+    [pdu] = smpplib_decode(session.data_to_send())
     assert (pdu.command, pdu.status, pdu.sequence, pdu.short_message) == ("submit_sm", 0, 2, b"3#1")
-    assert session.receive(accept(2, "4A5B"), 2.0) == [SubmitResponse("tag", 0, "4A5B")]
+    assert session.receive(submit_sm_resp(2, "4A5B"), 2.0) == [SubmitResponse("tag", 0, "4A5B")]
 
 
 def test_everything_queued_leaves_in_one_write() -> None:
@@ -102,7 +102,7 @@ def test_everything_queued_leaves_in_one_write() -> None:
     for n in range(3):
         session.submit(b"\0" * 17, n, 1.0)
     session.respond(CommandId.DELIVER_SM, 9)
-    assert [sequence for _, _, sequence in said_by(session)] == [2, 3, 4, 9]
+    assert [sequence for _, _, sequence in sent_by(session)] == [2, 3, 4, 9]
 
 
 def test_the_window_is_never_overrun() -> None:
@@ -112,22 +112,24 @@ def test_the_window_is_never_overrun() -> None:
     assert session.free == 0
     with pytest.raises(RuntimeError, match="no slot"):
         session.submit(b"", 3, 1.0)
-    session.receive(accept(3), 1.0)
+    session.receive(submit_sm_resp(3), 1.0)
     assert (session.free, session.submit(b"", 3, 1.0)) == (1, 5)
 
 
 @pytest.mark.parametrize("session", [fresh_session(), binding_session(), bound_session(Role.RECEIVER)])
-def test_nothing_is_submitted_unless_bound_for_it(session: Session) -> None:
+def test_nothing_is_submitted_unless_bound_for_it(session: Session[object]) -> None:
     with pytest.raises(RuntimeError, match="no slot"):
         session.submit(b"", "tag", 1.0)
 
 
-def test_answers_come_in_any_order() -> None:
+def test_responses_are_correlated_in_any_order() -> None:
     session = bound_session()
     for n in range(4):
         session.submit(b"", n, 1.0)
-    answers = b"".join(accept(sequence_number, f"id{sequence_number}") for sequence_number in (4, 2, 5, 3))
-    assert session.receive(answers, 1.0) == [
+    responses = b"".join(
+        submit_sm_resp(sequence_number, f"id{sequence_number}") for sequence_number in (4, 2, 5, 3)
+    )
+    assert session.receive(responses, 1.0) == [
         SubmitResponse(2, 0, "id4"), SubmitResponse(0, 0, "id2"),
         SubmitResponse(3, 0, "id5"), SubmitResponse(1, 0, "id3"),
     ]  # fmt: skip
@@ -135,11 +137,11 @@ def test_answers_come_in_any_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pdu", "answer"),
+    ("pdu", "response"),
     [
         ("00000010 80000004 00000058 00000002", (0x58, "")),  # an error response without a body (§4.4.2)
         ("00000011 80000004 0000000B 00000002 00", (0x0B, "")),
-        ("00000011 80000004 00000000 00000002 00", (0, "")),  # taken, untrackable
+        ("00000011 80000004 00000000 00000002 00", (0, "")),  # accepted, untrackable
         ("00000010 80000004 00000000 00000002", (0, "")),
         ("00000013 80000004 00000000 00000002 414243", (0, "ABC")),  # without its NUL
         ("00000014 80000004 00000000 00000002 41424300", (0, "ABC")),
@@ -147,62 +149,62 @@ def test_answers_come_in_any_order() -> None:
         ("00000013 80000004 00000000 00000002 C3A900", (0, "Ã©")),  # opaque octets
     ],
 )
-def test_an_answer_is_taken_as_it_comes(pdu: str, answer: tuple[int, str]) -> None:
-    for behind in (b"", say("enquire_link", 9)):
+def test_a_submit_sm_resp_is_decoded_liberally(pdu: str, response: tuple[int, str]) -> None:
+    for following in (b"", smpplib_encode("enquire_link", 9)):
         session = bound_session()
         session.submit(b"", "tag", 1.0)
-        assert session.receive(bytes.fromhex(pdu) + behind, 1.0) == [SubmitResponse("tag", *answer)]
+        assert session.receive(bytes.fromhex(pdu) + following, 1.0) == [SubmitResponse("tag", *response)]
 
 
 @pytest.mark.parametrize("nul", [b"", b"\0"])
 def test_a_message_id_that_no_index_could_hold_is_cut(nul: bytes) -> None:
     session = bound_session()
     session.submit(b"", "tag", 1.0)
-    answer = (16 + 5000 + len(nul)).to_bytes(4, "big") + accept(2)[4:16] + b"A" * 5000 + nul
-    assert session.receive(answer, 1.0) == [SubmitResponse("tag", 0, "A" * 255)]
+    response = (16 + 5000 + len(nul)).to_bytes(4, "big") + submit_sm_resp(2)[4:16] + b"A" * 5000 + nul
+    assert session.receive(response, 1.0) == [SubmitResponse("tag", 0, "A" * 255)]
 
 
-def test_an_answer_to_nothing_is_strange_and_so_is_a_second_one() -> None:
+def test_a_submit_sm_resp_to_no_segment_or_a_second_one_is_unexpected() -> None:
     session = bound_session()
     session.submit(b"", "tag", 1.0)
-    events = session.receive(accept(9, "id") + accept(2, "id") + accept(2, "id"), 1.0)
+    events = session.receive(submit_sm_resp(9, "id") + submit_sm_resp(2, "id") + submit_sm_resp(2, "id"), 1.0)
     assert [type(event) for event in events] == [UnexpectedPdu, SubmitResponse, UnexpectedPdu]
     assert session.state is SessionState.BOUND
 
 
-def test_a_generic_nack_answers_its_segment() -> None:
+def test_a_generic_nack_is_the_response_to_its_segment() -> None:
     session = bound_session()
     session.submit(b"", "tag", 1.0)
-    assert session.receive(say("generic_nack", 2, 0x58), 1.0) == [SubmitResponse("tag", 0x58, "")]
+    assert session.receive(smpplib_encode("generic_nack", 2, 0x58), 1.0) == [SubmitResponse("tag", 0x58, "")]
 
 
-def test_a_generic_nack_is_never_a_success() -> None:
+def test_a_generic_nack_with_status_0_is_a_system_error() -> None:
     session = bound_session()
     session.submit(b"", "tag", 1.0)
-    assert session.receive(say("generic_nack", 2, 0), 1.0) == [SubmitResponse("tag", 0x08, "")]
+    assert session.receive(smpplib_encode("generic_nack", 2, 0), 1.0) == [SubmitResponse("tag", 0x08, "")]
 
 
-def test_a_generic_nack_of_nothing_is_only_told() -> None:
+def test_a_generic_nack_to_no_request_is_only_reported() -> None:
     session = bound_session()
-    assert session.receive(say("generic_nack", 0, 2), 1.0) == [UnmatchedNack(0, 2)]
+    assert session.receive(smpplib_encode("generic_nack", 0, 2), 1.0) == [UnmatchedNack(0, 2)]
     assert session.state is SessionState.BOUND
 
 
-def test_sequence_numbers_go_round_past_those_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sequence_numbers_wrap_and_skip_those_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.smpp.session.MAX_SEQUENCE_NUMBER", 5)
     session = bound_session()
     assert [session.submit(b"", n, 1.0) for n in range(4)] == [2, 3, 4, 5]
-    session.receive(accept(3), 1.0)
+    session.receive(submit_sm_resp(3), 1.0)
     assert [session.submit(b"", n, 9.0) for n in range(2)] == [1, 3]
-    session.tick(11.0)  # 2, 4 and 5 have timed out: their answers may still come
-    session.receive(accept(1), 11.0)
+    session.tick(11.0)  # 2, 4 and 5 have timed out; their responses may still come
+    session.receive(submit_sm_resp(1), 11.0)
     assert session.submit(b"", 9, 11.0) == 1
 
 
-# --- segments without answer ---
+# --- segments without response ---
 
 
-def test_a_segment_without_answer_gives_its_slot_back_and_the_session_stays() -> None:
+def test_a_segment_without_response_leaves_the_window_and_the_session_continues() -> None:
     session = bound_session(window=2)
     session.submit(b"", "first", 1.0)
     session.submit(b"", "second", 2.0)
@@ -212,34 +214,34 @@ def test_a_segment_without_answer_gives_its_slot_back_and_the_session_stays() ->
     assert (session.free, session.state, session.next_deadline()) == (1, SessionState.BOUND, 12.0)
 
 
-def test_its_answer_may_still_come_late_once() -> None:
+def test_a_response_after_response_timeout_is_reported_once_as_late() -> None:
     session = bound_session()
     session.submit(b"", "first", 1.0)
     session.submit(b"", "second", 1.0)
     assert session.tick(11.0) == [NoResponse("first"), NoResponse("second")]
-    assert session.receive(accept(2, "id"), 12.0) == [LateResponse("first", 0, "id")]
-    assert session.receive(say("generic_nack", 3, 0x58), 12.0) == [LateResponse("second", 0x58, "")]
-    assert [type(event) for event in session.receive(accept(2) + accept(3), 12.0)] == [
+    assert session.receive(submit_sm_resp(2, "id"), 12.0) == [LateResponse("first", 0, "id")]
+    assert session.receive(smpplib_encode("generic_nack", 3, 0x58), 12.0) == [LateResponse("second", 0x58, "")]
+    assert [type(event) for event in session.receive(submit_sm_resp(2) + submit_sm_resp(3), 12.0)] == [
         UnexpectedPdu,
         UnexpectedPdu,
     ]
 
 
-def test_so_many_late_answers_are_awaited_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_late_responses_are_recognised_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.smpp.session.MAX_LATE_RESPONSES", 2)
     session = bound_session()
     for n in range(3):
         session.submit(b"", n, 1.0)
     session.tick(11.0)
-    events = session.receive(accept(2) + accept(3) + accept(4), 12.0)
+    events = session.receive(submit_sm_resp(2) + submit_sm_resp(3) + submit_sm_resp(4), 12.0)
     assert [type(event) for event in events] == [UnexpectedPdu, LateResponse, LateResponse]
 
 
-def test_all_that_is_under_way_when_the_connection_ends_is_unanswered() -> None:
+def test_segments_under_way_when_the_connection_ends_have_an_unknown_outcome() -> None:
     session = bound_session()
     for n in range(3):
         session.submit(b"", n, 1.0)
-    session.receive(accept(3), 1.0)
+    session.receive(submit_sm_resp(3), 1.0)
     assert session.disconnected(2.0) == [NoResponse(0), NoResponse(2), Closed(CloseReason.CONNECTION_LOST)]
     assert (session.free, session.closing, session.next_deadline()) == (0, True, None)
     assert session.disconnected(3.0) == []

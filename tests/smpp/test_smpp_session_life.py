@@ -1,6 +1,8 @@
-"""The session between bind and end: enquire_link, what is delivered, unbinding both ways, strange PDUs."""
+"""The session between bind and end: enquire_link, deliver_sm, unbind of either side, unexpected PDUs."""
 
 import pytest
+from smpp.sessions import binding_session, bound_session, fresh_session, sent_by, submit_sm_resp
+from smpp.smpplib_codec import smpplib_encode
 
 from gateway.smpp.pdu import CommandId
 from gateway.smpp.session import (
@@ -15,55 +17,53 @@ from gateway.smpp.session import (
     UnexpectedPdu,
     UnmatchedNack,
 )
-from tests.smpp.sessions import accept, binding_session, bound_session, fresh_session, said_by
-from tests.smpp.smpplib_codec import say
 
 # --- enquire_link ---
 
 
-def test_an_idle_session_asks_whether_the_smsc_is_there() -> None:
+def test_an_idle_session_sends_enquire_link() -> None:
     session = bound_session()
     assert session.next_deadline() == 30.0
     assert session.tick(29.9) == []
     assert session.data_to_send() == b""
     assert session.tick(30.0) == []
-    assert said_by(session) == [("enquire_link", 0, 2)]
+    assert sent_by(session) == [("enquire_link", 0, 2)]
     assert session.next_deadline() == 40.0
-    assert session.receive(say("enquire_link_resp", 2), 31.0) == []
+    assert session.receive(smpplib_encode("enquire_link_resp", 2), 31.0) == []
     assert session.next_deadline() == 61.0
 
 
-def test_whatever_the_smsc_says_puts_it_off() -> None:
+def test_any_pdu_of_the_smsc_postpones_enquire_link() -> None:
     session = bound_session()
-    session.receive(say("enquire_link", 1), 20.0)
+    session.receive(smpplib_encode("enquire_link", 1), 20.0)
     assert session.next_deadline() == 50.0
 
 
-def test_half_a_pdu_does_not_put_it_off() -> None:
+def test_an_incomplete_pdu_does_not_postpone_enquire_link() -> None:
     session = bound_session()
-    for n, octet in enumerate(say("deliver_sm", 5)[:-1]):
+    for n, octet in enumerate(smpplib_encode("deliver_sm", 5)[:-1]):
         assert session.receive(bytes((octet,)), float(n)) == []
     assert session.next_deadline() == 30.0
 
 
-def test_without_an_answer_the_session_is_dead() -> None:
+def test_an_enquire_link_without_response_ends_the_session() -> None:
     session = bound_session()
     session.tick(30.0)
     session.submit(b"", "tag", 35.0)
-    session.receive(say("enquire_link", 1), 36.0)
+    session.receive(smpplib_encode("enquire_link", 1), 36.0)
     assert session.tick(40.0) == [Closed(CloseReason.ENQUIRE_LINK_TIMEOUT)]
     assert session.tick(50.0) == []
     assert session.disconnected(50.0) == [NoResponse("tag")]
 
 
-def test_a_generic_nack_is_an_answer_too() -> None:
+def test_a_generic_nack_to_enquire_link_keeps_the_session() -> None:
     session = bound_session()
     session.tick(30.0)
-    assert session.receive(say("generic_nack", 2, 3), 31.0) == [UnmatchedNack(2, 3)]
+    assert session.receive(smpplib_encode("generic_nack", 2, 3), 31.0) == [UnmatchedNack(2, 3)]
     assert session.tick(40.0) == []
 
 
-def test_the_smscs_enquire_link_is_answered_in_every_state() -> None:
+def test_enquire_link_from_the_smsc_is_responded_to_in_every_state() -> None:
     unbinding = bound_session()
     unbinding.unbind(1.0)
     unbinding.data_to_send()
@@ -74,8 +74,8 @@ def test_the_smscs_enquire_link_is_answered_in_every_state() -> None:
         bound_session(Role.RECEIVER),
         unbinding,
     ):
-        assert session.receive(say("enquire_link", 77), 1.0) == []
-        assert said_by(session) == [("enquire_link_resp", 0, 77)]
+        assert session.receive(smpplib_encode("enquire_link", 77), 1.0) == []
+        assert sent_by(session) == [("enquire_link_resp", 0, 77)]
 
 
 # --- receiving ---
@@ -83,9 +83,11 @@ def test_the_smscs_enquire_link_is_answered_in_every_state() -> None:
 
 @pytest.mark.parametrize("command", ["deliver_sm", "data_sm"])
 @pytest.mark.parametrize("role", Role)
-def test_what_is_delivered_is_handed_on_and_answered_when_told(command: str, role: Role) -> None:
+def test_deliver_sm_and_data_sm_are_reported_and_responded_to_on_request(command: str, role: Role) -> None:
     session = bound_session(role)
-    pdu = say(command, 0x80000001, source_addr="77012345678")  # an SMSC's number beyond the allowed is echoed
+    pdu = smpplib_encode(
+        command, 0x80000001, source_addr="77012345678"
+    )  # an SMSC's number beyond the allowed is echoed
     [event] = session.receive(pdu, 1.0)
     assert event == Received(CommandId[command.upper()], 0x80000001, pdu[16:])
     assert (session.data_to_send(), session.unacknowledged_deliveries) == (b"", 1)
@@ -96,16 +98,16 @@ def test_what_is_delivered_is_handed_on_and_answered_when_told(command: str, rol
     assert session.data_to_send() == bytes.fromhex(f"00000011 {code} 00000000 80000001 00")  # §4.6.2, §4.7.2
 
 
-def test_what_cannot_be_stored_is_answered_with_an_error() -> None:
+def test_a_deliver_sm_can_be_responded_to_with_an_error() -> None:
     session = bound_session()
-    session.receive(say("deliver_sm", 5), 1.0)
+    session.receive(smpplib_encode("deliver_sm", 5), 1.0)
     session.respond(CommandId.DELIVER_SM, 5, 0x64)
     assert session.data_to_send() == bytes.fromhex("00000011 80000005 00000064 00000005 00")
 
 
-def test_an_answer_after_the_end_is_not_sent() -> None:
+def test_a_response_after_the_end_of_the_session_is_not_sent() -> None:
     session = bound_session()
-    session.receive(say("deliver_sm", 5), 1.0)
+    session.receive(smpplib_encode("deliver_sm", 5), 1.0)
     session.disconnected(2.0)
     session.respond(CommandId.DELIVER_SM, 5)
     assert session.data_to_send() == b""
@@ -114,100 +116,102 @@ def test_an_answer_after_the_end_is_not_sent() -> None:
 # --- unbinding ---
 
 
-def test_our_unbind_ends_with_its_answer() -> None:
+def test_our_unbind_ends_with_unbind_resp() -> None:
     session = bound_session()
     session.unbind(1.0)
-    assert (said_by(session), session.free) == ([("unbind", 0, 2)], 0)
-    assert session.receive(say("unbind_resp", 2), 2.0) == [Unbound(), Closed(CloseReason.UNBOUND)]
+    assert (sent_by(session), session.free) == ([("unbind", 0, 2)], 0)
+    assert session.receive(smpplib_encode("unbind_resp", 2), 2.0) == [Unbound(), Closed(CloseReason.UNBOUND)]
     assert session.closing
 
 
-def test_our_unbind_waits_for_its_answer_only_so_long() -> None:
+def test_our_unbind_without_response_ends_after_response_timeout() -> None:
     session = bound_session()
     session.unbind(1.0)
     assert session.next_deadline() == 11.0
     assert session.tick(11.0) == [Closed(CloseReason.UNBIND_TIMEOUT)]
 
 
-def test_answers_and_replies_still_count_while_we_unbind() -> None:
+def test_responses_and_deliver_sm_are_reported_while_unbinding() -> None:
     session = bound_session()
     session.submit(b"", "tag", 1.0)
     session.unbind(1.0)
-    events = session.receive(accept(2, "id") + say("deliver_sm", 5) + say("unbind_resp", 3), 2.0)
+    events = session.receive(
+        submit_sm_resp(2, "id") + smpplib_encode("deliver_sm", 5) + smpplib_encode("unbind_resp", 3), 2.0
+    )
     assert [type(event) for event in events] == [SubmitResponse, Received, Unbound, Closed]
 
 
-def test_an_unbind_that_is_nacked_ends_the_session_too() -> None:
+def test_a_generic_nack_to_our_unbind_ends_the_session() -> None:
     session = bound_session()
     session.unbind(1.0)
-    assert session.receive(say("generic_nack", 2, 3), 2.0) == [Closed(CloseReason.UNBOUND)]
+    assert session.receive(smpplib_encode("generic_nack", 2, 3), 2.0) == [Closed(CloseReason.UNBOUND)]
 
 
-def test_an_unbind_before_the_bind_is_answered_ends_the_session_at_once() -> None:
+def test_our_unbind_before_bind_resp_ends_the_session_at_once() -> None:
     session = binding_session()
     session.unbind(1.0)
     assert session.next_deadline() == 0.0
-    [event] = session.receive(say("bind_transceiver_resp", 1, system_id="smsc"), 1.0)
+    [event] = session.receive(smpplib_encode("bind_transceiver_resp", 1, system_id="smsc"), 1.0)
     assert isinstance(event, UnexpectedPdu)
     assert session.tick(1.0) == [Closed(CloseReason.UNBIND_TIMEOUT)]
 
 
-def test_an_unbind_of_an_idle_smsc_is_answered_and_ends_the_session() -> None:
+def test_an_unbind_from_the_smsc_with_nothing_owed_ends_the_session() -> None:
     session = bound_session()
-    assert session.receive(say("unbind", 5), 1.0) == [SmscUnbound(), Closed(CloseReason.SMSC_UNBOUND)]
-    assert (said_by(session), session.closing) == ([("unbind_resp", 0, 5)], True)
+    assert session.receive(smpplib_encode("unbind", 5), 1.0) == [SmscUnbound(), Closed(CloseReason.SMSC_UNBOUND)]
+    assert (sent_by(session), session.closing) == ([("unbind_resp", 0, 5)], True)
 
 
-def test_an_smsc_that_unbinds_still_gets_and_gives_what_is_owed() -> None:
+def test_after_an_unbind_from_the_smsc_owed_responses_are_exchanged() -> None:
     session = bound_session()
     session.submit(b"", "tag", 1.0)
-    session.receive(say("deliver_sm", 5), 1.0)
+    session.receive(smpplib_encode("deliver_sm", 5), 1.0)
     session.data_to_send()
-    assert session.receive(say("unbind", 6), 2.0) == [SmscUnbound()]
-    assert (said_by(session), session.free, session.closing) == ([("unbind_resp", 0, 6)], 0, False)
-    assert session.receive(accept(2, "id"), 3.0) == [SubmitResponse("tag", 0, "id")]
+    assert session.receive(smpplib_encode("unbind", 6), 2.0) == [SmscUnbound()]
+    assert (sent_by(session), session.free, session.closing) == ([("unbind_resp", 0, 6)], 0, False)
+    assert session.receive(submit_sm_resp(2, "id"), 3.0) == [SubmitResponse("tag", 0, "id")]
     session.respond(CommandId.DELIVER_SM, 5)
-    assert (session.next_deadline(), said_by(session)) == (0.0, [("deliver_sm_resp", 0, 5)])
+    assert (session.next_deadline(), sent_by(session)) == (0.0, [("deliver_sm_resp", 0, 5)])
     assert session.tick(3.0) == [Closed(CloseReason.SMSC_UNBOUND)]
 
 
-def test_an_smsc_that_unbinds_is_waited_for_only_so_long() -> None:
+def test_after_an_unbind_from_the_smsc_the_session_ends_after_response_timeout() -> None:
     session = bound_session()
     session.submit(b"", "tag", 1.0)
-    session.receive(say("unbind", 6), 2.0)
+    session.receive(smpplib_encode("unbind", 6), 2.0)
     assert session.tick(11.0) == [NoResponse("tag"), Closed(CloseReason.SMSC_UNBOUND)]
 
 
-def test_both_may_unbind_at_once() -> None:
+def test_both_sides_may_unbind_at_once() -> None:
     session = bound_session()
     session.unbind(1.0)
-    assert session.receive(say("unbind", 6), 2.0) == [SmscUnbound()]
-    assert session.receive(say("unbind_resp", 2), 2.0) == [Unbound(), Closed(CloseReason.UNBOUND)]
-    assert [command for command, _, _ in said_by(session)] == ["unbind", "unbind_resp"]
+    assert session.receive(smpplib_encode("unbind", 6), 2.0) == [SmscUnbound()]
+    assert session.receive(smpplib_encode("unbind_resp", 2), 2.0) == [Unbound(), Closed(CloseReason.UNBOUND)]
+    assert [command for command, _, _ in sent_by(session)] == ["unbind", "unbind_resp"]
 
 
-def test_an_unbind_resp_to_nothing_is_strange() -> None:
+def test_an_unbind_resp_to_no_unbind_is_unexpected() -> None:
     session = bound_session()
-    assert [type(event) for event in session.receive(say("unbind_resp", 2), 2.0)] == [UnexpectedPdu]
+    assert [type(event) for event in session.receive(smpplib_encode("unbind_resp", 2), 2.0)] == [UnexpectedPdu]
 
 
-# --- strange PDUs ---
+# --- unexpected PDUs ---
 
 
 @pytest.mark.parametrize("command_length", [0, 1, 15, 65_537, 0x7FFFFFFF, 0xFFFFFFFF])
-def test_a_length_that_no_pdu_has_ends_the_session(command_length: int) -> None:
+def test_an_invalid_command_length_ends_the_session(command_length: int) -> None:
     session = bound_session()
-    octets = command_length.to_bytes(4, "big") + say("enquire_link", 0x1234)[4:]
-    assert session.receive(octets + say("enquire_link", 1), 1.0) == [Closed(CloseReason.FRAMING_LOST)]
+    octets = command_length.to_bytes(4, "big") + smpplib_encode("enquire_link", 0x1234)[4:]
+    assert session.receive(octets + smpplib_encode("enquire_link", 1), 1.0) == [Closed(CloseReason.FRAMING_LOST)]
     assert session.data_to_send() == bytes.fromhex("00000010 80000000 00000002 00001234")
     assert session.closing
-    assert session.receive(say("enquire_link", 1), 1.0) == []
+    assert session.receive(smpplib_encode("enquire_link", 1), 1.0) == []
     assert session.data_to_send() == b""
 
 
-def test_the_longest_pdu_is_read() -> None:
+def test_a_pdu_of_the_maximum_length_is_read() -> None:
     session = bound_session()
-    pdu = (65_536).to_bytes(4, "big") + say("deliver_sm", 5)[4:]
+    pdu = (65_536).to_bytes(4, "big") + smpplib_encode("deliver_sm", 5)[4:]
     pdu += b"\0" * (65_536 - len(pdu))
     assert session.receive(pdu, 1.0) == [Received(5, 5, pdu[16:])]
 
@@ -217,7 +221,9 @@ def test_the_longest_pdu_is_read() -> None:
     [0x00000001, 0x00000002, 0x00000003, 0x00000004, 0x00000007, 0x00000008, 0x00000009, 0x00000021, 0x00000016,
      0x00010200, 0x7FFFFFFF],
 )  # fmt: skip
-def test_a_request_that_is_none_of_ours_is_nacked_and_the_session_stays(command_id: int) -> None:
+def test_a_request_that_an_esme_does_not_serve_gets_generic_nack_and_the_session_continues(
+    command_id: int,
+) -> None:
     session = bound_session()
     pdu = bytes.fromhex(f"00000012 {command_id:08x} 00000000 00000009 0000")
     assert [type(event) for event in session.receive(pdu, 1.0)] == [UnexpectedPdu]
@@ -226,7 +232,7 @@ def test_a_request_that_is_none_of_ours_is_nacked_and_the_session_stays(command_
 
 
 @pytest.mark.parametrize("command_id", [0x80000003, 0x80000007, 0x80000021, 0x80000005, 0x80010200, 0xFFFFFFFF])
-def test_a_response_to_nothing_is_ignored(command_id: int) -> None:
+def test_a_response_to_no_request_is_ignored(command_id: int) -> None:
     session = bound_session()
     pdu = bytes.fromhex(f"00000010 {command_id:08x} 00000000 00000009")
     assert [type(event) for event in session.receive(pdu, 1.0)] == [UnexpectedPdu]
@@ -241,9 +247,9 @@ def test_a_request_that_has_no_response_gets_none(command_id: int) -> None:
     assert session.data_to_send() == b""
 
 
-def test_a_strange_pdu_costs_only_itself() -> None:
+def test_an_unknown_pdu_affects_no_other() -> None:
     session = bound_session()
     session.submit(b"", "tag", 1.0)
-    strange = bytes.fromhex("00000014 00FACADE 00000000 00000009 DEADBEEF")
-    events = session.receive(strange + accept(2, "id") + strange + say("deliver_sm", 5), 1.0)
+    unknown = bytes.fromhex("00000014 00FACADE 00000000 00000009 DEADBEEF")
+    events = session.receive(unknown + submit_sm_resp(2, "id") + unknown + smpplib_encode("deliver_sm", 5), 1.0)
     assert [type(event) for event in events] == [UnexpectedPdu, SubmitResponse, UnexpectedPdu, Received]

@@ -1,4 +1,4 @@
-"""The session fed whole, byte by byte, glued, and with anything at all; and driven at random against a model."""
+"""The session with streams split in any way and with any octets; and driven at random against a model."""
 
 import itertools
 from collections.abc import Callable
@@ -6,6 +6,15 @@ from collections.abc import Callable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from smpp.sessions import (
+    RESPONSE_TIMEOUT_SECONDS,
+    binding_session,
+    bound_session,
+    fresh_session,
+    sent_by,
+    submit_sm_resp,
+)
+from smpp.smpplib_codec import smpplib_encode
 
 from gateway.smpp.pdu import CommandId, encode_pdu
 from gateway.smpp.session import (
@@ -20,65 +29,73 @@ from gateway.smpp.session import (
     SubmitResponse,
     UnexpectedPdu,
 )
-from tests.smpp.sessions import RESPONSE_TIMEOUT, accept, binding_session, bound_session, fresh_session, said_by
-from tests.smpp.smpplib_codec import say
 
-ids = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=20)
+message_ids = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=20)
 sequence_numbers = st.integers(0, 8)
-sensible = st.one_of(
-    st.builds(accept, sequence_numbers, ids),
-    st.builds(lambda n, status: say("submit_sm_resp", n, status), sequence_numbers, st.integers(0, 255)),
-    st.builds(lambda n, text: say("deliver_sm", n, short_message=text), sequence_numbers, st.binary(max_size=50)),
-    st.builds(lambda name, n: say(name, n), st.sampled_from(
-        ["enquire_link", "enquire_link_resp", "generic_nack", "data_sm", "alert_notification", "submit_sm"]
-    ), sequence_numbers),
-    st.builds(lambda status: say("bind_transceiver_resp", 1, status, system_id="smsc"), st.sampled_from([0, 13])),
-    st.builds(lambda name: say(name, 2), st.sampled_from(["unbind", "unbind_resp"])),
-)  # fmt: skip
-senseless = st.one_of(
+commands = st.sampled_from(
+    ["enquire_link", "enquire_link_resp", "generic_nack", "data_sm", "alert_notification", "submit_sm"]
+)
+valid_pdus = st.one_of(
+    st.builds(submit_sm_resp, sequence_numbers, message_ids),
+    st.builds(smpplib_encode, st.just("submit_sm_resp"), sequence_numbers, st.integers(0, 255)),
+    st.builds(
+        lambda n, text: smpplib_encode("deliver_sm", n, short_message=text),
+        sequence_numbers,
+        st.binary(max_size=50),
+    ),
+    st.builds(smpplib_encode, commands, sequence_numbers),
+    st.builds(
+        lambda status: smpplib_encode("bind_transceiver_resp", 1, status, system_id="smsc"),
+        st.sampled_from([0, 13]),
+    ),
+    st.builds(smpplib_encode, st.sampled_from(["unbind", "unbind_resp"]), st.just(2)),
+)
+invalid_pdus = st.one_of(
     st.binary(max_size=80),
     st.builds(
-        lambda command_id, status, n, body: encode_pdu(command_id, status, n, body),
+        encode_pdu,
         st.one_of(st.sampled_from(list(CommandId)), st.integers(0, 0xFFFFFFFF)),
         st.integers(0, 0xFFFFFFFF),
         st.integers(0, 0xFFFFFFFF) | sequence_numbers,
         st.binary(max_size=40),
     ),
 )
-streams = st.lists(st.one_of(sensible, sensible, senseless), max_size=12).map(b"".join)
+streams = st.lists(st.one_of(valid_pdus, valid_pdus, invalid_pdus), max_size=12).map(b"".join)
 
 
-def session_with_three_under_way() -> Session:
+def session_with_three_under_way() -> Session[object]:
     session = bound_session()
     for n in range(3):
         session.submit(b"", n, 0.0)
     return session
 
 
-beginnings = st.sampled_from([fresh_session, binding_session, bound_session, session_with_three_under_way])
+start_states = st.sampled_from([fresh_session, binding_session, bound_session, session_with_three_under_way])
 
 
-def fed(session: Session, pieces: list[bytes]) -> tuple[list[Event], bytes, str, int, int]:
-    """All that can be seen of a session after it was given these pieces."""
+def outcome_of(session: Session[object], pieces: list[bytes]) -> tuple[list[Event[object]], bytes, str, int, int]:
+    """Everything observable of a session after these reads."""
     events = [event for piece in pieces for event in session.receive(piece, 1.0)]
     return events, session.data_to_send(), session.state, session.free, session.unacknowledged_deliveries
 
 
-def cut(stream: bytes, places: list[int]) -> list[bytes]:
+def split(stream: bytes, places: list[int]) -> list[bytes]:
     marks = sorted({0, len(stream), *(place % (len(stream) + 1) for place in places)})
     return [stream[start:end] for start, end in itertools.pairwise(marks)]
 
 
-@given(beginnings, streams, st.lists(st.integers(0, 5_000), max_size=10))
+@given(start_states, streams, st.lists(st.integers(0, 5_000), max_size=10))
 @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
-def test_it_is_all_one_how_a_stream_is_cut(begin: Callable[[], Session], stream: bytes, places: list[int]) -> None:
-    whole = fed(begin(), [stream])
-    assert fed(begin(), [stream[at : at + 1] for at in range(len(stream))]) == whole
-    assert fed(begin(), cut(stream, places)) == whole
+def test_a_stream_has_the_same_events_however_it_is_split(
+    begin: Callable[[], Session[object]], stream: bytes, places: list[int]
+) -> None:
+    whole = outcome_of(begin(), [stream])
+    assert outcome_of(begin(), [stream[at : at + 1] for at in range(len(stream))]) == whole
+    assert outcome_of(begin(), split(stream, places)) == whole
 
 
-@given(beginnings, st.lists(st.binary(max_size=100), max_size=20))
-def test_no_octets_whatever_make_it_raise(begin: Callable[[], Session], reads: list[bytes]) -> None:
+@given(start_states, st.lists(st.binary(max_size=100), max_size=20))
+def test_no_octets_make_a_session_raise(begin: Callable[[], Session[object]], reads: list[bytes]) -> None:
     session = begin()
     for n, octets in enumerate(reads):
         for event in session.receive(octets, float(n)):
@@ -91,7 +108,7 @@ def test_no_octets_whatever_make_it_raise(begin: Callable[[], Session], reads: l
 
 
 @given(streams)
-def test_it_ends_once_and_every_segment_has_one_outcome(stream: bytes) -> None:
+def test_a_session_ends_once_and_every_segment_has_one_outcome(stream: bytes) -> None:
     session = session_with_three_under_way()
     events = session.receive(stream, 1.0) + session.tick(5.0) + session.disconnected(6.0)
     assert sum(isinstance(event, Closed) for event in events) == 1
@@ -100,7 +117,7 @@ def test_it_ends_once_and_every_segment_has_one_outcome(stream: bytes) -> None:
 
 
 class AnySession(RuleBasedStateMachine):
-    """A bound session, an SMSC that does as it likes, and time; the model knows what must come of it."""
+    """A bound session, an SMSC that sends anything, and time; the model has the events that must follow."""
 
     WINDOW = 4
 
@@ -110,14 +127,14 @@ class AnySession(RuleBasedStateMachine):
         self.tags = 0
         self.under_way: dict[int, tuple[object, float]] = {}
         self.late: dict[int, object] = {}
-        self.to_respond: list[int] = []
+        self.unacknowledged: list[int] = []
         self.unbinding = False
 
     @initialize()
     def bind(self) -> None:
         self.session = bound_session(window=self.WINDOW)
 
-    def hear(self, octets: bytes, data: st.DataObject) -> list[Event]:
+    def receive(self, octets: bytes, data: st.DataObject) -> list[Event[object]]:
         place = data.draw(st.integers(0, len(octets)))
         return self.session.receive(octets[:place], self.now) + self.session.receive(octets[place:], self.now)
 
@@ -136,53 +153,59 @@ class AnySession(RuleBasedStateMachine):
         self.tags += 1
 
     @precondition(lambda self: self.alive() and self.under_way)
-    @rule(data=st.data(), message_id=ids, nack=st.booleans())
-    def answer(self, data: st.DataObject, message_id: str, nack: bool) -> None:
+    @rule(data=st.data(), message_id=message_ids, nack=st.booleans())
+    def respond_to_segment(self, data: st.DataObject, message_id: str, nack: bool) -> None:
         sequence_number = data.draw(st.sampled_from(sorted(self.under_way)))
         tag, _ = self.under_way.pop(sequence_number)
-        octets = say("generic_nack", sequence_number, 0x58) if nack else accept(sequence_number, message_id)
+        octets = (
+            smpplib_encode("generic_nack", sequence_number, 0x58)
+            if nack
+            else submit_sm_resp(sequence_number, message_id)
+        )
         expected = SubmitResponse(tag, 0x58, "") if nack else SubmitResponse(tag, 0, message_id)
-        assert self.hear(octets, data)[:1] == [expected]
+        assert self.receive(octets, data)[:1] == [expected]
 
     @precondition(lambda self: self.alive() and self.late)
-    @rule(data=st.data(), message_id=ids)
-    def answer_late(self, data: st.DataObject, message_id: str) -> None:
+    @rule(data=st.data(), message_id=message_ids)
+    def respond_late(self, data: st.DataObject, message_id: str) -> None:
         sequence_number = data.draw(st.sampled_from(sorted(self.late)))
         tag = self.late.pop(sequence_number)
-        assert self.hear(accept(sequence_number, message_id), data)[:1] == [LateResponse(tag, 0, message_id)]
+        assert self.receive(submit_sm_resp(sequence_number, message_id), data)[:1] == [
+            LateResponse(tag, 0, message_id)
+        ]
 
     @precondition(alive)
     @rule(data=st.data())
-    def answer_nothing(self, data: st.DataObject) -> None:
-        assert isinstance(self.hear(accept(0x7FFFFFFF, "id"), data)[0], UnexpectedPdu)
+    def respond_to_no_segment(self, data: st.DataObject) -> None:
+        assert isinstance(self.receive(submit_sm_resp(0x7FFFFFFF, "id"), data)[0], UnexpectedPdu)
 
     @precondition(alive)
     @rule(data=st.data(), sequence_number=st.integers(1, 0xFFFFFFFF))
     def deliver(self, data: st.DataObject, sequence_number: int) -> None:
-        [event] = self.hear(say("deliver_sm", sequence_number), data)
+        [event] = self.receive(smpplib_encode("deliver_sm", sequence_number), data)
         assert isinstance(event, Received)
-        self.to_respond.append(sequence_number)
+        self.unacknowledged.append(sequence_number)
 
-    @precondition(lambda self: self.alive() and self.to_respond)
+    @precondition(lambda self: self.alive() and self.unacknowledged)
     @rule()
     def respond(self) -> None:
-        sequence_number = self.to_respond.pop()
+        sequence_number = self.unacknowledged.pop()
         self.session.data_to_send()
         self.session.respond(CommandId.DELIVER_SM, sequence_number)
-        assert said_by(self.session) == [("deliver_sm_resp", 0, sequence_number)]
+        assert sent_by(self.session) == [("deliver_sm_resp", 0, sequence_number)]
 
     @precondition(alive)
     @rule(data=st.data())
     def enquire(self, data: st.DataObject) -> None:
         self.session.data_to_send()
-        self.hear(say("enquire_link", 99), data)
-        assert ("enquire_link_resp", 0, 99) in said_by(self.session)
+        self.receive(smpplib_encode("enquire_link", 99), data)
+        assert ("enquire_link_resp", 0, 99) in sent_by(self.session)
 
     @precondition(lambda self: self.alive() and not self.unbinding)
     @rule(data=st.data())
     def unbind(self, data: st.DataObject) -> None:
         self.unbinding = True
-        assert self.hear(say("unbind", 98), data)[0] == SmscUnbound()
+        assert self.receive(smpplib_encode("unbind", 98), data)[0] == SmscUnbound()
 
     @rule(seconds=st.floats(0, 15))
     def let_time_pass(self, seconds: float) -> None:
@@ -193,7 +216,7 @@ class AnySession(RuleBasedStateMachine):
         events = self.session.tick(self.now)
         if deadline is None or deadline > self.now:
             assert (events, self.session.data_to_send()) == ([], b"")
-        due = [n for n, (_, sent_at) in self.under_way.items() if sent_at + RESPONSE_TIMEOUT <= self.now]
+        due = [n for n, (_, sent_at) in self.under_way.items() if sent_at + RESPONSE_TIMEOUT_SECONDS <= self.now]
         if was_alive:
             assert [e for e in events if isinstance(e, NoResponse)] == [
                 NoResponse(self.under_way[n][0]) for n in due
@@ -204,10 +227,10 @@ class AnySession(RuleBasedStateMachine):
         assert after is None or after > self.now
 
     @invariant()
-    def the_window_is_what_the_model_says(self) -> None:
+    def the_window_equals_that_of_the_model(self) -> None:
         bound = self.session.state is SessionState.BOUND
         assert self.session.free == (self.WINDOW - len(self.under_way) if bound else 0)
-        assert self.session.unacknowledged_deliveries == len(self.to_respond)
+        assert self.session.unacknowledged_deliveries == len(self.unacknowledged)
         deadline = self.session.next_deadline()
         assert (deadline is None) == self.session.closing
 

@@ -1,10 +1,18 @@
-"""USSD dialogues on the wire, octets by the specification's tables (SMPP 3.4 §5.3.2.43–44)."""
+"""USSD dialogues in octets of the specification's tables (SMPP 3.4 §5.3.2.43–44)."""
 
 import pytest
-from smpplib_codec import hear
+from smpp.smpplib_codec import smpplib_decode
 
 from gateway.smpp.pdu import Address, CommandId, SubmitEncoder, decode_short_message, encode_pdu
-from gateway.smpp.ussd import SERVICE_TYPE, Indication, UssdOp, dialled_service, read_ussd, screen, screen_tlvs
+from gateway.smpp.ussd import (
+    SERVICE_TYPE,
+    UssdMessage,
+    UssdOp,
+    dialled_service,
+    encode_screen,
+    encode_screen_tlvs,
+    parse_ussd,
+)
 
 HEAD = (
     "55535344 00"  # service_type USSD
@@ -15,15 +23,15 @@ HEAD = (
 DIALLED = "00 00 08 2a313431342a3323"  # data_coding 0, sm_default_msg_id, sm_length, *1414*3#
 
 
-def deliver_sm(rest: str) -> Indication | None:
-    return read_ussd(decode_short_message(CommandId.DELIVER_SM, bytes.fromhex(HEAD + rest)))
+def deliver_sm(rest: str) -> UssdMessage | None:
+    return parse_ussd(decode_short_message(CommandId.DELIVER_SM, bytes.fromhex(HEAD + rest)))
 
 
-def test_a_dialled_code_is_a_pssr_indication() -> None:
-    indication = deliver_sm(DIALLED + "0501 0001 01  1383 0002 7f02")
-    assert indication is not None
-    assert (indication.op, indication.session_info) == (UssdOp.PSSR_INDICATION, b"\x7f\x02")
-    assert indication.text("gsm7") == "*1414*3#"
+def test_a_dialled_code_is_a_pssr_message() -> None:
+    message = deliver_sm(DIALLED + "0501 0001 01  1383 0002 7f02")
+    assert message is not None
+    assert (message.op, message.session_info) == (UssdOp.PSSR_INDICATION, b"\x7f\x02")
+    assert message.text("gsm7") == "*1414*3#"
 
 
 def test_a_message_without_ussd_service_op_is_an_sms() -> None:
@@ -31,15 +39,15 @@ def test_a_message_without_ussd_service_op_is_an_sms() -> None:
     assert deliver_sm(DIALLED + "1383 0002 7f02") is None
 
 
-def test_an_unknown_op_of_no_session_is_a_stray_tlv_and_the_message_an_sms() -> None:
+def test_an_unknown_ussd_service_op_without_session_info_leaves_an_sms() -> None:
     assert deliver_sm(DIALLED + "0501 0001 99") is None
     assert deliver_sm(DIALLED + "0501 0000") is None
-    strange = deliver_sm(DIALLED + "0501 0001 99 1383 0002 0102")
-    assert strange is not None
-    assert strange.op == 0x99
+    unknown = deliver_sm(DIALLED + "0501 0001 99 1383 0002 0102")
+    assert unknown is not None
+    assert unknown.op == 0x99
 
 
-def test_what_counts_messages_is_no_part_of_the_session() -> None:
+def test_the_message_counter_is_no_part_of_the_ussd_session_id() -> None:
     first, second = (deliver_sm(DIALLED + f"0501 0001 12 1383 0002 7f{count}") for count in ("02", "05"))
     other = deliver_sm(DIALLED + "0501 0001 12 1383 0002 8002")
     assert first is not None
@@ -49,12 +57,12 @@ def test_what_counts_messages_is_no_part_of_the_session() -> None:
 
 
 @pytest.mark.parametrize(("info", "session"), [("", b""), ("07", b"\x07"), ("01020304", b"\x01\x02\x03\x04")])
-def test_a_vendor_s_own_session_info_counts_as_a_whole(info: str, session: bytes) -> None:
+def test_session_info_of_a_vendors_length_is_the_session_id_as_a_whole(info: str, session: bytes) -> None:
     octets = bytes.fromhex(info)
-    assert Indication(op=18, session_info=octets, octets=b"1", data_coding=0).session == session
+    assert UssdMessage(op=18, session_info=octets, octets=b"1", data_coding=0).session == session
 
 
-def test_values_of_the_service_op_are_the_specification_s() -> None:
+def test_ussd_service_op_has_the_values_of_the_specification() -> None:
     assert [(op.name, op.value) for op in UssdOp] == [
         ("PSSD_INDICATION", 0),
         ("PSSR_INDICATION", 1),
@@ -80,9 +88,11 @@ def test_values_of_the_service_op_are_the_specification_s() -> None:
         (b"\xd8", 0x48, None),
     ],
 )
-def test_text_is_read_by_the_codings_of_cell_broadcast(octets: bytes, data_coding: int, text: str | None) -> None:
-    indication = Indication(op=18, session_info=b"", octets=octets, data_coding=data_coding)
-    assert indication.text("gsm7") == text
+def test_ussd_text_is_decoded_by_the_codings_of_cell_broadcast(
+    octets: bytes, data_coding: int, text: str | None
+) -> None:
+    message = UssdMessage(op=18, session_info=b"", octets=octets, data_coding=data_coding)
+    assert message.text("gsm7") == text
 
 
 @pytest.mark.parametrize(
@@ -105,16 +115,16 @@ def test_the_dialled_code_names_the_service(code: str | None, service: str | Non
 
 
 @pytest.mark.parametrize(("text", "data_coding"), [("ұ" * 80, 8), ("a" * 182, 0)])
-def test_a_screen_goes_whole_and_smpplib_reads_it(text: str, data_coding: int) -> None:
-    tlvs = screen_tlvs(UssdOp.USSR_REQUEST, b"\x7f\x02")
-    coding, segments = screen(text, tlvs)
+def test_a_screen_is_one_segment_and_smpplib_decodes_it(text: str, data_coding: int) -> None:
+    tlvs = encode_screen_tlvs(UssdOp.USSR_REQUEST, b"\x7f\x02")
+    coding, segments = encode_screen(text, tlvs)
     encoder = SubmitEncoder(Address(addr="1414", ton=3, npi=0), receipts="none", service_type=SERVICE_TYPE)
     (body,) = encoder.bodies("77011234567", segments, coding)
-    (pdu,) = hear(encode_pdu(CommandId.SUBMIT_SM, 0, 1, body))
+    (pdu,) = smpplib_decode(encode_pdu(CommandId.SUBMIT_SM, 0, 1, body))
     assert (pdu.service_type, pdu.esm_class, pdu.registered_delivery) == (b"USSD", 0, 0)
     assert (pdu.data_coding, pdu.ussd_service_op, pdu.its_session_info) == (data_coding, 2, 0x7F02)
     assert pdu.short_message.decode("utf-16-be" if coding else "ascii") == text
 
 
-def test_a_session_that_bears_no_info_gets_none_back() -> None:
-    assert screen_tlvs(UssdOp.PSSR_RESPONSE, b"") == bytes.fromhex("0501 0001 11")
+def test_a_dialogue_without_session_info_gets_none_back() -> None:
+    assert encode_screen_tlvs(UssdOp.PSSR_RESPONSE, b"") == bytes.fromhex("0501 0001 11")

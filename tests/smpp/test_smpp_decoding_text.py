@@ -1,14 +1,14 @@
-"""Texts in: data_coding by its own bits, default alphabets, packed septets, UDHs and sar_* TLVs."""
+"""Decoding of MO texts: data_coding, default alphabets, packed septets, UDHs and sar_* TLVs."""
 
 from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from smpp.smpplib_codec import smpplib_body
 
 from gateway.smpp.pdu import CommandId, ShortMessage, decode_short_message
 from gateway.smpp.text import Concatenation, decode, decode_segments, split_udh
-from tests.smpp.smpplib_codec import body
 
 UCS2 = "3#1".encode("utf-16-be")
 
@@ -36,7 +36,7 @@ UCS2 = "3#1".encode("utf-16-be")
         (b"", 0x08, "gsm7", ""),
     ],
 )
-def test_octets_are_read_in_their_coding(
+def test_octets_are_decoded_by_their_data_coding(
     octets: bytes, data_coding: int, default_alphabet: str, text: str
 ) -> None:
     assert decode(octets, data_coding, default_alphabet) == text
@@ -56,7 +56,7 @@ def test_octets_are_read_in_their_coding(
         (UCS2 + b"\0", 0xE0, "gsm7"),
     ],
 )
-def test_octets_that_are_not_in_their_coding_are_no_text(
+def test_octets_that_are_invalid_in_their_data_coding_are_no_text(
     octets: bytes, data_coding: int, default_alphabet: str
 ) -> None:
     assert decode(octets, data_coding, default_alphabet) is None
@@ -75,11 +75,11 @@ def test_octets_that_are_not_in_their_coding_are_no_text(
         ((0x05, 0x0F, 0x20, 0x3F, 0x80, 0xBF), b"\x003#1", "@3#1"),  # the link's default
     ],
 )
-def test_a_class_is_read_by_its_own_bits(data_codings: Sequence[int], octets: bytes, text: str) -> None:
+def test_a_coding_group_is_decoded_by_its_own_bits(data_codings: Sequence[int], octets: bytes, text: str) -> None:
     assert {decode(octets, data_coding, "gsm7") for data_coding in data_codings} == {text}
 
 
-def test_a_class_never_passes_for_the_coding_in_its_low_bits() -> None:
+def test_the_low_bits_of_a_coding_group_are_no_data_coding() -> None:
     for data_coding in (0xC8, 0xD8, 0xF8):
         assert decode(UCS2, data_coding, "gsm7") == "@3@#@1"
 
@@ -97,7 +97,7 @@ def test_a_message_class_has_the_default_alphabet_packed_where_the_link_packs() 
         (b"3\x1b#1", "3#1"),  # an escaped character without a meaning shows as its basic one
     ],
 )
-def test_an_escape_that_means_nothing_is_read_as_handsets_show_it(septets: bytes, text: str) -> None:
+def test_an_escape_without_meaning_is_decoded_as_handsets_show_it(septets: bytes, text: str) -> None:
     assert decode(septets, 0, "gsm7") == text
 
 
@@ -108,16 +108,16 @@ def pack(text: bytes, fill: int = 0) -> bytes:
     return bytes(int(bits[at : at + 8][::-1], 2) for at in range(0, len(bits), 8))
 
 
-def test_the_best_known_packed_text_is_read() -> None:
+def test_a_well_known_packed_text_is_decoded() -> None:
     assert decode(bytes.fromhex("E8329BFD4697D9EC37"), 0, "packed") == "hellohello"
 
 
 @given(st.binary(max_size=160).map(lambda octets: bytes(o & 0x7F for o in octets)), st.integers(0, 20))
-def test_packed_septets_are_read_after_any_udh(septets: bytes, udh_octets: int) -> None:
+def test_packed_septets_are_decoded_after_a_udh_of_any_length(septets: bytes, udh_octets: int) -> None:
     fill = -8 * udh_octets % 7
     expected = decode(septets, 0, "gsm7")
     padded = (7 * len(septets) + fill) % 8 == 0 and septets[-1:] in (b"\0", b"\r")
-    if padded:  # nobody could tell it from padding
+    if padded:  # it cannot be told from padding
         expected = decode(septets[:-1], 0, "gsm7")
     assert decode(pack(septets, fill), 0, "packed", udh_octets) == expected
 
@@ -127,12 +127,12 @@ def test_a_last_septet_of_padding_is_no_character(padding: bytes) -> None:
     assert decode(pack(b"3#1 yes" + padding), 0, "packed") == "3#1 yes"
 
 
-def test_packed_segments_are_unpacked_one_by_one() -> None:
+def test_packed_segments_are_unpacked_each_on_its_own() -> None:
     first, second = pack(b"3#1 and ", 1), pack(b"thank you", 1)
     assert decode_segments([first, second], 0, "packed", 6) == "3#1 and thank you"
 
 
-def test_a_pair_that_a_handset_cut_is_joined_before_it_is_read() -> None:
+def test_a_pair_that_a_handset_split_is_joined_before_decoding() -> None:
     octets = "3#1 😀".encode("utf-16-be")
     assert decode_segments([octets[:-2], octets[-2:]], 8, "gsm7") == "3#1 😀"
     assert decode_segments([b"3#1 \x1b", b"e"], 0, "gsm7") == "3#1 €"
@@ -145,8 +145,10 @@ def test_any_octets_in_any_coding_are_text_or_none(octets: bytes, data_coding: i
 
 
 def delivered(payload: bytes, esm_class: int = 0x40, **tlvs: int) -> ShortMessage:
-    said = body("deliver_sm", source_addr="77012345678", short_message=payload, esm_class=esm_class, **tlvs)
-    return decode_short_message(CommandId.DELIVER_SM, said)
+    encoded = smpplib_body(
+        "deliver_sm", source_addr="77012345678", short_message=payload, esm_class=esm_class, **tlvs
+    )
+    return decode_short_message(CommandId.DELIVER_SM, encoded)
 
 
 def of(reference: int, total: int, number: int) -> Concatenation:
@@ -169,7 +171,9 @@ def of(reference: int, total: int, number: int) -> Concatenation:
         ("06 00 03 C8 03 02 99", of(0xC8, 3, 2)),  # an octet too many
     ],
 )
-def test_a_udh_is_taken_off_and_says_which_segment_it_is(udh: str, concatenation: Concatenation | None) -> None:
+def test_a_udh_is_removed_and_has_the_position_of_the_segment(
+    udh: str, concatenation: Concatenation | None
+) -> None:
     assert split_udh(delivered(bytes.fromhex(udh) + b"3#1")) == (concatenation, b"3#1")
 
 
@@ -186,16 +190,16 @@ def test_a_udh_is_taken_off_and_says_which_segment_it_is(udh: str, concatenation
         b"\x05\x00\x0f\1\2\3",
     ],
 )
-def test_a_udh_that_does_not_add_up_is_text(payload: bytes) -> None:
+def test_a_udh_with_wrong_lengths_is_text(payload: bytes) -> None:
     assert split_udh(delivered(payload)) == (None, payload)
 
 
-def test_without_udhi_nothing_is_taken_off() -> None:
+def test_without_udhi_nothing_is_removed() -> None:
     payload = bytes.fromhex("050003C80302") + b"3#1"
     assert split_udh(delivered(payload, esm_class=0)) == (None, payload)
 
 
-def test_sar_tlvs_say_which_segment_it_is() -> None:
+def test_sar_tlvs_have_the_position_of_the_segment() -> None:
     sar = {"sar_msg_ref_num": 0xA1C8, "sar_total_segments": 2, "sar_segment_seqnum": 1}
     assert split_udh(delivered(b"3#1", esm_class=0, **sar)) == (of(0xA1C8, 2, 1), b"3#1")
     assert split_udh(delivered(b"3#1", esm_class=0, **sar | {"sar_segment_seqnum": 3})) == (None, b"3#1")
@@ -203,7 +207,7 @@ def test_sar_tlvs_say_which_segment_it_is() -> None:
 
 
 @given(st.binary(max_size=160), st.integers(0, 255))
-def test_any_user_data_is_split_or_left_alone(payload: bytes, esm_class: int) -> None:
+def test_any_user_data_is_split_from_its_udh_or_unchanged(payload: bytes, esm_class: int) -> None:
     concatenation, octets = split_udh(delivered(payload, esm_class))
     assert payload.endswith(octets)
     if concatenation is not None:

@@ -1,0 +1,289 @@
+"""A real session is driven through every pair of state and input, and compared with the table."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Final
+
+import pytest
+from smpp.sessions import sent_by
+
+from gateway.smpp import status
+from gateway.smpp.pdu import HEADER, CommandId
+from gateway.smpp.session import Closed, CloseReason, Event, NoResponse, Role, Session, SessionState
+from gateway.smpp.transitions import TABLE, Input, rows, transition
+
+ENQUIRE_LINK, RESPONSE_TIMEOUT = 3.0, 10.0
+LEFT_AT = 4.0
+"""When UNBINDING, DRAINING or CLOSED is entered; BINDING and BOUND are entered at 0."""
+SEGMENT_AT = 0.0
+ENQUIRE_LINK_AT = ENQUIRE_LINK
+STATE_TIMEOUT_AT = LEFT_AT + RESPONSE_TIMEOUT
+
+BIND, LATE_SEGMENT, SEGMENT, DELIVERY, UNKNOWN = 1, 2, 3, 77, 99
+OK, THROTTLED, REFUSED_BIND = 0x00, 0x58, 0x0D
+
+
+@dataclass(kw_only=True)
+class Run:
+    """A session, and what a driver needs to bring an input about."""
+
+    session: Session[object]
+    owes: bool
+    """Whether a segment is under way and a deliver_sm without response."""
+    command_status: int
+    awaited: int = BIND
+    """The sequence_number of the last bind or unbind."""
+
+    def receive(self, command_id: int, sequence_number: int, now: float = LEFT_AT) -> list[Event[object]]:
+        return self.session.receive(HEADER.pack(16, command_id, self.command_status, sequence_number), now)
+
+
+Act = Callable[[Run], list[Event[object]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Driver:
+    """Brings an input about by `act`, after what has to happen in BOUND, and in the state itself."""
+
+    act: Act
+    in_bound: Act | None = None
+    before: Act | None = None
+    needs_segment: bool = False
+    statuses: tuple[int, ...] = (OK,)
+
+
+def call(method: Callable[[Session[object]], object]) -> Driver:
+    def act(run: Run) -> list[Event[object]]:
+        method(run.session)
+        return []
+
+    return Driver(act=act)
+
+
+def pdu(
+    command_id: int,
+    sequence_number: int | None = None,
+    *,
+    needs_segment: bool = False,
+    statuses: tuple[int, ...] = (OK, THROTTLED),
+) -> Driver:
+    """Without a sequence_number: that of the last bind or unbind."""
+    return Driver(
+        act=lambda run: run.receive(command_id, sequence_number or run.awaited),
+        needs_segment=needs_segment,
+        statuses=statuses,
+    )
+
+
+def keep_alive(run: Run) -> list[Event[object]]:
+    """Leaves no other time-out near: neither of the segment nor of the enquire_link interval."""
+    run.receive(CommandId.SUBMIT_SM_RESP, SEGMENT, STATE_TIMEOUT_AT - 0.1)
+    return []
+
+
+def keep_alive_with_segment(run: Run) -> list[Event[object]]:
+    return run.receive(CommandId.ENQUIRE_LINK_RESP, UNKNOWN, SEGMENT_AT + RESPONSE_TIMEOUT - 0.1)
+
+
+def respond_to_everything(run: Run) -> list[Event[object]]:
+    run.receive(CommandId.SUBMIT_SM_RESP, SEGMENT)
+    if run.owes:
+        run.session.respond(CommandId.DELIVER_SM, DELIVERY)
+    return []
+
+
+def tick(now: float) -> Act:
+    return lambda run: run.session.tick(now)
+
+
+DRIVERS: Final[dict[Input, Driver]] = {
+    Input.CONNECTED: call(lambda session: session.connected(LEFT_AT)),
+    Input.SUBMIT: call(lambda session: session.submit(b"", "another segment", LEFT_AT)),
+    Input.RESPOND: call(lambda session: session.respond(CommandId.DELIVER_SM, DELIVERY)),
+    Input.UNBIND: call(lambda session: session.unbind(LEFT_AT)),
+    Input.DISCONNECTED: Driver(act=lambda run: run.session.disconnected(LEFT_AT)),
+    Input.RESPONSE_TIMEOUT: Driver(before=keep_alive, act=tick(STATE_TIMEOUT_AT)),
+    Input.SEGMENT_TIMEOUT: Driver(
+        before=keep_alive_with_segment, act=tick(SEGMENT_AT + RESPONSE_TIMEOUT), needs_segment=True
+    ),
+    Input.IDLE: Driver(act=tick(LEFT_AT + ENQUIRE_LINK)),
+    Input.ENQUIRE_LINK_TIMEOUT: Driver(
+        in_bound=tick(ENQUIRE_LINK_AT),
+        before=tick(ENQUIRE_LINK_AT + RESPONSE_TIMEOUT - 0.1),
+        act=tick(ENQUIRE_LINK_AT + RESPONSE_TIMEOUT),
+    ),
+    Input.DRAINED: Driver(before=respond_to_everything, act=tick(LEFT_AT)),
+    Input.BIND_RESP: pdu(CommandId.BIND_TRANSCEIVER_RESP, BIND, statuses=(OK,)),
+    Input.BIND_RESP_ERROR: pdu(CommandId.BIND_TRANSCEIVER_RESP, BIND, statuses=(REFUSED_BIND, THROTTLED)),
+    Input.BIND_RESP_UNMATCHED: pdu(CommandId.BIND_TRANSCEIVER_RESP, UNKNOWN),
+    Input.SUBMIT_SM_RESP: pdu(CommandId.SUBMIT_SM_RESP, SEGMENT, needs_segment=True),
+    Input.SUBMIT_SM_RESP_LATE: pdu(CommandId.SUBMIT_SM_RESP, LATE_SEGMENT, needs_segment=True),
+    Input.SUBMIT_SM_RESP_UNMATCHED: pdu(CommandId.SUBMIT_SM_RESP, UNKNOWN),
+    Input.DELIVER_SM: pdu(CommandId.DELIVER_SM, UNKNOWN),
+    Input.DATA_SM: pdu(CommandId.DATA_SM, UNKNOWN),
+    Input.ENQUIRE_LINK: pdu(CommandId.ENQUIRE_LINK, UNKNOWN),
+    Input.ENQUIRE_LINK_RESP: pdu(CommandId.ENQUIRE_LINK_RESP, UNKNOWN),
+    Input.SMSC_UNBIND: pdu(CommandId.UNBIND, UNKNOWN),
+    Input.UNBIND_RESP: pdu(CommandId.UNBIND_RESP),
+    Input.UNBIND_RESP_UNMATCHED: pdu(CommandId.UNBIND_RESP, UNKNOWN),
+    Input.GENERIC_NACK: pdu(CommandId.GENERIC_NACK),
+    Input.GENERIC_NACK_SEGMENT: pdu(CommandId.GENERIC_NACK, SEGMENT, needs_segment=True),
+    Input.GENERIC_NACK_LATE: pdu(CommandId.GENERIC_NACK, LATE_SEGMENT, needs_segment=True),
+    Input.GENERIC_NACK_UNMATCHED: pdu(CommandId.GENERIC_NACK, UNKNOWN),
+    Input.ALERT_NOTIFICATION: pdu(CommandId.ALERT_NOTIFICATION, UNKNOWN),
+    Input.OUTBIND: pdu(CommandId.OUTBIND, UNKNOWN),
+    Input.OTHER_REQUEST: pdu(0x00FACADE, UNKNOWN),
+    Input.OTHER_RESPONSE: pdu(0x80FACADE, UNKNOWN),
+    Input.INVALID_LENGTH: Driver(
+        act=lambda run: run.session.receive(HEADER.pack(15, CommandId.DELIVER_SM, 0, UNKNOWN), LEFT_AT)
+    ),
+}
+
+WITHOUT_SEGMENTS: Final = (SessionState.OPEN, SessionState.BINDING)
+PAIRS: Final = frozenset((state, row.input) for row in TABLE for state in row.states)
+
+
+def run_in(state: SessionState, driver: Driver, *, owes: bool, command_status: int = OK) -> Run:
+    """A session in `state`, nothing left to send. Its late segment has sequence_number 2, the one under way 3."""
+    session = Session[object](
+        role=Role.TRANSCEIVER,
+        system_id="gateway",
+        password="secret",
+        window=10,
+        enquire_link=ENQUIRE_LINK,
+        response_timeout=RESPONSE_TIMEOUT,
+    )
+    run = Run(session=session, owes=owes, command_status=command_status)
+    if state is not SessionState.OPEN:
+        session.connected(0.0)
+    if state not in WITHOUT_SEGMENTS:
+        session.receive(HEADER.pack(16, CommandId.BIND_TRANSCEIVER_RESP, OK, BIND), 0.0)
+        assert session.submit(b"", "late", SEGMENT_AT - RESPONSE_TIMEOUT) == LATE_SEGMENT
+        session.tick(0.0)
+        if owes:
+            assert session.submit(b"", "segment", SEGMENT_AT) == SEGMENT
+            session.receive(HEADER.pack(16, CommandId.DELIVER_SM, OK, DELIVERY), 0.0)
+        if driver.in_bound is not None:
+            driver.in_bound(run)
+        leave_bound(run, state)
+    assert session.state is state
+    if driver.before is not None:
+        driver.before(run)
+    session.data_to_send()
+    return run
+
+
+def leave_bound(run: Run, state: SessionState) -> None:
+    run.session.data_to_send()
+    match state:
+        case SessionState.UNBINDING:
+            run.session.unbind(LEFT_AT)
+            [(_, _, run.awaited)] = sent_by(run.session)
+        case SessionState.DRAINING:
+            run.session.receive(HEADER.pack(16, CommandId.UNBIND, OK, UNKNOWN), LEFT_AT)
+        case SessionState.CLOSED:
+            run.session.receive(HEADER.pack(15, 0, OK, UNKNOWN), LEFT_AT)
+
+
+def expected(state: SessionState, given: Input, *, owes: bool) -> tuple[SessionState, list[str], list[object]]:
+    """The next state, the PDUs sent, and the types of events, by the table. Closed is with its reason."""
+    row = transition(state, given)
+    concerns_none = given is Input.DISCONNECTED and not owes
+    events: list[object] = [event for event in row.events if not (event is NoResponse and concerns_none)]
+    events += [row.reason] if row.reason is not None else []
+    target, sends = row.to or state, [row.sends] if row.sends else []
+    if target is SessionState.DRAINING and not owes:  # in the same call
+        target, more, end = expected(target, Input.DRAINED, owes=owes)
+        return target, sends + more, events + end
+    return target, sends, events
+
+
+def observed(events: list[Event[object]]) -> list[object]:
+    return [event.reason if isinstance(event, Closed) else type(event) for event in events]
+
+
+def sent_with_status(session: Session[object]) -> list[str]:
+    return [
+        command if command_status == OK else f"{command} {status.name(command_status)}"
+        for command, command_status, _ in sent_by(session)
+    ]
+
+
+def every_run() -> Iterator[tuple[SessionState, Input, bool, int]]:
+    """Every pair that can occur; with and without responses owed where both can be, and with each status."""
+    for state in SessionState:
+        for given, driver in DRIVERS.items():
+            for owes in (False, True):
+                possible = (not owes and state is not SessionState.DRAINING) or (
+                    owes and state not in WITHOUT_SEGMENTS
+                )
+                if (state, given) in PAIRS and possible and (owes or not driver.needs_segment):
+                    yield from ((state, given, owes, command_status) for command_status in driver.statuses)
+
+
+@pytest.mark.parametrize(("state", "given", "owes", "command_status"), list(every_run()))
+def test_a_session_does_with_every_input_in_every_state_what_the_table_has(
+    state: SessionState, given: Input, owes: bool, command_status: int
+) -> None:
+    driver = DRIVERS[given]
+    run = run_in(state, driver, owes=owes, command_status=command_status)
+    events = driver.act(run)
+    target, sends, types = expected(state, given, owes=owes)
+    assert (run.session.state, observed(events)) == (target, types)
+    sent = sent_with_status(run.session)
+    assert len(sent) == len(sends)
+    assert all(map(fnmatchcase, sent, sends)), (sent, sends)
+
+
+def test_every_pair_of_state_and_input_is_driven_or_has_no_row() -> None:
+    assert set(DRIVERS) == set(Input)
+    driven = {(state, given) for state, given, _, _ in every_run()}
+    assert driven == PAIRS
+    assert {(state, given) for state in SessionState for given in Input} - driven == {
+        (state, given)
+        for given, states in {
+            Input.CONNECTED: set(SessionState) - {SessionState.OPEN},
+            Input.SUBMIT: set(SessionState) - {SessionState.BOUND},
+            **{given: set(WITHOUT_SEGMENTS) for given, driver in DRIVERS.items() if driver.needs_segment},
+            Input.ENQUIRE_LINK_TIMEOUT: set(WITHOUT_SEGMENTS),
+        }.items()
+        for state in states
+    }
+
+
+@pytest.mark.parametrize("given", [Input.CONNECTED, Input.SUBMIT])
+@pytest.mark.parametrize("state", SessionState)
+def test_a_call_that_the_table_does_not_have_is_refused_and_changes_nothing(
+    state: SessionState, given: Input
+) -> None:
+    if (state, given) in PAIRS:
+        return
+    run = run_in(state, DRIVERS[given], owes=state not in WITHOUT_SEGMENTS)
+    with pytest.raises(RuntimeError):
+        DRIVERS[given].act(run)
+    assert (run.session.state, run.session.data_to_send()) == (state, b"")
+    with pytest.raises(RuntimeError, match="no transition"):
+        transition(state, given)
+
+
+@pytest.mark.parametrize("state", WITHOUT_SEGMENTS)
+def test_before_the_bind_is_accepted_no_segment_and_no_enquire_link_can_be_under_way(state: SessionState) -> None:
+    run = run_in(state, DRIVERS[Input.IDLE], owes=False)
+    assert run.session.free == 0
+    run.session.tick(ENQUIRE_LINK_AT)
+    assert run.session.data_to_send() == b""
+
+
+def test_no_pair_has_two_rows() -> None:
+    assert len(PAIRS) == sum(len(row.states) for row in TABLE)
+
+
+def test_exactly_the_transitions_to_closed_have_a_reason_and_every_reason_occurs() -> None:
+    assert all((row.to is SessionState.CLOSED) == (row.reason is not None) for row in TABLE)
+    assert {row.reason for row in TABLE} - {None} == set(CloseReason)
+
+
+def test_rows_for_diagrams_have_every_pair_once() -> None:
+    assert {(state, given) for state, given, *_ in rows()} == PAIRS
+    assert ("binding", "bind_*_resp, status 0", "bound", "Bound", "SMPP 3.4 §4.1") in set(rows())
