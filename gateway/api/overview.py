@@ -16,7 +16,7 @@ from gateway.clock import Clock
 from gateway.config.model import Link
 from gateway.consent.case import State
 from gateway.consent.deadlines import Calendar
-from gateway.smpp.status import Kind
+from gateway.smpp.status import StatusKind
 from gateway.store import journal, lists, queues
 from gateway.store.database import Database
 from gateway.store.lists import StoredList

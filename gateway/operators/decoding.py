@@ -3,15 +3,15 @@
 from gateway.config import Link
 from gateway.consent.identity import canonical_msisdn
 from gateway.smpp.pdu import MalformedPdu, ShortMessage, decode_short_message
-from gateway.smpp.receipt import read_receipt
+from gateway.smpp.receipt import parse_receipt
 from gateway.smpp.session import Received
 from gateway.smpp.text import Concatenation, decode, split_udh
-from gateway.smpp.ussd import read_ussd
+from gateway.smpp.ussd import parse_ussd
 from gateway.store.inbound import ReplySegment
 from gateway.usecases.inbound import InboundBatch
 from gateway.usecases.receipts import FinalReceipt
 from gateway.usecases.reply_evidence import Reply
-from gateway.usecases.ussd import UssdMessage
+from gateway.usecases.ussd import DialogueMessage
 
 
 def decode_into(batch: InboundBatch, link: Link, received: Received) -> None:
@@ -23,18 +23,18 @@ def decode_into(batch: InboundBatch, link: Link, received: Received) -> None:
     except MalformedPdu:
         batch.replies.append(Reply(link.name, "", "", received.body, 0, "", None))
         return
-    if receipt := read_receipt(message):
+    if receipt := parse_receipt(message):
         if receipt.final:
             batch.receipts.append(FinalReceipt(link.name, receipt.message_id, receipt.state, receipt.error))
-    elif indication := read_ussd(message):
-        text = indication.text(link.default_alphabet)
+    elif ussd := parse_ussd(message):
+        text = ussd.text(link.default_alphabet)
         batch.ussd.append(
-            UssdMessage(
+            DialogueMessage(
                 link.name,
                 sender_of(message),
                 message.destination.addr,
                 message.schedule_delivery_time,
-                indication,
+                ussd,
                 text,
             )
         )

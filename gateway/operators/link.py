@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import time
-from typing import assert_never
+from typing import Any, assert_never
 
 from smpplib.consts import (
     SMPP_ESME_RALYBND,
@@ -61,8 +61,8 @@ class Link:
         self._policy = policy.links
         self._task_retry = policy.task_retry
         self._sender = Sender(config, texts=texts, state=state, lease=lease, wakeup=wakeup, policy=policy.links)
-        self._binds: set[SmppConnection] = set()
-        self._bound: set[SmppConnection] = set()
+        self._binds: set[SmppConnection[SegmentTag]] = set()
+        self._bound: set[SmppConnection[SegmentTag]] = set()
         self._stopping = asyncio.Event()
         self._changed = asyncio.Event()
 
@@ -141,10 +141,10 @@ class Link:
                 bind.abort()
             await lease.wait_held()
 
-    async def _connect(self, role: Role) -> SmppConnection | None:
+    async def _connect(self, role: Role) -> SmppConnection[SegmentTag] | None:
         """A connection, from its beginning to its loss; None when there was none."""
         config = self.config
-        bind = SmppConnection(new_session(config, role), self._handle)
+        bind = SmppConnection[SegmentTag](new_session(config, role), self._handle)
         await self._lease.wait_held()
         loop = asyncio.get_running_loop()
         try:
@@ -164,7 +164,7 @@ class Link:
             bind.abort()
         return bind
 
-    def _handle(self, bind: SmppConnection, events: list[smpp.Event]) -> None:
+    def _handle(self, bind: SmppConnection[SegmentTag], events: list[smpp.Event[SegmentTag]]) -> None:
         """Passes the events of one read on, then sends what they have made room for."""
         for event in events:
             try:
@@ -177,7 +177,7 @@ class Link:
             self._went_down(bind)
         self._sender.pump()
 
-    def _handle_event(self, bind: SmppConnection, event: smpp.Event) -> None:
+    def _handle_event(self, bind: SmppConnection[SegmentTag], event: smpp.Event[SegmentTag]) -> None:
         name = self.config.name
         match event:
             case smpp.SubmitResponse() | smpp.LateResponse():
@@ -212,7 +212,7 @@ class Link:
         if bind.free:
             self._sender.bound(bind)
 
-    def _went_down(self, bind: SmppConnection, *, all_read: bool = False) -> None:
+    def _went_down(self, bind: SmppConnection[SegmentTag], *, all_read: bool = False) -> None:
         """`all_read`: the SMSC has responded to our unbind, and so read everything that was sent before."""
         if bind in self._bound:
             if not all_read:
@@ -241,7 +241,7 @@ def wait_before_binding(policy: LinkPolicy, refused: int | None, failures: int) 
     return backoff.delay(failures)
 
 
-def new_session(config: LinkConfig, role: Role) -> Session:
+def new_session(config: LinkConfig, role: Role) -> Session[Any]:
     """A session of the link, before it is connected."""
     return Session(
         role=role,

@@ -18,8 +18,8 @@ from gateway.operators.link import new_session, roles_of, tls_context
 from gateway.smpp import session as smpp
 from gateway.smpp import status
 from gateway.smpp.pacing import Pacer
-from gateway.smpp.pdu import Address, MalformedPdu, ShortMessage, SubmitEncoder, decode_short_message
-from gateway.smpp.receipt import Receipt, Relation, keys, normal_key, read_receipt
+from gateway.smpp.pdu import MalformedPdu, ShortMessage, SubmitEncoder, decode_short_message
+from gateway.smpp.receipt import IdRelation, Receipt, normalize_message_id, parse_receipt, related_ids
 from gateway.smpp.text import LongMessages, segments
 
 SHORT_TEXT = "Link test. Please answer 3#1"

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 from smpplib.consts import SMPP_ESME_RX_T_APPN
 
@@ -20,7 +20,6 @@ from gateway.config import Link as LinkConfig
 from gateway.config.policy import ReceiverPolicy
 from gateway.logs.log import Event as LogEvent
 from gateway.logs.log import get_logger
-from gateway.operators.connection import SmppConnection
 from gateway.operators.decoding import decode_into
 from gateway.smpp.session import Received
 from gateway.store.nodes import FencedError
@@ -29,10 +28,27 @@ from gateway.usecases.inbound import Inbound, InboundBatch, UnacknowledgedPeriod
 log = get_logger()
 
 
+class InboundConnection(Protocol):
+    """The connection that a message came by, as the receiver needs it."""
+
+    @property
+    def is_bound(self) -> bool:
+        """Neither side has sent an unbind, and the connection is open."""
+        ...
+
+    def respond(self, command_id: int, sequence_number: int, command_status: int = 0) -> None:
+        """Responds to the message, if its session is still open."""
+        ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
 class _Delivery(NamedTuple):
     """A deliver_sm or data_sm that waits to be stored."""
 
-    bind: SmppConnection
+    bind: InboundConnection
     link: LinkConfig
     received: Received
     at: float  # monotonic
@@ -47,10 +63,10 @@ class Receiver:
         self._queue: deque[_Delivery] = deque()
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
-        self._paused: dict[SmppConnection, tuple[str, float]] = {}  # its link, and since when
+        self._paused: dict[InboundConnection, tuple[str, float]] = {}  # its link, and since when
         self._periods: dict[str, tuple[float, float]] = {}  # by link: from when to when, to be noted in the rows
 
-    def receive(self, bind: SmppConnection, link: LinkConfig, received: Received) -> None:
+    def receive(self, bind: InboundConnection, link: LinkConfig, received: Received) -> None:
         """Queues a deliver_sm or data_sm."""
         self._queue.append(_Delivery(bind, link, received, time.monotonic()))
         self._wake()

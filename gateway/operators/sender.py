@@ -68,10 +68,10 @@ class Sender:
         self._loop = asyncio.get_running_loop()
         self._pacer = Pacer(config.tps)
         self._paced = config.tps > 0
-        source = Address(addr=config.source, ton=config.source_ton, npi=config.source_npi)
+        source = config.source_address
         self._encoder = SubmitEncoder(source, receipts=config.receipts)
         self._screen_encoder = SubmitEncoder(source, receipts="none", service_type=ussd.SERVICE_TYPE)
-        self._binds: list[SmppConnection] = []
+        self._binds: list[SmppConnection[SegmentTag]] = []
         self._queue = SendQueue(state.unsent_questions)
         self._unwritten: dict[int, OutgoingText] = {}
         self._rows = asyncio.Lock()  # a row is not released while responses are being written to it
@@ -86,8 +86,8 @@ class Sender:
         windows = config.window * config.sessions * READY_WINDOWS
         self._target = min(windows, max(1, int(config.tps * READY_SECONDS))) if config.tps else windows
         self._max_held = policy.max_unwritten_texts + self._target // TYPICAL_SEGMENTS
-        self._statuses = {number: status.Kind(kind) for number, kind in config.statuses.items()}
-        self._outcomes = {kind: metrics.SEGMENTS.labels(config.name, kind.value) for kind in status.Kind}
+        self._statuses = {number: status.StatusKind(kind) for number, kind in config.statuses.items()}
+        self._outcomes = {kind: metrics.SEGMENTS.labels(config.name, kind.value) for kind in status.StatusKind}
         self._unknown = metrics.SEGMENTS_UNKNOWN.labels(config.name)
 
     # --- binds ---------------------------------------------------------------------------------------------
@@ -98,7 +98,7 @@ class Sender:
         self._wakeup.set()
         self.pump()
 
-    def unbound(self, bind: SmppConnection) -> None:
+    def unbound(self, bind: SmppConnection[SegmentTag]) -> None:
         """The bind may not be used any more; after the last one, what is in memory goes back to its rows."""
         if bind in self._binds:
             self._binds.remove(bind)
@@ -139,7 +139,7 @@ class Sender:
                 if self._pause is None:
                     self._pause = self._loop.call_later(delay, self._unpause)
                 break
-            self._pacer.take(now, out.weight)
+            self._pacer.record_sent(now, out.weight)
             segment = queue.pop_segment(out)
             bind.submit(out.bodies[segment], SegmentTag(out, segment))
             if self._paced:
@@ -162,9 +162,9 @@ class Sender:
 
     # --- responses in --------------------------------------------------------------------------------------
 
-    def responded(self, event: SubmitResponse | LateResponse) -> None:
+    def responded(self, event: SubmitResponse[SegmentTag] | LateResponse[SegmentTag]) -> None:
         """Processes the SMSC's response to a segment; a late one counts unless the segment was sent again."""
-        out, segment = cast("SegmentTag", event.tag)
+        out, segment = event.tag
         if isinstance(event, SubmitResponse):
             self._segment_done(out)
         elif event.command_status or not self._queue.drop(out, segment):
@@ -175,20 +175,20 @@ class Sender:
             case status.StatusKind.ACCEPTED:
                 self._pacer.accepted(self._loop.time())
                 self._accepted(out, segment, event.message_id)
-            case status.Kind.THROTTLED:
+            case status.StatusKind.THROTTLED:
                 self._pacer.throttled(self._loop.time())
                 self._queue.put_back(out, segment)
-            case status.Kind.BUSY:
+            case status.StatusKind.BUSY:
                 self._queue.put_back(out, segment)
                 self._wait_for_smsc(out)
-            case status.Kind.REFUSED:
+            case status.StatusKind.REFUSED:
                 out.refused = event.command_status
                 self._queue.drop_unsent(out)
                 self._touch(out)
 
-    def not_responded(self, event: NoResponse) -> None:
+    def not_responded(self, event: NoResponse[SegmentTag]) -> None:
         """The outcome of the segment is unknown: it is sent again, octet for octet the same."""
-        out, segment = cast("SegmentTag", event.tag)
+        out, segment = event.tag
         self._segment_done(out)
         self._unknown.inc()
         if out.refused is None:
@@ -211,7 +211,7 @@ class Sender:
             out.message_ids[segment] = message_id
             if out.tracked_segments >> segment & 1:
                 out.expected.append(
-                    ExpectedReceipt(normal_key(message_id), message_id, out.claimed.sms_id, segment)
+                    ExpectedReceipt(normalize_message_id(message_id), message_id, out.claimed.sms_id, segment)
                 )
         else:  # accepted, but no receipt can name it
             out.tracked_segments &= ~(1 << segment)

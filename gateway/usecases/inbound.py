@@ -10,7 +10,7 @@ from gateway.usecases.receipts import FinalReceipt, Receipts
 from gateway.usecases.replies import Replies
 from gateway.usecases.reply_evidence import Reply
 from gateway.usecases.unit_of_work import Transactions, UnitOfWork
-from gateway.usecases.ussd import UssdDialogues, UssdMessage
+from gateway.usecases.ussd import DialogueMessage, UssdDialogues
 
 
 class UnacknowledgedPeriod(NamedTuple):
@@ -28,7 +28,7 @@ class InboundBatch:
     replies: list[Reply] = field(default_factory=list)
     segments: list[ReplySegment] = field(default_factory=list)
     receipts: list[FinalReceipt] = field(default_factory=list)
-    ussd: list[UssdMessage] = field(default_factory=list)
+    ussd: list[DialogueMessage] = field(default_factory=list)
 
 
 class Inbound:

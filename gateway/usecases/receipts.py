@@ -8,7 +8,7 @@ from gateway.config.model import MessageId
 from gateway.consent.events import TextUndeliverable
 from gateway.consent.inputs import Input, ReportDelivered, ReportUndeliverable
 from gateway.consent.texts import Kind
-from gateway.smpp.receipt import MessageState, keys
+from gateway.smpp.receipt import MessageState, related_ids
 from gateway.store import receipts
 from gateway.store.receipts import Settled, StoredReceipt
 from gateway.usecases.unit_of_work import Transactions, UnitOfWork
@@ -68,7 +68,7 @@ class Receipts:
         await uow.apply([(s.case_id, _input(s)) for s in settled])
 
     def _stored(self, receipt: FinalReceipt) -> StoredReceipt:
-        candidates = keys(receipt.message_id, _INVERSE[self._message_ids[receipt.link]])
+        candidates = related_ids(receipt.message_id, _INVERSE[self._message_ids[receipt.link]])
         state = receipt.state
         return StoredReceipt(
             receipt.link, receipt.message_id, candidates, state.delivered, state.value, receipt.error

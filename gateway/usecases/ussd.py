@@ -31,7 +31,7 @@ from gateway.consent.reply import Verdict, read_menu_answer
 from gateway.consent.texts import LANGUAGES, Kind
 from gateway.logs.log import Event as LogEvent
 from gateway.logs.log import get_logger
-from gateway.smpp.ussd import Indication, UssdOp, dialled_service, screen_tlvs
+from gateway.smpp.ussd import UssdMessage, UssdOp, dialled_service, encode_screen_tlvs
 from gateway.store import cases, dialogues, inbound, questions
 from gateway.store.cases import StoredCase
 from gateway.store.dialogues import Dialogue
@@ -51,14 +51,14 @@ _CONFIRMATION = {Verdict.AGREE: Kind.MENU_AGREED, Verdict.REFUSE: Kind.MENU_REFU
 _COUNTED = frozenset({EventType.CONSENTED, EventType.REFUSED, EventType.REPLY_REPEATED})
 
 
-class UssdMessage(NamedTuple):
+class DialogueMessage(NamedTuple):
     """One message of a dialogue, as it came in."""
 
     link: str
     msisdn: str
     destination_addr: str
     smsc_time: str
-    indication: Indication
+    ussd: UssdMessage
     text: str | None  # what was dialled or typed; None when the octets do not decode
 
     @property
@@ -74,7 +74,7 @@ class UssdDialogues:
         self._routing = routing
         self._texts = texts
 
-    async def receive(self, uow: UnitOfWork, messages: Sequence[UssdMessage]) -> None:
+    async def receive(self, uow: UnitOfWork, messages: Sequence[DialogueMessage]) -> None:
         """Takes what was dialled and typed, in order, within the unit of work."""
         if answerable := [message for message in messages if _is_number(message.msisdn)]:
             await _Messages(uow, self._services, self._routing, self._texts).receive(answerable)
@@ -100,9 +100,9 @@ class _Messages:
         self._changed: dict[dialogues.Place, Dialogue | None] = {}
         self._screens: list[NewScreen] = []
         self._kept: list[StoredReply] = []
-        self._replies: list[tuple[UssdMessage, Dialogue, ParentReply]] = []
+        self._replies: list[tuple[DialogueMessage, Dialogue, ParentReply]] = []
 
-    async def receive(self, messages: Sequence[UssdMessage]) -> None:
+    async def receive(self, messages: Sequence[DialogueMessage]) -> None:
         connection = self._uow.connection
         self._asked = await questions.asked_at(connection, {message.msisdn for message in messages})
         self._dialogues = dict(await dialogues.lock(connection, {message.place for message in messages}))
@@ -110,7 +110,7 @@ class _Messages:
         asked = {question.case_id for question in self._asked.values()}
         self._cases = await cases.fetch(connection, shown | asked)
         for message in messages:
-            match message.indication.op:
+            match message.ussd.op:
                 case UssdOp.PSSR_INDICATION | UssdOp.PSSD_INDICATION:
                     self._dialled(message)
                 case UssdOp.USSR_CONFIRM:
@@ -127,20 +127,20 @@ class _Messages:
         await dialogues.save(connection, self._changed)
         await self._uow.queue_screens(self._screens, dialogues.DIALOGUE_LIFETIME_SECONDS)
 
-    def _dialled(self, message: UssdMessage) -> None:
+    def _dialled(self, message: DialogueMessage) -> None:
         service, question = self._open_question(message)
         self._note(message, None)
         if question is None:
             self._end(message, service, Kind.MENU_NOTHING, None)
             ignored = Event(EventType.REPLY_IGNORED, Reason("dialled with no open question"))
             self._uow.journal([(None, ignored)])
-        elif message.indication.op == UssdOp.PSSD_INDICATION:  # that telephone cannot reply to a menu
+        elif message.ussd.op == UssdOp.PSSD_INDICATION:  # that telephone cannot reply to a menu
             self._end(message, service, Kind.MENU_INVALID, question.case_id)
         else:
-            session = message.indication.session
+            session = message.ussd.session
             self._menu(message, Dialogue(session=session, service=service, case_id=question.case_id, menus=1))
 
-    def _typed(self, message: UssdMessage) -> None:
+    def _typed(self, message: DialogueMessage) -> None:
         dialogue = self._dialogue(message)
         if dialogue is None:  # expired, or ended before: whose question it showed is not known
             service, question = self._open_question(message)
@@ -170,19 +170,21 @@ class _Messages:
             self._note(message, None)
             self._end(message, dialogue.service, Kind.MENU_INVALID, dialogue.case_id)
 
-    def _left(self, message: UssdMessage) -> None:
+    def _left(self, message: DialogueMessage) -> None:
         if (dialogue := self._dialogue(message)) is not None:
             self._note(message, None)
             aborted = Event(EventType.DIALOGUE_ABORTED, Link(message.link))
             self._uow.journal([(dialogue.case_id, aborted)])
 
-    def _confirm(self, message: UssdMessage, dialogue: Dialogue, given: ParentReply, decision: Decision) -> None:
+    def _confirm(
+        self, message: DialogueMessage, dialogue: Dialogue, given: ParentReply, decision: Decision
+    ) -> None:
         """The last screen says what became of the reply: it may have come after another one."""
         counted = any(event.name in _COUNTED for event in decision.events)
         kind = _CONFIRMATION[given.verdict] if counted else Kind.MENU_NOTHING
         self._screen(message, dialogue.service, kind, dialogue.case_id, UssdOp.PSSR_RESPONSE)
 
-    def _open_question(self, message: UssdMessage) -> tuple[str, Question | None]:
+    def _open_question(self, message: DialogueMessage) -> tuple[str, Question | None]:
         """The service dialled, else the one that asks at the number; and its question, if the link may carry it."""
         dialled = dialled_service(message.text)
         codes = [dialled] if dialled is not None and dialled in self._services else list(self._services)
@@ -196,23 +198,23 @@ class _Messages:
                 self._uow.journal([(question.case_id, ignored)])
         return codes[0], None
 
-    def _dialogue(self, message: UssdMessage) -> Dialogue | None:
+    def _dialogue(self, message: DialogueMessage) -> Dialogue | None:
         dialogue = self._dialogues.get(message.place)
-        return dialogue if dialogue is not None and dialogue.session == message.indication.session else None
+        return dialogue if dialogue is not None and dialogue.session == message.ussd.session else None
 
-    def _note(self, message: UssdMessage, dialogue: Dialogue | None) -> None:
+    def _note(self, message: DialogueMessage, dialogue: Dialogue | None) -> None:
         self._dialogues[message.place] = self._changed[message.place] = dialogue
 
-    def _menu(self, message: UssdMessage, dialogue: Dialogue) -> None:
+    def _menu(self, message: DialogueMessage, dialogue: Dialogue) -> None:
         self._note(message, dialogue)
         self._screen(message, dialogue.service, Kind.MENU, dialogue.case_id, UssdOp.USSR_REQUEST)
 
-    def _end(self, message: UssdMessage, service: str, kind: Kind, case_id: str | None) -> None:
-        one_way = message.indication.op == UssdOp.PSSD_INDICATION
+    def _end(self, message: DialogueMessage, service: str, kind: Kind, case_id: str | None) -> None:
+        one_way = message.ussd.op == UssdOp.PSSD_INDICATION
         op = UssdOp.PSSD_RESPONSE if one_way else UssdOp.PSSR_RESPONSE
         self._screen(message, service, kind, case_id, op)
 
-    def _screen(self, message: UssdMessage, service: str, kind: Kind, case_id: str | None, op: UssdOp) -> None:
+    def _screen(self, message: DialogueMessage, service: str, kind: Kind, case_id: str | None, op: UssdOp) -> None:
         text = self._texts.screen(kind, self._language(message, service, case_id), service)
         self._screens.append(
             NewScreen(
@@ -222,11 +224,11 @@ class _Messages:
                 msisdn=message.msisdn,
                 template=text.template,
                 body=text.body,
-                tlvs=screen_tlvs(op, message.indication.session_info),
+                tlvs=encode_screen_tlvs(op, message.ussd.session_info),
             )
         )
 
-    def _language(self, message: UssdMessage, service: str, case_id: str | None) -> str:
+    def _language(self, message: DialogueMessage, service: str, case_id: str | None) -> str:
         """That of the case, or of the latest one at the number."""
         question = self._asked.get((message.msisdn, service))
         known = case_id or (question.case_id if question is not None else None)
@@ -234,15 +236,15 @@ class _Messages:
         return stored.language if stored is not None else LANGUAGES[0]
 
 
-def _reply(message: UssdMessage) -> Reply:
+def _reply(message: DialogueMessage) -> Reply:
     """What was typed, as a reply is kept."""
     return Reply(
         link=message.link,
         source_addr=message.msisdn,
         destination_addr=message.destination_addr,
-        octets=message.indication.octets,
-        data_coding=message.indication.data_coding,
+        octets=message.ussd.octets,
+        data_coding=message.ussd.data_coding,
         smsc_time=message.smsc_time,
         text=message.text,
-        session=message.indication.session_info.hex(),
+        session=message.ussd.session_info.hex(),
     )
