@@ -101,7 +101,7 @@ async def test_an_operator_that_no_database_keeps_is_an_unknown_one(harness: Har
     families = [Family(n=1), Family(n=2)]
     odd = {"found": True, "msisdn": f"+{families[0].number}", "operator": "k\0"}
     harness.know(families)
-    harness.mcb.odd[families[0].people[0][1]] = odd
+    harness.mcb.overrides[families[0].people[0][1]] = odd
     await harness.put([family.record() for family in families])
     for family in families:
         await harness.status(family, "asked")
@@ -135,13 +135,13 @@ async def test_retry_after_is_honoured_by_mcb_and_wallet(harness: Harness) -> No
     harness.mcb.fail(status=429, retry_after=1)
     await harness.ask(family)
     first, second = harness.mcb.calls
-    assert second.at - (first.answered_at or 0) >= 0.95
+    assert second.at - (first.responded_at or 0) >= 0.95
     harness.wallet.fail(status=503, retry_after=1)
     await harness.smsc.reply(family.number, "3#1")
     await harness.text(family, "socwallet")  # which does not wait for the wallet
     await harness.status(family, "voucher_issued")
     first, second = harness.wallet.calls
-    assert second.at - (first.answered_at or 0) >= 0.95
+    assert second.at - (first.responded_at or 0) >= 0.95
 
 
 async def test_one_missing_from_a_batch_is_asked_again_and_nonsense_about_one_is_his_alone(
@@ -150,8 +150,8 @@ async def test_one_missing_from_a_batch_is_asked_again_and_nonsense_about_one_is
     await harness.start(mcb={"batch": 10})
     families = [Family(n=n) for n in range(1, 7)]
     people = [family.people[0][1] for family in families]
-    harness.mcb.left_out[people[1]] = 2
-    harness.mcb.odd[people[2]] = {"found": "maybe"}
+    harness.mcb.omitted[people[1]] = 2
+    harness.mcb.overrides[people[2]] = {"found": "maybe"}
     await harness.push(*families)
     assert (await harness.journaled(families[2], "parked"))["reason"].startswith("mcb: ")
     for family in (families[0], families[1], *families[3:]):
@@ -194,14 +194,14 @@ async def test_requests_that_fail_together_are_one_failure_of_the_neighbour(
     await harness.push(*families)
     for family in families:
         await harness.status(family, "number_found")
-    assert harness.mcb.most_under_way == len(families)
+    assert harness.mcb.max_in_flight == len(families)
 
 
 async def test_no_more_requests_than_configured_are_under_way(harness: Harness) -> None:
     harness.mcb.latency = 0.02
     await harness.start(mcb={"concurrency": 3})
     await harness.ask(*(Family(n=n) for n in range(1, 21)))
-    assert harness.mcb.most_under_way == 3
+    assert harness.mcb.max_in_flight == 3
 
 
 async def test_the_wallet_sees_one_key_a_consent_however_often_it_fails(harness: Harness) -> None:
@@ -239,7 +239,7 @@ async def test_a_voucher_there_is_already_counts_as_issued_and_a_refusal_is_for_
     await harness.start()
     has_one, refused = Family(n=1), Family(n=2)
     await harness.ask(has_one, refused)
-    harness.wallet.have(has_one.pupil_iin, "V-77")
+    harness.wallet.has_voucher(has_one.pupil_iin, "V-77")
     harness.wallet.reject(refused.pupil_iin)
     for family in (has_one, refused):
         await harness.smsc.reply(family.number, "3#1")

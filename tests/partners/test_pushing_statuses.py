@@ -70,7 +70,7 @@ async def test_retry_after_is_honoured(harness: Harness) -> None:
     await harness.start()
     await harness.ask(Family(n=1))
     first, second = harness.sdu.calls[:2]
-    assert second.at - (first.answered_at or 0) >= 0.95
+    assert second.at - (first.responded_at or 0) >= 0.95
 
 
 async def test_a_restart_goes_on_where_sdu_has_taken_everything(harness: Harness) -> None:

@@ -19,7 +19,7 @@ async def test_a_voucher_that_is_being_formed_is_waited_for(harness: Harness) ->
     await harness.ask(family)
     harness.wallet.latency = SLOW
     await harness.smsc.reply(family.number, "3#1")
-    await harness.wallet.wait_for(lambda: harness.wallet.under_way == 1)
+    await harness.wallet.wait_for(lambda: harness.wallet.in_flight == 1)
     assert await process.stop() == 0
     assert await harness.connection.fetchval("SELECT voucher_id FROM cases") is not None
     await harness.start()
@@ -32,7 +32,7 @@ async def test_a_look_up_under_way_is_waited_for_and_the_others_are_the_next_pro
     process = await harness.start(mcb={"concurrency": 1})
     families = [Family(n=n) for n in range(1, 6)]
     await harness.push(*families)
-    await harness.mcb.wait_for(lambda: harness.mcb.under_way == 1)
+    await harness.mcb.wait_for(lambda: harness.mcb.in_flight == 1)
     assert await process.stop() == 0
     assert harness.mcb.called == 1
     assert (
@@ -49,7 +49,7 @@ async def test_statuses_under_way_are_told_once(harness: Harness) -> None:
     harness.sdu.latency = SLOW
     process = await harness.start()
     await harness.push(Family(n=1))
-    await harness.sdu.wait_for(lambda: harness.sdu.under_way == 1)
+    await harness.sdu.wait_for(lambda: harness.sdu.in_flight == 1)
     assert await process.stop() == 0
     assert await harness.connection.fetchval("SELECT seq FROM feeds") == int(harness.sdu.events[-1]["seq"])
     harness.sdu.latency = 0.0
@@ -83,7 +83,7 @@ async def test_a_neighbour_that_hangs_is_given_up_and_asked_again(
     if partner == "wallet":
         await harness.status(family, "asked")
         await harness.smsc.reply(family.number, "3#1")
-    await asked.wait_for(lambda: asked.under_way == 1, within=WITHIN)
+    await asked.wait_for(lambda: asked.in_flight == 1, within=WITHIN)
     assert await process.stop() == 0
     await harness.start()
     await harness.status(family, status)
