@@ -37,7 +37,9 @@ class _SimulatorParser(ArgumentParser):
         listed = "".join(f"{name}:\n{helps[name]}" if len(names) > 1 else helps[name] for name in names)
         prefix = ", after the simulator's name" if len(names) > 1 else ""
         rules = commands.RULES_HELP if "smsc" in names else ""
-        self.epilog = f"{rules}standard input, a command a line{prefix}:\n{listed}" if names else None
+        self.epilog = (
+            f"{rules}standard input, a command a line{prefix}; quit ends the program:\n{listed}" if names else None
+        )
         return super().format_help()
 
 
@@ -48,7 +50,9 @@ def add_simulators(command: ArgumentParser) -> None:
     )
     smsc = _add(kinds, "smsc", run_smsc, "a scriptable SMSC that speaks SMPP 3.4")
     _add_port(smsc, "--port", SMSC_PORT)
-    smsc.add_argument("--account", action="append", metavar="ID:PASSWORD", help="who may bind; anybody by default")
+    smsc.add_argument(
+        "--account", action="append", type=_account, metavar="ID:PASSWORD", help="who may bind; anybody by default"
+    )
     smsc.add_argument("--exclusive", action="store_true", help="a second bind of an account gets ESME_RALYBND")
     _add_smsc_behaviour(smsc, receipts=[])
     mcb = _add(kinds, "mcb", run_mcb, "the mobile citizens base: IIN to number")
@@ -70,7 +74,7 @@ def add_simulators(command: ArgumentParser) -> None:
 
 
 def run_smsc(arguments: Namespace) -> int:
-    accounts = dict(account.partition(":")[::2] for account in arguments.account) if arguments.account else None
+    accounts = dict(arguments.account) if arguments.account else None
     smsc = _smsc(arguments, arguments.port, accounts=accounts, exclusive=arguments.exclusive)
     return _run({"smsc": smsc}, lambda: {"host": smsc.host, "port": smsc.port})
 
@@ -128,34 +132,23 @@ def _configuration(smsc: "SmscSimulator", urls: Mapping[str, str], *, token: str
 def _smsc(arguments: Namespace, port: int, **settings: Any) -> "SmscSimulator":
     from gateway.simulators.smsc import SmscSimulator
 
-    try:
-        smsc = SmscSimulator(
-            port,
-            host=arguments.host,
-            rules=arguments.rule,
-            receipts=arguments.default_receipts if arguments.receipts is None else arguments.receipts,
-            tps=arguments.tps,
-            message_ids=arguments.message_ids,
-            short_code=arguments.short_code,
-            **settings,
-        )
-    except ValueError as error:
-        raise CommandError(str(error)) from None
-    return smsc
+    return SmscSimulator(
+        port,
+        host=arguments.host,
+        rules=arguments.rule,
+        receipts=arguments.default_receipts if arguments.receipts is None else arguments.receipts,
+        tps=arguments.tps,
+        message_ids=arguments.message_ids,
+        short_code=arguments.short_code,
+        **settings,
+    )
 
 
 def _mcb(arguments: Namespace, port: int, **settings: Any) -> "McbSimulator":
     from gateway.simulators.mcb import McbSimulator, derived_number
 
-    numbers = {}
-    for given in arguments.number:
-        iin, equals, number = given.partition("=")
-        if not equals:
-            raise CommandError(f"--number {given}: IIN=MSISDN or IIN=MSISDN,OPERATOR is expected")
-        msisdn, _, operator = number.partition(",")
-        numbers[iin] = (msisdn, operator or None)
     otherwise = None if arguments.only_these else derived_number
-    return McbSimulator(port, numbers, otherwise=otherwise, host=arguments.host, **settings)
+    return McbSimulator(port, dict(arguments.number), otherwise=otherwise, host=arguments.host, **settings)
 
 
 def _run(
@@ -174,6 +167,45 @@ def _run(
     except OSError as error:
         raise CommandError(f"cannot listen: {error.strerror or error}") from None
     return 0
+
+
+def _rule(line: str) -> str:
+    """The rule as it is given, if it is valid."""
+    from gateway.simulators.rules import Rule
+
+    return _valid(Rule.parse, line)
+
+
+def _policy(line: str) -> str:
+    """The receipt policy as it is given, if it is valid."""
+    from gateway.simulators.receipts import Receipts
+
+    return _valid(Receipts.parse, line)
+
+
+def _valid(parse: Callable[[str], object], line: str) -> str:
+    try:
+        parse(line)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return line
+
+
+def _account(given: str) -> tuple[str, str]:
+    """(system_id, password)."""
+    system_id, colon, password = given.partition(":")
+    if not colon:
+        raise argparse.ArgumentTypeError(f"{given}: ID:PASSWORD is expected")
+    return system_id, password
+
+
+def _number(given: str) -> tuple[str, tuple[str, str | None]]:
+    """(IIN, (MSISDN, operator))."""
+    iin, equals, number = given.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{given}: IIN=MSISDN or IIN=MSISDN,OPERATOR is expected")
+    msisdn, _, operator = number.partition(",")
+    return iin, (msisdn, operator or None)
 
 
 def _add(
@@ -200,9 +232,9 @@ def _add_port(parser: ArgumentParser, option: str, port: int) -> None:
 
 def _add_smsc_behaviour(parser: ArgumentParser, *, receipts: list[str]) -> None:
     add = parser.add_argument
-    add("--rule", action="append", default=[], metavar="RULE", help="see below; repeatable")
+    add("--rule", action="append", type=_rule, default=[], metavar="RULE", help="see below; repeatable")
     default = f"; default: {', '.join(receipts)}" if receipts else ""
-    add("--receipts", action="append", metavar="POLICY", help=f"see below; repeatable{default}")
+    add("--receipts", action="append", type=_policy, metavar="POLICY", help=f"see below; repeatable{default}")
     parser.set_defaults(default_receipts=receipts)
     add("--tps", type=int, default=0, help="more segments in any one second get ESME_RTHROTTLED")
     add("--message-ids", choices=("decimal", "hex", "uuid"), default="decimal", help="(%(default)s)")
@@ -217,7 +249,12 @@ def _add_partner_options(parser: ArgumentParser, port: int) -> None:
 
 def _add_mcb_numbers(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "--number", action="append", default=[], metavar="IIN=MSISDN[,OPERATOR]", help="a known number; repeatable"
+        "--number",
+        action="append",
+        type=_number,
+        default=[],
+        metavar="IIN=MSISDN[,OPERATOR]",
+        help="a known number; repeatable",
     )
     parser.add_argument(
         "--only-these", action="store_true", help="other IINs have no number; by default one derived from the IIN"

@@ -28,10 +28,10 @@ receipts: OUTCOME [key=value ...], for segments that request one.
 SMSC_HELP = """\
   reply NUMBER TEXT | receipt MESSAGE_ID [OUTCOME] | rule REACTION ... | rules clear |
   dial NUMBER [CODE] | type NUMBER TEXT | hang-up NUMBER |
-  enquire | unbind | drop | silence | speak | refuse-bind STATUS [TIMES] | state | quit
+  enquire | unbind | drop | silence | speak | refuse-bind STATUS [TIMES] | state
 """
 _PARTNER_HELP = """\
-  fail [TIMES] [FAULT ...] | down [FAULT ...] | up | state | quit
+  fail [TIMES] [FAULT ...] | down [FAULT ...] | up | state
     FAULT: status=503 retry_after=SECONDS body=TEXT hang=yes cut=yes after=yes containing=TEXT
 """
 MCB_HELP = "  number IIN MSISDN [OPERATOR] | number IIN none\n" + _PARTNER_HELP

@@ -32,8 +32,10 @@ _WEIGHTS = (range(1, 12), (3, 4, 5, 6, 7, 8, 9, 10, 11, 1, 2))
 
 
 def with_check_digit(eleven: str) -> str | None:
-    """The IIN that begins with these eleven digits; None when no check digit is possible."""
+    """The IIN that begins with these eleven digits; None when there is none: no check digit, or only zeros."""
     digits = [int(digit) for digit in eleven]
+    if not any(digits):
+        return None
     for weights in _WEIGHTS:
         check_digit = sum(weight * digit for weight, digit in zip(weights, digits, strict=True)) % 11
         if check_digit < 10:
