@@ -99,9 +99,9 @@ class Families:
     def _assign_number(self, family: Family, number: int) -> None:
         operators = list(PREFIXES)
         family.operator = operators[number % 2]
-        for relation, answer in family.kind.numbers.items():
+        for relation, found in family.kind.numbers.items():
             iin = family.relatives[relation].iin
-            match answer:
+            match found:
                 case Number.NONE:
                     self.mcb[iin] = None
                 case Number.FOREIGN:

@@ -15,7 +15,7 @@ class Text(StrEnum):
 
 
 class Number(StrEnum):
-    """The MCB's answer about a person."""
+    """What the MCB finds for a person."""
 
     OWN = "a number"
     PORTED = "a number ported to the other operator"
@@ -78,7 +78,7 @@ class FamilyKind:
     families: int
     children: tuple[Scenario, ...]
     numbers: Mapping[str, Number] = field(default_factory=lambda: {"mother": Number.OWN})
-    """The MCB's answer, by relation, for each relation that is in the list."""
+    """What the MCB finds, by relation, for each relation that is in the list."""
     language: str = "kk"
     category: int = 1
     delivery: Delivery = Delivery.DELIVERED

@@ -84,7 +84,7 @@ class Partners:
             partner.up()
 
     async def run_outages(self, seed: int) -> None:
-        """One outage after the other, until cancelled; then the partner that is down comes up."""
+        """One outage after the other, until cancelled; a partner that is down then is started again."""
         rng = random.Random(seed)
         while True:
             await asyncio.sleep(rng.uniform(*BETWEEN_OUTAGES_SECONDS))

@@ -15,7 +15,7 @@ from chaos.audit import Audit
 from chaos.cluster import EARLY_PROBABILITY, EMBEDDED, Cluster
 from chaos.families import Families, ndjson
 from chaos.parents import Parents
-from chaos.partners import partners
+from chaos.partners import Partners, partners
 from chaos.records import UNFINISHED, Records
 from gateway.simulators.sdu import new_secret
 from gateway.store import journal
@@ -76,29 +76,7 @@ async def torture(settings: Settings, directory: Path) -> tuple[list[str], Count
         )  # fmt: skip
         await cluster.start()
         try:
-            if not settings.rolling:
-                simulated.begin_faults(seed)
-            async with asyncio.TaskGroup() as tasks:
-                background = [tasks.create_task(simulated.post_wallet_events(cluster.url, seed))]
-                if not settings.rolling:
-                    background.append(tasks.create_task(simulated.run_outages(seed)))
-                pushing = tasks.create_task(
-                    _push(cluster, families, settings.kill_seconds * PUSHED_WITHIN / LISTS)
-                )
-                for n in range(STRAY_REPLIES):
-                    parents.stray(f"77017{n:06}", "kcell")
-                if settings.rolling:
-                    await cluster.roll(settings.kills, seed, max_pause=settings.max_pause)
-                else:
-                    await cluster.kill_repeatedly(
-                        settings.kills, seed,
-                        max_pause=settings.max_pause, database=settings.database, full_disk=settings.full_disk,
-                        pause=settings.pause,
-                    )  # fmt: skip
-                await pushing
-                for task in background:
-                    task.cancel()
-                await asyncio.gather(*background, return_exceptions=True)
+            await _disrupt(settings, cluster, simulated, parents, families)
             simulated.end_faults()
             violations = await _settle(settings, directory, parents)
         finally:
@@ -125,6 +103,34 @@ async def torture(settings: Settings, directory: Path) -> tuple[list[str], Count
         if settings.full_disk:
             totals["database panics"] = (directory / "data/postgresql/log").read_text().count("PANIC:")
         return violations, cluster.counts + audit.counts + Counter(totals)
+
+
+async def _disrupt(
+    settings: Settings, cluster: Cluster, simulated: Partners, parents: Parents, families: Families
+) -> None:
+    """Pushes the lists while processes are killed and partners fail, or while processes are restarted."""
+    if not settings.rolling:
+        simulated.begin_faults(settings.seed)
+    async with asyncio.TaskGroup() as tasks:
+        background = [tasks.create_task(simulated.post_wallet_events(cluster.url, settings.seed))]
+        if not settings.rolling:
+            background.append(tasks.create_task(simulated.run_outages(settings.seed)))
+        interval = settings.kill_seconds * PUSHED_WITHIN / LISTS
+        pushing = tasks.create_task(_push(cluster, families, interval))
+        for n in range(STRAY_REPLIES):
+            parents.stray(f"77017{n:06}", "kcell")
+        if settings.rolling:
+            await cluster.roll(settings.kills, settings.seed, max_pause=settings.max_pause)
+        else:
+            await cluster.kill_repeatedly(
+                settings.kills, settings.seed,
+                max_pause=settings.max_pause, database=settings.database, full_disk=settings.full_disk,
+                pause=settings.pause,
+            )  # fmt: skip
+        await pushing
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
 
 
 async def _push(cluster: Cluster, families: Families, every: float) -> None:

@@ -159,12 +159,12 @@ async def test_a_batch_response_has_another_order_and_lacks_omitted_iins(http: a
     async with McbSimulator(otherwise=derived_number) as mcb:
         mcb.omitted["131106697007"] = 1
         body = {"iins": ["870312497005", "131106697007", "841130397007"]}
-        answers = [await post(http, f"{mcb.url}/v1/lookups", body) for _ in range(2)]
-        assert [[result["iin"] for result in answer["results"]] for _, answer in answers] == [
+        responses = [await post(http, f"{mcb.url}/v1/lookups", body) for _ in range(2)]
+        assert [[result["iin"] for result in response["results"]] for _, response in responses] == [
             ["841130397007", "870312497005"],
             ["841130397007", "131106697007", "870312497005"],
         ]
-        assert answers[0][1]["results"][1] == {
+        assert responses[0][1]["results"][1] == {
             "iin": "870312497005",
             "found": True,
             "msisdn": "+77011249700",

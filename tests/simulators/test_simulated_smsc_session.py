@@ -84,8 +84,8 @@ async def test_enquire_link_works_in_both_directions(esme: BindEsme) -> None:
     async with SmscSimulator() as smsc:
         client = await esme(smsc)
         await client.send_raw(ENQUIRE_LINK)
-        answer = await client.read()
-        assert (answer.command, answer.sequence) == ("enquire_link_resp", 7)
+        response = await client.read()
+        assert (response.command, response.sequence) == ("enquire_link_resp", 7)
         asked = asyncio.create_task(smsc.enquire())
         assert (await client.acknowledge()).command == "enquire_link"
         await asked
@@ -103,8 +103,8 @@ async def test_split_and_joined_pdus_are_read(esme: BindEsme) -> None:
 async def test_an_unbind_of_the_esme_gets_a_response_and_closes_the_session(esme: BindEsme) -> None:
     async with SmscSimulator() as smsc:
         client = await esme(smsc)
-        answer = await asyncio.to_thread(client.client.unbind)
-        assert answer.command == "unbind_resp"
+        response = await asyncio.to_thread(client.client.unbind)
+        assert response.command == "unbind_resp"
         await smsc.wait_for(lambda: not smsc.sessions)
 
 
