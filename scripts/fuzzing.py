@@ -1,12 +1,13 @@
-"""scripts/fuzz: octets like those of tests/smpp/corpus, changed at random, into all that reads an SMSC's octets.
+"""Fuzzes everything that reads octets from an SMSC, with mutations of the files in tests/smpp/corpus.
 
-With atheris (https://github.com/google/atheris) it follows what each change makes the gateway do, keeps what
-leads to something new in var/fuzz/found, and goes on from there next time; without, it changes octets blindly.
-What breaks a rule of tests/smpp/fuzz_target.py is written to var/fuzz/wrong-…, and the exit status is not 0.
+With atheris (https://github.com/google/atheris) the mutations are guided by coverage; inputs that reach new code
+are kept in var/fuzz/found and used by the next run. Without it the mutations are random. An input that violates a
+property of tests/smpp/fuzz_target.py is written to var/fuzz/wrong-…, and the exit status is not 0.
 """
 
 import argparse
 import hashlib
+import importlib
 import importlib.util
 import random
 import sys
@@ -14,12 +15,12 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 CORPUS = ROOT / "tests" / "smpp" / "corpus"
-LONGEST = 4096
-"""Octets of an input."""
-TELLING = (
+MAX_INPUT_BYTES = 4096
+BOUNDARY_VALUES = (
     b"\0",
     b"\xff",
     b"\x7f",
@@ -31,11 +32,11 @@ TELLING = (
     b"\0\1\0\1",
     b"\4\x24",
 )
-"""Values at which readers err: borders of command_length, an escape, the tag of message_payload."""
+"""Octets at which parsers often fail: limits of command_length, an escape, the tag of message_payload."""
 
 
 def main() -> int:
-    """0 when nothing wrong was found in that time."""
+    """0 when no property was violated."""
     parser = argparse.ArgumentParser(
         prog="scripts/fuzz", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -47,27 +48,27 @@ def main() -> int:
     (kept / "found").mkdir(parents=True, exist_ok=True)
     print(f"seed {given.seed}", flush=True)
     if not given.plain and importlib.util.find_spec("atheris"):
-        return _follow(given.seconds, given.seed, kept)
+        return _run_atheris(given.seconds, given.seed, kept)
     if not given.plain:
-        print("atheris is not installed and does not install here; octets are changed blindly")
+        print("atheris is not installed and cannot be installed here; the mutations are random")
     from smpp.fuzz_target import probe
 
     seeds = [file.read_bytes() for file in sorted(CORPUS.iterdir())]
-    tried, wrong = change_blindly(seeds, probe, seconds=given.seconds, seed=given.seed, kept=kept)
-    print(f"{tried:,} inputs;", f"wrong: {wrong}" if wrong else "nothing wrong")
+    tried, wrong = mutate_randomly(seeds, probe, seconds=given.seconds, seed=given.seed, kept=kept)
+    print(f"{tried:,} inputs;", f"violation: {wrong}" if wrong else "no violation")
     return 1 if wrong else 0
 
 
-def _follow(seconds: int, seed: int, kept: Path) -> int:
-    """Hands over to libFuzzer, which ends the process itself."""
-    import atheris
+def _run_atheris(seconds: int, seed: int, kept: Path) -> int:
+    """Runs libFuzzer, which ends the process itself."""
+    atheris: Any = importlib.import_module("atheris")
 
     with atheris.instrument_imports(include=["gateway.smpp"]):
         from smpp.fuzz_target import probe
     options = [
         f"-max_total_time={seconds}",
         f"-seed={seed}",
-        f"-max_len={LONGEST}",
+        f"-max_len={MAX_INPUT_BYTES}",
         f"-artifact_prefix={kept}/wrong-",
     ]
     atheris.Setup([sys.argv[0], *options, "-print_final_stats=1", str(kept / "found"), str(CORPUS)], probe)
@@ -75,14 +76,14 @@ def _follow(seconds: int, seed: int, kept: Path) -> int:
     return 0
 
 
-def change_blindly(
+def mutate_randomly(
     seeds: Sequence[bytes], probe: Callable[[bytes], None], *, seconds: float, seed: int, kept: Path
 ) -> tuple[int, Path | None]:
-    """How many inputs were tried until time was up or one was wrong, and where that one is kept."""
-    dice = random.Random(seed)
+    """How many inputs were tried until the time was up or one violated a property, and the file of that one."""
+    rng = random.Random(seed)
     end, tried = time.monotonic() + seconds, 0
     while time.monotonic() < end:
-        octets = changed(dice, seeds)
+        octets = mutated(rng, seeds)
         tried += 1
         try:
             probe(octets)
@@ -94,22 +95,22 @@ def change_blindly(
     return tried, None
 
 
-def changed(dice: random.Random, seeds: Sequence[bytes]) -> bytes:
-    """One of the seeds with a few octets put in, taken out or written over, perhaps with another one behind it."""
-    octets = bytearray(dice.choice(seeds))
-    for _ in range(dice.randint(1, 6)):
-        at = dice.randint(0, len(octets))
-        new = dice.choice((dice.randbytes(1), dice.choice(TELLING), dice.randbytes(dice.randint(1, 8))))
-        match dice.randrange(5):
+def mutated(rng: random.Random, seeds: Sequence[bytes]) -> bytes:
+    """One of the seeds with a few octets inserted, deleted or overwritten, possibly followed by another seed."""
+    octets = bytearray(rng.choice(seeds))
+    for _ in range(rng.randint(1, 6)):
+        at = rng.randint(0, len(octets))
+        new = rng.choice((rng.randbytes(1), rng.choice(BOUNDARY_VALUES), rng.randbytes(rng.randint(1, 8))))
+        match rng.randrange(5):
             case 0:
                 octets[at:at] = new
             case 1:
-                del octets[at : at + dice.randint(1, 8)]
+                del octets[at : at + rng.randint(1, 8)]
             case 2 | 3:
                 octets[at : at + len(new)] = new
             case 4:
-                octets += dice.choice(seeds)
-    return bytes(octets[:LONGEST])
+                octets += rng.choice(seeds)
+    return bytes(octets[:MAX_INPUT_BYTES])
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import pytest
 from gateway import app, config, metrics
 from gateway.backoff import Backoff
 from gateway.config.policy import LinkPolicy, MembershipPolicy, PartnerPolicy, Policy
+from gateway.simulators.identities import nth_iin
 from gateway.simulators.mcb import McbSimulator, Number
 from gateway.simulators.sdu import SduSimulator, new_secret
 from gateway.simulators.smsc import Message, SmscSimulator
@@ -52,17 +53,6 @@ WHERE case_id IS NOT DISTINCT FROM $1 ORDER BY part, place
 """
 
 
-def iin(number: int) -> str:
-    """The number-th IIN: valid, synthetic, of a pattern that no birth date has."""
-    for salt in itertools.count():
-        digits = f"99{number:08d}{salt}"
-        for weights in ((1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11), (3, 4, 5, 6, 7, 8, 9, 10, 11, 1, 2)):
-            control = sum(int(digit) * weight for digit, weight in zip(digits, weights, strict=True)) % 11
-            if control < 10:
-                return f"{digits}{control}"
-    raise AssertionError("unreachable")
-
-
 @dataclass(slots=True, kw_only=True)
 class Family:
     """A pupil and whoever may be asked, each with what the MCB knows of them; "" is nobody there."""
@@ -89,7 +79,7 @@ class Family:
 
     @property
     def pupil_iin(self) -> str:
-        return iin(self.n * 10)
+        return nth_iin(self.n * 10)
 
     @property
     def people(self) -> list[tuple[str, str, Number]]:
@@ -97,7 +87,7 @@ class Family:
         both = [("mother", self.mother), ("father", self.father)]
         everybody = [*both, *(("representative", number) for number in self.representatives)]
         numbered = enumerate(everybody, start=self.n * 10 + 1)
-        return [(relation, iin(k), number) for k, (relation, number) in numbered if number != ""]
+        return [(relation, nth_iin(k), number) for k, (relation, number) in numbered if number != ""]
 
     def record(self) -> dict[str, Any]:
         """As SDU pushes it."""
@@ -327,7 +317,7 @@ class Harness:
                         return found[nth - 1]
                     await self.told.wait()
         except TimeoutError:
-            raise AssertionError(f"no {event} in {await self.journal(family)}; {self.smsc.seen()}") from None
+            raise AssertionError(f"no {event} in {await self.journal(family)}; {self.smsc.summary()}") from None
 
     def no_complaints(self) -> None:
         """Nobody has seen the gateway break a contract."""

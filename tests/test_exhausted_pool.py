@@ -80,7 +80,7 @@ async def test_a_reply_stays_with_the_smsc_until_there_is_a_connection(
         assert await harness.smsc.reply(family.number, "3#1") == consts.SMPP_ESME_RX_T_APPN
         assert metric("inbound_not_stored_total", link="kcell") == before + 1
         assert await harness.connection.fetchval("SELECT count(*) FROM replies") == 0
-    assert await harness.smsc.reply(family.number, "3#1", insist=True) == 0
+    assert await harness.smsc.reply(family.number, "3#1", until_accepted=True) == 0
     await harness.status(family, "voucher_issued")
     assert (await harness.events(family)).count("consented") == 1
     assert len(harness.smsc.connections) == 1
@@ -160,7 +160,7 @@ async def test_whoever_waits_behind_a_lock_goes_on_when_it_is_gone(harness: Harn
     finally:
         await locker.close()
     for family in families:
-        assert await harness.smsc.reply(family.number, "3#1", insist=True) == 0
+        assert await harness.smsc.reply(family.number, "3#1", until_accepted=True) == 0
         await harness.status(family, "voucher_issued")
         assert (await harness.events(family)).count("consented") == 1
     assert 200 in {status for status, _ in await asyncio.gather(*hanging)}

@@ -107,7 +107,7 @@ async def test_what_comes_in_while_the_disk_is_full_is_left_with_the_smsc_and_ta
     await gateway.run_full()
     began, worked = time.monotonic(), gateway.worked
     replies = [
-        asyncio.create_task(harness.smsc.reply(family.number, "3#1", insist=True, within=LONG))
+        asyncio.create_task(harness.smsc.reply(family.number, "3#1", until_accepted=True, within=LONG))
         for family in families
     ]
     status, retry_after = await put(harness, gateway, later)

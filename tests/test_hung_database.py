@@ -42,7 +42,7 @@ async def test_replies_stay_with_the_smsc_until_the_database_goes_on(
         for family in families:
             assert await harness.smsc.reply(family.number, "3#1") == consts.SMPP_ESME_RX_T_APPN
     for family in families:
-        assert await harness.smsc.reply(family.number, "3#1", insist=True) == 0
+        assert await harness.smsc.reply(family.number, "3#1", until_accepted=True) == 0
         await harness.status(family, "voucher_issued")
     assert len(harness.wallet.keys) == len(families)
     assert len(harness.smsc.connections) == 1

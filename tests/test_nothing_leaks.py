@@ -16,14 +16,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import TOKENS, WITHIN, Family, Harness, harness, iin
+from harness import TOKENS, WITHIN, Family, Harness, harness
 
-from gateway.demo.process import ROOT, GatewayProcess
+from gateway.demo.process import GatewayProcess
+from gateway.simulators.identities import nth_iin
 from gateway.simulators.sdu import new_secret
 from gateway.simulators.wallet import WalletSimulator
 
 __all__ = ["harness"]
 
+ROOT = Path(__file__).parents[1]
 LATIN = ("Xylophonova", "Jabberwocky", "Quixotbek")
 CYRILLIC = ("Ёжиксона", "Щукабек", "Әлқисақызы")
 WORDS = ("walrus", "жаңғақ")
@@ -136,7 +138,7 @@ async def push_badly(client: Client) -> None:
     assert await client.push("cut", gzip.compress(lines([good]))[:-6], **{"Content-Encoding": "gzip"}) == 400
     assert await client.push("text", lines([good]), **{"Content-Type": f"text/{name}"}) == 415
     assert await client.push("quoted", lines([{**good, "record_id": "r-99"}])) == 500
-    for token in (name, TOKENS["sdu"] + name, iin(1)):
+    for token in (name, TOKENS["sdu"] + name, nth_iin(1)):
         assert (await client("GET", "/v1/lists", headers={"Authorization": f"Bearer {token}"}))[0] == 401
     for path in (f"/v1/cases/{name}", f"/v1/people/{good['pupil']['iin']}", f"/v1/statuses?after={name}"):
         assert (await client("GET", path))[0] in (400, 404)
@@ -155,8 +157,8 @@ async def look_up_badly(harness: Harness, client: Client) -> None:
     harness.mcb.fail(status=400, body=echo(ECHOED), containing=mother_iin(ECHOED))
     harness.mcb.fail(status=503, retry_after=LATIN[0], body=echo(BUSY), containing=mother_iin(BUSY))
     harness.mcb.fail(hang=True, containing=mother_iin(SLOW))
-    harness.mcb.odd[mother_iin(NONSENSE)] = f"<html>{echo(NONSENSE)}".encode()
-    harness.mcb.odd[mother_iin(NO_NUMBER)] = {"found": True, "msisdn": f"{LATIN[2]} 7701 {CYRILLIC[2]}"}
+    harness.mcb.overrides[mother_iin(NONSENSE)] = f"<html>{echo(NONSENSE)}".encode()
+    harness.mcb.overrides[mother_iin(NO_NUMBER)] = {"found": True, "msisdn": f"{LATIN[2]} 7701 {CYRILLIC[2]}"}
     harness.sdu.fail(status=400, body=echo(AGREES))
     harness.sdu.fail(cut=True)
     harness.smsc.add(f"refuse to={UNASKED.number}")

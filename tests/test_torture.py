@@ -1,4 +1,4 @@
-"""Short torture runs: the real gateway, ended again and again. `scripts/torture` makes the long ones."""
+"""Short torture runs: the real gateway, killed or restarted repeatedly. `scripts/torture` makes long ones."""
 
 import sys
 from pathlib import Path
@@ -19,22 +19,22 @@ RESTARTS = 8
 async def test_nothing_is_lost_or_invented_by_a_gateway_that_is_killed_at_random_instants(
     database_url: str, tmp_path: Path
 ) -> None:
-    settings = Settings(cases=70, kills=KILLS, seed=4, day=0.9, longest=2.0, url=database_url)
-    wrongs, counts = await torture(settings, tmp_path)
-    assert wrongs == []
+    settings = Settings(cases=70, kills=KILLS, seed=4, day=0.9, max_pause=2.0, url=database_url)
+    violations, counts = await torture(settings, tmp_path)
+    assert violations == []
     assert counts["kills"] == KILLS
 
 
 async def test_a_rolling_restart_loses_invents_and_repeats_nothing(database_url: str, tmp_path: Path) -> None:
     settings = Settings(
-        cases=60, kills=RESTARTS, seed=5, day=0.9, processes=2, rolling=True, longest=1.0, url=database_url
+        cases=60, kills=RESTARTS, seed=5, day=0.9, processes=2, rolling=True, max_pause=1.0, url=database_url
     )
-    wrongs, counts = await torture(settings, tmp_path)
-    assert wrongs == []
+    violations, counts = await torture(settings, tmp_path)
+    assert violations == []
     assert counts["SIGTERM, then exit 0"] == RESTARTS
 
 
-def test_without_the_right_to_mount_a_disk_the_command_says_so(
+def test_without_permission_to_mount_a_disk_the_command_explains_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(disk, "why_not", lambda: "unshare failed: Operation not permitted")
@@ -47,7 +47,7 @@ def test_without_the_right_to_mount_a_disk_the_command_says_so(
 
 
 @pytest.mark.parametrize(
-    ("said", "texts_at", "holds"),
+    ("replies", "texts_at", "holds"),
     [
         ([("anna", True, 1.0), ("bota", True, 2.0)], [1.5, 2.5], True),
         ([("anna", True, 1.0), ("bota", False, 2.0)], [1.5, 2.5], False),
@@ -57,10 +57,10 @@ def test_without_the_right_to_mount_a_disk_the_command_says_so(
         ([], [1.5], False),
     ],
 )
-def test_the_audit_finds_a_text_3_for_which_nobody_has_agreed(
-    said: list[tuple[str, bool, float]], texts_at: list[float], holds: bool
+def test_the_audit_finds_a_text_3_without_an_agreement(
+    replies: list[tuple[str, bool, float]], texts_at: list[float], holds: bool
 ) -> None:
-    sent = [Sent("77010000001", "", cast("Any", pupil), agrees, at) for pupil, agrees, at in said]
+    sent = [Sent("77010000001", "", cast("Any", pupil), agrees, at) for pupil, agrees, at in replies]
     audit = Audit(
         cast("Any", SimpleNamespace(pupils=[])),
         cast("Any", None),
@@ -71,4 +71,4 @@ def test_the_audit_finds_a_text_3_for_which_nobody_has_agreed(
     messages = [
         SimpleNamespace(destination="77010000001", segments={1: SimpleNamespace(at=at)}) for at in texts_at
     ]
-    assert (list(audit._was_agreed(cast("Any", messages))) == []) is holds
+    assert (list(audit._agreements(cast("Any", messages))) == []) is holds

@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 
-from gateway.cli import ask, evidence, link_test, local, preview, push, tail
+from gateway.cli import ask, demo, evidence, link_test, local, preview, push, simulate, tail
 from gateway.cli.terminal import CommandError, complain
 from gateway.config import ConfigError
 from gateway.evidence.digests import Anchor
@@ -48,7 +48,19 @@ def _parser() -> argparse.ArgumentParser:
 
     command = _add(commands, "tail", tail.tail, "show log lines from standard input to human eyes")
     command.add_argument("--level", choices=tail.LEVELS, default="debug", help="the least to show")
+    _add_simulated(commands)
     return parser
+
+
+def _add_simulated(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    summary = "run a simulator of the SMSC, the MCB, the wallet or SDU, or all four"
+    command = commands.add_parser("simulate", help=summary, description=summary[0].upper() + summary[1:] + ".")
+    simulate.add_simulators(command)
+    demo.add_options(
+        _add(
+            commands, "demo", demo.run, "run the main job end to end: the real gateway between simulated partners"
+        )
+    )
 
 
 def _anchor(text: str) -> Anchor:

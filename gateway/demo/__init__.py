@@ -1,7 +1,7 @@
-"""The demo: the whole of the order's journey with simulated operators, parents, MCB, wallet and SDU.
+"""`gateway demo`: the order's whole journey between simulated operators, parents, MCB, wallet and SDU.
 
-The gateway is the real one, in a process of its own; what is simulated stands around it and sees nothing of it
-but SMPP and HTTP. `repertoire` says of each kind of family what it is like and does, and what must come of it;
-`cast` invents the families; `parents` live with their handsets; `stage` holds the partners and what befalls
-them; `verdict` compares what came with what had to come; `screen` shows it all.
+The gateway is the real one, in a process of its own; only SMPP and HTTP connect it with the simulation. `model`
+describes a kind of family, `scenarios` lists the kinds with their replies and expected outcomes, `families`
+generates the families, `parents` read and reply on their handsets, `partners` runs the simulators and their
+outages, `checks` compares the outcome with the scenarios, `screen` and `report` show it.
 """

@@ -1,4 +1,4 @@
-"""Business time as it can be known outside the gateway: from the instants that its statuses carry."""
+"""Business time as it can be known outside the gateway: from the instants in its statuses."""
 
 import time
 from datetime import datetime, timedelta
@@ -7,28 +7,28 @@ DAY = timedelta(days=1)
 
 
 class ObservedClock:
-    """Simulated time; a day lasts `day` real seconds."""
+    """Business time at a rate of one day in `day_seconds` real seconds."""
 
-    def __init__(self, day: float) -> None:
-        self.day = day
-        self._at_zero: datetime | None = None  # business time at monotonic 0, by the promptest status so far
+    def __init__(self, day_seconds: float) -> None:
+        self.day_seconds = day_seconds
+        self._at_zero: datetime | None = None  # business time at monotonic 0, by the status with the least delay
 
     @property
     def rate(self) -> float:
         """`clock.rate` for the gateway."""
-        return DAY.total_seconds() / self.day
+        return DAY.total_seconds() / self.day_seconds
 
     def observe(self, at: datetime) -> None:
-        """A status with this instant has just come."""
+        """A status with this instant has just arrived."""
         at_zero = at - timedelta(seconds=time.monotonic() * self.rate)
         self._at_zero = at_zero if self._at_zero is None else max(self._at_zero, at_zero)
 
     def now(self) -> datetime | None:
-        """Business time in the zone of the statuses; None before the first."""
+        """Business time in the time zone of the statuses; None before the first."""
         if self._at_zero is None:
             return None
         return self._at_zero + timedelta(seconds=time.monotonic() * self.rate)
 
     def seconds(self, days: float) -> float:
-        """The real seconds that so many days last."""
-        return days * self.day
+        """The real seconds of so many days."""
+        return days * self.day_seconds

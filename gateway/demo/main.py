@@ -1,51 +1,78 @@
-"""`python -m rehearsal`: one run, from an empty folder to the verdict."""
+"""One run of the demo, from an empty folder to the report."""
 
-import argparse
 import asyncio
 import io
+import os
 import signal
 import sys
 import tempfile
 import time
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 import uvloop
 from rich.console import Console
 
-from gateway.demo.cast import Cast
+from gateway.demo.checks import checks, counts_agree, is_complete, outcomes
 from gateway.demo.clock import ObservedClock
-from gateway.demo.process import ROOT, GatewayError, GatewayProcess, configuration
+from gateway.demo.families import Families
+from gateway.demo.partners import LIST_ID, SimulatedPartners, push_list, sdu_headers
+from gateway.demo.process import GatewayError, GatewayProcess, configuration
 from gateway.demo.report import report
-from gateway.demo.screen import PLAIN_WIDTH, Figures, Plain, screen
-from gateway.demo.stage import LIST_ID, Stage, push_list, sdu_headers
-from gateway.demo.verdict import checks, counts_agree, endings, is_told
+from gateway.demo.screen import PLAIN_WIDTH, Figures, PlainScreen, screen
 
-GLANCE = 0.25
-AFTERMATH = 1.0
-"""Seconds after the last case has ended, for what should not come any more."""
-STOPPED_BY_HAND = 130
+POLL_SECONDS = 0.25
+SETTLE_SECONDS = 1.0
+"""After the last case has ended: time for texts and statuses that should not come."""
+INTERRUPTED = 130
+"""Exit status after SIGINT, SIGTERM or SIGHUP."""
 
 
-def main() -> int:
-    arguments = _arguments()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Settings:
+    families: int | None
+    day_seconds: float
+    limit_seconds: float
+    log: Path
+
+
+def run_demo(*, day_seconds: float, families: int | None, limit_seconds: float, log: Path | None) -> int:
+    """Runs the demo; its exit status, 0 when every case ended as its scenario requires.
+
+    `families` is the most of each kind. `log` is the gateway's; None: a temporary file, which a demo that
+    succeeds removes.
+    """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # not every terminal has Kazakh letters
     is_terminal = sys.stdout.isatty()
     console = Console(force_terminal=is_terminal, width=None if is_terminal else PLAIN_WIDTH)
+    path = log or _temporary_log()
+    settings = _Settings(families=families, day_seconds=day_seconds, limit_seconds=limit_seconds, log=path)
+    status = 1
     try:
-        return uvloop.run(_until_stopped(arguments, console))
-    except (GatewayError, aiohttp.ClientError) as error:
-        console.print(f"the gateway fails: {error}", style="red", markup=False)
-        return 1
+        path.parent.mkdir(parents=True, exist_ok=True)
+        status = uvloop.run(_run_until_interrupted(settings, console))
+    except (GatewayError, aiohttp.ClientError, OSError) as error:
+        console.print(f"the demo failed: {error}", style="red", markup=False)
+    finally:
+        if log is None and status in (0, INTERRUPTED):
+            path.unlink(missing_ok=True)
+    return status
 
 
-async def _until_stopped(arguments: argparse.Namespace, console: Console) -> int:
-    run = asyncio.create_task(_run(arguments, console))
+def _temporary_log() -> Path:
+    handle, name = tempfile.mkstemp(prefix="gateway-demo-", suffix=".log")
+    os.close(handle)
+    return Path(name)
+
+
+async def _run_until_interrupted(settings: _Settings, console: Console) -> int:
+    run = asyncio.create_task(_run(settings, console))
 
     def stop() -> None:
-        if not run.cancelling():  # a second Ctrl-C does not stop the cleaning up
+        if not run.cancelling():  # a second signal does not interrupt the clean-up
             run.cancel()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -54,68 +81,69 @@ async def _until_stopped(arguments: argparse.Namespace, console: Console) -> int
         return await run
     except asyncio.CancelledError:
         console.print("stopped; everything is cleaned up")
-        return STOPPED_BY_HAND
+        return INTERRUPTED
 
 
-async def _run(arguments: argparse.Namespace, console: Console) -> int:
+async def _run(settings: _Settings, console: Console) -> int:
     started = time.monotonic()
-    cast, clock = Cast(arguments.families), ObservedClock(arguments.day)
+    families, clock = Families(settings.families), ObservedClock(settings.day_seconds)
     shown = screen(console, clock)
-    arguments.log.parent.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-demo-")))
-        stage = await stack.enter_async_context(Stage(cast, clock, shown.tell, shown.hear).open())
-        config = directory / "config.toml"
-        config.write_text(
-            configuration(
-                directory,
-                rate=clock.rate,
-                partners={name: partner.url for name, partner in stage.partners.items()},
-                ports={name: network.port for name, network in stage.networks.items()},
-            ),
-            encoding="utf-8",
-        )
-        console.print(f"starting PostgreSQL and the gateway; its log is {arguments.log}", highlight=False)
-        gateway = await GatewayProcess.start(config, arguments.log)
+        partners = SimulatedPartners(families, clock, shown.add_news, shown.add_exchange)
+        await stack.enter_async_context(partners.open())
+        config = _write_configuration(directory, clock.rate, partners)
+        console.print(f"starting PostgreSQL and the gateway; its log is {settings.log}", highlight=False)
+        gateway = await GatewayProcess.start(config, settings.log)
         stack.push_async_callback(gateway.stop)
         http = await stack.enter_async_context(aiohttp.ClientSession(gateway.url, headers=sdu_headers()))
         with shown.shown():
-            stage.begin(gateway)
-            answer = await push_list(http, cast)
-            shown.tell(
-                f"SDU pushes {answer['records']} records: {answer['accepted']} accepted, "
-                f"{answer['duplicates']} duplicate, {answer['rejected']} rejected"
+            partners.begin(gateway)
+            response = await push_list(http, families)
+            shown.add_news(
+                f"SDU pushes {response['records']} records: {response['accepted']} accepted, "
+                f"{response['duplicates']} duplicate, {response['rejected']} rejected"
             )
-            await _watch(stage, shown, http, arguments.limit)
-        ended = await endings(http, stage, answer)
+            await _watch(partners, shown, http, settings.limit_seconds)
+        ended = await outcomes(http, partners, response)
         counted = counts_agree(await _progress(http), ended)
         journal = await gateway.verify_journal()
         status = await gateway.stop()
-        agreed = [counted, *checks(stage, journal, status, gateway.complaints())]
-    return 0 if report(console, ended, agreed, time.monotonic() - started) else 1
+        results = [counted, *checks(partners, journal, status, gateway.errors())]
+    return 0 if report(console, ended, results, time.monotonic() - started) else 1
 
 
-async def _watch(stage: Stage, shown: Plain, http: aiohttp.ClientSession, limit: float) -> None:
-    """Shows what happens until every script has been told, but no longer than the limit."""
-    children = list(stage.cast.children)
+def _write_configuration(directory: Path, rate: float, partners: SimulatedPartners) -> Path:
+    config = directory / "config.toml"
+    urls = {name: partner.url for name, partner in partners.http_partners.items()}
+    ports = {name: smsc.port for name, smsc in partners.smscs.items()}
+    config.write_text(configuration(directory, rate=rate, partners=urls, ports=ports), encoding="utf-8")
+    return config
+
+
+async def _watch(
+    partners: SimulatedPartners, shown: PlainScreen, http: aiohttp.ClientSession, limit: float
+) -> None:
+    """Shows the run until every case is complete, for `limit` seconds at most."""
+    children = list(partners.families.children)
     figures = Figures(cases=len(children))
     segments, at = 0, time.monotonic()
     with suppress(TimeoutError):
         async with asyncio.timeout(limit):
-            while figures.told < len(children):
+            while figures.complete < len(children):
                 figures.progress = await _progress(http)
-                figures.told = sum(is_told(child, stage) for child in children)
+                figures.complete = sum(is_complete(child, partners) for child in children)
                 now = time.monotonic()
-                figures.segments = stage.segments
-                figures.segments_a_second = (figures.segments - segments) / (now - at)
+                figures.segments = partners.segments
+                figures.segments_per_second = (figures.segments - segments) / (now - at)
                 segments, at = figures.segments, now
                 figures.replies = sum(
-                    delivered.kind == "reply" for smsc in stage.networks.values() for delivered in smsc.delivered
+                    delivered.kind == "reply" for smsc in partners.smscs.values() for delivered in smsc.delivered
                 )
-                figures.statuses = len(stage.sdu.events)
+                figures.statuses = len(partners.sdu.events)
                 shown.draw(figures)
-                await asyncio.sleep(GLANCE)
-            await asyncio.sleep(AFTERMATH)
+                await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(SETTLE_SECONDS)
 
 
 async def _progress(http: aiohttp.ClientSession) -> dict[str, int]:
@@ -124,22 +152,3 @@ async def _progress(http: aiohttp.ClientSession) -> dict[str, int]:
         response.raise_for_status()
         progress: dict[str, int] = (await response.json())["progress"]
         return progress
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="scripts/demo",
-        description="The order's journey end to end: a real gateway, and a simulated stage around it. "
-        "Exit status 0 when every case ended as its script says.",
-    )
-    parser.add_argument("--day", type=float, default=5.0, metavar="SECONDS", help="how long a day lasts (5)")
-    parser.add_argument("--families", type=int, metavar="N", help="at most so many of each kind")
-    parser.add_argument("--limit", type=float, default=100.0, metavar="SECONDS", help="give up after (100)")
-    parser.add_argument(
-        "--log", type=Path, default=ROOT / "var" / "demo.log", metavar="FILE", help="the gateway's (var/demo.log)"
-    )
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

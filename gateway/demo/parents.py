@@ -1,28 +1,32 @@
-"""The parents: each reads on the handset what a person can read there, thinks, and writes as the script says."""
+"""The parents: they read the texts on their handsets and reply as their scenarios say."""
 
 import asyncio
 import random
 from collections.abc import Callable
 from typing import NamedTuple
 
-from gateway.demo.cast import Cast, Child, Family
 from gateway.demo.clock import ObservedClock
-from gateway.demo.roles import Network, Reaction, Text
-from gateway.simulators.smsc import Message, SmscSimulator
+from gateway.demo.families import Child, Families, Family
+from gateway.demo.model import Delivery, ScriptedReply, Text
+from gateway.simulators.handset import Message
+from gateway.simulators.smsc import SmscSimulator
 
-BREATH = 2.5
-"""Real seconds between two replies of a handset: the same octets within 2 are taken for one, delivered twice."""
+REPLY_PAUSE_SECONDS = 2.5
+"""Between two replies of a handset: the gateway treats the same octets within 2 s as one reply delivered twice."""
+REPLY_TIMEOUT_SECONDS = 60.0
+SEED = 1414
 
-_WORDS = {
+_MARKERS = {
     Text.REQUEST: ("тегін тамақтану қарастырылған", "предусмотрено бесплатное питание"),
     Text.AGREED: ("оң өңделді", "успешно обработано"),
     Text.REFUSED: ("бас тарттыңыз", "отказались от услуги"),
     Text.CLARIFY: ("түсініксіз", "не понят"),
 }
+"""Words of the Kazakh and the Russian text, by which a parent recognises it."""
 
 
 class Exchange(NamedTuple):
-    """A text on a handset (`to_parent`) or a reply from one."""
+    """A text on a handset (`to_parent`) or a reply from it."""
 
     family: Family
     to_parent: bool
@@ -30,69 +34,73 @@ class Exchange(NamedTuple):
 
 
 class Parents:
-    """Everybody with a handset. `tell` hears every exchange."""
+    """All parents. `on_exchange` is called with every exchange, `before_reply` before every reply."""
 
     def __init__(
         self,
-        cast: Cast,
-        networks: dict[str, SmscSimulator],
+        families: Families,
+        smscs: dict[str, SmscSimulator],
         clock: ObservedClock,
-        tell: Callable[[Exchange], None],
+        on_exchange: Callable[[Exchange], None],
         before_reply: Callable[[Family], None],
     ) -> None:
-        self._cast = cast
-        self._networks = networks
+        self._families = families
+        self._smscs = smscs
         self._clock = clock
-        self._tell = tell
+        self._on_exchange = on_exchange
         self._before_reply = before_reply
-        self._dice = random.Random(1414)
+        self._random = random.Random(SEED)
         self._asked_about: dict[Family, Child] = {}
-        self._wrote_at: dict[Family, float] = {}
-        self.surprises: list[str] = []
-        """Texts that no parent can have expected."""
-        for operator, network in networks.items():
-            network.on_message = lambda message, operator=operator: self._reads(operator, message)
+        self._last_reply_at: dict[Family, float] = {}
+        self.unexpected: list[str] = []
+        """Texts that no parent should have got."""
+        for operator, smsc in smscs.items():
+            smsc.on_message = lambda message, operator=operator: self._read(operator, message)
 
-    def _reads(self, operator: str, message: Message) -> None:
-        family = self._cast.by_msisdn.get(message.destination)
+    def _read(self, operator: str, message: Message) -> None:
+        family = self._families.by_msisdn.get(message.destination)
         if family is None:
-            self.surprises.append(f"a text to {message.destination}, who is nobody's parent")
+            self.unexpected.append(f"a text to {message.destination}, a number of no family")
             return
-        if family.role.network is Network.LOSES:
+        if family.kind.delivery is Delivery.LOST:
             return
         if family.operator != operator:
-            self.surprises.append(f"{message.destination} is {family.operator}'s, the text came by {operator}")
-        self._tell(Exchange(family, to_parent=True, text=message.text))
-        text = next((text for text, words in _WORDS.items() if any(word in message.text for word in words)), None)
+            self.unexpected.append(
+                f"{message.destination} is of {family.operator}, the text was sent through {operator}"
+            )
+        self._on_exchange(Exchange(family, to_parent=True, text=message.text))
+        text = next(
+            (text for text, words in _MARKERS.items() if any(word in message.text for word in words)), None
+        )
         child = self._child_named(family, message.text) if text is Text.REQUEST else self._asked_about.get(family)
         if text is None or child is None:
-            self.surprises.append(f"{message.destination} cannot make out: {message.text}")
+            self.unexpected.append(f"{message.destination} got an unknown text: {message.text}")
             return
         self._asked_about[family] = child
         child.seen.append(text)
-        for reaction in child.script.reactions:
-            if reaction.to is text and reaction.nth == child.seen.count(text):
-                self._networks[operator].start(self._reply(family, reaction))
+        for reply in child.scenario.replies:
+            if reply.to is text and reply.nth == child.seen.count(text):
+                self._smscs[operator].start(self._send(family, reply))
 
     def _child_named(self, family: Family, text: str) -> Child | None:
-        """The child that a request is about; it must name the one who is asked, too."""
+        """The child that a request names; it must name the person who is asked, too."""
         if family.recipient is None or family.recipient.full_name not in text:
             return None
         return next((child for child in family.children if child.pupil.full_name in text), None)
 
-    async def _reply(self, family: Family, reaction: Reaction) -> None:
-        await asyncio.sleep(self._clock.seconds(reaction.after + self._dice.random() * reaction.hesitation))
+    async def _send(self, family: Family, reply: ScriptedReply) -> None:
+        await asyncio.sleep(self._clock.seconds(reply.after + self._random.random() * reply.spread))
         loop = asyncio.get_running_loop()
-        at = max(loop.time(), self._wrote_at.get(family, 0.0) + BREATH)
-        self._wrote_at[family] = at
+        at = max(loop.time(), self._last_reply_at.get(family, 0.0) + REPLY_PAUSE_SECONDS)
+        self._last_reply_at[family] = at
         await asyncio.sleep(at - loop.time())
-        words = reaction.say[family.number % len(reaction.say)]
+        text = reply.texts[family.number % len(reply.texts)]
         self._before_reply(family)
-        self._tell(Exchange(family, to_parent=False, text=words))
-        half = len(words) // 2
-        network = self._networks[family.operator]
-        assert family.msisdn is not None, "who was asked has a number"
-        for _ in range(reaction.copies):
-            await network.reply(
-                family.msisdn, [words[:half], words[half:]] if reaction.cut else words, insist=True, within=60
+        self._on_exchange(Exchange(family, to_parent=False, text=text))
+        half = len(text) // 2
+        content = [text[:half], text[half:]] if reply.in_two_segments else text
+        assert family.msisdn is not None, "a family that is asked has a number"
+        for _ in range(reply.copies):
+            await self._smscs[family.operator].reply(
+                family.msisdn, content, until_accepted=True, within=REPLY_TIMEOUT_SECONDS
             )

@@ -7,60 +7,29 @@ import secrets
 import signal
 import subprocess
 import sys
+import sysconfig
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
 
-from gateway.demo.people import PREFIXES
+import gateway as package
+from gateway.simulators.configuration import gateway_section, link_section, partners_section
+from gateway.simulators.identities import PREFIXES
 
-ROOT = Path(__file__).parent.parent.parent
-READY_WITHIN = 90.0
-"""Seconds for a new PostgreSQL, its schema and the binds."""
-STOP_WITHIN = 15.0
-GLANCE = 0.1
+READY_TIMEOUT_SECONDS = 90.0
+"""For a new PostgreSQL, its schema and the binds."""
+STOP_TIMEOUT_SECONDS = 15.0
+POLL_SECONDS = 0.1
+MAX_LOG_SHOWN = 2000
+"""Characters from the end of the log in an error message."""
 TOKEN = secrets.token_urlsafe(24)
-"""The one that the gateway shows its partners, and begins those with that it wants to be shown."""
+"""Presented by the gateway to its partners; with a suffix, by callers to the gateway."""
+PASSWORD = TOKEN[:8]
+"""Of the binds; eight characters are what SMPP 3.4 allows."""
 SECRET = "whsec_cmVoZWFyc2FsIHNpZ25zIHdpdGggdGhpcyBzZWNyZXQ="
 
-_CONFIG = """
-[gateway]
-node = "demo"
-data_dir = "{directory}"
-[clock]
-rate = {rate}
-[http]
-port = 0
-tokens = {{ sdu = "{token}-sdu", wallet = "{token}-wallet", ops = "{token}-ops" }}
-[journey]
-[services.3]
-name = "school-meals"
-link = "https://egovmobile.page.link/socwallet"
-[mcb]
-url = "{mcb}"
-token = "{token}"
-[wallet]
-url = "{wallet}"
-token = "{token}"
-[sdu]
-url = "{sdu}"
-token = "{token}"
-signing_secret = "{secret}"
-"""
-
-_LINK = """
-[[links]]
-name = "{name}"
-host = "127.0.0.1"
-port = {port}
-system_id = "gateway"
-password = "{token:.8}"
-source = "1414"
-tps = 1000
-prefixes = {prefixes}
-operators = {operators}
-"""
 _OPERATORS = {"kcell": ["activ"], "beeline": ["tele2"]}
 
 
@@ -69,13 +38,13 @@ class GatewayError(Exception):
 
 
 def configuration(directory: Path, *, rate: float, partners: dict[str, str], ports: dict[str, int]) -> str:
-    """`config.toml` with everything in it that has no default; `ports` are the SMSCs'."""
+    """`config.toml` for a gateway with these partners' URLs and these SMSCs' ports on localhost."""
     links = [
-        _LINK.format(name=name, port=port, token=TOKEN, prefixes=list(PREFIXES[name]), operators=_OPERATORS[name])
+        link_section(name, port=port, password=PASSWORD, prefixes=PREFIXES[name], operators=_OPERATORS[name])
         for name, port in ports.items()
     ]
-    main = _CONFIG.format(directory=directory, rate=rate, token=TOKEN, secret=SECRET, **partners)
-    return main + "".join(links)
+    own = gateway_section(token=TOKEN, data_dir=str(directory), node="demo", rate=rate, port=0)
+    return own + partners_section(**partners, token=TOKEN, secret=SECRET) + "".join(links)
 
 
 class GatewayProcess:
@@ -89,31 +58,33 @@ class GatewayProcess:
 
     @classmethod
     async def start(cls, config: Path, log: Path) -> Self:
-        """A gateway that answers 200 to /readyz; raises GatewayError."""
+        """A gateway that responds 200 to /readyz; raises GatewayError."""
         with log.open("wb") as output:
             process = subprocess.Popen(  # noqa: ASYNC220 - returns at once; asyncio's own may miss the exit
                 _command("serve", config),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=_environment(),
-                start_new_session=True,  # Ctrl-C is ours to pass on
+                start_new_session=True,  # so that Ctrl-C reaches the demo only, which stops the gateway itself
             )
         gateway = cls(process, config, log)
         try:
-            async with asyncio.timeout(READY_WITHIN):
-                await gateway._ready()
+            async with asyncio.timeout(READY_TIMEOUT_SECONDS):
+                await gateway._wait_until_ready()
         except BaseException as error:
             await gateway.stop()
             if isinstance(error, TimeoutError):
-                raise GatewayError(f"it is not ready within {READY_WITHIN:.0f} s:\n{gateway._end()}") from None
+                raise GatewayError(
+                    f"it is not ready after {READY_TIMEOUT_SECONDS:.0f} s:\n{gateway._end_of_log()}"
+                ) from None
             raise
         return gateway
 
     async def stop(self) -> int:
-        """Ends it by SIGTERM, and its exit status; by SIGKILL, if that is not enough."""
+        """Ends it with SIGTERM, after the timeout with SIGKILL; its exit status."""
         self._process.send_signal(signal.SIGTERM)
         with suppress(TimeoutError):
-            async with asyncio.timeout(STOP_WITHIN):
+            async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
                 await asyncio.to_thread(self._process.wait)
         if self._process.poll() is None:
             self._process.kill()
@@ -131,15 +102,15 @@ class GatewayProcess:
         output, _ = await process.communicate()
         return process.returncode or 0, output.decode().strip()
 
-    def complaints(self) -> list[dict[str, Any]]:
-        """Lines of its log that are errors."""
+    def errors(self) -> list[dict[str, Any]]:
+        """The lines of its log that are errors."""
         return [line for line in self._lines() if line.get("level") in ("error", "critical")]
 
-    async def _ready(self) -> None:
+    async def _wait_until_ready(self) -> None:
         async with aiohttp.ClientSession() as http:
             while True:
                 if self._process.poll() is not None:
-                    raise GatewayError(f"it ended at once:\n{self._end()}")
+                    raise GatewayError(f"it ended during its start:\n{self._end_of_log()}")
                 for line in self._lines():
                     if line.get("event") == "http_serving":
                         self.url = f"http://127.0.0.1:{line['port']}"
@@ -147,10 +118,10 @@ class GatewayProcess:
                     async with http.get(f"{self.url}/readyz") as response:
                         if response.status == 200:
                             return
-                await asyncio.sleep(GLANCE)
+                await asyncio.sleep(POLL_SECONDS)
 
-    def _end(self) -> str:
-        return self.log.read_text(encoding="utf-8")[-2000:]
+    def _end_of_log(self) -> str:
+        return self.log.read_text(encoding="utf-8")[-MAX_LOG_SHOWN:]
 
     def _lines(self) -> list[dict[str, Any]]:
         found = []
@@ -165,6 +136,12 @@ def _command(name: str, config: Path) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    # What the caller's shell says of some gateway is not about this one.
-    mine = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
-    return {**mine, "PYTHONPATH": str(ROOT)}
+    """This process's environment, without settings for another gateway, and with this very package importable."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
+    assert package.__file__ is not None
+    folder = str(Path(package.__file__).resolve().parent.parent)
+    if folder not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
+        # A checkout, which Python does not find by itself: `-P` keeps the current folder out of its path.
+        paths = (folder, environment.get("PYTHONPATH", ""))
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    return environment

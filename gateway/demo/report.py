@@ -1,4 +1,4 @@
-"""The last page: outcomes by kind, what holds for the whole run, and every difference by its record."""
+"""The report: outcomes by kind of family, the checks on the whole run, and every difference by record."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -8,12 +8,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gateway.demo.verdict import Check, Ending
+from gateway.demo.checks import Check, Outcome
 
 
-def report(console: Console, endings: Sequence[Ending], checks: Sequence[Check], seconds: float) -> bool:
-    """Prints it all; whether everything is as the scripts say."""
-    console.print(_table(endings))
+def report(console: Console, outcomes: Sequence[Outcome], checks: Sequence[Check], seconds: float) -> bool:
+    """Prints the report; whether every case ended as expected and every check holds."""
+    console.print(_table(outcomes))
     for check in checks:
         mark = "[green]ok[/]" if check.holds else "[red]NO[/]"
         console.print(
@@ -22,31 +22,33 @@ def report(console: Console, endings: Sequence[Ending], checks: Sequence[Check],
             soft_wrap=True,
         )
     console.print()
-    wrong = [ending for ending in endings if ending.differences]
-    for ending in wrong:
-        for difference in ending.differences:
-            console.print(f" {ending.child.record_id}  {difference}", style="red", highlight=False, markup=False)
-    broken = [check for check in checks if not check.holds]
+    wrong = [outcome for outcome in outcomes if outcome.differences]
+    for outcome in wrong:
+        for difference in outcome.differences:
+            console.print(f" {outcome.child.record_id}  {difference}", style="red", highlight=False, markup=False)
+    failed = [check for check in checks if not check.holds]
     if wrong:
-        console.print(f"{len(wrong)} of {len(endings)} records did not end as told.", style="bold red")
-    elif broken:
-        console.print(f"All {len(endings)} records ended as told, but not everything holds.", style="bold red")
+        console.print(f"{len(wrong)} of {len(outcomes)} records did not end as expected.", style="bold red")
+    elif failed:
+        console.print(
+            f"All {len(outcomes)} records ended as expected, but not every check holds.", style="bold red"
+        )
     else:
-        console.print(f"All {len(endings)} records ended as told, after {seconds:.0f} s.", style="bold")
-    return not wrong and not broken
+        console.print(f"All {len(outcomes)} records ended as expected, after {seconds:.0f} s.", style="bold")
+    return not wrong and not failed
 
 
-def _table(endings: Sequence[Ending]) -> Table:
+def _table(outcomes: Sequence[Outcome]) -> Table:
     table = Table(box=box.SIMPLE, pad_edge=False)
     table.add_column("kind of family")
     table.add_column("records", justify="right")
     table.add_column("must end as")
-    table.add_column("as told", justify="right")
-    for role, group in groupby(endings, key=lambda ending: ending.child.family.role):
+    table.add_column("as expected", justify="right")
+    for kind, group in groupby(outcomes, key=lambda outcome: outcome.child.family.kind):
         ended = list(group)
-        good = sum(not ending.differences for ending in ended)
-        states = dict.fromkeys(script.state for script in role.children)
-        whole = good == len(ended)
-        told = f"{good}" if whole else f"{good} of {len(ended)}"
-        table.add_row(role.name, str(len(ended)), ", ".join(states), told, style="" if whole else "bold red")
+        matching = sum(not outcome.differences for outcome in ended)
+        states = dict.fromkeys(scenario.state for scenario in kind.children)
+        all_match = matching == len(ended)
+        shown = f"{matching}" if all_match else f"{matching} of {len(ended)}"
+        table.add_row(kind.name, str(len(ended)), ", ".join(states), shown, style="" if all_match else "bold red")
     return table

@@ -1,4 +1,4 @@
-"""What one sees of the run: a live picture on a terminal, plain lines elsewhere."""
+"""The run as it is shown: a live screen on a terminal, plain lines elsewhere."""
 
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -16,13 +16,13 @@ from rich.text import Text as Line
 from gateway.demo.clock import ObservedClock
 from gateway.demo.parents import Exchange
 
-FRAMES_A_SECOND = 5
-HEADING = 3
-NEWS = 4
+FRAMES_PER_SECOND = 5
+HEADING_LINES = 3
+NEWS_LINES = 4
 MAX_EXCHANGES = 100
-BAR = 14
-WIDE = 100
-"""Columns from which on there is room for bars and dates."""
+BAR_COLUMNS = 14
+WIDE_COLUMNS = 100
+"""From this width on there is room for bars and dates."""
 PLAIN_WIDTH = 110
 _COLOURS = {
     "consented": "green",
@@ -39,41 +39,41 @@ _COLOURS = {
 
 @dataclass(slots=True)
 class Figures:
-    """The numbers of one moment."""
+    """The numbers that are shown."""
 
     progress: Mapping[str, int] = field(default_factory=dict)
     """Cases by state, as GET /v1/lists/{id} has them."""
-    told: int = 0
-    """Cases that have ended as their scripts say."""
+    complete: int = 0
+    """Cases in which everything that the scenario requires has been seen."""
     cases: int = 0
     segments: int = 0
-    segments_a_second: float = 0.0
+    segments_per_second: float = 0.0
     replies: int = 0
     statuses: int = 0
 
 
-class Plain:
-    """Lines without escape codes: what befalls the stage, a summary a day, and the first family of each kind."""
+class PlainScreen:
+    """Lines without escape codes: news, a summary a day, and the exchanges of the first family of each kind."""
 
     def __init__(self, console: Console, clock: ObservedClock) -> None:
         self.console = console
         self._clock = clock
         self._shown: dict[str, int] = {}
-        self._summed_up = ""
+        self._summary_day = ""
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """The picture stands inside the block."""
+        """What is drawn inside the block is shown."""
         yield
 
-    def tell(self, news: str) -> None:
-        """Something befalls the stage."""
+    def add_news(self, news: str) -> None:
+        """Something happens to a partner."""
         self._line(f"*  {news}")
 
-    def hear(self, exchange: Exchange) -> None:
+    def add_exchange(self, exchange: Exchange) -> None:
         """A text on a handset, or a reply."""
         family = exchange.family
-        if self._shown.setdefault(family.role.name, family.number) == family.number:
+        if self._shown.setdefault(family.kind.name, family.number) == family.number:
             line = Line(_exchange(exchange))
             line.truncate(PLAIN_WIDTH, overflow="ellipsis")
             self._line(line.plain)
@@ -81,8 +81,8 @@ class Plain:
     def draw(self, figures: Figures) -> None:
         """The numbers have changed."""
         today = f"{self._clock.now():%j}" if self._clock.now() else ""
-        if today and today != self._summed_up:
-            self._summed_up = today
+        if today and today != self._summary_day:
+            self._summary_day = today
             counts = ", ".join(f"{count} {state}" for state, count in figures.progress.items() if count)
             self._line(f"=  {counts}")
 
@@ -90,30 +90,30 @@ class Plain:
         self.console.print(f"{_moment(self._clock.now())}  {text}", highlight=False, markup=False, soft_wrap=True)
 
 
-class Picture(Plain):
-    """The terminal's: counts by state, the last exchanges, the stage's news, time and throughput."""
+class LiveScreen(PlainScreen):
+    """On a terminal: counts by state, the last exchanges, news, time and throughput."""
 
     def __init__(self, console: Console, clock: ObservedClock) -> None:
         super().__init__(console, clock)
         self._exchanges: deque[tuple[str, Exchange]] = deque(maxlen=MAX_EXCHANGES)
-        self._news: deque[tuple[str, str]] = deque(maxlen=NEWS)
+        self._news: deque[tuple[str, str]] = deque(maxlen=NEWS_LINES)
         self._figures = Figures()
 
     @contextmanager
     def shown(self) -> Iterator[None]:
         with Live(
-            get_renderable=self._picture,
+            get_renderable=self._layout,
             console=self.console,
             screen=True,
             auto_refresh=True,
-            refresh_per_second=FRAMES_A_SECOND,
+            refresh_per_second=FRAMES_PER_SECOND,
         ):
             yield
 
-    def tell(self, news: str) -> None:
+    def add_news(self, news: str) -> None:
         self._news.append((_moment(self._clock.now()), news))
 
-    def hear(self, exchange: Exchange) -> None:
+    def add_exchange(self, exchange: Exchange) -> None:
         self._exchanges.append((_moment(self._clock.now()), exchange))
 
     def draw(self, figures: Figures) -> None:
@@ -121,16 +121,18 @@ class Picture(Plain):
 
     @property
     def _is_wide(self) -> bool:
-        return self.console.width >= WIDE
+        return self.console.width >= WIDE_COLUMNS
 
-    def _picture(self) -> RenderableType:
+    def _layout(self) -> RenderableType:
         layout = Layout()
         layout.split_column(
-            Layout(self._heading(), size=HEADING),
+            Layout(self._heading(), size=HEADING_LINES),
             Layout(name="middle"),
-            Layout(self._world(), size=NEWS + 2),
+            Layout(self._news_panel(), size=NEWS_LINES + 2),
         )
-        layout["middle"].split_row(Layout(self._states(), size=40 if self._is_wide else 27), Layout(self._talk()))
+        layout["middle"].split_row(
+            Layout(self._states(), size=40 if self._is_wide else 27), Layout(self._handsets())
+        )
         return layout
 
     def _heading(self) -> RenderableType:
@@ -142,7 +144,7 @@ class Picture(Plain):
         line.add_row(
             f"[bold]{_moment(self._clock.now())}[/] in Almaty",
             f"{figures.segments:,} segments sent",
-            f"{figures.segments_a_second:,.0f} a second",
+            f"{figures.segments_per_second:,.0f} a second",
         )
         return Panel(line, title="free school meals, proactively", border_style="cyan")
 
@@ -155,13 +157,13 @@ class Picture(Plain):
         most = max(figures.progress.values(), default=0) or 1
         for state, count in figures.progress.items():
             colour = _COLOURS.get(state, "blue")
-            bar = ("█" * round(BAR * count / most) or "▏" * bool(count)) if self._is_wide else ""
+            bar = ("█" * round(BAR_COLUMNS * count / most) or "▏" * bool(count)) if self._is_wide else ""
             table.add_row(state, str(count), f"[{colour}]{bar}[/]", style="" if count else "dim")
-        done = f"{figures.told} of {figures.cases} as told"
+        done = f"{figures.complete} of {figures.cases} as expected"
         return Panel(table, title="cases", subtitle=done, border_style="cyan")
 
-    def _talk(self) -> RenderableType:
-        height = max(4, self.console.height - HEADING - NEWS - 4)
+    def _handsets(self) -> RenderableType:
+        height = max(4, self.console.height - HEADING_LINES - NEWS_LINES - 4)
         lines = []
         for moment, exchange in list(self._exchanges)[-height:]:
             line = Line(
@@ -169,19 +171,19 @@ class Picture(Plain):
             )
             line.append(_exchange(exchange), style="not dim" if exchange.to_parent else "not dim bold green")
             lines.append(line)
-        heard = f"{self._figures.replies} replies"
-        return Panel(Group(*lines), title="on the parents' handsets", subtitle=heard, border_style="cyan")
+        count = f"{self._figures.replies} replies"
+        return Panel(Group(*lines), title="on the parents' handsets", subtitle=count, border_style="cyan")
 
-    def _world(self) -> RenderableType:
+    def _news_panel(self) -> RenderableType:
         lines = [Line(f"{moment}  {news}", no_wrap=True, overflow="ellipsis") for moment, news in self._news]
-        told = f"{self._figures.statuses:,} statuses told to SDU"
-        return Panel(Group(*lines), title="in the stage", subtitle=told, border_style="cyan")
+        count = f"{self._figures.statuses:,} statuses pushed to SDU"
+        return Panel(Group(*lines), title="at the partners", subtitle=count, border_style="cyan")
 
 
-def screen(console: Console, clock: ObservedClock) -> Plain:
-    """The picture where there is a terminal to draw it on."""
-    draws = console.is_terminal and not console.is_dumb_terminal
-    return Picture(console, clock) if draws else Plain(console, clock)
+def screen(console: Console, clock: ObservedClock) -> PlainScreen:
+    """The live screen on a terminal that can draw it, otherwise the plain one."""
+    is_live = console.is_terminal and not console.is_dumb_terminal
+    return LiveScreen(console, clock) if is_live else PlainScreen(console, clock)
 
 
 def _moment(now: datetime | None) -> str:

@@ -1,8 +1,8 @@
-"""PDUs in and out through `smpplib`: the voice independent of the gateway's own codec.
+"""SMPP PDUs encoded and decoded with `smpplib`, which is independent of the gateway's own codec.
 
-Two things are done around it. Its TLV reader raises on TLVs that a PDU's table does not list, cuts the last
-character of a string without NUL and ignores the length of integers, so the tail of a PDU is read here; and
-TLVs that its tables lack are appended to what it generates.
+Two things are done here because smpplib does not do them. Its TLV reader raises on TLVs that a PDU's table does
+not list, drops the last character of a string without NUL and ignores the length of integers, so this module
+reads the TLVs. It also appends TLVs that smpplib's tables lack to the PDUs that smpplib generates.
 """
 
 import struct
@@ -12,23 +12,22 @@ from typing import Any
 from smpplib import consts, exceptions, smpp
 
 HEADER = struct.Struct(">IIII")
-LONGEST_PDU = 65_536
-RESPONSE = 0x8000_0000
+MAX_PDU_BYTES = 65_536
 TLV_TAGS: dict[str, int] = consts.OPTIONAL_PARAMS
 
 UnknownCommand = exceptions.UnknownCommandError
 
 
-class Malformed(Exception):
-    """A PDU that breaks SMPP 3.4; `status` is the command_status that says so."""
+class MalformedPdu(Exception):
+    """A PDU that violates SMPP 3.4; `status` is the command_status for the response."""
 
     def __init__(self, reason: str, status: int) -> None:
         super().__init__(reason)
         self.status = status
 
 
-class _Numberless:
-    """Stands where smpplib wants its client: sequence_numbers are set by hand."""
+class _NoSequence:
+    """The client that smpplib requires; sequence_numbers are set by the caller."""
 
     sequence = 0
 
@@ -37,15 +36,15 @@ class _Numberless:
         return 0
 
 
-_NUMBERLESS = _Numberless()
+_NO_SEQUENCE = _NoSequence()
 
 
 def frames(buffer: bytearray) -> Iterator[bytes]:
-    """Takes whole PDUs off the front of `buffer`; Malformed when command_length is impossible."""
+    """Removes complete PDUs from the front of `buffer`; MalformedPdu on an impossible command_length."""
     while len(buffer) >= 4:
         length = int.from_bytes(buffer[:4], "big")
-        if not HEADER.size <= length <= LONGEST_PDU:
-            raise Malformed(f"command_length {length}", consts.SMPP_ESME_RINVCMDLEN)
+        if not HEADER.size <= length <= MAX_PDU_BYTES:
+            raise MalformedPdu(f"command_length {length}", consts.SMPP_ESME_RINVCMDLEN)
         if len(buffer) < length:
             return
         frame = bytes(buffer[:length])
@@ -54,20 +53,20 @@ def frames(buffer: bytearray) -> Iterator[bytes]:
 
 
 def parse(frame: bytes) -> Any:
-    """smpplib's PDU object with a `tlvs` mapping of tag to octets; its text fields are bytes.
+    """smpplib's PDU object with an added `tlvs` mapping of tag to octets; its text fields are bytes.
 
-    UnknownCommand, or Malformed with the status to answer.
+    Raises UnknownCommand, or MalformedPdu with the status for the response.
     """
     name = smpp.pdu.extract_command(frame)
-    pdu = smpp.make_pdu(name, client=_NUMBERLESS)
+    pdu = smpp.make_pdu(name, client=_NO_SEQUENCE)
     tail = bytearray()
     pdu.parse_optional_params = tail.extend
     try:
         pdu.parse(frame)
     except (struct.error, ValueError, IndexError) as error:
-        raise Malformed(f"{name}: {error}", consts.SMPP_ESME_RINVMSGLEN) from None
+        raise MalformedPdu(f"{name}: {error}", consts.SMPP_ESME_RINVMSGLEN) from None
     if name in ("submit_sm", "deliver_sm") and len(pdu.short_message or b"") != pdu.sm_length:
-        raise Malformed(f"{name}: sm_length {pdu.sm_length}", consts.SMPP_ESME_RINVMSGLEN)
+        raise MalformedPdu(f"{name}: sm_length {pdu.sm_length}", consts.SMPP_ESME_RINVMSGLEN)
     pdu.tlvs = dict(_tlvs(bytes(tail)))
     return pdu
 
@@ -77,10 +76,10 @@ def _tlvs(octets: bytes) -> Iterator[tuple[int, bytes]]:
     while at < len(octets):
         value = at + 4
         if value > len(octets):
-            raise Malformed(f"TLV header cut: {octets[at:].hex()}", consts.SMPP_ESME_RINVOPTPARSTREAM)
+            raise MalformedPdu(f"truncated TLV header: {octets[at:].hex()}", consts.SMPP_ESME_RINVOPTPARSTREAM)
         tag, length = struct.unpack_from(">HH", octets, at)
         if value + length > len(octets):
-            raise Malformed(f"TLV {tag:#06x} cut", consts.SMPP_ESME_RINVOPTPARSTREAM)
+            raise MalformedPdu(f"truncated TLV {tag:#06x}", consts.SMPP_ESME_RINVOPTPARSTREAM)
         yield tag, octets[value : value + length]
         at = value + length
 
@@ -94,11 +93,11 @@ def encode(
     tlvs: Mapping[str | int, bytes] | None = None,
     **fields: Any,
 ) -> bytes:
-    """A PDU's octets; `fields` by smpplib's names, `tlvs` by name or tag for what its tables lack.
+    """A PDU's octets; `fields` by smpplib's names, `tlvs` by name or tag for what smpplib's tables lack.
 
-    Without `body` the bare header, as error responses may be (SMPP 3.4 §4.4.2).
+    Without `body` only the header, which an error response may be (SMPP 3.4 §4.4.2).
     """
-    pdu = smpp.make_pdu(name, client=_NUMBERLESS, status=status, **fields)
+    pdu = smpp.make_pdu(name, client=_NO_SEQUENCE, status=status, **fields)
     pdu.sequence = sequence_number
     octets: bytes = pdu.generate()
     if not body:
@@ -109,7 +108,7 @@ def encode(
 
 
 def text(field: bytes | None) -> str:
-    """A C-octet string's characters."""
+    """The characters of a C-octet string."""
     return (field or b"").decode("latin-1")
 
 

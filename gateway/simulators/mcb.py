@@ -1,4 +1,4 @@
-"""The mobile citizens base: an IIN in, a subscriber number out."""
+"""The simulated mobile citizens base (MCB): a subscriber number for an IIN."""
 
 import asyncio
 from collections import Counter
@@ -8,14 +8,16 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway.simulators.partner import Call, Partner, answer
+from gateway.simulators.partner import Call, PartnerSimulator, json_response
 
+MSISDN_DIGITS = 11
 Number = tuple[str, str | None] | str | None
+"""(MSISDN, operator), an MSISDN, or None for nobody."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """One person asked about; `batch` is the number of people in that request."""
+    """One look-up of one person; `batch` is the number of people in that request."""
 
     at: float
     iin: str
@@ -24,15 +26,15 @@ class Lookup:
 
 
 def derived_number(iin: str) -> str:
-    """The number that a bench's MCB gives anybody: 7701 and the fifth to eleventh digit of the IIN."""
+    """A number for any IIN: 7701 and the fifth to eleventh digit of the IIN."""
     return "7701" + iin[4:11]
 
 
-class McbSimulator(Partner):
-    """`numbers` maps an IIN to a number, (number, operator) or None; `otherwise` decides on whom it lacks.
+class McbSimulator(PartnerSimulator):
+    """`numbers` maps an IIN to its number; `otherwise` decides on an IIN that is not in it.
 
-    A number goes out as it stands here, with `+` before eleven digits. `odd` maps an IIN to the answer about
-    it as it is: JSON for a result, octets for a whole body.
+    A number is sent as it is here, with `+` before eleven digits. `overrides` maps an IIN to a replacement of
+    the result: JSON for the result, octets for the whole body.
     """
 
     def __init__(
@@ -46,17 +48,17 @@ class McbSimulator(Partner):
         super().__init__(port, **settings)
         self.numbers: dict[str, Number] = dict(numbers or {})
         self.otherwise = otherwise
-        self.odd: dict[str, Any] = {}
-        self.left_out: Counter[str] = Counter()
-        """How many more batch answers will lack an IIN."""
+        self.overrides: dict[str, Any] = {}
+        self.omitted: Counter[str] = Counter()
+        """How many more batch responses will omit an IIN."""
         self.lookups: list[Lookup] = []
-        """Everybody asked about and answered, in order."""
+        """Every look-up that got a result, in order."""
         self.looked_up = 0
         self.largest_batch = 0
         self._routes = {("POST", "/v1/lookup"): self._lookup, ("POST", "/v1/lookups"): self._lookups}
 
     def asked(self, iin: str) -> int:
-        """How often a person was asked about, answered or not."""
+        """How often an IIN was requested, with a result or without."""
         return sum(f'"{iin}"'.encode() in call.raw for call in self.calls)
 
     async def _lookup(self, call: Call) -> web.Response:
@@ -65,7 +67,7 @@ class McbSimulator(Partner):
                 result = self._result(iin, 1)
                 if isinstance(result, bytes):
                     return web.Response(body=result, content_type="application/json")
-                return answer(result)
+                return json_response(result)
         return self.complain(f"/v1/lookup with {sorted(call.body)}")
 
     async def _lookups(self, call: Call) -> web.Response:
@@ -75,30 +77,32 @@ class McbSimulator(Partner):
             case _:
                 return self.complain("/v1/lookups without a list of IINs")
         if len(set(iins)) < len(iins):
-            return self.complain("/v1/lookups with a person twice")
+            return self.complain("/v1/lookups with a repeated IIN")
         self.largest_batch = max(self.largest_batch, len(iins))
         results = []
-        # In any order, says the contract: so the last comes first.
+        # The contract allows any order, so the results are reversed.
         for iin in reversed(iins):
-            if self.left_out[iin] > 0:
-                self.left_out[iin] -= 1
+            if self.omitted[iin] > 0:
+                self.omitted[iin] -= 1
                 continue
             result = self._result(iin, len(iins))
             if isinstance(result, bytes):
                 return web.Response(body=result, content_type="application/json")
             results.append({"iin": iin, **result} if isinstance(result, dict) else result)
-        return answer({"results": results})
+        return json_response({"results": results})
 
     def _result(self, iin: str, batch: int) -> Any:
         self.looked_up += 1
-        if iin in self.odd:
-            return self.odd[iin]
+        if iin in self.overrides:
+            return self.overrides[iin]
         number = self.numbers[iin] if iin in self.numbers else self.otherwise(iin) if self.otherwise else None
         if self.record:
             at = asyncio.get_running_loop().time()
             self.lookups.append(Lookup(at, iin, batch, number is not None))
         if number is None:
+            self.emit("looked_up", iin=iin, found=False)
             return {"found": False}
         msisdn, operator = (number, None) if isinstance(number, str) else number
-        found = {"found": True, "msisdn": "+" + msisdn if len(msisdn) == 11 else msisdn}
+        self.emit("looked_up", iin=iin, found=True, msisdn=msisdn)
+        found = {"found": True, "msisdn": "+" + msisdn if len(msisdn) == MSISDN_DIGITS else msisdn}
         return found if operator is None else {**found, "operator": operator}

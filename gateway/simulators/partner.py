@@ -1,23 +1,23 @@
-"""What the fake HTTP partners share: a server on localhost that records every call and fails on demand."""
+"""What the simulated HTTP partners share: a server on localhost that records every call and fails on demand."""
 
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
 import orjson
 from aiohttp import web
 
-from gateway.simulators.watched import Watched
+from gateway.simulators.observable import Observable
 
 Handler = Callable[["Call"], Awaitable[web.Response]]
 
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """One request; `at` and `answered_at` are monotonic seconds, `status` is None until it is answered."""
+    """One request; `at` and `responded_at` are monotonic seconds, `status` is None until the response."""
 
     at: float
     method: str
@@ -27,7 +27,7 @@ class Call:
     body: Any
     """The JSON of the body, None when there is none."""
     status: int | None = None
-    answered_at: float | None = None
+    responded_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,26 +40,42 @@ class Fault:
     """Sent as it is; a problem document when None."""
     content_type: str = "application/json"
     hang: bool = False
-    """No answer until the caller gives up."""
+    """No response until the caller closes the connection."""
     cut: bool = False
-    """The TCP connection is cut without an answer."""
+    """The TCP connection is aborted without a response."""
     after: bool = False
-    """The call is carried out first: only its answer is lost."""
+    """The call is carried out first: only its response is lost."""
     containing: str = ""
-    """Only calls whose body has these characters."""
+    """Only calls whose body contains these characters."""
 
     def response(self) -> web.Response:
         headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
         if self.body is None:
-            return problem(self.status, "a fault that was asked for", headers)
+            return problem(self.status, "an injected fault", headers)
         raw = self.body.encode() if isinstance(self.body, str) else self.body
         return web.Response(status=self.status, body=raw, content_type=self.content_type, headers=headers)
 
 
-class Partner(Watched):
-    """A server that listens as long as the `async with` block lasts; `port` 0 takes a free one.
+def fault_settings(words: Iterable[str]) -> dict[str, Any]:
+    """Fields of Fault from `status=429 retry_after=1 hang=yes`; ValueError names what is wrong."""
+    settings: dict[str, Any] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or key not in Fault.__slots__:
+            raise ValueError(f"{word}: KEY=VALUE is expected, KEY one of {', '.join(Fault.__slots__)}")
+        settings[key] = int(value) if key == "status" else value
+        if key in ("hang", "cut", "after"):
+            if value not in ("yes", "no"):
+                raise ValueError(f"{key}: yes or no is expected")
+            settings[key] = value == "yes"
+    return settings
 
-    `token` None lets anybody in. `record` False keeps counters only, for benches. `latency` is in seconds.
+
+class PartnerSimulator(Observable):
+    """A server that listens as long as the `async with` block lasts; `port` 0 is any free one.
+
+    With `token` None no authorization is required. With `record` False only counters are kept, for benches.
+    `latency` is in seconds.
     """
 
     def __init__(
@@ -75,17 +91,19 @@ class Partner(Watched):
         self.host, self.port, self.token = host, port, token
         self.latency, self.record = latency, record
         self.calls: list[Call] = []
-        """Every request in the order of arrival, the failed ones too."""
+        """Every request in the order of arrival, failed ones too."""
         self.called = 0
         self.failed = 0
-        self.under_way = 0
-        self.most_under_way = 0
+        self.in_flight = 0
+        self.max_in_flight = 0
         self.complaints: list[str] = []
-        """What the gateway did against the contract; empty for a good one."""
+        """Contract violations of the gateway; empty for a conforming one."""
+        self.on_event: Callable[[str, dict[str, Any]], object] | None = None
+        """Called with the name and the details of every event."""
         self._routes: dict[tuple[str, str], Handler] = {}
         self._faults: deque[Fault] = deque()
         self._outage: Fault | None = None
-        self._chaos: tuple[float, random.Random, tuple[Fault, ...]] | None = None
+        self._random_faults: tuple[float, random.Random, tuple[Fault, ...]] | None = None
         self._closing = asyncio.Event()
         self._runner: web.ServerRunner | None = None
 
@@ -101,7 +119,7 @@ class Partner(Watched):
         await self.stop()
 
     async def start(self) -> None:
-        """Listens, on the same port as before if it did already."""
+        """Listens; after `stop` on the same port."""
         self._closing.clear()
         server = web.Server(self._serve, handler_cancellation=True, access_log=None)
         self._runner = web.ServerRunner(server)
@@ -121,25 +139,38 @@ class Partner(Watched):
         self._faults.extend([Fault(**fault)] * times)
 
     def down(self, **fault: Any) -> None:
-        """Every call fails until `up`; fields of Fault, 503 by default."""
+        """Every call fails until `up` or `end_outage`; fields of Fault, 503 by default."""
         self._outage = Fault(**fault)
 
+    def end_outage(self) -> None:
+        """Ends `down` only."""
+        self._outage = None
+
     def up(self) -> None:
-        """Ends `down`, `fail` and `chaos`."""
-        self._outage = self._chaos = None
+        """Ends `down`, `fail` and `fail_randomly`."""
+        self._outage = self._random_faults = None
         self._faults.clear()
 
-    def chaos(self, probability: float, *faults: Fault, seed: int = 0) -> None:
+    def fail_randomly(self, probability: float, *faults: Fault, seed: int = 0) -> None:
         """Calls fail at random with one of these faults, until `up`."""
-        self._chaos = (probability, random.Random(seed), faults or (Fault(),))
+        self._random_faults = (probability, random.Random(seed), faults or (Fault(),))
 
-    def seen(self) -> str:
-        return f"{type(self).__name__} saw {self.called} calls ({self.failed} failed); {self.complaints}"
+    def summary(self) -> str:
+        return f"{type(self).__name__} had {self.called} calls ({self.failed} failed); {self.complaints}"
 
     def complain(self, reason: str, status: int = 400) -> web.Response:
-        """Notes what the gateway did wrong, and the answer that says so."""
-        self.complaints.append(reason)
+        """Records a contract violation; the response that reports it."""
+        self.note_violation(reason)
         return problem(status, reason)
+
+    def note_violation(self, reason: str) -> None:
+        self.complaints.append(reason)
+        self.emit("complaint", reason=reason)
+
+    def emit(self, event: str, **detail: Any) -> None:
+        """Calls `on_event`, if it is set."""
+        if self.on_event is not None:
+            self.on_event(event, detail)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         raw = await request.read()
@@ -150,8 +181,8 @@ class Partner(Watched):
         now = asyncio.get_running_loop().time
         call = Call(now(), request.method, request.path, request.headers, raw, body)
         self.called += 1
-        self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
+        self.in_flight += 1
+        self.max_in_flight = max(self.max_in_flight, self.in_flight)
         if self.record:
             self.calls.append(call)
         self.changed()
@@ -159,10 +190,11 @@ class Partner(Watched):
             if self.latency:
                 await asyncio.sleep(self.latency)
             response = await self._respond(request, call)
-            call.status, call.answered_at = response.status, now()
+            call.status, call.responded_at = response.status, now()
+            self.emit("called", method=call.method, path=call.path, status=call.status)
             return response
         finally:
-            self.under_way -= 1
+            self.in_flight -= 1
             self.changed()
 
     async def _respond(self, request: web.BaseRequest, call: Call) -> web.Response:
@@ -170,10 +202,10 @@ class Partner(Watched):
         if handler is None:
             return self.complain(f"{call.method} {call.path} is not in the contract", 404)
         if self.token is not None and call.headers.get("Authorization") != f"Bearer {self.token}":
-            return self.complain("no or a wrong bearer token", 401)
+            return self.complain("no bearer token or a wrong one", 401)
         if call.body is None:
-            return self.complain(f"{call.path}: the body is no JSON")
-        fault = self._fault(call)
+            return self.complain(f"{call.path}: the body is not JSON")
+        fault = self._next_fault(call)
         if fault is None:
             return await handler(call)
         self.failed += 1
@@ -186,22 +218,21 @@ class Partner(Watched):
             request.transport.abort()
         return fault.response()
 
-    def _fault(self, call: Call) -> Fault | None:
+    def _next_fault(self, call: Call) -> Fault | None:
         for fault in self._faults:
             if fault.containing.encode() in call.raw:
                 self._faults.remove(fault)
                 return fault
         if self._outage is not None and self._outage.containing.encode() in call.raw:
             return self._outage
-        if self._chaos is not None:
-            probability, dice, faults = self._chaos
-            if dice.random() < probability:
-                return dice.choice(faults)
+        if self._random_faults is not None:
+            probability, generator, faults = self._random_faults
+            if generator.random() < probability:
+                return generator.choice(faults)
         return None
 
 
-def answer(body: Any, status: int = 200) -> web.Response:
-    """A JSON answer."""
+def json_response(body: Any, status: int = 200) -> web.Response:
     return web.Response(status=status, body=orjson.dumps(body), content_type="application/json")
 
 

@@ -9,12 +9,11 @@ from typing import Any
 
 from smpplib import consts
 
-from gateway.simulators.handset import Submitted
+from gateway.simulators.submission import Submitted
 
 RECEIPT = 0x04
 INTERMEDIATE = 0x20
 
-# outcome → the text's stat, message_state, err
 STATES: dict[str, tuple[str, int, str]] = {
     "enroute": ("ENROUTE", consts.SMPP_MESSAGE_STATE_ENROUTE, "000"),
     "delivered": ("DELIVRD", consts.SMPP_MESSAGE_STATE_DELIVERED, "000"),
@@ -25,11 +24,12 @@ STATES: dict[str, tuple[str, int, str]] = {
     "unknown": ("UNKNOWN", consts.SMPP_MESSAGE_STATE_UNKNOWN, "000"),
     "rejected": ("REJECTD", consts.SMPP_MESSAGE_STATE_REJECTED, "008"),
 }
+"""Outcome → stat of the text, message_state, err of the text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipts:
-    """When and how the SMSC reports on a segment that asked for it."""
+    """When and how the SMSC sends a receipt for a segment that requests one."""
 
     outcome: str = "delivered"
     """A key of STATES, or "none"."""
@@ -37,17 +37,18 @@ class Receipts:
     delay: float = 0.0
     """Seconds after the response."""
     before_response: bool = False
+    """The receipt is sent before the submit_sm_resp."""
     times: int = 1
     intermediate: bool = False
-    """An intermediate notification comes first."""
+    """An intermediate notification is sent first."""
     id_form: str = "same"
-    """same as in the response, or dec, hex, padded (ten digits), upper (upper-case hex)."""
+    """The message_id: same as in the response, or dec, hex, padded (ten digits), upper (upper-case hex)."""
     form: str = "both"
     """text, tlvs or both."""
 
     @classmethod
     def parse(cls, line: str) -> "Receipts":
-        """A policy from `undeliverable to=7702* delay=0.5 id_form=hex`; ValueError says what is wrong."""
+        """A policy from `undeliverable to=7702* delay=0.5 id_form=hex`; ValueError names what is wrong."""
         outcome, *words = shlex.split(line)
         policy = cls(outcome=outcome)
         settings: dict[str, Any] = {}
@@ -67,26 +68,26 @@ class Receipts:
 
 
 def policies(receipts: Receipts | str | Iterable[Receipts | str]) -> list[Receipts]:
-    """Policies, whichever way each is written; the first whose `to` fits counts."""
+    """The policies, each given as Receipts or as its line; the first whose `to` matches applies."""
     if isinstance(receipts, Receipts | str):
         receipts = [receipts]
     return [Receipts.parse(policy) if isinstance(policy, str) else policy for policy in receipts]
 
 
 def policy_for(submit: Submitted, choices: Iterable[Receipts]) -> Receipts | None:
-    """The policy that covers a segment, if it asked for such a receipt (registered_delivery, §5.2.17)."""
+    """The policy that applies to a segment, if it requests such a receipt (registered_delivery, §5.2.17)."""
     for policy in choices:
         if fnmatchcase(submit.destination, policy.to):
-            asked = submit.registered_delivery & consts.SMPP_SMSC_DELIVERY_RECEIPT_BITMASK
-            wanted = asked == consts.SMPP_SMSC_DELIVERY_RECEIPT_BOTH or (
-                asked == consts.SMPP_SMSC_DELIVERY_RECEIPT_FAILURE and policy.failure
+            requested = submit.registered_delivery & consts.SMPP_SMSC_DELIVERY_RECEIPT_BITMASK
+            due = requested == consts.SMPP_SMSC_DELIVERY_RECEIPT_BOTH or (
+                requested == consts.SMPP_SMSC_DELIVERY_RECEIPT_FAILURE and policy.failure
             )
-            return policy if wanted and policy.outcome != "none" else None
+            return policy if due and policy.outcome != "none" else None
     return None
 
 
 def id_in_form(submit: Submitted, form: str) -> str:
-    """The message_id of the response, written as this operator's receipts write it."""
+    """The message_id of the response in a receipt's form; ValueError on an unknown form."""
     match form:
         case "same":
             return submit.message_id
@@ -99,7 +100,7 @@ def id_in_form(submit: Submitted, form: str) -> str:
         case "padded":
             return f"{submit.serial:010d}"
         case _:
-            raise ValueError(f"no such form of an id: {form}")
+            raise ValueError(f"no such form of a message_id: {form}")
 
 
 def receipt_fields(

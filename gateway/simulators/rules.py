@@ -1,7 +1,7 @@
-"""What the SMSC does with a submit_sm: rules, each a match and an answer, first match wins.
+"""Rules for how the SMSC reacts to a submit_sm: each has conditions and a reaction, and the first that fires acts.
 
-A rule is written the same in Python and on the command line: `"throttle every=10"`,
-`"refuse to=7701* status=11"`, `"delay delay=0.5 probability=0.1 seed=7"`; the first word is a key of ANSWERS.
+A rule has the same form in Python and on the command line: `"throttle every=10"`,
+`"refuse to=7701* status=11"`, `"delay delay=0.5 probability=0.1 seed=7"`. The first word is a key of REACTIONS.
 """
 
 import random
@@ -15,39 +15,42 @@ from typing import Any
 from smpplib import consts
 
 from gateway.simulators.codec import status_number
-from gateway.simulators.handset import Submitted
+from gateway.simulators.submission import Submitted
 
 UNLISTED_TLV: Mapping[str | int, bytes] = {0x1403: b"\x01\x02\x03", 0x3FFF: b""}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmitReaction:
-    """How one submit_sm is answered."""
+    """What the SMSC does with one submit_sm: the response, its delay and form, and what happens to the segment."""
 
     status: int = 0
+    """command_status of the response."""
     body: bool = True
+    """False: the response is only a header."""
     message_id: str | None = None
-    """None: the next one of the SMSC's own; "" leaves it empty."""
+    """None: the SMSC's next one; "" leaves it empty."""
     nack: bool = False
     """generic_nack in place of submit_sm_resp."""
     silent: bool = False
-    """No answer at all."""
+    """No response at all."""
     delay: float = 0.0
-    """Seconds."""
+    """Seconds before the response."""
     reorder: int = 0
-    """Answers of this rule are held until there are so many (or 0.2 s passed), then leave last first."""
+    """Responses of this rule are held until there are so many (or 0.2 s passed), then sent in reverse order."""
     tlvs: Mapping[str | int, bytes] = field(default_factory=dict)
+    """Appended to the response."""
     foreign: bool = False
-    """A PDU with a command_id that SMPP does not know goes out before the answer."""
+    """A PDU with a command_id that SMPP does not define is sent before the response."""
     split: int = 0
-    """Octets per write; 0 sends the answer in one."""
+    """Octets per write; 0 writes the response at once."""
     drop: str = ""
-    """"before" or "after" the answer the TCP connection is cut."""
+    """"before" or "after": when the TCP connection is cut, relative to the response."""
     taken: bool = True
     """False: the SMSC loses the segment although it did not refuse it."""
 
 
-ANSWERS: Mapping[str, SubmitReaction] = {
+REACTIONS: Mapping[str, SubmitReaction] = {
     "accept": SubmitReaction(),
     "throttle": SubmitReaction(status=consts.SMPP_ESME_RTHROTTLED),
     "full": SubmitReaction(status=consts.SMPP_ESME_RMSGQFUL),
@@ -64,10 +67,14 @@ ANSWERS: Mapping[str, SubmitReaction] = {
     "foreign": SubmitReaction(foreign=True),
     "split": SubmitReaction(split=1),
 }
+"""The reactions by name, before a rule's settings change them."""
 
 
 class Rule:
-    """A match and an answer; `nth`, `every`, `first`, `after` count what `to` and `text` admit."""
+    """Conditions and a reaction; `nth`, `every`, `first`, `after` count the submit_sm that `to` and `text` match.
+
+    ValueError on an unknown name or command_status, TypeError on a setting that does not exist.
+    """
 
     def __init__(
         self,
@@ -82,50 +89,50 @@ class Rule:
         times: int = 0,
         probability: float = 1.0,
         seed: int = 0,
-        **answer: Any,
+        **settings: Any,
     ) -> None:
-        if "status" in answer:
-            answer["status"] = status_number(answer["status"])
-        if name not in ANSWERS:
-            raise ValueError(f"no such answer: {name}; there are {', '.join(ANSWERS)}")
-        self.answer = replace(ANSWERS[name], **answer)
+        if "status" in settings:
+            settings["status"] = status_number(settings["status"])
+        if name not in REACTIONS:
+            raise ValueError(f"no such reaction: {name}; there are {', '.join(REACTIONS)}")
+        self.reaction = replace(REACTIONS[name], **settings)
         self.name = name
         self._to, self._text = to, re.compile(text)
         self._nth, self._every, self._first, self._after = nth, every, first, after
         self._times, self._probability = times, probability
         self._random = random.Random(seed)
-        self.seen = 0
+        self.matched = 0
         self.fired = 0
 
     @classmethod
     def parse(cls, line: str) -> "Rule":
-        """A rule from its words; ValueError says what is wrong with them."""
+        """A rule from `NAME key=value …`; ValueError names what is wrong."""
         name, *words = shlex.split(line)
         settings: dict[str, Any] = {}
         for word in words:
             key, equals, value = word.partition("=")
             if not equals:
-                raise ValueError(f"{word}: key=value is wanted")
+                raise ValueError(f"{word}: key=value is expected")
             settings[key] = _value(key, value)
         try:
             return cls(name, **settings)
-        except (TypeError, AttributeError) as error:
+        except (TypeError, AttributeError, re.error) as error:
             raise ValueError(f"{line}: {error}") from None
 
     def counts(self, submit: Submitted) -> bool:
-        """Whether it is this submit_sm's turn, by `to`, `text` and the count of those that they admit."""
+        """Whether `to` and `text` match, and the count of such matches satisfies the counting conditions."""
         if not fnmatchcase(submit.destination, self._to) or not self._text.search(submit.text or ""):
             return False
-        self.seen += 1
+        self.matched += 1
         return not (
-            (self._nth and self.seen != self._nth)
-            or (self._every and self.seen % self._every)
-            or (self._first and self.seen > self._first)
-            or self.seen <= self._after
+            (self._nth and self.matched != self._nth)
+            or (self._every and self.matched % self._every)
+            or (self._first and self.matched > self._first)
+            or self.matched <= self._after
         )
 
     def fires(self) -> bool:
-        """Whether the rule acts on a submit_sm whose turn it is, by `times` and `probability`."""
+        """Whether the rule acts on a submit_sm that it counts, by `times` and `probability`."""
         if self._times and self.fired >= self._times:
             return False
         if self._probability < 1 and self._random.random() >= self._probability:
@@ -134,32 +141,32 @@ class Rule:
         return True
 
 
-_WHOLE = {"nth", "every", "first", "after", "times", "seed", "reorder", "split"}
-_REAL = {"probability", "delay"}
-_SWITCH = {"body", "nack", "silent", "foreign", "taken"}
+_INTEGERS = {"nth", "every", "first", "after", "times", "seed", "reorder", "split"}
+_FLOATS = {"probability", "delay"}
+_BOOLEANS = {"body", "nack", "silent", "foreign", "taken"}
 
 
 def _value(key: str, value: str) -> int | float | bool | str:
-    if key in _WHOLE:
+    if key in _INTEGERS:
         return int(value)
-    if key in _REAL:
+    if key in _FLOATS:
         return float(value)
-    if key in _SWITCH:
+    if key in _BOOLEANS:
         if value not in ("yes", "no"):
-            raise ValueError(f"{key}: yes or no is wanted")
+            raise ValueError(f"{key}: yes or no is expected")
         return value == "yes"
     return value
 
 
-def rulebook(rules: Iterable[Rule | str]) -> list[Rule]:
-    """Rules, whichever way each is written."""
+def parse_rules(rules: Iterable[Rule | str]) -> list[Rule]:
+    """The rules, each given as a Rule or as its line."""
     return [Rule.parse(rule) if isinstance(rule, str) else rule for rule in rules]
 
 
-def answer_to(submit: Submitted, rules: Iterable[Rule]) -> tuple[SubmitReaction, Rule | None]:
-    """The answer of the first rule that fires, and that rule; those behind it only count the submit_sm."""
+def reaction_to(submit: Submitted, rules: Iterable[Rule]) -> tuple[SubmitReaction, Rule | None]:
+    """The reaction of the first rule that fires, and that rule; the rules after it only count the submit_sm."""
     acting = None
     for rule in rules:
         if rule.counts(submit) and acting is None and rule.fires():
             acting = rule
-    return (acting.answer, acting) if acting else (ANSWERS["accept"], None)
+    return (acting.reaction, acting) if acting else (REACTIONS["accept"], None)

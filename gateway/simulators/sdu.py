@@ -1,4 +1,4 @@
-"""Smart Data Ukimet: takes pushed statuses, verifies their signature, and watches their order."""
+"""Simulated Smart Data Ukimet (SDU): accepts pushed statuses, verifies their signature, and checks their order."""
 
 import base64
 import hashlib
@@ -9,37 +9,38 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway.simulators.partner import Call, Partner, answer
+from gateway.simulators.partner import Call, PartnerSimulator, json_response
 
-TOLERANCE = 300  # seconds by which webhook-timestamp may differ from the clock, as Standard Webhooks suggest
+TOLERANCE_SECONDS = 300
+"""By which webhook-timestamp may differ from the clock, as Standard Webhooks suggests."""
 FIELDS = frozenset(
     ("event_id", "seq", "at", "status", "list_id", "record_id", "case_id", "service", "pupil_iin", "detail")
 )
 
 
 def new_secret(seed: bytes = b"a secret that only tests ever see") -> str:
-    """A signing secret as `sdu.signing_secret` wants it."""
+    """A signing secret in the form of `sdu.signing_secret`; the same for the same seed."""
     return "whsec_" + base64.b64encode(hashlib.sha256(seed).digest()).decode()
 
 
 def signature_fault(headers: Any, raw: bytes, secret: str, now: float) -> str | None:
-    """Why a delivery is not to be believed, None if it is (Standard Webhooks, "Signature scheme")."""
+    """Why the signature of a request is invalid, None if it is valid (Standard Webhooks, "Signature scheme")."""
     message_id, stamp = headers.get("webhook-id"), headers.get("webhook-timestamp")
     given = headers.get("webhook-signature")
     if not message_id or not stamp or not given:
         return "webhook-id, webhook-timestamp or webhook-signature is missing"
-    if not stamp.isdigit() or abs(int(stamp) - now) > TOLERANCE:
-        return f"webhook-timestamp {stamp} is not of now"
+    if not stamp.isdigit() or abs(int(stamp) - now) > TOLERANCE_SECONDS:
+        return f"webhook-timestamp {stamp} is not current"
     key = base64.b64decode(secret.removeprefix("whsec_"))
-    signed = b".".join((message_id.encode(), stamp.encode(), raw))
-    due = "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
-    if not any(hmac.compare_digest(due, one) for one in given.split(" ")):
-        return "webhook-signature does not fit"
+    content = b".".join((message_id.encode(), stamp.encode(), raw))
+    expected = "v1," + base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
+    if not any(hmac.compare_digest(expected, signature) for signature in given.split(" ")):
+        return "webhook-signature does not match"
     return None
 
 
-class SduSimulator(Partner):
-    """Takes events; `secret` None leaves signatures unverified."""
+class SduSimulator(PartnerSimulator):
+    """Accepts events; with `secret` None signatures are not verified. `batch` is the limit of events a request."""
 
     def __init__(self, port: int = 0, *, secret: str | None = None, batch: int = 500, **settings: Any) -> None:
         super().__init__(port, **settings)
@@ -47,13 +48,13 @@ class SduSimulator(Partner):
         self.events: list[dict[str, Any]] = []
         """Each event once, in the order of first arrival."""
         self.repeated = 0
-        """Events that came again."""
+        """Events that were pushed again."""
         self.count: Counter[str] = Counter()
-        """Events by status, each once (with `record` False: each time)."""
+        """Events by status; repeated ones count only with `record` False."""
         self._known: dict[str, dict[str, Any]] = {}
         self._last_seq: dict[str, int] = {}
         self._of_record: dict[str, list[dict[str, Any]]] = {}
-        self._routes = {("POST", "/v1/statuses"): self._take}
+        self._routes = {("POST", "/v1/statuses"): self._accept}
 
     def of(self, record_id: str) -> list[dict[str, Any]]:
         """A record's (or a case's) events in order."""
@@ -64,13 +65,16 @@ class SduSimulator(Partner):
         return [event["status"] for event in self.of(record_id)]
 
     async def status(self, record_id: str, status: str, *, within: float = 5.0) -> dict[str, Any]:
-        """The record's (or case's) event with this status, once it has come."""
-        return await self.wait_for(
-            lambda: next((event for event in self.of(record_id) if event["status"] == status), None),
-            within=within,
-        )
+        """The record's (or case's) event with this status, once it has arrived; else TimeoutError."""
 
-    async def _take(self, call: Call) -> web.Response:
+        def found() -> dict[str, Any] | None:
+            return next((event for event in self.of(record_id) if event["status"] == status), None)
+
+        event = await self.wait_for(found, within=within)
+        assert event
+        return event
+
+    async def _accept(self, call: Call) -> web.Response:
         if self.secret is not None:
             fault = signature_fault(call.headers, call.raw, self.secret, time.time())
             if fault is not None:
@@ -79,32 +83,33 @@ class SduSimulator(Partner):
             case {"events": [_, *_] as events, **rest} if not rest:
                 pass
             case _:
-                return self.complain("no list of events")
+                return self.complain("the body is not a list of events")
         if len(events) > self.batch:
-            return self.complain(f"{len(events)} events at once")
+            return self.complain(f"{len(events)} events in one request")
         for event in events:
             if set(event) != FIELDS:
                 return self.complain(f"event with {sorted(set(event) ^ FIELDS)} missing or unknown")
         if not self.record:
             self.count.update(event["status"] for event in events)
-            return answer({"taken": len(events)})
+            return json_response({"taken": len(events)})
         for event in events:
-            self._note(event)
-        return answer({"taken": len(events)})
+            self._record(event)
+        return json_response({"taken": len(events)})
 
-    def _note(self, event: dict[str, Any]) -> None:
+    def _record(self, event: dict[str, Any]) -> None:
         known = self._known.get(event["event_id"])
         if known is not None:
             self.repeated += 1
             if known != event:
-                self.complaints.append(f"event {event['event_id']} came again, but another")
+                self.note_violation(f"event {event['event_id']} was repeated with another content")
             return
         case_id = event["case_id"]
         if event["seq"] <= self._last_seq.get(case_id, 0):
-            self.complaints.append(f"case {case_id}: seq {event['seq']} after {self._last_seq[case_id]}")
+            self.note_violation(f"case {case_id}: seq {event['seq']} after {self._last_seq[case_id]}")
         self._last_seq[case_id] = event["seq"]
         self._known[event["event_id"]] = event
         self.events.append(event)
+        self.emit("status", record_id=event["record_id"], case_id=case_id, status=event["status"])
         self.count[event["status"]] += 1
         for name in {event["record_id"], case_id}:
             self._of_record.setdefault(name, []).append(event)

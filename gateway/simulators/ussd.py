@@ -1,14 +1,12 @@
-"""A telephone in a USSD dialogue with the ESME (SMPP 3.4 §5.3.2.43–44)."""
+"""A handset in a USSD dialogue with the ESME (SMPP 3.4 §5.3.2.43–44)."""
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from gateway.simulators import handset
+from gateway.simulators import text_coding
 from gateway.simulators.codec import TLV_TAGS
-from gateway.simulators.handset import Submitted
-
-if TYPE_CHECKING:
-    from gateway.simulators.smsc_delivery import Delivering
+from gateway.simulators.observable import Observable
+from gateway.simulators.submission import Submitted
 
 OP, SESSION = TLV_TAGS["ussd_service_op"], TLV_TAGS["its_session_info"]
 PSSD_INDICATION, PSSR_INDICATION, USSR_REQUEST, PSSD_RESPONSE, PSSR_RESPONSE, USSR_CONFIRM, ABORT = (
@@ -19,10 +17,10 @@ Send = Callable[[dict[str, Any]], Awaitable[int]]
 
 
 class Dialogue:
-    """One dialogue of one telephone; `screens` are those it was shown, oldest first."""
+    """One dialogue of one handset; `screens` are those it was shown, oldest first."""
 
     def __init__(
-        self, smsc: "Delivering", number: str, session: int, send: Send, session_info: bytes | None
+        self, smsc: Observable, number: str, session: int, send: Send, session_info: bytes | None
     ) -> None:
         self.number = number
         self.screens: list[str] = []
@@ -34,7 +32,7 @@ class Dialogue:
         self._session, self._messages, self._fixed = session, 0, session_info
         self._read = 0
         self.session_info = b""
-        """Of the latest message from the telephone: what a screen has to echo."""
+        """its_session_info of the handset's latest message: the next screen has to echo it."""
 
     async def screen(self, *, within: float = 10.0) -> str:
         """The next screen that was not read yet."""
@@ -44,19 +42,19 @@ class Dialogue:
         self._read += 1
         return screen
 
-    async def answer(self, text: str, *, encoding: str = "auto", data_coding: int | None = None) -> int:
-        """Types it and presses send; the command_status of the response."""
-        return await self.say(USSR_CONFIRM, text, encoding=encoding, data_coding=data_coding)
+    async def reply(self, text: str, *, encoding: str = "auto", data_coding: int | None = None) -> int:
+        """Sends the text as the reply to the screen; the command_status of the response."""
+        return await self.send(USSR_CONFIRM, text, encoding=encoding, data_coding=data_coding)
 
     async def abort(self) -> int:
-        """Leaves the dialogue."""
-        status = await self.say(ABORT, "")
+        """Ends the dialogue from the handset; the command_status of the response."""
+        status = await self.send(ABORT, "")
         self.ended = True
         return status
 
-    async def say(self, op: int, text: str, *, encoding: str = "auto", data_coding: int | None = None) -> int:
-        """Sends a message of the dialogue as it is."""
-        coding, octets = handset.write(text, encoding)
+    async def send(self, op: int, text: str, *, encoding: str = "auto", data_coding: int | None = None) -> int:
+        """Sends a message of the dialogue with any ussd_service_op; the command_status of the response."""
+        coding, octets = text_coding.encode(text, encoding)
         self._messages += 1
         own = bytes((self._session & 0xFF, self._messages << 1 & 0xFF))
         self.session_info = own if self._fixed is None else self._fixed
@@ -69,8 +67,8 @@ class Dialogue:
         self.status = await self._send(content)
         return self.status
 
-    def shown(self, submit: Submitted) -> str:
-        """Takes the ESME's screen; what is wrong with it, or nothing."""
+    def show(self, submit: Submitted) -> str:
+        """Shows the ESME's screen; what is wrong with it, "" if nothing."""
         op = int.from_bytes(submit.tlvs[OP], "big")
         self.screens.append(submit.text or "")
         self.ended = op != USSR_REQUEST
@@ -82,28 +80,29 @@ class Dialogue:
 
 
 def is_screen(submit: Submitted) -> bool:
+    """Whether the submit_sm belongs to a USSD dialogue."""
     return OP in submit.tlvs
 
 
 class Dialogues:
-    """All the dialogues there were, by their telephones."""
+    """All dialogues so far, by MSISDN."""
 
     def __init__(self) -> None:
         self._by_number: dict[str, list[Dialogue]] = {}
 
-    def begin(self, smsc: "Delivering", number: str, send: Send, session_info: bytes | None) -> Dialogue:
+    def begin(self, smsc: Observable, number: str, send: Send, session_info: bytes | None) -> Dialogue:
         dialogues = self._by_number.setdefault(number, [])
         dialogues.append(Dialogue(smsc, number, len(dialogues) + 1, send, session_info))
         return dialogues[-1]
 
     def latest(self, number: str) -> Dialogue:
-        """The dialogue that this telephone began last; KeyError when it began none."""
+        """The dialogue that this number began last; KeyError when it began none."""
         return self._by_number[number][-1]
 
     def show(self, submit: Submitted) -> str:
-        """Puts the screen into the dialogue that it echoes; what is wrong with it, or nothing."""
+        """Shows the screen in the dialogue whose session info it echoes; what is wrong with it, "" if nothing."""
         echoed = submit.tlvs.get(SESSION, b"")
         for dialogue in self._by_number.get(submit.destination, []):
             if not dialogue.ended and dialogue.session_info == echoed:
-                return dialogue.shown(submit)
-        return f"a screen for no dialogue under way: its_session_info {echoed.hex() or 'missing'}"
+                return dialogue.show(submit)
+        return f"a screen for no open dialogue: its_session_info {echoed.hex() or 'missing'}"

@@ -1,4 +1,4 @@
-"""The social wallet: one voucher per pupil, formed once per Idempotency-Key."""
+"""The simulated social wallet: one voucher per pupil, formed once per Idempotency-Key."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from uuid import uuid4
 import aiohttp
 from aiohttp import web
 
-from gateway.simulators.partner import Call, Partner, answer, problem
+from gateway.simulators.partner import Call, PartnerSimulator, json_response, problem
 
 _NAMES = {"surname", "given_name", "patronymic"}
 _FIELDS = {
@@ -29,27 +29,27 @@ class Voucher:
     body: Any
 
 
-class WalletSimulator(Partner):
-    """Forms vouchers; `have` and `reject` say beforehand who gets 409 and 422."""
+class WalletSimulator(PartnerSimulator):
+    """Forms vouchers; `has_voucher` and `reject` set in advance which pupils get 409 and 422."""
 
     def __init__(self, port: int = 0, **settings: Any) -> None:
         super().__init__(port, **settings)
         self.vouchers: dict[str, Voucher] = {}
-        """By Idempotency-Key, those that this gateway's requests formed."""
+        """By Idempotency-Key, those that the gateway's requests formed."""
         self.repeated = 0
-        """Calls answered 200: their key had come before."""
+        """Calls with a known key, which got 200."""
         self._of_pupil: dict[tuple[str, str, str], str] = {}
-        self._had: dict[str, str] = {}
-        self._rejects: dict[str, str] = {}
+        self._existing: dict[str, str] = {}
+        self._rejected: dict[str, str] = {}
         self._routes = {("POST", "/v1/vouchers"): self._form}
 
-    def have(self, pupil_iin: str, voucher_id: str = "V-before") -> None:
-        """The pupil has a voucher already: 409."""
-        self._had[pupil_iin] = voucher_id
+    def has_voucher(self, pupil_iin: str, voucher_id: str = "V-before") -> None:
+        """The pupil has a voucher already: requests get 409."""
+        self._existing[pupil_iin] = voucher_id
 
     def reject(self, pupil_iin: str, reason: str = "the pupil is not entitled") -> None:
-        """The pupil's vouchers are refused for good: 422 with this detail."""
-        self._rejects[pupil_iin] = reason
+        """The pupil's vouchers are refused permanently: requests get 422 with this detail."""
+        self._rejected[pupil_iin] = reason
 
     @property
     def keys(self) -> list[str]:
@@ -58,37 +58,41 @@ class WalletSimulator(Partner):
 
     async def _form(self, call: Call) -> web.Response:
         key, body = call.headers.get("Idempotency-Key"), call.body
-        if wrong := _against_contract(body, key):
-            return self.complain(wrong)
+        if fault := _contract_fault(body, key):
+            return self.complain(fault)
         iin = body["pupil"]["iin"]
         if before := self.vouchers.get(key):
             if before.body != body:
-                return self.complain(f"key {key} came again with another body")
+                return self.complain(f"key {key} was repeated with another body")
             self.repeated += 1
-            return answer({"voucher_id": before.voucher_id})
-        if iin in self._rejects:
-            return problem(422, self._rejects[iin])
+            return json_response({"voucher_id": before.voucher_id})
+        if iin in self._rejected:
+            return problem(422, self._rejected[iin])
         pupil = (iin, body["service"], body["school_year"])
-        if voucher_id := self._had.get(iin) or self._of_pupil.get(pupil):
-            return answer({"voucher_id": voucher_id}, status=409)
+        if voucher_id := self._existing.get(iin) or self._of_pupil.get(pupil):
+            return json_response({"voucher_id": voucher_id}, status=409)
         voucher = Voucher(f"V-{len(self.vouchers) + 1:06d}", key, body)
         self.vouchers[key] = voucher
         self._of_pupil[pupil] = voucher.voucher_id
-        return answer({"voucher_id": voucher.voucher_id}, status=201)
+        self.emit("voucher_formed", voucher_id=voucher.voucher_id, case_id=body["case_id"])
+        return json_response({"voucher_id": voucher.voucher_id}, status=201)
 
-    async def tell(self, gateway: str, token: str, events: Iterable[dict[str, Any]]) -> tuple[int, dict[str, Any]]:
-        """(status, body) of the gateway's answer to POST /v1/wallet/events with these events."""
+    async def post_events(
+        self, gateway: str, token: str, events: Iterable[dict[str, Any]]
+    ) -> tuple[int, dict[str, Any]]:
+        """(status, body) of the gateway's response to POST /v1/wallet/events with these events."""
         url = f"{gateway.rstrip('/')}/v1/wallet/events"
         headers = {"Authorization": f"Bearer {token}"}
         async with (
             aiohttp.ClientSession(headers=headers) as http,
             http.post(url, json={"events": list(events)}) as response,
         ):
-            return response.status, await response.json(content_type=None)
+            body: dict[str, Any] = await response.json(content_type=None)
+            return response.status, body
 
     @staticmethod
     def event(case_id: str, type_: str, *, event_id: str | None = None, at: str | None = None) -> dict[str, Any]:
-        """An event for `tell`: type `activated` or `used`."""
+        """An event for `post_events`; `type_` is `activated` or `used`."""
         return {
             "event_id": event_id or uuid4().hex,
             "case_id": case_id,
@@ -97,16 +101,16 @@ class WalletSimulator(Partner):
         }
 
 
-def _against_contract(body: Any, key: str | None) -> str | None:
+def _contract_fault(body: Any, key: str | None) -> str | None:
     """What is wrong with a request, None if nothing."""
-    for part, fields in _FIELDS.items():
-        found = body.get(part) if part else body
+    for name, fields in _FIELDS.items():
+        found = body.get(name) if name else body
         if not isinstance(found, dict):
-            return f"/{part} is no object"
-        if odd := (set(found) ^ fields) - {"patronymic"}:
-            return f"/{part}: {', '.join(sorted(odd))} missing or unknown"
+            return f"/{name} is not an object"
+        if differing := (set(found) ^ fields) - {"patronymic"}:
+            return f"/{name}: {', '.join(sorted(differing))} missing or unknown"
     if not key or key != body["case_id"]:
         return f"Idempotency-Key {key} is not the case_id"
     if not body["consent"]["evidence"].startswith("sha256:"):
-        return "/consent/evidence is no sha256:"
+        return "/consent/evidence does not begin with sha256:"
     return None

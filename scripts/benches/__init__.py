@@ -1,1 +1,1 @@
-"""How fast the gateway is: one module a bench, over the machinery in rig.py. docs/benchmarks.md explains them."""
+"""Benchmarks of the gateway: one module each, on top of rig.py. docs/benchmarks.md explains them."""

@@ -1,4 +1,6 @@
-"""A list from PUT to the last response committed: mothers known, one link, no pacing, MCB by hundreds."""
+"""A list from PUT to the last committed response: every mother has a number, one link, no rate limit, look-ups in
+batches of 100.
+"""
 
 import asyncio
 import time
@@ -19,7 +21,7 @@ class Result(NamedTuple):
 
 
 async def campaign(rig: Rig, gateway: Gateway, sink: Child, pupils: int, *, first: int = 1) -> Result:
-    """Asks so many families; `first` makes them others than those of another campaign."""
+    """Asks so many families; another `first` makes other families."""
     body = ndjson(families(pupils, first))
     target = await rig.cases("asked") + pupils
     before = (await sink.ask("count"))["submits"]

@@ -1,9 +1,11 @@
-"""Families for the benches: as many as wanted, each with an IIN that holds and a number of its own."""
+"""Families for the benches: any number of them, each with valid IINs and a number of its own."""
 
 import json
 from collections.abc import Iterator
 from itertools import count
 from typing import NamedTuple
+
+from gateway.simulators.identities import with_check_digit
 
 _GIVEN = ("Нұрлан", "Әлихан", "Айзере", "Ерасыл", "Томирис", "Санжар", "Мадина", "Бекзат")
 _SURNAMES = ("Ахметов", "Сейітқали", "Жұмабек", "Оспанов", "Қалдыбек", "Ибраимов", "Тілеуберді")
@@ -12,19 +14,22 @@ _MOTHERS = ("Айгүл", "Динара", "Гүлнар", "Сәуле", "Жан�
 
 
 class Family(NamedTuple):
+    """A pupil and the mother who is asked."""
+
     number: int
     pupil_iin: str
     mother_iin: str
-    msisdn: str  # the mother's, as fakes.mcb derives it
+    msisdn: str
+    """The mother's, as simulators.mcb.derived_number has it."""
 
 
 def families(how_many: int, first: int = 1) -> Iterator[Family]:
-    """So many families; the same `first` gives the same ones."""
+    """So many families; the same for the same `first`."""
     found = 0
     for number in count(first):
         if found == how_many:
             return
-        pupil, mother = _iin(f"1311{number:07d}"), _iin(f"8703{number:07d}")
+        pupil, mother = with_check_digit(f"1311{number:07d}"), with_check_digit(f"8703{number:07d}")
         if pupil and mother:
             found += 1
             yield Family(number, pupil, mother, f"7701{number:07d}")
@@ -59,13 +64,3 @@ def record(family: Family) -> dict[str, object]:
 def ndjson(some: Iterator[Family] | list[Family]) -> bytes:
     """The body of a list."""
     return b"".join(json.dumps(record(family), ensure_ascii=False).encode() + b"\n" for family in some)
-
-
-def _iin(eleven: str) -> str | None:
-    """The IIN that begins so; None when no check digit fits."""
-    digits = [int(digit) for digit in eleven]
-    for weights in (range(1, 12), (3, 4, 5, 6, 7, 8, 9, 10, 11, 1, 2)):
-        control = sum(weight * digit for weight, digit in zip(weights, digits, strict=True)) % 11
-        if control < 10:
-            return f"{eleven}{control}"
-    return None

@@ -1,11 +1,12 @@
-"""What waiting costs: CPU and memory of the gateway while hundreds of thousands of cases wait for an answer."""
+"""CPU and memory of the gateway while hundreds of thousands of cases wait for a reply."""
 
 import asyncio
 
 from benches.rig import arguments, load, report, rig
 from benches.stock import stock
 
-SETTLE = 10.0  # seconds after the start
+SETTLE_SECONDS = 10.0
+"""After the start, before the measurement."""
 
 
 async def main() -> None:
@@ -13,7 +14,7 @@ async def main() -> None:
     async with rig() as fresh:
         await stock(fresh.database, given.waiting, ended=False)
         async with fresh.sink() as (sink, port), fresh.gateway(port, push=True) as gateway:
-            await asyncio.sleep(SETTLE)
+            await asyncio.sleep(SETTLE_SECONDS)
             used = fresh.meter(gateway, sink)
             await asyncio.sleep(given.seconds)
             cost, rss_mb = used(), gateway.rss_mb

@@ -1,6 +1,6 @@
-"""One list of a million records, from the first octet of the PUT to its answer: records a second, and memory.
+"""One list of a million records, from the first octet of the PUT to the response: records a second, and memory.
 
-The list lies in a file and goes out by sendfile: what is measured is the gateway and its database.
+The list is sent from a file by sendfile, so that only the gateway and its database are measured.
 """
 
 import asyncio
@@ -18,9 +18,9 @@ from benches.rig import Gateway, arguments, load, report, rig
 
 
 def write_list(path: Path, records: int) -> int:
-    """Writes a list of so many records, every pupil and mother another one; its octets.
+    """Writes a list of so many records about different persons; its size in octets.
 
-    The pupils stand in no order: in a real list they come school by school, not by their IINs.
+    The order is random: a real list is sorted by school, not by IIN.
     """
     pupils = list(families(records))
     random.Random(records).shuffle(pupils)
@@ -32,7 +32,7 @@ def write_list(path: Path, records: int) -> int:
 
 
 async def push(gateway: Gateway, path: Path, octets: int) -> dict[str, Any]:
-    """Pushes the file of so many octets; the gateway's answer."""
+    """Pushes the file of so many octets; the gateway's response."""
     url = gateway.http._base_url
     assert url is not None
     reader, writer = await asyncio.open_connection(url.host, url.port)
@@ -46,14 +46,14 @@ async def push(gateway: Gateway, path: Path, octets: int) -> dict[str, Any]:
         await asyncio.get_running_loop().sendfile(writer.transport, file)
     head, _, body = (await reader.read()).partition(b"\r\n\r\n")
     writer.close()
-    answer: dict[str, Any] = orjson.loads(body)
+    response: dict[str, Any] = orjson.loads(body)
     if not head.startswith(b"HTTP/1.1 201 "):
-        raise RuntimeError(f"the list was not taken: {answer}")
-    return answer
+        raise RuntimeError(f"the list was not accepted: {response}")
+    return response
 
 
 def peak_mb(gateway: Gateway) -> float:
-    """The most memory that the process has had at once, in MB (the kernel's VmHWM)."""
+    """The peak memory of the process in MB (the kernel's VmHWM)."""
     status = Path(f"/proc/{gateway.usage.pid}/status").read_text()
     kibibytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
     return int(kibibytes) * 1024 / 1e6
@@ -69,17 +69,17 @@ async def main() -> None:
             before = gateway.rss_mb
             used = fresh.meter(gateway, sink)
             began = time.monotonic()
-            answer = await push(gateway, path, octets)
+            response = await push(gateway, path, octets)
             seconds = time.monotonic() - began
             cost, peak = used(), peak_mb(gateway)
     finally:
         os.unlink(path)
-    if answer["accepted"] != given.records:
-        raise RuntimeError(f"not all were accepted: {answer}")
+    if response["accepted"] != given.records:
+        raise RuntimeError(f"not all were accepted: {response}")
     report(
         {
             "records": f"{given.records:,} ({octets / 1e6:,.0f} MB)",
-            "taken in": f"{seconds:.1f} s",
+            "accepted in": f"{seconds:.1f} s",
             "records a second": f"{given.records / seconds:,.0f}",
             "memory of the gateway": f"{peak:.0f} MB at most, {before:.0f} MB before",
             "CPU": cost.table(),

@@ -1,8 +1,8 @@
-"""How many segments a second session, codec and texts move: no database, window 100, one thread.
+"""Segments a second through session, codec and text encoding: no database, window 100, one thread.
 
-The gateway's own bind, session and encoder against the sink over a local socket: requests of ordinary length
-are cut, encoded, submitted and their answers correlated. smpplib's client does the same work in the same run:
-it knows no window, so up to 100 submit_sm are written before the answers are read.
+The gateway's own connection, session and encoder against the sink over a local socket: requests of ordinary length
+are segmented, encoded and submitted, and their responses correlated. smpplib's client does the same work in the
+same run: it has no window, so 100 submit_sm are written before their responses are read.
 """
 
 import asyncio
@@ -32,9 +32,11 @@ SOURCE = Address(addr="1414", ton=3, npi=0)
 
 
 class Result(NamedTuple):
+    """Elapsed seconds, and CPU seconds of this process."""
+
     segments: int
     seconds: float
-    cpu: float  # seconds of this process
+    cpu: float
 
     @property
     def rate(self) -> float:
@@ -42,7 +44,7 @@ class Result(NamedTuple):
 
 
 def requests(how_many: int = 2000) -> list[tuple[str, str]]:
-    """(number, text) of so many families' requests."""
+    """(MSISDN, text) of so many families' requests."""
     templates = load_templates(PACKAGE_TEMPLATES / "school-meals")
     found = []
     for family in families(how_many):
@@ -56,40 +58,40 @@ def requests(how_many: int = 2000) -> list[tuple[str, str]]:
 
 
 class Sending:
-    """Submits whole texts through one bind until `target` segments have been answered."""
+    """Submits texts on one connection until `target` segments have their responses."""
 
     def __init__(self, texts: list[tuple[str, str]], target: int) -> None:
         self.target = target
-        self.answered = 0
+        self.responses = 0
         self.bound = asyncio.Event()
         self.done = asyncio.Event()
         self._bodies = self._encoded(texts)
 
-    def handle(self, bind: SmppConnection[None], events: list[Event[None]]) -> None:
+    def handle(self, connection: SmppConnection[None], events: list[Event[None]]) -> None:
         for event in events:
             if isinstance(event, SubmitResponse):
-                self.answered += 1
+                self.responses += 1
             elif isinstance(event, Bound):
                 self.bound.set()
                 return
-        if self.answered >= self.target:
+        if self.responses >= self.target:
             self.done.set()
         elif self.bound.is_set():
-            self.pump(bind)
+            self.pump(connection)
 
-    def pump(self, bind: SmppConnection[None]) -> None:
+    def pump(self, connection: SmppConnection[None]) -> None:
         bodies = self._bodies
-        for _ in range(bind.free):
-            bind.submit(next(bodies), None)
+        for _ in range(connection.free):
+            connection.submit(next(bodies), None)
 
     def _encoded(self, texts: list[tuple[str, str]]) -> Iterator[bytes]:
         encoder = SubmitEncoder(SOURCE, receipts="last")
         for reference, (number, text) in enumerate(cycle(texts)):
-            data_coding, parts = segments(text, LongMessages.UDH8, reference)
-            yield from encoder.bodies(number, parts, data_coding)
+            data_coding, cut = segments(text, LongMessages.UDH8, reference)
+            yield from encoder.bodies(number, cut, data_coding)
 
 
-async def ours(port: int, texts: list[tuple[str, str]], target: int) -> Result:
+async def gateway_client(port: int, texts: list[tuple[str, str]], target: int) -> Result:
     session = Session[None](
         role=Role.TRANSCEIVER,
         system_id="bench",
@@ -99,44 +101,44 @@ async def ours(port: int, texts: list[tuple[str, str]], target: int) -> Result:
         response_timeout=30,
     )
     sending = Sending(texts, target)
-    bind = SmppConnection(session, sending.handle)
-    await asyncio.get_running_loop().create_connection(lambda: bind, "127.0.0.1", port)
+    connection = SmppConnection(session, sending.handle)
+    await asyncio.get_running_loop().create_connection(lambda: connection, "127.0.0.1", port)
     await sending.bound.wait()
     began, cpu = time.perf_counter(), time.process_time()
-    sending.pump(bind)
+    sending.pump(connection)
     await sending.done.wait()
-    result = Result(sending.answered, time.perf_counter() - began, time.process_time() - cpu)
-    bind.abort()
+    result = Result(sending.responses, time.perf_counter() - began, time.process_time() - cpu)
+    connection.abort()
     return result
 
 
-def smpplibs(port: int, texts: list[tuple[str, str]], target: int) -> Result:
+def smpplib_client(port: int, texts: list[tuple[str, str]], target: int) -> Result:
     client = smpplib.client.Client("127.0.0.1", port, allow_unknown_opt_params=True)
-    client.logger.setLevel(logging.ERROR)  # it tells of every message
+    client.logger.setLevel(logging.ERROR)  # it logs every message
     client.set_message_sent_handler(lambda pdu, **_: None)
     client.set_message_received_handler(lambda pdu, **_: None)
     client.connect()
     client.bind_transceiver(system_id="bench", password="bench")
-    sent = under_way = 0
+    sent = in_flight = 0
     began, cpu = time.perf_counter(), time.process_time()
     for number, text in cycle(texts):
         parts, data_coding, esm_class = smpplib.gsm.make_parts(text)
         for part in parts:
-            if under_way == WINDOW:
+            if in_flight == WINDOW:
                 for _ in range(WINDOW):
                     client.read_once()
-                under_way = 0
+                in_flight = 0
             client.send_message(
                 source_addr_ton=smpplib.consts.SMPP_TON_UNK, source_addr_npi=smpplib.consts.SMPP_NPI_UNK,
                 source_addr=SOURCE.addr, dest_addr_ton=smpplib.consts.SMPP_TON_INTL,
                 dest_addr_npi=smpplib.consts.SMPP_NPI_ISDN, destination_addr=number, short_message=part,
                 data_coding=data_coding, esm_class=esm_class, registered_delivery=0,
             )  # fmt: skip
-            under_way += 1
+            in_flight += 1
             sent += 1
         if sent >= target:
             break
-    for _ in range(under_way):
+    for _ in range(in_flight):
         client.read_once()
     result = Result(sent, time.perf_counter() - began, time.process_time() - cpu)
     client.disconnect()
@@ -148,30 +150,30 @@ async def main() -> None:
     given = parser.parse_args()
     texts = requests()
     gc.freeze()
-    sink, said = await Child.start("benches.sink")
-    mine, theirs = [], []
+    sink, listening = await Child.start("benches.sink")
+    gateway_runs, smpplib_runs = [], []
     for _ in range(given.runs):
-        mine.append(await ours(said["port"], texts, given.segments))
-        theirs.append(await asyncio.to_thread(smpplibs, said["port"], texts, given.smpplib))
+        gateway_runs.append(await gateway_client(listening["port"], texts, given.segments))
+        smpplib_runs.append(await asyncio.to_thread(smpplib_client, listening["port"], texts, given.smpplib))
     counted = (await sink.ask("stats"))["submits"]
     await sink.stop()
-    assert counted >= sum(r.segments for r in mine + theirs), "the sink has had every segment"
-    rate, other = median([r.rate for r in mine]), median([r.rate for r in theirs])
-    cost, others_cost = (median([r.cpu / r.segments * 1e6 for r in runs]) for runs in (mine, theirs))
+    assert counted >= sum(r.segments for r in gateway_runs + smpplib_runs), "the sink received every segment"
+    rate, smpplib_rate = median([r.rate for r in gateway_runs]), median([r.rate for r in smpplib_runs])
+    cpu, smpplib_cpu = (median([r.cpu / r.segments * 1e6 for r in runs]) for runs in (gateway_runs, smpplib_runs))
     report(
         {
-            "segments a second": f"{rate:,.0f} ({' '.join(f'{r.rate:,.0f}' for r in mine)})",
-            "CPU a segment": f"{cost:.1f} µs",
-            "smpplib's client": f"{other:,.0f} ({' '.join(f'{r.rate:,.0f}' for r in theirs)})",
-            "CPU a segment of it": f"{others_cost:.1f} µs",
-            "times smpplib": f"{rate / other:.1f}",
+            "segments a second": f"{rate:,.0f} ({' '.join(f'{r.rate:,.0f}' for r in gateway_runs)})",
+            "CPU a segment": f"{cpu:.1f} µs",
+            "smpplib's client": f"{smpplib_rate:,.0f} ({' '.join(f'{r.rate:,.0f}' for r in smpplib_runs)})",
+            "CPU a segment of it": f"{smpplib_cpu:.1f} µs",
+            "times smpplib": f"{rate / smpplib_rate:.1f}",
             "load": load(),
         },
         {
             "segments_per_s": round(rate, 1),
-            "cpu_us": round(cost, 2),
-            "smpplib_segments_per_s": round(other, 1),
-            "smpplib_cpu_us": round(others_cost, 2),
+            "cpu_us": round(cpu, 2),
+            "smpplib_segments_per_s": round(smpplib_rate, 1),
+            "smpplib_cpu_us": round(smpplib_cpu, 2),
         },
         as_json=given.json,
     )

@@ -1,4 +1,4 @@
-"""How well a link uses what its operator allows: share of `tps` and throttled answers, with work always waiting.
+"""How much of an operator's rate limit a link uses with a full queue: share of `tps`, and throttled responses.
 
 The SMSC counts exactly: a segment above `tps` in any one second gets ESME_RTHROTTLED.
 """
@@ -10,12 +10,13 @@ from benches.families import families, ndjson
 from benches.rig import Rig, arguments, load, report, rig
 
 RATES = (100, 500, 2_000)
-SETTLE = 2.0  # seconds before the counting
+SETTLE_SECONDS = 2.0
+"""Before the counting begins."""
 
 
 async def pace(rig: Rig, tps: int, seconds: int, *, first: int) -> dict[str, Any]:
-    """What the SMSC has counted in so many seconds."""
-    families_needed = int((seconds + SETTLE) * tps / 15) + 100
+    """The SMSC's counts over so many seconds."""
+    families_needed = int((seconds + SETTLE_SECONDS) * tps / 15) + 100
     async with rig.sink("--tps", str(tps)) as (sink, port), rig.gateway(port, tps=tps) as gateway:
         await gateway.push(f"pacing-{tps}", ndjson(families(families_needed, first)))
 
@@ -23,14 +24,14 @@ async def pace(rig: Rig, tps: int, seconds: int, *, first: int) -> dict[str, Any
             return await rig.cases("looking_up", "waiting") == 0
 
         await rig.until(looked_up)
-        await asyncio.sleep(SETTLE)
+        await asyncio.sleep(SETTLE_SECONDS)
         before = await sink.ask("count")
         await asyncio.sleep(seconds)
         after = await sink.ask("count")
         stats = await sink.ask("stats")
     return {
         "utilisation": round((after["submits"] - before["submits"]) / (after["at"] - before["at"]) / tps, 4),
-        "most_in_a_second": stats["most_in_a_second"],
+        "max_in_a_second": stats["max_in_a_second"],
         "throttled": stats["throttled"],
     }
 
@@ -44,7 +45,7 @@ async def main() -> None:
     report(
         {
             f"{tps:,} a second": f"{100 * one['utilisation']:.1f} % used, "
-            f"{one['most_in_a_second']:,} in the busiest second, {one['throttled']} throttled"
+            f"{one['max_in_a_second']:,} in the busiest second, {one['throttled']} throttled"
             for tps, one in found.items()
         }
         | {"load": load()},

@@ -1,7 +1,7 @@
-"""Waiting cases that all answer 3#1, as fast as the gateway takes it: replies a second, done.
+"""Waiting cases that all reply 3#1, as fast as the gateway acknowledges: completed replies a second.
 
-Done is a reply when it is committed, text 3 is submitted, the wallet has formed the voucher, and SDU has taken
-both statuses.
+A reply is complete when it is committed, text 3 is submitted, the wallet has formed the voucher, and SDU has
+accepted both statuses.
 """
 
 import asyncio
@@ -14,42 +14,44 @@ from benches.rig import Child, Gateway, Rig, Used, arguments, load, median, repo
 
 
 class Result(NamedTuple):
+    """Seconds until all replies were committed, confirmed by text 3, and complete."""
+
     replies: int
-    committed: float  # seconds until all were
-    answered: float
-    done: float
+    committed: float
+    confirmed: float
+    complete: float
     used: Used
 
     @property
     def rate(self) -> float:
-        return self.replies / self.done
+        return self.replies / self.complete
 
 
 async def replies(rig: Rig, gateway: Gateway, sink: Child, pupils: int, *, first: int = 1) -> Result:
-    """Lets the families of a campaign before answer."""
+    """Has the families of an earlier campaign reply."""
     numbers = [family.msisdn for family in families(pupils, first)]
-    await sink.tell("reset")
+    await sink.send("reset")
     before = (await rig.partners.ask("stats"))["sdu"]["by_status"]
     issued = before.get("voucher_issued", 0) + pupils
     vouchers = await rig.cases("voucher_issued") + pupils
     used = rig.meter(gateway, sink)
     began = time.monotonic()
-    await sink.tell("inject", numbers=numbers, text="3#1")
-    await sink.tell("wait", taken=pupils)
-    await sink.tell("wait", answers=pupils)
+    await sink.send("inject", numbers=numbers, text="3#1")
+    await sink.send("wait", acknowledged=pupils)
+    await sink.send("wait", reply_texts=pupils)
     reached: dict[str, float] = {}
     for _ in range(2):
-        said = await sink.event("reached")
-        reached |= dict.fromkeys(said.keys() & {"taken", "answers"}, said["at"] - began)
+        event = await sink.event("reached")
+        reached |= dict.fromkeys(event.keys() & {"acknowledged", "reply_texts"}, event["at"] - began)
 
-    async def all_done() -> bool:
+    async def all_complete() -> bool:
         if await rig.cases("voucher_issued") < vouchers:
             return False
-        told = (await rig.partners.ask("stats"))["sdu"]["by_status"]
-        return bool(told.get("voucher_issued", 0) >= issued)
+        pushed = (await rig.partners.ask("stats"))["sdu"]["by_status"]
+        return bool(pushed.get("voucher_issued", 0) >= issued)
 
-    ended = await rig.until(all_done)
-    return Result(pupils, reached["taken"], reached["answers"], ended - began, used())
+    ended = await rig.until(all_complete)
+    return Result(pupils, reached["acknowledged"], reached["reply_texts"], ended - began, used())
 
 
 async def main() -> None:
@@ -66,8 +68,8 @@ async def main() -> None:
             "replies": f"{given.pupils:,}",
             "replies a second": f"{rate:,.0f} ({' '.join(f'{result.rate:,.0f}' for result in results)})",
             "all committed after": f"{median([result.committed for result in results]):.1f} s",
-            "all answered after": f"{median([result.answered for result in results]):.1f} s",
-            "all done after": f"{median([result.done for result in results]):.1f} s",
+            "all confirmed after": f"{median([result.confirmed for result in results]):.1f} s",
+            "all complete after": f"{median([result.complete for result in results]):.1f} s",
             "CPU": "  ".join(f"{name} {seconds:.1f} s" for name, seconds in cpu.items()),
             "CPU a reply": f"gateway {cpu['gateway'] / given.pupils * 1e6:.0f} µs, "
             f"postgresql {cpu['postgresql'] / given.pupils * 1e6:.0f} µs",

@@ -1,7 +1,7 @@
-"""What the benches stand on: a fresh PostgreSQL, the real gateway, an SMSC that costs next to nothing, partners.
+"""What the benches run on: a fresh PostgreSQL, the real gateway, the sink as SMSC, and simulated partners.
 
-Each is a process of its own and everything is measured from outside: the sink's counters, HTTP, the database,
-and the CPU seconds that the operating system has charged to each process.
+Each is a process of its own, and everything is measured from outside: by the sink's counters, HTTP, the database,
+and the CPU seconds of each process.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -26,16 +27,15 @@ import asyncpg
 import psutil
 
 from gateway.logs import log
-from gateway.store.database import connect
 from gateway.store.embedded import EmbeddedServer
-from gateway.store.migrations import migrate
 
 ROOT = Path(__file__).parent.parent.parent
-MAX_LINE_BYTES = 1 << 24  # of a child's JSON
-READY_WITHIN = 60.0
-STOP_WITHIN = 15.0
-MAX_URGENT = -20
-GLANCE = 0.1  # seconds between looks at something that is about to happen
+MAX_LINE_BYTES = 1 << 24
+"""Of a child's JSON."""
+READY_TIMEOUT_SECONDS = 60.0
+STOP_TIMEOUT_SECONDS = 15.0
+HIGHEST_PRIORITY = -20
+POLL_SECONDS = 0.1
 
 _CONFIG = """
 [gateway]
@@ -74,7 +74,7 @@ default = true
 
 
 class Child:
-    """A process that obeys JSON lines and prints JSON lines."""
+    """A process that takes commands and prints events, both as JSON lines."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -82,7 +82,7 @@ class Child:
 
     @classmethod
     async def start(cls, module: str, *arguments: str) -> tuple[Self, dict[str, Any]]:
-        """The process of `python -m module`, and the line by which it says that it listens."""
+        """The process of `python -m module`, and its `listening` event."""
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", module, *arguments,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=ROOT,
@@ -91,36 +91,36 @@ class Child:
         child = cls(process)
         return child, await child.event("listening")
 
-    async def tell(self, command: str, **fields: Any) -> None:
+    async def send(self, command: str, **fields: Any) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"cmd": command, **fields}).encode() + b"\n")
         await self._process.stdin.drain()
 
     async def event(self, name: str) -> dict[str, Any]:
-        """The next line of that name; lines of other names before it are dropped."""
+        """The next event of that name; events of other names before it are dropped."""
         assert self._process.stdout is not None
         while line := await self._process.stdout.readline():
-            said: dict[str, Any] = json.loads(line)
-            if said["event"] == name:
-                return said
-        raise RuntimeError(f"the process ended before it said {name}")
+            event: dict[str, Any] = json.loads(line)
+            if event["event"] == name:
+                return event
+        raise RuntimeError(f"the process ended before the event {name}")
 
     async def ask(self, command: str) -> dict[str, Any]:
-        await self.tell(command)
+        await self.send(command)
         return await self.event(command)
 
     async def stop(self) -> None:
         with suppress(ConnectionError):
-            await self.tell("quit")
+            await self.send("quit")
         with suppress(TimeoutError):
-            async with asyncio.timeout(STOP_WITHIN):
+            async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
                 await self._process.wait()
                 return
         self._process.kill()
 
 
 class Gateway:
-    """A `gateway serve` of its own process."""
+    """A process of `gateway serve`."""
 
     def __init__(self, process: asyncio.subprocess.Process, http: aiohttp.ClientSession, log: Path) -> None:
         self._process = process
@@ -135,39 +135,39 @@ class Gateway:
     async def ready(self) -> None:
         """Returns once the links are bound."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(READY_WITHIN):
+            async with asyncio.timeout(READY_TIMEOUT_SECONDS):
                 while self._process.returncode is None:
                     with suppress(aiohttp.ClientError):
                         async with self.http.get("/readyz") as response:
                             if response.status == 200:
                                 return
-                    await asyncio.sleep(GLANCE)
+                    await asyncio.sleep(POLL_SECONDS)
         raise RuntimeError(f"the gateway is not ready:\n{self.log.read_text()[-3000:]}")
 
-    async def push(self, list_id: str, body: bytes) -> dict[str, Any]:
-        """Pushes a list and sees it taken."""
+    async def push(self, list_id: str, content: bytes) -> dict[str, Any]:
+        """Pushes a list; the gateway's response. RuntimeError unless every record was accepted."""
         headers = {"Content-Type": "application/x-ndjson"}
-        async with self.http.put(f"/v1/lists/{list_id}", data=body, headers=headers) as response:
-            answer: dict[str, Any] = await response.json(content_type=None)
-            if response.status != 201 or answer["rejected"] or answer["duplicates"]:
-                raise RuntimeError(f"the list was not taken: {response.status} {answer}")
-            return answer
+        async with self.http.put(f"/v1/lists/{list_id}", data=content, headers=headers) as response:
+            body: dict[str, Any] = await response.json(content_type=None)
+            if response.status != 201 or body["rejected"] or body["duplicates"]:
+                raise RuntimeError(f"the list was not accepted: {response.status} {body}")
+            return body
 
     async def stop(self) -> None:
         self._process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(STOP_WITHIN):
+        async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
             if status := await self._process.wait():
                 raise RuntimeError(f"the gateway ended with {status}:\n{self.log.read_text()[-3000:]}")
 
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """CPU seconds by process, and how long it took."""
+    """CPU seconds by process, and the elapsed seconds."""
 
     seconds: float
     cpu: Mapping[str, float]
 
-    def of_us(self) -> float:
+    def gateway_and_database(self) -> float:
         """Seconds of the gateway and its database."""
         return self.cpu["gateway"] + self.cpu["postgresql"]
 
@@ -176,22 +176,25 @@ class Used:
 
 
 class Rig:
-    """One bench's processes. Gateways and sinks come and go; PostgreSQL and the partners stay."""
+    """One bench's processes: PostgreSQL and the partners for all of it, gateways and sinks as needed."""
 
-    def __init__(self, directory: Path, url: str, database: asyncpg.Connection, partners: Child, at: Any) -> None:
+    def __init__(
+        self, directory: Path, url: str, database: asyncpg.Connection, partners: Child, urls: Any
+    ) -> None:
+        """`url` is the database's, `urls` are the partners' by name."""
         self.database = database
         self.partners = partners
-        self._directory, self._url, self._at = directory, url, at
+        self._directory, self._url, self._urls = directory, url, urls
         self._gateways = 0
 
     @asynccontextmanager
     async def sink(self, *arguments: str) -> AsyncIterator[tuple[Child, int]]:
-        """An SMSC and its port."""
-        child, said = await Child.start("benches.sink", *arguments)
+        """A sink and its port."""
+        child, listening = await Child.start("benches.sink", *arguments)
         with suppress(psutil.AccessDenied):
-            child.usage.nice(MAX_URGENT)  # else its own delays would pass for bursts of the gateway
+            child.usage.nice(HIGHEST_PRIORITY)  # its own delays would look like bursts of the gateway
         try:
-            yield child, said["port"]
+            yield child, listening["port"]
         finally:
             await child.stop()
 
@@ -199,20 +202,16 @@ class Rig:
     async def gateway(
         self, smsc: int, *, tps: int = 0, window: int = 100, push: bool = False
     ) -> AsyncIterator[Gateway]:
-        """A gateway whose only link leads to that port, once it is bound; `push`: statuses go to SDU at once."""
+        """A gateway whose only link is to that port, once it is bound; `push`: statuses are pushed to SDU."""
         self._gateways += 1
         port = _free_port()
         config = self._directory / f"gateway-{self._gateways}.toml"
         log = config.with_suffix(".log")
-        config.write_text(
-            _CONFIG.format(
-                database=self._url, port=port, smsc=smsc, tps=tps, window=window,
-                mcb=self._at["mcb"], wallet=self._at["wallet"], sdu=self._at["sdu"] if push else "",
-            )
-        )  # fmt: skip
+        urls = self._urls if push else {**self._urls, "sdu": ""}
+        _write_config(config, urls, database=self._url, port=port, smsc=smsc, tps=tps, window=window)
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, *_serve(config), cwd=ROOT, stdout=output, stderr=output
+                sys.executable, *_gateway("serve", config), cwd=ROOT, stdout=output, stderr=output
             )
         headers = {"Authorization": "Bearer bench-sdu"}
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers=headers) as http:
@@ -227,7 +226,7 @@ class Rig:
                     await process.wait()
 
     def meter(self, gateway: Gateway, sink: Child) -> Callable[[], Used]:
-        """Starts to count; what it returns tells what has been used since."""
+        """Starts to measure; the returned function gives what has been used since."""
         began, before = time.monotonic(), self._cpu(gateway, sink)
 
         def used() -> Used:
@@ -249,23 +248,23 @@ class Rig:
         return psutil.Process(int(first_line))
 
     async def cases(self, *states: str) -> int:
-        """How many cases are in these states, as the gateway has counted them."""
+        """How many cases are in these states, by the gateway's own counts."""
         counted: int | None = await self.database.fetchval(
             "SELECT sum(cases) FROM progress WHERE state = ANY($1::text[])", list(states)
         )
         return counted or 0
 
     async def until(self, reached: Callable[[], Awaitable[bool]], within: float = 600.0) -> float:
-        """The monotonic instant at which it first was so; TimeoutError after `within` seconds."""
+        """The monotonic instant at which the condition was first true; TimeoutError after `within` seconds."""
         async with asyncio.timeout(within):
-            while not await reached():  # noqa: ASYNC110 - other processes set no event of ours
-                await asyncio.sleep(GLANCE)
+            while not await reached():  # noqa: ASYNC110 - another process cannot set an event here
+                await asyncio.sleep(POLL_SECONDS)
         return time.monotonic()
 
 
 @asynccontextmanager
 async def rig() -> AsyncIterator[Rig]:
-    """A fresh rig, whose files are gone afterwards."""
+    """A fresh rig; its files are removed afterwards."""
     log.configure("warning")
     directory = Path(tempfile.mkdtemp(prefix="gateway-bench-"))
     server = EmbeddedServer(directory)
@@ -273,19 +272,31 @@ async def rig() -> AsyncIterator[Rig]:
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
         url = await server.ensure()
         stack.callback(server.release)
-        pool = await connect(url, size=1)
-        async with pool.acquire() as connection:
-            await migrate(connection)
-        await pool.close()
+        partners, urls = await Child.start("benches.partners")
+        stack.push_async_callback(partners.stop)
+        await _migrate(directory / "migrate.toml", urls, url)
         database = await asyncpg.connect(url, server_settings={"application_name": "bench"})
         stack.push_async_callback(database.close)
-        partners, at = await Child.start("benches.partners")
-        stack.push_async_callback(partners.stop)
-        yield Rig(directory, url, database, partners, at)
+        yield Rig(directory, url, database, partners, urls)
+
+
+async def _migrate(config: Path, urls: Mapping[str, str], url: str) -> None:
+    """Applies the migrations by the gateway's own command."""
+    _write_config(config, urls, database=url, port=0, smsc=1, tps=0, window=1)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *_gateway("migrate", config), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    output, _ = await process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"the migrations failed:\n{output.decode()}")
+
+
+def _write_config(path: Path, urls: Mapping[str, str], **settings: object) -> None:
+    path.write_text(_CONFIG.format(mcb=urls["mcb"], wallet=urls["wallet"], sdu=urls["sdu"], **settings))
 
 
 def arguments(doc: str | None, **defaults: int) -> argparse.ArgumentParser:
-    """A parser that knows --json and these whole numbers."""
+    """A parser with --json and an integer option for each default."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     for name, default in defaults.items():
@@ -294,7 +305,7 @@ def arguments(doc: str | None, **defaults: int) -> argparse.ArgumentParser:
 
 
 def report(lines: Mapping[str, object], figures: Mapping[str, object], *, as_json: bool) -> None:
-    """Prints what was measured, for people and, if asked for, for programs."""
+    """Prints the measurements as text and, with `as_json`, the figures as one JSON object."""
     width = max(map(len, lines))
     for name, value in lines.items():
         print(f"{name:<{width}}  {value}", flush=True)
@@ -307,22 +318,16 @@ def median(values: Iterable[float]) -> float:
 
 
 def load() -> str:
-    """How busy the machine is besides."""
+    """The load averages of the machine."""
     return "{:.1f} {:.1f} {:.1f}".format(*os.getloadavg())
 
 
-def _serve(config: Path) -> list[str]:
-    if (ROOT / "gateway" / "__main__.py").exists():
-        serve = ["-m", "gateway", "serve", "--config", str(config)]
-    else:
-        code = (
-            "import sys, uvloop, gateway.app, gateway.config, gateway.logs.log; gateway.log.configure();"
-            "c = gateway.config.load(sys.argv[1]); raise SystemExit(uvloop.run(gateway.app.serve(c)))"
-        )
-        serve = ["-c", code, str(config)]
-    if profile := os.environ.get("BENCH_PROFILE"):
-        return ["-m", "cProfile", "-o", profile, *serve]
-    return serve
+def _gateway(command: str, config: Path) -> list[str]:
+    """Arguments for Python; with BENCH_PROFILE, `serve` is profiled into that file."""
+    arguments = ["-m", "gateway", command, "--config", str(config)]
+    if command == "serve" and (profile := os.environ.get("BENCH_PROFILE")):
+        return ["-m", "cProfile", "-o", profile, *arguments]
+    return arguments
 
 
 def _free_port() -> int:
@@ -338,7 +343,7 @@ def _seconds(process: psutil.Process) -> float:
 
 
 def _with_children(process: psutil.Process) -> float:
-    """Its own, that of its living children, and that of the children it has buried."""
+    """Its own CPU seconds, those of its running children, and those of the children it has waited for."""
     times = process.cpu_times()
     total = float(times.user + times.system + times.children_user + times.children_system)
     for child in process.children():

@@ -1,17 +1,19 @@
-"""An SMSC that costs next to nothing, for benches: it measures the gateway, not itself.
+"""An SMSC that costs next to nothing, for benches that measure the gateway.
 
-So, unlike the fake SMSC, it does not use smpplib: a submit_sm is read by its header and answered in about a
-microsecond, a batch per write. It checks nothing. `python -m benches.sink --help` tells how to run it; it obeys
-JSON lines on standard input and prints JSON lines. Instants are time.monotonic(), which all processes share.
+Unlike the SMSC simulator it does not use smpplib and checks nothing: it reads a submit_sm by its header and
+responds in about a microsecond, in one write for each batch. It takes JSON lines on standard input and prints
+JSON lines; `python -m benches.sink --help` lists the options. Instants are time.monotonic(), which all processes
+share.
 
-    {"cmd": "wait", "submits": 1000}  → {"event": "reached", ...} once so many came; also "taken", "answers"
+    {"cmd": "wait", "submits": 1000}  → {"event": "reached", ...} at that count; also "acknowledged", "reply_texts"
     {"cmd": "inject", "first": 77010000000, "count": 100, "rate": 50, "text": "3#1"}
-        replies from these numbers (or "numbers": [...]), so many a second; rate 0: as fast as answered
+        replies from these numbers (or "numbers": [...]) at that rate a second; rate 0: as fast as acknowledged
     {"cmd": "count"}, {"cmd": "stats"}, {"cmd": "reset"}, {"cmd": "quit"}
 
-`stats` takes a while over many segments, and those that come meanwhile seem to come at once: `count` does not.
+`stats` takes long over many segments, and those that arrive meanwhile get one instant; `count` does not.
 
-`answers` are submit_sm to a number that had replied: the first after its reply ends that reply's latency.
+`reply_texts` counts the submit_sm to a number that had replied: the first one after the reply ends the latency of
+that reply.
 """
 
 import argparse
@@ -36,12 +38,14 @@ BINDS = (0x01, 0x02, 0x09)
 RESPONSE = 0x8000_0000
 ESME_RTHROTTLED = 0x58
 UDHI = 0x40
-TICK = 0.002  # seconds between looks at replies that are due
-LONGEST_COMMAND = 1 << 24  # octets: one that lists numbers
+TICK_SECONDS = 0.002
+"""Between two checks for replies that are due."""
+MAX_COMMAND_BYTES = 1 << 24
+"""A command may list many numbers."""
 
 
 class Sink:
-    """What all connections share: counters, pacing, and the replies to be sent."""
+    """What all connections share: counters, the rate limit, and the replies to send."""
 
     def __init__(
         self,
@@ -56,44 +60,45 @@ class Sink:
         self.parents = parents
         self.links: list[Link] = []
         self.backlog: deque[bytes] = deque()
-        """Bodies of replies that wait for a link with room in its window."""
+        """Bodies of replies for which no link has room in its window yet."""
         self.serial = 0
         self.reset()
         self._due: deque[tuple[float, bytes]] = deque()
         self._flow: tuple[Iterator[bytes], float, float, str] | None = None
         self.waits: list[tuple[str, int]] = []
-        """Counters whose rise to a number was asked for."""
+        """Counters and the values whose reaching was requested."""
 
     def reset(self) -> None:
-        """Forgets all counts; replies under way stay under way."""
-        self.submits = self.throttled = self.replies = self.taken = self.refused = self.answers = 0
+        """Sets all counters to 0; replies in flight stay in flight."""
+        self.submits = self.throttled = self.replies = self.acknowledged = self.refused = self.reply_texts = 0
         self.arrivals = array("d")
-        """When each accepted submit_sm came."""
+        """When each accepted submit_sm arrived."""
         self.latencies = array("d")
-        """Seconds from a reply to the answer's first segment."""
+        """Seconds from a reply to the first segment of the text that confirms it."""
         self.responses = array("d")
         """Seconds from a reply to its deliver_sm_resp."""
         self.awaited: dict[bytes, float] = {}
+        """When each number replied whose text has not arrived yet."""
 
     @property
-    def examines(self) -> bool:
-        """Destinations matter just now, so each submit_sm must be read further than its header."""
+    def reads_destinations(self) -> bool:
+        """Whether each submit_sm must be read beyond its header, because destinations matter."""
         return bool(self.parents or self.awaited)
 
-    def too_fast(self, now: float) -> bool:
-        """Whether `tps` segments were accepted in the second before; else this one counts."""
+    def exceeds_tps(self, now: float) -> bool:
+        """Whether `tps` segments were accepted in the second before `now`."""
         arrivals = self.arrivals
         return len(arrivals) >= self.tps and now - arrivals[-self.tps] < 1.0
 
-    def examine(self, data: bytes, at: int, now: float) -> None:
-        """Reads the submit_sm whose body starts at `at`: an answer awaited, a request complete?"""
+    def read_destination(self, data: bytes, at: int, now: float) -> None:
+        """Reads the submit_sm whose body starts at `at`: the text after a reply, or the end of a request."""
         start = data.index(0, data.index(0, at) + 3) + 3
         end = data.index(0, start)
         destination = data[start:end]
         sent_at = self.awaited.pop(destination, None)
         if sent_at is not None:
             self.latencies.append(now - sent_at)
-            self.answers += 1
+            self.reply_texts += 1
         if not self.parents:
             return
         user_data = data.index(0, data.index(0, end + 4) + 1) + 6
@@ -105,13 +110,13 @@ class Sink:
             self._due.append((now + self.delay, destination))
 
     def reply(self, numbers: Iterable[bytes], text: str) -> None:
-        """Sends replies as far as the links' windows allow; the rest waits."""
+        """Sends replies as far as the links' windows allow, the rest later."""
         self.backlog.extend(body_of_reply(number, text) for number in numbers)
         for link in self.links:
             link.flush_backlog()
 
     def inject(self, numbers: Iterable[bytes], text: str, rate: float) -> None:
-        """Sends replies from these numbers at `rate` a second, 0 as fast as they are answered."""
+        """Sends replies from these numbers at `rate` a second, 0: as fast as they are acknowledged."""
         if rate:
             self._flow = (iter(numbers), rate, time.monotonic(), text)
         else:
@@ -137,20 +142,20 @@ class Sink:
             self._flow = (numbers, rate, next_at, text)
 
     def wait(self, counter: str, count: int) -> None:
-        """Says so once a counter has reached `count`."""
+        """Prints `reached` once a counter has reached `count`."""
         self.waits.append((counter, count))
         self.progress()
 
     def progress(self) -> None:
-        """Looks at what is waited for."""
+        """Prints `reached` for the counters that have reached their values."""
         for waited in self.waits[:]:
             counter, count = waited
             if getattr(self, counter) >= count:
                 self.waits.remove(waited)
-                say({"event": "reached", counter: getattr(self, counter), "at": time.monotonic()})
+                print_line({"event": "reached", counter: getattr(self, counter), "at": time.monotonic()})
 
     def stats(self) -> dict[str, Any]:
-        """All counts, the rate, and how evenly segments came."""
+        """All counters, the rate, and how evenly the segments arrived."""
         span = self.arrivals[-1] - self.arrivals[0] if self.submits > 1 else 0.0
         rate = (len(self.arrivals) - 1) / span if span else 0.0
         return {
@@ -160,14 +165,14 @@ class Sink:
             "first_at": self.arrivals[0] if self.arrivals else None,
             "last_at": self.arrivals[-1] if self.arrivals else None,
             "segments_per_s": round(rate, 1),
-            "most_in_a_second": most_in_a_second(self.arrivals),
+            "max_in_a_second": max_in_a_second(self.arrivals),
             "utilisation": round(rate / self.tps, 4) if self.tps else None,
             "replies": self.replies,
-            "taken": self.taken,
+            "acknowledged": self.acknowledged,
             "refused": self.refused,
-            "answers": self.answers,
-            "unanswered": len(self.awaited),
-            "answer_ms": quantiles(self.latencies),
+            "reply_texts": self.reply_texts,
+            "awaited": len(self.awaited),
+            "reply_text_ms": quantiles(self.latencies),
             "response_ms": quantiles(self.responses),
         }
 
@@ -178,7 +183,7 @@ class Link(asyncio.Protocol):
     def __init__(self, sink: Sink) -> None:
         self.sink = sink
         self.receives = False
-        self._under_way: dict[int, tuple[float, bytes]] = {}
+        self._in_flight: dict[int, tuple[float, bytes]] = {}
         self._sequence_number = 0
         self._rest = b""
         self._transport: Any = None
@@ -190,7 +195,7 @@ class Link(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.sink.links.remove(self)
         self.receives = False
-        self.sink.backlog.extendleft(body for _, body in self._under_way.values())
+        self.sink.backlog.extendleft(body for _, body in self._in_flight.values())
         for link in self.sink.links:
             link.flush_backlog()
 
@@ -198,45 +203,45 @@ class Link(asyncio.Protocol):
         sink, now = self.sink, time.monotonic()
         if self._rest:
             data = self._rest + data
-        examines, tps, serial, arrivals = sink.examines, sink.tps, sink.serial, sink.arrivals
+        reads_destinations, tps, serial, arrivals = sink.reads_destinations, sink.tps, sink.serial, sink.arrivals
         unpack, pack = HEADER.unpack_from, ACCEPTED.pack
-        answers: list[bytes] = []
+        responses: list[bytes] = []
         at, end, accepted = 0, len(data), 0
         while end - at >= 16:
             length, command, status, number = unpack(data, at)
             if end - at < length:
                 break
             if command == SUBMIT_SM:
-                if tps and sink.too_fast(now):
+                if tps and sink.exceeds_tps(now):
                     sink.throttled += 1
-                    answers.append(HEADER.pack(16, SUBMIT_SM_RESP, ESME_RTHROTTLED, number))
+                    responses.append(HEADER.pack(16, SUBMIT_SM_RESP, ESME_RTHROTTLED, number))
                 else:
                     serial += 1
-                    answers.append(pack(25, SUBMIT_SM_RESP, 0, number, b"%08x" % serial))
+                    responses.append(pack(25, SUBMIT_SM_RESP, 0, number, b"%08x" % serial))
                     if tps:
                         arrivals.append(now)
                     else:
                         accepted += 1
-                    if examines:
-                        sink.examine(data, at + 16, now)
+                    if reads_destinations:
+                        sink.read_destination(data, at + 16, now)
             elif command == DELIVER_SM_RESP:
-                self._taken(number, status, now)
+                self._acknowledge(number, status, now)
             else:
-                self._other(command, number, answers)
+                self._other(command, number, responses)
             at += length
         self._rest = data[at:]
         arrivals.extend([now] * accepted)
         sink.submits += serial - sink.serial
         sink.serial = serial
-        if answers:
-            self._transport.write(b"".join(answers))
+        if responses:
+            self._transport.write(b"".join(responses))
         if sink.backlog:
             self.flush_backlog()
         if sink.waits:
             sink.progress()
 
-    def _taken(self, number: int, status: int, now: float) -> None:
-        sent = self._under_way.pop(number, None)
+    def _acknowledge(self, number: int, status: int, now: float) -> None:
+        sent = self._in_flight.pop(number, None)
         if sent is None:
             return
         self.sink.responses.append(now - sent[0])
@@ -244,30 +249,30 @@ class Link(asyncio.Protocol):
             self.sink.refused += 1
             self.sink.backlog.append(sent[1])
         else:
-            self.sink.taken += 1
+            self.sink.acknowledged += 1
 
-    def _other(self, command: int, number: int, answers: list[bytes]) -> None:
+    def _other(self, command: int, number: int, responses: list[bytes]) -> None:
         if command in BINDS:
             self.receives = command != 0x02
-            answers.append(HEADER.pack(21, command | RESPONSE, 0, number) + b"SINK\0")
+            responses.append(HEADER.pack(21, command | RESPONSE, 0, number) + b"SINK\0")
         elif command in (ENQUIRE_LINK, UNBIND):
-            answers.append(HEADER.pack(16, command | RESPONSE, 0, number))
+            responses.append(HEADER.pack(16, command | RESPONSE, 0, number))
             if command == UNBIND:
                 self.receives = False
 
     def flush_backlog(self) -> None:
-        """Sends replies that wait, as far as the window allows."""
+        """Sends waiting replies as far as the window allows."""
         sink, now = self.sink, time.monotonic()
-        out = []
-        while self.receives and sink.backlog and len(self._under_way) < sink.window:
+        written = []
+        while self.receives and sink.backlog and len(self._in_flight) < sink.window:
             body = sink.backlog.popleft()
             self._sequence_number = self._sequence_number % 0x7FFF_FFFF + 1
-            self._under_way[self._sequence_number] = (now, body)
-            out.append(HEADER.pack(16 + len(body), DELIVER_SM, 0, self._sequence_number) + body)
+            self._in_flight[self._sequence_number] = (now, body)
+            written.append(HEADER.pack(16 + len(body), DELIVER_SM, 0, self._sequence_number) + body)
             sink.awaited.setdefault(body[3 : body.index(0, 3)], now)
-        if out:
-            sink.replies += len(out)
-            self._transport.write(b"".join(out))
+        if written:
+            sink.replies += len(written)
+            self._transport.write(b"".join(written))
 
 
 def body_of_reply(number: bytes, text: str) -> bytes:
@@ -276,8 +281,8 @@ def body_of_reply(number: bytes, text: str) -> bytes:
     return b"\0\1\1%s\0\0\x011414\0\0\0\0\0\0\0\0\0\0%c%s" % (number, len(octets), octets)
 
 
-def most_in_a_second(arrivals: "array[float]") -> int:
-    """The most arrivals in any second, its end excluded."""
+def max_in_a_second(arrivals: "array[float]") -> int:
+    """The largest number of arrivals in any one second, its end excluded."""
     most = first = 0
     for last, at in enumerate(arrivals):
         while at - arrivals[first] >= 1.0:
@@ -298,7 +303,7 @@ def quantiles(seconds: "array[float]") -> dict[str, float] | None:
     }
 
 
-def say(line: dict[str, Any]) -> None:
+def print_line(line: dict[str, Any]) -> None:
     print(json.dumps(line), flush=True)
 
 
@@ -308,12 +313,12 @@ def main() -> None:
         prog="python -m benches.sink", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--port", type=int, default=0, help="0 takes a free one")
-    add("--tps", type=int, default=0, help="more segments in any second get ESME_RTHROTTLED, exactly")
-    add("--parents", default="", metavar="TEXT", help="answer each whole request so")
-    add("--delay", type=float, default=0.0, help="seconds that a parent takes")
-    add("--request-segments", type=int, default=8, help="fewer segments (by UDH) are no request")
-    add("--window", type=int, default=100, help="deliver_sm under way at once, per link")
+    add("--port", type=int, default=0, help="0: any free one")
+    add("--tps", type=int, default=0, help="more segments in any one second get ESME_RTHROTTLED")
+    add("--parents", default="", metavar="TEXT", help="reply to each complete request with this text")
+    add("--delay", type=float, default=0.0, help="seconds before that reply")
+    add("--request-segments", type=int, default=8, help="texts of fewer segments (by UDH) are not requests")
+    add("--window", type=int, default=100, help="deliver_sm in flight at once, per link")
     add("--seconds", action="store_true", help="print a line of counts every second")
     arguments = parser.parse_args()
     sink = Sink(
@@ -329,52 +334,56 @@ def main() -> None:
 async def _serve(sink: Sink, port: int, seconds: bool) -> None:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Link(sink), "127.0.0.1", port)
-    say({"event": "listening", "port": server.sockets[0].getsockname()[1]})
-    reader = asyncio.StreamReader(limit=LONGEST_COMMAND)
+    print_line({"event": "listening", "port": server.sockets[0].getsockname()[1]})
+    reader = asyncio.StreamReader(limit=MAX_COMMAND_BYTES)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    beats = [asyncio.create_task(_beat(TICK, sink.tick))]
+    timers = [asyncio.create_task(_repeat(TICK_SECONDS, sink.tick))]
     if seconds:
-        beats.append(asyncio.create_task(_beat(1.0, lambda: _second(sink))))
+        timers.append(asyncio.create_task(_repeat(1.0, lambda: _print_counts(sink))))
     while line := await reader.readline():
-        if not _obeyed(sink, json.loads(line)):
+        if not _execute(sink, json.loads(line)):
             break
-    for beat in beats:
-        beat.cancel()
+    for timer in timers:
+        timer.cancel()
     server.close()
 
 
-def _obeyed(sink: Sink, command: dict[str, Any]) -> bool:
-    """Does what a line asks; False to end."""
+def _execute(sink: Sink, command: dict[str, Any]) -> bool:
+    """Executes a command; False: the program ends."""
     match command.get("cmd"):
         case "wait":
-            for counter in command.keys() & {"submits", "taken", "answers"}:
+            for counter in command.keys() & {"submits", "acknowledged", "reply_texts"}:
                 sink.wait(counter, command[counter])
         case "inject":
             numbers = command.get("numbers") or range(command["first"], command["first"] + command["count"])
             rate, text = command.get("rate", 0), command.get("text", "3#1")
             sink.inject((str(number).encode() for number in numbers), text, rate)
         case "stats":
-            say(sink.stats())
+            print_line(sink.stats())
         case "count":
-            say({"event": "count", "at": time.monotonic(), "submits": sink.submits, "throttled": sink.throttled})
+            print_line(
+                {"event": "count", "at": time.monotonic(), "submits": sink.submits, "throttled": sink.throttled}
+            )
         case "reset":
             sink.reset()
-            say({"event": "reset", "at": time.monotonic()})
+            print_line({"event": "reset", "at": time.monotonic()})
         case "quit":
             return False
         case other:
-            say({"event": "error", "reason": f"no such command: {other}"})
+            print_line({"event": "error", "reason": f"no such command: {other}"})
     return True
 
 
-async def _beat(period: float, work: Any) -> None:
+async def _repeat(period: float, work: Any) -> None:
     while True:
         work()
         await asyncio.sleep(period)
 
 
-def _second(sink: Sink) -> None:
-    say({"event": "second", "at": time.monotonic(), "submits": sink.submits, "taken": sink.taken})
+def _print_counts(sink: Sink) -> None:
+    print_line(
+        {"event": "second", "at": time.monotonic(), "submits": sink.submits, "acknowledged": sink.acknowledged}
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Cases put straight into the tables, as the gateway would have left them: hundreds of thousands in minutes.
+"""Cases written into the tables as the gateway would have left them: hundreds of thousands in minutes.
 
-Nothing is looked at twice that a bench does not touch: bodies are short, and the journal's hashes are no chain.
+What no bench reads is simplified: bodies are short, and the journal's hashes are not a chain.
 """
 
 import asyncpg
@@ -72,15 +72,15 @@ _PROGRESS = """
 INSERT INTO progress (list_id, state, cases)
 SELECT $1, state, count(*) FROM cases WHERE list_id = $1 GROUP BY state
 """
-_TOLD = "INSERT INTO feeds (feed, seq) SELECT 'sdu', max(seq) FROM journal"
-_AT_ONCE = 100_000
-_NODES_AT_ONCE = 100
+_PUSHED = "INSERT INTO feeds (feed, seq) SELECT 'sdu', max(seq) FROM journal"
+_BATCH = 100_000
+_NODE_BATCH = 100
 
 
 async def stock(database: asyncpg.Connection, how_many: int, *, ended: bool) -> None:
-    """Puts so many cases there: ended a month ago in every way, or asked today and waiting for their answer."""
-    for first in range(1, how_many + 1, _AT_ONCE):
-        last = min(first + _AT_ONCE - 1, how_many)
+    """Inserts so many cases: ended a month ago in different states, or asked today and waiting for a reply."""
+    for first in range(1, how_many + 1, _BATCH):
+        last = min(first + _BATCH - 1, how_many)
         async with database.transaction():
             await database.execute(_CASES, "stock", first, last, ended)
             await database.execute(_QUESTIONS, first, last, ended)
@@ -91,9 +91,9 @@ async def stock(database: asyncpg.Connection, how_many: int, *, ended: bool) -> 
             await database.execute(_JOURNAL, first, last, ended)
     await database.execute(_LIST, "stock", how_many)
     await database.execute(_PROGRESS, "stock")
-    await database.execute(_TOLD)
-    while await journal_tree.grow(database, _NODES_AT_ONCE):
+    await database.execute(_PUSHED)
+    while await journal_tree.grow(database, _NODE_BATCH):
         pass
-    # What a month of autovacuum has done.
+    # What autovacuum would have done within a month.
     await database.execute("VACUUM (ANALYZE, FREEZE)")
     await database.execute("CHECKPOINT")

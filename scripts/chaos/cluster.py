@@ -1,4 +1,4 @@
-"""The gateway's processes and their database: started, killed, paused, and started again at once."""
+"""The gateway's processes and their database: started, killed, paused, and restarted at once."""
 
 import asyncio
 import os
@@ -17,24 +17,24 @@ import aiohttp
 
 from chaos import disk
 from chaos.families import PREFIXES
-from chaos.partners import WALLET_TOKEN, Neighbours
+from chaos.partners import WALLET_TOKEN, Partners
 
 ROOT = Path(__file__).parent.parent.parent
-SDU_TOKEN = "ordeal-sdu"
+SDU_TOKEN = "chaos-sdu"
 EMBEDDED = "embedded"
-STOP_WITHIN = 12.0
-SERVES_WITHIN = 60.0
-PAUSE = 30.0
-"""Seconds for which a process is stopped: long enough to be taken for dead."""
-FULL = 6.0
-"""Seconds for which the database's disk is full."""
-FULL_TIMES = 4
-CLEAN = 0.2
-"""The chance that a process is ended by SIGTERM before one is killed."""
-CLEAN_ENDS = (0, 75)
-"""Drained; fenced just then."""
-EARLY = 0.3
-"""The chance that a process is killed within its first second, while it starts."""
+STOP_TIMEOUT_SECONDS = 12.0
+SERVE_TIMEOUT_SECONDS = 60.0
+PAUSE_SECONDS = 30.0
+"""For which a process is stopped: long enough for its eviction."""
+AFTER_PAUSE_SECONDS = 3.0
+FULL_DISK_SECONDS = 6.0
+FULL_DISKS = 4
+SIGTERM_PROBABILITY = 0.2
+"""That a process is stopped by SIGTERM before one is killed."""
+CLEAN_EXITS = (0, 75)
+"""Drained; fenced in the meantime."""
+EARLY_PROBABILITY = 0.3
+"""That a process is killed within its first second, while it starts."""
 
 _CONFIG = """
 [gateway]
@@ -44,7 +44,7 @@ data_dir = "{data}"
 rate = {rate}
 [http]
 port = {port}
-tokens = {{ sdu = "{sdu_token}", wallet = "{wallet_token}", ops = "ordeal-ops" }}
+tokens = {{ sdu = "{sdu_token}", wallet = "{wallet_token}", ops = "chaos-ops" }}
 [journey]
 send_window = "{window}"
 [services.3]
@@ -52,16 +52,16 @@ name = "school-meals"
 link = "https://egovmobile.page.link/socwallet"
 [mcb]
 url = "{mcb}"
-token = "ordeal-mcb"
+token = "chaos-mcb"
 batch = 20
-timeout = "{patience:.0f}s"
+timeout = "{partner_timeout:.0f}s"
 [wallet]
 url = "{wallet}"
-token = "ordeal-wallet-in"
-timeout = "{patience:.0f}s"
+token = "chaos-wallet-in"
+timeout = "{partner_timeout:.0f}s"
 [sdu]
 url = "{sdu}"
-token = "ordeal-sdu-in"
+token = "chaos-sdu-in"
 signing_secret = "{secret}"
 """
 _LINK = """
@@ -69,54 +69,58 @@ _LINK = """
 name = "{link}"
 host = "127.0.0.1"
 port = {port}
-system_id = "ordeal"
-password = "ordeal"
+system_id = "chaos"
+password = "chaos"
 source = "1414"
 window = 50
 tps = 2000
 prefixes = ["{prefix}"]
 default = {default}
-response_timeout = "{patience:.0f}s"
+response_timeout = "{partner_timeout:.0f}s"
 enquire_link = "2s"
 """
 
 
 class Cluster:
-    """So many processes over one database, an embedded one in `directory` unless `url` leads elsewhere."""
+    """Several processes on one database, an embedded one in `directory` unless `url` is that of another."""
 
     def __init__(
         self,
         directory: Path,
-        partners: Neighbours,
+        partners: Partners,
         *,
         processes: int,
         rate: float,
         window: str,
         secret: str,
-        patience: float = 2.0,
+        partner_timeout: float = 2.0,
         url: str = EMBEDDED,
     ) -> None:
-        """`patience`: seconds for which an answer of an SMSC, the MCB or the wallet is waited for."""
-        self.upheavals: list[float] = []
-        """When the database was killed, its disk full, or a process paused, in monotonic seconds."""
+        """`partner_timeout`: seconds after which a response of an SMSC, the MCB or the wallet is given up."""
+        self.disruptions: list[float] = []
+        """When the database was killed, its disk was full, or a process was paused; monotonic seconds."""
         self.counts: Counter[str] = Counter()
         self.unclean: list[int] = []
-        """Exit statuses of processes that SIGTERM has ended otherwise than it should."""
+        """Exit statuses of processes that did not stop cleanly on SIGTERM."""
         self.directory = directory
         self._processes: list[asyncio.subprocess.Process | None] = [None] * processes
         self._paused: set[int] = set()
-        self._keepers: list[asyncio.Task[None]] = []
+        self._restarters: list[asyncio.Task[None]] = []
         self._ports = [_free_port() for _ in range(processes)]
         for n, port in enumerate(self._ports):
             text = _CONFIG.format(
                 url=url, data=directory / "data", rate=rate, port=port, window=window, secret=secret,
                 mcb=partners.mcb.url, wallet=partners.wallet.url, sdu=partners.sdu.url,
-                sdu_token=SDU_TOKEN, wallet_token=WALLET_TOKEN, patience=patience,
+                sdu_token=SDU_TOKEN, wallet_token=WALLET_TOKEN, partner_timeout=partner_timeout,
             )  # fmt: skip
             for link, smsc in partners.smscs.items():
                 default = str(link == next(iter(PREFIXES))).lower()
                 text += _LINK.format(
-                    link=link, port=smsc.port, prefix=PREFIXES[link][1:], default=default, patience=patience
+                    link=link,
+                    port=smsc.port,
+                    prefix=PREFIXES[link][1:],
+                    default=default,
+                    partner_timeout=partner_timeout,
                 )
             (directory / f"{n}.toml").write_text(text)
 
@@ -126,71 +130,71 @@ class Cluster:
         return f"http://127.0.0.1:{self._ports[self.counts['calls'] % len(self._ports)]}"
 
     async def start(self) -> None:
-        """Starts all, and whichever of them ends at once again until `stop`."""
+        """Starts all, and restarts at once whichever ends, until `stop`."""
         for n in range(len(self._processes)):
             await self._start(n)
-            self._keepers.append(asyncio.create_task(self._keep(n)))
+            self._restarters.append(asyncio.create_task(self._restart(n)))
 
     async def stop(self) -> list[int]:
-        """Ends all with SIGTERM; their exit statuses, -9 for one that had to be killed.
+        """Stops all by SIGTERM; their exit statuses, -9 for one that had to be killed.
 
-        One that has only just been started has no handler for it yet, and would die of it.
+        Waits until all serve: SIGTERM would kill one that has no handler for it yet.
         """
         await self._all_serve()
-        for keeper in self._keepers:
-            keeper.cancel()
-        await asyncio.gather(*self._keepers, return_exceptions=True)
+        for restarter in self._restarters:
+            restarter.cancel()
+        await asyncio.gather(*self._restarters, return_exceptions=True)
         return [await self._stop(process) for process in self._processes if process is not None]
 
     async def _all_serve(self) -> None:
         async with aiohttp.ClientSession() as http:
             with suppress(TimeoutError):
-                async with asyncio.timeout(SERVES_WITHIN):
+                async with asyncio.timeout(SERVE_TIMEOUT_SECONDS):
                     while True:
                         if all([await _serves(http, port) for port in self._ports]):
                             return
                         await asyncio.sleep(0.1)
 
-    async def torment(
-        self, kills: int, seed: int, *, longest: float, database: bool, full_disk: bool, pause: bool
+    async def kill_repeatedly(
+        self, kills: int, seed: int, *, max_pause: float, database: bool, full_disk: bool, pause: bool
     ) -> None:
-        """Kills a process so many times, at random instants at most `longest` seconds apart.
+        """Kills a process so many times, at random instants at most `max_pause` seconds apart.
 
-        Now and then one is ended by SIGTERM before: a clean end may lose and invent as little.
-        With `database` every tenth time that is killed too; with `full_disk` its disk runs full a few times, with
-        kills in between and without; with `pause` a process is stopped twice.
+        Sometimes one is stopped by SIGTERM before. With `database` every tenth kill hits that, too. With
+        `full_disk` the disk is filled a few times, with kills meanwhile and without. With `pause` a process is
+        stopped and continued twice.
         """
-        dice = random.Random(seed)
+        rng = random.Random(seed)
         full: asyncio.Task[None] | None = None
         for number in range(1, kills + 1):
-            early = dice.random() < EARLY
-            await asyncio.sleep(dice.uniform(0.0, 1.0) if early else dice.uniform(1.0, longest))
-            victim = dice.randrange(len(self._processes))
+            early = rng.random() < EARLY_PROBABILITY
+            await asyncio.sleep(rng.uniform(0.0, 1.0) if early else rng.uniform(1.0, max_pause))
+            target = rng.randrange(len(self._processes))
             if database and number % 10 == 0:
-                await self._kill_database(immediate=dice.random() < 0.5)
-            if full_disk and number % (kills // FULL_TIMES or 1) == 0:
+                await self._kill_database(immediate=rng.random() < 0.5)
+            if full_disk and number % (kills // FULL_DISKS or 1) == 0:
                 if full is not None:
                     await full
                 full = asyncio.create_task(self._fill_disk())
-                await asyncio.sleep(dice.uniform(0.0, 2.0) * FULL)
+                await asyncio.sleep(rng.uniform(0.0, 2.0) * FULL_DISK_SECONDS)
             if pause and number % (kills // 2 or 1) == 1:
-                await self._pause(victim)
-            if dice.random() < CLEAN:
-                await self._end(victim)
-            await self._kill(victim)
+                await self._pause(target)
+            if rng.random() < SIGTERM_PROBABILITY:
+                await self._terminate(target)
+            await self._kill(target)
         if full is not None:
             await full
 
-    async def roll(self, restarts: int, seed: int, *, longest: float) -> None:
-        """Ends one process after the other by SIGTERM, each as soon as the one before has its successor."""
-        dice = random.Random(seed)
+    async def roll(self, restarts: int, seed: int, *, max_pause: float) -> None:
+        """Stops one process after the other by SIGTERM, each once the previous one was restarted."""
+        rng = random.Random(seed)
         for number in range(restarts):
             await self._all_serve()
-            await asyncio.sleep(dice.uniform(0.0, longest))
-            await self._end(number % len(self._processes))
+            await asyncio.sleep(rng.uniform(0.0, max_pause))
+            await self._terminate(number % len(self._processes))
 
     async def push(self, list_id: str, body: bytes) -> None:
-        """Pushes a list until it is taken."""
+        """Pushes a list until it is accepted."""
         headers = {"Authorization": f"Bearer {SDU_TOKEN}", "Content-Type": "application/x-ndjson"}
         async with aiohttp.ClientSession(headers=headers) as http:
             while True:
@@ -208,73 +212,73 @@ class Cluster:
                 cwd=ROOT, stdout=log, stderr=log,
             )  # fmt: skip
 
-    async def _keep(self, n: int) -> None:
+    async def _restart(self, n: int) -> None:
         while True:
             process = self._processes[n]
             assert process is not None
             self.counts[f"exit {await process.wait()}"] += 1
             await self._start(n)
 
-    async def _living(self, victim: int) -> asyncio.subprocess.Process:
-        """The process, also one that has only just been started anew."""
-        process = self._processes[victim]
+    async def _running(self, target: int) -> asyncio.subprocess.Process:
+        """The process, once it is restarted if it has just ended."""
+        process = self._processes[target]
         while process is None or process.returncode is not None:
             await asyncio.sleep(0.01)
-            process = self._processes[victim]
+            process = self._processes[target]
         return process
 
-    async def _kill(self, victim: int) -> None:
-        process = await self._living(victim)
+    async def _kill(self, target: int) -> None:
+        process = await self._running(target)
         self.counts["kills"] += 1
         process.kill()
         await process.wait()
 
-    async def _end(self, victim: int) -> None:
-        process = await self._living(victim)
+    async def _terminate(self, target: int) -> None:
+        process = await self._running(target)
         handled = _handles_sigterm(process.pid)
         status = await self._stop(process)
         self.counts[f"SIGTERM, then exit {status}"] += 1
-        if status not in CLEAN_ENDS and not (status == -signal.SIGTERM and not handled):
+        if status not in CLEAN_EXITS and not (status == -signal.SIGTERM and not handled):
             self.unclean.append(status)
 
     async def _kill_database(self, *, immediate: bool) -> None:
         """SIGKILL to the postmaster, or SIGQUIT: an immediate shutdown. The gateway starts it again."""
         with suppress(OSError, ValueError, ProcessLookupError):
             pid = int((self.directory / "data/postgresql/postmaster.pid").read_text().split()[0])
-            self.upheavals.append(time.monotonic())
+            self.disruptions.append(time.monotonic())
             os.kill(pid, signal.SIGQUIT if immediate else signal.SIGKILL)
             self.counts["database kills"] += 1
 
     async def _fill_disk(self) -> None:
-        """Leaves no room for new rows, every other time none for the WAL either: then PostgreSQL ends itself."""
+        """Fills the disk; every other time also exhausts the WAL, so that PostgreSQL panics."""
         data = self.directory / "data"
-        self.upheavals.append(time.monotonic())
+        self.disruptions.append(time.monotonic())
         self.counts["full disks"] += 1
         await asyncio.to_thread(disk.fill, data)
         if self.counts["full disks"] % 2:
             await disk.exhaust_wal(data / "postgresql")
-        await asyncio.sleep(FULL)
+        await asyncio.sleep(FULL_DISK_SECONDS)
         disk.free(data)
-        self.upheavals.append(time.monotonic())
+        self.disruptions.append(time.monotonic())
 
-    async def _pause(self, victim: int) -> None:
-        """SIGSTOP, and SIGCONT when everybody takes the process for dead."""
-        process = self._processes[victim]
+    async def _pause(self, target: int) -> None:
+        """SIGSTOP, and SIGCONT after the process was evicted."""
+        process = self._processes[target]
         if process is None or process.returncode is not None:
             return
-        self.upheavals.append(time.monotonic())
+        self.disruptions.append(time.monotonic())
         self.counts["pauses"] += 1
         process.send_signal(signal.SIGSTOP)
-        await asyncio.sleep(PAUSE)
+        await asyncio.sleep(PAUSE_SECONDS)
         process.send_signal(signal.SIGCONT)
-        self.upheavals.append(time.monotonic())
-        await asyncio.sleep(3.0)  # time to do the harm that it must not do
+        self.disruptions.append(time.monotonic())
+        await asyncio.sleep(AFTER_PAUSE_SECONDS)  # it must do no harm when it continues
 
     async def _stop(self, process: asyncio.subprocess.Process) -> int:
         if process.returncode is None:
             process.terminate()
             try:
-                async with asyncio.timeout(STOP_WITHIN):
+                async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
                     await process.wait()
             except TimeoutError:
                 process.kill()
@@ -284,7 +288,7 @@ class Cluster:
 
 
 def _handles_sigterm(pid: int) -> bool:
-    """Whether the process catches SIGTERM yet: one that has only just been started simply dies of it."""
+    """Whether the process has a handler for SIGTERM yet; before that, SIGTERM kills it."""
     status = Path(f"/proc/{pid}/status").read_text()
     caught = int(status.partition("SigCgt:")[2].split()[0], 16)
     return bool(caught >> (signal.SIGTERM - 1) & 1)
@@ -299,7 +303,7 @@ async def _serves(http: aiohttp.ClientSession, port: int) -> bool:
 
 
 def log_lines(directory: Path, processes: int) -> Mapping[str, int]:
-    """How often each event stands in the gateway's log, from warnings up."""
+    """How often each event is in the gateway's log, of level warning and above."""
     counted: Counter[str] = Counter()
     for n in range(processes):
         for line in (directory / f"{n}.log").read_bytes().splitlines():

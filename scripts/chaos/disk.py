@@ -1,4 +1,4 @@
-"""A small disk that can really run full: a tmpfs that only the processes see which are started on it."""
+"""A small disk that can be filled: a tmpfs that only the processes see that are started on it."""
 
 import os
 import subprocess
@@ -9,22 +9,22 @@ from pathlib import Path
 import asyncpg
 
 BALLAST = "ballast"
-_PIECES = (1 << 24, 1 << 20, 1 << 16, 1 << 12)
+_BLOCK_BYTES = (1 << 24, 1 << 20, 1 << 16, 1 << 12)
 
-# A mount namespace of one's own: others see nothing of it, and it ends with its last process.
-_APART = ["unshare", "--mount"]
+# A mount namespace: other processes do not see the mount, and it ends with its last process.
+_IN_NAMESPACE = ["unshare", "--mount"]
 if os.geteuid() != 0:
-    _APART += ["--user", "--map-current-user", "--keep-caps"]
+    _IN_NAMESPACE += ["--user", "--map-current-user", "--keep-caps"]
 
 
 def on_small_disk(directory: Path, megabytes: int, *command: str) -> list[str]:
-    """The command, run where `directory` is a disk of that size."""
+    """The command line that runs `command` with `directory` as a disk of that size."""
     mount = f'mount -t tmpfs -o size={megabytes}m,mode=755 tmpfs "$0" && exec "$@"'
-    return [*_APART, "sh", "-c", mount, str(directory), *command]
+    return [*_IN_NAMESPACE, "sh", "-c", mount, str(directory), *command]
 
 
 def why_not() -> str | None:
-    """Why there can be no small disk here; None when there can."""
+    """Why a small disk cannot be mounted here; None when it can."""
     with tempfile.TemporaryDirectory() as directory:
         try:
             trial = subprocess.run(
@@ -36,23 +36,23 @@ def why_not() -> str | None:
 
 
 def fill(directory: Path) -> None:
-    """Leaves no room on the disk, to the last block."""
+    """Fills the disk to the last block."""
     with (directory / BALLAST).open("wb") as ballast:
         size = 0
-        for piece in _PIECES:
+        for block in _BLOCK_BYTES:
             with suppress(OSError):
                 while True:
-                    os.posix_fallocate(ballast.fileno(), size, piece)
-                    size += piece
+                    os.posix_fallocate(ballast.fileno(), size, block)
+                    size += block
 
 
 def free(directory: Path) -> None:
-    """Takes the ballast away."""
+    """Removes what `fill` wrote."""
     (directory / BALLAST).unlink(missing_ok=True)
 
 
 async def exhaust_wal(database: Path) -> None:
-    """Has the PostgreSQL of the folder, on a full disk, need room for its WAL: it panics, and stays away."""
+    """Writes WAL until the PostgreSQL in that folder, on a full disk, panics; it stays down."""
     with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
         connection = await asyncpg.connect(f"postgresql://postgres@/postgres?host={database}")
         while True:

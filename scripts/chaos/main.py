@@ -1,4 +1,4 @@
-"""scripts/torture: the gateway is killed at random instants, and nothing may be lost or invented."""
+"""Kills the gateway at random instants and checks that nothing is lost and nothing invented."""
 
 import argparse
 import asyncio
@@ -17,31 +17,32 @@ from chaos.cluster import log_lines
 from chaos.run import Settings, torture
 from gateway.logs import log
 
-SHOWN = 40
-"""Violations printed."""
-DISK = 256, 0.1
-"""Megabytes of a small disk, and for each case: it is to run full only when it is made to."""
+MAX_SHOWN = 40
+"""Violations that are printed."""
+DISK_MEGABYTES = 256
+DISK_MEGABYTES_PER_CASE = 0.1
+"""Of the small disk: enough for the run, so that it is full only when it is filled on purpose."""
 
 
 def main() -> int:
-    """0 when the audit finds nothing wrong."""
+    """0 when the audit finds no violation."""
     parser = argparse.ArgumentParser(prog="scripts/torture", description=__doc__)
     parser.add_argument("--kills", type=int, default=200, help="SIGKILLs to the gateway (200)")
     parser.add_argument("--cases", type=int, default=2000, help="pupils (2000)")
     parser.add_argument("--processes", type=int, default=1, help="gateways on one database (1)")
     parser.add_argument("--database", action="store_true", help="kill PostgreSQL as well, with every tenth kill")
-    parser.add_argument("--full-disk", action="store_true", help="let the database's disk run full, four times")
-    parser.add_argument("--pause", action="store_true", help="stop a process for 30 s, twice, and let it go on")
+    parser.add_argument("--full-disk", action="store_true", help="fill the database's disk, four times")
+    parser.add_argument("--pause", action="store_true", help="SIGSTOP a process for 30 s, twice, then SIGCONT")
     parser.add_argument(
         "--rolling", action="store_true",
-        help="instead of kills end one process after the other by SIGTERM, among partners that never fail",
+        help="instead of kills stop one process after the other by SIGTERM; the partners never fail",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, help="of everything that is random here")
-    parser.add_argument("--day", type=float, help="seconds that a day lasts; fits the kills by default")
+    parser.add_argument("--day", type=float, help="seconds that a day lasts; derived from the kills by default")
     parser.add_argument("--window", default="06:00-23:00", help="journey.send_window")
     parser.add_argument("--keep", action="store_true", help="keep database and logs")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
-    parser.add_argument("--directory", type=Path, help=argparse.SUPPRESS)  # of a run on a small disk
+    parser.add_argument("--directory", type=Path, help=argparse.SUPPRESS)  # for the run on the small disk
     given = parser.parse_args()
     if given.full_disk and given.directory is None:
         return _on_small_disk(given.cases, keep=given.keep)
@@ -62,15 +63,16 @@ def _new_directory() -> Path:
 
 
 def _on_small_disk(cases: int, *, keep: bool) -> int:
-    """The same command again, where the database's folder is a disk of its own, which ends with it."""
+    """The same command again, with the database's folder on a small disk that is unmounted at its end."""
     if reason := disk.why_not():
         print(f"--full-disk needs a disk of its own, which cannot be mounted here: {reason}", file=sys.stderr)
         return 2
-    directory, (least, each) = _new_directory(), DISK
+    directory = _new_directory()
+    megabytes = DISK_MEGABYTES + int(DISK_MEGABYTES_PER_CASE * cases)
     (directory / "data").mkdir()
-    again = (sys.executable, "-m", "ordeal.main", *sys.argv[1:], "--directory", str(directory))
+    again = (sys.executable, "-m", "chaos.main", *sys.argv[1:], "--directory", str(directory))
     try:
-        command = disk.on_small_disk(directory / "data", least + int(each * cases), *again)
+        command = disk.on_small_disk(directory / "data", megabytes, *again)
         return subprocess.run(command, check=False).returncode
     finally:
         if not keep:
@@ -81,7 +83,7 @@ def _report(settings: Settings, directory: Path, *, keep: bool, as_json: bool) -
     print(settings, flush=True)
     began = time.monotonic()
     try:
-        wrongs, counts = asyncio.run(torture(settings, directory))
+        violations, counts = asyncio.run(torture(settings, directory))
         lines = log_lines(directory, settings.processes)
     finally:
         if keep:
@@ -92,12 +94,12 @@ def _report(settings: Settings, directory: Path, *, keep: bool, as_json: bool) -
     for name, count in sorted(counts.items()):
         print(f"{name:<34} {count:>9,}")
     print("the gateway's log:", ", ".join(f"{event} {n}" for event, n in sorted(lines.items())))
-    for wrong in wrongs[:SHOWN]:
-        print("VIOLATION", wrong)
-    print(f"{len(wrongs)} violations (seed {settings.seed})")
+    for violation in violations[:MAX_SHOWN]:
+        print("VIOLATION", violation)
+    print(f"{len(violations)} violations (seed {settings.seed})")
     if as_json:
-        print(json.dumps({"violations": len(wrongs), "seed": settings.seed, **counts}))
-    return 1 if wrongs else 0
+        print(json.dumps({"violations": len(violations), "seed": settings.seed, **counts}))
+    return 1 if violations else 0
 
 
 if __name__ == "__main__":

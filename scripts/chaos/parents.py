@@ -1,7 +1,7 @@
-"""The parents: they read what is whole on their handsets and answer it, each in a manner of its own.
+"""The parents: they read complete messages on their handsets and reply, each with a behaviour of its own.
 
-Every reply is noted before it leaves and again when the gateway has acknowledged it (deliver_sm_resp, status 0).
-Replies of one number never have the same octets, so that the audit can tell them apart.
+Every reply is recorded before it is sent and again when the gateway has acknowledged it (deliver_sm_resp, status
+0). Replies of one number never have the same octets, so that the audit can tell them apart.
 """
 
 import asyncio
@@ -12,24 +12,26 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from chaos.families import Families, Manner, Pupil
-from gateway.simulators.smsc import Message, SmscSimulator
+from chaos.families import Behaviour, Families, Pupil
+from gateway.simulators.handset import Message
+from gateway.simulators.smsc import SmscSimulator
 
 AGREE = ("3#1", "3 # 1", "(3#1)", "3#1!", "«3#1»", '"3#1"')
 REFUSE = ("3#2", "3 # 2", "(3#2)", "3#2!", "«3#2»", '"3#2"')
-"""Clear replies; a number's first child gets the first forms."""
+"""Clear replies; the first two forms are about the first child of a number, and so on."""
 UNCLEAR = ("жоқ па?", "иә", "кім бұл")
 LINK = "socwallet"
-"""Words of the texts by which a parent knows them."""
+"""In text 3 only."""
 CLARIFICATION = "түсініксіз"
-QUICK = 2.0
-INSIST_FOR = 600.0
-"""Seconds for which an SMSC tries to deliver a reply."""
+"""In the clarification only."""
+MAX_REPLY_DELAY_SECONDS = 2.0
+REPLY_TIMEOUT_SECONDS = 600.0
+"""How long an SMSC tries to deliver a reply."""
 
 
 @dataclass(slots=True, eq=False)
 class Sent:
-    """A reply; instants are monotonic seconds. `pupil` None: nobody has asked its sender."""
+    """A reply; instants are monotonic seconds. `pupil` None: the sender was not asked."""
 
     number: str
     text: str
@@ -40,21 +42,23 @@ class Sent:
 
 
 class Parents:
-    """All of them."""
+    """All parents."""
 
     def __init__(
         self, families: Families, smscs: Mapping[str, SmscSimulator], seed: int, over_after: float
     ) -> None:
-        """`over_after`: seconds after which a question is surely over."""
+        """`over_after`: seconds after which every question has ended."""
         self.sent: list[Sent] = []
-        self._dice = random.Random(seed)
+        self._rng = random.Random(seed)
         self._smscs = smscs
         self._over_after = over_after
         self._children: defaultdict[str, list[Pupil]] = defaultdict(list)
         for pupil in families.pupils:
             if pupil.number is not None:
                 self._children[pupil.number].append(pupil)
-        self._eager = {p.number: p for p in families.pupils if p.manner is Manner.EAGER}
+        self._at_first_segment = {
+            p.number: p for p in families.pupils if p.behaviour is Behaviour.AT_FIRST_SEGMENT
+        }
         self._asked: dict[Pupil, int] = {}
         self._clarified: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -63,70 +67,70 @@ class Parents:
         """When each session (link, number) ended."""
         for link, smsc in smscs.items():
             smsc.on_message = self._read
-            smsc.on_event = partial(self._glance, link)
+            smsc.on_event = partial(self._handle_event, link)
 
-    def writing(self) -> int:
-        """How many parents have something to say still."""
+    def pending(self) -> int:
+        """How many replies are not acknowledged yet."""
         return len(self._tasks)
 
     def stray(self, number: str, link: str) -> None:
-        """Somebody whom nobody has asked agrees."""
-        self._start(self._say(number, link, AGREE[0], None, True, 0.0))
+        """Sends an agreement from a number that was not asked."""
+        self._start(self._send(number, link, AGREE[0], None, True, 0.0))
 
     def _read(self, message: Message) -> None:
         children = self._children[message.destination]
         for pupil in children:
             if pupil.full_name in message.text and AGREE[0] in message.text:
                 self._asked[pupil] = self._asked.get(pupil, 0) + 1
-                self._start(self._answer(pupil, self._asked[pupil]))
+                self._start(self._react(pupil, self._asked[pupil]))
         if CLARIFICATION in message.text and message.destination not in self._clarified:
             self._clarified.add(message.destination)
-            if children[0].manner is Manner.SPEAKS_UP:
-                self._start(self._speak(children[0], (AGREE[0], True, self._moment())))
+            if children[0].behaviour is Behaviour.UNCLEAR_THEN_AGREES:
+                self._start(self._send_all(children[0], (AGREE[0], True, self._delay())))
 
-    def _glance(self, link: str, event: str, detail: Mapping[str, Any]) -> None:
-        """The eager answer when the first segment is there, once."""
+    def _handle_event(self, link: str, event: str, detail: Mapping[str, Any]) -> None:
+        """Records ended sessions; sends the replies that do not wait for the complete message, once each."""
         if event == "disconnected":
             self.ended[link, detail["session"]] = asyncio.get_running_loop().time()
         if event == "submitted" and detail["segment"].startswith("1/"):  # noqa: SIM102
-            if pupil := self._eager.pop(detail["to"], None):
-                self._start(self._speak(pupil, (AGREE[0], True, 0.0)))
+            if pupil := self._at_first_segment.pop(detail["to"], None):
+                self._start(self._send_all(pupil, (AGREE[0], True, 0.0)))
 
-    async def _answer(self, pupil: Pupil, nth: int) -> None:
-        """What a parent does when the question is on the screen for the nth time."""
+    async def _react(self, pupil: Pupil, nth: int) -> None:
+        """Sends the replies to the nth request about this pupil."""
         agree, other_agree = AGREE[2 * pupil.child : 2 * pupil.child + 2]
         refuse = REFUSE[2 * pupil.child]
-        soon, later = self._moment(), self._moment() + QUICK
-        match pupil.manner:
-            case Manner.AGREES if nth == 1:
-                await self._speak(pupil, (agree, True, soon))
-            case Manner.REFUSES if nth == 1:
-                await self._speak(pupil, (refuse, False, soon))
-            case Manner.WAITS if nth == 2:
-                await self._speak(pupil, (agree, True, soon))
-            case Manner.MUMBLES if nth <= 2:
-                await self._speak(pupil, (UNCLEAR[nth - 1], None, soon))
-            case Manner.SPEAKS_UP if nth == 1:
-                await self._speak(pupil, (UNCLEAR[2], None, soon))
-            case Manner.TWICE if nth == 1:
-                await self._speak(pupil, (agree, True, soon), (other_agree, True, later))
-            case Manner.WITHDRAWS if nth == 1:
-                await self._speak(pupil, (agree, True, soon), (refuse, False, later))
-            case Manner.RETURNS if nth == 1:
-                await self._speak(pupil, (refuse, False, soon), (agree, True, later))
-            case Manner.LONG if nth == 1:
-                await self._speak(pupil, (["3#", "1"], True, soon))
-            case Manner.LATE if nth == 1:
-                await self._speak(pupil, (agree, True, self._over_after))
+        soon, later = self._delay(), self._delay() + MAX_REPLY_DELAY_SECONDS
+        match pupil.behaviour:
+            case Behaviour.AGREES if nth == 1:
+                await self._send_all(pupil, (agree, True, soon))
+            case Behaviour.REFUSES if nth == 1:
+                await self._send_all(pupil, (refuse, False, soon))
+            case Behaviour.AT_REPEAT if nth == 2:
+                await self._send_all(pupil, (agree, True, soon))
+            case Behaviour.UNCLEAR if nth <= 2:
+                await self._send_all(pupil, (UNCLEAR[nth - 1], None, soon))
+            case Behaviour.UNCLEAR_THEN_AGREES if nth == 1:
+                await self._send_all(pupil, (UNCLEAR[2], None, soon))
+            case Behaviour.TWICE if nth == 1:
+                await self._send_all(pupil, (agree, True, soon), (other_agree, True, later))
+            case Behaviour.AGREES_THEN_REFUSES if nth == 1:
+                await self._send_all(pupil, (agree, True, soon), (refuse, False, later))
+            case Behaviour.REFUSES_THEN_AGREES if nth == 1:
+                await self._send_all(pupil, (refuse, False, soon), (agree, True, later))
+            case Behaviour.TWO_SEGMENTS if nth == 1:
+                await self._send_all(pupil, (["3#", "1"], True, soon))
+            case Behaviour.LATE if nth == 1:
+                await self._send_all(pupil, (agree, True, self._over_after))
 
-    async def _speak(self, pupil: Pupil, *replies: tuple[str | Sequence[str], bool | None, float]) -> None:
-        """One reply after the other, each so many seconds after the one before was taken."""
+    async def _send_all(self, pupil: Pupil, *replies: tuple[str | Sequence[str], bool | None, float]) -> None:
+        """Sends replies in order, each its delay after the previous one was acknowledged."""
         assert pupil.number is not None
         assert pupil.link is not None
         for text, agrees, delay in replies:
-            await self._say(pupil.number, pupil.link, text, pupil, agrees, delay)
+            await self._send(pupil.number, pupil.link, text, pupil, agrees, delay)
 
-    async def _say(
+    async def _send(
         self,
         number: str,
         link: str,
@@ -140,14 +144,14 @@ class Parents:
         sent = Sent(number, "".join(text), pupil, agrees, clock())
         self.sent.append(sent)
         content = text if isinstance(text, str) else list(text)
-        await self._smscs[link].reply(number, content, insist=True, within=INSIST_FOR)
+        await self._smscs[link].reply(number, content, until_accepted=True, within=REPLY_TIMEOUT_SECONDS)
         sent.acked_at = clock()
 
-    def _moment(self) -> float:
-        return self._dice.uniform(0.0, QUICK)
+    def _delay(self) -> float:
+        return self._rng.uniform(0.0, MAX_REPLY_DELAY_SECONDS)
 
-    def _start(self, saying: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(saying)
+    def _start(self, sending: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(sending)
         self._tasks.add(task)
         task.add_done_callback(self._done)
 

@@ -1,22 +1,23 @@
-"""Everybody around the gateway: two operators' SMSCs, the MCB, the wallet and SDU, and what befalls them."""
+"""The simulated partners of a run: two operators' SMSCs, the MCB, the wallet and SDU, with faults and outages."""
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import aiohttp
-from benches.partners import McbSimulator, SduSimulator, WalletSimulator
 
 from chaos.families import PREFIXES, REFUSED, UNDELIVERABLE, Families
-from gateway.simulators.partner import Fault, Partner
+from gateway.simulators.mcb import McbSimulator
+from gateway.simulators.partner import Fault, PartnerSimulator
+from gateway.simulators.sdu import SduSimulator
 from gateway.simulators.smsc import SmscSimulator
+from gateway.simulators.wallet import WalletSimulator
 
-WALLET_TOKEN = "ordeal-wallet"
-OUTAGE = (0.3, 2.0)
-"""Seconds that an outage lasts."""
-BETWEEN_OUTAGES = (1.0, 6.0)
+WALLET_TOKEN = "chaos-wallet"
+OUTAGE_SECONDS = (0.3, 2.0)
+BETWEEN_OUTAGES_SECONDS = (1.0, 6.0)
 
 _RULES = (
     "refuse to=770?{refused}*",
@@ -52,50 +53,52 @@ _FAULTS = (
 
 
 @dataclass(slots=True)
-class Neighbours:
+class Partners:
+    """The partners of one run."""
+
     smscs: dict[str, SmscSimulator]
     mcb: McbSimulator
     wallet: WalletSimulator
     sdu: SduSimulator
     outages: int = 0
-    told: dict[str, int] = field(default_factory=dict)
-    """The wallet's events that the gateway has taken, by voucher."""
+    posted: dict[str, int] = field(default_factory=dict)
+    """How many of the wallet's events the gateway has accepted, by case."""
 
     @property
-    def partners(self) -> tuple[Partner, ...]:
+    def http_partners(self) -> tuple[PartnerSimulator, ...]:
         return self.mcb, self.wallet, self.sdu
 
-    def worsen(self, seed: int) -> None:
-        """From now on they fail at random."""
+    def begin_faults(self, seed: int) -> None:
+        """From now on partners fail at random."""
         for n, smsc in enumerate(self.smscs.values()):
             for k, rule in enumerate(_RULES[1:]):
                 smsc.add(f"{rule} seed={seed + 100 * n + k}")
-        for n, partner in enumerate(self.partners):
-            partner.chaos(0.08, *_FAULTS, seed=seed + n)
+        for n, partner in enumerate(self.http_partners):
+            partner.fail_randomly(0.08, *_FAULTS, seed=seed + n)
 
-    def mend(self) -> None:
-        """From now on all is well with them."""
+    def end_faults(self) -> None:
+        """From now on no partner fails."""
         for smsc in self.smscs.values():
             del smsc.rules[1:]
-        for partner in self.partners:
+        for partner in self.http_partners:
             partner.up()
 
-    async def befall(self, seed: int) -> None:
-        """One outage after the other, until cancelled; what is down then comes up again."""
-        dice = random.Random(seed)
+    async def run_outages(self, seed: int) -> None:
+        """One outage after the other, until cancelled; a partner that is down then is started again."""
+        rng = random.Random(seed)
         while True:
-            await asyncio.sleep(dice.uniform(*BETWEEN_OUTAGES))
+            await asyncio.sleep(rng.uniform(*BETWEEN_OUTAGES_SECONDS))
             self.outages += 1
-            smsc, partner = dice.choice(list(self.smscs.values())), dice.choice(self.partners)
-            lasts = dice.uniform(*OUTAGE)
-            match dice.randrange(6):
+            smsc, partner = rng.choice(list(self.smscs.values())), rng.choice(self.http_partners)
+            lasts = rng.uniform(*OUTAGE_SECONDS)
+            match rng.randrange(6):
                 case 0:
                     smsc.drop()
                 case 1:
                     with suppress(ConnectionError, TimeoutError):
                         await smsc.unbind()
                 case 2:
-                    await _for_a_while(smsc.down, smsc.up, lasts)
+                    await _take_down(smsc.down, smsc.up, lasts)
                 case 3:
                     smsc.silence()
                     try:
@@ -104,62 +107,64 @@ class Neighbours:
                         smsc.silence(False)
                         smsc.drop()
                 case 4:
-                    await _for_a_while(partner.stop, partner.start, lasts)
+                    await _take_down(partner.stop, partner.start, lasts)
                 case 5:
                     partner.down(hang=True)
                     try:
                         await asyncio.sleep(lasts)
                     finally:
-                        partner._outage = None
+                        partner.end_outage()
 
-    async def tell(self, urls: Callable[[], str], seed: int) -> None:
-        """The wallet's news of vouchers, activated and used, told until taken; runs until cancelled."""
-        dice = random.Random(seed)
+    async def post_wallet_events(self, urls: Callable[[], str], seed: int) -> None:
+        """Posts the wallet's events about vouchers, each until it is accepted; runs until cancelled."""
+        rng = random.Random(seed)
         while True:
             await asyncio.sleep(0.5)
             for voucher in list(self.wallet.vouchers.values()):
                 case_id = voucher.key
-                while self.told.get(case_id, 0) < dice.choice((0, 1, 2)):
-                    n = self.told.get(case_id, 0)
+                while self.posted.get(case_id, 0) < rng.choice((0, 1, 2)):
+                    n = self.posted.get(case_id, 0)
                     event = self.wallet.event(case_id, ("activated", "used")[n], event_id=f"{case_id}-{n}")
                     try:
-                        status, _ = await self.wallet.tell(urls(), WALLET_TOKEN, [event])
+                        status, _ = await self.wallet.post_events(urls(), WALLET_TOKEN, [event])
                     except (aiohttp.ClientError, TimeoutError, OSError):
                         break
                     if status != 200:
                         break
-                    self.told[case_id] = n + 1
+                    self.posted[case_id] = n + 1
 
 
 @asynccontextmanager
-async def partners(families: Families, secret: str) -> AsyncIterator[Neighbours]:
-    """All of them on localhost, well for now."""
-    mcb = McbSimulator(numbers=families.mcb, token="ordeal-mcb")
-    wallet = WalletSimulator(token="ordeal-wallet-in")
-    sdu = SduSimulator(secret=secret, token="ordeal-sdu-in")
+async def partners(families: Families, secret: str) -> AsyncIterator[Partners]:
+    """All partners on localhost, without faults yet."""
+    mcb = McbSimulator(numbers=families.mcb, token="chaos-mcb")
+    wallet = WalletSimulator(token="chaos-wallet-in")
+    sdu = SduSimulator(secret=secret, token="chaos-sdu-in")
     for pupil in families.pupils:
         if pupil.rejected:
             wallet.reject(pupil.iin)
-        elif pupil.had:
-            wallet.have(pupil.iin, f"V-before-{pupil.iin}")
+        elif pupil.had_voucher:
+            wallet.has_voucher(pupil.iin, f"V-before-{pupil.iin}")
     refuse = _RULES[0].format(refused=REFUSED)
     smscs = {
-        link: SmscSimulator(rules=[refuse], receipts=_RECEIPTS, password="ordeal", first_id=1_000_000 * n)
+        link: SmscSimulator(rules=[refuse], receipts=_RECEIPTS, password="chaos", first_id=1_000_000 * n)
         for n, link in enumerate(PREFIXES, start=1)
     }
     async with mcb, wallet, sdu:
         for smsc in smscs.values():
             await smsc.up()
         try:
-            yield Neighbours(smscs, mcb, wallet, sdu)
+            yield Partners(smscs, mcb, wallet, sdu)
         finally:
             for smsc in smscs.values():
                 await smsc.__aexit__()
 
 
-async def _for_a_while(down: Callable[[], object], up: Callable[[], object], seconds: float) -> None:
-    await down()  # type: ignore[misc]
+async def _take_down(
+    down: Callable[[], Awaitable[None]], up: Callable[[], Awaitable[None]], seconds: float
+) -> None:
+    await down()
     try:
         await asyncio.sleep(seconds)
     finally:
-        await up()  # type: ignore[misc]
+        await up()

@@ -1,4 +1,4 @@
-"""What the database says at the end, read once for the audit."""
+"""The database at the end, read once for the audit."""
 
 import json
 from collections import defaultdict
@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 
-LEFT = """
+UNFINISHED = """
 SELECT (SELECT count(*) FROM cases WHERE ended_at IS NULL) AS open,
        (SELECT count(*) FROM sms WHERE state IN ('queued', 'sending')) AS texts,
        (SELECT count(*) FROM calls) AS calls, (SELECT count(*) FROM journal_pending) AS pending,
@@ -16,12 +16,12 @@ SELECT (SELECT count(*) FROM cases WHERE ended_at IS NULL) AS open,
             AND seq > (SELECT coalesce(max(seq), 0) FROM feeds)) AS unpushed,
        (SELECT count(*) FROM receipts_unmatched p JOIN receipts_expected e USING (link, key)) AS parked
 """
-"""All that must come to nothing before the audit: none of it is left when every case has gone its way."""
+"""What must be 0 before the audit: none of it is left when every case has ended."""
 
 
 @dataclass(slots=True)
 class Entry:
-    """Of the journal."""
+    """An entry of the journal."""
 
     seq: int
     at: datetime
@@ -33,6 +33,8 @@ class Entry:
 
 @dataclass(slots=True)
 class Records:
+    """The rows of the tables that the audit reads."""
+
     cases: dict[str, dict[str, Any]] = field(default_factory=dict)
     sms: list[dict[str, Any]] = field(default_factory=list)
     replies: list[dict[str, Any]] = field(default_factory=list)
@@ -44,6 +46,7 @@ class Records:
 
     @classmethod
     async def read(cls, connection: "asyncpg.Connection[asyncpg.Record]") -> "Records":
+        """All rows, read through this connection."""
         records = cls()
         records.cases = {r["case_id"]: dict(r) for r in await connection.fetch("SELECT * FROM cases")}
         records.sms = [dict(r) for r in await connection.fetch("SELECT * FROM sms ORDER BY sms_id")]

@@ -9,116 +9,128 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
-from benches.partners import new_secret
 from smpplib.consts import SMPP_ESME_RX_T_APPN
 
 from chaos.audit import Audit
-from chaos.cluster import EARLY, EMBEDDED, Cluster
+from chaos.cluster import EARLY_PROBABILITY, EMBEDDED, Cluster
 from chaos.families import Families, ndjson
 from chaos.parents import Parents
-from chaos.partners import partners
-from chaos.records import LEFT, Records
+from chaos.partners import Partners, partners
+from chaos.records import UNFINISHED, Records
+from gateway.simulators.sdu import new_secret
 from gateway.store import journal
 from gateway.store.embedded import EmbeddedServer
 
 LISTS = 10
 PUSHED_WITHIN = 0.5
-"""Of the time of kills: then all lists are in."""
+"""The share of the time of kills after which all lists have been pushed."""
 DAYS = 9.5
-"""After so many days every question is over."""
-SETTLE_WITHIN = 180.0
-STRAYS = 5
+"""After so many days every question has ended."""
+SETTLE_TIMEOUT_SECONDS = 180.0
+STRAY_REPLIES = 5
 REPEATED = (
     "segments repeated", "single segments shown again", "wallet calls repeated", "replies stored again",
     "statuses repeated",
 )  # fmt: skip
-"""What the audit counts and allows when something has died."""
+"""What the audit counts, and allows only when a process was killed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
+    """The options of one run."""
+
     cases: int
     kills: int
     seed: int
     day: float
     processes: int = 1
     database: bool = False  # is killed too
-    full_disk: bool = False  # under the database, a few times; its folder `data` lies on a small one
+    full_disk: bool = False  # the database's, a few times; its folder `data` is on a small disk
     pause: bool = False
-    rolling: bool = False  # nothing is killed and nobody fails: processes are ended one after the other
+    rolling: bool = False  # no kills and no faults: processes are stopped one after the other
     window: str = "00:00-24:00"
-    longest: float = 3.0  # seconds between kills
-    url: str = EMBEDDED  # of a database that is there already
+    max_pause: float = 3.0  # seconds between kills
+    url: str = EMBEDDED  # of an existing database
 
     @staticmethod
     def fitting_day(kills: int) -> float:
-        """Seconds of a day, so that cases are at every stage while there are kills."""
+        """Seconds of a day such that cases are in every state while there are kills."""
         return max(kills * 1.5 / 2 / DAYS, 1.0)
 
     @property
-    def lasts(self) -> float:
-        """Seconds for which there are kills, about."""
-        return self.kills * (EARLY * 0.5 + (1 - EARLY) * (1.0 + self.longest) / 2)
+    def kill_seconds(self) -> float:
+        """About how many seconds the kills take."""
+        return self.kills * (EARLY_PROBABILITY * 0.5 + (1 - EARLY_PROBABILITY) * (1.0 + self.max_pause) / 2)
 
 
 async def torture(settings: Settings, directory: Path) -> tuple[list[str], Counter[str]]:
-    """What was wrong, and how often what happened."""
+    """The violations, and how often each event happened."""
     seed, secret = settings.seed, new_secret()
-    families = Families.invented(settings.cases, seed)
-    async with partners(families, secret) as around:
-        parents = Parents(families, around.smscs, seed, over_after=DAYS * settings.day)
+    families = Families.generated(settings.cases, seed)
+    async with partners(families, secret) as simulated:
+        parents = Parents(families, simulated.smscs, seed, over_after=DAYS * settings.day)
         cluster = Cluster(
-            directory, around,
+            directory, simulated,
             processes=settings.processes, rate=86_400 / settings.day, window=settings.window, secret=secret,
-            url=settings.url, patience=60.0 if settings.rolling else 2.0,
+            url=settings.url, partner_timeout=60.0 if settings.rolling else 2.0,
         )  # fmt: skip
         await cluster.start()
         try:
-            if not settings.rolling:
-                around.worsen(seed)
-            async with asyncio.TaskGroup() as tasks:
-                misfortune = [tasks.create_task(around.tell(cluster.url, seed))]
-                if not settings.rolling:
-                    misfortune.append(tasks.create_task(around.befall(seed)))
-                pushing = tasks.create_task(_push(cluster, families, settings.lasts * PUSHED_WITHIN / LISTS))
-                for n in range(STRAYS):
-                    parents.stray(f"77017{n:06}", "kcell")
-                if settings.rolling:
-                    await cluster.roll(settings.kills, seed, longest=settings.longest)
-                else:
-                    await cluster.torment(
-                        settings.kills, seed,
-                        longest=settings.longest, database=settings.database, full_disk=settings.full_disk,
-                        pause=settings.pause,
-                    )  # fmt: skip
-                await pushing
-                for task in misfortune:
-                    task.cancel()
-                await asyncio.gather(*misfortune, return_exceptions=True)
-            around.mend()
-            wrongs = await _settle(settings, directory, parents)
+            await _disrupt(settings, cluster, simulated, parents, families)
+            simulated.end_faults()
+            violations = await _settle(settings, directory, parents)
         finally:
             statuses = await cluster.stop()
-        wrongs += [f"a process ended with {status}" for status in [*cluster.unclean, *statuses] if status]
+        violations += [f"a process ended with {status}" for status in [*cluster.unclean, *statuses] if status]
         async with _database(settings, directory) as connection:
             check = await journal.verify(connection)
             records = await Records.read(connection)
         if check.fault is not None:
-            wrongs.append(f"the journal breaks at {check.fault.seq}: {check.fault.reason}")
-        audit = Audit(families, around, parents, records, cluster.upheavals)
-        wrongs += audit.wrongs()
+            violations.append(f"the journal breaks at {check.fault.seq}: {check.fault.reason}")
+        audit = Audit(families, simulated, parents, records, cluster.disruptions)
+        violations += audit.violations()
         if settings.rolling:
-            wrongs += [
-                f"{audit.counts[name]} {name}, though nothing died" for name in REPEATED if audit.counts[name]
+            violations += [
+                f"{audit.counts[name]} {name}, though nothing was killed"
+                for name in REPEATED
+                if audit.counts[name]
             ]
-        delivered = [delivered.status for smsc in around.smscs.values() for delivered in smsc.delivered]
+        delivered = [delivered.status for smsc in simulated.smscs.values() for delivered in smsc.delivered]
         totals = {
-            "journal entries": check.entries, "replies": len(parents.sent), "outages": around.outages,
-            "deliveries put off": delivered.count(SMPP_ESME_RX_T_APPN),
+            "journal entries": check.entries, "replies": len(parents.sent), "outages": simulated.outages,
+            "deliveries deferred": delivered.count(SMPP_ESME_RX_T_APPN),
         }  # fmt: skip
         if settings.full_disk:
             totals["database panics"] = (directory / "data/postgresql/log").read_text().count("PANIC:")
-        return wrongs, cluster.counts + audit.counts + Counter(totals)
+        return violations, cluster.counts + audit.counts + Counter(totals)
+
+
+async def _disrupt(
+    settings: Settings, cluster: Cluster, simulated: Partners, parents: Parents, families: Families
+) -> None:
+    """Pushes the lists while processes are killed and partners fail, or while processes are restarted."""
+    if not settings.rolling:
+        simulated.begin_faults(settings.seed)
+    async with asyncio.TaskGroup() as tasks:
+        background = [tasks.create_task(simulated.post_wallet_events(cluster.url, settings.seed))]
+        if not settings.rolling:
+            background.append(tasks.create_task(simulated.run_outages(settings.seed)))
+        interval = settings.kill_seconds * PUSHED_WITHIN / LISTS
+        pushing = tasks.create_task(_push(cluster, families, interval))
+        for n in range(STRAY_REPLIES):
+            parents.stray(f"77017{n:06}", "kcell")
+        if settings.rolling:
+            await cluster.roll(settings.kills, settings.seed, max_pause=settings.max_pause)
+        else:
+            await cluster.kill_repeatedly(
+                settings.kills, settings.seed,
+                max_pause=settings.max_pause, database=settings.database, full_disk=settings.full_disk,
+                pause=settings.pause,
+            )  # fmt: skip
+        await pushing
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
 
 
 async def _push(cluster: Cluster, families: Families, every: float) -> None:
@@ -128,23 +140,23 @@ async def _push(cluster: Cluster, families: Families, every: float) -> None:
 
 
 async def _settle(settings: Settings, directory: Path, parents: Parents) -> list[str]:
-    """Waits until every case has gone its way; what stands still instead."""
-    deadline = time.monotonic() + SETTLE_WITHIN + (DAYS + 1) * settings.day
-    left: dict[str, int] = {}
+    """Waits until every case has ended; what has not, as a violation."""
+    deadline = time.monotonic() + SETTLE_TIMEOUT_SECONDS + (DAYS + 1) * settings.day
+    unfinished: dict[str, int] = {}
     async with _database(settings, directory) as connection:
         while time.monotonic() < deadline:
-            row = await connection.fetchrow(LEFT)
+            row = await connection.fetchrow(UNFINISHED)
             assert row is not None
-            left = {name: n for name, n in {**row, "parents": parents.writing()}.items() if n}
-            if not left:
+            unfinished = {name: n for name, n in {**row, "replies": parents.pending()}.items() if n}
+            if not unfinished:
                 return []
             await asyncio.sleep(0.5)
-    return [f"it does not settle: {left}"]
+    return [f"it does not settle: {unfinished}"]
 
 
 @asynccontextmanager
 async def _database(settings: Settings, directory: Path) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
-    """A connection to the run's database, which is started if need be."""
+    """A connection to the run's database, which is started if necessary."""
     server = EmbeddedServer(directory / "data") if settings.url == EMBEDDED else None
     connection = await asyncpg.connect(settings.url if server is None else await server.ensure())
     try:

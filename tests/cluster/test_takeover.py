@@ -13,11 +13,11 @@ import pytest
 from harness import TOKENS, Family, Harness, harness
 
 from gateway.config.policy import MembershipPolicy
-from gateway.demo.process import ROOT
 from gateway.simulators.smsc import SmscSimulator
 
 __all__ = ["harness"]
 
+ROOT = Path(__file__).parents[2]
 TAKEN_OVER_WITHIN = 15.0
 FENCED = 75
 
@@ -116,7 +116,7 @@ async def test_a_paused_process_is_taken_over_in_time_and_does_no_harm_when_it_g
     node = await harness.connection.fetchval("SELECT node FROM links")
     cluster.processes[paused].send_signal(signal.SIGSTOP)
     # Its SMSC does not know better: what is delivered there waits in its socket.
-    reply = asyncio.create_task(harness.smsc.reply(family.number, "3#1", insist=True, within=60.0))
+    reply = asyncio.create_task(harness.smsc.reply(family.number, "3#1", until_accepted=True, within=60.0))
     assert await taken_over(harness.smsc) < TAKEN_OVER_WITHIN
     await cluster.ask(other, Family(n=2))
     cluster.processes[paused].send_signal(signal.SIGCONT)

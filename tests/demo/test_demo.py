@@ -1,82 +1,84 @@
-"""The demo: its people could exist, it succeeds, notices what is missing, and leaves nothing behind."""
+"""The demo: its records are valid, it succeeds, it reports what is missing, and it leaves nothing behind."""
 
 import contextlib
 import os
 import re
 import signal
 import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from gateway.consent.identity import IinFault, canonical_msisdn, iin_fault
-from gateway.demo.cast import Cast, Family
-from gateway.demo.repertoire import ROLES
+from gateway.demo.families import Families, Family
+from gateway.demo.scenarios import KINDS
 from gateway.intake.records import Record, read_record
 
-DEMO = Path(__file__).parents[2] / "scripts" / "demo"
+ROOT = Path(__file__).parents[2]
+DEMO = ROOT / "scripts" / "demo"
 ONE_OF_EACH = ("--families", "1")
 
 
 @pytest.fixture
-def cast() -> Cast:
-    return Cast()
+def families() -> Families:
+    return Families()
 
 
-def test_the_cast_is_some_two_hundred_pupils_of_every_kind(cast: Cast) -> None:
-    assert 200 <= len(list(cast.children)) <= 250
-    assert {family.role.name for family in cast.families} == {role.name for role in ROLES}
-    assert len({role.name for role in ROLES}) == len(ROLES)
+def test_there_are_some_two_hundred_pupils_and_every_kind_of_family(families: Families) -> None:
+    assert 200 <= len(list(families.children)) <= 250
+    assert {family.kind.name for family in families.families} == {kind.name for kind in KINDS}
+    assert len({kind.name for kind in KINDS}) == len(KINDS)
 
 
-def test_every_record_but_the_wrong_ones_can_be_taken(cast: Cast) -> None:
-    for child, line in zip(cast.children, cast.lines(), strict=True):
+def test_every_record_but_the_deliberately_wrong_ones_is_valid(families: Families) -> None:
+    for child, line in zip(families.children, families.lines(), strict=True):
         record = read_record(line)
-        if child.script.state == "rejected":
+        if child.scenario.state == "rejected":
             assert record == (child.record_id, [("/pupil/iin", IinFault.CHECKSUM)])
         else:
             assert isinstance(record, Record), (child.record_id, record)
 
 
-def test_nobody_shares_an_iin_or_a_number_beyond_the_family(cast: Cast) -> None:
-    def people(family: Family) -> set[str]:
+def test_no_iin_and_no_number_is_shared_between_families(families: Families) -> None:
+    def iins_of(family: Family) -> set[str]:
         return {p.iin for p in (*family.relatives.values(), *(child.pupil for child in family.children))}
 
-    iins = Counter(iin for family in cast.families for iin in people(family))
-    numbers = Counter(family.msisdn for family in cast.families if family.msisdn)
+    iins = Counter(iin for family in families.families for iin in iins_of(family))
+    numbers = Counter(family.msisdn for family in families.families if family.msisdn)
     assert set(iins.values()) == set(numbers.values()) == {1}
     assert not any(iin_fault(iin) for iin in iins)
     assert all(canonical_msisdn(number) == number for number in numbers)
 
 
-def test_every_case_ends_as_its_script_says(tmp_path: Path) -> None:
+def test_every_case_ends_as_its_scenario_requires(tmp_path: Path) -> None:
     demo = subprocess.run(
         [DEMO, *ONE_OF_EACH, "--day", "2", "--log", tmp_path / "gateway.logs.log"],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     out = demo.stdout
     assert demo.returncode == 0, out + demo.stderr
-    assert f"All {len(list(Cast(1).children))} records ended as told" in out
-    for role in ROLES:
-        states = ", ".join(dict.fromkeys(script.state for script in role.children))
-        row = rf"^ ?{re.escape(role.name)} +{len(role.children)} +{states} +{len(role.children)} *$"
-        assert re.search(row, out, re.MULTILINE), role.name
+    assert f"All {len(list(Families(1).children))} records ended as expected" in out
+    for kind in KINDS:
+        states = ", ".join(dict.fromkeys(scenario.state for scenario in kind.children))
+        row = rf"^ ?{re.escape(kind.name)} +{len(kind.children)} +{states} +{len(kind.children)} *$"
+        assert re.search(row, out, re.MULTILINE), kind.name
     assert len(re.findall("^ ok ", out, re.MULTILINE)) == 7
     assert "\x1b" not in out
 
 
-def test_what_the_script_wants_and_did_not_come_is_told_by_record(tmp_path: Path) -> None:
+def test_what_a_scenario_requires_and_did_not_happen_is_reported_by_record(tmp_path: Path) -> None:
     demo = subprocess.run(
         [DEMO, *ONE_OF_EACH, "--limit", "0.5", "--log", tmp_path / "gateway.logs.log"],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert demo.returncode == 1, demo.stdout + demo.stderr
     assert re.search("^ r-001  is .*, must be voucher_issued$", demo.stdout, re.MULTILINE)
-    assert "records did not end as told" in demo.stdout
+    assert "records did not end as expected" in demo.stdout
 
 
-def test_stopping_it_leaves_nothing_behind(tmp_path: Path, data_dir: Path) -> None:
+def test_stopping_the_demo_leaves_nothing_behind(tmp_path: Path, data_dir: Path) -> None:
     with subprocess.Popen(
         [DEMO, "--log", tmp_path / "gateway.logs.log"], stdout=subprocess.PIPE, text=True,
         env={**os.environ, "TMPDIR": str(data_dir)},
@@ -90,6 +92,20 @@ def test_stopping_it_leaves_nothing_behind(tmp_path: Path, data_dir: Path) -> No
     assert not list(data_dir.glob("gateway-demo-*"))
     assert not _processes_about(data_dir)
     assert '"event":"stopped"' in (tmp_path / "gateway.logs.log").read_text()
+
+
+def test_the_demo_needs_no_writable_current_folder_and_keeps_its_temporary_log_when_it_fails(
+    data_dir: Path,
+) -> None:
+    demo = subprocess.run(
+        [sys.executable, "-P", "-m", "gateway", "demo", *ONE_OF_EACH, "--limit", "0.5"],
+        capture_output=True, text=True, timeout=60, check=False, cwd="/",
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(data_dir)},
+    )  # fmt: skip
+    assert demo.returncode == 1, demo.stdout + demo.stderr
+    (log,) = data_dir.glob("gateway-demo-*")
+    assert f"its log is {log}" in demo.stdout
+    assert '"event":"stopped"' in log.read_text()
 
 
 def _processes_about(directory: Path) -> list[str]:

@@ -33,7 +33,7 @@ async def test_a_number_that_is_no_kazakh_mobile_number_counts_as_none(harness: 
     await harness.start()
     family = Family(n=1, mother="77010000001", father="77020000001")
     harness.know([family])
-    harness.mcb.odd[family.people[0][1]] = {"found": True, "msisdn": number}
+    harness.mcb.overrides[family.people[0][1]] = {"found": True, "msisdn": number}
     await harness.push(family, known=False)
     assert (await harness.status(family, "asked"))["detail"] == {"relation": "father"}
     assert await harness.journaled(family, "number_invalid") == {"relation": "mother"}

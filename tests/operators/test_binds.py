@@ -18,7 +18,7 @@ async def test_an_smsc_that_unbinds_is_answered_and_the_window_drained(harness: 
     (first,) = harness.smsc.sessions
     assert (await first.request("unbind")).command == "unbind_resp"
     await harness.smsc.wait_for(lambda: first.closed)
-    assert first.under_way == {}
+    assert first.in_flight == {}
     await harness.status(family, "asked")
     assert len(harness.smsc.connections) == 2
     assert (len(harness.smsc.submitted), harness.smsc.inbox(family.number)[0].repeated) == (SEGMENTS, 0)
@@ -121,7 +121,7 @@ async def test_a_stop_drains_the_window_and_the_next_process_sends_the_rest(harn
     assert await process.stop() == 0
     sent = len(harness.smsc.submitted)
     assert sent < SEGMENTS
-    assert session.under_way == {}
+    assert session.in_flight == {}
     assert [request.command for request in session.requests][-1] == "unbind"
     row = await harness.connection.fetchrow("SELECT state, node, accepted_segments FROM sms")
     assert row is not None
@@ -166,7 +166,9 @@ async def test_a_stop_in_the_middle_of_a_reply_leaves_it_answered_or_with_the_sm
     process = await harness.start()
     families = [Family(n=n) for n in range(1, 21)]
     await harness.ask(*families)
-    replies = [asyncio.create_task(harness.smsc.reply(f.number, "3#1", insist=True, within=20)) for f in families]
+    replies = [
+        asyncio.create_task(harness.smsc.reply(f.number, "3#1", until_accepted=True, within=20)) for f in families
+    ]
     await harness.smsc.wait_for(lambda: len(harness.smsc.delivered) >= 5)
     await process.stop()
     await harness.start()

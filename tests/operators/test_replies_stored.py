@@ -51,7 +51,7 @@ async def test_what_cannot_be_stored_stays_with_the_smsc(harness: Harness) -> No
     async with database_away(harness):
         assert await harness.smsc.reply(family.number, "3#1") == consts.SMPP_ESME_RX_T_APPN
     assert metric("inbound_not_stored_total", link="kcell") == before + 1
-    assert await harness.smsc.reply(family.number, "3#1", insist=True) == 0
+    assert await harness.smsc.reply(family.number, "3#1", until_accepted=True) == 0
     await harness.status(family, "voucher_issued")
     await harness.text(family, "socwallet")
     assert len(harness.smsc.connections) == 1

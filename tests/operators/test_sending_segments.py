@@ -163,7 +163,7 @@ async def test_the_window_and_the_pace_are_kept(harness: Harness) -> None:
     families = [Family(n=n) for n in range(1, 5)]
     await harness.ask(*families)
     assert harness.smsc.throttled == 0
-    assert harness.smsc.most_under_way == 4
+    assert harness.smsc.max_in_flight == 4
 
 
 async def test_an_answer_overtakes_the_requests_that_wait(harness: Harness) -> None:

@@ -62,7 +62,7 @@ async def test_a_reply_delivered_again_after_a_kill_answers_the_same_question(
     process = await harness.start()
     await harness.push(*siblings)
     await harness.status(first, "asked")
-    replying = asyncio.create_task(harness.smsc.reply(first.number, answer, insist=True))
+    replying = asyncio.create_task(harness.smsc.reply(first.number, answer, until_accepted=True))
     await dying.wait()
     await process.kill()
     harness.running.remove(process)
@@ -147,7 +147,7 @@ async def test_an_acknowledgement_that_was_heard_leaves_no_doubt(
     harness.running.remove(process)
     await harness.let_replies_age()
     await harness.start()
-    assert await harness.smsc.reply(first.number, "3#1", insist=True) == 0
+    assert await harness.smsc.reply(first.number, "3#1", until_accepted=True) == 0
     await harness.status(second, "consented")
 
 

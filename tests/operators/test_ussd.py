@@ -48,7 +48,7 @@ async def test_one_in_the_dialogue_is_a_consent_and_text_3_goes_by_sms(harness: 
     family = await asked(harness)
     dialogue = await menu(harness, family)
     assert not dialogue.ended
-    assert await dialogue.answer("1") == 0
+    assert await dialogue.reply("1") == 0
     assert (await dialogue.screen()).startswith("Келісіміңіз қабылданды")
     assert dialogue.ended
     await harness.text(family, "socwallet")
@@ -63,7 +63,7 @@ async def test_two_in_the_dialogue_is_a_refusal_and_text_2_goes_by_sms(harness: 
     await harness.start()
     family = await asked(harness, language="ru")
     dialogue = await menu(harness, family)
-    await dialogue.answer("2")
+    await dialogue.reply("2")
     assert await dialogue.screen() == "Вы отказались от услуги."
     await harness.text(family, "Вы отказались от услуги.")
     await harness.status(family, "refused")
@@ -74,7 +74,7 @@ async def test_the_answer_is_kept_as_evidence(harness: Harness) -> None:
     await harness.start()
     family = await asked(harness)
     dialogue = await menu(harness, family)
-    await dialogue.answer("1", encoding="ucs2")
+    await dialogue.reply("1", encoding="ucs2")
     await dialogue.screen()
     case = await harness.case(family)
     reply = await harness.connection.fetchrow("SELECT * FROM replies WHERE case_id = $1", case["case_id"])
@@ -96,7 +96,7 @@ async def test_the_session_id_is_echoed_as_it_came(harness: Harness, session_inf
     family = await asked(harness)
     dialogue = await menu(harness, family, session_info=session_info)
     first = dialogue.session_info
-    await dialogue.answer("1")
+    await dialogue.reply("1")
     await dialogue.screen()
     echoed = [s.tlvs[SESSION] for s in harness.smsc.submitted if SERVICE_OP in s.tlvs]
     assert echoed == [first, dialogue.session_info]
@@ -140,9 +140,9 @@ async def test_anything_else_shows_the_menu_once_more_then_ends(harness: Harness
     await harness.start()
     family = await asked(harness)
     dialogue = await menu(harness, family)
-    await dialogue.answer("3")
+    await dialogue.reply("3")
     assert await dialogue.screen() == MENU["kk"]
-    await dialogue.answer("да")
+    await dialogue.reply("да")
     assert await dialogue.screen() == INVALID
     assert dialogue.ended
     assert ops(harness) == [USSR_REQUEST, USSR_REQUEST, PSSR_RESPONSE]
@@ -154,9 +154,9 @@ async def test_the_menu_shown_again_can_be_answered(harness: Harness) -> None:
     await harness.start()
     family = await asked(harness)
     dialogue = await menu(harness, family)
-    await dialogue.answer("12")
+    await dialogue.reply("12")
     assert await dialogue.screen() == MENU["kk"]
-    await dialogue.answer("2")
+    await dialogue.reply("2")
     await dialogue.screen()
     await harness.status(family, "refused")
 
@@ -168,7 +168,7 @@ async def test_an_abort_ends_the_dialogue(harness: Harness) -> None:
     assert await dialogue.abort() == 0
     await harness.journaled(family, "dialogue_aborted")
     assert await harness.connection.fetchval("SELECT count(*) FROM dialogues") == 0
-    await dialogue.answer("1")  # too late
+    await dialogue.reply("1")  # too late
     assert (await harness.case(family))["state"] == "asked"
 
 
@@ -179,7 +179,7 @@ async def test_a_dialogue_expires(harness: Harness) -> None:
     left = await harness.connection.fetchval("SELECT expires_at - clock_timestamp() FROM dialogues")
     assert 80 < left.total_seconds() <= dialogues.DIALOGUE_LIFETIME_SECONDS == 90
     await harness.connection.execute("UPDATE dialogues SET expires_at = clock_timestamp()")
-    await dialogue.answer("1")
+    await dialogue.reply("1")
     assert await dialogue.screen() == INVALID
     assert (await harness.case(family))["state"] == "asked"
 
@@ -193,7 +193,7 @@ async def test_an_answer_counts_only_for_the_case_whose_menu_was_shown(harness: 
     dialogue = await menu(harness, first)
     await harness.smsc.reply(first.number, "3#2")
     await harness.status(second, "asked")
-    await dialogue.answer("1")
+    await dialogue.reply("1")
     assert await dialogue.screen() == NOTHING
     await harness.status(first, "late_reply")
     assert (await harness.case(second))["state"] == "asked"
@@ -215,7 +215,7 @@ async def test_dialling_again_begins_anew(harness: Harness) -> None:
     family = await asked(harness)
     await menu(harness, family)
     dialogue = await menu(harness, family)
-    await dialogue.answer("1")
+    await dialogue.reply("1")
     await dialogue.screen()
     await harness.status(family, "voucher_issued")
 
@@ -233,8 +233,8 @@ async def test_a_strange_op_costs_only_itself(harness: Harness, op: int) -> None
     await harness.start()
     family = await asked(harness)
     dialogue = await menu(harness, family)
-    assert await dialogue.say(op, "1") == 0
-    await dialogue.answer("1")
+    assert await dialogue.send(op, "1") == 0
+    await dialogue.reply("1")
     await dialogue.screen()
     await harness.status(family, "voucher_issued")
 
@@ -248,7 +248,7 @@ async def test_a_typed_digit_never_reaches_the_reader_of_replies_nor_a_reply_the
     await harness.smsc.reply(family.number, "1")  # by SMS: unclear
     await harness.text(family, "түсініксіз")
     assert (await harness.case(family))["state"] == "asked"
-    await dialogue.answer("3#1")  # on the screen: not one of the two digits
+    await dialogue.reply("3#1")  # on the screen: not one of the two digits
     assert await dialogue.screen() == MENU["kk"]
     assert (await harness.case(family))["state"] == "asked"
 
@@ -260,7 +260,7 @@ async def test_a_digit_is_read_in_the_codings_of_ussd(harness: Harness, encoding
     await harness.start()
     family = await asked(harness)
     dialogue = await menu(harness, family)
-    await dialogue.answer("1", encoding=encoding, data_coding=data_coding)
+    await dialogue.reply("1", encoding=encoding, data_coding=data_coding)
     await dialogue.screen()
     await harness.status(family, "voucher_issued")
 
@@ -273,7 +273,7 @@ async def test_screens_overtake_bulk(harness: Harness) -> None:
     await harness.push(*crowd)
     await harness.smsc.wait_for(lambda: len(harness.smsc.submitted) > 2 * SEGMENTS)
     dialogue = await menu(harness, family)
-    await dialogue.answer("2")
+    await dialogue.reply("2")
     await dialogue.screen()
     assert len(harness.smsc.submitted) < 5 * SEGMENTS
 
@@ -313,7 +313,7 @@ async def test_what_is_over_is_forgotten(harness: Harness) -> None:
     assert await dialogues.expire(harness.connection) == 2
     assert await harness.connection.fetchval("SELECT state FROM sms WHERE kind = 'menu'") == "cancelled"
     assert await harness.connection.fetchval("SELECT count(*) FROM sms WHERE state = 'cancelled'") == 1
-    await dialogue.answer("1")
+    await dialogue.reply("1")
     assert await dialogue.screen() == INVALID
 
 

@@ -25,7 +25,7 @@ async def test_who_dials_by_another_operators_link_is_shown_no_question_and_cann
     assert (await harness.case(family))["state"] == "asked"
     own = await harness.smsc.dial(family.number)
     assert "1 - " in await own.screen()
-    await own.answer("1")
+    await own.reply("1")
     await harness.status(family, "consented")
 
 
@@ -36,5 +36,5 @@ async def test_a_number_whose_operator_nobody_knows_may_dial_by_any_link(
     await harness.ask(family)
     dialogue = await tele2.dial(family.number)
     assert "1 - " in await dialogue.screen()
-    await dialogue.answer("1")
+    await dialogue.reply("1")
     await harness.status(family, "consented")

@@ -102,7 +102,7 @@ async def test_operator_with_a_nul_character_counts_as_unknown(harness: Harness)
     families = [Family(n=1), Family(n=2)]
     result = {"found": True, "msisdn": f"+{families[0].number}", "operator": "k\0"}
     harness.know(families)
-    harness.mcb.odd[families[0].people[0][1]] = result
+    harness.mcb.overrides[families[0].people[0][1]] = result
     await harness.put([family.record() for family in families])
     for family in families:
         await harness.status(family, "asked")
@@ -141,13 +141,13 @@ async def test_mcb_and_wallet_are_called_again_after_retry_after(harness: Harnes
     harness.mcb.fail(status=429, retry_after=1)
     await harness.ask(family)
     first, second = harness.mcb.calls
-    assert second.at - (first.answered_at or 0) >= 0.95
+    assert second.at - (first.responded_at or 0) >= 0.95
     harness.wallet.fail(status=503, retry_after=1)
     await harness.smsc.reply(family.number, "3#1")
     await harness.text(family, "socwallet")  # which does not wait for the wallet
     await harness.status(family, "voucher_issued")
     first, second = harness.wallet.calls
-    assert second.at - (first.answered_at or 0) >= 0.95
+    assert second.at - (first.responded_at or 0) >= 0.95
 
 
 async def test_recipient_missing_from_a_batch_is_retried_and_an_invalid_result_parks_one_case(
@@ -156,8 +156,8 @@ async def test_recipient_missing_from_a_batch_is_retried_and_an_invalid_result_p
     await harness.start(mcb={"batch": 10})
     families = [Family(n=n) for n in range(1, 7)]
     people = [family.people[0][1] for family in families]
-    harness.mcb.left_out[people[1]] = 2
-    harness.mcb.odd[people[2]] = {"found": "maybe"}
+    harness.mcb.omitted[people[1]] = 2
+    harness.mcb.overrides[people[2]] = {"found": "maybe"}
     await harness.push(*families)
     assert (await harness.journaled(families[2], "parked"))["reason"].startswith("mcb: ")
     for family in (families[0], families[1], *families[3:]):
@@ -201,14 +201,14 @@ async def test_requests_that_fail_together_count_as_one_failure_of_the_partner(
     await harness.push(*families)
     for family in families:
         await harness.status(family, "number_found")
-    assert harness.mcb.most_under_way == len(families)
+    assert harness.mcb.max_in_flight == len(families)
 
 
 async def test_requests_under_way_stay_within_the_configured_concurrency(harness: Harness) -> None:
     harness.mcb.latency = 0.02
     await harness.start(mcb={"concurrency": 3})
     await harness.ask(*(Family(n=n) for n in range(1, 21)))
-    assert harness.mcb.most_under_way == 3
+    assert harness.mcb.max_in_flight == 3
 
 
 async def test_wallet_sees_one_key_a_consent_through_failures_and_a_kill(harness: Harness) -> None:
@@ -246,7 +246,7 @@ async def test_existing_voucher_counts_as_issued_and_a_rejection_is_final(harnes
     await harness.start()
     has_one, refused = Family(n=1), Family(n=2)
     await harness.ask(has_one, refused)
-    harness.wallet.have(has_one.pupil_iin, "V-77")
+    harness.wallet.has_voucher(has_one.pupil_iin, "V-77")
     harness.wallet.reject(refused.pupil_iin)
     for family in (has_one, refused):
         await harness.smsc.reply(family.number, "3#1")

@@ -70,7 +70,7 @@ async def test_sdu_is_pushed_to_again_after_retry_after(harness: Harness) -> Non
     await harness.start()
     await harness.ask(Family(n=1))
     first, second = harness.sdu.calls[:2]
-    assert second.at - (first.answered_at or 0) >= 0.95
+    assert second.at - (first.responded_at or 0) >= 0.95
 
 
 async def test_restart_pushes_only_what_sdu_has_not_taken(harness: Harness) -> None:

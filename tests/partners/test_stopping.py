@@ -18,7 +18,7 @@ async def test_stop_waits_for_a_voucher_request_under_way(harness: Harness) -> N
     await harness.ask(family)
     harness.wallet.latency = SLOW_SECONDS
     await harness.smsc.reply(family.number, "3#1")
-    await harness.wallet.wait_for(lambda: harness.wallet.under_way == 1)
+    await harness.wallet.wait_for(lambda: harness.wallet.in_flight == 1)
     assert await process.stop() == 0
     assert await harness.connection.fetchval("SELECT voucher_id FROM cases") is not None
     await harness.start()
@@ -33,7 +33,7 @@ async def test_stop_waits_for_a_lookup_under_way_and_leaves_the_others_to_the_ne
     process = await harness.start(mcb={"concurrency": 1})
     families = [Family(n=n) for n in range(1, 6)]
     await harness.push(*families)
-    await harness.mcb.wait_for(lambda: harness.mcb.under_way == 1)
+    await harness.mcb.wait_for(lambda: harness.mcb.in_flight == 1)
     assert await process.stop() == 0
     assert harness.mcb.called == 1
     assert (
@@ -50,7 +50,7 @@ async def test_stop_waits_for_a_push_under_way_so_that_nothing_is_repeated(harne
     harness.sdu.latency = SLOW_SECONDS
     process = await harness.start()
     await harness.push(Family(n=1))
-    await harness.sdu.wait_for(lambda: harness.sdu.under_way == 1)
+    await harness.sdu.wait_for(lambda: harness.sdu.in_flight == 1)
     assert await process.stop() == 0
     assert await harness.connection.fetchval("SELECT seq FROM feeds") == int(harness.sdu.events[-1]["seq"])
     harness.sdu.latency = 0.0
@@ -82,7 +82,7 @@ async def test_stop_abandons_a_partner_that_hangs_and_the_next_process_calls_it_
     if partner == "wallet":
         await harness.status(family, "asked")
         await harness.smsc.reply(family.number, "3#1")
-    await asked.wait_for(lambda: asked.under_way == 1, within=WITHIN)
+    await asked.wait_for(lambda: asked.in_flight == 1, within=WITHIN)
     assert await process.stop() == 0
     await harness.start()
     await harness.status(family, status)

@@ -1,4 +1,4 @@
-"""The fake MCB, wallet and SDU, against aiohttp's client and signatures worked out elsewhere."""
+"""The simulated MCB, wallet and SDU, against aiohttp's client and independently computed signatures."""
 
 import asyncio
 import base64
@@ -15,36 +15,32 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from benches.partners import (
-    Fault,
-    McbSimulator,
-    SduSimulator,
-    WalletSimulator,
-    derived_number,
-    new_secret,
-    signature_fault,
-)
+
+from gateway.simulators.mcb import McbSimulator, Number, derived_number
+from gateway.simulators.partner import Fault
+from gateway.simulators.sdu import SduSimulator, new_secret, signature_fault
+from gateway.simulators.wallet import WalletSimulator
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = aiohttp.ClientTimeout(total=5)
+TIMEOUT = aiohttp.ClientTimeout(total=5)
 
 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(timeout=PATIENCE) as session:
+    async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
         yield session
 
 
 async def post(http: aiohttp.ClientSession, url: str, body: Any, **headers: str) -> tuple[int, Any]:
-    """(status, JSON) of the answer."""
+    """(status, JSON) of the response."""
     async with http.post(url, json=body, headers=headers) as response:
         return response.status, await response.json(content_type=None)
 
 
-# Every partner
+# All partners
 
 
-async def test_calls_fail_as_often_as_told(http):
+async def test_fail_applies_to_so_many_calls(http: aiohttp.ClientSession) -> None:
     async with McbSimulator() as mcb:
         mcb.fail(2, status=429, retry_after=7)
         statuses = []
@@ -55,7 +51,7 @@ async def test_calls_fail_as_often_as_told(http):
         assert (mcb.called, mcb.failed, len(mcb.lookups)) == (3, 2, 1)
 
 
-async def test_down_until_up(http):
+async def test_every_call_fails_between_down_and_up(http: aiohttp.ClientSession) -> None:
     async with McbSimulator() as mcb:
         mcb.down(status=500)
         assert [(await post(http, f"{mcb.url}/v1/lookup", {"iin": "1"}))[0] for _ in range(3)] == [500] * 3
@@ -63,7 +59,9 @@ async def test_down_until_up(http):
         assert (await post(http, f"{mcb.url}/v1/lookup", {"iin": "1"}))[0] == 200
 
 
-async def test_stopped_partner_refuses_connections_and_starts_on_the_same_port(http):
+async def test_a_stopped_partner_refuses_connections_and_starts_on_the_same_port(
+    http: aiohttp.ClientSession,
+) -> None:
     async with McbSimulator() as mcb:
         port = mcb.port
         await mcb.stop()
@@ -74,40 +72,40 @@ async def test_stopped_partner_refuses_connections_and_starts_on_the_same_port(h
         assert (await post(http, f"{mcb.url}/v1/lookup", {"iin": "1"}))[0] == 200
 
 
-async def test_hanging_call_ends_when_the_caller_gives_up(http):
+async def test_a_hanging_call_ends_when_the_caller_times_out(http: aiohttp.ClientSession) -> None:
     async with McbSimulator() as mcb:
         mcb.fail(hang=True)
         with pytest.raises(TimeoutError):
             await http.post(f"{mcb.url}/v1/lookup", json={"iin": "1"}, timeout=aiohttp.ClientTimeout(total=0.05))
-        await mcb.wait_for(lambda: mcb.under_way == 0)
+        await mcb.wait_for(lambda: mcb.in_flight == 0)
         assert mcb.calls[0].status is None
 
 
-async def test_hanging_call_does_not_hold_up_the_stop(http):
+async def test_a_hanging_call_does_not_delay_the_stop(http: aiohttp.ClientSession) -> None:
     async with McbSimulator() as mcb:
         mcb.fail(hang=True)
         call = asyncio.create_task(post(http, f"{mcb.url}/v1/lookup", {"iin": "1"}))
-        await mcb.wait_for(lambda: mcb.under_way == 1)
+        await mcb.wait_for(lambda: mcb.in_flight == 1)
         await mcb.stop()
         with pytest.raises(aiohttp.ClientError):
             await call
 
 
-async def test_cut_connection(http):
+async def test_a_cut_call_gets_no_response(http: aiohttp.ClientSession) -> None:
     async with McbSimulator() as mcb:
         mcb.fail(cut=True)
         with pytest.raises(aiohttp.ClientError):
             await post(http, f"{mcb.url}/v1/lookup", {"iin": "1"})
 
 
-async def test_garbage_goes_out_as_it_is(http):
+async def test_the_body_of_a_fault_is_sent_as_it_is(http: aiohttp.ClientSession) -> None:
     async with McbSimulator() as mcb:
         mcb.fail(status=200, body="<html>")
         async with http.post(f"{mcb.url}/v1/lookup", json={"iin": "1"}) as response:
             assert (response.status, await response.text()) == (200, "<html>")
 
 
-async def test_fault_waits_for_the_call_it_is_meant_for(http):
+async def test_a_fault_applies_only_to_calls_that_contain_its_characters(http: aiohttp.ClientSession) -> None:
     async with McbSimulator() as mcb:
         mcb.fail(containing="222")
         assert (await post(http, f"{mcb.url}/v1/lookup", {"iin": "111"}))[0] == 200
@@ -115,17 +113,17 @@ async def test_fault_waits_for_the_call_it_is_meant_for(http):
         assert (await post(http, f"{mcb.url}/v1/lookup", {"iin": "222"}))[0] == 200
 
 
-async def test_chaos_is_the_same_for_the_same_seed(http):
+async def test_random_faults_are_the_same_for_the_same_seed(http: aiohttp.ClientSession) -> None:
     async with McbSimulator() as mcb:
         runs = []
         for _ in range(2):
-            mcb.chaos(0.5, Fault(status=500), Fault(status=503), seed=3)
+            mcb.fail_randomly(0.5, Fault(status=500), Fault(status=503), seed=3)
             runs.append([(await post(http, f"{mcb.url}/v1/lookup", {"iin": "1"}))[0] for _ in range(20)])
         assert runs[0] == runs[1]
         assert set(runs[0]) == {200, 500, 503}
 
 
-async def test_strangers_and_unknown_paths_are_complaints(http):
+async def test_a_missing_token_and_an_unknown_path_are_complaints(http: aiohttp.ClientSession) -> None:
     async with McbSimulator(token="secret") as mcb:
         assert (await post(http, f"{mcb.url}/v1/lookup", {"iin": "1"}))[0] == 401
         known = {"Authorization": "Bearer secret"}
@@ -134,17 +132,17 @@ async def test_strangers_and_unknown_paths_are_complaints(http):
         assert len(mcb.complaints) == 2
 
 
-async def test_calls_under_way_are_counted(http):
+async def test_calls_in_flight_are_counted(http: aiohttp.ClientSession) -> None:
     async with McbSimulator(latency=0.05) as mcb:
         await asyncio.gather(*(post(http, f"{mcb.url}/v1/lookup", {"iin": str(n)}) for n in range(5)))
-        assert (mcb.most_under_way, mcb.under_way) == (5, 0)
+        assert (mcb.max_in_flight, mcb.in_flight) == (5, 0)
 
 
 # MCB
 
 
-async def test_lookup():
-    numbers = {"1": "77011234567", "2": ("77051234567", "beeline"), "3": None, "4": "123"}
+async def test_a_lookup_returns_the_number_as_it_was_configured() -> None:
+    numbers: dict[str, Number] = {"1": "77011234567", "2": ("77051234567", "beeline"), "3": None, "4": "123"}
     async with McbSimulator(numbers=numbers) as mcb, aiohttp.ClientSession() as http:
         url = f"{mcb.url}/v1/lookup"
         assert await post(http, url, {"iin": "1"}) == (200, {"found": True, "msisdn": "+77011234567"})
@@ -157,16 +155,16 @@ async def test_lookup():
         assert mcb.asked("2") == 1
 
 
-async def test_batch_comes_back_in_another_order_and_may_lack_somebody(http):
+async def test_a_batch_response_has_another_order_and_lacks_omitted_iins(http: aiohttp.ClientSession) -> None:
     async with McbSimulator(otherwise=derived_number) as mcb:
-        mcb.left_out["131106697007"] = 1
+        mcb.omitted["131106697007"] = 1
         body = {"iins": ["870312497005", "131106697007", "841130397007"]}
-        answers = [await post(http, f"{mcb.url}/v1/lookups", body) for _ in range(2)]
-        assert [[result["iin"] for result in answer["results"]] for _, answer in answers] == [
+        responses = [await post(http, f"{mcb.url}/v1/lookups", body) for _ in range(2)]
+        assert [[result["iin"] for result in response["results"]] for _, response in responses] == [
             ["841130397007", "870312497005"],
             ["841130397007", "131106697007", "870312497005"],
         ]
-        assert answers[0][1]["results"][1] == {
+        assert responses[0][1]["results"][1] == {
             "iin": "870312497005",
             "found": True,
             "msisdn": "+77011249700",
@@ -174,9 +172,9 @@ async def test_batch_comes_back_in_another_order_and_may_lack_somebody(http):
         assert mcb.largest_batch == 3
 
 
-async def test_odd_answer_about_one_person(http):
+async def test_an_override_replaces_the_result_for_one_iin(http: aiohttp.ClientSession) -> None:
     async with McbSimulator() as mcb:
-        mcb.odd = {"1": {"found": "maybe"}, "2": b"not json"}
+        mcb.overrides = {"1": {"found": "maybe"}, "2": b"not json"}
         assert await post(http, f"{mcb.url}/v1/lookup", {"iin": "1"}) == (200, {"found": "maybe"})
         assert await post(http, f"{mcb.url}/v1/lookups", {"iins": ["1"]}) == (
             200,
@@ -195,7 +193,9 @@ async def test_odd_answer_about_one_person(http):
         ("lookups", {"iins": ["1", "1"]}),
     ],
 )
-async def test_lookup_against_the_contract_is_a_complaint(http, path, body):
+async def test_a_lookup_that_violates_the_contract_is_a_complaint(
+    http: aiohttp.ClientSession, path: str, body: dict[str, Any]
+) -> None:
     async with McbSimulator() as mcb:
         assert (await post(http, f"{mcb.url}/v1/{path}", body))[0] == 400
         assert len(mcb.complaints) == 1
@@ -226,14 +226,14 @@ async def form(
     return await post(http, f"{wallet.url}/v1/vouchers", body, **headers)
 
 
-async def test_one_voucher_for_a_key_however_often_it_comes(http):
+async def test_a_repeated_key_forms_one_voucher(http: aiohttp.ClientSession) -> None:
     async with WalletSimulator() as wallet:
         assert await form(http, wallet, request()) == (201, {"voucher_id": "V-000001"})
         assert await form(http, wallet, request()) == (200, {"voucher_id": "V-000001"})
         assert (list(wallet.vouchers), wallet.repeated, wallet.keys) == (["c-1"], 1, ["c-1", "c-1"])
 
 
-async def test_voucher_formed_although_its_answer_was_lost(http):
+async def test_a_voucher_is_formed_although_the_response_was_lost(http: aiohttp.ClientSession) -> None:
     async with WalletSimulator() as wallet:
         wallet.fail(cut=True, after=True)
         with pytest.raises(aiohttp.ClientError):
@@ -241,15 +241,15 @@ async def test_voucher_formed_although_its_answer_was_lost(http):
         assert await form(http, wallet, request()) == (200, {"voucher_id": "V-000001"})
 
 
-async def test_pupil_with_a_voucher_is_a_conflict(http):
+async def test_a_pupil_who_has_a_voucher_gets_a_conflict(http: aiohttp.ClientSession) -> None:
     async with WalletSimulator() as wallet:
         await form(http, wallet, request())
         assert await form(http, wallet, request("c-2")) == (409, {"voucher_id": "V-000001"})
-        wallet.have("120915597004", "V-7")
+        wallet.has_voucher("120915597004", "V-7")
         assert await form(http, wallet, request("c-3", "120915597004")) == (409, {"voucher_id": "V-7"})
 
 
-async def test_rejected_pupil(http):
+async def test_a_rejected_pupil_gets_422_with_the_reason(http: aiohttp.ClientSession) -> None:
     async with WalletSimulator() as wallet:
         wallet.reject("131106697007", "not entitled")
         status, body = await form(http, wallet, request())
@@ -265,36 +265,38 @@ async def test_rejected_pupil(http):
         (request(consent={"at": "x", "evidence": "md5:00"}), None),
     ],
 )
-async def test_voucher_request_against_the_contract_is_a_complaint(http, body, key):
+async def test_a_voucher_request_that_violates_the_contract_is_a_complaint(
+    http: aiohttp.ClientSession, body: dict[str, Any], key: str | None
+) -> None:
     async with WalletSimulator() as wallet:
         assert (await form(http, wallet, body, key))[0] == 400
         assert len(wallet.complaints) == 1
 
 
-async def test_key_with_another_body_is_a_complaint(http):
+async def test_a_key_repeated_with_another_body_is_a_complaint(http: aiohttp.ClientSession) -> None:
     async with WalletSimulator() as wallet:
         await form(http, wallet, request())
         assert (await form(http, wallet, request(category=2)))[0] == 400
         assert "another body" in wallet.complaints[0]
 
 
-async def test_wallet_tells_the_gateway_its_events(gateway):
+async def test_the_wallet_posts_its_events_to_the_gateway(gateway: tuple[str, list[Any]]) -> None:
     url, seen = gateway
     event = WalletSimulator.event("c-1", "used", event_id="e-1", at="2026-11-22T11:02:41+05:00")
-    assert await WalletSimulator().tell(url, "token", [event]) == (200, {"taken": 1, "errors": []})
+    assert await WalletSimulator().post_events(url, "token", [event]) == (200, {"taken": 1, "errors": []})
     assert seen == [("/v1/wallet/events", "Bearer token", {"events": [event]})]
 
 
 @pytest.fixture
 async def gateway() -> AsyncIterator[tuple[str, list[Any]]]:
-    """(url, what came) of a server in the gateway's place."""
+    """(URL, received requests) of a server in place of the gateway."""
     seen: list[Any] = []
 
-    async def take(asked: web.BaseRequest) -> web.Response:
-        seen.append((asked.path, asked.headers["Authorization"], await asked.json()))
+    async def accept(request: web.BaseRequest) -> web.Response:
+        seen.append((request.path, request.headers["Authorization"], await request.json()))
         return web.json_response({"taken": 1, "errors": []})
 
-    runner = web.ServerRunner(web.Server(take))
+    runner = web.ServerRunner(web.Server(accept))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     host, port = runner.addresses[0]
@@ -334,7 +336,7 @@ async def push(http: aiohttp.ClientSession, sdu: SduSimulator, *events: dict[str
         return response.status
 
 
-def test_signature_of_the_published_example():
+def test_the_signature_of_the_published_example_is_valid() -> None:
     """The vector in Standard Webhooks' own libraries."""
     headers = {
         "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
@@ -343,12 +345,12 @@ def test_signature_of_the_published_example():
     }
     secret, raw = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", b'{"test": 2432232314}'
     assert signature_fault(headers, raw, secret, 1_614_265_330) is None
-    assert "does not fit" in signature_fault(headers, raw + b" ", secret, 1_614_265_330)
-    assert "not of now" in signature_fault(headers, raw, secret, 1_614_265_330 + 301)
-    assert "missing" in signature_fault({}, raw, secret, 1_614_265_330)
+    assert "does not match" in str(signature_fault(headers, raw + b" ", secret, 1_614_265_330))
+    assert "not current" in str(signature_fault(headers, raw, secret, 1_614_265_330 + 301))
+    assert "missing" in str(signature_fault({}, raw, secret, 1_614_265_330))
 
 
-async def test_events_are_kept_once_and_in_order(http):
+async def test_events_are_recorded_once_and_in_order(http: aiohttp.ClientSession) -> None:
     secret = new_secret()
     async with SduSimulator(secret=secret) as sdu:
         assert await push(http, sdu, event(1), event(2, "asked"), secret=secret) == 200
@@ -358,14 +360,14 @@ async def test_events_are_kept_once_and_in_order(http):
         assert (await sdu.status("rc-1", "consented"))["seq"] == 3
 
 
-async def test_event_out_of_its_cases_order_is_a_complaint(http):
+async def test_an_event_out_of_its_cases_order_is_a_complaint(http: aiohttp.ClientSession) -> None:
     secret = new_secret()
     async with SduSimulator(secret=secret) as sdu:
         await push(http, sdu, event(5), event(3, case_id="c-2"), event(4), secret=secret)
         assert sdu.complaints == ["case c-1: seq 4 after 5"]
 
 
-async def test_events_taken_although_the_answer_was_an_error(http):
+async def test_events_are_accepted_although_the_response_was_an_error(http: aiohttp.ClientSession) -> None:
     secret = new_secret()
     async with SduSimulator(secret=secret) as sdu:
         sdu.fail(status=500, after=True)
@@ -374,7 +376,7 @@ async def test_events_taken_although_the_answer_was_an_error(http):
         assert (len(sdu.events), sdu.repeated) == (1, 1)
 
 
-async def test_wrong_secret_and_wrong_shape_are_complaints(http):
+async def test_a_wrong_signature_and_a_wrong_body_are_complaints(http: aiohttp.ClientSession) -> None:
     secret = new_secret()
     async with SduSimulator(secret=secret, batch=2) as sdu:
         assert await push(http, sdu, event(1), secret=new_secret(b"another")) == 401
@@ -387,28 +389,29 @@ async def test_wrong_secret_and_wrong_shape_are_complaints(http):
 # The program
 
 
-async def test_program_serves_all_three(http):
+async def test_the_benches_program_serves_mcb_wallet_and_sdu(http: aiohttp.ClientSession) -> None:
     program = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "benches.partners"),
         env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'scripts'}"},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
-    assert program.stdin
-    assert program.stdout
+    stdin, stdout = program.stdin, program.stdout
+    assert stdin is not None
+    assert stdout is not None
 
-    async def say(command: dict[str, Any]) -> Any:
-        program.stdin.write(json.dumps(command).encode() + b"\n")
-        return json.loads(await program.stdout.readline())
+    async def send(command: dict[str, Any]) -> Any:
+        stdin.write(json.dumps(command).encode() + b"\n")
+        return json.loads(await stdout.readline())
 
-    urls = json.loads(await program.stdout.readline())
+    urls = json.loads(await stdout.readline())
     iin = "870312497005"
     found = {"found": True, "msisdn": "+77011249700"}
     assert await post(http, f"{urls['mcb']}/v1/lookup", {"iin": iin}) == (200, found)
     assert (await post(http, f"{urls['sdu']}/v1/statuses", {"events": [event(1)]}))[0] == 200
-    await say({"cmd": "down", "partner": "mcb", "status": 500})
+    await send({"cmd": "down", "partner": "mcb", "status": 500})
     assert (await post(http, f"{urls['mcb']}/v1/lookup", {"iin": iin}))[0] == 500
-    stats = await say({"cmd": "stats"})
+    stats = await send({"cmd": "stats"})
     assert (stats["mcb"]["looked_up"], stats["mcb"]["failed"], stats["sdu"]["events"]) == (1, 1, 1)
-    program.stdin.write(b'{"cmd": "quit"}\n')
+    stdin.write(b'{"cmd": "quit"}\n')
     assert await program.wait() == 0

@@ -1,12 +1,14 @@
-"""What the fake SMSC delivers: replies and receipts, read by smpplib's own client."""
+"""What the simulated SMSC delivers: replies and receipts, read by smpplib's own client."""
 
 import asyncio
 import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from esme_client import BindEsme, Esme
 from smpplib import consts
 
 from gateway.simulators.receipts import Receipts
@@ -15,10 +17,10 @@ from gateway.simulators.smsc import SmscSimulator
 ROOT = Path(__file__).parents[2]
 
 
-async def delivered(smsc: SmscSimulator, client, *args, **kwargs):
-    """The PDU that one reply becomes, and the status that `reply` returned."""
+async def delivered(smsc: SmscSimulator, client: Esme, *args: Any, **kwargs: Any) -> tuple[Any, int]:
+    """The PDU of one reply, and the status that `reply` returned."""
     reply = asyncio.create_task(smsc.reply(*args, **kwargs))
-    pdu = await client.take()
+    pdu = await client.acknowledge()
     return pdu, await reply
 
 
@@ -33,7 +35,9 @@ async def delivered(smsc: SmscSimulator, client, *args, **kwargs):
         ({"octets": b"\xff\xfe", "data_coding": 0xF4}, 0xF4, b"\xff\xfe"),
     ],
 )
-async def test_reply_goes_out_as_the_handset_wrote_it(esme, how, data_coding, octets):
+async def test_a_reply_is_sent_in_the_coding_of_the_handset(
+    esme: BindEsme, how: dict[str, Any], data_coding: int, octets: bytes
+) -> None:
     async with SmscSimulator() as smsc:
         client = await esme(smsc)
         pdu, status = await delivered(smsc, client, "+77011234567", **how)
@@ -42,24 +46,24 @@ async def test_reply_goes_out_as_the_handset_wrote_it(esme, how, data_coding, oc
         assert (pdu.data_coding, pdu.short_message) == (data_coding, octets)
 
 
-async def test_reply_returns_the_status_of_the_response(esme):
+async def test_reply_returns_the_command_status_of_the_response(esme: BindEsme) -> None:
     async with SmscSimulator() as smsc:
         client = await esme(smsc)
         reply = asyncio.create_task(smsc.reply("77011234567", "3#1"))
-        await client.take(consts.SMPP_ESME_RX_T_APPN)
+        await client.acknowledge(consts.SMPP_ESME_RX_T_APPN)
         assert await reply == consts.SMPP_ESME_RX_T_APPN
         assert smsc.delivered[0].status == consts.SMPP_ESME_RX_T_APPN
 
 
-async def test_insisted_reply_comes_again_until_it_is_taken(esme):
+async def test_a_reply_sent_until_accepted_is_delivered_again_after_a_refusal(esme: BindEsme) -> None:
     async with SmscSimulator() as smsc:
         client = await esme(smsc)
-        reply = asyncio.create_task(smsc.reply("77011234567", "3#1", insist=True))
-        await client.take(consts.SMPP_ESME_RX_T_APPN)
+        reply = asyncio.create_task(smsc.reply("77011234567", "3#1", until_accepted=True))
+        await client.acknowledge(consts.SMPP_ESME_RX_T_APPN)
         await client.read()
         smsc.drop()
         client = await esme(smsc)
-        assert (await client.take()).short_message == b"3#1"
+        assert (await client.acknowledge()).short_message == b"3#1"
         assert await reply == 0
         assert [attempt.status for attempt in smsc.delivered] == [consts.SMPP_ESME_RX_T_APPN, None, 0]
 
@@ -72,11 +76,13 @@ async def test_insisted_reply_comes_again_until_it_is_taken(esme):
         ({"long": "sar", "reference": 0x1234}, 0, b"#1"),
     ],
 )
-async def test_multipart_reply(esme, how, esm_class, second):
+async def test_a_reply_of_several_segments_is_concatenated_as_configured(
+    esme: BindEsme, how: dict[str, Any], esm_class: int, second: bytes
+) -> None:
     async with SmscSimulator() as smsc:
         client = await esme(smsc)
         reply = asyncio.create_task(smsc.reply("77011234567", ["3", "#1"], order=[2, 1], **how))
-        pdus = [await client.take(), await client.take()]
+        pdus = [await client.acknowledge(), await client.acknowledge()]
         assert await reply == 0
         assert (pdus[0].esm_class, pdus[0].short_message) == (esm_class, second)
         if how["long"] == "sar":
@@ -84,16 +90,16 @@ async def test_multipart_reply(esme, how, esm_class, second):
             assert pdus[0].sar_msg_ref_num == 0x1234
 
 
-async def test_long_reply_is_cut_by_itself(esme):
+async def test_a_long_reply_is_split_into_segments(esme: BindEsme) -> None:
     async with SmscSimulator() as smsc:
         client = await esme(smsc)
         reply = asyncio.create_task(smsc.reply("77011234567", "ә" * 80))
-        pdus = [await client.take(), await client.take()]
+        pdus = [await client.acknowledge(), await client.acknowledge()]
         assert await reply == 0
         assert b"".join(pdu.short_message[6:] for pdu in pdus).decode("utf-16-be") == "ә" * 80
 
 
-async def test_reply_as_data_sm_and_in_message_payload(esme):
+async def test_a_reply_can_be_data_sm_or_in_message_payload(esme: BindEsme) -> None:
     async with SmscSimulator() as smsc:
         client = await esme(smsc)
         pdu, status = await delivered(smsc, client, "77011234567", "3#1", as_data_sm=True)
@@ -103,7 +109,7 @@ async def test_reply_as_data_sm_and_in_message_payload(esme):
         assert smsc.complaints == []
 
 
-async def test_reply_split_over_reads_with_a_tlv_of_nobody(esme):
+async def test_a_reply_can_be_split_over_writes_and_have_an_unknown_tlv(esme: BindEsme) -> None:
     async with SmscSimulator() as smsc:
         client = await esme(smsc)
         pdu, status = await delivered(smsc, client, "77011234567", "3#1", split=3, tlvs={0x1403: b"\1\2"})
@@ -119,12 +125,14 @@ async def test_reply_split_over_reads_with_a_tlv_of_nobody(esme):
         ("rejected id_form=padded form=tlvs", None, 8, b"0000100001"),
     ],
 )
-async def test_receipt_by_policy(esme, policy, stat, state, identity):
+async def test_a_receipt_has_the_form_of_its_policy(
+    esme: BindEsme, policy: str, stat: bytes | None, state: int | None, identity: bytes
+) -> None:
     async with SmscSimulator(receipts=policy, message_ids="hex") as smsc:
         client = await esme(smsc)
         await client.submit("hello", registered_delivery=1)
         assert (await client.read()).message_id == b"186a1"
-        receipt = await client.take()
+        receipt = await client.acknowledge()
         assert (receipt.esm_class, receipt.source_addr) == (4, b"77011234567")
         if stat:
             assert stat in receipt.short_message
@@ -133,18 +141,22 @@ async def test_receipt_by_policy(esme, policy, stat, state, identity):
         assert receipt.receipted_message_id == (identity if state else None)
 
 
-async def test_receipt_before_the_response_and_twice_after_an_intermediate(esme):
+async def test_a_receipt_can_precede_the_response_and_be_repeated_after_an_intermediate_one(
+    esme: BindEsme,
+) -> None:
     policy = Receipts(before_response=True, times=2, intermediate=True)
     async with SmscSimulator(receipts=policy) as smsc:
         client = await esme(smsc)
         await client.submit("hello", registered_delivery=1)
-        first = await client.take()
+        first = await client.acknowledge()
         assert (first.esm_class, first.message_state) == (0x20, consts.SMPP_MESSAGE_STATE_ENROUTE)
         assert (await client.read()).command == "submit_sm_resp"
-        assert [(await client.take()).message_state for _ in range(2)] == [consts.SMPP_MESSAGE_STATE_DELIVERED] * 2
+        assert [(await client.acknowledge()).message_state for _ in range(2)] == [
+            consts.SMPP_MESSAGE_STATE_DELIVERED
+        ] * 2
 
 
-async def test_receipt_only_where_it_was_asked_for_and_the_policy_has_one(esme):
+async def test_a_receipt_is_sent_only_if_it_was_requested_and_the_policy_has_one(esme: BindEsme) -> None:
     policies = ["none to=7702*", "undeliverable to=7705*", "delivered"]
     async with SmscSimulator(receipts=policies) as smsc:
         client = await esme(smsc)
@@ -155,7 +167,7 @@ async def test_receipt_only_where_it_was_asked_for_and_the_policy_has_one(esme):
         assert {pdu.source_addr for pdu in receipts} == {b"77051234567", b"77081234567"}
 
 
-async def test_receipt_by_hand_overrides_any_field(esme):
+async def test_a_receipt_on_demand_can_override_any_field(esme: BindEsme) -> None:
     async with SmscSimulator() as smsc:
         client = await esme(smsc)
         sent = asyncio.create_task(
@@ -163,12 +175,12 @@ async def test_receipt_by_hand_overrides_any_field(esme):
                 "no-such-id", "undeliverable", form="text", short_message=b"stat:undeliv ID:x", esm_class=0
             )
         )
-        receipt = await client.take()
+        receipt = await client.acknowledge()
         assert await sent == 0
         assert (receipt.esm_class, receipt.short_message) == (0, b"stat:undeliv ID:x")
 
 
-async def test_on_message_lets_parents_answer(esme):
+async def test_on_message_can_start_a_reply(esme: BindEsme) -> None:
     async with SmscSimulator() as smsc:
         smsc.on_message = lambda message: smsc.start(smsc.reply(message.destination, "3#1"))
         client = await esme(smsc)
@@ -178,25 +190,26 @@ async def test_on_message_lets_parents_answer(esme):
         assert pdus["submit_sm_resp"].status == 0
 
 
-def test_policies_say_what_is_wrong_with_them():
+def test_an_invalid_policy_is_rejected_with_the_reason() -> None:
     for line, words in {"delivred": "no such outcome", "delivered dellay=1": "dellay"}.items():
         with pytest.raises(ValueError, match=words):
             Receipts.parse(line)
 
 
-async def test_program_prints_what_happens_and_obeys(esme):
+async def test_the_smsc_program_prints_events_and_executes_commands(esme: BindEsme) -> None:
     program = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway.simulators.smsc", "--port", "0", "--rule", "throttle nth=1"),
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'scripts'}"},
+        *(sys.executable, "-m", "gateway", "simulate", "smsc", "--port", "0", "--rule", "throttle nth=1"),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
-    assert program.stdin
-    assert program.stdout
+    stdin, stdout = program.stdin, program.stdout
+    assert stdin is not None
+    assert stdout is not None
 
-    async def until(event: str) -> dict:
+    async def until(event: str) -> dict[str, Any]:
         while True:
-            line = json.loads(await program.stdout.readline())
+            line: dict[str, Any] = json.loads(await stdout.readline())
             if line["event"] == event:
                 return line
 
@@ -205,8 +218,8 @@ async def test_program_prints_what_happens_and_obeys(esme):
     await client.submit("hello")
     assert (await client.read()).status == consts.SMPP_ESME_RTHROTTLED
     assert (await until("submitted"))["rule"] == "throttle"
-    program.stdin.write(b"reply 77011234567 3#1\nnonsense\n")
-    assert (await client.take()).short_message == b"3#1"
-    assert (await until("taken"))["status"] == 0
-    program.stdin.write(b"quit\n")
+    stdin.write(b"reply 77011234567 3#1\nunknown\n")
+    assert (await client.acknowledge()).short_message == b"3#1"
+    assert (await until("acknowledged"))["status"] == 0
+    stdin.write(b"quit\n")
     assert await program.wait() == 0

@@ -1,4 +1,4 @@
-"""The fake SMSC's sessions, against smpplib's own client."""
+"""Sessions of the simulated SMSC, against smpplib's own client."""
 
 import asyncio
 import shlex
@@ -7,16 +7,18 @@ import ssl
 import struct
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+from esme_client import BindEsme
 from smpplib import consts, exceptions
 
-from gateway.simulators.smsc import NoAnswer, SmscSimulator
+from gateway.simulators.smsc import NoResponse, SmscSimulator
 
 ENQUIRE_LINK = struct.pack(">IIII", 16, 0x15, 0, 7)
 
 
-async def test_transceiver_binds(esme):
+async def test_a_transceiver_binds(esme: BindEsme) -> None:
     async with SmscSimulator() as smsc:
         await esme(smsc)
         (session,) = await smsc.bound()
@@ -24,13 +26,13 @@ async def test_transceiver_binds(esme):
         assert session.bind.password == b"secret"
 
 
-async def test_transmitter_and_receiver_bind_side_by_side(esme):
+async def test_transmitter_and_receiver_bind_at_the_same_time(esme: BindEsme) -> None:
     async with SmscSimulator() as smsc:
         await esme(smsc, "transmitter")
         receiver = await esme(smsc, "receiver")
         assert [session.receives for session in await smsc.bound(2)] == [False, True]
         reply = asyncio.create_task(smsc.reply("77011234567", "3#1"))
-        assert (await receiver.take()).short_message == b"3#1"
+        assert (await receiver.acknowledge()).short_message == b"3#1"
         assert await reply == 0
 
 
@@ -42,7 +44,7 @@ async def test_transmitter_and_receiver_bind_side_by_side(esme):
         ({"accounts": {"gateway": "another"}}, consts.SMPP_ESME_RINVPASWD),
     ],
 )
-async def test_wrong_credentials_are_refused(esme, settings, status):
+async def test_wrong_credentials_are_refused(esme: BindEsme, settings: dict[str, Any], status: int) -> None:
     async with SmscSimulator(**settings) as smsc:
         with pytest.raises(exceptions.PDUError) as refusal:
             await esme(smsc)
@@ -50,7 +52,7 @@ async def test_wrong_credentials_are_refused(esme, settings, status):
         assert not smsc.sessions[0].bound
 
 
-async def test_second_bind_of_an_exclusive_account_is_already_bound(esme):
+async def test_a_second_bind_of_an_exclusive_account_is_already_bound(esme: BindEsme) -> None:
     async with SmscSimulator(exclusive=True) as smsc:
         await esme(smsc)
         with pytest.raises(exceptions.PDUError) as refusal:
@@ -58,7 +60,7 @@ async def test_second_bind_of_an_exclusive_account_is_already_bound(esme):
         assert refusal.value.args[1] == consts.SMPP_ESME_RALYBND
 
 
-async def test_next_binds_are_refused_as_told(esme):
+async def test_so_many_binds_are_refused_with_the_given_status(esme: BindEsme) -> None:
     async with SmscSimulator() as smsc:
         smsc.refuse_binds("ESME_RALYBND", times=2)
         for _ in range(2):
@@ -68,7 +70,7 @@ async def test_next_binds_are_refused_as_told(esme):
         assert len(await smsc.bound()) == 1
 
 
-async def test_submit_before_the_bind_is_refused(esme):
+async def test_a_submit_before_the_bind_is_refused(esme: BindEsme) -> None:
     async with SmscSimulator() as smsc:
         client = await esme(smsc, role=None)
         client.client.state = consts.SMPP_CLIENT_STATE_BOUND_TRX
@@ -78,18 +80,18 @@ async def test_submit_before_the_bind_is_refused(esme):
         assert len(smsc.complaints) == 1
 
 
-async def test_enquire_link_is_answered_and_asked(esme):
+async def test_enquire_link_works_in_both_directions(esme: BindEsme) -> None:
     async with SmscSimulator() as smsc:
         client = await esme(smsc)
         await client.send_raw(ENQUIRE_LINK)
-        answer = await client.read()
-        assert (answer.command, answer.sequence) == ("enquire_link_resp", 7)
+        response = await client.read()
+        assert (response.command, response.sequence) == ("enquire_link_resp", 7)
         asked = asyncio.create_task(smsc.enquire())
-        assert (await client.take()).command == "enquire_link"
+        assert (await client.acknowledge()).command == "enquire_link"
         await asked
 
 
-async def test_pdus_split_and_glued_are_read(esme):
+async def test_split_and_joined_pdus_are_read(esme: BindEsme) -> None:
     async with SmscSimulator() as smsc:
         client = await esme(smsc)
         for octet in ENQUIRE_LINK:
@@ -98,36 +100,36 @@ async def test_pdus_split_and_glued_are_read(esme):
         assert [(await client.read()).command for _ in range(3)] == ["enquire_link_resp"] * 3
 
 
-async def test_unbind_of_the_esme_is_answered_and_closes(esme):
+async def test_an_unbind_of_the_esme_gets_a_response_and_closes_the_session(esme: BindEsme) -> None:
     async with SmscSimulator() as smsc:
         client = await esme(smsc)
-        answer = await asyncio.to_thread(client.client.unbind)
-        assert answer.command == "unbind_resp"
+        response = await asyncio.to_thread(client.client.unbind)
+        assert response.command == "unbind_resp"
         await smsc.wait_for(lambda: not smsc.sessions)
 
 
-async def test_unbind_of_the_smsc_waits_for_the_answer(esme):
+async def test_an_unbind_of_the_smsc_waits_for_the_response(esme: BindEsme) -> None:
     async with SmscSimulator() as smsc:
         client = await esme(smsc)
         unbinding = asyncio.create_task(smsc.unbind())
-        assert (await client.take()).command == "unbind"
+        assert (await client.acknowledge()).command == "unbind"
         await unbinding
         await smsc.wait_for(lambda: not smsc.sessions)
 
 
-async def test_drop_cuts_the_connection_and_the_request_under_way(esme):
+async def test_drop_aborts_the_connection_and_the_request_in_flight(esme: BindEsme) -> None:
     async with SmscSimulator() as smsc:
         client = await esme(smsc)
         reply = asyncio.create_task(smsc.reply("77011234567", "3#1"))
         assert (await client.read()).command == "deliver_sm"
         smsc.drop()
-        with pytest.raises(NoAnswer):
+        with pytest.raises(NoResponse):
             await reply
         with pytest.raises(exceptions.ConnectionError):
             await client.read()
 
 
-async def test_silence_reads_on_and_answers_nothing(esme):
+async def test_a_silent_smsc_still_reads_and_sends_no_response(esme: BindEsme) -> None:
     async with SmscSimulator() as smsc:
         client = await esme(smsc)
         smsc.silence()
@@ -141,7 +143,7 @@ async def test_silence_reads_on_and_answers_nothing(esme):
         assert (await client.read()).command == "enquire_link_resp"
 
 
-async def test_down_and_up_again_on_the_same_port(esme):
+async def test_the_smsc_is_up_again_on_the_same_port(esme: BindEsme) -> None:
     async with SmscSimulator() as smsc:
         await esme(smsc)
         port = smsc.port
@@ -154,7 +156,7 @@ async def test_down_and_up_again_on_the_same_port(esme):
         await smsc.bound()
 
 
-async def test_unknown_command_gets_generic_nack_and_a_complaint(esme):
+async def test_an_unknown_command_gets_generic_nack_and_a_complaint(esme: BindEsme) -> None:
     async with SmscSimulator() as smsc:
         client = await esme(smsc)
         await client.send_raw(struct.pack(">IIII", 16, 0x1FF, 0, 9))
@@ -164,7 +166,7 @@ async def test_unknown_command_gets_generic_nack_and_a_complaint(esme):
 
 
 @pytest.mark.parametrize("length", [0, 15, 65_537, 0xFFFF_FFFF])
-async def test_impossible_command_length_closes(esme, length):
+async def test_an_impossible_command_length_closes_the_session(esme: BindEsme, length: int) -> None:
     async with SmscSimulator() as smsc:
         client = await esme(smsc)
         await client.send_raw(struct.pack(">IIII", length, 0x15, 0, 9))
@@ -173,15 +175,15 @@ async def test_impossible_command_length_closes(esme, length):
         await smsc.wait_for(lambda: not smsc.sessions)
 
 
-async def test_response_to_nothing_is_a_complaint(esme):
+async def test_a_response_that_matches_no_request_is_a_complaint(esme: BindEsme) -> None:
     async with SmscSimulator() as smsc:
         client = await esme(smsc)
         await client.send_raw(struct.pack(">IIII", 17, 0x8000_0005, 0, 99) + b"\0")
         await smsc.wait_for(lambda: smsc.complaints)
-        assert "answers nothing" in smsc.complaints[0]
+        assert "matches no request" in smsc.complaints[0]
 
 
-async def test_response_with_more_than_one_nul_is_a_complaint(esme):
+async def test_a_response_with_more_than_one_nul_is_a_complaint(esme: BindEsme) -> None:
     async with SmscSimulator() as smsc:
         client = await esme(smsc)
         reply = asyncio.create_task(smsc.reply("77011234567", "3#1"))
@@ -191,7 +193,7 @@ async def test_response_with_more_than_one_nul_is_a_complaint(esme):
         assert "single NUL" in smsc.complaints[0]
 
 
-async def test_wait_in_vain_says_what_was_seen():
+async def test_a_timeout_has_the_summary_of_the_smsc() -> None:
     async with SmscSimulator() as smsc:
         with pytest.raises(TimeoutError, match="0 connections"):
             await smsc.bound(within=0.01)
@@ -208,7 +210,7 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
     return paths
 
 
-async def test_tls(certificate):
+async def test_the_smsc_serves_tls(certificate: tuple[Path, Path]) -> None:
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(*certificate)
     async with SmscSimulator(tls=server) as smsc:

@@ -1,33 +1,37 @@
-"""How the fake SMSC takes and answers submit_sm, against smpplib's own client."""
+"""How the simulated SMSC receives submit_sm and responds, against smpplib's own client."""
+
+from typing import Any
 
 import pytest
+from esme_client import BindEsme
 from smpplib import consts, gsm
 from smpplib.exceptions import ConnectionError as Disconnected
 from smpplib.exceptions import UnknownCommandError
 
-from gateway.simulators.handset import gsm_decode, gsm_encode
 from gateway.simulators.rules import Rule
 from gateway.simulators.smsc import SmscSimulator
+from gateway.simulators.text_coding import gsm_decode, gsm_encode
 
 LONG = "Құрметті Айгүл Серікқызы! Сіздің балаңызға тегін тамақтану қарастырылған. " * 3
 
 
-async def test_submit_is_seen_as_it_was_sent(esme):
+async def test_a_submit_is_recorded_as_it_was_sent(esme: BindEsme) -> None:
     async with SmscSimulator() as smsc:
         client = await esme(smsc)
         (sequence_number,) = await client.submit("hello [€]", registered_delivery=1)
-        answer = await client.read()
+        response = await client.read()
         (seen,) = smsc.submitted
-        assert (answer.command, answer.status, answer.sequence) == ("submit_sm_resp", 0, sequence_number)
-        assert answer.message_id == seen.message_id.encode() == b"100001"
+        assert (response.command, response.status, response.sequence) == ("submit_sm_resp", 0, sequence_number)
+        assert response.message_id == seen.message_id.encode() == b"100001"
         assert (seen.source, seen.destination, seen.text) == ("1414", "77011234567", "hello [€]")
         assert (seen.data_coding, seen.registered_delivery, seen.reference, seen.total) == (0, 1, None, 1)
         assert (seen.status, seen.session, seen.sequence_number) == (0, 1, sequence_number)
-        assert seen.answered_at >= seen.at
+        assert seen.responded_at is not None
+        assert seen.responded_at >= seen.at
         assert smsc.complaints == []
 
 
-async def test_long_text_is_joined_on_the_handset(esme):
+async def test_the_segments_of_a_long_text_are_joined_on_the_handset(esme: BindEsme) -> None:
     async with SmscSimulator() as smsc:
         client = await esme(smsc)
         await client.submit(LONG)
@@ -42,7 +46,7 @@ async def test_long_text_is_joined_on_the_handset(esme):
         assert len({segment.reference for segment in smsc.submitted}) == 1
 
 
-async def test_second_copy_of_a_segment_is_dropped_and_counted(esme):
+async def test_a_repeated_segment_is_dropped_and_counted(esme: BindEsme) -> None:
     async with SmscSimulator() as smsc:
         client = await esme(smsc)
         for number in (2, 1, 2, 1, 1):
@@ -53,7 +57,7 @@ async def test_second_copy_of_a_segment_is_dropped_and_counted(esme):
         assert len(smsc.inbox("77011234567")) == 1
 
 
-async def test_reference_used_again_begins_another_message(esme):
+async def test_a_reused_reference_begins_another_message(esme: BindEsme) -> None:
     async with SmscSimulator() as smsc:
         client = await esme(smsc)
         for word in (b"one", b"two"):
@@ -62,7 +66,7 @@ async def test_reference_used_again_begins_another_message(esme):
         assert (await smsc.message("77011234567", nth=2)).text == "twotwo"
 
 
-async def test_sixteen_bit_reference_sar_and_payload_are_understood(esme):
+async def test_sixteen_bit_references_sar_tlvs_and_message_payload_are_decoded(esme: BindEsme) -> None:
     async with SmscSimulator() as smsc:
         client = await esme(smsc)
         await client.submit_octets(b"\x06\x08\x04\x12\x34\x01\x01A", esm_class=0x40)
@@ -92,17 +96,19 @@ async def test_sixteen_bit_reference_sar_and_payload_are_understood(esme):
         ("delay delay=0.01", 0, b"100001"),
     ],
 )
-async def test_answer_by_rule(esme, rule, status, message_id):
+async def test_the_response_has_the_status_and_message_id_of_the_rule(
+    esme: BindEsme, rule: str, status: int, message_id: bytes | None
+) -> None:
     async with SmscSimulator(rules=[rule]) as smsc:
         client = await esme(smsc)
         await client.submit("hello")
-        answer = await client.read()
-        assert (answer.command, answer.status, answer.message_id) == ("submit_sm_resp", status, message_id)
-        assert smsc.submitted[0].taken == (status == 0)
+        response = await client.read()
+        assert (response.command, response.status, response.message_id) == ("submit_sm_resp", status, message_id)
+        assert smsc.submitted[0].accepted == (status == 0)
         assert len(smsc.inbox("77011234567")) == (status == 0)
 
 
-async def test_generic_nack_by_rule(esme):
+async def test_a_rule_can_respond_with_generic_nack(esme: BindEsme) -> None:
     async with SmscSimulator(rules=["nack status=RINVCMDID"]) as smsc:
         client = await esme(smsc)
         (sequence_number,) = await client.submit("hello")
@@ -112,10 +118,10 @@ async def test_generic_nack_by_rule(esme):
             consts.SMPP_ESME_RINVCMDID,
             sequence_number,
         )
-        assert not smsc.submitted[0].taken
+        assert not smsc.submitted[0].accepted
 
 
-async def test_foreign_command_goes_before_the_answer(esme):
+async def test_a_foreign_command_is_sent_before_the_response(esme: BindEsme) -> None:
     async with SmscSimulator(rules=["foreign"]) as smsc:
         client = await esme(smsc)
         await client.submit("hello")
@@ -125,7 +131,9 @@ async def test_foreign_command_goes_before_the_answer(esme):
 
 
 @pytest.mark.parametrize(("rule", "reaches_the_handset"), [("no_answer", True), ("no_answer taken=no", False)])
-async def test_unanswered_submit_may_have_reached_the_handset(esme, rule, reaches_the_handset):
+async def test_a_submit_without_a_response_may_have_reached_the_handset(
+    esme: BindEsme, rule: str, reaches_the_handset: bool
+) -> None:
     async with SmscSimulator(rules=[rule + " nth=1"]) as smsc:
         client = await esme(smsc)
         await client.submit("one")
@@ -135,16 +143,16 @@ async def test_unanswered_submit_may_have_reached_the_handset(esme, rule, reache
         assert ("one" in [message.text for message in smsc.inbox("77011234567")]) == reaches_the_handset
 
 
-async def test_drop_before_the_answer(esme):
+async def test_a_rule_can_drop_the_connection_before_the_response(esme: BindEsme) -> None:
     async with SmscSimulator(rules=["drop_before"]) as smsc:
         client = await esme(smsc)
         await client.submit("hello")
         with pytest.raises(Disconnected):
             await client.read()
-        assert (smsc.submitted[0].taken, smsc.submitted[0].status) == (True, None)
+        assert (smsc.submitted[0].accepted, smsc.submitted[0].status) == (True, None)
 
 
-async def test_drop_after_the_answer(esme):
+async def test_a_rule_can_drop_the_connection_after_the_response(esme: BindEsme) -> None:
     async with SmscSimulator(rules=["drop_after"]) as smsc:
         client = await esme(smsc)
         await client.submit("hello")
@@ -153,22 +161,22 @@ async def test_drop_after_the_answer(esme):
             await client.read()
 
 
-async def test_answers_are_reordered(esme):
+async def test_responses_are_reordered(esme: BindEsme) -> None:
     async with SmscSimulator(rules=["reorder reorder=3"]) as smsc:
         client = await esme(smsc)
         sent = [(await client.submit("hello"))[0] for _ in range(3)]
         assert [(await client.read()).sequence for _ in range(3)] == sent[::-1]
-        assert smsc.most_under_way == 3
+        assert smsc.max_in_flight == 3
 
 
-async def test_reordered_answers_leave_although_fewer_came(esme):
+async def test_responses_held_for_reordering_are_sent_after_a_timeout(esme: BindEsme) -> None:
     async with SmscSimulator(rules=["reorder reorder=30"]) as smsc:
         client = await esme(smsc)
         sent = [(await client.submit("hello"))[0] for _ in range(2)]
         assert [(await client.read()).sequence for _ in range(2)] == sent[::-1]
 
 
-async def test_first_rule_that_fires_acts(esme):
+async def test_first_rule_that_fires_acts(esme: BindEsme) -> None:
     async with SmscSimulator(rules=["accept to=7701*", "refuse text=^no status=11", "throttle every=2"]) as smsc:
         client = await esme(smsc)
         statuses = []
@@ -183,7 +191,7 @@ async def test_first_rule_that_fires_acts(esme):
         assert statuses == [0, 11, 0, consts.SMPP_ESME_RTHROTTLED]
 
 
-async def test_rule_spends_its_times_only_when_it_acts(esme):
+async def test_times_counts_only_the_submits_on_which_the_rule_acts(esme: BindEsme) -> None:
     async with SmscSimulator(rules=["full nth=1", "throttle times=1"]) as smsc:
         client = await esme(smsc)
         for _ in range(3):
@@ -192,7 +200,7 @@ async def test_rule_spends_its_times_only_when_it_acts(esme):
         assert statuses == [consts.SMPP_ESME_RMSGQFUL, consts.SMPP_ESME_RTHROTTLED, 0]
 
 
-async def test_more_than_tps_segments_in_a_second_are_throttled(esme):
+async def test_more_than_tps_segments_in_a_second_are_throttled(esme: BindEsme) -> None:
     async with SmscSimulator(tps=3) as smsc:
         client = await esme(smsc)
         for _ in range(5):
@@ -202,14 +210,14 @@ async def test_more_than_tps_segments_in_a_second_are_throttled(esme):
         assert smsc.throttled == 2
 
 
-def test_tps_is_a_sliding_second():
+def test_tps_is_a_sliding_second() -> None:
     smsc = SmscSimulator(tps=2)
     instants = (10.0, 10.9, 10.999, 11.0, 11.5, 11.9)
-    assert [smsc._too_fast(at) for at in instants] == [False, False, True, False, True, False]
+    assert [smsc._exceeds_tps(at) for at in instants] == [False, False, True, False, True, False]
 
 
 @pytest.mark.parametrize(("form", "first"), [("decimal", b"100001"), ("hex", b"186a1")])
-async def test_form_of_message_ids(esme, form, first):
+async def test_message_ids_are_decimal_or_hex(esme: BindEsme, form: str, first: bytes) -> None:
     async with SmscSimulator(message_ids=form) as smsc:
         client = await esme(smsc)
         await client.submit("hello")
@@ -225,7 +233,9 @@ async def test_form_of_message_ids(esme, form, first):
         (b"\0x" * 71, {"data_coding": 8}, consts.SMPP_ESME_RINVMSGLEN),
     ],
 )
-async def test_impossible_segment_is_refused_with_a_complaint(esme, octets, fields, status):
+async def test_an_impossible_segment_is_refused_with_a_complaint(
+    esme: BindEsme, octets: bytes, fields: dict[str, Any], status: int
+) -> None:
     async with SmscSimulator() as smsc:
         client = await esme(smsc)
         await client.submit_octets(octets, **fields)
@@ -233,15 +243,15 @@ async def test_impossible_segment_is_refused_with_a_complaint(esme, octets, fiel
         assert len(smsc.complaints) == 1
 
 
-async def test_segment_that_cuts_a_surrogate_pair_is_a_complaint(esme):
+async def test_a_segment_that_splits_a_surrogate_pair_is_a_complaint(esme: BindEsme) -> None:
     async with SmscSimulator() as smsc:
         client = await esme(smsc)
         await client.submit_octets("🍎".encode("utf-16-be")[:2], data_coding=8)
         assert (await client.read()).status == 0
-        assert "is no text" in smsc.complaints[0]
+        assert "is not valid text" in smsc.complaints[0]
 
 
-async def test_truncated_tlv_is_refused_with_a_complaint(esme):
+async def test_a_truncated_tlv_is_refused_with_a_complaint(esme: BindEsme) -> None:
     async with SmscSimulator() as smsc:
         client = await esme(smsc)
         body = b"\0\0\x001414\0\x01\x0177011234567\0" + b"\0" * 3 + b"\0\0" + b"\0" * 3 + b"\0\x01A"
@@ -249,13 +259,13 @@ async def test_truncated_tlv_is_refused_with_a_complaint(esme):
         length = 16 + len(body) + len(tail)
         await client.send_raw(length.to_bytes(4, "big") + b"\0\0\0\x04\0\0\0\0\0\0\0\x05" + body + tail)
         assert (await client.read()).status == consts.SMPP_ESME_RINVOPTPARSTREAM
-        assert "cut" in smsc.complaints[0]
+        assert "truncated" in smsc.complaints[0]
 
 
-def test_rules_say_what_is_wrong_with_them():
+def test_an_invalid_rule_is_rejected_with_the_reason() -> None:
     for line, words in {
-        "thottle": "no such answer: thottle",
-        "throttle 10": "key=value is wanted",
+        "thottle": "no such reaction: thottle",
+        "throttle 10": "key=value is expected",
         "throttle evry=10": "evry",
         "refuse status=RWHATEVER": "RWHATEVER",
         "no_answer taken=maybe": "yes or no",
@@ -264,7 +274,7 @@ def test_rules_say_what_is_wrong_with_them():
             Rule.parse(line)
 
 
-def test_probability_is_the_same_for_the_same_seed():
+def test_probability_is_the_same_for_the_same_seed() -> None:
     def fired(seed: int) -> list[bool]:
         rule = Rule("throttle", probability=0.3, seed=seed)
         return [rule.fires() for _ in range(200)]
@@ -273,7 +283,7 @@ def test_probability_is_the_same_for_the_same_seed():
     assert 30 < sum(fired(1)) < 90
 
 
-def test_gsm_section_sign_is_not_smpplibs_backtick():
+def test_gsm_03_38_has_a_section_sign_where_smpplib_has_a_backtick() -> None:
     assert gsm_decode(b"\x5f\x1b\x65") == "§€"
     assert gsm.gsm_encode("€") == gsm_encode("€") == b"\x1b\x65"
     with pytest.raises(UnicodeError):

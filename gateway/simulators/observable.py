@@ -1,4 +1,4 @@
-"""Waiting for something to become true, without sleeping."""
+"""Waiting for a condition on an object, without sleeping."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,14 +7,14 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Watched:
-    """Something that reports its own changes, so that others can await a condition on it."""
+class Observable:
+    """An object that announces its changes, so that others can await a condition on it."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[Callable[[], object], asyncio.Future[object]]] = []
 
     def changed(self) -> None:
-        """Looks again at every awaited condition; cheap when nobody waits."""
+        """Evaluates every awaited condition again; cheap when nobody waits."""
         for condition, future in self._waiting:
             if future.done():
                 continue
@@ -25,9 +25,9 @@ class Watched:
                 future.set_exception(error)
 
     async def wait_for(self, condition: Callable[[], T | None], *, within: float = 5.0) -> T:
-        """The first true value of `condition()`; it is tried now and after every change.
+        """The first true value of `condition()`; it is evaluated now and after every change.
 
-        TimeoutError, with what had been seen by then, after `within` seconds.
+        TimeoutError, with the object's summary, after `within` seconds.
         """
         if value := condition():
             return value
@@ -38,10 +38,10 @@ class Watched:
             async with asyncio.timeout(within):
                 return await future  # type: ignore[return-value]
         except TimeoutError:
-            raise TimeoutError(f"not within {within} s; {self.seen()}") from None
+            raise TimeoutError(f"not within {within} s; {self.summary()}") from None
         finally:
             self._waiting.remove(waiting)
 
-    def seen(self) -> str:
-        """What has happened so far, for the message of a wait in vain."""
-        return "nothing is known"
+    def summary(self) -> str:
+        """What has happened so far, for the message of a TimeoutError."""
+        return "nothing recorded"
