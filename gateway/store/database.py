@@ -12,13 +12,12 @@ from asyncpg.pool import PoolAcquireContext, PoolConnectionProxy
 from gateway.clock import Clock
 from gateway.config import Config
 from gateway.logs.log import Event, get_logger
+from gateway.resources import MIGRATIONS
 from gateway.store.embedded import EmbeddedError, EmbeddedServer
 
 log = get_logger()
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
-
-MIGRATIONS = Path(__file__).parent.parent.parent / "migrations"
 
 _SESSION = {
     "timezone": "UTC",

@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from gateway.cluster.retry import TRANSIENT_ERRORS
+from gateway.resources import MIGRATIONS
 from gateway.store import embedded
 from gateway.store.database import (
-    MIGRATIONS,
     Database,
     DatabaseError,
     connect,
