@@ -218,7 +218,7 @@ class Audit:
         for link, smsc in self._partners.smscs.items():
             copies: defaultdict[tuple[object, ...], list[Submitted]] = defaultdict(list)
             for submit in smsc.submitted:
-                key = (submit.destination, submit.reference, submit.total, submit.number)
+                key: tuple[object, ...] = (submit.destination, submit.reference, submit.total, submit.number)
                 copies[key if submit.reference is not None else (*key, submit.octets)].append(submit)
             self.counts["segments"] += len(smsc.submitted)
             for key, same in copies.items():
