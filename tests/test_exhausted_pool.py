@@ -7,7 +7,6 @@ from typing import Any
 
 import asyncpg
 import pytest
-from harness import TOKENS, Family, Harness, harness, metric
 from smpplib import consts
 
 from gateway import app
@@ -16,6 +15,7 @@ from gateway.cluster import retry
 from gateway.operators import receiver
 from gateway.store import database
 from gateway.store.database import Database
+from tests.harness import TOKENS, Family, Harness, harness, metric
 
 __all__ = ["harness"]
 

@@ -5,12 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from harness import Family, Harness, harness
 from smpplib import consts
-from test_database import SMALL, postmaster
 
 from gateway.operators import receiver
 from gateway.store import database, embedded
+from tests.harness import Family, Harness, harness
+from tests.store.test_database import SMALL, postmaster
 
 __all__ = ["harness"]
 

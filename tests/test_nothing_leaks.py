@@ -16,11 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import TOKENS, WITHIN, Family, Harness, harness, iin
-
 from gateway.demo.process import ROOT, GatewayProcess
 from gateway.simulators.sdu import new_secret
 from gateway.simulators.wallet import WalletSimulator
+from tests.harness import TOKENS, WITHIN, Family, Harness, harness, iin
 
 __all__ = ["harness"]
 

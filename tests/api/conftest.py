@@ -5,7 +5,6 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from apiclient import Api, Caller
 
 from gateway.api.app import serve_http
 from gateway.app import calendar_of, services_of
@@ -16,6 +15,7 @@ from gateway.consent.case import Rules
 from gateway.store import nodes, setup
 from gateway.store.database import Database, load_clock
 from gateway.usecases.unit_of_work import Journeys
+from tests.api.apiclient import Api, Caller
 
 CONFIG = """
 [http]

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from harness import TOKENS, metric
 from structlog.testing import CapturingLogger
 
 from gateway import app, config
@@ -22,6 +21,7 @@ from gateway.store import inbound, journal, nodes
 from gateway.store.database import Database
 from gateway.store.inbound import ReplySegment
 from gateway.usecases.unit_of_work import Journeys
+from tests.harness import TOKENS, metric
 
 NODE = "01M80000000000000000000NODE"
 MONDAY = datetime(2026, 11, 23, 5, 0, tzinfo=UTC)

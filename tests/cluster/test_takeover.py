@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from harness import TOKENS, Family, Harness, harness
 
 from gateway.demo.process import ROOT
 from gateway.simulators.smsc import SmscSimulator
 from gateway.store import nodes
+from tests.harness import TOKENS, Family, Harness, harness
 
 __all__ = ["harness"]
 

@@ -4,22 +4,6 @@ from collections.abc import Mapping
 from itertools import product
 
 import pytest
-from case_factories import (
-    CASES,
-    FATHER,
-    FRIDAY,
-    MONDAY,
-    MOTHER,
-    RULES,
-    TUESDAY,
-    accepted,
-    agree,
-    answer,
-    delivered,
-    refuse,
-    refused_by_smsc,
-    undeliverable,
-)
 
 from gateway.consent.case import State
 from gateway.consent.inputs import (
@@ -43,6 +27,22 @@ from gateway.consent.inputs import (
 from gateway.consent.journey import decide
 from gateway.consent.reply import Verdict
 from gateway.consent.texts import Kind
+from tests.consent.case_factories import (
+    CASES,
+    FATHER,
+    FRIDAY,
+    MONDAY,
+    MOTHER,
+    RULES,
+    TUESDAY,
+    accepted,
+    agree,
+    answer,
+    delivered,
+    refuse,
+    refused_by_smsc,
+    undeliverable,
+)
 
 INPUTS: Mapping[str, Input] = {
     "UseNumber": UseNumber(msisdn=MOTHER, operator="kcell"),

@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
-from harness import SEGMENTS, WITHIN, Family, Harness, metric
 
 from gateway.operators import link
+from tests.harness import SEGMENTS, WITHIN, Family, Harness, metric
 
 
 async def test_an_smsc_that_unbinds_is_answered_and_the_window_drained(harness: Harness) -> None:

@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from harness import SEGMENTS, WITHIN, Family, Harness
 
 from gateway.simulators.smsc import SmscSimulator
 from gateway.store import nodes, sms
 from gateway.store.database import Database
+from tests.harness import SEGMENTS, WITHIN, Family, Harness
 
 KCELL, TELE2 = "kcell", "tele2"
 

@@ -1,12 +1,12 @@
 """What time does to what came in: long replies that never became whole, copies, receipts' ids."""
 
 import pytest
-from harness import Family, Harness
 
 from gateway import app
 from gateway.operators.receiver import INCOMPLETE_AFTER_SECONDS, Receiver
 from gateway.store import receipts
 from gateway.store.inbound import SAME_REPLY_WITHIN_SECONDS
+from tests.harness import Family, Harness
 
 
 @pytest.fixture

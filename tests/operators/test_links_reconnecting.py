@@ -5,7 +5,6 @@ import socket
 from typing import Any
 
 import pytest
-from harness import Family, Harness
 from smpplib import consts
 
 from gateway.operators import link, receiver
@@ -15,6 +14,7 @@ from gateway.simulators.smsc import SmscSimulator
 from gateway.smpp.pdu import Address, SubmitEncoder
 from gateway.smpp.session import Role, Session
 from gateway.smpp.text import LongMessages, segments
+from tests.harness import Family, Harness
 
 BAD_CREDENTIALS = [consts.SMPP_ESME_RBINDFAIL, consts.SMPP_ESME_RINVPASWD, consts.SMPP_ESME_RINVSYSID]
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import asyncpg
 import pytest
-from harness import Family, Harness
 
 from gateway.cluster import retry
 from gateway.partners.caller import Caller
 from gateway.store import calls, nodes, sms
 from gateway.usecases.unit_of_work import Step
+from tests.harness import Family, Harness
 
 
 def unacknowledged(take: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:

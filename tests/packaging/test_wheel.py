@@ -71,7 +71,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a space in its path, into which the wheel alone was installed."""
     target = tmp_path_factory.mktemp("a folder") / "site packages"
     pip = [sys.executable, "-P", "-m", "pip", "install", "-qq", "--no-input", "--disable-pip-version-check"]
-    options = ["--no-deps", "--no-index", "--root-user-action=ignore", "--target", target]
+    options = ["--no-deps", "--no-index", "--root-user-action=ignore", "--target", str(target)]
     subprocess.run([*pip, *options, wheel], check=True, capture_output=True)
     return target
 

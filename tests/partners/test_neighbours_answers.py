@@ -3,11 +3,11 @@
 from typing import Any, NamedTuple
 
 import pytest
-from harness import Family, Harness, metric
 
 from gateway.consent.identity import mask_iin
 from gateway.partners import caller, responses
 from gateway.simulators.partner import Fault
+from tests.harness import Family, Harness, metric
 
 
 class Nonsense(NamedTuple):

@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
-from harness import Family, Harness
 
 from gateway.simulators.sdu import new_secret, signature_fault
+from tests.harness import Family, Harness
 
 
 async def test_sdu_down_and_back_hears_of_everything_in_order(harness: Harness) -> None:

@@ -4,10 +4,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from harness import WITHIN, Family, Harness
 
 from gateway import app
 from gateway.partners import sdu
+from tests.harness import WITHIN, Family, Harness
 
 SLOW = 0.4
 """Seconds that a partner takes to answer."""

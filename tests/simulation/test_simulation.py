@@ -3,15 +3,15 @@
 from typing import Any
 
 import pytest
-from campaign import Timeline, plain, run
-from simulated_gateway import Bug
-from simulated_rows import Decide
-from simulated_truth import Broken
 
 from gateway.consent.case import Case, Event, EventType, Rules, State
 from gateway.consent.inputs import Decision, Input, ParentReply, Send
 from gateway.consent.reply import Verdict
 from gateway.consent.texts import Kind
+from tests.simulation.campaign import Timeline, plain, run
+from tests.simulation.simulated_gateway import Bug
+from tests.simulation.simulated_rows import Decide
+from tests.simulation.simulated_truth import Broken
 
 CAMPAIGNS = 10_000
 AT_ONCE = 500

@@ -1,10 +1,10 @@
 """USSD dialogues on the wire, octets by the specification's tables (SMPP 3.4 §5.3.2.43–44)."""
 
 import pytest
-from smpplib_codec import hear
 
 from gateway.smpp.pdu import Address, CommandId, SubmitEncoder, decode_short_message, encode_pdu
 from gateway.smpp.ussd import SERVICE_TYPE, Indication, UssdOp, dialled_service, read_ussd, screen, screen_tlvs
+from tests.smpp.smpplib_codec import hear
 
 HEAD = (
     "55535344 00"  # service_type USSD

@@ -10,10 +10,10 @@ from typing import Any
 import asyncpg
 import psutil
 import pytest
-from test_database import SMALL, gone, postmaster
 
 from gateway.store import embedded
 from gateway.store.embedded import EmbeddedError, EmbeddedServer
+from tests.store.test_database import SMALL, gone, postmaster
 
 
 @pytest.fixture

@@ -2,10 +2,9 @@
 
 import asyncio
 
-from rows import add_case
-
 from gateway.store import questions
 from gateway.store.database import Connection, Database
+from tests.store.rows import add_case
 
 NUMBER = "77010000001"
 
