@@ -13,6 +13,7 @@ from tests.simulation.simulated_gateway import Bug
 from tests.simulation.simulated_rows import Decide
 from tests.simulation.simulated_truth import Broken
 
+pytestmark = pytest.mark.no_cover  # tracing doubles its minute, and other tests cover the same lines
 CAMPAIGNS = 10_000
 AT_ONCE = 500
 """Campaigns of one test: several workers share them."""
