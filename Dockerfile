@@ -6,10 +6,12 @@ FROM python:3.13-slim AS build
 WORKDIR /src
 COPY requirements.lock requirements-dev.lock ./
 # The build tools come with the hashes of the dev lock; the image that runs does not get them.
-RUN python -m venv /tools && /tools/bin/pip install --no-cache-dir --require-hashes -r requirements-dev.lock
+RUN python -m venv /tools && \
+    /tools/bin/pip install --no-cache-dir --require-hashes -r requirements-dev.lock
 RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
 COPY . .
-RUN /tools/bin/python -m build --no-isolation --outdir /dist && /venv/bin/pip install --no-cache-dir --no-deps --no-index /dist/*.whl
+RUN /tools/bin/python -m build --no-isolation --outdir /dist && \
+    /venv/bin/pip install --no-cache-dir --no-deps --no-index /dist/*.whl
 
 FROM python:3.13-slim
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin gateway
