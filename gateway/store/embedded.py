@@ -116,6 +116,9 @@ class EmbeddedServer:
         )  # it shows the whole of the server's log
         self._directory.parent.mkdir(parents=True, exist_ok=True)
         server = self._server or get_server(self._directory, start=False)
+        if self._server is None:
+            # The package's lock may be one file in /tmp for all users: the first one's, and closed to the others.
+            server._lock = type(server._lock)(self._directory.with_suffix(".lock"))
         with _environment("LC_ALL", "C"):  # initdb refuses to work in a locale that the machine has not installed
             with server._lock:
                 server.ensure_pgdata_inited()
