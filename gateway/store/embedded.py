@@ -9,6 +9,7 @@ import asyncio
 import atexit
 import logging
 import os
+import shlex
 import subprocess
 import threading
 import time
@@ -186,13 +187,19 @@ def _launch(server: Any) -> None:
     if server.system_user is not None and sockets != server.pgdata:
         ensure_prefix_permissions(sockets)
         sockets.chmod(0o777)
+    options = f'-h "" -k {_socket_option(sockets)}'
     pgexec(
         "pg_ctl",
-        ("-w", "-o", f'-h "" -k {sockets}', "-l", str(server.log), "-D", str(server.pgdata), "start"),
+        ("-w", "-o", options, "-l", str(server.log), "-D", str(server.pgdata), "start"),
         bin_path=server.bin_path,
         user=server.system_user,
         timeout=_PG_CTL_TAKES_AT_MOST,
     )
+
+
+def _socket_option(folder: Path) -> str:
+    """The folder as one entry of PostgreSQL's list of socket folders, and as one word of pg_ctl's shell."""
+    return shlex.quote(f'"{folder}"')
 
 
 def _note_failure(starting: "asyncio.Task[str]") -> None:
