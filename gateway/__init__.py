@@ -1,0 +1,3 @@
+"""An asynchronous SMS gateway that asks parents for consent to free school meals."""
+
+__version__ = "0.1.0"

@@ -51,7 +51,7 @@ def main() -> int:
         return _run_atheris(given.seconds, given.seed, kept)
     if not given.plain:
         print("atheris is not installed and cannot be installed here; the mutations are random")
-    from smpp.fuzz_target import probe
+    from tests.smpp.fuzz_target import probe
 
     seeds = [file.read_bytes() for file in sorted(CORPUS.iterdir())]
     tried, wrong = mutate_randomly(seeds, probe, seconds=given.seconds, seed=given.seed, kept=kept)
@@ -64,7 +64,7 @@ def _run_atheris(seconds: int, seed: int, kept: Path) -> int:
     atheris: Any = importlib.import_module("atheris")
 
     with atheris.instrument_imports(include=["gateway.smpp"]):
-        from smpp.fuzz_target import probe
+        from tests.smpp.fuzz_target import probe
     options = [
         f"-max_total_time={seconds}",
         f"-seed={seed}",

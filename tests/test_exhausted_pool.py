@@ -7,13 +7,13 @@ from typing import Any
 
 import asyncpg
 import pytest
-from harness import TOKENS, Family, Harness, harness, metric
 from smpplib import consts
 
 from gateway import app
 from gateway.api import app as api
 from gateway.backoff import Backoff
 from gateway.store.database import Database
+from tests.harness import TOKENS, Family, Harness, harness, metric
 
 __all__ = ["harness"]
 

@@ -14,10 +14,10 @@ import orjson
 import psutil
 import pytest
 from chaos import disk
-from harness import TOKENS, Family, Harness, Process, harness
 from smpplib import consts
 
 from gateway.store import journal
+from tests.harness import TOKENS, Family, Harness, Process, harness
 
 __all__ = ["harness"]
 

@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from harness import Family, Harness, harness
 from smpplib import consts
-from test_database import SMALL, postmaster
 
 from gateway.store import embedded
+from tests.harness import Family, Harness, harness
+from tests.store.test_database import SMALL, postmaster
 
 __all__ = ["harness"]
 

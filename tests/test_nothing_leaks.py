@@ -16,12 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import TOKENS, WITHIN, Family, Harness, harness
-
 from gateway.demo.process import GatewayProcess
 from gateway.simulators.identities import nth_iin
 from gateway.simulators.sdu import new_secret
 from gateway.simulators.wallet import WalletSimulator
+from tests.harness import TOKENS, WITHIN, Family, Harness, harness
 
 __all__ = ["harness"]
 

@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 
+from gateway import __version__
 from gateway.cli import ask, demo, evidence, link_test, local, preview, push, simulate, tail
 from gateway.cli.terminal import CommandError, complain
 from gateway.config import ConfigError
@@ -42,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"gateway {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_local(commands)
     _add_remote(commands)

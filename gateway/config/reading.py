@@ -36,6 +36,7 @@ from gateway.config.templates import PACKAGE_TEMPLATES, load_templates
 from gateway.config.timezones import load_timezone
 from gateway.consent.deadlines import parse_send_window
 from gateway.consent.texts import TemplateError
+from gateway.resources import EXAMPLE_CONFIG
 
 ROLES: tuple[Role, ...] = get_args(Role)
 LOG_LEVELS: tuple[LogLevel, ...] = get_args(LogLevel)
@@ -51,6 +52,9 @@ def load(path: Path | str, *, environ: Mapping[str, str] = os.environ, secrets: 
     path = Path(path)
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        reason = f"cannot be read: {error.strerror}; an example is {EXAMPLE_CONFIG}"
+        raise ConfigErrors([ConfigError(str(path), reason)]) from None
     except OSError as error:
         raise ConfigErrors([ConfigError(str(path), f"cannot be read: {error.strerror}")]) from None
     except UnicodeDecodeError:

@@ -9,6 +9,7 @@ import asyncio
 import atexit
 import logging
 import os
+import shlex
 import subprocess
 import threading
 import time
@@ -116,6 +117,9 @@ class EmbeddedServer:
         )  # it shows the whole of the server's log
         self._directory.parent.mkdir(parents=True, exist_ok=True)
         server = self._server or get_server(self._directory, start=False)
+        if self._server is None:
+            # The package's lock may be one file in /tmp for all users: the first one's, and closed to the others.
+            server._lock = type(server._lock)(self._directory.with_suffix(".lock"))
         with _environment("LC_ALL", "C"):  # initdb refuses to work in a locale that the machine has not installed
             with server._lock:
                 server.ensure_pgdata_inited()
@@ -183,13 +187,19 @@ def _launch(server: Any) -> None:
     if server.system_user is not None and sockets != server.pgdata:
         ensure_prefix_permissions(sockets)
         sockets.chmod(0o777)
+    options = f'-h "" -k {_socket_option(sockets)}'
     pgexec(
         "pg_ctl",
-        ("-w", "-o", f'-h "" -k {sockets}', "-l", str(server.log), "-D", str(server.pgdata), "start"),
+        ("-w", "-o", options, "-l", str(server.log), "-D", str(server.pgdata), "start"),
         bin_path=server.bin_path,
         user=server.system_user,
         timeout=_PG_CTL_TAKES_AT_MOST,
     )
+
+
+def _socket_option(folder: Path) -> str:
+    """The folder as one entry of PostgreSQL's list of socket folders, and as one word of pg_ctl's shell."""
+    return shlex.quote(f'"{folder}"')
 
 
 def _note_failure(starting: "asyncio.Task[str]") -> None:

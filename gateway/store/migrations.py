@@ -8,11 +8,12 @@ from typing import NamedTuple
 import asyncpg
 
 from gateway.logs.log import Event, get_logger
+from gateway.resources import MIGRATIONS
 from gateway.store.database import Connection, DatabaseError
 
 log = get_logger()
 
-MIGRATIONS = Path(__file__).parent.parent.parent / "migrations"
+
 _MIGRATION_LOCK = 0x67617465  # "gate": the advisory lock of the process that migrates
 
 

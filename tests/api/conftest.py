@@ -5,13 +5,13 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from apiclient import Api, Caller
 
 from gateway.api.app import serve_http
 from gateway.app import Components, apis_of, build
 from gateway.config import Config, load
 from gateway.config.policy import Policy
 from gateway.store.database import Database
+from tests.api.apiclient import Api, Caller
 
 CONFIG = """
 [gateway]

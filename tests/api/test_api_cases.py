@@ -3,12 +3,12 @@
 from urllib.parse import quote
 
 import pytest
-from apiclient import Api
-from record_factories import MOTHER, good
 
 from gateway.app import Components
 from gateway.consent.inputs import Park, UseNumber
 from gateway.store import history, journal
+from tests.api.apiclient import Api
+from tests.record_factories import MOTHER, good
 
 WORDS = {"reason": "the family has moved"}
 

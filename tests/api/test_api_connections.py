@@ -12,10 +12,6 @@ from typing import Literal
 
 import aiohttp
 import pytest
-from apiclient import Api
-from record_factories import good
-from test_api_hardening import make_certificate
-from test_api_statuses import seal
 
 from gateway.api import connections
 from gateway.api.app import serve_http
@@ -24,6 +20,10 @@ from gateway.api.statuses import READERS
 from gateway.app import Components, apis_of
 from gateway.config import Config
 from gateway.metrics import REGISTRY
+from tests.api.apiclient import Api
+from tests.api.test_api_hardening import make_certificate
+from tests.api.test_api_statuses import seal
+from tests.record_factories import good
 
 Stranger = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 

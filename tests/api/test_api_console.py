@@ -3,9 +3,9 @@
 import re
 
 import pytest
-from apiclient import DOCUMENT, Api
 
 from gateway.api.console import FOLDER, HEADERS
+from tests.api.apiclient import DOCUMENT, Api
 
 FILES = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.iterdir()}
 SCRIPTS = {name: text for name, text in FILES.items() if name.endswith(".js")}

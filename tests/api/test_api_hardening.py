@@ -14,8 +14,6 @@ from typing import Any, Literal
 import aiohttp
 import orjson
 import pytest
-from apiclient import NDJSON, Api, ndjson
-from record_factories import PUPILS, good
 
 from gateway.api import app, lists, requests
 from gateway.api.app import serve_http
@@ -23,6 +21,8 @@ from gateway.api.auth import Tokens
 from gateway.api.lists import MAX_BATCH
 from gateway.app import Components, apis_of
 from gateway.config import Config
+from tests.api.apiclient import NDJSON, Api, ndjson
+from tests.record_factories import PUPILS, good
 
 HEAD = (
     f"PUT /v1/lists/l HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer sdu-token\r\nContent-Type: {NDJSON}\r\n"

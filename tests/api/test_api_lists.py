@@ -6,8 +6,9 @@ import zlib
 
 import orjson
 import pytest
-from apiclient import Api, ndjson
-from record_factories import MOTHER, PUPILS, good, person
+
+from tests.api.apiclient import Api, ndjson
+from tests.record_factories import MOTHER, PUPILS, good, person
 
 
 async def test_a_list_becomes_cases_calls_and_journal_entries(api: Api) -> None:

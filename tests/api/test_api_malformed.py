@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import orjson
 import pytest
-from apiclient import NDJSON, Api, ndjson
-from record_factories import good
+
+from tests.api.apiclient import NDJSON, Api, ndjson
+from tests.record_factories import good
 
 LIST = "/v1/lists/list-1"
 CASE = "/v1/cases/01JD0000000000000000000000"

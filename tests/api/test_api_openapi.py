@@ -1,6 +1,5 @@
 """openapi.json is valid, served, and names the routes there are: no more, no fewer."""
 
-from apiclient import DOCUMENT, Api
 from openapi_spec_validator import validate
 
 from gateway.api.app import build_app
@@ -10,6 +9,7 @@ from gateway.app import Components, apis_of
 from gateway.config import Config
 from gateway.consent.events import STATUSES
 from gateway.intake.records import Code
+from tests.api.apiclient import DOCUMENT, Api
 
 
 def test_the_document_is_valid_openapi() -> None:

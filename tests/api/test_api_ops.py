@@ -1,11 +1,11 @@
 """What ops see: alive, ready, counted."""
 
-from apiclient import Api
 from prometheus_client.parser import text_string_to_metric_families
-from record_factories import PUPILS, good
 
 from gateway.app import Components
 from gateway.consent.inputs import UseNumber
+from tests.api.apiclient import Api
+from tests.record_factories import PUPILS, good
 
 
 async def test_a_living_process_says_so_to_anybody(api: Api) -> None:

@@ -5,8 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from apiclient import DOCUMENT, Api
-from record_factories import good
 
 from gateway import metrics
 from gateway.api.alerts import Alert, Code, Level, LinkState, QueueState, alerts, span
@@ -14,6 +12,8 @@ from gateway.app import Components
 from gateway.consent.inputs import Park, UseNumber
 from gateway.store import journal, queues
 from gateway.store.database import Database
+from tests.api.apiclient import DOCUMENT, Api
+from tests.record_factories import good
 
 NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
 BOUND = {

@@ -9,14 +9,14 @@ from typing import Any
 
 import orjson
 import pytest
-from apiclient import NDJSON, Api, ndjson
-from record_factories import good
 
 from gateway.api import connections, requests
 from gateway.api.lists import MAX_BATCH
 from gateway.config.policy import Policy
 from gateway.metrics import REGISTRY
 from gateway.store import lists
+from tests.api.apiclient import NDJSON, Api, ndjson
+from tests.record_factories import good
 
 BETWEEN_OCTETS = 0.02
 CASE = "/v1/cases/01JD0000000000000000000000"

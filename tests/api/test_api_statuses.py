@@ -3,12 +3,11 @@
 import asyncio
 import time
 
-from apiclient import Api
-from record_factories import PUPILS, good
-
 from gateway.app import Components
 from gateway.consent.inputs import SkipRecipient, UseNumber
 from gateway.store import journal
+from tests.api.apiclient import Api
+from tests.record_factories import PUPILS, good
 
 
 async def seal(components: Components) -> None:

@@ -4,12 +4,12 @@ import asyncio
 from typing import Any
 
 import pytest
-from apiclient import Api
-from record_factories import good
 
 from gateway.app import Components
 from gateway.consent.inputs import IssueVoucher, ParentReply, UseNumber
 from gateway.consent.reply import Verdict
+from tests.api.apiclient import Api
+from tests.record_factories import good
 
 PATH = "/v1/wallet/events"
 AT = "2026-11-23T09:30:00+05:00"

@@ -12,8 +12,9 @@ from typing import Any, Protocol
 
 import pytest
 from benches.sink import Link, Sink, max_in_a_second, quantiles
-from esme_client import BindEsme
 from smpplib import consts
+
+from tests.esme_client import BindEsme
 
 ROOT = Path(__file__).parents[2]
 REQUEST = [b"\x05\0\x03\x07\x02" + bytes([number]) + b"\0?" for number in (1, 2)]

@@ -93,7 +93,10 @@ def test_every_fault_is_a_line_on_standard_error(config: Path, capsys: pytest.Ca
 def test_a_missing_file_is_one_line(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--config", str(tmp_path / "none.toml")]) == 1
     said = capsys.readouterr().err
-    assert said == f"gateway: {tmp_path}/none.toml: cannot be read: No such file or directory\n"
+    example = ROOT / "config.toml"
+    assert said == (
+        f"gateway: {tmp_path}/none.toml: cannot be read: No such file or directory; an example is {example}\n"
+    )
 
 
 def test_wrong_words_end_with_status_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from harness import TOKENS, metric
 from structlog.testing import CapturingLogger
 
 from gateway import app, config
@@ -21,6 +20,7 @@ from gateway.store import inbound, journal, nodes
 from gateway.store.database import Database
 from gateway.store.inbound import ReplySegment
 from gateway.usecases import journal_upkeep
+from tests.harness import TOKENS, metric
 
 Jobs = Mapping[str, Callable[[], Awaitable[object]]]
 """What each job runs, by its name."""

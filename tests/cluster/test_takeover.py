@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from harness import TOKENS, Family, Harness, harness
 
 from gateway.config.policy import MembershipPolicy
 from gateway.simulators.smsc import SmscSimulator
+from tests.harness import TOKENS, Family, Harness, harness
 
 __all__ = ["harness"]
 

@@ -7,25 +7,6 @@ from itertools import product
 from typing import get_args
 
 import pytest
-from case_factories import (
-    ACCEPTED,
-    CASES,
-    FALLBACK,
-    FATHER,
-    FRIDAY,
-    MONDAY,
-    MOTHER,
-    RULES,
-    TUESDAY,
-    UNDELIVERABLE,
-    accepted,
-    agree,
-    answer,
-    delivered,
-    refuse,
-    refused_by_smsc,
-    undeliverable,
-)
 
 from gateway.consent.case import ENDED, Rules, State
 from gateway.consent.inputs import (
@@ -51,6 +32,25 @@ from gateway.consent.journey import decide, open_case
 from gateway.consent.reply import Verdict
 from gateway.consent.texts import Kind
 from gateway.consent.transitions import ACCEPTED_IN, JOURNALED_ANYWHERE, TRANSITIONS, targets
+from tests.consent.case_factories import (
+    ACCEPTED,
+    CASES,
+    FALLBACK,
+    FATHER,
+    FRIDAY,
+    MONDAY,
+    MOTHER,
+    RULES,
+    TUESDAY,
+    UNDELIVERABLE,
+    accepted,
+    agree,
+    answer,
+    delivered,
+    refuse,
+    refused_by_smsc,
+    undeliverable,
+)
 
 INPUTS: Mapping[str, Input] = {
     "OpenCase": OpenCase(),

@@ -4,7 +4,25 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from case_factories import (
+
+from gateway.consent.case import State
+from gateway.consent.events import Checked, Event, EventType, Reason, Relation, Reply
+from gateway.consent.inputs import (
+    Cancel,
+    Effect,
+    Input,
+    MeetDeadline,
+    OpenQuestion,
+    Park,
+    Release,
+    Send,
+    SkipRecipient,
+    UseNumber,
+)
+from gateway.consent.journey import decide
+from gateway.consent.reply import Verdict
+from gateway.consent.texts import Kind
+from tests.consent.case_factories import (
     CASES,
     FALLBACK,
     FATHER,
@@ -28,24 +46,6 @@ from case_factories import (
     reminded,
     undeliverable,
 )
-
-from gateway.consent.case import State
-from gateway.consent.events import Checked, Event, EventType, Reason, Relation, Reply
-from gateway.consent.inputs import (
-    Cancel,
-    Effect,
-    Input,
-    MeetDeadline,
-    OpenQuestion,
-    Park,
-    Release,
-    Send,
-    SkipRecipient,
-    UseNumber,
-)
-from gateway.consent.journey import decide
-from gateway.consent.reply import Verdict
-from gateway.consent.texts import Kind
 
 
 def test_mother_then_father_then_each_representative_is_looked_up() -> None:

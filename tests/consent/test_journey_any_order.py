@@ -6,21 +6,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from case_factories import (
-    ACCEPTED,
-    CALENDAR,
-    FATHER,
-    MONDAY,
-    MOTHER,
-    REFUSED,
-    RULES,
-    UNDELIVERABLE,
-    accepted,
-    answer,
-    fresh,
-    refused_by_smsc,
-    undeliverable,
-)
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -53,6 +38,21 @@ from gateway.consent.inputs import (
 from gateway.consent.journey import decide
 from gateway.consent.reply import Verdict
 from gateway.consent.texts import Kind
+from tests.consent.case_factories import (
+    ACCEPTED,
+    CALENDAR,
+    FATHER,
+    MONDAY,
+    MOTHER,
+    REFUSED,
+    RULES,
+    UNDELIVERABLE,
+    accepted,
+    answer,
+    fresh,
+    refused_by_smsc,
+    undeliverable,
+)
 
 AFTER_THE_END = {
     EventType.LATE_REPLY,

@@ -4,20 +4,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from case_factories import (
-    CASES,
-    FRIDAY,
-    MONDAY,
-    RULES,
-    accepted,
-    after,
-    agree,
-    almaty,
-    asked,
-    names,
-    queued,
-    reminded,
-)
 
 from gateway.consent.case import ENDED, State
 from gateway.consent.events import STATUSES, Event, EventType, Voucher
@@ -33,6 +19,20 @@ from gateway.consent.inputs import (
 )
 from gateway.consent.journey import decide
 from gateway.consent.texts import Kind
+from tests.consent.case_factories import (
+    CASES,
+    FRIDAY,
+    MONDAY,
+    RULES,
+    accepted,
+    after,
+    agree,
+    almaty,
+    asked,
+    names,
+    queued,
+    reminded,
+)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Family, Harness, harness
 
 from gateway.cli import main
 from gateway.consent.events import Event, EventType
@@ -20,6 +19,7 @@ from gateway.evidence import digests, merkle, verification
 from gateway.evidence.digests import Anchor
 from gateway.simulators.smsc import SmscSimulator
 from gateway.store import erasure, journal, journal_tree
+from tests.harness import Family, Harness, harness
 
 __all__ = ["harness"]
 

@@ -7,9 +7,9 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from record_factories import FATHER, MOTHER, PUPILS, good, person
 
 from gateway.intake.records import MAX_FAULTS, Record, Refusal, read_record
+from tests.record_factories import FATHER, MOTHER, PUPILS, good, person
 
 PUPIL = PUPILS[0]
 IINS = {"digits": "87031249700x", "length": "8703124970", "checksum": "870312497006"}

@@ -1,5 +1,5 @@
 """The gateway between its partners, for the tests of this folder."""
 
-from harness import harness
+from tests.harness import harness
 
 __all__ = ["harness"]

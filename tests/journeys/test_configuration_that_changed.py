@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from harness import Family, Harness
 
 from gateway import app, config
 from gateway.store.database import DatabaseError, connect
+from tests.harness import Family, Harness
 
 
 async def test_a_service_with_open_cases_can_not_be_left_out(harness: Harness, database_url: str) -> None:

@@ -1,6 +1,6 @@
 """The way most cases travel."""
 
-from harness import Family, Harness
+from tests.harness import Family, Harness
 
 
 async def test_a_consent_becomes_a_voucher(harness: Harness) -> None:

@@ -1,7 +1,8 @@
 """Whose number is asked, and what becomes of those who can't be reached."""
 
 import pytest
-from harness import SEGMENTS, Family, Harness, metric
+
+from tests.harness import SEGMENTS, Family, Harness, metric
 
 
 async def test_mother_then_father_then_representatives(harness: Harness) -> None:

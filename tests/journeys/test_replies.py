@@ -3,7 +3,7 @@
 import asyncio
 import json
 
-from harness import SEGMENTS, WITHIN, Family, Harness
+from tests.harness import SEGMENTS, WITHIN, Family, Harness
 
 
 async def test_siblings_are_asked_in_turn(harness: Harness) -> None:

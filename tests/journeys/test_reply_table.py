@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Sequence
 from typing import Any, NamedTuple
 
 import pytest
-from harness import Family, Harness
+
+from tests.harness import Family, Harness
 
 
 class Row(NamedTuple):

@@ -2,9 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from harness import SEGMENTS, Family, Harness
-
 from gateway.config.timezones import load_timezone
+from tests.harness import SEGMENTS, Family, Harness
 
 ALMATY = load_timezone("Asia/Almaty")
 TWO_DAYS_A_SECOND = 172_800.0

@@ -1,7 +1,8 @@
 """What people do about a case: cancel, release, resend."""
 
 import pytest
-from harness import Family, Harness
+
+from tests.harness import Family, Harness
 
 
 async def test_a_case_that_is_cancelled_before_its_text_left_sends_nothing(harness: Harness) -> None:

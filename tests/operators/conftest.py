@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from harness import Harness, harness
 
 from gateway.simulators.smsc import SmscSimulator
+from tests.harness import Harness, harness
 
 __all__ = ["harness"]
 

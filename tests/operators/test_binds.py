@@ -3,10 +3,10 @@
 import asyncio
 
 import pytest
-from harness import SEGMENTS, WITHIN, Family, Harness, metric
 
 from gateway.backoff import Backoff
 from gateway.config.policy import LinkPolicy
+from tests.harness import SEGMENTS, WITHIN, Family, Harness, metric
 
 
 async def test_an_smsc_that_unbinds_is_answered_and_the_window_drained(harness: Harness) -> None:

@@ -4,11 +4,11 @@ import asyncio
 import time
 
 import pytest
-from harness import WITHIN, Family, Harness
 
 from gateway.cluster.lease import Lease
 from gateway.store import nodes
 from gateway.store.database import Connection
+from tests.harness import WITHIN, Family, Harness
 
 
 @pytest.fixture(autouse=True)

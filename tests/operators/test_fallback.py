@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from harness import SEGMENTS, WITHIN, Family, Harness
 
 from gateway.simulators.smsc import SmscSimulator
 from gateway.store import nodes, sms
 from gateway.store.database import Database
+from tests.harness import SEGMENTS, WITHIN, Family, Harness
 
 KCELL, TELE2 = "kcell", "tele2"
 
@@ -126,10 +126,10 @@ async def test_answers_of_the_link_that_is_down_overtake_bulk_of_the_fallback(da
             "reference, segments, created_at) "
             "VALUES ($1, $2, 0, $3, '77010000001', $4, '', 'x', 'udh16', 1, 1, now())",
             [
-                ("bulk of its own", "request", TELE2, sms.BULK),
-                ("bulk of the other", "request", KCELL, sms.BULK),
-                ("answer of the other", "agreed", KCELL, sms.URGENT),
-                ("later bulk", "request", TELE2, sms.BULK),
+                ("bulk of its own", "request", TELE2, sms.Priority.BULK),
+                ("bulk of the other", "request", KCELL, sms.Priority.BULK),
+                ("answer of the other", "agreed", KCELL, sms.Priority.URGENT),
+                ("later bulk", "request", TELE2, sms.Priority.BULK),
             ],
         )
         taken = await sms.claim(connection, "node", TELE2, others=[KCELL], bulk=True, limit=3)

@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
-from harness import Family, Harness
 
 from gateway import app
 from gateway.store import receipts
 from gateway.store.inbound import SAME_REPLY_WITHIN_SECONDS
 from gateway.usecases.replies import INCOMPLETE_AFTER_SECONDS, Replies
+from tests.harness import Family, Harness
 
 
 @pytest.fixture

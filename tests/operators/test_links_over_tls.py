@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import WITHIN, Family, Harness, metric
 
 from gateway.simulators.smsc import SmscSimulator
+from tests.harness import WITHIN, Family, Harness, metric
 
 
 async def openssl(*words: str) -> None:

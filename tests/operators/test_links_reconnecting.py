@@ -5,7 +5,6 @@ import socket
 from typing import Any
 
 import pytest
-from harness import Family, Harness
 from smpplib import consts
 
 from gateway.config.policy import LinkPolicy
@@ -16,6 +15,7 @@ from gateway.simulators.smsc import SmscSimulator
 from gateway.smpp.pdu import Address, SubmitEncoder
 from gateway.smpp.session import Role, Session
 from gateway.smpp.text import LongMessages, segments
+from tests.harness import Family, Harness
 
 POLICY = LinkPolicy()
 BAD_CREDENTIALS = [consts.SMPP_ESME_RBINDFAIL, consts.SMPP_ESME_RINVPASWD, consts.SMPP_ESME_RINVSYSID]

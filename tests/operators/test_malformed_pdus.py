@@ -6,8 +6,9 @@ import struct
 from random import Random
 from typing import NamedTuple
 
-from harness import Family, Harness, metric
 from smpplib import consts
+
+from tests.harness import Family, Harness, metric
 
 DELIVER_SM, DATA_SM, SUBMIT_SM = 0x05, 0x103, 0x04
 SENDER = b"\x01\x0177015550000\x00"

@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
-from harness import SEGMENTS, Family, Harness, metric
 
 from gateway.simulators.receipts import Receipts
+from tests.harness import SEGMENTS, Family, Harness, metric
 
 
 async def test_a_delivered_request_and_repeat_are_told_and_answers_are_only_journaled(harness: Harness) -> None:

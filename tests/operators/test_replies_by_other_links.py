@@ -1,9 +1,9 @@
 """A reply counts only by a link that may carry it: nobody answers for another operator's subscriber."""
 
 import pytest
-from harness import Family, Harness
 
 from gateway.simulators.smsc import SmscSimulator
+from tests.harness import Family, Harness
 
 KCELL, TELE2 = "kcell", "tele2"
 

@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
-from harness import Family, Harness, metric
 from smpplib import consts
+
+from tests.harness import Family, Harness, metric
 
 
 @asynccontextmanager

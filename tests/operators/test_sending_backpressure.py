@@ -4,10 +4,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from harness import Family, Harness
 
 from gateway.operators import sender
 from gateway.store import sms
+from tests.harness import Family, Harness
 
 UNWRITTEN, WINDOW = 3, 10
 

@@ -3,7 +3,8 @@
 from collections import Counter
 
 import pytest
-from harness import SEGMENTS, WITHIN, Family, Harness, metric
+
+from tests.harness import SEGMENTS, WITHIN, Family, Harness, metric
 
 
 async def test_addresses_and_receipts_are_as_the_configuration_says(harness: Harness) -> None:

@@ -6,13 +6,13 @@ from typing import Any
 
 import asyncpg
 import pytest
-from harness import Family, Harness
 from smpplib.consts import SMPP_ESME_RX_T_APPN
 
 from gateway.operators.receiver import Receiver
 from gateway.simulators.smsc_session import Session
 from gateway.usecases.replies import Replies
 from gateway.usecases.unit_of_work import UnitOfWork
+from tests.harness import Family, Harness
 
 
 @pytest.fixture

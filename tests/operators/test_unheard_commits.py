@@ -5,11 +5,11 @@ from typing import Any
 
 import asyncpg
 import pytest
-from harness import Family, Harness
 
 from gateway.backoff import Backoff
 from gateway.partners.caller import Caller
 from gateway.store import calls, nodes, sms
+from tests.harness import Family, Harness
 
 
 def unacknowledged(take: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:

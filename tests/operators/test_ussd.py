@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-from harness import SEGMENTS, Family, Harness
 
 from gateway.simulators.ussd import OP as SERVICE_OP
 from gateway.simulators.ussd import (
@@ -16,6 +15,7 @@ from gateway.simulators.ussd import (
     Dialogue,
 )
 from gateway.store import dialogues, nodes, sms
+from tests.harness import SEGMENTS, Family, Harness
 
 MENU = {
     "kk": "Балаңызға тегін тамақтануға келісесіз бе?\n1 - келісемін\n2 - бас тартамын",

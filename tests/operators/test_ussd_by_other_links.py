@@ -1,10 +1,10 @@
 """A dialogue shows a question only by a link that may carry its answer, as for replies."""
 
 import pytest
-from harness import Family, Harness
 
 from gateway.simulators.smsc import SmscSimulator
 from gateway.simulators.ussd import USSR_CONFIRM
+from tests.harness import Family, Harness
 
 KCELL = "kcell"
 NOTHING = "Сізге қойылған ашық сұрақ жоқ."

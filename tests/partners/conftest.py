@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Iterator
 import aiohttp
 import pytest
 from aioresponses import aioresponses
-from harness import harness
 
 from gateway.partners.http_session import partner_session
+from tests.harness import harness
 
 __all__ = ["harness"]
 

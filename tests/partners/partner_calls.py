@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 import aiohttp
-from record_factories import MOTHER, PUPILS, person
 
 from gateway.config.model import Mcb as McbConfig
 from gateway.config.model import Sdu as SduConfig
@@ -20,6 +19,7 @@ from gateway.partners.sdu import SduClient
 from gateway.partners.wallet import Wallet
 from gateway.simulators.sdu import new_secret
 from gateway.store.cases import StoredCase
+from tests.record_factories import MOTHER, PUPILS, person
 
 TIMEOUT = timedelta(seconds=5)
 TOKEN = "token-of-the-partner"

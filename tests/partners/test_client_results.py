@@ -5,13 +5,13 @@ from typing import Any
 import aiohttp
 import pytest
 from aioresponses import aioresponses
-from http_failures import MockedResponse
-from partner_calls import PATHS, Meaning, Partner, call, meaning, outcomes, stored
-from record_factories import MOTHER, PUPILS
 
 from gateway.consent.inputs import RejectVoucher
 from gateway.partners.mcb import MAX_CONSECUTIVE_FAILURES
 from gateway.partners.responses import MAX_TEXT_LENGTH, Done
+from tests.partners.http_failures import MockedResponse
+from tests.partners.partner_calls import PATHS, Meaning, Partner, call, meaning, outcomes, stored
+from tests.record_factories import MOTHER, PUPILS
 
 URL = "http://partner.example"
 

@@ -10,10 +10,11 @@ import aiohttp
 import pytest
 from aioresponses import aioresponses
 from aioresponses.core import RequestCall
-from http_failures import MockedResponse, breaking_after
 from multidict import CIMultiDict, CIMultiDictProxy
-from partner_calls import MEANING_OF_SUCCESS, PATHS, SUCCESS, Meaning, Partner, call, outcomes
 from yarl import URL
+
+from tests.partners.http_failures import MockedResponse, breaking_after
+from tests.partners.partner_calls import MEANING_OF_SUCCESS, PATHS, SUCCESS, Meaning, Partner, call, outcomes
 
 URL_OF_PARTNER = "https://partner.example"
 ELSEWHERE = "https://elsewhere.example/collect"

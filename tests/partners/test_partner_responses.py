@@ -3,12 +3,12 @@
 from typing import Any, NamedTuple
 
 import pytest
-from harness import Family, Harness, metric
 
 from gateway.backoff import Backoff
 from gateway.consent.identity import mask_iin
 from gateway.partners import responses
 from gateway.simulators.partner import Fault
+from tests.harness import Family, Harness, metric
 
 
 class InvalidBody(NamedTuple):

@@ -9,7 +9,9 @@ from datetime import timedelta
 import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
-from http_failures import (
+
+from gateway.partners.responses import MAX_RESPONSE_BYTES
+from tests.partners.http_failures import (
     Behaviour,
     RawServer,
     answering_early,
@@ -20,9 +22,7 @@ from http_failures import (
     sending,
     silent,
 )
-from partner_calls import MEANING_OF_SUCCESS, SUCCESS, Meaning, Partner, call
-
-from gateway.partners.responses import MAX_RESPONSE_BYTES
+from tests.partners.partner_calls import MEANING_OF_SUCCESS, SUCCESS, Meaning, Partner, call
 
 SHORT = timedelta(milliseconds=150)
 """The clients' timeout where it is to elapse."""

@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 import aiohttp
 import pytest
 from aioresponses import aioresponses
-from harness import Family, Harness
-from http_failures import MockedResponse
 from hypothesis import given
 from hypothesis import strategies as st
-from partner_calls import PATHS, Meaning, Partner, call, outcomes, push
 
 from gateway.partners.responses import MAX_RETRY_AFTER, Retry, retry_after
+from tests.harness import Family, Harness
+from tests.partners.http_failures import MockedResponse
+from tests.partners.partner_calls import PATHS, Meaning, Partner, call, outcomes, push
 
 URL = "http://partner.example"
 NOW = datetime(2026, 11, 23, 5, 0, tzinfo=UTC)

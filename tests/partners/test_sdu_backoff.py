@@ -5,14 +5,14 @@ from typing import Any, cast
 
 import aiohttp
 from aioresponses import aioresponses
-from http_failures import MockedResponse, raw_server, silent
-from partner_calls import PATHS, TOKEN, Partner
 
 from gateway.backoff import Backoff
 from gateway.cluster.wakeups import WakeUp
 from gateway.config.model import Sdu as SduConfig
 from gateway.partners.sdu import SduClient, SduPush
 from gateway.simulators.sdu import new_secret
+from tests.partners.http_failures import MockedResponse, raw_server, silent
+from tests.partners.partner_calls import PATHS, TOKEN, Partner
 
 URL = "http://sdu.example"
 BODY = b'{"events": []}'

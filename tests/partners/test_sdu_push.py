@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
-from harness import Family, Harness
 
 from gateway.simulators.sdu import new_secret, signature_fault
+from tests.harness import Family, Harness
 
 
 async def test_all_statuses_arrive_in_order_after_an_outage_of_sdu(harness: Harness) -> None:

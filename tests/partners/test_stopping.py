@@ -4,9 +4,9 @@ import asyncio
 from typing import Any
 
 import pytest
-from harness import WITHIN, Family, Harness
 
 from gateway.backoff import Backoff
+from tests.harness import WITHIN, Family, Harness
 
 SLOW_SECONDS = 0.4
 """Time that a partner takes to respond."""

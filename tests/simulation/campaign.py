@@ -4,18 +4,17 @@ import random
 from dataclasses import dataclass
 from datetime import timedelta
 
-from simulated_gateway import Bug, Gateway
-from simulated_rows import Decide, Rows
-from simulated_smsc import Faults, Manner, Parents, Smsc
-from simulated_time import DAY, Timeline
-from simulated_truth import Broken, Truth
-
 from gateway.config.timezones import load_timezone
 from gateway.consent.case import Case, Rules, State
 from gateway.consent.deadlines import Calendar, parse_send_window
 from gateway.consent.events import EventType
 from gateway.consent.inputs import Decision, Effect, Input
 from gateway.consent.journey import decide
+from tests.simulation.simulated_gateway import Bug, Gateway
+from tests.simulation.simulated_rows import Decide, Rows
+from tests.simulation.simulated_smsc import Faults, Manner, Parents, Smsc
+from tests.simulation.simulated_time import DAY, Timeline
+from tests.simulation.simulated_truth import Broken, Truth
 
 _OPENS, _CLOSES = parse_send_window("09:00-21:00")
 CALENDAR = Calendar(

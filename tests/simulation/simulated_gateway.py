@@ -9,11 +9,6 @@ from collections.abc import Callable
 from enum import Enum, auto
 from functools import cache
 
-from simulated_rows import Rows, Sms
-from simulated_smsc import Smsc, Wire
-from simulated_time import DAY, Timeline
-from simulated_truth import Truth
-
 from gateway.consent.events import TextAccepted, TextRefused, TextUndeliverable
 from gateway.consent.inputs import (
     ConfirmAccepted,
@@ -33,6 +28,10 @@ from gateway.smpp import session as smpp
 from gateway.smpp import status
 from gateway.smpp.pacing import Pacer
 from gateway.smpp.session import Role, Session, SessionState
+from tests.simulation.simulated_rows import Rows, Sms
+from tests.simulation.simulated_smsc import Smsc, Wire
+from tests.simulation.simulated_time import DAY, Timeline
+from tests.simulation.simulated_truth import Truth
 
 GATHER_SECONDS = 0.02
 RETRY = 1.0

@@ -3,14 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from simulated_time import Timeline
-from simulated_truth import Truth
-
 from gateway.consent.case import Case, Rules, State
 from gateway.consent.inputs import Decision, Effect, Input, MeetDeadline, OpenQuestion, Send
 from gateway.consent.question import Question
 from gateway.consent.redelivery import EarlierReply
 from gateway.consent.texts import Kind
+from tests.simulation.simulated_time import Timeline
+from tests.simulation.simulated_truth import Truth
 
 SEGMENTS = {Kind.REQUEST: 3, Kind.REPEAT: 3, Kind.AGREED: 2, Kind.REFUSED: 1, Kind.CLARIFY: 1}
 

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from simulated_time import DAY, Timeline
-from simulated_truth import Truth
 from smpplib import consts
 
 from gateway.consent.texts import Kind
 from gateway.smpp.pdu import HEADER, RESPONSE_BIT, CommandId, encode_pdu
+from tests.simulation.simulated_time import DAY, Timeline
+from tests.simulation.simulated_truth import Truth
 
 LATENCY = (0.001, 0.05)
 NOT_TAKEN = (1.0, 20.0)

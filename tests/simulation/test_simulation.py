@@ -3,17 +3,18 @@
 from typing import Any
 
 import pytest
-from campaign import Timeline, plain, run
-from simulated_gateway import Bug
-from simulated_rows import Decide
-from simulated_truth import Broken
 
 from gateway.consent.case import Case, Rules, State
 from gateway.consent.events import Event, EventType
 from gateway.consent.inputs import Decision, Input, ParentReply, Send
 from gateway.consent.reply import Verdict
 from gateway.consent.texts import Kind
+from tests.simulation.campaign import Timeline, plain, run
+from tests.simulation.simulated_gateway import Bug
+from tests.simulation.simulated_rows import Decide
+from tests.simulation.simulated_truth import Broken
 
+pytestmark = pytest.mark.no_cover  # tracing doubles its minute, and other tests cover the same lines
 CAMPAIGNS = 10_000
 AT_ONCE = 500
 """Campaigns of one test: several workers share them."""

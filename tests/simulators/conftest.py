@@ -1,5 +1,5 @@
 """The ESME client for these tests."""
 
-from esme_client import esme
+from tests.esme_client import esme
 
 __all__ = ["esme"]

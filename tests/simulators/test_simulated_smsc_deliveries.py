@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from esme_client import BindEsme, Esme
 from smpplib import consts
 
 from gateway.simulators.receipts import Receipts
 from gateway.simulators.smsc import SmscSimulator
+from tests.esme_client import BindEsme, Esme
 
 ROOT = Path(__file__).parents[2]
 

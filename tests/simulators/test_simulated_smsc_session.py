@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from esme_client import BindEsme
 from smpplib import consts, exceptions
 
 from gateway.simulators.smsc import NoResponse, SmscSimulator
+from tests.esme_client import BindEsme
 
 ENQUIRE_LINK = struct.pack(">IIII", 16, 0x15, 0, 7)
 

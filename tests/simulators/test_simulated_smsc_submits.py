@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from esme_client import BindEsme
 from smpplib import consts, gsm
 from smpplib.exceptions import ConnectionError as Disconnected
 from smpplib.exceptions import UnknownCommandError
@@ -11,6 +10,7 @@ from smpplib.exceptions import UnknownCommandError
 from gateway.simulators.rules import Rule
 from gateway.simulators.smsc import SmscSimulator
 from gateway.simulators.text_coding import gsm_decode, gsm_encode
+from tests.esme_client import BindEsme
 
 LONG = "Құрметті Айгүл Серікқызы! Сіздің балаңызға тегін тамақтану қарастырылған. " * 3
 

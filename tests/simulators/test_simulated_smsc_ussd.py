@@ -8,12 +8,12 @@ import asyncio
 from typing import Any
 
 import pytest
-from esme_client import BindEsme, Esme
 from smpplib import consts
 
 from gateway.simulators import codec
 from gateway.simulators.smsc import SmscSimulator
 from gateway.simulators.ussd import OP, SESSION, Dialogue
+from tests.esme_client import BindEsme, Esme
 
 NUMBER = "77011234567"
 

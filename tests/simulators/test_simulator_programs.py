@@ -10,13 +10,13 @@ from typing import Any
 
 import aiohttp
 import pytest
-from esme_client import BindEsme
 
 from gateway.cli import main
 from gateway.simulators.partner import Fault, fault_settings
 from gateway.simulators.receipts import STATES
 from gateway.simulators.rules import REACTIONS
 from gateway.simulators.smsc import SmscSimulator
+from tests.esme_client import BindEsme
 
 ROOT = Path(__file__).parents[2]
 IIN = "870312497005"

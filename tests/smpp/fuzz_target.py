@@ -4,9 +4,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, get_args
 
-from smpp.sessions import RESPONSE_TIMEOUT_SECONDS, binding_session, bound_session, fresh_session, submit_sm_resp
-from smpp.smpplib_codec import smpplib_body, smpplib_encode
-
 from gateway.smpp.pdu import (
     HEADER,
     MAX_ADDRESS_BYTES,
@@ -23,6 +20,14 @@ from gateway.smpp.receipt import IdRelation, Receipt, normalize_message_id, pars
 from gateway.smpp.session import Event, NoResponse, Received, Session, SubmitResponse
 from gateway.smpp.text import decode, split_udh
 from gateway.smpp.ussd import dialled_service, parse_ussd
+from tests.smpp.sessions import (
+    RESPONSE_TIMEOUT_SECONDS,
+    binding_session,
+    bound_session,
+    fresh_session,
+    submit_sm_resp,
+)
+from tests.smpp.smpplib_codec import smpplib_body, smpplib_encode
 
 UNDER_WAY: Final = 3
 DEFAULT_ALPHABETS: Final = ("gsm7", "packed", "ascii", "latin1")

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from smpp.smpplib_codec import smpplib_decode, smpplib_encode
-
 from gateway.smpp.session import Bound, Role, Session
+from tests.smpp.smpplib_codec import smpplib_decode, smpplib_encode
 
 RESPONSE_TIMEOUT_SECONDS = 10.0
 ENQUIRE_LINK_SECONDS = 30.0

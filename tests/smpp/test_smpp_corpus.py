@@ -12,7 +12,9 @@ import fuzzing
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from smpp.fuzz_target import (
+
+from gateway.smpp.session import Session
+from tests.smpp.fuzz_target import (
     EARLIER,
     START_STATES,
     decode_body,
@@ -22,8 +24,6 @@ from smpp.fuzz_target import (
     probe,
     splitting_changes_nothing,
 )
-
-from gateway.smpp.session import Session
 
 FILES = sorted((Path(__file__).parent / "corpus").iterdir())
 STREAMS = [file.read_bytes() for file in FILES]

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from smpp.smpplib_codec import smpplib_body
 
 from gateway.smpp.pdu import CommandId, ShortMessage, decode_short_message
 from gateway.smpp.text import Concatenation, decode, decode_segments, split_udh
+from tests.smpp.smpplib_codec import smpplib_body
 
 UCS2 = "3#1".encode("utf-16-be")
 

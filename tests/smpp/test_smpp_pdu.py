@@ -5,7 +5,6 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from smpp.smpplib_codec import smpplib_body, smpplib_decode, smpplib_encode
 
 from gateway.smpp.pdu import (
     SOURCE_ADDRESS,
@@ -23,6 +22,7 @@ from gateway.smpp.pdu import (
     encode_tlv,
     source_numbering,
 )
+from tests.smpp.smpplib_codec import smpplib_body, smpplib_decode, smpplib_encode
 
 SOURCE = Address(addr="1414", ton=0, npi=0)
 

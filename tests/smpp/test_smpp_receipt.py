@@ -3,7 +3,6 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from smpp.smpplib_codec import smpplib_body
 
 from gateway.smpp.pdu import Address, CommandId, ShortMessage, decode_short_message
 from gateway.smpp.receipt import (
@@ -14,6 +13,7 @@ from gateway.smpp.receipt import (
     parse_receipt,
     related_ids,
 )
+from tests.smpp.smpplib_codec import smpplib_body
 
 # SMPP 3.4 Appendix B.
 APPENDIX_B = (

@@ -1,8 +1,6 @@
 """The session, event by event: PDUs of the SMSC come from smpplib or the specification; smpplib decodes ours."""
 
 import pytest
-from smpp.sessions import binding_session, bound_session, fresh_session, sent_by, submit_sm_resp
-from smpp.smpplib_codec import smpplib_decode, smpplib_encode
 
 from gateway.smpp.pdu import Address, CommandId, Segment, SubmitEncoder
 from gateway.smpp.session import (
@@ -19,6 +17,8 @@ from gateway.smpp.session import (
     UnexpectedPdu,
     UnmatchedNack,
 )
+from tests.smpp.sessions import binding_session, bound_session, fresh_session, sent_by, submit_sm_resp
+from tests.smpp.smpplib_codec import smpplib_decode, smpplib_encode
 
 # --- binding ---
 

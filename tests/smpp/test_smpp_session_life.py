@@ -1,8 +1,6 @@
 """The session between bind and end: enquire_link, deliver_sm, unbind of either side, unexpected PDUs."""
 
 import pytest
-from smpp.sessions import binding_session, bound_session, fresh_session, sent_by, submit_sm_resp
-from smpp.smpplib_codec import smpplib_encode
 
 from gateway.smpp.pdu import CommandId
 from gateway.smpp.session import (
@@ -17,6 +15,8 @@ from gateway.smpp.session import (
     UnexpectedPdu,
     UnmatchedNack,
 )
+from tests.smpp.sessions import binding_session, bound_session, fresh_session, sent_by, submit_sm_resp
+from tests.smpp.smpplib_codec import smpplib_encode
 
 # --- enquire_link ---
 

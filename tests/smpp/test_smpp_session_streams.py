@@ -6,15 +6,6 @@ from collections.abc import Callable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from smpp.sessions import (
-    RESPONSE_TIMEOUT_SECONDS,
-    binding_session,
-    bound_session,
-    fresh_session,
-    sent_by,
-    submit_sm_resp,
-)
-from smpp.smpplib_codec import smpplib_encode
 
 from gateway.smpp.pdu import CommandId, encode_pdu
 from gateway.smpp.session import (
@@ -29,6 +20,15 @@ from gateway.smpp.session import (
     SubmitResponse,
     UnexpectedPdu,
 )
+from tests.smpp.sessions import (
+    RESPONSE_TIMEOUT_SECONDS,
+    binding_session,
+    bound_session,
+    fresh_session,
+    sent_by,
+    submit_sm_resp,
+)
+from tests.smpp.smpplib_codec import smpplib_encode
 
 message_ids = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=20)
 sequence_numbers = st.integers(0, 8)

@@ -5,7 +5,6 @@ import itertools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from smpp.smpplib_codec import smpplib_decode
 from smpplib import gsm
 
 from gateway.smpp.pdu import Address, CommandId, SubmitEncoder, encode_pdu
@@ -19,6 +18,7 @@ from gateway.smpp.text import (
     segment_count,
     segments,
 )
+from tests.smpp.smpplib_codec import smpplib_decode
 
 UDH = {LongMessages.UDH8: 6, LongMessages.UDH16: 7}
 

@@ -6,12 +6,12 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 import pytest
-from smpp.sessions import sent_by
 
 from gateway.smpp import status
 from gateway.smpp.pdu import HEADER, CommandId
 from gateway.smpp.session import Closed, CloseReason, Event, NoResponse, Role, Session, SessionState
 from gateway.smpp.transitions import TABLE, Input, rows, transition
+from tests.smpp.sessions import sent_by
 
 ENQUIRE_LINK, RESPONSE_TIMEOUT = 3.0, 10.0
 LEFT_AT = 4.0

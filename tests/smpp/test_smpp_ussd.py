@@ -1,7 +1,6 @@
 """USSD dialogues in octets of the specification's tables (SMPP 3.4 §5.3.2.43–44)."""
 
 import pytest
-from smpp.smpplib_codec import smpplib_decode
 
 from gateway.smpp.pdu import Address, CommandId, SubmitEncoder, decode_short_message, encode_pdu
 from gateway.smpp.ussd import (
@@ -13,6 +12,7 @@ from gateway.smpp.ussd import (
     encode_screen_tlvs,
     parse_ussd,
 )
+from tests.smpp.smpplib_codec import smpplib_decode
 
 HEAD = (
     "55535344 00"  # service_type USSD

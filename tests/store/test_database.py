@@ -17,7 +17,8 @@ from gateway.cluster.retry import TRANSIENT_ERRORS
 from gateway.store import embedded
 from gateway.store.database import Database, DatabaseError, connect, load_clock
 from gateway.store.embedded import SETTINGS, EmbeddedError, EmbeddedServer
-from gateway.store.migrations import MIGRATIONS, migrate, migrations, pending
+from gateway.resources import MIGRATIONS
+from gateway.store.migrations import migrate, migrations, pending
 
 ROOT = Path(__file__).parents[2]
 SMALL = {**SETTINGS, "shared_buffers": "16MB", "fsync": "off"}

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,10 +12,10 @@ from typing import Any
 import asyncpg
 import psutil
 import pytest
-from test_database import SMALL, gone, postmaster
 
 from gateway.store import embedded
 from gateway.store.embedded import EmbeddedError, EmbeddedServer
+from tests.store.test_database import ROOT, SMALL, gone, postmaster
 
 
 @pytest.fixture
@@ -125,3 +127,30 @@ async def test_settings_that_stand_there_are_not_written_again(server: EmbeddedS
     server.release()
     await server.ensure()
     assert settings.stat().st_mtime_ns == written
+
+
+def test_server_starts_where_the_lock_file_of_the_temporary_folder_is_not_ours(data_dir: Path) -> None:
+    """Another user's file there cannot be opened. Root may open any, so here it is a folder."""
+    temporary = data_dir / "temporary"
+    (temporary / ".lockfile").mkdir(parents=True)
+    program = (
+        "import sys; from pathlib import Path; from gateway.store.embedded import EmbeddedServer\n"
+        "server = EmbeddedServer(Path(sys.argv[1])); server.start(); server.release()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program, data_dir / "var"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(temporary), "XDG_RUNTIME_DIR": str(data_dir)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+async def test_server_starts_in_a_folder_whose_name_has_spaces_a_comma_and_an_apostrophe(data_dir: Path) -> None:
+    server = EmbeddedServer(data_dir / "it's a, folder", SMALL)
+    try:
+        assert await answers(await server.ensure())
+    finally:
+        await asyncio.to_thread(server.release)

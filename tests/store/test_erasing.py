@@ -3,9 +3,9 @@
 from datetime import timedelta
 
 import pytest
-from harness import Family, Harness, harness
 
 from gateway.store import erasure, journal
+from tests.harness import Family, Harness, harness
 
 __all__ = ["harness"]
 

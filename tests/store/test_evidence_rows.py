@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from rows import MONDAY, add_case
 
 from gateway.consent.events import Event, EventType
 from gateway.store import evidence, journal
 from gateway.store.database import Connection, Database
+from tests.store.rows import MONDAY, add_case
 
 
 async def record_of(connection: Connection) -> dict[str, Any]:

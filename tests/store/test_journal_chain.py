@@ -4,13 +4,13 @@ import asyncio
 
 import asyncpg
 import pytest
-from rows import MONDAY
 
 from gateway.consent.events import Event, EventType, Reason, Voucher
 from gateway.evidence import merkle
 from gateway.evidence.digests import Anchor
 from gateway.store import journal, journal_tree
 from gateway.store.database import Connection, Database
+from tests.store.rows import MONDAY
 
 ENTRIES = [
     journal.entry(MONDAY, f"case-{n}", Event(EventType.VOUCHER_ISSUED, Voucher(f"V-{n}"))) for n in range(1, 11)

@@ -2,11 +2,10 @@
 
 import asyncio
 
-from rows import add_case
-
 from gateway.store import questions
 from gateway.store.database import Connection, Database
 from gateway.store.questions import NumberClaim
+from tests.store.rows import add_case
 
 NUMBER = "77010000001"
 

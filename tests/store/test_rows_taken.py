@@ -4,13 +4,13 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from rows import MONDAY, NODE, add_node, new_sms
 
 from gateway.consent.texts import Kind
 from gateway.store import calls, nodes, sms
 from gateway.store.calls import CallKind
 from gateway.store.database import Database
 from gateway.store.sms import SmsProgress, SmsState
+from tests.store.rows import MONDAY, NODE, add_node, new_sms
 
 OTHER = "01M80000000000000000000NOD2"
 

@@ -1,0 +1,1 @@
+"""Checks of the repository that no tool on the shelf does; scripts/test runs each as `python -m checks.NAME`."""
