@@ -87,7 +87,7 @@ def _promised(method: str, path: str, status: int, content_type: str) -> str:
     """The JSON pointer of the schema of this answer."""
     template = next((template for pattern, template in _PATHS if pattern.fullmatch(path)), None)
     operation = DOCUMENT["paths"].get(template, {}).get(method.lower())
-    if operation is None:
+    if template is None or operation is None:
         assert status in (404, 405, 400, 431), f"{method} {path} is not in the document and answered {status}"
         return "/components/schemas/Problem"
     assert str(status) in operation["responses"], f"{method} {template} may not answer {status}"

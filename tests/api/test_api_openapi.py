@@ -22,7 +22,7 @@ async def test_the_server_serves_it(api: Api) -> None:
 
 async def test_it_names_every_route_and_no_other(config: Config, components: Components) -> None:
     served = {
-        (route.method, route.resource.canonical)
+        (route.method, route.resource.canonical if route.resource is not None else "")
         for route in build_app(config.http, apis_of(config, components), ConnectionLimiter()).router.routes()
     }
     described = {

@@ -79,7 +79,7 @@ class Journey(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.case = fresh(*PLACES)
-        self.rules = RULES
+        self.journey_rules = RULES
         self.now = MONDAY
         self.told: list[EventType] = []
         self.turns = 0
@@ -91,12 +91,14 @@ class Journey(RuleBasedStateMachine):
         repeats=st.integers(0, 2), clarify=st.booleans(), fallback=st.booleans(), relations=st.integers(1, 3)
     )
     def begin(self, repeats: int, clarify: bool, fallback: bool, relations: int) -> None:
-        self.rules = Rules(calendar=CALENDAR, repeats=repeats, clarify=clarify, fallback_on_undeliverable=fallback)
+        self.journey_rules = Rules(
+            calendar=CALENDAR, repeats=repeats, clarify=clarify, fallback_on_undeliverable=fallback
+        )
         self.case = fresh(*PLACES[:relations])
 
     def give(self, given: Input) -> Decision:
         before = self.case
-        decision = decide(before, given, self.now, self.rules)
+        decision = decide(before, given, self.now, self.journey_rules)
         self.case = decision.case
         if decision.rejected:
             assert decision == Decision(case=before, rejected=True)

@@ -54,7 +54,8 @@ def test_recipients_are_kept_in_the_order_of_asking() -> None:
 @pytest.mark.parametrize("left_out", ["language", "school", "father", "representatives"])
 @pytest.mark.parametrize("as_null", [True, False])
 def test_optional_fields_may_be_null_or_left_out(left_out: str, as_null: bool) -> None:
-    given = good(**{left_out: None})
+    changes: dict[str, Any] = {left_out: None}
+    given = good(**changes)
     if not as_null:
         del given[left_out]
     assert isinstance(read(given), Record)

@@ -6,6 +6,8 @@ import pytest
 
 from gateway.backoff import Backoff
 from gateway.config.policy import LinkPolicy
+from gateway.simulators.smsc import SmscSimulator
+from gateway.simulators.smsc_session import Session
 from tests.harness import SEGMENTS, WITHIN, Family, Harness, metric
 
 
@@ -191,12 +193,16 @@ async def test_of_two_processes_one_holds_the_link_and_the_other_takes_it_over(h
     harness.no_complaints()
 
 
+async def closed(smsc: SmscSimulator, session: Session) -> None:
+    await smsc.wait_for(lambda: session.closed)
+
+
 async def test_lost_framing_ends_the_session_and_another_begins(harness: Harness) -> None:
     await harness.start()
     for octets in (b"\0\0\0\x08" + bytes(12), b"\0\x02\0\0" + bytes(12), b"HTTP/1.1 400 Bad Request\r\n\r\n"):
         session = harness.smsc.sessions[-1]
         await harness.smsc.send_raw(octets, via=session)
-        await harness.smsc.wait_for(lambda session=session: session.closed)
+        await closed(harness.smsc, session)
         assert session.nacks == [0x02]
         await harness.smsc.bound(within=WITHIN)
     await harness.ask(Family(n=1))

@@ -59,7 +59,7 @@ class Watched:
 async def test_a_bind_has_no_delay_and_one_write_a_turn() -> None:
     async with SmscSimulator() as smsc:
         loop, bound = asyncio.get_running_loop(), asyncio.Event()
-        session = Session(
+        session: Session[None] = Session(
             role=Role.TRANSCEIVER,
             system_id="gateway",
             password="secret",
@@ -90,13 +90,14 @@ async def test_a_bind_has_no_delay_and_one_write_a_turn() -> None:
 async def test_a_defect_in_a_handler_closes_nothing_and_loses_no_reply(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take, failed = receiver.Receiver.receive, []
+    receive = receiver.Receiver.receive
+    failed: list[tuple[Any, ...]] = []
 
     def fail_once(self: receiver.Receiver, *arguments: Any) -> None:
         if not failed:
             failed.append(arguments)
             raise RuntimeError("a defect")
-        take(self, *arguments)
+        receive(self, *arguments)
 
     await harness.start()
     family = Family(n=1)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import asyncpg
 import pytest
@@ -88,7 +89,7 @@ async def test_a_text_under_way_survives_a_database_that_goes_away(harness: Harn
     ],
     ids=str,
 )
-async def test_a_reply_counts_in_whatever_it_is_wrapped(harness: Harness, how: dict[str, object]) -> None:
+async def test_a_reply_counts_in_whatever_it_is_wrapped(harness: Harness, how: dict[str, Any]) -> None:
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)

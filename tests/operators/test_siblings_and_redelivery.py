@@ -1,6 +1,7 @@
 """A reply that the SMSC delivers again must not answer the sibling's question that it made room for."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -8,7 +9,8 @@ import asyncpg
 import pytest
 from smpplib.consts import SMPP_ESME_RX_T_APPN
 
-from gateway.operators.receiver import Receiver
+from gateway.operators.connection import SmppConnection
+from gateway.operators.receiver import Receiver, _Delivery
 from gateway.simulators.smsc_session import Session
 from gateway.usecases.replies import Replies
 from gateway.usecases.unit_of_work import UnitOfWork
@@ -39,10 +41,11 @@ async def _lose_an_acknowledgement(
     """The family's answer is stored, and the connection breaks before the SMSC hears of it."""
     respond = Receiver._respond
 
-    def lose(receiver: Receiver, batch: Any, _: int) -> None:
+    def lose(self: Receiver, deliveries: Sequence[_Delivery], command_status: int) -> None:
         Receiver._respond = respond  # type: ignore[method-assign]
-        for arrival in batch:
-            arrival.bind.abort()
+        for delivery in deliveries:
+            assert isinstance(delivery.bind, SmppConnection)
+            delivery.bind.abort()
 
     Receiver._respond = lose  # type: ignore[method-assign]
     with suppress(ConnectionError):

@@ -78,6 +78,7 @@ async def test_the_answer_is_kept_as_evidence(harness: Harness) -> None:
     await dialogue.screen()
     case = await harness.case(family)
     reply = await harness.connection.fetchrow("SELECT * FROM replies WHERE case_id = $1", case["case_id"])
+    assert reply is not None
     assert (reply["octets"], reply["data_coding"], reply["verdict"]) == (b"\x001", 8, "agree")
     read = await harness.journaled(family, "reply_read")
     assert read["ussd"] is True
@@ -85,6 +86,7 @@ async def test_the_answer_is_kept_as_evidence(harness: Harness) -> None:
     shown = [detail for event, detail in await harness.journal(family) if event == "text_queued"]
     assert [detail["text"] for detail in shown if detail["text"].startswith("menu")] == ["menu", "menu_agreed"]
     kept = await harness.connection.fetchrow("SELECT body, template FROM sms WHERE kind = 'menu'")
+    assert kept is not None
     assert kept["body"] == MENU["kk"]
     name = await harness.connection.fetchval("SELECT name FROM templates WHERE version = $1", kept["template"])
     assert name == "menu"

@@ -28,7 +28,8 @@ def server(data_dir: Path) -> Iterator[EmbeddedServer]:
 @pytest.fixture
 def launches(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """When the server was started, each time."""
-    launch, at = embedded._launch, []
+    launch = embedded._launch
+    at: list[float] = []
 
     def launch_and_count(server: Any) -> None:
         at.append(time.monotonic())
@@ -41,7 +42,8 @@ def launches(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 async def answers(url: str) -> bool:
     connection = await asyncpg.connect(url)
     try:
-        return await connection.fetchval("SELECT true")
+        answer: bool = await connection.fetchval("SELECT true")
+        return answer
     finally:
         await connection.close()
 
@@ -80,7 +82,8 @@ async def test_it_comes_up_although_it_ends_just_when_it_was_started(
     server: EmbeddedServer, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a full disk: it takes connections for a moment."""
-    launch, ended = embedded._launch, []
+    launch = embedded._launch
+    ended: list[psutil.Process] = []
 
     def launch_and_end(package: Any) -> None:
         launch(package)

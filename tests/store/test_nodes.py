@@ -1,19 +1,22 @@
 """Who lives and who is dead: by lock, by heartbeat, and never by mistake after the database was away."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 
 from gateway.store import nodes
-from gateway.store.database import Database
+from gateway.store.database import Connection, Database
 
 LINKS = ["kcell"]
 AN_INSTANT = 1e-6  # seconds: every heartbeat is older, and the server has been up for longer
 UP_FOR_LONGER_THAN = 0.001
 
 
-async def evict(connection, expired_after=10.0, *, restart_grace=0.0, unlocked=True):
+async def evict(
+    connection: Connection, expired_after: float = 10.0, *, restart_grace: float = 0.0, unlocked: bool = True
+) -> tuple[list[str], dict[str, int]]:
     """(evicted, segments of unknown outcome by link), by a process called survivor."""
     return await nodes.evict_expired(
         connection, "survivor", expired_after=expired_after, restart_grace=restart_grace,
@@ -22,32 +25,36 @@ async def evict(connection, expired_after=10.0, *, restart_grace=0.0, unlocked=T
 
 
 @pytest.fixture
-async def other(database_url):
+async def other(database_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
     """A connection that stands for another process."""
     connection = await asyncpg.connect(database_url)
     yield connection
     await connection.close()
 
 
-async def beats_for_ever(connection, node):
+async def beats_for_ever(connection: Connection, node: str) -> None:
     await connection.execute("UPDATE nodes SET seen_at = 'infinity' WHERE node = $1", node)
 
 
-async def bury_until_somebody_is_dead(connection):
+async def bury_until_somebody_is_dead(connection: Connection) -> tuple[list[str], dict[str, int]]:
     async with asyncio.timeout(10):
         while not (found := await evict(connection))[0]:
             pass
     return found
 
 
-async def test_a_process_that_holds_its_lock_and_beats_is_left_alone(database: Database, other):
+async def test_a_process_that_holds_its_lock_and_beats_is_left_alone(
+    database: Database, other: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
     await nodes.join(other, "living", "living", LINKS)
     await beats_for_ever(other, "living")
     async with database.acquire() as connection:
         assert await evict(connection, UP_FOR_LONGER_THAN) == ([], {})
 
 
-async def test_a_killed_process_is_dead_as_soon_as_its_connection_is(database: Database, other):
+async def test_a_killed_process_is_dead_as_soon_as_its_connection_is(
+    database: Database, other: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
     await nodes.join(other, "killed", "killed", LINKS)
     await beats_for_ever(other, "killed")
     other.terminate()
@@ -58,14 +65,18 @@ async def test_a_killed_process_is_dead_as_soon_as_its_connection_is(database: D
             await nodes.heartbeat(connection, "killed")
 
 
-async def test_free_locks_bury_nobody_where_connections_have_just_been_lost(database: Database, other):
+async def test_free_locks_bury_nobody_where_connections_have_just_been_lost(
+    database: Database, other: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
     await other.execute("INSERT INTO nodes (node, name, seen_at) VALUES ('unheld', 'unheld', 'infinity')")
     async with database.acquire() as connection:
         assert (await evict(connection, UP_FOR_LONGER_THAN, unlocked=False))[0] == []
         assert (await evict(connection, UP_FOR_LONGER_THAN))[0] == ["unheld"]
 
 
-async def test_a_paused_process_is_dead_by_its_heartbeat_though_it_holds(database: Database, other):
+async def test_a_paused_process_is_dead_by_its_heartbeat_though_it_holds(
+    database: Database, other: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
     await nodes.join(other, "paused", "paused", LINKS)
     async with database.acquire() as connection:
         assert await nodes.claim_links(other, "paused", LINKS) == LINKS
@@ -74,13 +85,17 @@ async def test_a_paused_process_is_dead_by_its_heartbeat_though_it_holds(databas
         assert await nodes.claim_links(connection, "survivor", LINKS) == LINKS
 
 
-async def test_nobody_is_buried_while_the_database_has_only_just_come_back(database: Database, other):
+async def test_nobody_is_buried_while_the_database_has_only_just_come_back(
+    database: Database, other: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
     await other.execute("INSERT INTO nodes (node, name, seen_at) VALUES ('old', 'old', '-infinity')")
     async with database.acquire() as connection:
         assert (await evict(connection, restart_grace=86_400.0))[0] == []
 
 
-async def test_a_transaction_under_way_ends_before_its_process_is_buried(database: Database, other):
+async def test_a_transaction_under_way_ends_before_its_process_is_buried(
+    database: Database, other: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
     await nodes.join(other, "slow", "slow", LINKS)
     async with database.acquire() as connection:
         async with other.transaction():
@@ -92,19 +107,19 @@ async def test_a_transaction_under_way_ends_before_its_process_is_buried(databas
 
 
 async def test_one_stopped_in_the_middle_of_a_copy_is_buried_and_keeps_nobody_from_it(
-    database: Database, database_url
-):
+    database: Database, database_url: str
+) -> None:
     """Its transaction would stand open for ever, with all that it has locked."""
     stuck = await asyncpg.connect(database_url, server_settings={"application_name": "gateway stuck here"})
     await nodes.join(stuck, "stuck", "stuck", LINKS)
     copying = asyncio.Event()
 
-    async def rows():
+    async def rows() -> AsyncIterator[bytes]:
         copying.set()
         await asyncio.Event().wait()
         yield b""
 
-    async def copy():
+    async def copy() -> None:
         async with stuck.transaction():
             await nodes.fence(stuck, "stuck")
             await stuck.copy_to_table("journal_pending", source=rows())
@@ -124,8 +139,8 @@ async def test_one_stopped_in_the_middle_of_a_copy_is_buried_and_keeps_nobody_fr
 
 
 async def test_a_session_of_another_role_under_the_name_of_a_dead_process_stops_no_burial(
-    database: Database, database_url
-):
+    database: Database, database_url: str
+) -> None:
     foreign = await asyncpg.connect(database_url, server_settings={"application_name": "gateway dead here"})
     await nodes.join(foreign, "dead", "dead", LINKS)
     async with database.acquire() as connection:

@@ -70,7 +70,7 @@ async def test_a_turn_that_is_given_back_waits_for_whoever_just_began_to_wait(da
         await asking.start()
         assert await questions.acquire_numbers(other, [NumberClaim("3", NUMBER, "b")]) == []
 
-        async def give() -> dict[str, bool]:
+        async def give() -> list[str]:
             async with one.transaction():
                 await one.execute("UPDATE cases SET state = 'refused' WHERE case_id = 'a'")
                 return await questions.release_numbers(one, [NumberClaim("3", NUMBER, "a")], ["a"])
@@ -83,7 +83,7 @@ async def test_a_turn_that_is_given_back_waits_for_whoever_just_began_to_wait(da
 
 
 async def test_many_at_once_take_one_turn(database: Database) -> None:
-    async def take(case_id: str) -> dict[str, bool]:
+    async def take(case_id: str) -> list[str]:
         async with database.acquire() as connection:
             return await questions.acquire_numbers(connection, [NumberClaim("3", NUMBER, case_id)])
 

@@ -1,11 +1,13 @@
 """Times of doubt as rows: noted, lengthened, laid down for the dead, forgotten."""
 
+from collections.abc import AsyncIterator
+
 import asyncpg
 import pytest
 
 from gateway.consent.redelivery import MAX_COMPARED
 from gateway.store import inbound, nodes, unacknowledged
-from gateway.store.database import Database
+from gateway.store.database import Connection, Database
 
 _KEEP = """
 INSERT INTO replies (case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time, verdict,
@@ -16,12 +18,12 @@ ALIYA, BERIK = "77010000001", "77010000002"
 
 
 @pytest.fixture
-async def connection(database: Database):
+async def connection(database: Database) -> AsyncIterator[Connection]:
     async with database.acquire() as connection:
         yield connection
 
 
-async def times(connection):
+async def times(connection: Connection) -> list[tuple[str, int, int]]:
     """(link, seconds since it began, seconds since it ended), to the second."""
     return [
         (row["link"], round(row["began"]), round(row["ended"]))
@@ -33,7 +35,7 @@ async def times(connection):
     ]
 
 
-async def test_times_that_overlap_become_one(connection):
+async def test_times_that_overlap_become_one(connection: Connection) -> None:
     await unacknowledged.note(connection, "kcell", 100, 60)
     await unacknowledged.note(connection, "kcell", 70, 30)
     await unacknowledged.note(connection, "kcell", 20, 10)
@@ -41,7 +43,7 @@ async def test_times_that_overlap_become_one(connection):
     assert await times(connection) == [("beeline", 70, 30), ("kcell", 100, 30), ("kcell", 20, 10)]
 
 
-async def test_replies_like_it_are_found_with_their_doubts_newest_first(connection):
+async def test_replies_like_it_are_found_with_their_doubts_newest_first(connection: Connection) -> None:
     for case_id, link, sender, octets, ago in (
         ("a", "kcell", ALIYA, b"3#1", 50),
         ("b", "kcell", ALIYA, b"3#1", 10),
@@ -61,7 +63,7 @@ async def test_replies_like_it_are_found_with_their_doubts_newest_first(connecti
     ]
 
 
-async def test_of_a_flood_the_newest_are_found_at_once(connection):
+async def test_of_a_flood_the_newest_are_found_at_once(connection: Connection) -> None:
     """However many an SMSC delivers again and again: the others' replies wait for it."""
     await connection.execute(
         """INSERT INTO replies (case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time,
@@ -73,7 +75,7 @@ async def test_of_a_flood_the_newest_are_found_at_once(connection):
     )
     await connection.execute("ANALYZE replies")
     found = await inbound.alike(connection, {(ALIYA, b"3#1")})
-    assert [int(reply.case_id) for reply in found] == list(range(2, 2 * MAX_COMPARED + 1, 2))
+    assert [reply.case_id for reply in found] == [str(n) for n in range(2, 2 * MAX_COMPARED + 1, 2)]
     plan = await connection.fetch(
         "EXPLAIN (ANALYZE, BUFFERS, FORMAT TEXT) " + inbound._ALIKE, [(ALIYA, b"3#1")], 2.0, 1e6, MAX_COMPARED
     )
@@ -81,7 +83,7 @@ async def test_of_a_flood_the_newest_are_found_at_once(connection):
     assert not any("Seq Scan on replies" in row[0] or "Sort " in row[0] for row in plan)
 
 
-async def test_what_the_dead_acknowledged_last_is_in_doubt(connection, database_url):
+async def test_what_the_dead_acknowledged_last_is_in_doubt(connection: Connection, database_url: str) -> None:
     other = await asyncpg.connect(database_url)
     await nodes.join(other, "dead", "dead", ["kcell", "beeline"])
     assert await nodes.claim_links(other, "dead", ["kcell"]) == ["kcell"]
@@ -95,7 +97,7 @@ async def test_what_the_dead_acknowledged_last_is_in_doubt(connection, database_
     assert await times(connection) == [("kcell", 80, 0)]
 
 
-async def test_times_from_which_no_copy_comes_any_more_are_forgotten(connection):
+async def test_times_from_which_no_copy_comes_any_more_are_forgotten(connection: Connection) -> None:
     await unacknowledged.note(
         connection,
         "kcell",
