@@ -142,7 +142,7 @@ async def reaction(smsc: SmscSimulator, session: Session, before: tuple[int, int
     await smsc.wait_for(lambda: before != (len(smsc.complaints), len(session.nacks)))
 
 
-async def test_each_malformed_pdu_costs_at_most_itself(harness: Harness) -> None:
+async def test_malformed_pdus_end_no_session_and_lose_no_reply(harness: Harness) -> None:
     strange = metric("unexpected_pdus_total", link="kcell")
     await harness.start()
     (session,) = harness.smsc.sessions
