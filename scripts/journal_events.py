@@ -22,7 +22,7 @@ _HEAD = """# Events of the journal
 Drawn by `scripts/diagrams` from `gateway/consent/events.py`; not to be edited.
 
 The journal is append-only: an entry is never changed or removed. Names and fields keep their meaning in every
-version. `GET /v1/cases/{case_id}` and `gateway evidence` show the entries of a case. The events marked *status* are
+version. `GET /v1/cases/{case_id}` and `gateway evidence` show the entries of a case. Events marked *status* are
 sent to SDU too, as `status` with the same `detail`. Digests are HMAC-SHA-256, as in [evidence.md](../evidence.md).
 """
 

@@ -116,8 +116,8 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         method = request.method if request.method in _METHODS else _UNKNOWN
         HTTP_REQUESTS.labels(method, route, str(status)).inc()
         HTTP_SECONDS.labels(route).observe(seconds)
-        tell = log.debug if method in ("GET", "HEAD") else log.info
-        tell(Event.HTTP_REQUEST, method=method, route=route, status=status, seconds=round(seconds, 3))
+        write = log.debug if method in ("GET", "HEAD") else log.info
+        write(Event.HTTP_REQUEST, method=method, route=route, status=status, seconds=round(seconds, 3))
 
 
 @web.middleware
