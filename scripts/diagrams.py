@@ -16,6 +16,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
+import journal_events
+
 from gateway.smpp import transitions
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -163,6 +165,8 @@ def main() -> int:
         for name, text in written.items():
             (FOLDER / name).write_text(text, encoding="utf-8")
             print(FOLDER.relative_to(ROOT) / name)
+    journal_events.PAGE.write_text(journal_events.draw(), encoding="utf-8")
+    print(journal_events.PAGE.relative_to(ROOT))
     return 0
 
 

@@ -21,10 +21,10 @@ async def test_the_server_serves_it(api: Api) -> None:
 
 
 async def test_it_names_every_route_and_no_other(config: Config, components: Components) -> None:
-    served = {
-        (route.method, route.resource.canonical if route.resource is not None else "")
-        for route in build_app(config.http, apis_of(config, components), ConnectionLimiter()).router.routes()
-    }
+    policy = components.policy.http
+    app = build_app(config.http, apis_of(config, components), ConnectionLimiter(policy), policy)
+    resources = ((route.method, route.resource) for route in app.router.routes())
+    served = {(method, resource.canonical) for method, resource in resources if resource is not None}
     described = {
         (method.upper(), path)
         for path, item in DOCUMENT["paths"].items()

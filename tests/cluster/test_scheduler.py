@@ -12,6 +12,7 @@ from gateway import app, config
 from gateway.app import BATCH, Components
 from gateway.clock import Clock
 from gateway.cluster.scheduler import Job, Scheduler
+from gateway.config.policy import JournalPolicy, Policy
 from gateway.consent.events import Event as JourneyEvent
 from gateway.consent.events import EventType, Repeat
 from gateway.evidence import merkle
@@ -62,7 +63,8 @@ async def components(database: Database, tmp_path: Path) -> Components:
         encoding="utf-8",
     )
     loaded = config.load(path, environ={})
-    return await app.build(loaded, database, NODE, clock=Clock(MONDAY, wall=lambda: MONDAY))
+    policy = Policy(journal=JournalPolicy(check_batch=10, check_round=40))
+    return await app.build(loaded, database, NODE, policy, clock=Clock(MONDAY, wall=lambda: MONDAY))
 
 
 @pytest.fixture
@@ -309,10 +311,8 @@ async def _tamper(database: Database, statement: str) -> None:
 
 
 async def test_check_journal_verifies_in_batches_and_starts_over_after_a_round(
-    database: Database, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+    database: Database, jobs: Jobs
 ) -> None:
-    monkeypatch.setattr(journal_upkeep, "CHECK_BATCH", 10)
-    monkeypatch.setattr(journal_upkeep, "CHECK_ROUND", 40)
     await _journal(database, 100)
     checked, faults = [], metric("journal_faults_total")
     for _ in range(5):

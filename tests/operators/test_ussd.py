@@ -180,7 +180,7 @@ async def test_a_ussd_dialogue_expires_after_90_s(harness: Harness) -> None:
     family = await asked(harness)
     dialogue = await menu(harness, family)
     left = await harness.connection.fetchval("SELECT expires_at - clock_timestamp() FROM dialogues")
-    assert 80 < left.total_seconds() <= dialogues.DIALOGUE_LIFETIME_SECONDS == 90
+    assert 80 < left.total_seconds() <= harness.policy.dialogue_lifetime_seconds == 90
     await harness.connection.execute("UPDATE dialogues SET expires_at = clock_timestamp()")
     await dialogue.reply("1")
     assert await dialogue.screen() == INVALID
@@ -294,12 +294,10 @@ async def test_a_ussd_screen_requests_no_receipt_and_does_not_change_the_case(ha
     assert (await harness.case(family))["state"] == "asked"
 
 
-async def test_a_ussd_screen_is_not_sent_once_its_dialogue_has_expired(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_ussd_screen_is_not_sent_once_its_dialogue_has_expired(harness: Harness) -> None:
+    harness.set_policy(dialogue_lifetime_seconds=0.5)
     await harness.start()
     family = await asked(harness)
-    monkeypatch.setattr(dialogues, "DIALOGUE_LIFETIME_SECONDS", 0.5)
     throttled = harness.smsc.add("throttle first=1")
     await harness.smsc.dial(family.number)  # the link pauses for a second
     await harness.smsc.wait_for(lambda: throttled.fired)
