@@ -19,6 +19,7 @@ from typing import NamedTuple
 import journal_events
 
 from gateway.smpp import transitions
+from gateway.store import lifecycles
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "architecture"
@@ -44,6 +45,18 @@ TABLES = (
         title="SMPP session",
         code="gateway/smpp/transitions.py",
         rows=tuple(transitions.rows()),
+    ),
+    Table(
+        name="text",
+        title="States of a text",
+        code="gateway/store/lifecycles.py",
+        rows=tuple(lifecycles.text_rows()),
+    ),
+    Table(
+        name="call",
+        title="States of a call",
+        code="gateway/store/lifecycles.py",
+        rows=tuple(lifecycles.call_rows()),
     ),
 )
 """Every table that is drawn: one line each."""
