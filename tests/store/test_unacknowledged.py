@@ -6,6 +6,7 @@ import pytest
 from gateway.consent.redelivery import MAX_COMPARED
 from gateway.store import inbound, nodes, unacknowledged
 from gateway.store.database import Database
+from tests.store.rows import add_case
 
 _KEEP = """
 INSERT INTO replies (case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time, verdict,
@@ -18,6 +19,8 @@ ALIYA, BERIK = "77010000001", "77010000002"
 @pytest.fixture
 async def connection(database: Database):
     async with database.acquire() as connection:
+        for case_id in "abcdef":
+            await add_case(connection, case_id)
         yield connection
 
 
@@ -66,7 +69,7 @@ async def test_of_a_flood_the_newest_are_found_at_once(connection):
     await connection.execute(
         """INSERT INTO replies (case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time,
                                 verdict, normalised, rule_version, received_at, arrived_at)
-           SELECT n::text, 'kcell', $1, '1414', CASE WHEN n % 2 = 0 THEN '3#1' ELSE n::text END::bytea, 0, '',
+           SELECT NULL, 'kcell', $1, '1414', CASE WHEN n % 2 = 0 THEN '3#1' ELSE n::text END::bytea, 0, '',
                   'agree', false, '1', now(), clock_timestamp() - make_interval(secs => n)
            FROM generate_series(1, 50000) AS n""",
         ALIYA,
