@@ -16,6 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
+from gateway.consent.transitions import TRANSITIONS
 from gateway.smpp import transitions
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,12 +37,28 @@ class Table:
     rows: tuple[Row, ...]
 
 
+def _journey_rows() -> Iterator[Row]:
+    """The journey's table, a row for each state that an input may lead to. A note that names one has its paragraph."""
+    for row in TRANSITIONS:
+        paragraph = re.search(r" \((§[^)]*)\)", row.note)
+        note = row.note.replace(paragraph[0], "") if paragraph else row.note
+        for to in row.to:
+            source = f"order, annex 1 {paragraph[1]}" if paragraph else ""
+            yield row.state.value if row.state else "no case", row.given.__name__, to.value, note, source
+
+
 TABLES = (
     Table(
         name="session",
         title="SMPP session",
         code="gateway/smpp/transitions.py",
         rows=tuple(transitions.rows()),
+    ),
+    Table(
+        name="journey",
+        title="Journey of a case",
+        code="gateway/consent/transitions.py",
+        rows=tuple(_journey_rows()),
     ),
 )
 """Every table that is drawn: one line each."""
@@ -118,7 +135,7 @@ def markdown(table: Table) -> str:
 
 
 def _merged(rows: Iterable[Row]) -> Iterator[Row]:
-    """Rows that differ in their states alone, then in their inputs alone, as one."""
+    """Rows that differ in their states alone, then in their inputs, then in their next states, as one."""
     states: dict[tuple[str, str, str, str], list[str]] = {}
     for state, given, next_state, effect, source in rows:
         target = "unchanged" if next_state == state else next_state
@@ -126,8 +143,11 @@ def _merged(rows: Iterable[Row]) -> Iterator[Row]:
     inputs: dict[tuple[str, str, str, str], list[str]] = {}
     for (given, target, effect, source), found in states.items():
         inputs.setdefault((", ".join(found), target, effect, source), []).append(given)
+    targets: dict[tuple[str, str, str, str], list[str]] = {}
     for (of_states, target, effect, source), given_inputs in inputs.items():
-        yield of_states, "; ".join(given_inputs), target, effect, source
+        targets.setdefault((of_states, "; ".join(given_inputs), effect, source), []).append(target)
+    for (of_states, of_inputs, effect, source), next_states in targets.items():
+        yield of_states, of_inputs, ", ".join(next_states), effect, source
 
 
 def files(table: Table) -> Mapping[str, str]:
