@@ -17,3 +17,6 @@ ALTER TABLE questions VALIDATE CONSTRAINT questions_of_a_case;
 ALTER TABLE dialogues VALIDATE CONSTRAINT dialogues_of_a_case;
 ALTER TABLE replies VALIDATE CONSTRAINT replies_of_a_case;
 ALTER TABLE wallet_events VALIDATE CONSTRAINT wallet_events_of_a_case;
+
+-- How a case begins is the journey's to say (gateway/consent/journey.py, open_case).
+ALTER TABLE cases ALTER state DROP DEFAULT;

@@ -23,6 +23,7 @@ import schema
 from gateway.consent.transitions import TRANSITIONS
 from gateway.logs import log
 from gateway.smpp import transitions
+from gateway.store import lifecycles
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "architecture"
@@ -64,6 +65,18 @@ TABLES = (
         title="Journey of a case",
         code="gateway/consent/transitions.py",
         rows=tuple(_journey_rows()),
+    ),
+    Table(
+        name="text",
+        title="States of a text",
+        code="gateway/store/lifecycles.py",
+        rows=tuple(lifecycles.text_rows()),
+    ),
+    Table(
+        name="call",
+        title="States of a call",
+        code="gateway/store/lifecycles.py",
+        rows=tuple(lifecycles.call_rows()),
     ),
 )
 """Every table that is drawn: one line each."""

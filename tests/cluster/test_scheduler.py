@@ -62,6 +62,8 @@ async def components(database: Database, tmp_path: Path) -> Components:
         encoding="utf-8",
     )
     loaded = config.load(path, environ={})
+    async with database.acquire() as connection:
+        await connection.execute("INSERT INTO lists VALUES ('list', '3', '', 0, 0, 0, 0, now())")
     return await app.build(loaded, database, NODE, clock=Clock(MONDAY, wall=lambda: MONDAY))
 
 
@@ -168,7 +170,6 @@ async def test_receipts_that_will_not_come_are_forgotten(database: Database, job
 async def test_counts_by_state_are_summed_up_and_stay_the_same(database: Database, jobs: Jobs) -> None:
     async with database.acquire() as connection:
         await connection.execute(
-            "INSERT INTO lists VALUES ('list', '3', '', 0, 0, 0, 0, now());"
             "INSERT INTO progress SELECT 'list', unnest(ARRAY['asked', 'queued']), unnest(ARRAY[1, -1])"
             " FROM generate_series(1, 100)"
         )
@@ -209,8 +210,7 @@ async def test_a_fenced_process_tidies_nothing_up(database: Database, jobs: Jobs
         await _journal(database, 1)
         await connection.execute(_CASES, over, "refused", 0, None, over, 1, 3)
         await connection.execute(
-            """INSERT INTO lists VALUES ('list', '3', '', 0, 0, 0, 0, now());
-               INSERT INTO progress SELECT 'list', 'asked', 1 FROM generate_series(1, 100);
+            """INSERT INTO progress SELECT 'list', 'asked', 1 FROM generate_series(1, 100);
                INSERT INTO receipts_expected VALUES ('kcell', '1', '1', 1, 0, '-infinity');
                INSERT INTO receipts_unmatched VALUES ('kcell', '2', '2', 'delivered', '', '-infinity');
                INSERT INTO dialogues (link, msisdn, session, service, case_id, menus, expires_at)

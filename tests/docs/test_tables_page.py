@@ -28,3 +28,16 @@ async def test_the_page_has_every_table_with_its_keys_indexes_and_comments(datab
     assert "| parent | `integer` | no | `7` | one \\| another |" in page
     assert "| children_parent_fkey | `FOREIGN KEY (parent) REFERENCES parents(id)` |" in page
     assert "| children_of | `btree (parent) WHERE (id > 1)` |" in page
+# Goes into tests/docs/test_tables_page.py with the migration of the comments.
+async def test_every_table_and_column_has_a_comment(database: Database) -> None:
+    async with database.acquire() as connection:
+        missing = await connection.fetch(
+            """SELECT c.relname, a.attname FROM pg_class c
+               JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+               WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
+                 AND col_description(c.oid, a.attnum) IS NULL
+               UNION ALL
+               SELECT relname, NULL FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+                 AND obj_description(oid, 'pg_class') IS NULL"""
+        )
+    assert not [tuple(row) for row in missing]
