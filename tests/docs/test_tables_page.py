@@ -28,7 +28,8 @@ async def test_the_page_has_every_table_with_its_keys_indexes_and_comments(datab
     assert "| parent | `integer` | no | `7` | one \\| another |" in page
     assert "| children_parent_fkey | `FOREIGN KEY (parent) REFERENCES parents(id)` |" in page
     assert "| children_of | `btree (parent) WHERE (id > 1)` |" in page
-# Goes into tests/docs/test_tables_page.py with the migration of the comments.
+
+
 async def test_every_table_and_column_has_a_comment(database: Database) -> None:
     async with database.acquire() as connection:
         missing = await connection.fetch(
