@@ -116,8 +116,12 @@ ACCEPTED_IN: Mapping[type[Input], frozenset[State]] = _states_by_input()
 """The states in which an input may move a case."""
 
 
+_TARGETS: Mapping[tuple[State | None, type[Input]], frozenset[State]] = {
+    (row.state, row.given): frozenset(row.to) for row in TRANSITIONS
+}
+
+
 def targets(state: State, given: type[Input]) -> frozenset[State]:
     """Where the input may lead from the state; the state itself where it changes nothing."""
-    return frozenset(to for row in TRANSITIONS if (row.state, row.given) == (state, given) for to in row.to) or (
-        frozenset((state,))
-    )
+    found = _TARGETS.get((state, given))
+    return found if found is not None else frozenset((state,))
