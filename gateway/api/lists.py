@@ -12,6 +12,7 @@ from aiohttp import web
 
 from gateway.api.problems import Problem, not_found
 from gateway.api.requests import Route, body_chunks, json_response, whole_number
+from gateway.config.policy import HttpPolicy
 from gateway.consent.case import State
 from gateway.consent.deadlines import Calendar
 from gateway.intake.body import Body, BodyMalformedError, BodyTooLargeError, Gunzip, Plain, Unpacker
@@ -20,10 +21,6 @@ from gateway.store import lists
 from gateway.store.database import Database
 from gateway.store.lists import ListError, StoredList
 
-MAX_BATCH = 2
-"""Lists taken at the same time by this process; each holds a connection and a share of the processor."""
-WAITS_FOR_A_PLACE = 60.0
-"""Seconds a list waits, unread, for those before it; then it is to be pushed again."""
 MAX_ERRORS_SHOWN = 1000
 
 _LIST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -43,13 +40,15 @@ class ListsApi:
         reader: ListReader,
         services: Sequence[str],
         max_list_bytes: int,
+        policy: HttpPolicy,
     ) -> None:
         self._services = tuple(services)
-        self._max_octets = max_list_bytes
+        self._max_list_bytes = max_list_bytes
         self._database = database
         self._calendar = calendar
         self._reader = reader
-        self._places = asyncio.Semaphore(MAX_BATCH)
+        self._policy = policy
+        self._turns = asyncio.Semaphore(policy.max_lists)
 
     def routes(self) -> Sequence[Route]:
         return (
@@ -67,12 +66,14 @@ class ListsApi:
             raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"The body must be {_CONTENT_TYPE}.")
         unpacker = _unpacker(request)
         service = self._service(request)
-        if isinstance(unpacker, Plain) and (request.content_length or 0) > self._max_octets:
+        if isinstance(unpacker, Plain) and (request.content_length or 0) > self._max_list_bytes:
             raise self._too_large()
-        async with self._place():
+        async with self._turn():
             try:
-                body = Body(unpacker, self._max_octets)
-                accepted = await self._reader.read(list_id, service, body_chunks(request, self._max_octets), body)
+                body = Body(unpacker, self._max_list_bytes)
+                accepted = await self._reader.read(
+                    list_id, service, body_chunks(request, self._max_list_bytes), body
+                )
             except BodyMalformedError as error:
                 raise Problem(HTTPStatus.BAD_REQUEST, f"The body is malformed: {error}.") from None
             except BodyTooLargeError:
@@ -112,21 +113,21 @@ class ListsApi:
         return response
 
     @asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
-        """One of the MAX_BATCH places, as soon as one is free; raises a Problem (429) when none becomes so."""
+    async def _turn(self) -> AsyncIterator[None]:
+        """Waits until fewer than `max_lists` are being accepted; raises a Problem (429) after too long."""
         try:
-            async with asyncio.timeout(WAITS_FOR_A_PLACE):
-                await self._places.acquire()
+            async with asyncio.timeout(self._policy.list_wait_timeout_seconds):
+                await self._turns.acquire()
         except TimeoutError:
             raise Problem(
                 HTTPStatus.TOO_MANY_REQUESTS,
-                f"{MAX_BATCH} lists are being taken already; try again.",
+                f"{self._policy.max_lists} lists are being accepted already; try again.",
                 headers=_TRY_AGAIN,
             ) from None
         try:
             yield
         finally:
-            self._places.release()
+            self._turns.release()
 
     def _service(self, request: web.Request) -> str:
         service = request.query.get("service")
@@ -140,7 +141,7 @@ class ListsApi:
 
     def _too_large(self) -> Problem:
         return Problem(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A list may be {self._max_octets} octets long, unpacked."
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A list may be {self._max_list_bytes} octets long, unpacked."
         )
 
     async def _stored(self, request: web.Request) -> StoredList:

@@ -147,7 +147,7 @@ class OverviewApi:
             link=link.name,
             node=held.node,
             bound=held.bound,
-            sessions=link.sessions * (1 if link.bind == "transceiver" else 2),
+            sessions=link.sessions * len(link.bind.roles),
             since=held.changed_at,
             queued=sum(queue.depth for queue in gathered.waiting.sms if queue.link == link.name),
             refused=counted.get((_FAILURES, link.name, "credentials"), 0) > 0,

@@ -22,7 +22,7 @@ log = get_logger()
 CONTENT_TYPE = "application/problem+json"
 SERVER = "gateway"
 """The Server header of every answer; aiohttp's own names its version and Python's."""
-_RETRY_SOON = {"Retry-After": "5"}
+RETRY_SOON = {"Retry-After": "5"}
 _METHODS = frozenset(("GET", "HEAD", "PUT", "POST"))
 _UNKNOWN = "unknown"
 
@@ -116,8 +116,8 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         method = request.method if request.method in _METHODS else _UNKNOWN
         HTTP_REQUESTS.labels(method, route, str(status)).inc()
         HTTP_SECONDS.labels(route).observe(seconds)
-        tell = log.debug if method in ("GET", "HEAD") else log.info
-        tell(Event.HTTP_REQUEST, method=method, route=route, status=status, seconds=round(seconds, 3))
+        write = log.debug if method in ("GET", "HEAD") else log.info
+        write(Event.HTTP_REQUEST, method=method, route=route, status=status, seconds=round(seconds, 3))
 
 
 @web.middleware
@@ -135,7 +135,7 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         if isinstance(error, _DATABASE_AWAY) and not isinstance(error, asyncpg.DataError):
             log.warning(Event.HTTP_FAILED, reason=type(error).__name__)
             return Problem(
-                HTTPStatus.SERVICE_UNAVAILABLE, "The database is away; try again.", headers=_RETRY_SOON
+                HTTPStatus.SERVICE_UNAVAILABLE, "The database is away; try again.", headers=RETRY_SOON
             ).response()
         log.exception(Event.HTTP_FAILED)
         return Problem(

@@ -15,20 +15,20 @@ from gateway.store.statuses import StatusEvent
 
 MAX_WAIT_SECONDS = 60
 MAX_EVENTS = 5000
-READERS = 2
-"""Connections to the database that readers of the feed may have at once, however many of them wait for news."""
 
 
 class StatusesApi:
     """The handler of ``/v1/statuses``."""
 
-    def __init__(self, *, database: Database, calendar: Calendar, sealed: asyncio.Condition) -> None:
-        """`sealed` is notified whenever entries were sealed here."""
+    def __init__(
+        self, *, database: Database, calendar: Calendar, sealed: asyncio.Condition, max_readers: int
+    ) -> None:
+        """`sealed` is notified whenever entries were sealed here; `max_readers` query the database at once."""
         self._database = database
         self._calendar = calendar
         self._sealed = sealed
         self._stopping = False
-        self._readers = asyncio.Semaphore(READERS)
+        self._readers = asyncio.Semaphore(max_readers)
 
     def routes(self) -> Sequence[Route]:
         return (Route("GET", "/v1/statuses", ("sdu",), self.get, long=True),)

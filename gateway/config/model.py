@@ -7,18 +7,17 @@ from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from gateway.smpp.pdu import Address
+from gateway.logs.log import LogLevel
+from gateway.smpp.events import BindMode
+from gateway.smpp.pdu import Address, ReceiptRequest
+from gateway.smpp.receipt import IdRelation
+from gateway.smpp.status import StatusKind
+from gateway.smpp.text import DefaultAlphabet, LongMessages
 
 EMBEDDED = "embedded"
 
 Role = Literal["sdu", "wallet", "ops"]
-BindMode = Literal["transceiver", "transmitter+receiver"]
-LongMessages = Literal["udh8", "udh16", "sar", "payload"]
-Receipts = Literal["last", "all", "none"]
-DefaultAlphabet = Literal["gsm7", "packed", "ascii", "latin1"]
-MessageId = Literal["auto", "exact", "hex-to-dec", "dec-to-hex"]
-StatusKind = Literal["accepted", "throttled", "busy", "refused"]
-LogLevel = Literal["debug", "info", "warning", "error"]
+"""What an HTTP caller may do: each bearer token has one."""
 
 _LOSS_DETECTION_MARGIN_SECONDS = 10.0  # seconds: timers and networks are late
 
@@ -133,9 +132,9 @@ class Link:
     default: bool
     fallback: tuple[str, ...]
     long_messages: LongMessages
-    receipts: Receipts
+    receipts: ReceiptRequest
     default_alphabet: DefaultAlphabet
-    message_id: MessageId
+    message_id: IdRelation
     statuses: Mapping[int, StatusKind]
     enquire_link: timedelta
     response_timeout: timedelta

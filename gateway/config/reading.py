@@ -21,7 +21,6 @@ from gateway.config.model import (
     Http,
     Journey,
     Log,
-    LogLevel,
     Mcb,
     Privacy,
     Replies,
@@ -36,6 +35,7 @@ from gateway.config.templates import PACKAGE_TEMPLATES, load_templates
 from gateway.config.timezones import load_timezone
 from gateway.consent.deadlines import parse_send_window
 from gateway.consent.texts import TemplateError
+from gateway.logs.log import LogLevel
 from gateway.resources import EXAMPLE_CONFIG
 
 ROLES: tuple[Role, ...] = get_args(Role)

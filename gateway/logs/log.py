@@ -20,7 +20,7 @@ from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 from gateway.clock import wall_now
 from gateway.logs.redaction import MASK, is_private, masked, masked_saying
 
-Level = Literal["debug", "info", "warning", "error"]
+LogLevel = Literal["debug", "info", "warning", "error"]
 _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 _TO_BLAME = {
@@ -80,7 +80,7 @@ class Event(StrEnum):
     LIST_ACCEPTED = "list_accepted"
 
 
-def configure(level: Level = "info", stream: IO[bytes] | None = None) -> None:
+def configure(level: LogLevel = "info", stream: IO[bytes] | None = None) -> None:
     """Routes structlog and `logging` to the stream, standard output by default, from `level` up."""
     _lines.stream = stream
     structlog.configure(

@@ -11,16 +11,15 @@ from dataclasses import dataclass, field
 from typing import cast, get_args
 
 from gateway.config import Link as LinkConfig
-from gateway.config.model import Receipts
 from gateway.consent.identity import canonical_msisdn
 from gateway.operators.connection import SmppConnection
 from gateway.operators.link import new_session, roles_of, tls_context
 from gateway.smpp import session as smpp
 from gateway.smpp import status
 from gateway.smpp.pacing import Pacer
-from gateway.smpp.pdu import MalformedPdu, ShortMessage, SubmitEncoder, decode_short_message
+from gateway.smpp.pdu import MalformedPdu, ReceiptRequest, ShortMessage, SubmitEncoder, decode_short_message
 from gateway.smpp.receipt import IdRelation, Receipt, normalize_message_id, parse_receipt, related_ids
-from gateway.smpp.text import LongMessages, segments
+from gateway.smpp.text import segments
 
 SHORT_TEXT = "Link test. Please answer 3#1"
 LONG_TEXT = (
@@ -141,7 +140,7 @@ class LinkTest:
         self._changed = asyncio.Event()
         self._refused: int | None = None
         self._bound: set[SmppConnection[Sent]] = set()
-        self._statuses = {number: status.StatusKind(kind) for number, kind in config.statuses.items()}
+        self._statuses = config.statuses
         self._early: list[Reported] = []
         """Receipts that came before the response they belong to."""
 
@@ -202,10 +201,10 @@ class LinkTest:
                 pacer.record_sent(self._loop.time())
                 await self._submit(name, number, tracked, body)
 
-    def _bodies(self, text: str, receipts: Receipts) -> list[bytes]:
+    def _bodies(self, text: str, receipts: ReceiptRequest) -> list[bytes]:
         config = self._config
         source = config.source_address
-        data_coding, parts = segments(text, LongMessages(config.long_messages), secrets.randbelow(1 << 16))
+        data_coding, parts = segments(text, config.long_messages, secrets.randbelow(1 << 16))
         encoder = SubmitEncoder(source, receipts=receipts)
         return encoder.bodies(self._msisdn, parts, data_coding)
 

@@ -24,7 +24,7 @@ ACQUIRE_TIMEOUT_SECONDS = 10.0
 """For a connection while all are in use, unless a Policy says otherwise."""
 _MAX_SESSION_NAME_LENGTH = 63  # of a session, in PostgreSQL
 _STATEMENTS_CACHED = 512
-_CLOSING_TAKES_AT_MOST = 5.0  # seconds
+_CLOSE_TIMEOUT_SECONDS = 5.0
 
 
 class DatabaseError(Exception):
@@ -40,11 +40,14 @@ class Database:
         url: str,
         server: EmbeddedServer | None,
         acquire_timeout: float = ACQUIRE_TIMEOUT_SECONDS,
+        close_timeout: float = _CLOSE_TIMEOUT_SECONDS,
     ) -> None:
+        """`acquire_timeout` and `close_timeout` are seconds."""
         self.pool = pool
         self.url = url
         self._server = server
         self._acquire_timeout = acquire_timeout
+        self._close_timeout = close_timeout
 
     def acquire(self) -> "PoolAcquireContext[asyncpg.Record]":
         """A connection for an `async with` block; raises TimeoutError while all are in use for too long."""
@@ -53,7 +56,7 @@ class Database:
     async def close(self) -> None:
         """Closes all connections, those in use after a while by force, and gives the embedded server up."""
         try:
-            async with asyncio.timeout(_CLOSING_TAKES_AT_MOST):
+            async with asyncio.timeout(self._close_timeout):
                 await self.pool.close()
         except TimeoutError:
             self.pool.terminate()
@@ -86,6 +89,7 @@ async def connect(
     node: str = "",
     server: EmbeddedServer | None = None,
     acquire_timeout: float = ACQUIRE_TIMEOUT_SECONDS,
+    close_timeout: float = _CLOSE_TIMEOUT_SECONDS,
 ) -> Database:
     """The database at the address, open; raises DatabaseError when it is not to be reached."""
 
@@ -115,7 +119,7 @@ async def connect(
         )
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
         raise DatabaseError(f"the database is not to be reached: {error}") from error
-    return Database(pool, url, server, acquire_timeout)
+    return Database(pool, url, server, acquire_timeout, close_timeout)
 
 
 async def _reset(connection: Any) -> None:

@@ -5,9 +5,6 @@ from dataclasses import dataclass
 
 from gateway.store.database import Connection
 
-DIALOGUE_LIFETIME_SECONDS = 90.0
-"""Without a reply, after which a dialogue is over, and its screen gone."""
-
 Place = tuple[str, str]
 """link, msisdn: a telephone holds one dialogue at a time."""
 
@@ -57,15 +54,17 @@ async def lock(connection: Connection, places: Collection[Place]) -> dict[Place,
     }
 
 
-async def save(connection: Connection, dialogues: dict[Place, Dialogue | None]) -> None:
-    """Keeps dialogues for DIALOGUE_LIFETIME_SECONDS from now on; None removes one."""
+async def save(
+    connection: Connection, dialogues: dict[Place, Dialogue | None], *, lifetime_seconds: float
+) -> None:
+    """Keeps dialogues for so long from now on; None removes one."""
     kept = [(link, msisdn, d) for (link, msisdn), d in dialogues.items() if d is not None]
     ended = [place for place, dialogue in dialogues.items() if dialogue is None]
     if kept:
         await connection.execute(
             _KEEP,
             [(link, msisdn, d.session, d.service, d.case_id, d.menus) for link, msisdn, d in kept],
-            DIALOGUE_LIFETIME_SECONDS,
+            lifetime_seconds,
         )
     if ended:
         await connection.execute(_END, ended)

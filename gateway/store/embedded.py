@@ -51,13 +51,12 @@ SETTINGS: Mapping[str, str] = {
 _SETTINGS_FILE = "gateway.conf"
 _PROGRAM = "postgres"
 
-_STARTING_TAKES_AT_MOST = 600.0  # seconds: recovery after a crash in the middle of a large list
-REMAINS_LAST_AT_MOST = 15.0
-"""Seconds for which a killed server may keep another from starting."""
-_LOOK_AGAIN = 0.2
-_PG_CTL_TAKES_AT_MOST = 10.0
-_STOPS_WITHIN = "15"
-"""Seconds after which a server that does not stop is killed: PostgreSQL 18 may not, told so while it recovers."""
+_START_TIMEOUT_SECONDS = 600.0  # recovery after a crash in the middle of a large list
+_RETRY_SECONDS = 15.0
+_POLL_SECONDS = 0.2
+_PG_CTL_TIMEOUT_SECONDS = 10.0
+_STOP_TIMEOUT_SECONDS = 15
+"""After which a server that does not stop is killed: PostgreSQL 18 may not stop while it recovers."""
 _thread_lock = threading.Lock()  # the package's own lock is between processes only
 
 
@@ -68,9 +67,17 @@ class EmbeddedError(Exception):
 class EmbeddedServer:
     """The server of one data directory. `start` and `release` block: call them in a thread."""
 
-    def __init__(self, data_dir: Path, settings: Mapping[str, str] = SETTINGS) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        settings: Mapping[str, str] = SETTINGS,
+        *,
+        retry_seconds: float = _RETRY_SECONDS,
+    ) -> None:
+        """`retry_seconds`: for which a failed start is tried again, since a killed server may be in the way."""
         self._directory = (data_dir / "postgresql").resolve()
         self._settings = settings
+        self._retry_seconds = retry_seconds
         self._server: Any = None  # the package is not typed
         self._starting: asyncio.Task[str] | None = None
         self._released = threading.Event()
@@ -104,7 +111,10 @@ class EmbeddedServer:
                 atexit.unregister(self.release)
                 _forget_stranger(self._directory / "postmaster.pid")
                 # It was killed, so there is nothing to stop; or its disk is full, and whoever comes next finds it.
-                with suppress(psutil.NoSuchProcess, OSError), _environment("PGCTLTIMEOUT", _STOPS_WITHIN):
+                with (
+                    suppress(psutil.NoSuchProcess, OSError),
+                    _environment("PGCTLTIMEOUT", str(_STOP_TIMEOUT_SECONDS)),
+                ):
                     self._server.__exit__(None, None, None)
                 self._server = None
 
@@ -156,13 +166,13 @@ class EmbeddedServer:
                         return info
             except subprocess.CalledProcessError:
                 # What a killed server leaves behind, its memory and its lock, is gone when its last child is.
-                if time.monotonic() > began + REMAINS_LAST_AT_MOST:
+                if time.monotonic() > began + self._retry_seconds:
                     raise
             except (subprocess.TimeoutExpired, AssertionError):
                 pass  # it recovers or stops, or its mark is half written
-            if time.monotonic() > began + _STARTING_TAKES_AT_MOST:
+            if time.monotonic() > began + _START_TIMEOUT_SECONDS:
                 raise EmbeddedError("the embedded PostgreSQL takes too long to start")
-            if self._released.wait(_LOOK_AGAIN):
+            if self._released.wait(_POLL_SECONDS):
                 raise EmbeddedError("the embedded PostgreSQL is not needed any more")
 
     def _write_settings(self) -> None:
@@ -193,7 +203,7 @@ def _launch(server: Any) -> None:
         ("-w", "-o", options, "-l", str(server.log), "-D", str(server.pgdata), "start"),
         bin_path=server.bin_path,
         user=server.system_user,
-        timeout=_PG_CTL_TAKES_AT_MOST,
+        timeout=_PG_CTL_TIMEOUT_SECONDS,
     )
 
 

@@ -1,8 +1,9 @@
-"""The journal's upkeep: pending entries are sealed, the chain is checked, the tree over it grows, anchors are logged."""
+"""The journal's upkeep: entries are sealed, the chain is checked, the tree over it grows, anchors are logged."""
 
 from gateway import metrics
 from gateway.cluster.fencing import fenced_transaction
 from gateway.cluster.wakeups import WakeUps
+from gateway.config.policy import JournalPolicy
 from gateway.logs.log import Event, get_logger
 from gateway.store import journal, journal_tree
 from gateway.store.database import Connection, Database
@@ -11,10 +12,6 @@ from gateway.store.journal_tree import JournalTornError
 log = get_logger()
 
 SEAL_BATCH = 5000
-CHECK_BATCH = 500
-"""Entries of the chain checked at a time: other tasks wait for some milliseconds."""
-CHECK_ROUND = 5000
-"""Entries checked by one run."""
 GROW_ROUND = 400
 """Times that the tree grows in one run: by 400,000 entries and a second of work at most."""
 
@@ -22,10 +19,13 @@ GROW_ROUND = 400
 class JournalUpkeep:
     """The use cases that nobody asks for; the scheduler runs them."""
 
-    def __init__(self, *, database: Database, node: str, wakeups: WakeUps) -> None:
+    def __init__(
+        self, *, database: Database, node: str, wakeups: WakeUps, policy: JournalPolicy | None = None
+    ) -> None:
         self._database = database
         self._node = node
         self._wakeups = wakeups
+        self._policy = policy or JournalPolicy()
         self._checked: journal.Place | None = None  # the head, when it was last checked
         self._round = journal.BEGINNING
 
@@ -61,8 +61,8 @@ class JournalUpkeep:
             if self._checked is None:
                 seq, head, _ = await journal.head(connection)
                 self._checked = journal.Place(seq, bytes.fromhex(head))
-            self._checked = await _walk(connection, self._checked)
-            before, self._round = self._round, await _walk(connection, self._round)
+            self._checked = await self._walk(connection, self._checked)
+            before, self._round = self._round, await self._walk(connection, self._round)
             if self._round == before:
                 self._round = journal.BEGINNING
 
@@ -77,17 +77,16 @@ class JournalUpkeep:
                 return
         log.info(Event.JOURNAL_ANCHOR, anchor=f"{seq}:{root.hex()}")
 
-
-async def _walk(connection: Connection, place: journal.Place) -> journal.Place:
-    for _ in range(CHECK_ROUND // CHECK_BATCH):
-        before = place
-        place, fault = await journal.walk(connection, before, CHECK_BATCH)
-        metrics.JOURNAL_CHECKED.inc(place.seq - before.seq)
-        if fault is not None:
-            _report(fault.seq, fault.reason)
-        if fault is not None or place == before:
-            break
-    return place
+    async def _walk(self, connection: Connection, place: journal.Place) -> journal.Place:
+        for _ in range(self._policy.check_round // self._policy.check_batch):
+            before = place
+            place, fault = await journal.walk(connection, before, self._policy.check_batch)
+            metrics.JOURNAL_CHECKED.inc(place.seq - before.seq)
+            if fault is not None:
+                _report(fault.seq, fault.reason)
+            if fault is not None or place == before:
+                break
+        return place
 
 
 def _report(seq: int, reason: str) -> None:

@@ -69,15 +69,25 @@ class DialogueMessage(NamedTuple):
 class UssdDialogues:
     """The use case of USSD dialogues."""
 
-    def __init__(self, *, services: Mapping[str, Service], routing: Routing, texts: TextRenderer) -> None:
+    def __init__(
+        self,
+        *,
+        services: Mapping[str, Service],
+        routing: Routing,
+        texts: TextRenderer,
+        lifetime_seconds: float,
+    ) -> None:
+        """`lifetime_seconds`: without a reply, after which a dialogue is over, and its screen gone."""
         self._services = services
         self._routing = routing
         self._texts = texts
+        self._lifetime_seconds = lifetime_seconds
 
     async def receive(self, uow: UnitOfWork, messages: Sequence[DialogueMessage]) -> None:
         """Takes what was dialled and typed, in order, within the unit of work."""
         if answerable := [message for message in messages if _is_number(message.msisdn)]:
-            await _Messages(uow, self._services, self._routing, self._texts).receive(answerable)
+            messages_of_unit = _Messages(uow, self._services, self._routing, self._texts, self._lifetime_seconds)
+            await messages_of_unit.receive(answerable)
 
 
 def _is_number(msisdn: str) -> bool:
@@ -88,12 +98,18 @@ class _Messages:
     """The messages of one unit of work."""
 
     def __init__(
-        self, uow: UnitOfWork, services: Mapping[str, Service], routing: Routing, texts: TextRenderer
+        self,
+        uow: UnitOfWork,
+        services: Mapping[str, Service],
+        routing: Routing,
+        texts: TextRenderer,
+        lifetime_seconds: float,
     ) -> None:
         self._uow = uow
         self._services = services
         self._routing = routing
         self._texts = texts
+        self._lifetime_seconds = lifetime_seconds
         self._asked: Mapping[tuple[str, str], Question] = {}
         self._cases: dict[str, StoredCase] = {}
         self._dialogues: dict[dialogues.Place, Dialogue | None] = {}
@@ -124,8 +140,8 @@ class _Messages:
         decisions = await self._uow.apply([(dialogue.case_id, given) for _, dialogue, given in self._replies])
         for (message, dialogue, given), decision in zip(self._replies, decisions, strict=True):
             self._confirm(message, dialogue, given, decision)
-        await dialogues.save(connection, self._changed)
-        await self._uow.queue_screens(self._screens, dialogues.DIALOGUE_LIFETIME_SECONDS)
+        await dialogues.save(connection, self._changed, lifetime_seconds=self._lifetime_seconds)
+        await self._uow.queue_screens(self._screens, self._lifetime_seconds)
 
     def _dialled(self, message: DialogueMessage) -> None:
         service, question = self._open_question(message)
@@ -185,7 +201,7 @@ class _Messages:
         self._screen(message, dialogue.service, kind, dialogue.case_id, UssdOp.PSSR_RESPONSE)
 
     def _open_question(self, message: DialogueMessage) -> tuple[str, Question | None]:
-        """The service dialled, else the one that asks at the number; and its question, if the link may carry it."""
+        """The service dialled, else the one that asks at the number; its question, if the link may carry it."""
         dialled = dialled_service(message.text)
         codes = [dialled] if dialled is not None and dialled in self._services else list(self._services)
         for code in codes:

@@ -9,7 +9,7 @@ import pytest
 from gateway.api.app import serve_http
 from gateway.app import Components, apis_of, build
 from gateway.config import Config, load
-from gateway.config.policy import Policy
+from gateway.config.policy import HttpPolicy, Policy
 from gateway.store.database import Database
 from tests.api.apiclient import Api, Caller
 
@@ -49,10 +49,21 @@ def config(tmp_path: Path) -> Config:
     return load(path)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "http_policy(**changes): time-outs and limits of the HTTP server")
+
+
 @pytest.fixture
-def policy() -> Policy:
+def http_policy(request: pytest.FixtureRequest) -> HttpPolicy:
+    """Time-outs and limits of the server: a test sets its own by `@pytest.mark.http_policy(max_requests=1)`."""
+    marker = request.node.get_closest_marker("http_policy")
+    return HttpPolicy(**(marker.kwargs if marker is not None else {}))
+
+
+@pytest.fixture
+def policy(http_policy: HttpPolicy) -> Policy:
     """Time-outs and limits; a test module may have its own."""
-    return Policy()
+    return Policy(http=http_policy)
 
 
 @pytest.fixture
@@ -65,7 +76,7 @@ async def components(config: Config, database: Database, policy: Policy) -> Comp
 async def caller(config: Config, components: Components) -> AsyncIterator[Caller]:
     """HTTP to the server; answers are checked against openapi.json."""
     async with (
-        serve_http(config.http, apis_of(config, components)) as port,
+        serve_http(config.http, apis_of(config, components), components.policy.http) as port,
         aiohttp.ClientSession(f"http://127.0.0.1:{port}", auto_decompress=False) as session,
     ):
         yield Caller(session, port)

@@ -3,10 +3,9 @@
 import asyncio
 import shutil
 import ssl
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
-from http import HTTPStatus
 from pathlib import Path
 from typing import Literal
 
@@ -15,10 +14,9 @@ import pytest
 
 from gateway.api import connections
 from gateway.api.app import serve_http
-from gateway.api.connections import MAX_CONNECTIONS, MAX_REQUESTS
-from gateway.api.statuses import READERS
 from gateway.app import Components, apis_of
 from gateway.config import Config
+from gateway.config.policy import HttpPolicy
 from gateway.metrics import REGISTRY
 from tests.api.apiclient import Api
 from tests.api.test_api_hardening import make_certificate
@@ -106,8 +104,8 @@ def cut(why: str) -> float:
     return REGISTRY.get_sample_value("gateway_http_connections_closed_total", {"why": why}) or 0.0
 
 
-async def test_the_oldest_stranger_goes_when_there_is_no_room(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 10)
+@pytest.mark.http_policy(max_connections=10)
+async def test_the_oldest_stranger_goes_when_there_is_no_room(api: Api) -> None:
     before, made_room = open_now(), cut("made_room")
     async with strangers(api.call.port, 10) as held:
         for _ in range(3):  # in one connection
@@ -125,12 +123,12 @@ class Heard:
     def __init__(self) -> None:
         self.warnings: list[tuple[str, int]] = []
 
-    def warning(self, event: str, *, cut: int, **_: object) -> None:
-        self.warnings.append((str(event), cut))
+    def warning(self, event: str, *, closed: int, **_: object) -> None:
+        self.warnings.append((str(event), closed))
 
 
+@pytest.mark.http_policy(max_connections=10)
 async def test_a_flood_is_told_once_and_costs_a_caller_nothing(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 10)
     reader, writer = await asyncio.open_connection("127.0.0.1", api.call.port)
     request = b"GET /v1/lists HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer sdu-token\r\n\r\n"
     heard = Heard()
@@ -144,17 +142,15 @@ async def test_a_flood_is_told_once_and_costs_a_caller_nothing(api: Api, monkeyp
     assert heard.warnings == [("http_connections_limited", 1)]
 
 
-async def test_who_waits_for_an_answer_stays_and_probes_get_in(
+@pytest.mark.http_policy(max_connections=7, max_requests=5)
+async def test_who_waits_for_a_response_stays_and_probes_get_in(
     sdu: aiohttp.ClientSession,
     news: CountedCondition,
     api: Api,
     components: Components,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 6)
-    monkeypatch.setattr(connections, "MAX_REQUESTS", 4)
-    polls = [asyncio.create_task(poll(sdu)) for _ in range(4)]
-    await until(lambda: news.waiting == 4)
+    polls = [asyncio.create_task(poll(sdu)) for _ in range(5)]
+    await until(lambda: news.waiting == 5)
     async with strangers(api.call.port, 30):
         refused = await api.get("/v1/lists")
         assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
@@ -162,16 +158,17 @@ async def test_who_waits_for_an_answer_stays_and_probes_get_in(
         assert (await api.get("/metrics")).status == 200
     async with news:
         news.notify_all()
-    monkeypatch.setattr(connections, "MAX_REQUESTS", 5)
+    polls.pop().cancel()  # which leaves room for one request
+    await until(lambda: news.waiting == 4)
     await api.push([good(1)])
     await seal(components)
     assert await asyncio.gather(*polls) == [(200, 1)] * 4
 
 
+@pytest.mark.http_policy(max_connections=4)
 async def test_where_everybody_waits_for_an_answer_the_newcomer_goes(
-    sdu: aiohttp.ClientSession, news: CountedCondition, api: Api, monkeypatch: pytest.MonkeyPatch
+    sdu: aiohttp.ClientSession, news: CountedCondition, api: Api
 ) -> None:
-    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 4)
     before = cut("refused")
     polls = [asyncio.create_task(poll(sdu)) for _ in range(4)]
     await until(lambda: news.waiting == 4)
@@ -185,10 +182,10 @@ async def test_where_everybody_waits_for_an_answer_the_newcomer_goes(
         waiting.cancel()
 
 
+@pytest.mark.http_policy(max_requests=1)
 async def test_a_request_whose_client_has_gone_takes_up_nothing(
-    sdu: aiohttp.ClientSession, news: CountedCondition, api: Api, monkeypatch: pytest.MonkeyPatch
+    sdu: aiohttp.ClientSession, news: CountedCondition, api: Api
 ) -> None:
-    monkeypatch.setattr(connections, "MAX_REQUESTS", 1)
     for _ in range(3):
         waiting = asyncio.create_task(poll(sdu))
         await until(lambda: news.waiting == 1)
@@ -201,7 +198,8 @@ async def test_a_request_whose_client_has_gone_takes_up_nothing(
 async def test_five_hundred_long_polls_leave_the_database_to_others(
     sdu: aiohttp.ClientSession, news: CountedCondition, api: Api, components: Components
 ) -> None:
-    assert MAX_REQUESTS < MAX_CONNECTIONS
+    limits = HttpPolicy()
+    assert limits.max_requests < limits.max_connections
     pool = components.database.pool
     polls = [asyncio.create_task(poll(sdu)) for _ in range(500)]
     most = 0
@@ -210,10 +208,10 @@ async def test_five_hundred_long_polls_leave_the_database_to_others(
         nonlocal most
         most = max(most, pool.get_size() - pool.get_idle_size())
         refused = sum(waiting.done() for waiting in polls)
-        return news.waiting == MAX_REQUESTS and refused == 500 - MAX_REQUESTS
+        return news.waiting == limits.max_requests and refused == 500 - limits.max_requests
 
     await until(all_wait)
-    assert most <= READERS
+    assert most <= limits.max_feed_readers
     assert (await api.get("/metrics")).status == 200
     waiting = [one for one in polls if not one.done()]
     for impatient in waiting[10:]:
@@ -224,39 +222,56 @@ async def test_five_hundred_long_polls_leave_the_database_to_others(
     assert await asyncio.gather(*waiting[:10]) == [(200, 1)] * 10
 
 
-async def test_who_never_finishes_his_handshake_takes_a_place_for_a_moment(
-    config: Config, components: Components, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@asynccontextmanager
+async def tls_server(
+    config: Config, components: Components, folder: Path, policy: HttpPolicy
+) -> AsyncIterator[tuple[int, Callable[[], Awaitable[int]]]]:
+    """A server with a certificate: its port, and a probe that returns the status of /healthz."""
     if shutil.which("openssl") is None:
         pytest.skip("certificates are made with openssl")
-    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 5)
-    make_certificate(tmp_path, "server")
-    certificate, key = tmp_path / "server.pem", tmp_path / "server.key"
-    http = replace(config.http, tls_cert=certificate, tls_key=key)
+    make_certificate(folder, "server")
+    certificate = folder / "server.pem"
     trust = ssl.create_default_context(cafile=str(certificate))
+    http = replace(config.http, tls_cert=certificate, tls_key=folder / "server.key")
+
+    async def probe() -> int:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"https://127.0.0.1:{port}/healthz", ssl=trust) as response,
+        ):
+            return response.status
+
+    async with serve_http(http, apis_of(config, components), policy) as port:
+        yield port, probe
+
+
+async def test_a_connection_without_a_handshake_is_closed_to_make_room(
+    config: Config, components: Components, tmp_path: Path
+) -> None:
     before = open_now()
-    async with serve_http(http, apis_of(config, components)) as port:
-
-        async def alive() -> HTTPStatus:
-            async with (
-                aiohttp.ClientSession() as session,
-                session.get(f"https://127.0.0.1:{port}/healthz", ssl=trust) as response,
-            ):
-                return HTTPStatus(response.status)
-
+    async with tls_server(config, components, tmp_path, HttpPolicy(max_connections=5)) as (port, probe):
         async with strangers(port, 5) as held:
             await until(lambda: open_now() - before == 5)
-            assert await alive() == 200
+            assert await probe() == 200
             assert await is_cut(held[0])
         await until(lambda: open_now() == before)
-        monkeypatch.setattr(connections, "HANDSHAKE_WITHIN", 0.1)
-        async with strangers(port, 5) as held:
-            held[1][1].write(b"GET / HTTP/1.1\r\n\r\n")
-            for reader, _ in held:
-                with suppress(ConnectionError):
-                    await reader.read()
-            await until(lambda: open_now() == before)
-            assert await alive() == 200
+
+
+async def test_a_handshake_that_takes_too_long_is_cut(
+    config: Config, components: Components, tmp_path: Path
+) -> None:
+    before = open_now()
+    policy = HttpPolicy(max_connections=5, handshake_timeout_seconds=0.1)
+    async with (
+        tls_server(config, components, tmp_path, policy) as (port, probe),
+        strangers(port, 5) as held,
+    ):
+        held[1][1].write(b"GET / HTTP/1.1\r\n\r\n")
+        for reader, _ in held:
+            with suppress(ConnectionError):
+                await reader.read()
+        await until(lambda: open_now() == before)
+        assert await probe() == 200
 
 
 async def test_no_answer_tells_versions(api: Api) -> None:

@@ -15,15 +15,15 @@ import aiohttp
 import orjson
 import pytest
 
-from gateway.api import app, lists, requests
 from gateway.api.app import serve_http
 from gateway.api.auth import Tokens
-from gateway.api.lists import MAX_BATCH
 from gateway.app import Components, apis_of
 from gateway.config import Config
+from gateway.config.policy import HttpPolicy
 from tests.api.apiclient import NDJSON, Api, ndjson
 from tests.record_factories import PUPILS, good
 
+MAX_LISTS = HttpPolicy().max_lists
 HEAD = (
     f"PUT /v1/lists/l HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer sdu-token\r\nContent-Type: {NDJSON}\r\n"
 )
@@ -46,16 +46,16 @@ async def finish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 async def test_lists_that_come_together_take_turns(api: Api) -> None:
-    held = [await begin(api, f"list-{number}") for number in range(MAX_BATCH)]
+    held = [await begin(api, f"list-{number}") for number in range(MAX_LISTS)]
     waiting = [asyncio.create_task(api.push([good(1)], "same")) for _ in range(4)]
     for reader, writer in held:
         await finish(reader, writer)
     assert sorted([answer.status for answer in await asyncio.gather(*waiting)]) == [200, 200, 200, 201]
 
 
-async def test_a_list_that_waits_too_long_is_to_come_again(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lists, "WAITS_FOR_A_PLACE", 0.05)
-    held = [await begin(api, f"list-{number}") for number in range(MAX_BATCH)]
+@pytest.mark.http_policy(list_wait_timeout_seconds=0.05)
+async def test_a_list_that_waits_too_long_is_to_come_again(api: Api) -> None:
+    held = [await begin(api, f"list-{number}") for number in range(MAX_LISTS)]
     refused = await api.push([good(1)])
     assert (refused.status, refused.headers["Retry-After"]) == (429, "30")
     for reader, writer in held:
@@ -63,9 +63,9 @@ async def test_a_list_that_waits_too_long_is_to_come_again(api: Api, monkeypatch
     assert (await api.push([good(1)], "later")).status == 201
 
 
-async def test_a_body_that_stalls_is_cut_and_frees_its_place(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "STALLED_AFTER", 0.2)
-    for number in range(MAX_BATCH + 1):
+@pytest.mark.http_policy(stall_timeout_seconds=0.2)
+async def test_a_body_that_stalls_is_cut_and_frees_its_place(api: Api) -> None:
+    for number in range(MAX_LISTS + 1):
         reader, writer = await begin(api, f"list-{number}")
         writer.write(ndjson([good(1)])[:100])
         assert (await reader.readline()).startswith(b"HTTP/1.1 408")
@@ -73,12 +73,10 @@ async def test_a_body_that_stalls_is_cut_and_frees_its_place(api: Api, monkeypat
     assert await api.rows() == {}
 
 
-async def test_a_push_that_the_stop_cuts_off_leaves_no_trace(
-    config: Config, components: Components, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(app, "STOP_WITHIN", 0.1)
+@pytest.mark.http_policy(stop_timeout_seconds=0.1)
+async def test_a_push_that_the_stop_cuts_off_leaves_no_trace(config: Config, components: Components) -> None:
     line = ndjson([good(1)])
-    async with serve_http(config.http, apis_of(config, components)) as port:
+    async with serve_http(config.http, apis_of(config, components), components.policy.http) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(f"{HEAD}Content-Length: 999999\r\n\r\n".encode() + line * (900_000 // len(line)))
         await writer.drain()
@@ -92,17 +90,15 @@ async def test_a_push_that_the_stop_cuts_off_leaves_no_trace(
 
 async def test_a_list_refused_after_much_of_it_was_read_leaves_no_trace(api: Api) -> None:
     packed = gzip.compress(ndjson([good(1)]) * 2000)
-    for number in range(3 * MAX_BATCH):
+    for number in range(3 * MAX_LISTS):
         assert (await api.push(packed[:-4], f"list-{number}", encoding="gzip")).status == 400
     assert await api.rows() == {}
     assert (await api.push(packed, encoding="gzip")).json["rejected"] == 1999
 
 
-async def test_a_head_that_does_not_come_ends_the_connection(
-    config: Config, components: Components, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(app, "KEEPALIVE", 0.2)
-    async with serve_http(config.http, apis_of(config, components)) as port:
+@pytest.mark.http_policy(keepalive_seconds=0.2)
+async def test_a_head_that_does_not_come_ends_the_connection(config: Config, components: Components) -> None:
+    async with serve_http(config.http, apis_of(config, components), components.policy.http) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: ")
         assert await reader.read() == b""
@@ -170,7 +166,7 @@ class WatchedCondition(asyncio.Condition):
 async def test_long_polls_end_when_the_process_stops(config: Config, components: Components) -> None:
     sealed = components.wakeups.sealed = WatchedCondition()
     async with asyncio.timeout(10), aiohttp.ClientSession() as session:
-        async with serve_http(config.http, apis_of(config, components)) as port:
+        async with serve_http(config.http, apis_of(config, components), components.policy.http) as port:
             url = f"http://127.0.0.1:{port}/v1/statuses?wait=60"
             poll = asyncio.create_task(session.get(url, headers={"Authorization": "Bearer sdu-token"}))
             await sealed.awaited.wait()
@@ -226,7 +222,7 @@ async def tls_port(config: Config, components: Components, tmp_path: Path) -> As
         tls_key=tmp_path / "server.key",
         client_ca=tmp_path / "authority.pem",
     )
-    async with serve_http(http, apis_of(config, components)) as port:
+    async with serve_http(http, apis_of(config, components), components.policy.http) as port:
         yield port
 
 

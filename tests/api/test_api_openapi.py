@@ -21,10 +21,9 @@ async def test_the_server_serves_it(api: Api) -> None:
 
 
 async def test_it_names_every_route_and_no_other(config: Config, components: Components) -> None:
-    served = {
-        (route.method, route.resource.canonical)
-        for route in build_app(config.http, apis_of(config, components), ConnectionLimiter()).router.routes()
-    }
+    policy = components.policy.http
+    app = build_app(config.http, apis_of(config, components), ConnectionLimiter(policy), policy)
+    served = {(route.method, route.resource.canonical) for route in app.router.routes()}
     described = {
         (method.upper(), path)
         for path, item in DOCUMENT["paths"].items()

@@ -10,9 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.api import connections, requests
-from gateway.api.lists import MAX_BATCH
-from gateway.config.policy import Policy
+from gateway.config.policy import HttpPolicy, Policy
 from gateway.metrics import REGISTRY
 from gateway.store import lists
 from tests.api.apiclient import NDJSON, Api, ndjson
@@ -23,9 +21,9 @@ CASE = "/v1/cases/01JD0000000000000000000000"
 
 
 @pytest.fixture
-def policy() -> Policy:
+def policy(http_policy: HttpPolicy) -> Policy:
     """Lists are staged in small batches."""
-    return Policy(staged_batch=100)
+    return Policy(http=http_policy, staged_batch=100)
 
 
 def head(method: str, path: str, token: str, content_type: str, length: int) -> bytes:
@@ -65,11 +63,11 @@ def is_timeout(answer: bytes) -> bool:
     return fields[0] == b"http/1.1 408 request timeout" and orjson.loads(body)["status"] == 408
 
 
-async def test_a_body_that_trickles_is_cut_and_frees_its_place(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "STALLED_AFTER", 0.4)
+@pytest.mark.http_policy(stall_timeout_seconds=0.4)
+async def test_a_body_that_trickles_is_cut_and_frees_its_place(api: Api) -> None:
     pushes = [
         trickle(api, head("PUT", f"/v1/lists/l-{number}", "sdu-token", NDJSON, 1_000_000), ndjson([good(1)]))
-        for number in range(MAX_BATCH)
+        for number in range(HttpPolicy().max_lists)
     ]
     for answer, seconds in await asyncio.gather(*pushes):
         assert is_timeout(answer)
@@ -78,9 +76,8 @@ async def test_a_body_that_trickles_is_cut_and_frees_its_place(api: Api, monkeyp
     assert (await api.push([good(1)])).status == 201
 
 
-async def test_a_body_that_is_slow_but_steady_is_taken(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "STALLED_AFTER", 0.2)
-    monkeypatch.setattr(requests, "SLOWEST", 500)
+@pytest.mark.http_policy(stall_timeout_seconds=0.2, min_body_bytes_per_second=500)
+async def test_a_body_that_is_slow_but_steady_is_taken(api: Api) -> None:
 
     async def body() -> Any:
         whole = ndjson([good(1), good(2)])
@@ -92,11 +89,10 @@ async def test_a_body_that_is_slow_but_steady_is_taken(api: Api, monkeypatch: py
     assert answer.status == 201
 
 
+@pytest.mark.http_policy(stall_timeout_seconds=0.5, min_body_bytes_per_second=1e9)
 async def test_a_client_that_waits_for_the_database_is_not_hurried(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(requests, "STALLED_AFTER", 0.5)
-    monkeypatch.setattr(requests, "SLOWEST", 1e9)
     stage = lists.stage
 
     async def slowly(*what: Any) -> None:
@@ -113,10 +109,8 @@ async def test_a_client_that_waits_for_the_database_is_not_hurried(
 @pytest.mark.parametrize(
     ("path", "token"), [(f"{CASE}/cancel", "ops-token"), ("/v1/wallet/events", "wallet-token")]
 )
-async def test_a_json_body_has_so_long_and_no_longer(
-    api: Api, monkeypatch: pytest.MonkeyPatch, path: str, token: str
-) -> None:
-    monkeypatch.setattr(requests, "SMALL_WITHIN", 0.3)
+@pytest.mark.http_policy(json_body_timeout_seconds=0.3)
+async def test_a_json_body_has_so_long_and_no_longer(api: Api, path: str, token: str) -> None:
     answer, seconds = await trickle(api, head("POST", path, token, "application/json", 60_000), b" ")
     assert is_timeout(answer)
     assert seconds < 5
@@ -129,8 +123,8 @@ async def test_a_body_of_nothing_but_packing_ends_at_the_limit(api: Api) -> None
     assert await api.rows() == {}
 
 
-async def test_who_asks_and_never_reads_is_cut(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "ANSWER_TAKEN_WITHIN", 0.2)
+@pytest.mark.http_policy(unread_response_timeout_seconds=0.2)
+async def test_who_asks_and_never_reads_is_cut(api: Api) -> None:
     before = cut()
     reader, writer = await asyncio.open_connection("127.0.0.1", api.call.port, limit=1024)
     async with asyncio.timeout(10):
@@ -143,8 +137,8 @@ async def test_who_asks_and_never_reads_is_cut(api: Api, monkeypatch: pytest.Mon
     writer.close()
 
 
-async def test_who_reads_a_long_answer_in_time_has_all_of_it(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "ANSWER_TAKEN_WITHIN", 5.0)
+@pytest.mark.http_policy(unread_response_timeout_seconds=5.0)
+async def test_who_reads_a_long_answer_in_time_has_all_of_it(api: Api) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", api.call.port, limit=1024)
     number = 200
     writer.write(b"GET /openapi.json HTTP/1.1\r\nHost: gateway\r\n\r\n" * number)
@@ -156,4 +150,4 @@ async def test_who_reads_a_long_answer_in_time_has_all_of_it(api: Api, monkeypat
 
 
 def cut() -> float:
-    return REGISTRY.get_sample_value("gateway_http_connections_closed_total", {"why": "answer_not_taken"}) or 0.0
+    return REGISTRY.get_sample_value("gateway_http_connections_closed_total", {"why": "response_not_read"}) or 0.0

@@ -12,6 +12,7 @@ from gateway import app, config
 from gateway.app import BATCH, Components
 from gateway.clock import Clock
 from gateway.cluster.scheduler import Job, Scheduler
+from gateway.config.policy import JournalPolicy, Policy
 from gateway.consent.events import Event as JourneyEvent
 from gateway.consent.events import EventType, Repeat
 from gateway.evidence import merkle
@@ -64,7 +65,8 @@ async def components(database: Database, tmp_path: Path) -> Components:
     loaded = config.load(path, environ={})
     async with database.acquire() as connection:
         await connection.execute("INSERT INTO lists VALUES ('list', '3', '', 0, 0, 0, 0, now())")
-    return await app.build(loaded, database, NODE, clock=Clock(MONDAY, wall=lambda: MONDAY))
+    policy = Policy(journal=JournalPolicy(check_batch=10, check_round=40))
+    return await app.build(loaded, database, NODE, policy, clock=Clock(MONDAY, wall=lambda: MONDAY))
 
 
 @pytest.fixture
@@ -309,10 +311,8 @@ async def _tamper(database: Database, statement: str) -> None:
 
 
 async def test_the_chain_is_checked_a_piece_at_a_time_and_round_after_round(
-    database: Database, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+    database: Database, jobs: Jobs
 ) -> None:
-    monkeypatch.setattr(journal_upkeep, "CHECK_BATCH", 10)
-    monkeypatch.setattr(journal_upkeep, "CHECK_ROUND", 40)
     await _journal(database, 100)
     checked, faults = [], metric("journal_faults_total")
     for _ in range(5):

@@ -177,7 +177,7 @@ async def test_a_dialogue_expires(harness: Harness) -> None:
     family = await asked(harness)
     dialogue = await menu(harness, family)
     left = await harness.connection.fetchval("SELECT expires_at - clock_timestamp() FROM dialogues")
-    assert 80 < left.total_seconds() <= dialogues.DIALOGUE_LIFETIME_SECONDS == 90
+    assert 80 < left.total_seconds() <= harness.policy.dialogue_lifetime_seconds == 90
     await harness.connection.execute("UPDATE dialogues SET expires_at = clock_timestamp()")
     await dialogue.reply("1")
     assert await dialogue.screen() == INVALID
@@ -289,10 +289,10 @@ async def test_a_screen_asks_for_no_receipt_and_is_no_text_of_the_case(harness: 
     assert (await harness.case(family))["state"] == "asked"
 
 
-async def test_a_screen_that_is_gone_is_not_sent_again(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_screen_that_is_gone_is_not_sent_again(harness: Harness) -> None:
+    harness.set_policy(dialogue_lifetime_seconds=0.5)
     await harness.start()
     family = await asked(harness)
-    monkeypatch.setattr(dialogues, "DIALOGUE_LIFETIME_SECONDS", 0.5)
     throttled = harness.smsc.add("throttle first=1")
     await harness.smsc.dial(family.number)  # the link pauses for a second
     await harness.smsc.wait_for(lambda: throttled.fired)

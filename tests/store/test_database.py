@@ -15,7 +15,6 @@ import pytest
 
 from gateway.cluster.retry import TRANSIENT_ERRORS
 from gateway.resources import MIGRATIONS
-from gateway.store import embedded
 from gateway.store.database import Database, DatabaseError, connect, load_clock
 from gateway.store.embedded import SETTINGS, EmbeddedError, EmbeddedServer
 from gateway.store.migrations import migrate, migrations, pending
@@ -63,11 +62,8 @@ async def test_a_transaction_left_open_does_not_outlive_its_loan(database_url: s
     await database.close()
 
 
-async def test_closing_does_not_wait_for_ever_for_a_connection_in_use(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("gateway.store.database._CLOSING_TAKES_AT_MOST", 0.05)
-    database = await connect(database_url, size=1)
+async def test_closing_does_not_wait_for_ever_for_a_connection_in_use(database_url: str) -> None:
+    database = await connect(database_url, size=1, close_timeout=0.05)
     await database.pool.acquire()
     await database.close()
     with pytest.raises(asyncpg.InterfaceError):
@@ -291,10 +287,7 @@ async def test_a_folder_that_cannot_hold_it_is_one_clear_line(data_dir: Path) ->
         await EmbeddedServer(data_dir / "var", SMALL).ensure()
 
 
-async def test_settings_it_does_not_take_are_told_by_its_log(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(embedded, "REMAINS_LAST_AT_MOST", 0.0)
-    server = EmbeddedServer(data_dir, {**SMALL, "wal_level": "no-such"})
+async def test_a_failed_start_names_the_log_of_the_server(data_dir: Path) -> None:
+    server = EmbeddedServer(data_dir, {**SMALL, "wal_level": "no-such"}, retry_seconds=0.0)
     with pytest.raises(EmbeddedError, match=r"does not start \(pg_ctl failed\); see .*/log$"):
         await server.ensure()
