@@ -8,7 +8,7 @@ from gateway.config.routing import Routing
 from gateway.consent.inputs import Send
 from gateway.consent.reply import ReplyRules
 from gateway.consent.texts import Kind, Templates, Text
-from gateway.smpp.text import LongMessages, segment_count
+from gateway.smpp.text import segment_count
 from gateway.store.cases import StoredCase, name_of
 from gateway.store.sms import NewSms
 
