@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import CapturingLogger
 
 from gateway import app, config
-from gateway.app import BATCH, Components
+from gateway.app import Components
 from gateway.clock import Clock
 from gateway.cluster.scheduler import Job, Scheduler
 from gateway.consent.events import Event as JourneyEvent
@@ -20,6 +20,7 @@ from gateway.store import inbound, journal, nodes
 from gateway.store.database import Database
 from gateway.store.inbound import ReplySegment
 from gateway.usecases import journal_upkeep
+from gateway.usecases.scheduled_jobs import BATCH
 from tests.harness import TOKENS, metric
 
 Jobs = Mapping[str, Callable[[], Awaitable[object]]]
@@ -310,7 +311,7 @@ async def test_the_chain_is_checked_a_piece_at_a_time_and_round_after_round(
     database: Database, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal_upkeep, "CHECK_BATCH", 10)
-    monkeypatch.setattr(journal_upkeep, "CHECK_ROUND", 40)
+    monkeypatch.setattr(journal_upkeep, "MAX_CHECKED_PER_RUN", 40)
     await _journal(database, 100)
     checked, faults = [], metric("journal_faults_total")
     for _ in range(5):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gateway.consent.reply import RULE_VERSION, Reading, ReplyRules, Verdict, read_menu_answer, read_reply
+from gateway.consent.reply import RULE_VERSION, Reading, ReplyRules, Verdict, read_menu_reply, read_reply
 
 MEALS = ReplyRules(service="3", agree="1", refuse="2", strict=False)
 STRICT = ReplyRules(service="3", agree="1", refuse="2", strict=True)
@@ -352,15 +352,15 @@ def test_without_a_number_sign_nobody_consents(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["1", " 1 ", "1\r", "\u200b1"])
 def test_the_bare_digit_answers_a_menu(text: str) -> None:
-    assert read_menu_answer(text, MEALS) == Reading(verdict=Verdict.AGREE)
-    assert read_menu_answer(text.replace("1", "2"), MEALS) == Reading(verdict=Verdict.REFUSE)
+    assert read_menu_reply(text, MEALS) == Reading(verdict=Verdict.AGREE)
+    assert read_menu_reply(text.replace("1", "2"), MEALS) == Reading(verdict=Verdict.REFUSE)
 
 
 def test_a_digit_of_another_script_answers_a_menu_normalised_or_with_strict_rules_not_at_all() -> None:
-    assert read_menu_answer("١", MEALS) == Reading(verdict=Verdict.AGREE, normalised=True)
-    assert read_menu_answer("١", STRICT).verdict is Verdict.UNCLEAR
+    assert read_menu_reply("١", MEALS) == Reading(verdict=Verdict.AGREE, normalised=True)
+    assert read_menu_reply("١", STRICT).verdict is Verdict.UNCLEAR
 
 
 @pytest.mark.parametrize("text", ["", "3", "11", "12", "1 2", "1.", "1?", "3#1", "иә", "да", "I", "*1#", None])
 def test_anything_else_answers_no_menu(text: str | None) -> None:
-    assert read_menu_answer(text, MEALS).verdict is Verdict.UNCLEAR
+    assert read_menu_reply(text, MEALS).verdict is Verdict.UNCLEAR

@@ -66,7 +66,7 @@ async def test_a_transaction_left_open_does_not_outlive_its_loan(database_url: s
 async def test_closing_does_not_wait_for_ever_for_a_connection_in_use(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.store.database._CLOSING_TAKES_AT_MOST", 0.05)
+    monkeypatch.setattr("gateway.store.database._CLOSE_TIMEOUT_SECONDS", 0.05)
     database = await connect(database_url, size=1)
     await database.pool.acquire()
     await database.close()
@@ -75,7 +75,7 @@ async def test_closing_does_not_wait_for_ever_for_a_connection_in_use(
 
 
 async def test_a_database_that_is_not_there_is_one_clear_line() -> None:
-    with pytest.raises(DatabaseError, match=r"^the database is not to be reached: [^\n]+$"):
+    with pytest.raises(DatabaseError, match=r"^the database cannot be reached: [^\n]+$"):
         await connect("postgresql://nobody@127.0.0.1:1/nothing", size=1)
 
 
@@ -111,7 +111,7 @@ async def test_a_new_migration_is_pending(bare: asyncpg.Connection, folder: Path
 
 async def test_a_migration_that_fails_leaves_no_trace(bare: asyncpg.Connection, folder: Path) -> None:
     (folder / "0002_second.sql").write_text("CREATE TABLE second (b integer); SELECT 1/0;")
-    with pytest.raises(DatabaseError, match="0002_second failed and left no trace: division by zero"):
+    with pytest.raises(DatabaseError, match="0002_second failed and was rolled back: division by zero"):
         await migrate(bare, folder)
     assert await bare.fetchval("SELECT to_regclass('second')") is None
     assert [migration.name for migration in await pending(bare, folder)] == ["0002_second"]
@@ -133,21 +133,21 @@ async def test_an_edited_old_migration_is_refused(bare: asyncpg.Connection, fold
     await migrate(bare, folder)
     (folder / "0001_first.sql").write_text("CREATE TABLE first (a bigint)")
     for attempt in (pending, migrate):
-        with pytest.raises(DatabaseError, match=r"0001_first\.sql was changed after the database had it"):
+        with pytest.raises(DatabaseError, match=r"0001_first\.sql was changed after it was applied"):
             await attempt(bare, folder)
 
 
 async def test_a_database_ahead_of_the_program_is_refused(bare: asyncpg.Connection, folder: Path) -> None:
     await migrate(bare, folder)
     (folder / "0002_second.sql").unlink()
-    with pytest.raises(DatabaseError, match="has had 0002_second, which this version does not know"):
+    with pytest.raises(DatabaseError, match="has 0002_second, which this version does not know"):
         await pending(bare, folder)
 
 
 @pytest.mark.parametrize("name", ["0004_gap.sql", "3_short.sql", "0003-dash.sql"])
-def test_a_migration_out_of_turn_is_refused(folder: Path, name: str) -> None:
+def test_a_migration_out_of_order_is_rejected(folder: Path, name: str) -> None:
     (folder / name).write_text("SELECT 1")
-    with pytest.raises(DatabaseError, match="0003_… must come there"):
+    with pytest.raises(DatabaseError, match="0003_… is expected"):
         migrations(folder)
 
 
@@ -294,7 +294,7 @@ async def test_a_folder_that_cannot_hold_it_is_one_clear_line(data_dir: Path) ->
 async def test_settings_it_does_not_take_are_told_by_its_log(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "REMAINS_LAST_AT_MOST", 0.0)
+    monkeypatch.setattr(embedded, "CRASH_CLEANUP_SECONDS", 0.0)
     server = EmbeddedServer(data_dir, {**SMALL, "wal_level": "no-such"})
     with pytest.raises(EmbeddedError, match=r"does not start \(pg_ctl failed\); see .*/log$"):
         await server.ensure()

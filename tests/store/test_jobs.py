@@ -10,7 +10,7 @@ from gateway.store.database import Database
 
 async def claimed(database: Database, node: str) -> bool:
     async with database.acquire() as connection:
-        return await jobs.claim(connection, "erase", node, every=3600.0, again=60.0)
+        return await jobs.claim(connection, "erase", node, interval_seconds=3600.0, retry_seconds=60.0)
 
 
 async def due_in(database: Database) -> float:
@@ -38,8 +38,8 @@ async def test_a_run_that_fails_is_made_good_soon_and_one_that_is_finished_is_no
     assert await claimed(database, "a")
     assert 0 < await due_in(database) <= 60  # whoever looks then
     async with database.acquire() as connection:
-        await jobs.finish(connection, "erase", "b", every=3600.0)  # which is not its run
+        await jobs.finish(connection, "erase", "b", interval_seconds=3600.0)  # which is not its run
         assert await due_in(database) <= 60
-        await jobs.finish(connection, "erase", "a", every=3600.0)
+        await jobs.finish(connection, "erase", "a", interval_seconds=3600.0)
     assert 3500 < await due_in(database) <= 3600
     assert not await claimed(database, "b")

@@ -153,7 +153,7 @@ async def test_a_tail_that_was_cut_off_is_found_by_an_anchor(database: Database)
         assert (await journal.verify(connection, [anchor, nothing, await anchored(connection)])).fault is None
         assert (await tampered(connection, "DELETE FROM journal WHERE seq > 8")).fault is None
         check = await journal.verify(connection, [nothing, anchor])
-        assert (check.entries, check.fault) == (8, journal.JournalFault(11, "missing, though an anchor knows it"))
+        assert (check.entries, check.fault) == (8, journal.JournalFault(11, "missing, though an anchor covers it"))
 
 
 async def test_a_last_entry_that_sdu_has_taken_is_missed(database: Database) -> None:
@@ -162,7 +162,7 @@ async def test_a_last_entry_that_sdu_has_taken_is_missed(database: Database) -> 
         await connection.execute("INSERT INTO feeds (feed, seq) VALUES ('sdu', 11)")
         assert (await journal.verify(connection)).fault is None
         check = await tampered(connection, "DELETE FROM journal WHERE seq = 11")
-        assert (check.entries, check.fault) == (10, journal.JournalFault(11, "missing, though 11 has been there"))
+        assert (check.entries, check.fault) == (10, journal.JournalFault(11, "missing, though the journal had 11 entries"))
 
 
 async def test_a_last_entry_that_the_tree_stands_over_is_missed(database: Database) -> None:
@@ -173,7 +173,7 @@ async def test_a_last_entry_that_the_tree_stands_over_is_missed(database: Databa
         check = await tampered(connection, "DELETE FROM journal WHERE seq >= 256")
         assert (check.entries, check.fault) == (
             255,
-            journal.JournalFault(256, "missing, though 256 has been there"),
+            journal.JournalFault(256, "missing, though the journal had 256 entries"),
         )
 
 
@@ -202,7 +202,7 @@ async def test_a_tree_that_is_not_over_these_entries_is_found(database: Database
         await connection.execute("ALTER TABLE journal_tree DISABLE TRIGGER journal_append_only")
         await connection.execute(statement)
         fault = (await journal.verify(connection)).fault
-        assert fault == journal.JournalFault(1, "the tree kept over the journal is not its own from there on")
+        assert fault == journal.JournalFault(1, "the stored Merkle tree does not match the journal from there on")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ UP_FOR_LONGER_THAN = 0.001
 async def evict(connection, expired_after=10.0, *, restart_grace=0.0, unlocked=True):
     """(evicted, segments of unknown outcome by link), by a process called survivor."""
     return await nodes.evict_expired(
-        connection, "survivor", expired_after=expired_after, restart_grace=restart_grace,
+        connection, "survivor", expired_after_seconds=expired_after, restart_grace_seconds=restart_grace,
         loss_detection_seconds=60.0, unlocked=unlocked,
     )  # fmt: skip
 

@@ -52,8 +52,8 @@ async def test_replies_like_it_are_found_with_their_doubts_newest_first(connecti
     ):
         await connection.execute(_KEEP, case_id, link, sender, octets, float(ago))
     await unacknowledged.note(connection, "kcell", 60, 40)
-    found = await inbound.alike(connection, {(ALIYA, b"3#1"), (BERIK, b"3#2")})
-    assert [(reply.case_id, reply.unacknowledged, reply.just_now) for reply in found] == [
+    found = await inbound.similar(connection, {(ALIYA, b"3#1"), (BERIK, b"3#2")})
+    assert [(reply.case_id, reply.unacknowledged, reply.is_recent) for reply in found] == [
         ("f", False, True),
         ("b", False, False),
         ("c", False, False),
@@ -72,10 +72,10 @@ async def test_of_a_flood_the_newest_are_found_at_once(connection):
         ALIYA,
     )
     await connection.execute("ANALYZE replies")
-    found = await inbound.alike(connection, {(ALIYA, b"3#1")})
+    found = await inbound.similar(connection, {(ALIYA, b"3#1")})
     assert [int(reply.case_id) for reply in found] == list(range(2, 2 * MAX_COMPARED + 1, 2))
     plan = await connection.fetch(
-        "EXPLAIN (ANALYZE, BUFFERS, FORMAT TEXT) " + inbound._ALIKE, [(ALIYA, b"3#1")], 2.0, 1e6, MAX_COMPARED
+        "EXPLAIN (ANALYZE, BUFFERS, FORMAT TEXT) " + inbound._SIMILAR, [(ALIYA, b"3#1")], 2.0, 1e6, MAX_COMPARED
     )
     assert any("replies_alike" in row[0] for row in plan)
     assert not any("Seq Scan on replies" in row[0] or "Sort " in row[0] for row in plan)
@@ -89,7 +89,7 @@ async def test_what_the_dead_acknowledged_last_is_in_doubt(connection, database_
     await connection.execute("UPDATE nodes SET seen_at = clock_timestamp() - interval '20 s'")
     assert (
         await nodes.evict_expired(
-            connection, "survivor", expired_after=10.0, restart_grace=0.0, loss_detection_seconds=60.0
+            connection, "survivor", expired_after_seconds=10.0, restart_grace_seconds=0.0, loss_detection_seconds=60.0
         )
     )[0] == ["dead"]
     assert await times(connection) == [("kcell", 80, 0)]
