@@ -114,3 +114,14 @@ def _states_by_input() -> Mapping[type[Input], frozenset[State]]:
 
 ACCEPTED_IN: Mapping[type[Input], frozenset[State]] = _states_by_input()
 """The states that have a transition for an input."""
+
+
+_TARGETS: Mapping[tuple[State | None, type[Input]], frozenset[State]] = {
+    (row.state, row.given): frozenset(row.to) for row in TRANSITIONS
+}
+
+
+def targets(state: State, given: type[Input]) -> frozenset[State]:
+    """The states to which the input may move a case in `state`; only `state` itself without a transition."""
+    found = _TARGETS.get((state, given))
+    return found if found is not None else frozenset((state,))

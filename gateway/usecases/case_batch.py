@@ -9,6 +9,7 @@ from gateway.consent.case import Case, Rules, State
 from gateway.consent.events import Event, EventType, TextQueued, TextWithoutRoute
 from gateway.consent.inputs import Decision, Effect, Input, OpenQuestion, Park, ReportRefused, Send
 from gateway.consent.journey import decide
+from gateway.consent.transitions import targets
 from gateway.evidence.digests import Digester
 from gateway.store import calls, cases, questions, sms
 from gateway.store.calls import CallKind
@@ -19,6 +20,10 @@ from gateway.usecases.texts import TextRenderer
 
 CALL_OF = {Effect.LOOK_UP: CallKind.LOOKUP, Effect.FORM_VOUCHER: CallKind.VOUCHER}
 """The partner call that an effect requires."""
+
+
+class TransitionError(Exception):
+    """A decision without a transition in the journey's table: a programming error. The transaction is rolled back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +71,8 @@ class CaseBatch:
         decision = decide(before, given, self._now, self._context.rules)
         if decision.rejected:
             return decision
+        if decision.case.state not in targets(before.state, type(given)):
+            raise TransitionError(f"{before.state} on {type(given).__name__} to {decision.case.state}")
         after = self.stored[case_id] = stored.with_case(decision.case)
         self.outcome.events.extend((after, event) for event in decision.events)
         if decision.case.ended_at is not None and before.ended_at is None:

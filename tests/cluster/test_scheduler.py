@@ -63,6 +63,8 @@ async def components(database: Database, tmp_path: Path) -> Components:
         encoding="utf-8",
     )
     loaded = config.load(path, environ={})
+    async with database.acquire() as connection:
+        await connection.execute("INSERT INTO lists VALUES ('list', '3', '', 0, 0, 0, 0, now())")
     return await app.build(loaded, database, NODE, clock=Clock(MONDAY, wall=lambda: MONDAY))
 
 

@@ -308,7 +308,8 @@ async def test_what_is_over_is_forgotten(harness: Harness) -> None:
     dialogue = await menu(harness, family)
     await harness.connection.execute("UPDATE dialogues SET expires_at = clock_timestamp()")
     await harness.connection.execute(
-        "UPDATE sms SET state = 'queued', next_at = 'infinity', expires_at = clock_timestamp() WHERE kind = 'menu'"
+        """UPDATE sms SET state = 'queued', node = NULL, next_at = 'infinity', expires_at = clock_timestamp()
+           WHERE kind = 'menu'"""
     )
     assert await dialogues.expire(harness.connection) == 2
     assert await harness.connection.fetchval("SELECT state FROM sms WHERE kind = 'menu'") == "cancelled"
@@ -324,7 +325,8 @@ async def test_a_screen_never_goes_through_a_fallback(harness: Harness) -> None:
     await harness.stop()
     await nodes.join(harness.connection, "node", "node", ["kcell"])
     await harness.connection.execute(
-        "UPDATE sms SET state = 'queued', next_at = '-infinity' WHERE kind IN ('menu', 'request')"
+        """UPDATE sms SET state = 'queued', node = NULL, next_at = '-infinity'
+           WHERE kind IN ('menu', 'request')"""
     )
     taken = await sms.claim(harness.connection, "node", "tele2", others=["kcell"], bulk=True, limit=9)
     assert [text.kind for text in taken] == ["request"]

@@ -2,12 +2,22 @@
 
 import asyncio
 
+import pytest
+
 from gateway.store import questions
 from gateway.store.database import Connection, Database
 from gateway.store.questions import NumberClaim
 from tests.store.rows import add_case
 
 NUMBER = "77010000001"
+
+
+@pytest.fixture(autouse=True)
+async def cases(database: Database) -> None:
+    """Those that the tests do not add themselves."""
+    async with database.acquire() as connection:
+        for case_id in ("x", "y", "z", *(f"case-{n}" for n in range(20))):
+            await add_case(connection, case_id)
 
 
 async def waiting(connection: Connection, *case_ids: str) -> None:
@@ -32,17 +42,17 @@ async def test_the_first_takes_the_turn_and_the_others_wait_in_order(database: D
 async def test_services_and_numbers_do_not_wait_for_each_other(database: Database) -> None:
     async with database.acquire() as connection:
         turns = [
-            NumberClaim("3", NUMBER, "a"),
-            NumberClaim("5", NUMBER, "b"),
-            NumberClaim("3", "77010000002", "c"),
+            NumberClaim("3", NUMBER, "x"),
+            NumberClaim("5", NUMBER, "y"),
+            NumberClaim("3", "77010000002", "z"),
         ]
-        assert set(await questions.acquire_numbers(connection, turns)) == {"a", "b", "c"}
+        assert set(await questions.acquire_numbers(connection, turns)) == {"x", "y", "z"}
 
 
 async def test_a_turn_is_given_back_only_by_its_holder(database: Database) -> None:
     async with database.acquire() as connection:
-        await questions.acquire_numbers(connection, [NumberClaim("3", NUMBER, "a")])
-        assert await questions.release_numbers(connection, [NumberClaim("3", NUMBER, "b")], []) == []
+        await questions.acquire_numbers(connection, [NumberClaim("3", NUMBER, "x")])
+        assert await questions.release_numbers(connection, [NumberClaim("3", NUMBER, "y")], []) == []
         assert await connection.fetchval("SELECT open FROM questions")
 
 

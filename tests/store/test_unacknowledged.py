@@ -6,6 +6,7 @@ import pytest
 from gateway.consent.redelivery import MAX_COMPARED
 from gateway.store import inbound, nodes, unacknowledged
 from gateway.store.database import Database
+from tests.store.rows import add_case
 
 _KEEP = """
 INSERT INTO replies (case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time, verdict,
@@ -18,6 +19,8 @@ ALIYA, BERIK = "77010000001", "77010000002"
 @pytest.fixture
 async def connection(database: Database):
     async with database.acquire() as connection:
+        for case_id in "abcdef":
+            await add_case(connection, case_id)
         yield connection
 
 
@@ -64,16 +67,21 @@ async def test_replies_like_it_are_found_with_their_doubts_newest_first(connecti
 async def test_of_a_flood_the_newest_are_found_at_once(connection):
     """However many an SMSC delivers again and again: the others' replies wait for it."""
     await connection.execute(
+        """INSERT INTO cases (case_id, list_id, record_id, service, category, language, pupil_iin, opened_at, state)
+           SELECT 'case-' || n, 'list', 'case-' || n, '3', 1, 'kk', '131106697007', now(), 'refused'
+           FROM generate_series(1, 50000) AS n"""
+    )
+    await connection.execute(
         """INSERT INTO replies (case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time,
                                 verdict, normalised, rule_version, received_at, arrived_at)
-           SELECT n::text, 'kcell', $1, '1414', CASE WHEN n % 2 = 0 THEN '3#1' ELSE n::text END::bytea, 0, '',
+           SELECT 'case-' || n, 'kcell', $1, '1414', CASE WHEN n % 2 = 0 THEN '3#1' ELSE n::text END::bytea, 0, '',
                   'agree', false, '1', now(), clock_timestamp() - make_interval(secs => n)
            FROM generate_series(1, 50000) AS n""",
         ALIYA,
     )
     await connection.execute("ANALYZE replies")
     found = await inbound.similar(connection, {(ALIYA, b"3#1")})
-    assert [int(reply.case_id) for reply in found] == list(range(2, 2 * MAX_COMPARED + 1, 2))
+    assert [reply.case_id for reply in found] == [f"case-{n}" for n in range(2, 2 * MAX_COMPARED + 1, 2)]
     plan = await connection.fetch(
         "EXPLAIN (ANALYZE, BUFFERS, FORMAT TEXT) " + inbound._SIMILAR, [(ALIYA, b"3#1")], 2.0, 1e6, MAX_COMPARED
     )
