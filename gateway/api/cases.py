@@ -189,7 +189,11 @@ async def _after(request: web.Request, connection: Connection, list_id: str | No
 
 
 async def _page(
-    connection: Connection, list_id: str | None, states: frozenset[State] | None, after: PagePosition | None, limit: int
+    connection: Connection,
+    list_id: str | None,
+    states: frozenset[State] | None,
+    after: PagePosition | None,
+    limit: int,
 ) -> Page:
     if list_id is None or states == _PARKED:
         return await history.parked(connection, list_id, after, limit)

@@ -23,7 +23,7 @@ CALL_OF = {Effect.LOOK_UP: CallKind.LOOKUP, Effect.FORM_VOUCHER: CallKind.VOUCHE
 
 
 class TransitionError(Exception):
-    """A decision without a transition in the journey's table: a programming error. The transaction is rolled back."""
+    """A decision without a transition in the journey's table: a programming error; nothing is written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

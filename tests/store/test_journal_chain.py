@@ -162,7 +162,10 @@ async def test_a_last_entry_that_sdu_has_taken_is_missed(database: Database) -> 
         await connection.execute("INSERT INTO feeds (feed, seq) VALUES ('sdu', 11)")
         assert (await journal.verify(connection)).fault is None
         check = await tampered(connection, "DELETE FROM journal WHERE seq = 11")
-        assert (check.entries, check.fault) == (10, journal.JournalFault(11, "missing, though the journal had 11 entries"))
+        assert (check.entries, check.fault) == (
+            10,
+            journal.JournalFault(11, "missing, though the journal had 11 entries"),
+        )
 
 
 async def test_a_last_entry_that_the_tree_stands_over_is_missed(database: Database) -> None:

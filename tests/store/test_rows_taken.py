@@ -55,7 +55,7 @@ async def test_an_answer_counts_only_for_the_node_that_holds_the_call(database: 
         assert await calls.finish(connection, NODE, CallKind.VOUCHER, [call]) == set()
 
 
-async def test_a_call_that_is_put_off_rests_and_counts_its_attempts(database: Database) -> None:
+async def test_a_postponed_call_is_not_due_and_counts_its_attempts(database: Database) -> None:
     async with database.acquire() as connection:
         await add_node(connection)
         await calls.add(connection, [("case-1", CallKind.LOOKUP)])

@@ -97,7 +97,11 @@ async def test_what_the_dead_acknowledged_last_is_in_doubt(connection, database_
     await connection.execute("UPDATE nodes SET seen_at = clock_timestamp() - interval '20 s'")
     assert (
         await nodes.evict_expired(
-            connection, "survivor", expired_after_seconds=10.0, restart_grace_seconds=0.0, loss_detection_seconds=60.0
+            connection,
+            "survivor",
+            expired_after_seconds=10.0,
+            restart_grace_seconds=0.0,
+            loss_detection_seconds=60.0,
         )
     )[0] == ["dead"]
     assert await times(connection) == [("kcell", 80, 0)]
