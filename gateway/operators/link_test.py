@@ -197,19 +197,20 @@ class LinkTest:
     async def _send_texts(self) -> None:
         pacer = Pacer(self._config.tps)
         for name, text in (("short", SHORT_TEXT), ("long", LONG_TEXT)):
-            bodies = self._bodies(text, self._config.receipts)
+            bodies, tracked_segments = self._encode(text, self._config.receipts)
             for number, body in enumerate(bodies):
-                tracked = {"all": True, "last": number == len(bodies) - 1, "none": False}[self._config.receipts]
+                tracked = bool(tracked_segments >> number & 1)
                 await asyncio.sleep(pacer.delay(self._loop.time()))
                 pacer.record_sent(self._loop.time())
                 await self._submit(name, number, tracked, body)
 
-    def _bodies(self, text: str, receipts: Receipts) -> list[bytes]:
+    def _encode(self, text: str, receipts: Receipts) -> tuple[list[bytes], int]:
+        """The submit_sm bodies of the text, and the segments that request a receipt; bit n: segment n."""
         config = self._config
         source = config.source_address
-        data_coding, parts = segments(text, LongMessages(config.long_messages), secrets.randbelow(1 << 16))
+        data_coding, encoded = segments(text, LongMessages(config.long_messages), secrets.randbelow(1 << 16))
         encoder = SubmitEncoder(source, receipts=receipts)
-        return encoder.bodies(self._msisdn, parts, data_coding)
+        return encoder.bodies(self._msisdn, encoded, data_coding), encoder.tracked_segments(len(encoded))
 
     async def _submit(self, text: str, number: int, tracked: bool, body: bytes) -> None:
         await self._until(lambda: any(bind.free for bind in self._binds) or self._is_over())
@@ -223,7 +224,7 @@ class LinkTest:
     async def _burst(self, max_burst: int) -> None:
         """Sends as fast as the window allows until the SMSC throttles."""
         self._report(f"sending up to {max_burst} short texts as fast as the window allows")
-        (body,) = self._bodies(SHORT_TEXT, "none")
+        (body,), _ = self._encode(SHORT_TEXT, "none")
         for number in range(max_burst):
             if self._first_throttled() is not None:
                 break

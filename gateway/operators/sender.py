@@ -294,14 +294,13 @@ class Sender:
             self._touch(out)
 
     def _text(self, row: ClaimedSms) -> OutgoingText:
-        data_coding, parts = segments(row.body, LongMessages(row.long_messages), row.reference)
-        bodies = self._encoder.bodies(row.msisdn, parts, data_coding)
-        every, last = (1 << len(bodies)) - 1, 1 << len(bodies) - 1
-        return OutgoingText(row, bodies, {"all": every, "last": last, "none": 0}[self._config.receipts])
+        data_coding, encoded = segments(row.body, LongMessages(row.long_messages), row.reference)
+        bodies = self._encoder.bodies(row.msisdn, encoded, data_coding)
+        return OutgoingText(row, bodies, self._encoder.tracked_segments(len(bodies)))
 
     def _screen(self, row: ClaimedSms, tlvs: bytes) -> OutgoingText:
-        data_coding, parts = ussd.encode_screen(row.body, tlvs)
-        bodies = self._screen_encoder.bodies(row.msisdn, parts, data_coding)
+        data_coding, encoded = ussd.encode_screen(row.body, tlvs)
+        bodies = self._screen_encoder.bodies(row.msisdn, encoded, data_coding)
         return OutgoingText(row, bodies, 0, deadline=self._loop.time() + (row.expires_in_seconds or 0.0))
 
     async def _release(self, outs: Iterable[OutgoingText], delay: timedelta) -> None:
