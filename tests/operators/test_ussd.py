@@ -7,7 +7,6 @@ import pytest
 
 from gateway.simulators.ussd import OP as SERVICE_OP
 from gateway.simulators.ussd import (
-    PSSD_INDICATION,
     PSSD_RESPONSE,
     PSSR_RESPONSE,
     SESSION,
@@ -17,6 +16,8 @@ from gateway.simulators.ussd import (
 )
 from gateway.store import dialogues, nodes, sms
 from tests.harness import SEGMENTS, Family, Harness
+
+PSSD_INDICATION = 0  # ussd_service_op (SMPP 3.4 §5.3.2.44)
 
 MENU = {
     "kk": "Балаңызға тегін тамақтануға келісесіз бе?\n1 - келісемін\n2 - бас тартамын",

@@ -97,7 +97,7 @@ class Rows:
             if case.due_at is not None and case.due_at <= now
         ]
 
-    def answered_by(self, msisdn: str, text: str) -> tuple[str | None, bool]:
+    def addressee(self, msisdn: str, text: str) -> tuple[str | None, bool]:
         """The case that a reply from there speaks to, and whether it is possible_redelivery; the reply is kept."""
         case_id: str | None = None
         possible_redelivery = False
@@ -111,7 +111,7 @@ class Rows:
                 links=frozenset(["link"] if sent else ()),
                 accepted_by_smsc=any(sms.accepted_segments for sms in sent),
             )
-            case_id, possible_redelivery = question.answered_by(
+            case_id, possible_redelivery = question.addressee(
                 [
                     EarlierReply(r.case_id, any(began <= r.at <= ended for began, ended in self.doubts))
                     for r in self.replies
