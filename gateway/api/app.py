@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler
 
 from gateway.api.auth import Tokens
 from gateway.api.connections import ConnectionLimiter, HttpProtocol, PendingConnection
-from gateway.api.problems import SERVER, answer_problems, observe
+from gateway.api.problems import SERVER, observe, respond_with_problems
 from gateway.api.requests import HTTP_POLICY, MAX_JSON_BYTES, Route
 from gateway.config.model import Http
 from gateway.config.policy import HttpPolicy
@@ -27,13 +27,13 @@ _BACKLOG = 256
 
 @runtime_checkable
 class Stoppable(Protocol):
-    """A part that ends its requests when the process stops."""
+    """A part with requests that have to end when the process stops."""
 
     async def stop(self) -> None: ...
 
 
 class Api(Protocol):
-    """A part of the HTTP interface."""
+    """A part of the HTTP interface: handlers and their routes."""
 
     def routes(self) -> Sequence[Route]: ...
 
@@ -41,7 +41,7 @@ class Api(Protocol):
 def build_app(http: Http, apis: Sequence[Api], limiter: ConnectionLimiter, policy: HttpPolicy) -> web.Application:
     """The application."""
     tokens = Tokens(http.tokens)
-    app = web.Application(middlewares=[observe, answer_problems], client_max_size=MAX_JSON_BYTES)
+    app = web.Application(middlewares=[observe, respond_with_problems], client_max_size=MAX_JSON_BYTES)
     app[HTTP_POLICY] = policy
     for api in apis:
         for route in api.routes():
@@ -54,11 +54,11 @@ def build_app(http: Http, apis: Sequence[Api], limiter: ConnectionLimiter, polic
             if isinstance(api, Stoppable):
                 await api.stop()
 
-    async def sign(_request: web.Request, response: web.StreamResponse) -> None:
+    async def set_server(_request: web.Request, response: web.StreamResponse) -> None:
         response.headers["Server"] = SERVER
 
     app.on_shutdown.append(stop)
-    app.on_response_prepare.append(sign)
+    app.on_response_prepare.append(set_server)
     return app
 
 
@@ -66,8 +66,8 @@ def build_app(http: Http, apis: Sequence[Api], limiter: ConnectionLimiter, polic
 async def serve_http(http: Http, apis: Sequence[Api], policy: HttpPolicy) -> AsyncIterator[int]:
     """Serves requests inside the block; yields the port, which the system has chosen where the file says 0.
 
-    Afterwards requests under way get `stop_timeout_seconds`. Raises OSError when the address can't be had, and
-    ssl.SSLError when the certificates are of no use.
+    Afterwards requests under way get `stop_timeout_seconds`. Raises OSError when the address is not
+    available, and ssl.SSLError when the certificates are invalid.
     """
     tls = _tls(http)
     limiter = ConnectionLimiter(policy)

@@ -79,7 +79,7 @@ class HttpProtocol(web.RequestHandler):
         elif status < HTTPStatus.INTERNAL_SERVER_ERROR:
             problem = Problem(HTTPStatus(status), "The request is not valid HTTP.")
         else:
-            problem = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The gateway has failed at this.")
+            problem = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The gateway failed.")
         response = problem.response()
         response.headers["Server"] = SERVER
         response.force_close()

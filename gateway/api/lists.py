@@ -1,4 +1,4 @@
-"""``/v1/lists``: SDU pushes recipient lists, and everybody who may asks what became of them."""
+"""``/v1/lists``: SDU pushes recipient lists; SDU and ops read what became of their records."""
 
 import asyncio
 import re
@@ -15,7 +15,7 @@ from gateway.api.requests import Route, body_chunks, json_response, whole_number
 from gateway.config.policy import HttpPolicy
 from gateway.consent.case import State
 from gateway.consent.deadlines import Calendar
-from gateway.intake.body import Body, BodyMalformedError, BodyTooLargeError, Gunzip, Plain, Unpacker
+from gateway.intake.body import Body, BodyMalformedError, BodyTooLargeError, Decoder, Gunzip, Plain
 from gateway.intake.reading import ListReader
 from gateway.store import lists
 from gateway.store.database import Database
@@ -25,7 +25,7 @@ MAX_ERRORS_SHOWN = 1000
 
 _LIST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CONTENT_TYPE = "application/x-ndjson"
-_TRY_AGAIN = {"Retry-After": "30"}
+_RETRY_LATER = {"Retry-After": "30"}
 _MAX_LISTS = 1000
 
 
@@ -64,13 +64,13 @@ class ListsApi:
             raise Problem(HTTPStatus.BAD_REQUEST, "A list_id is 1 to 64 of A-Z a-z 0-9 . _ -")
         if request.content_type != _CONTENT_TYPE:
             raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"The body must be {_CONTENT_TYPE}.")
-        unpacker = _unpacker(request)
+        decoder = _decoder(request)
         service = self._service(request)
-        if isinstance(unpacker, Plain) and (request.content_length or 0) > self._max_list_bytes:
+        if isinstance(decoder, Plain) and (request.content_length or 0) > self._max_list_bytes:
             raise self._too_large()
         async with self._turn():
             try:
-                body = Body(unpacker, self._max_list_bytes)
+                body = Body(decoder, self._max_list_bytes)
                 accepted = await self._reader.read(
                     list_id, service, body_chunks(request, self._max_list_bytes), body
                 )
@@ -79,7 +79,7 @@ class ListsApi:
             except BodyTooLargeError:
                 raise self._too_large() from None
         if accepted is None:
-            raise Problem(HTTPStatus.CONFLICT, "Another list has been taken under this list_id.")
+            raise Problem(HTTPStatus.CONFLICT, "Another list was accepted under this list_id.")
         stored, created = accepted
         return json_response(await self._result(stored), HTTPStatus.CREATED if created else HTTPStatus.OK)
 
@@ -106,7 +106,7 @@ class ListsApi:
         response = web.StreamResponse(headers={"Content-Type": _CONTENT_TYPE})
         page = await self._errors(stored.list_id)
         await response.prepare(request)
-        while page:  # one connection a page: a slow reader holds none
+        while page:  # a connection for each page: a slow client holds none
             await response.write(b"".join(orjson.dumps(error._asdict()) + b"\n" for error in page))
             page = await self._errors(stored.list_id, page[-1])
         await response.write_eof()
@@ -122,7 +122,7 @@ class ListsApi:
             raise Problem(
                 HTTPStatus.TOO_MANY_REQUESTS,
                 f"{self._policy.max_lists} lists are being accepted already; try again.",
-                headers=_TRY_AGAIN,
+                headers=_RETRY_LATER,
             ) from None
         try:
             yield
@@ -141,7 +141,7 @@ class ListsApi:
 
     def _too_large(self) -> Problem:
         return Problem(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A list may be {self._max_list_bytes} octets long, unpacked."
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A list may be {self._max_list_bytes} octets long, decompressed."
         )
 
     async def _stored(self, request: web.Request) -> StoredList:
@@ -176,7 +176,7 @@ def _counts(stored: StoredList) -> dict[str, Any]:
 
 
 def shown_progress(progress: dict[str, int]) -> dict[str, int]:
-    """The number of cases in every state there is; waiting for a sibling's turn shows as queued."""
+    """The number of cases in each state; a case that waits for a sibling counts as queued."""
     shown = {state.value: 0 for state in State if state is not State.WAITING}
     for state, cases in progress.items():
         shown[shown_state(state)] += cases
@@ -184,11 +184,11 @@ def shown_progress(progress: dict[str, int]) -> dict[str, int]:
 
 
 def shown_state(state: str) -> str:
-    """The state as contracts name it."""
+    """The state by its public name."""
     return State.QUEUED.value if state == State.WAITING else state
 
 
-def _unpacker(request: web.Request) -> Unpacker:
+def _decoder(request: web.Request) -> Decoder:
     match request.headers.get("Content-Encoding", "identity").strip().lower():
         case "identity":
             return Plain()

@@ -85,18 +85,18 @@ async def read_object(request: web.Request, max_bytes: int = MAX_JSON_BYTES) -> 
 
 
 def _too_slow() -> Problem:
-    return Problem(HTTPStatus.REQUEST_TIMEOUT, "The body comes too slowly.", close=True)
+    return Problem(HTTPStatus.REQUEST_TIMEOUT, "The body arrives too slowly.", close=True)
 
 
 def unprocessable(errors: Collection[FieldError]) -> Problem:
-    """The body is JSON, but its fields are not what they must be."""
+    """A Problem (422): the body is JSON with invalid fields."""
     return Problem(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "Fields of the body are at fault; see errors.", errors=list(errors)
+        HTTPStatus.UNPROCESSABLE_ENTITY, "Fields of the body are invalid; see errors.", errors=list(errors)
     )
 
 
 def whole_number(request: web.Request, name: str, default: int, *, most: int = _MAX_BIGINT, least: int = 0) -> int:
-    """A number of the query; raises a Problem (400) when it is none or out of range."""
+    """An integer of the query, or the default; raises a Problem (400) for an invalid one."""
     text = request.query.get(name)
     if text is None:
         return default

@@ -1,4 +1,4 @@
-"""``GET /v1/statuses``: SDU's own reading of the feed, at its own pace."""
+"""``GET /v1/statuses``: SDU reads the status events by its own cursor, with long polling."""
 
 import asyncio
 import time
@@ -23,7 +23,7 @@ class StatusesApi:
     def __init__(
         self, *, database: Database, calendar: Calendar, sealed: asyncio.Condition, max_readers: int
     ) -> None:
-        """`sealed` is notified whenever entries were sealed here; `max_readers` query the database at once."""
+        """`sealed` is notified whenever entries were sealed here; at most `max_readers` requests query at once."""
         self._database = database
         self._calendar = calendar
         self._sealed = sealed
@@ -44,8 +44,8 @@ class StatusesApi:
         limit = whole_number(request, "limit", 500, least=1, most=MAX_EVENTS)
         until = time.monotonic() + whole_number(request, "wait", 0, most=MAX_WAIT_SECONDS)
         events = await self._read(after, limit)
-        while not events and (left := until - time.monotonic()) > 0 and not self._stopping:
-            await self._news(min(left, POLL_SECONDS))
+        while not events and (remaining := until - time.monotonic()) > 0 and not self._stopping:
+            await self._wait(min(remaining, POLL_SECONDS))
             events = await self._read(after, limit)
         return json_response(
             {
@@ -58,8 +58,8 @@ class StatusesApi:
         async with self._readers, self._database.acquire() as connection:
             return await statuses.after(connection, after, limit)
 
-    async def _news(self, seconds: float) -> None:
-        """Returns once entries have been sealed here, or after some seconds: others may have sealed some."""
+    async def _wait(self, seconds: float) -> None:
+        """Returns once this process has sealed entries, or after so many seconds: another may have sealed some."""
         try:
             async with asyncio.timeout(seconds), self._sealed:
                 await self._sealed.wait()

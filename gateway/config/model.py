@@ -1,4 +1,4 @@
-"""What `config.toml` says, as frozen dataclasses that mirror its tables; the file explains the keys."""
+"""The content of `config.toml` as frozen dataclasses that mirror its tables (docs/reference/configuration.md)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ EMBEDDED = "embedded"
 Role = Literal["sdu", "wallet", "ops"]
 """What an HTTP caller may do: each bearer token has one."""
 
-_LOSS_DETECTION_MARGIN_SECONDS = 10.0  # seconds: timers and networks are late
+_LOSS_DETECTION_MARGIN_SECONDS = 10.0  # for late timers and networks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +146,7 @@ class Link:
 
     @property
     def loss_detection_seconds(self) -> float:
-        """Seconds for which the SMSC may hear nothing of us until we know that the connection is lost."""
+        """Seconds from the last octet that reached the SMSC until the loss of the connection is detected."""
         return (self.enquire_link + self.response_timeout).total_seconds() + _LOSS_DETECTION_MARGIN_SECONDS
 
 

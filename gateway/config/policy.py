@@ -16,9 +16,9 @@ class LinkPolicy:
     reconnect: Backoff = Backoff(first_seconds=2.0, max_seconds=60.0)
     """Between attempts to bind."""
     credentials: Backoff = Backoff(first_seconds=120.0, max_seconds=600.0)
-    """After the SMSC refused system_id or password: hammering gets an address banned."""
+    """After the SMSC refused system_id or password: frequent attempts get an address banned."""
     stale_session_seconds: float = 10.0
-    """After ESME_RALYBND: the SMSC has to notice the end of our former session."""
+    """After ESME_RALYBND: the SMSC has to detect the end of the former session."""
     busy: Backoff = Backoff(first_seconds=0.5, max_seconds=30.0)
     """Of a text, after the SMSC was too busy for it."""
     max_busy_retries: int = 6
@@ -57,7 +57,7 @@ class PartnerPolicy:
     retry: Backoff = Backoff(first_seconds=1.0, max_seconds=300.0)
     """Of one call, by its own failures."""
     push: Backoff = Backoff(first_seconds=0.5, max_seconds=60.0)
-    """Of a batch of statuses that SDU has not taken."""
+    """Of a batch of statuses that SDU has not accepted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +102,7 @@ class JournalPolicy:
 
     check_batch: int = 500
     """Entries checked at a time: other tasks wait for some milliseconds."""
-    check_round: int = 5000
+    max_checked_per_run: int = 5000
     """Entries checked by one run of the job."""
 
 
@@ -140,4 +140,4 @@ class Policy:
     stop_timeout_seconds: float = 8.0
     """In which a stopping process drains links and partners (`serve` promises 10 for all)."""
     flush_timeout_seconds: float = 1.0
-    """In which what came in last is stored, once the links are down."""
+    """In which the last PDUs that came in are stored, once the links are down."""

@@ -268,13 +268,17 @@ def _encode_c_octet_string(value: str) -> bytes:
 class SubmitEncoder:
     """Encodes the bodies of submit_sm (SMPP 3.4 §4.4.1) for one link. Constant fields are encoded once."""
 
-    def __init__(
-        self, source: Address, *, receipts: ReceiptRequest, service_type: str = ""
-    ) -> None:
+    def __init__(self, source: Address, *, receipts: ReceiptRequest, service_type: str = "") -> None:
         self._head = _encode_c_octet_string(service_type) + _encode_address(source) + _DESTINATION_TON_NPI
         requested, not_requested = _OCTET[consts.SMPP_SMSC_DELIVERY_RECEIPT_BOTH], _OCTET[0]
         self._receipt = requested if receipts == "all" else not_requested
         self._last_receipt = not_requested if receipts == "none" else requested
+
+    def tracked_segments(self, count: int) -> int:
+        """The segments of a text of `count` segments that request a receipt; bit n: segment n."""
+        last = 1 << count - 1
+        others = last - 1
+        return (last if self._last_receipt != _OCTET[0] else 0) | (others if self._receipt != _OCTET[0] else 0)
 
     def bodies(self, destination: str, segments: Sequence[Segment], data_coding: int) -> list[bytes]:
         """The submit_sm bodies of all segments of one text, in order, without headers.

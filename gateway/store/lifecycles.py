@@ -1,4 +1,4 @@
-"""The states of a text (a row of `sms`) and of a call (a row of `calls`), as tables.
+"""The lifecycles of a text (a row of `sms`) and of a call (a row of `calls`), as tables.
 
 Each input is a function of this package; only these change the state of a row. The statements have the states as
 literals, because their partial indexes need them so. tests/store/test_lifecycles.py brings a row into each state,
@@ -6,7 +6,7 @@ calls each function, and compares the outcome with the table. scripts/diagrams d
 call.md from it.
 
 A pair of state and input that a table does not have changes nothing. Rows of texts stay; only screens that belong
-to no case are deleted, in whatever state (`erasure.erase_stray_replies`).
+to no case are deleted, in whatever state (`erasure.erase_unassigned_replies`).
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,22 +16,22 @@ from typing import Final, Generic, NamedTuple, TypeVar
 from gateway.store.sms import SmsState
 
 NO_ROW: Final = "no row"
-"""How a row that is not there yet, or no more, is shown."""
+"""How the absence of a row is shown."""
 
 
 class CallState(StrEnum):
     """The state of a call, as its columns `node` and `next_at` give it."""
 
     DUE = "due"
-    """`node` is null, `next_at` has come."""
-    PUT_OFF = "put off"
-    """`node` is null, `next_at` has not come."""
+    """`node` is null, `next_at` has passed."""
+    POSTPONED = "postponed"
+    """`node` is null, `next_at` is in the future."""
     CLAIMED = "claimed"
     """`node` is the process that makes the call."""
 
 
 class TextInput(StrEnum):
-    """What can happen to a text: the function, and the circumstances where they matter."""
+    """An input of a text: the function, and the condition where it matters."""
 
     QUEUE = "sms.queue"
     QUEUE_SCREEN = "sms.queue_screens"
@@ -50,7 +50,7 @@ class TextInput(StrEnum):
     RELEASE = "sms.release"
     RELEASE_BY_OTHER = "sms.release, by another process"
     RELEASE_OTHERS = "sms.release_others"
-    RELEASE_OTHERS_HELD = "sms.release_others, a text it holds"
+    RELEASE_OTHERS_HELD = "sms.release_others, a text in memory"
     REROUTE = "sms.reroute"
     WITHDRAW = "sms.withdraw"
     WITHDRAW_PARTLY_ACCEPTED = "sms.withdraw, a segment was accepted"
@@ -68,7 +68,7 @@ class TextInput(StrEnum):
 
 
 class CallInput(StrEnum):
-    """What can happen to a call: the function, and the circumstances where they matter."""
+    """An input of a call: the function, and the condition where it matters."""
 
     ACCEPT_LIST = "lists.accept"
     ADD = "calls.add"
@@ -77,11 +77,11 @@ class CallInput(StrEnum):
     FINISH = "calls.finish"
     FINISH_BY_OTHER = "calls.finish, by another process"
     FINISH_EARLIER = "calls.finish, an earlier serial"
-    PUT_OFF = "calls.put_off"
-    PUT_OFF_BY_OTHER = "calls.put_off, by another process"
-    PUT_OFF_EARLIER = "calls.put_off, an earlier serial"
+    POSTPONE = "calls.postpone"
+    POSTPONE_BY_OTHER = "calls.postpone, by another process"
+    POSTPONE_EARLIER = "calls.postpone, an earlier serial"
     RELEASE_OTHERS = "calls.release_others"
-    RELEASE_OTHERS_HELD = "calls.release_others, a call it holds"
+    RELEASE_OTHERS_HELD = "calls.release_others, a call in memory"
     DROP = "calls.drop"
     NEXT_AT = "next_at comes"
     LEAVE = "nodes.leave"
@@ -103,8 +103,8 @@ class Change(NamedTuple, Generic[S, I]):
 
 
 _QUEUED, _SENDING, _ACCEPTED = SmsState.QUEUED, SmsState.SENDING, SmsState.ACCEPTED
-_DUE, _PUT_OFF, _CLAIMED = CallState.DUE, CallState.PUT_OFF, CallState.CLAIMED
-_ANY_CALL: Final = (_DUE, _PUT_OFF, _CLAIMED)
+_DUE, _POSTPONED, _CLAIMED = CallState.DUE, CallState.POSTPONED, CallState.CLAIMED
+_ANY_CALL: Final = (_DUE, _POSTPONED, _CLAIMED)
 _RECEIPTS: Final = (TextInput.RECEIPT_LAST, TextInput.RECEIPT_NOT_LAST, TextInput.RECEIPT_FAILED)
 
 # fmt: off
@@ -117,8 +117,8 @@ TEXT_CHANGES: Final[tuple[Change[SmsState, TextInput], ...]] = (
     Change((_SENDING,), TextInput.RECORD_ACCEPTED, _ACCEPTED, "accepted_at; receipts are expected"),
     Change((_SENDING,), TextInput.RECORD_REFUSED, SmsState.REFUSED, "a segment got a permanent command_status"),
     Change((_SENDING,), TextInput.RECORD_CANCELLED, SmsState.CANCELLED, "a screen whose dialogue has ended"),
-    Change((_SENDING,), TextInput.RELEASE, _QUEUED, "next_at; attempts - 1 if no segment has left"),
-    Change((_SENDING,), TextInput.RELEASE_OTHERS, _QUEUED, "claimed by a commit that the process did not see"),
+    Change((_SENDING,), TextInput.RELEASE, _QUEUED, "next_at; attempts - 1 if no segment was submitted"),
+    Change((_SENDING,), TextInput.RELEASE_OTHERS, _QUEUED, "claimed by a COMMIT that was not confirmed"),
     Change((_QUEUED,), TextInput.REROUTE, _QUEUED, "the link that carries the number now"),
     Change((_QUEUED,), TextInput.WITHDRAW, SmsState.CANCELLED, "a question, or a clarification of one"),
     *(
@@ -130,24 +130,24 @@ TEXT_CHANGES: Final[tuple[Change[SmsState, TextInput], ...]] = (
     Change((_ACCEPTED,), TextInput.RECEIPT_FAILED, SmsState.UNDELIVERABLE, ""),
     Change((_QUEUED,), TextInput.EXPIRE_SCREEN, SmsState.CANCELLED, "its dialogue has ended"),
     Change((_QUEUED,), TextInput.ERASE, SmsState.CANCELLED, "body is null, msisdn a keyed hash; in any state"),
-    Change((_SENDING,), TextInput.LEAVE, _QUEUED, "the successor sends the segments that are missing"),
+    Change((_SENDING,), TextInput.LEAVE, _QUEUED, "another process sends the missing segments"),
     Change((_SENDING,), TextInput.EVICT, _QUEUED, "segments of unknown outcome are sent again"),
 )
-"""What becomes of a text."""
+"""The transitions of a text."""
 
 CALL_CHANGES: Final[tuple[Change[CallState, CallInput], ...]] = (
     Change((None,), CallInput.ACCEPT_LIST, _DUE, "the look-up of a new case"),
     Change((None, *_ANY_CALL), CallInput.ADD, _DUE, "a new serial; attempts = 0"),
     Change((_DUE,), CallInput.CLAIM, _CLAIMED, "node"),
     Change((_CLAIMED,), CallInput.FINISH, None, "in the transaction of the outcome"),
-    Change((_CLAIMED,), CallInput.PUT_OFF, _PUT_OFF, "next_at; attempts + 1"),
-    Change((_PUT_OFF,), CallInput.NEXT_AT, _DUE, "real time"),
-    Change((_CLAIMED,), CallInput.RELEASE_OTHERS, _DUE, "claimed by a commit that the process did not see"),
+    Change((_CLAIMED,), CallInput.POSTPONE, _POSTPONED, "next_at; attempts + 1"),
+    Change((_POSTPONED,), CallInput.NEXT_AT, _DUE, "real time"),
+    Change((_CLAIMED,), CallInput.RELEASE_OTHERS, _DUE, "claimed by a COMMIT that was not confirmed"),
     Change(_ANY_CALL, CallInput.DROP, None, "the case has ended"),
     Change((_CLAIMED,), CallInput.LEAVE, _DUE, ""),
-    Change((_CLAIMED,), CallInput.EVICT, _DUE, "an outcome that comes late is not used"),
+    Change((_CLAIMED,), CallInput.EVICT, _DUE, "a later outcome is dropped"),
 )
-"""What becomes of a call."""
+"""The transitions of a call."""
 # fmt: on
 
 

@@ -183,7 +183,7 @@ async def test_the_cases_of_a_list_are_paged_in_order_of_their_records(api: Api)
 
 
 async def test_a_page_reads_a_limited_number_of_cases(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history, "LOOKED_THROUGH", 2)
+    monkeypatch.setattr(history, "MAX_SCANNED_CASES", 2)
     await api.push([good(n) for n in range(1, 4)])
     await api.execute("UPDATE cases SET state = 'asked' WHERE record_id = 'r-3'")
     assert await pages(api, "list_id=list-1&state=asked") == [[], ["r-3"]]

@@ -169,7 +169,7 @@ def test_an_unreachable_database_is_one_line_without_its_password(
     monkeypatch.setenv("GATEWAY_DATABASE", "postgresql://u:database-secret@127.0.0.1:9/x")
     assert main(["migrate", "--config", str(config)]) == 1
     output = capsys.readouterr().err
-    assert output.startswith("gateway: the database is not to be reached: ")
+    assert output.startswith("gateway: the database cannot be reached: ")
     assert output.count("\n") == 1
     assert "database-secret" not in output
 
@@ -205,7 +205,7 @@ async def test_verify_journal_reports_an_anchor_that_is_not_in_the_journal(
     root = json.loads(verified(config, database.url).stdout)["root"]
     assert verified(config, database.url, "--anchor", f"3:{root}").returncode == 0
     later = verified(config, database.url, "--anchor", f"3:{root}", "--anchor", f"4:{root}")
-    fault = {"seq": 4, "reason": "missing, though an anchor knows it"}
+    fault = {"seq": 4, "reason": "missing, though an anchor covers it"}
     assert (later.returncode, json.loads(later.stdout)["fault"]) == (1, fault)
     for anchor in ("3", f"{10**18}:{root}", f"٣:{root}", f"3:{root}0"):
         malformed = verified(config, database.url, "--anchor", anchor)

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import CapturingLogger
 
 from gateway import app, config
-from gateway.app import BATCH, Components
+from gateway.app import Components
 from gateway.clock import Clock
 from gateway.cluster.scheduler import Job, Scheduler
 from gateway.config.policy import JournalPolicy, Policy
@@ -20,7 +20,8 @@ from gateway.logs.log import Event
 from gateway.store import inbound, journal, nodes
 from gateway.store.database import Database
 from gateway.store.inbound import ReplySegment
-from gateway.usecases import journal_upkeep
+from gateway.usecases import journal_upkeep, scheduled_jobs
+from gateway.usecases.scheduled_jobs import BATCH
 from tests.harness import TOKENS, metric
 
 Jobs = Mapping[str, Callable[[], Awaitable[object]]]
@@ -63,7 +64,9 @@ async def components(database: Database, tmp_path: Path) -> Components:
         encoding="utf-8",
     )
     loaded = config.load(path, environ={})
-    policy = Policy(journal=JournalPolicy(check_batch=10, check_round=40))
+    async with database.acquire() as connection:
+        await connection.execute("INSERT INTO lists VALUES ('list', '3', '', 0, 0, 0, 0, now())")
+    policy = Policy(journal=JournalPolicy(check_batch=10, max_checked_per_run=40))
     return await app.build(loaded, database, NODE, policy, clock=Clock(MONDAY, wall=lambda: MONDAY))
 
 
@@ -142,7 +145,7 @@ async def test_personal_data_is_erased_after_keep_days_and_the_erasure_is_logged
         await connection.execute(_CASES, expired, "refused", 0, None, MONDAY - KEEP, 4, 5)
         await connection.execute(_CASES, expired, "asked", 0, MONDAY, None, 6, 7)
     log = CapturingLogger()
-    monkeypatch.setattr(app, "log", log)
+    monkeypatch.setattr(scheduled_jobs, "log", log)
     await jobs["erase"]()
     async with database.acquire() as connection:
         erased = await connection.fetch("SELECT case_id FROM cases WHERE record IS NULL ORDER BY case_id")

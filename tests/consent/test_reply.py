@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gateway.consent.reply import RULE_VERSION, Reading, ReplyRules, Verdict, read_menu_answer, read_reply
+from gateway.consent.reply import RULE_VERSION, Reading, ReplyRules, Verdict, read_menu_reply, read_reply
 
 MEALS = ReplyRules(service="3", agree="1", refuse="2", strict=False)
 STRICT = ReplyRules(service="3", agree="1", refuse="2", strict=True)
@@ -352,15 +352,15 @@ def test_a_reply_without_a_number_sign_is_neither_agree_nor_refuse(text: str) ->
 
 @pytest.mark.parametrize("text", ["1", " 1 ", "1\r", "\u200b1"])
 def test_the_bare_digit_is_a_reply_to_a_menu(text: str) -> None:
-    assert read_menu_answer(text, MEALS) == Reading(verdict=Verdict.AGREE)
-    assert read_menu_answer(text.replace("1", "2"), MEALS) == Reading(verdict=Verdict.REFUSE)
+    assert read_menu_reply(text, MEALS) == Reading(verdict=Verdict.AGREE)
+    assert read_menu_reply(text.replace("1", "2"), MEALS) == Reading(verdict=Verdict.REFUSE)
 
 
 def test_a_menu_digit_of_another_script_is_normalised_or_with_strict_rules_unclear() -> None:
-    assert read_menu_answer("١", MEALS) == Reading(verdict=Verdict.AGREE, normalised=True)
-    assert read_menu_answer("١", STRICT).verdict is Verdict.UNCLEAR
+    assert read_menu_reply("١", MEALS) == Reading(verdict=Verdict.AGREE, normalised=True)
+    assert read_menu_reply("١", STRICT).verdict is Verdict.UNCLEAR
 
 
 @pytest.mark.parametrize("text", ["", "3", "11", "12", "1 2", "1.", "1?", "3#1", "иә", "да", "I", "*1#", None])
 def test_any_other_reply_to_a_menu_is_unclear(text: str | None) -> None:
-    assert read_menu_answer(text, MEALS).verdict is Verdict.UNCLEAR
+    assert read_menu_reply(text, MEALS).verdict is Verdict.UNCLEAR

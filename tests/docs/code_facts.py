@@ -51,7 +51,7 @@ def logged_events() -> Mapping[str, Logged]:
                 logged.fields |= {name for name in names if name not in (None, "exc_info")}
                 if level == "error" and isinstance(node.func, ast.Attribute) and node.func.attr == "exception":
                     names.add("exc_info")
-                logged.fields |= {"error"} if "exc_info" in names else set()
+                logged.fields |= {"exception"} if "exc_info" in names else set()
                 logged.dynamic |= None in names or level is None
     return found
 

@@ -15,15 +15,15 @@ from gateway.intake.body import (
     Body,
     BodyMalformedError,
     BodyTooLargeError,
+    Decoder,
     Gunzip,
     Plain,
-    Unpacker,
 )
 
 Lines = list[tuple[int, bytes | None]]
 
 
-def read(pieces: Iterable[bytes], unpacker: Unpacker | None = None, limit: int = 1 << 30) -> tuple[Lines, bytes]:
+def read(pieces: Iterable[bytes], unpacker: Decoder | None = None, limit: int = 1 << 30) -> tuple[Lines, bytes]:
     body = Body(unpacker or Plain(), limit)
     lines: Lines = []
     for piece in pieces:

@@ -8,20 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.intake.records import MAX_FAULTS, Record, Refusal, read_record
+from gateway.intake.records import MAX_FAULTS, Record, Rejected, read_record
 from tests.record_factories import FATHER, MOTHER, PUPILS, good, person
 
 PUPIL = PUPILS[0]
 IINS = {"digits": "87031249700x", "length": "8703124970", "checksum": "870312497006"}
 
 
-def read(given: object) -> Record | Refusal:
+def read(given: object) -> Record | Rejected:
     return read_record(given if isinstance(given, bytes) else orjson.dumps(given))
 
 
 def faults(given: object) -> list[tuple[str, str]]:
     refusal = read(given)
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, Rejected)
     return [(pointer, str(code)) for pointer, code in refusal.faults]
 
 
@@ -178,7 +178,7 @@ NOT_OBJECTS = [
 
 @pytest.mark.parametrize("line", NOT_OBJECTS)
 def test_a_line_that_is_not_a_json_object_is_one_fault(line: bytes) -> None:
-    assert read(line) == Refusal(None, [("", "json")])  # type: ignore[list-item]
+    assert read(line) == Rejected(None, [("", "json")])  # type: ignore[list-item]
 
 
 def test_every_fault_of_a_record_is_reported() -> None:
@@ -219,7 +219,7 @@ JSON = st.recursive(
 
 @given(st.binary(max_size=200))
 def test_arbitrary_octets_are_rejected_without_an_exception(line: bytes) -> None:
-    assert isinstance(read_record(line), Refusal)
+    assert isinstance(read_record(line), Rejected)
 
 
 @given(st.sampled_from([*good(), "patronymic", "x"]), JSON)

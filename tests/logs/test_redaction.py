@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.ids import new_ulid
-from gateway.logs.redaction import MASK, masked, masked_saying, masked_text, without_numbers
+from gateway.logs.redaction import MASK, masked, masked_message, masked_text, without_numbers
 
 IIN = "870312497005"
 MASKED_IIN = "8703••••••05"
@@ -174,7 +174,7 @@ def test_cyrillic_words_and_credentials_in_a_text_are_masked(text: str, shown: s
 
 
 @pytest.mark.parametrize(
-    ("saying", "shown"),
+    ("message", "shown"),
     [
         ("could not convert string to float: 'Akhmetova'", f"could not convert string to float: '{MASK}'"),
         (
@@ -187,9 +187,9 @@ def test_cyrillic_words_and_credentials_in_a_text_are_masked(text: str, shown: s
         ("half an answer is out", "half an answer is out"),
     ],
 )
-def test_quoted_parts_of_exception_texts_are_masked(saying: str, shown: str) -> None:
-    assert masked_saying(saying) == shown
-    assert masked(ValueError(saying)) == f"ValueError: {shown}"
+def test_quoted_parts_of_exception_texts_are_masked(message: str, shown: str) -> None:
+    assert masked_message(message) == shown
+    assert masked(ValueError(message)) == f"ValueError: {shown}"
 
 
 def test_an_os_error_keeps_its_path() -> None:

@@ -229,6 +229,9 @@ async def test_a_reply_acknowledged_after_the_ack_timeout_is_a_possible_redelive
     await harness.status(first, "asked")
     assert await harness.smsc.reply(first.number, "3#1") == 0
     await harness.status(second, "asked")
+    async with asyncio.timeout(10):
+        while not await harness.connection.fetchval("SELECT count(*) FROM unacknowledged_periods"):
+            await harness.connection.execute("SELECT pg_sleep(0.02)")
     await harness.let_replies_age()
     assert await harness.smsc.reply(first.number, "3#1") == 0
     await harness.journaled(second, "reply_unclear")

@@ -7,7 +7,6 @@ import pytest
 
 from gateway.simulators.ussd import OP as SERVICE_OP
 from gateway.simulators.ussd import (
-    PSSD_INDICATION,
     PSSD_RESPONSE,
     PSSR_RESPONSE,
     SESSION,
@@ -17,6 +16,8 @@ from gateway.simulators.ussd import (
 )
 from gateway.store import dialogues, nodes, sms
 from tests.harness import SEGMENTS, Family, Harness
+
+PSSD_INDICATION = 0  # ussd_service_op (SMPP 3.4 §5.3.2.44)
 
 MENU = {
     "kk": "Балаңызға тегін тамақтануға келісесіз бе?\n1 - келісемін\n2 - бас тартамын",
@@ -313,7 +314,8 @@ async def test_expired_dialogues_are_deleted_and_their_screens_cancelled(harness
     dialogue = await menu(harness, family)
     await harness.connection.execute("UPDATE dialogues SET expires_at = clock_timestamp()")
     await harness.connection.execute(
-        "UPDATE sms SET state = 'queued', next_at = 'infinity', expires_at = clock_timestamp() WHERE kind = 'menu'"
+        """UPDATE sms SET state = 'queued', node = NULL, next_at = 'infinity', expires_at = clock_timestamp()
+           WHERE kind = 'menu'"""
     )
     assert await dialogues.expire(harness.connection) == 2
     assert await harness.connection.fetchval("SELECT state FROM sms WHERE kind = 'menu'") == "cancelled"
@@ -329,7 +331,8 @@ async def test_a_ussd_screen_is_never_sent_through_a_fallback(harness: Harness) 
     await harness.stop()
     await nodes.join(harness.connection, "node", "node", ["kcell"])
     await harness.connection.execute(
-        "UPDATE sms SET state = 'queued', next_at = '-infinity' WHERE kind IN ('menu', 'request')"
+        """UPDATE sms SET state = 'queued', node = NULL, next_at = '-infinity'
+           WHERE kind IN ('menu', 'request')"""
     )
     claimed = await sms.claim(harness.connection, "node", "tele2", others=["kcell"], bulk=True, limit=9)
     assert [text.kind for text in claimed] == ["request"]

@@ -375,7 +375,7 @@ class ProcessLife:
             self.truth.stored[int(number)] += 1
             if self.time.now - at <= SAME_REPLY_WITHIN_SECONDS:
                 return
-            case_id, possible_redelivery = self.rows.answered_by(msisdn, text)
+            case_id, possible_redelivery = self.rows.addressee(msisdn, text)
             if case_id is None:
                 return
             reply = ParentReply(

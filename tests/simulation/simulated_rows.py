@@ -98,7 +98,7 @@ class Rows:
             if case.due_at is not None and case.due_at <= now
         ]
 
-    def answered_by(self, msisdn: str, text: str) -> tuple[str | None, bool]:
+    def addressee(self, msisdn: str, text: str) -> tuple[str | None, bool]:
         """(case of a reply from this number, whether it is a possible redelivery). The reply is stored."""
         case_id: str | None = None
         possible_redelivery = False
@@ -112,7 +112,7 @@ class Rows:
                 links=frozenset(["link"] if sent else ()),
                 accepted_by_smsc=any(sms.accepted_segments for sms in sent),
             )
-            case_id, possible_redelivery = question.answered_by(
+            case_id, possible_redelivery = question.addressee(
                 [
                     EarlierReply(
                         r.case_id, any(began <= r.at <= ended for began, ended in self.unacknowledged_periods)

@@ -62,9 +62,9 @@ async def test_a_postponed_call_counts_its_attempts_and_is_not_claimed_before_it
         for attempts in range(3):
             (call,) = await calls.claim(connection, NODE, CallKind.LOOKUP, 1)
             assert call.attempts == attempts
-            await calls.put_off(connection, NODE, CallKind.LOOKUP, [(call, timedelta())])
+            await calls.postpone(connection, NODE, CallKind.LOOKUP, [(call, timedelta())])
         (call,) = await calls.claim(connection, NODE, CallKind.LOOKUP, 1)
-        await calls.put_off(connection, NODE, CallKind.LOOKUP, [(call, timedelta(hours=1))])
+        await calls.postpone(connection, NODE, CallKind.LOOKUP, [(call, timedelta(hours=1))])
         assert await calls.claim(connection, NODE, CallKind.LOOKUP, 1) == []
 
 

@@ -63,7 +63,7 @@ async def erase(harness: Harness) -> int:
     now = await connection.fetchval("SELECT clock_timestamp() + interval '1 s'")
     async with connection.transaction():
         erased = await erasure.erase_ended(connection, now, now, lambda octets: "hash", 500)
-        await erasure.erase_stray_replies(connection, now)
+        await erasure.erase_unassigned_replies(connection, now)
     return len(erased)
 
 

@@ -10,7 +10,7 @@ from gateway.store.database import Database
 
 async def claim(database: Database, node: str) -> bool:
     async with database.acquire() as connection:
-        return await jobs.claim(connection, "erase", node, every=3600.0, again=60.0)
+        return await jobs.claim(connection, "erase", node, interval_seconds=3600.0, retry_seconds=60.0)
 
 
 async def due_in(database: Database) -> float:
@@ -38,8 +38,8 @@ async def test_a_failed_job_is_due_again_soon_and_a_finished_one_after_its_inter
     assert await claim(database, "a")
     assert 0 < await due_in(database) <= 60  # for any node
     async with database.acquire() as connection:
-        await jobs.finish(connection, "erase", "b", every=3600.0)  # not the node that runs it
+        await jobs.finish(connection, "erase", "b", interval_seconds=3600.0)  # not the node that runs it
         assert await due_in(database) <= 60
-        await jobs.finish(connection, "erase", "a", every=3600.0)
+        await jobs.finish(connection, "erase", "a", interval_seconds=3600.0)
     assert 3500 < await due_in(database) <= 3600
     assert not await claim(database, "b")

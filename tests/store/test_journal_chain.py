@@ -153,7 +153,7 @@ async def test_deleted_last_entries_are_found_by_an_anchor(database: Database) -
         assert (await journal.verify(connection, [anchor, empty, await make_anchor(connection)])).fault is None
         assert (await tamper(connection, "DELETE FROM journal WHERE seq > 8")).fault is None
         check = await journal.verify(connection, [empty, anchor])
-        assert (check.entries, check.fault) == (8, journal.JournalFault(11, "missing, though an anchor knows it"))
+        assert (check.entries, check.fault) == (8, journal.JournalFault(11, "missing, though an anchor covers it"))
 
 
 async def test_a_deleted_last_entry_is_found_by_the_position_of_the_feed(database: Database) -> None:
@@ -162,7 +162,10 @@ async def test_a_deleted_last_entry_is_found_by_the_position_of_the_feed(databas
         await connection.execute("INSERT INTO feeds (feed, seq) VALUES ('sdu', 11)")
         assert (await journal.verify(connection)).fault is None
         check = await tamper(connection, "DELETE FROM journal WHERE seq = 11")
-        assert (check.entries, check.fault) == (10, journal.JournalFault(11, "missing, though 11 has been there"))
+        assert (check.entries, check.fault) == (
+            10,
+            journal.JournalFault(11, "missing, though the journal had 11 entries"),
+        )
 
 
 async def test_deleted_last_entries_are_found_by_the_journal_tree(database: Database) -> None:
@@ -173,7 +176,7 @@ async def test_deleted_last_entries_are_found_by_the_journal_tree(database: Data
         check = await tamper(connection, "DELETE FROM journal WHERE seq >= 256")
         assert (check.entries, check.fault) == (
             255,
-            journal.JournalFault(256, "missing, though 256 has been there"),
+            journal.JournalFault(256, "missing, though the journal had 256 entries"),
         )
 
 
@@ -202,7 +205,7 @@ async def test_a_journal_tree_over_other_entries_is_found(database: Database, st
         await connection.execute("ALTER TABLE journal_tree DISABLE TRIGGER journal_append_only")
         await connection.execute(statement)
         fault = (await journal.verify(connection)).fault
-        assert fault == journal.JournalFault(1, "the tree kept over the journal is not its own from there on")
+        assert fault == journal.JournalFault(1, "the stored Merkle tree does not match the journal from there on")
 
 
 @pytest.mark.parametrize(

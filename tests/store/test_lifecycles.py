@@ -23,7 +23,7 @@ from gateway.store.lifecycles import (
     call_rows,
     text_rows,
 )
-from gateway.store.lists import Birth, NewList
+from gateway.store.lists import InitialCase, NewList
 from gateway.store.receipts import StoredReceipt
 from gateway.store.sms import NewScreen, SmsProgress, SmsState
 from tests.store.rows import MONDAY, NODE, add_case, add_node, new_sms
@@ -90,8 +90,8 @@ def eviction(node: str) -> Act:
         evicted, _unknown = await nodes.evict_expired(
             connection,
             "survivor",
-            expired_after=60.0,
-            restart_grace=0.0,
+            expired_after_seconds=60.0,
+            restart_grace_seconds=0.0,
             loss_detection_seconds=60.0,
             unlocked=False,
         )
@@ -187,7 +187,7 @@ NEW_LIST = NewList(
     list_id="list", service="3", digest=b"digest", records=1, rejected=0, received_at=MONDAY,
     school_year_start=MONDAY,
 )  # fmt: skip
-BIRTH = Birth("looking_up", (), (CallKind.LOOKUP,))
+BIRTH = InitialCase("looking_up", (), (CallKind.LOOKUP,))
 
 
 async def accept_list(connection: Connection, serial: int) -> None:
@@ -211,8 +211,8 @@ def finish(node: str = NODE, *, earlier: bool = False) -> Act:
     return lambda c, serial: calls.finish(c, node, CallKind.LOOKUP, [Call(CASE, serial - earlier, 0)])
 
 
-def put_off(node: str = NODE, *, earlier: bool = False) -> Act:
-    return lambda c, serial: calls.put_off(c, node, CallKind.LOOKUP, [(Call(CASE, serial - earlier, 0), AN_HOUR)])
+def postpone(node: str = NODE, *, earlier: bool = False) -> Act:
+    return lambda c, serial: calls.postpone(c, node, CallKind.LOOKUP, [(Call(CASE, serial - earlier, 0), AN_HOUR)])
 
 
 CALL_DRIVERS: Mapping[CallInput, Act] = {
@@ -223,9 +223,9 @@ CALL_DRIVERS: Mapping[CallInput, Act] = {
     CallInput.FINISH: finish(),
     CallInput.FINISH_BY_OTHER: finish(OTHER),
     CallInput.FINISH_EARLIER: finish(earlier=True),
-    CallInput.PUT_OFF: put_off(),
-    CallInput.PUT_OFF_BY_OTHER: put_off(OTHER),
-    CallInput.PUT_OFF_EARLIER: put_off(earlier=True),
+    CallInput.POSTPONE: postpone(),
+    CallInput.POSTPONE_BY_OTHER: postpone(OTHER),
+    CallInput.POSTPONE_EARLIER: postpone(earlier=True),
     CallInput.RELEASE_OTHERS: lambda c, _: calls.release_others(c, NODE, CallKind.LOOKUP, []),
     CallInput.RELEASE_OTHERS_HELD: lambda c, serial: calls.release_others(c, NODE, CallKind.LOOKUP, [serial]),
     CallInput.DROP: lambda c, _: calls.drop(c, [CASE]),
@@ -235,7 +235,7 @@ CALL_DRIVERS: Mapping[CallInput, Act] = {
     CallInput.EVICT_OTHER: eviction(OTHER),
 }
 _STATE_OF_CALL = """
-SELECT CASE WHEN node IS NOT NULL THEN 'claimed' WHEN next_at > clock_timestamp() THEN 'put off' ELSE 'due' END
+SELECT CASE WHEN node IS NOT NULL THEN 'claimed' WHEN next_at > clock_timestamp() THEN 'postponed' ELSE 'due' END
 FROM calls WHERE case_id = $1
 """
 _ADD_CALL = """
@@ -249,7 +249,7 @@ async def call_after(database: Database, state: CallState | None, given: CallInp
     async with undone(database) as connection:
         serial = 0
         if state is not None:
-            node, delay = (NODE if state is CallState.CLAIMED else None), state is CallState.PUT_OFF
+            node, delay = (NODE if state is CallState.CLAIMED else None), state is CallState.POSTPONED
             serial = await connection.fetchval(_ADD_CALL, CASE, node, AN_HOUR if delay else AT_ONCE)
         await CALL_DRIVERS[given](connection, serial)
         found = await connection.fetchval(_STATE_OF_CALL, CASE)

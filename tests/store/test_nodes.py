@@ -19,7 +19,7 @@ async def evict(
 ) -> tuple[list[str], dict[str, int]]:
     """(evicted nodes, segments of unknown outcome by link), by a node called survivor."""
     return await nodes.evict_expired(
-        connection, "survivor", expired_after=expired_after, restart_grace=restart_grace,
+        connection, "survivor", expired_after_seconds=expired_after, restart_grace_seconds=restart_grace,
         loss_detection_seconds=60.0, unlocked=unlocked,
     )  # fmt: skip
 

@@ -2,12 +2,22 @@
 
 import asyncio
 
+import pytest
+
 from gateway.store import questions
 from gateway.store.database import Connection, Database
 from gateway.store.questions import NumberClaim
 from tests.store.rows import add_case
 
 NUMBER = "77010000001"
+
+
+@pytest.fixture(autouse=True)
+async def cases(database: Database) -> None:
+    """Those that the tests do not add themselves."""
+    async with database.acquire() as connection:
+        for case_id in ("x", "y", "z", *(f"case-{n}" for n in range(20))):
+            await add_case(connection, case_id)
 
 
 async def add_waiting_cases(connection: Connection, *case_ids: str) -> None:
@@ -32,17 +42,17 @@ async def test_the_first_case_acquires_the_number_and_the_others_wait_in_order(d
 async def test_cases_of_other_services_or_numbers_do_not_wait(database: Database) -> None:
     async with database.acquire() as connection:
         claims = [
-            NumberClaim("3", NUMBER, "a"),
-            NumberClaim("5", NUMBER, "b"),
-            NumberClaim("3", "77010000002", "c"),
+            NumberClaim("3", NUMBER, "x"),
+            NumberClaim("5", NUMBER, "y"),
+            NumberClaim("3", "77010000002", "z"),
         ]
-        assert set(await questions.acquire_numbers(connection, claims)) == {"a", "b", "c"}
+        assert set(await questions.acquire_numbers(connection, claims)) == {"x", "y", "z"}
 
 
 async def test_a_number_is_released_only_by_the_case_that_holds_it(database: Database) -> None:
     async with database.acquire() as connection:
-        await questions.acquire_numbers(connection, [NumberClaim("3", NUMBER, "a")])
-        assert await questions.release_numbers(connection, [NumberClaim("3", NUMBER, "b")], []) == []
+        await questions.acquire_numbers(connection, [NumberClaim("3", NUMBER, "x")])
+        assert await questions.release_numbers(connection, [NumberClaim("3", NUMBER, "y")], []) == []
         assert await connection.fetchval("SELECT open FROM questions")
 
 

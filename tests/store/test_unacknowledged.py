@@ -8,6 +8,7 @@ import pytest
 from gateway.consent.redelivery import MAX_COMPARED
 from gateway.store import inbound, nodes, unacknowledged
 from gateway.store.database import Connection, Database
+from tests.store.rows import add_case
 
 _INSERT = """
 INSERT INTO replies (case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time, verdict,
@@ -20,6 +21,8 @@ ALIYA, BERIK = "77010000001", "77010000002"
 @pytest.fixture
 async def connection(database: Database) -> AsyncIterator[Connection]:
     async with database.acquire() as connection:
+        for case_id in "abcdef":
+            await add_case(connection, case_id)
         yield connection
 
 
@@ -54,8 +57,8 @@ async def test_equal_replies_are_found_newest_first_with_their_unacknowledged_fl
     ):
         await connection.execute(_INSERT, case_id, link, sender, octets, float(ago))
     await unacknowledged.note(connection, "kcell", 60, 40)
-    found = await inbound.alike(connection, {(ALIYA, b"3#1"), (BERIK, b"3#2")})
-    assert [(reply.case_id, reply.unacknowledged, reply.just_now) for reply in found] == [
+    found = await inbound.similar(connection, {(ALIYA, b"3#1"), (BERIK, b"3#2")})
+    assert [(reply.case_id, reply.unacknowledged, reply.is_recent) for reply in found] == [
         ("f", False, True),
         ("b", False, False),
         ("c", False, False),
@@ -66,18 +69,24 @@ async def test_equal_replies_are_found_newest_first_with_their_unacknowledged_fl
 async def test_of_50_000_equal_replies_only_the_newest_are_read_by_index(connection: Connection) -> None:
     """However many redeliveries an SMSC sends: replies of other numbers wait for the comparison."""
     await connection.execute(
+        """INSERT INTO cases (case_id, list_id, record_id, service, category, language, pupil_iin, opened_at,
+                              state)
+           SELECT 'case-' || n, 'list', 'case-' || n, '3', 1, 'kk', '131106697007', now(), 'refused'
+           FROM generate_series(1, 50000) AS n"""
+    )
+    await connection.execute(
         """INSERT INTO replies (case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time,
                                 verdict, normalised, rule_version, received_at, arrived_at)
-           SELECT n::text, 'kcell', $1, '1414', CASE WHEN n % 2 = 0 THEN '3#1' ELSE n::text END::bytea, 0, '',
+           SELECT 'case-' || n, 'kcell', $1, '1414', CASE WHEN n % 2 = 0 THEN '3#1' ELSE n::text END::bytea, 0, '',
                   'agree', false, '1', now(), clock_timestamp() - make_interval(secs => n)
            FROM generate_series(1, 50000) AS n""",
         ALIYA,
     )
     await connection.execute("ANALYZE replies")
-    found = await inbound.alike(connection, {(ALIYA, b"3#1")})
-    assert [reply.case_id for reply in found] == [str(n) for n in range(2, 2 * MAX_COMPARED + 1, 2)]
+    found = await inbound.similar(connection, {(ALIYA, b"3#1")})
+    assert [reply.case_id for reply in found] == [f"case-{n}" for n in range(2, 2 * MAX_COMPARED + 1, 2)]
     plan = await connection.fetch(
-        "EXPLAIN (ANALYZE, BUFFERS, FORMAT TEXT) " + inbound._ALIKE, [(ALIYA, b"3#1")], 2.0, 1e6, MAX_COMPARED
+        "EXPLAIN (ANALYZE, BUFFERS, FORMAT TEXT) " + inbound._SIMILAR, [(ALIYA, b"3#1")], 2.0, 1e6, MAX_COMPARED
     )
     assert any("replies_alike" in row[0] for row in plan)
     assert not any("Seq Scan on replies" in row[0] or "Sort " in row[0] for row in plan)
@@ -93,7 +102,11 @@ async def test_the_last_acknowledgements_of_an_evicted_node_are_an_unacknowledge
     await connection.execute("UPDATE nodes SET seen_at = clock_timestamp() - interval '20 s'")
     assert (
         await nodes.evict_expired(
-            connection, "survivor", expired_after=10.0, restart_grace=0.0, loss_detection_seconds=60.0
+            connection,
+            "survivor",
+            expired_after_seconds=10.0,
+            restart_grace_seconds=0.0,
+            loss_detection_seconds=60.0,
         )
     )[0] == ["expired"]
     assert await periods(connection) == [("kcell", 80, 0)]
