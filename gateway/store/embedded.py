@@ -36,7 +36,7 @@ SETTINGS: Mapping[str, str] = {
     "random_page_cost": "1.1",
     "jit": "off",
     "max_parallel_workers_per_gather": "0",
-    # Rows of the queue tables live for seconds: dead rows must be vacuumed at that rate.
+    # Rows of the queue tables are updated and deleted within seconds: vacuum has to keep up.
     "autovacuum_naptime": "5s",
     "autovacuum_vacuum_cost_delay": "0",
     "autovacuum_vacuum_scale_factor": "0.05",

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import CapturingLogger
 
 from gateway import app, config
-from gateway.app import Components
+from gateway.app import BATCH, Components
 from gateway.clock import Clock
 from gateway.cluster.scheduler import Job, Scheduler
 from gateway.consent.events import Event as JourneyEvent
@@ -19,8 +19,7 @@ from gateway.logs.log import Event
 from gateway.store import inbound, journal, nodes
 from gateway.store.database import Database
 from gateway.store.inbound import ReplySegment
-from gateway.usecases import journal_upkeep, scheduled_jobs
-from gateway.usecases.scheduled_jobs import BATCH
+from gateway.usecases import journal_upkeep
 from tests.harness import TOKENS, metric
 
 Jobs = Mapping[str, Callable[[], Awaitable[object]]]
@@ -143,7 +142,7 @@ async def test_personal_data_goes_when_its_time_is_over_and_the_job_reports_it(
         await connection.execute(_CASES, over, "refused", 0, None, MONDAY - KEEP, 4, 5)
         await connection.execute(_CASES, over, "asked", 0, MONDAY, None, 6, 7)
     log = CapturingLogger()
-    monkeypatch.setattr(scheduled_jobs, "log", log)
+    monkeypatch.setattr(app, "log", log)
     await jobs["erase"]()
     async with database.acquire() as connection:
         erased = await connection.fetch("SELECT case_id FROM cases WHERE record IS NULL ORDER BY case_id")
