@@ -214,7 +214,9 @@ async def build(
     receipts = Receipts(
         transactions=transactions, message_ids={link.name: link.message_id for link in config.links}
     )
-    dialogues = UssdDialogues(services=services, routing=routing, texts=texts)
+    dialogues = UssdDialogues(
+        services=services, routing=routing, texts=texts, lifetime_seconds=policy.dialogue_lifetime_seconds
+    )
     return Components(
         policy=policy,
         database=database,
@@ -234,7 +236,7 @@ async def build(
         deadlines=Deadlines(transactions=transactions, database=database, clock=clock),
         erasure=Erasure(transactions, timedelta(days=config.privacy.keep_days)),
         housekeeping=Housekeeping(database=database, node=node),
-        journal=JournalUpkeep(database=database, node=node, wakeups=wakeups),
+        journal=JournalUpkeep(database=database, node=node, wakeups=wakeups, policy=policy.journal),
     )
 
 
@@ -258,9 +260,15 @@ def apis_of(config: Config, components: Components) -> list[Api]:
             reader=ListReader(c.accept_list, staged_batch=c.policy.staged_batch),
             services=tuple(config.services),
             max_list_bytes=config.http.max_list_bytes,
+            policy=c.policy.http,
         ),
         CasesApi(database=c.database, calendar=c.calendar, actions=c.manual_actions),
-        StatusesApi(database=c.database, calendar=c.calendar, sealed=c.wakeups.sealed),
+        StatusesApi(
+            database=c.database,
+            calendar=c.calendar,
+            sealed=c.wakeups.sealed,
+            max_readers=c.policy.http.max_feed_readers,
+        ),
         WalletApi(c.wallet_events),
         OpsApi(database=c.database, clock=c.clock, links=[link.name for link in config.links]),
         OverviewApi(
@@ -365,7 +373,9 @@ class _Process:
                             for name, shell in partners.items()
                         ),
                     ]
-                    await stack.enter_async_context(serve_http(self._config.http, apis_of(self._config, c)))
+                    await stack.enter_async_context(
+                        serve_http(self._config.http, apis_of(self._config, c), policy.http)
+                    )
                     running.append(
                         tasks.create_task(
                             run_with_retry(self._membership.run, "membership", backoff=membership_retry)

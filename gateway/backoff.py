@@ -1,4 +1,4 @@
-"""Exponential backoff with jitter: how long to wait before something that failed is tried again."""
+"""Exponential backoff with jitter."""
 
 import random
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ MIN_JITTER, MAX_JITTER = 0.5, 1.0
 class Backoff:
     """Waits that double with each failure in a row, from `first_seconds` up to `max_seconds`, before jitter.
 
-    Jitter keeps those that failed together from trying again together: a wait is 50 to 100 % of its ceiling.
+    Jitter spreads the retries of those that failed together: a wait is 50 to 100 % of its ceiling.
     """
 
     first_seconds: float

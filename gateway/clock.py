@@ -1,7 +1,7 @@
-"""The one clock of the program: business time, and the wall's where real time is meant.
+"""The clock: business time, and real time where that is meant.
 
 Business time = origin + (real time - origin) * rate. At rate 1 it is real time; at 86400 a day lasts a
-second, so that a rehearsal can run the journey's six days through. The origin lies in the database
+second, so that a demonstration can run the six days of the journey. The origin is stored in the database
 (store/database.py): restarts and other processes share it. No other module reads the wall clock.
 """
 
@@ -10,12 +10,12 @@ from datetime import UTC, datetime, timedelta
 
 
 def wall_now() -> datetime:
-    """Real time, UTC: for what is not the journey's, such as log lines and webhook timestamps."""
+    """Real time, UTC: for log lines, webhook timestamps and the like."""
     return datetime.now(UTC)
 
 
 class Clock:
-    """Business time, UTC. `wall` is where it reads real time; tests put their own there."""
+    """Business time, UTC. `wall` is its source of real time; tests give their own."""
 
     __slots__ = ("_wall", "origin", "rate")
 
@@ -34,9 +34,9 @@ class Clock:
         return self._wall()
 
     def real(self, business: datetime) -> datetime:
-        """The real instant at which it will be, or was, `business`."""
+        """The real instant of a business instant."""
         return business if self.rate == 1 else self.origin + (business - self.origin) / self.rate
 
     def until(self, business: datetime) -> float:
-        """Real seconds until it is `business`; 0 when that has passed."""
+        """Real seconds until a business instant; 0 when it has passed."""
         return max(0.0, (self.real(business) - self._wall()) / timedelta(seconds=1))

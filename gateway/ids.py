@@ -1,4 +1,4 @@
-"""ULIDs: ids that sort by their instant of birth (ULID specification, canonical 26 characters)."""
+"""ULIDs: ids that sort by the instant of their creation (ULID specification, canonical 26 characters)."""
 
 import os
 import threading
@@ -11,7 +11,7 @@ _RANDOM_BYTES = _RANDOM_BITS // 8
 
 
 class _Source:
-    """Draws random bits once a millisecond and counts on from there: ids of one instant keep order."""
+    """Draws random bits once a millisecond and increments them: ids of one instant keep order."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -24,7 +24,7 @@ class _Source:
                 self._random += 1
             else:
                 self._millisecond = millisecond
-                # The top bit stays free: counting on never overflows into the instant.
+                # The top bit is 0: increments never overflow into the instant.
                 self._random = int.from_bytes(os.urandom(_RANDOM_BYTES), "big") >> 1
             return millisecond << _RANDOM_BITS | self._random
 

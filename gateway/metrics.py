@@ -1,11 +1,11 @@
 """What this process counts, for ``GET /metrics``. No label carries personal data.
 
-What lies in the database is counted there when it is asked for: store/queues.py.
+docs/reference/metrics.md lists them. Rows that wait in the database are counted on each request: store/queues.py.
 """
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each counter, read by nobody
+disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each counter, that nobody needs
 
 REGISTRY = CollectorRegistry()
 """The process's own, without the default collectors of the client library."""
@@ -22,32 +22,32 @@ def _histogram(name: str, documentation: str, *labels: str) -> Histogram:
 
 
 # Links. `outcome` is a kind of smpp/status.py.
-SEGMENTS = _counter("segments", "Segments answered by the SMSC", "link", "outcome")
+SEGMENTS = _counter("segments", "Segments that the SMSC responded to", "link", "outcome")
 SEGMENTS_UNKNOWN = Counter(  # operators know it by this name, without a prefix
-    "segments_unknown", "Segments that were never answered and are sent again", ["link"], registry=REGISTRY
+    "segments_unknown", "Segments without a response, which are sent again", ["link"], registry=REGISTRY
 )
-BOUND = Gauge("gateway_sessions_bound", "SMPP sessions bound just now", ["link"], registry=REGISTRY)
-LINK_FAILURES = _counter("link_failures", "Connections and binds that did not come about", "link", "reason")
-UNEXPECTED_PDUS = _counter("unexpected_pdus", "PDUs that made no sense and were skipped", "link")
-RECEIPTS = _counter("receipts", "Delivery receipts", "link", "state")
+BOUND = Gauge("gateway_sessions_bound", "SMPP sessions bound now", ["link"], registry=REGISTRY)
+LINK_FAILURES = _counter("link_failures", "Connections and binds that failed", "link", "reason")
+UNEXPECTED_PDUS = _counter("unexpected_pdus", "PDUs that were unexpected and were skipped", "link")
+RECEIPTS = _counter("receipts", "Final delivery receipts", "link", "state")
 REPLIES = _counter("replies", "Replies read", "link", "verdict")
-REPLY_LATENCY = _histogram("reply_latency_seconds", "From a reply to the first segment of its answer sent")
+REPLY_LATENCY = _histogram("reply_latency_seconds", "From a reply to the first submit_sm of the text that follows")
 INBOUND_COMMITTED = _histogram("inbound_committed_seconds", "From a deliver_sm to its commit")
-INBOUND_NOT_STORED = _counter("inbound_not_stored", "Batches of deliver_sm that could not be stored", "link")
+INBOUND_NOT_STORED = _counter("inbound_not_stored", "PDUs that could not be stored", "link")
 
-# Neighbours over HTTP. `outcome` of a call: done, again.
+# Partners. `outcome` of a call: done, retry.
 CALLS = _counter("calls", "Calls to the MCB (lookup) and the wallet (voucher)", "kind", "outcome")
 SDU_PUSHES = _counter("sdu_pushes", "Batches of statuses pushed to SDU", "outcome")
-SDU_EVENTS = _counter("sdu_events", "Statuses that SDU has taken by push")
+SDU_EVENTS = _counter("sdu_events", "Statuses that SDU has accepted by push")
 WALLET_EVENTS = _counter("wallet_events", "Events that the wallet has sent", "outcome")
 
-# HTTP in.
-RECORDS = _counter("records", "Records of the lists taken", "outcome")
-HTTP_REQUESTS = _counter("http_requests", "Requests answered", "method", "route", "status")
-HTTP_SECONDS = _histogram("http_seconds", "How long requests took", "route")
-HTTP_CONNECTIONS = Gauge("gateway_http_connections", "HTTP connections open just now", registry=REGISTRY)
-HTTP_CLOSED = _counter("http_connections_closed", "HTTP connections cut off by their limits", "why")
+# The HTTP interface.
+RECORDS = _counter("records", "Records of the accepted lists", "outcome")
+HTTP_REQUESTS = _counter("http_requests", "HTTP requests", "method", "route", "status")
+HTTP_SECONDS = _histogram("http_seconds", "Duration of HTTP requests", "route")
+HTTP_CONNECTIONS = Gauge("gateway_http_connections", "HTTP connections open now", registry=REGISTRY)
+HTTP_CLOSED = _counter("http_connections_closed", "HTTP connections closed by a limit or a time-out", "why")
 
-JOURNAL_CHECKED = _counter("journal_checked", "Entries of the journal whose place in the hash chain was checked")
-JOURNAL_FAULTS = _counter("journal_faults", "Checks that found an entry changed, removed, inserted or moved")
-JOB_FAILURES = _counter("job_failures", "Scheduled jobs that ended in an exception", "job")
+JOURNAL_CHECKED = _counter("journal_checked", "Entries of the journal that were checked against the hash chain")
+JOURNAL_FAULTS = _counter("journal_faults", "Checks that found the hash chain broken")
+JOB_FAILURES = _counter("job_failures", "Runs of scheduled jobs that failed", "job")

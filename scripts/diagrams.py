@@ -17,6 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
+import journal_events
 import rooms
 import schema
 
@@ -205,6 +206,8 @@ def main() -> int:
     for name, text in _everything(program):
         (FOLDER / name).write_text(text, encoding="utf-8")
         print(FOLDER.relative_to(ROOT) / name)
+    journal_events.PAGE.write_text(journal_events.draw(), encoding="utf-8")
+    print(journal_events.PAGE.relative_to(ROOT))
     return 0
 
 

@@ -9,10 +9,8 @@ import asyncpg
 import pytest
 from smpplib import consts
 
-from gateway import app
-from gateway.api import app as api
 from gateway.backoff import Backoff
-from gateway.store.database import Database
+from gateway.store.database import Database, open_pool
 from tests.harness import TOKENS, Family, Harness, harness, metric
 
 __all__ = ["harness"]
@@ -34,13 +32,13 @@ def _soon(harness: Harness) -> None:
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[Database]:
     """The databases that gateways of this test have opened."""
-    opened, open_pool = [], app.open_pool
+    opened: list[Database] = []
 
     async def open_and_tell(*arguments: Any, **more: Any) -> Database:
         opened.append(await open_pool(*arguments, **more))
         return opened[-1]
 
-    monkeypatch.setattr(app, "open_pool", open_and_tell)
+    monkeypatch.setattr("gateway.app.open_pool", open_and_tell)
     return opened
 
 
@@ -125,10 +123,8 @@ async def test_waiting_readers_of_statuses_hold_no_connection(harness: Harness, 
     assert {status for status, _ in await asyncio.gather(*polls)} == {200}
 
 
-async def test_a_request_whose_statement_hangs_is_told_to_come_again(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(api, "ANSWERED_WITHIN", SOON)
+async def test_a_request_whose_statement_hangs_is_to_come_again(harness: Harness) -> None:
+    harness.set_policy(http={"request_timeout_seconds": SOON})
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)

@@ -1,1 +1,1 @@
-"""HTTP in: lists, cases, statuses and the wallet's news. openapi.json says what each answers."""
+"""The HTTP interface: lists, cases, statuses and the wallet's events. openapi.json describes it."""

@@ -1,4 +1,4 @@
-"""What somebody on duty has to know at once: pure, from what the overview has gathered."""
+"""Alerts for the person on duty: pure, from what the overview has read."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -7,19 +7,19 @@ from enum import StrEnum
 
 from gateway.store.queues import FAILING_FROM
 
-JOURNAL_LATE = 60.0
-"""Seconds that an entry may wait for its place in the chain; a fifth of one is usual."""
-STATUSES_LATE = 300.0
-"""Seconds after which SDU should have taken a status pushed to it."""
-VOUCHERS_LATE = 900.0
-"""Seconds after which the wallet should have answered for a consent."""
+MAX_JOURNAL_SECONDS = 60.0
+"""For which an entry may wait to be sealed; 0.2 is usual."""
+MAX_STATUSES_SECONDS = 300.0
+"""In which SDU should have accepted a status pushed to it."""
+MAX_VOUCHERS_SECONDS = 900.0
+"""In which the wallet should have responded for a consent."""
 
 _PARTNERS = {"lookup": "MCB", "voucher": "wallet"}
 _CALLS = {"lookup": "look-ups", "voucher": "vouchers"}
 
 
 class Level(StrEnum):
-    """Critical: no text goes out, or the evidence is in doubt. Warning: a person has to look, today."""
+    """Critical: no text is sent, or the evidence may be broken. Warning: to be looked at within the day."""
 
     CRITICAL = "critical"
     WARNING = "warning"
@@ -47,20 +47,20 @@ class Alert:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkState:
     link: str
-    node: str | None  # the living process that holds it
+    node: str | None  # the process that holds it, if it is alive
     bound: int
     sessions: int  # that the configuration asks for
     since: datetime  # when `bound` last changed, real time
     queued: int  # texts
-    refused: bool  # the SMSC has refused our credentials, as far as this process knows
+    refused: bool  # the SMSC has refused our credentials in a bind of this process
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueState:
     queue: str
     depth: int
-    seconds: float  # that the oldest has waited
-    failing: int  # calls that have failed again and again
+    seconds: float  # for which the oldest has waited, real time
+    failing: int  # calls that have failed FAILING_FROM times or more
 
 
 def alerts(
@@ -72,7 +72,10 @@ def alerts(
     now: datetime,
     down_after_seconds: float,
 ) -> list[Alert]:
-    """What is wrong, the critical first; `now` is real time. A link is down after so long without a session."""
+    """The alerts, the critical first; `now` is real time.
+
+    A link is down after `down_after_seconds` without a session.
+    """
     found: list[Alert] = []
     if journal_faults:
         text = "The journal's chain is broken: gateway verify-journal names the entry."
@@ -108,23 +111,23 @@ def _of_link(link: LinkState, now: datetime, down_after_seconds: float) -> Itera
 def _of_queue(queue: QueueState) -> Iterator[Alert]:
     oldest = f"the oldest for {span(queue.seconds)}."
     match queue.queue:
-        case "journal" if queue.seconds > JOURNAL_LATE:
+        case "journal" if queue.seconds > MAX_JOURNAL_SECONDS:
             text = f"{queue.depth:,} journal entries wait for their place in the chain, {oldest}"
             yield Alert(Level.WARNING, Code.JOURNAL_LATE, text)
-        case "statuses" if queue.seconds > STATUSES_LATE:
+        case "statuses" if queue.seconds > MAX_STATUSES_SECONDS:
             text = f"{queue.depth:,} statuses wait for SDU, {oldest}"
             yield Alert(Level.WARNING, Code.STATUSES_LATE, text)
         case "lookup" | "voucher" if queue.failing:
             partner, calls = _PARTNERS[queue.queue], _CALLS[queue.queue]
             text = f"The {partner} is failing: {calls} have been tried {FAILING_FROM} times or more, {oldest}"
             yield Alert(Level.WARNING, Code.CALLS_FAILING, text)
-        case "voucher" if queue.seconds > VOUCHERS_LATE:
+        case "voucher" if queue.seconds > MAX_VOUCHERS_SECONDS:
             text = f"{queue.depth:,} consents wait for their voucher, {oldest}"
             yield Alert(Level.WARNING, Code.VOUCHERS_LATE, text)
 
 
 def span(seconds: float) -> str:
-    """A length of time in one number, as people say it."""
+    """A length of time in one number and its unit."""
     for unit, length in (("days", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"

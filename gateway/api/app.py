@@ -12,76 +12,70 @@ from aiohttp.typedefs import Handler
 
 from gateway.api.auth import Tokens
 from gateway.api.connections import ConnectionLimiter, HttpProtocol, PendingConnection
-from gateway.api.problems import SERVER, answer_problems, observe
-from gateway.api.requests import SMALL, Route
+from gateway.api.problems import SERVER, observe, respond_with_problems
+from gateway.api.requests import HTTP_POLICY, MAX_JSON_BYTES, Route
 from gateway.config.model import Http
+from gateway.config.policy import HttpPolicy
 from gateway.logs.log import Event, get_logger
 
 log = get_logger()
 
-KEEPALIVE = 75.0
-"""Seconds for which a connection may be idle, and within which its first request's head must be there."""
-STOP_WITHIN = 3.0
-"""Seconds for requests under way when the process stops; a list that takes longer is pushed again."""
-LINGERING = 2.0
-"""Seconds for which a body that nobody wants is still read, so that its sender finds the answer."""
-
-ANSWERED_WITHIN = 60.0
-"""Seconds for a request, its body included; beyond, the database hangs, and the caller may ask again (503)."""
-
-_MAX_LINE_BYTES = 8190  # of the request and of each header, in octets
+_MAX_LINE_BYTES = 8190  # of the request line and of each header
 _MAX_HEADERS = 64
 _BACKLOG = 256
 
 
 @runtime_checkable
 class Stoppable(Protocol):
-    """A part that ends its requests when the process stops."""
+    """A part with requests that have to end when the process stops."""
 
     async def stop(self) -> None: ...
 
 
 class Api(Protocol):
-    """A part of the HTTP interface."""
+    """A part of the HTTP interface: handlers and their routes."""
 
     def routes(self) -> Sequence[Route]: ...
 
 
-def build_app(http: Http, apis: Sequence[Api], limiter: ConnectionLimiter) -> web.Application:
+def build_app(http: Http, apis: Sequence[Api], limiter: ConnectionLimiter, policy: HttpPolicy) -> web.Application:
     """The application."""
     tokens = Tokens(http.tokens)
-    app = web.Application(middlewares=[observe, answer_problems], client_max_size=SMALL)
+    app = web.Application(middlewares=[observe, respond_with_problems], client_max_size=MAX_JSON_BYTES)
+    app[HTTP_POLICY] = policy
     for api in apis:
         for route in api.routes():
-            app.router.add_route(route.method, route.path, _guarded(route, tokens, limiter))
+            app.router.add_route(
+                route.method, route.path, _guarded(route, tokens, limiter, policy.request_timeout_seconds)
+            )
 
     async def stop(_app: web.Application) -> None:
         for api in apis:
             if isinstance(api, Stoppable):
                 await api.stop()
 
-    async def sign(_request: web.Request, response: web.StreamResponse) -> None:
+    async def set_server(_request: web.Request, response: web.StreamResponse) -> None:
         response.headers["Server"] = SERVER
 
     app.on_shutdown.append(stop)
-    app.on_response_prepare.append(sign)
+    app.on_response_prepare.append(set_server)
     return app
 
 
 @asynccontextmanager
-async def serve_http(http: Http, apis: Sequence[Api]) -> AsyncIterator[int]:
-    """Answers requests inside the block; the port, which the system has chosen where the file says 0.
+async def serve_http(http: Http, apis: Sequence[Api], policy: HttpPolicy) -> AsyncIterator[int]:
+    """Serves requests inside the block; yields the port, which the system has chosen where the file says 0.
 
-    Afterwards requests under way get STOP_WITHIN seconds. Raises OSError when the address can't be had, and
-    ssl.SSLError when the certificates are of no use.
+    Afterwards requests under way get `stop_timeout_seconds`. Raises OSError when the address is not
+    available, and ssl.SSLError when the certificates are invalid.
     """
     tls = _tls(http)
-    limiter = ConnectionLimiter()
-    # What its client does not wait for any more ends: a request takes up no more than its connection does.
+    limiter = ConnectionLimiter(policy)
+    # With handler_cancellation a request ends with its connection, when the client has gone.
     runner = web.AppRunner(
-        build_app(http, apis, limiter),
+        build_app(http, apis, limiter, policy),
         access_log=None,
-        shutdown_timeout=STOP_WITHIN,
+        shutdown_timeout=policy.stop_timeout_seconds,
         handler_cancellation=True,
     )
     await runner.setup()
@@ -89,17 +83,21 @@ async def serve_http(http: Http, apis: Sequence[Api]) -> AsyncIterator[int]:
     protocol = partial(
         HttpProtocol,
         cast("web.Server", runner.server),
+        policy=policy,
         loop=loop,
-        auto_decompress=False,  # the intake unpacks bodies itself, with a limit
-        keepalive_timeout=KEEPALIVE,
-        lingering_time=LINGERING,
+        auto_decompress=False,  # the intake decompresses bodies itself, with a limit
+        keepalive_timeout=policy.keepalive_seconds,
+        lingering_time=policy.linger_seconds,
         max_line_size=_MAX_LINE_BYTES,
         max_field_size=_MAX_LINE_BYTES,
         max_headers=_MAX_HEADERS,
     )
     try:
         listener = await loop.create_server(
-            partial(PendingConnection, limiter, protocol, tls), http.host, http.port, backlog=_BACKLOG
+            partial(PendingConnection, limiter, protocol, tls, policy.handshake_timeout_seconds),
+            http.host,
+            http.port,
+            backlog=_BACKLOG,
         )
         port: int = listener.sockets[0].getsockname()[1]
         log.info(Event.HTTP_SERVING, host=http.host, port=port, tls=tls is not None)
@@ -111,16 +109,16 @@ async def serve_http(http: Http, apis: Sequence[Api]) -> AsyncIterator[int]:
         await runner.cleanup()
 
 
-def _guarded(route: Route, tokens: Tokens, limiter: ConnectionLimiter) -> Handler:
-    """The route's handler behind its roles: nothing else of a request is looked at before them."""
+def _guarded(route: Route, tokens: Tokens, limiter: ConnectionLimiter, request_timeout_seconds: float) -> Handler:
+    """The route's handler, called only with a token of its roles: nothing else of a request is read before."""
     if route.roles is None:
         return route.handler
     roles = route.roles
 
     async def handler(request: web.Request) -> web.StreamResponse:
         tokens.require(request, roles)
-        with limiter.keeping(request):
-            async with asyncio.timeout(None if route.long else ANSWERED_WITHIN):
+        with limiter.request(request):
+            async with asyncio.timeout(None if route.long else request_timeout_seconds):
                 return await route.handler(request)
 
     return handler

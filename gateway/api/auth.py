@@ -1,4 +1,4 @@
-"""Who may call what: bearer tokens (RFC 6750), each with one role."""
+"""Authorization: bearer tokens (RFC 6750), each with one role."""
 
 import hashlib
 import hmac
@@ -14,13 +14,13 @@ _CHALLENGE = 'Bearer realm="gateway"'
 
 
 class Tokens:
-    """The tokens that hold just now, several a role during a rotation."""
+    """The valid tokens; during a rotation a role has several."""
 
     def __init__(self, tokens: Mapping[Role, Collection[str]]) -> None:
         self._digests = [(_digest(token), role) for role, values in tokens.items() for token in values]
 
     def role_of(self, token: str) -> Role | None:
-        """The token's role. Every token is compared, in constant time: how long it takes tells nothing."""
+        """The token's role, None for an unknown one. Every token is compared, in constant time."""
         given = _digest(token)
         found: Role | None = None
         for digest, role in self._digests:
@@ -54,5 +54,5 @@ class Tokens:
 
 
 def _digest(token: str) -> bytes:
-    # A header may hold octets that are no UTF-8; they come as surrogates.
+    # A header may hold octets that are not UTF-8: aiohttp decodes them as surrogates.
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

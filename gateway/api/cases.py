@@ -1,4 +1,4 @@
-"""``/v1/cases``: where a case is and how it came there; and what people may do about it."""
+"""``/v1/cases``: the state and the journal of a case, and the actions of SDU and ops on it."""
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,14 +23,14 @@ from gateway.store.history import Page, PagePosition
 from gateway.usecases.manual_actions import ManualActions
 
 MAX_REASON_LENGTH = 500
-MAX_FOUND = 1000
+MAX_PAGE = 1000
 MAX_RELEASED = 500
-"""Cases released by one request: they share a transaction."""
+"""Cases released by one request, in one transaction."""
 
 _CASE_ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
-_NEVER_KEPT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # surrogates: octets that are no UTF-8
-_WHO: tuple[Role, ...] = ("sdu", "ops")
+_NEVER_STORED = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # surrogates: octets that are not UTF-8
+_SDU_AND_OPS: tuple[Role, ...] = ("sdu", "ops")
 _PARKED = frozenset((State.PARKED,))
 
 
@@ -44,21 +44,21 @@ class CasesApi:
 
     def routes(self) -> Sequence[Route]:
         return (
-            Route("GET", "/v1/cases", _WHO, self.find),
-            Route("GET", "/v1/cases/{case_id}", _WHO, self.get),
+            Route("GET", "/v1/cases", _SDU_AND_OPS, self.find),
+            Route("GET", "/v1/cases/{case_id}", _SDU_AND_OPS, self.get),
             Route("POST", "/v1/cases/release", ("ops",), self.release_many),
-            Route("POST", "/v1/cases/{case_id}/cancel", _WHO, self.cancel),
+            Route("POST", "/v1/cases/{case_id}/cancel", _SDU_AND_OPS, self.cancel),
             Route("POST", "/v1/cases/{case_id}/release", ("ops",), self.release),
             Route("POST", "/v1/cases/{case_id}/resend", ("ops",), self.resend),
         )
 
     async def find(self, request: web.Request) -> web.StreamResponse:
-        """The case of a record; or, page by page, the cases of a list, or the parked ones of all lists."""
+        """The case of a record; or a page of the cases of a list, or of the parked ones of all lists."""
         states = _states(request)
-        everywhere = states == _PARKED and request.query.keys().isdisjoint(("list_id", "record_id"))
-        list_id = None if everywhere else _searched(request, "list_id")
+        of_all_lists = states == _PARKED and request.query.keys().isdisjoint(("list_id", "record_id"))
+        list_id = None if of_all_lists else _searched(request, "list_id")
         record_id = _searched(request, "record_id") if "record_id" in request.query else None
-        limit = whole_number(request, "limit", 100, least=1, most=MAX_FOUND)
+        limit = whole_number(request, "limit", 100, least=1, most=MAX_PAGE)
         async with self._database.acquire() as connection:
             if list_id is not None and record_id is not None:
                 case_id = await history.case_of_record(connection, list_id, record_id)
@@ -91,16 +91,16 @@ class CasesApi:
         return await self._act(request, self._actions.resend, "The case has no text to send again.")
 
     async def _act(
-        self, request: web.Request, act: Callable[[str], Awaitable[Decision | None]], refused: str
+        self, request: web.Request, act: Callable[[str], Awaitable[Decision | None]], conflict: str
     ) -> web.StreamResponse:
         case_id = _case_id(request)
-        return await self._done(case_id, await act(case_id), refused)
+        return await self._done(case_id, await act(case_id), conflict)
 
-    async def _done(self, case_id: str, decision: Decision | None, refused: str) -> web.StreamResponse:
+    async def _done(self, case_id: str, decision: Decision | None, conflict: str) -> web.StreamResponse:
         if decision is None:
             raise not_found("case")
         if decision.rejected:
-            raise Problem(HTTPStatus.CONFLICT, refused)
+            raise Problem(HTTPStatus.CONFLICT, conflict)
         return json_response(await self._with_journal(case_id))
 
     async def _with_journal(self, case_id: str) -> dict[str, Any]:
@@ -121,7 +121,7 @@ class CasesApi:
         return {**self._shown(found[case_id]), "journal": journal}
 
     async def _found(self, connection: Connection, case_ids: Sequence[str]) -> list[dict[str, Any]]:
-        """The cases in this order, without journals; the parked ones say why."""
+        """The cases in this order, without journals; the parked ones with the reason."""
         stored = await cases.fetch(connection, case_ids)
         parked = [case_id for case_id in case_ids if stored[case_id].case.state is State.PARKED]
         parkings = await history.parkings(connection, parked) if parked else {}
@@ -158,9 +158,9 @@ def _case_id(request: web.Request) -> str:
 
 
 def _searched(request: web.Request, name: str) -> str:
-    """A query field that is to be found as it stands; raises a Problem (400) where no record can have it."""
+    """A query field that is searched for; raises a Problem (400) for a value that no record can have."""
     text = request.query.get(name, "")
-    if not 0 < len(text) <= 64 or _NEVER_KEPT.search(text):
+    if not 0 < len(text) <= 64 or _NEVER_STORED.search(text):
         raise Problem(
             HTTPStatus.BAD_REQUEST, f"{name} must be 1 to 64 characters, none of them control characters."
         )
@@ -168,7 +168,7 @@ def _searched(request: web.Request, name: str) -> str:
 
 
 def _states(request: web.Request) -> frozenset[State] | None:
-    """The states that are shown as the one asked for; None: it may be any."""
+    """The states that are shown under the requested name; None: any."""
     asked = request.query.get("state")
     if asked is None:
         return None
@@ -178,13 +178,13 @@ def _states(request: web.Request) -> frozenset[State] | None:
 
 
 async def _after(request: web.Request, connection: Connection, list_id: str | None) -> PagePosition | None:
-    """Where the page begins; raises a Problem (400) unless `after` is a case of the list."""
+    """The position at which the page begins; raises a Problem (400) unless `after` is a case of the list."""
     if "after" not in request.query:
         return None
     case_id = request.query["after"]
     after = await history.position(connection, case_id) if _CASE_ID.fullmatch(case_id) else None
     if after is None or list_id not in (None, after.list_id):
-        raise Problem(HTTPStatus.BAD_REQUEST, "after must be the next that the page before has named.")
+        raise Problem(HTTPStatus.BAD_REQUEST, "after must be the `next` of the previous page.")
     return after
 
 
@@ -204,11 +204,11 @@ def _case_ids(body: dict[str, Any]) -> list[str]:
     errors = _unknown_fields(body, "case_ids")
     case_ids = body.get("case_ids")
     if case_ids is None:
-        errors.append(FieldError("/case_ids", "required", "must say which"))
+        errors.append(FieldError("/case_ids", "required", "must name the cases"))
     elif not isinstance(case_ids, list):
         errors.append(FieldError("/case_ids", "type", "must be an array of case_ids"))
     elif not 0 < len(case_ids) <= MAX_RELEASED:
-        errors.append(FieldError("/case_ids", "length", f"must hold 1 to {MAX_RELEASED} of them"))
+        errors.append(FieldError("/case_ids", "length", f"must hold 1 to {MAX_RELEASED} case_ids"))
     else:
         for place, case_id in enumerate(case_ids):
             if not isinstance(case_id, str) or not _CASE_ID.fullmatch(case_id):
@@ -222,7 +222,7 @@ def _reason(body: dict[str, Any]) -> str:
     errors = _unknown_fields(body, "reason")
     reason = body.get("reason")
     if reason is None:
-        errors.append(FieldError("/reason", "required", "must say why"))
+        errors.append(FieldError("/reason", "required", "must give the reason"))
     elif not isinstance(reason, str):
         errors.append(FieldError("/reason", "type", "must be a string"))
     elif not 0 < len(reason.strip()) <= MAX_REASON_LENGTH:
@@ -231,12 +231,12 @@ def _reason(body: dict[str, Any]) -> str:
         errors.append(FieldError("/reason", "format", "must hold no control characters"))
     if errors or not isinstance(reason, str):
         raise unprocessable(errors)
-    return without_numbers(reason.strip())  # the journal keeps it for ever
+    return without_numbers(reason.strip())  # the journal is never erased
 
 
 def _unknown_fields(body: dict[str, Any], known: str) -> list[FieldError]:
     return [
-        FieldError(f"/{field.replace('~', '~0').replace('/', '~1')}", "unknown_field", "is not known here")
+        FieldError(f"/{field.replace('~', '~0').replace('/', '~1')}", "unknown_field", "is no field of this body")
         for field in body
         if field != known
     ]

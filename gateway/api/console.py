@@ -1,4 +1,4 @@
-"""``GET /console``: the page for ops. It holds no data; the browser asks the API for them, with ops' token."""
+"""``GET /console``: the page for ops, without data: the browser requests them from the API with ops' token."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ PAGE = "index.html"
 
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
-# Nothing from elsewhere, nothing inline, no markup out of strings; in nobody's frame; told to nobody as Referer.
+# No content of other origins, none inline, no HTML out of strings; no framing; no Referer.
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -30,7 +30,7 @@ HEADERS = {
 
 
 class ConsoleApi:
-    """The page and its files, read once."""
+    """The handlers of the page and its files, which are read once."""
 
     def __init__(self) -> None:
         self._files = {path.name: path.read_bytes() for path in FOLDER.iterdir() if path.suffix in _TYPES}
@@ -42,15 +42,15 @@ class ConsoleApi:
         )
 
     async def page(self, _request: web.Request) -> web.StreamResponse:
-        return self._answer(PAGE)
+        return self._response(PAGE)
 
     async def file(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["file"]
         if name not in self._files:
             raise not_found("file")
-        return self._answer(name)
+        return self._response(name)
 
-    def _answer(self, name: str) -> web.StreamResponse:
+    def _response(self, name: str) -> web.StreamResponse:
         return web.Response(
             body=self._files[name],
             content_type=_TYPES[Path(name).suffix],

@@ -1,4 +1,4 @@
-"""``/v1/lists``: SDU pushes recipient lists, and everybody who may asks what became of them."""
+"""``/v1/lists``: SDU pushes recipient lists; SDU and ops read what became of their records."""
 
 import asyncio
 import re
@@ -12,23 +12,20 @@ from aiohttp import web
 
 from gateway.api.problems import Problem, not_found
 from gateway.api.requests import Route, body_chunks, json_response, whole_number
+from gateway.config.policy import HttpPolicy
 from gateway.consent.case import State
 from gateway.consent.deadlines import Calendar
-from gateway.intake.body import Body, BodyMalformedError, BodyTooLargeError, Gunzip, Plain, Unpacker
+from gateway.intake.body import Body, BodyMalformedError, BodyTooLargeError, Decoder, Gunzip, Plain
 from gateway.intake.reading import ListReader
 from gateway.store import lists
 from gateway.store.database import Database
 from gateway.store.lists import ListError, StoredList
 
-MAX_BATCH = 2
-"""Lists taken at the same time by this process; each holds a connection and a share of the processor."""
-WAITS_FOR_A_PLACE = 60.0
-"""Seconds a list waits, unread, for those before it; then it is to be pushed again."""
 MAX_ERRORS_SHOWN = 1000
 
 _LIST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CONTENT_TYPE = "application/x-ndjson"
-_TRY_AGAIN = {"Retry-After": "30"}
+_RETRY_LATER = {"Retry-After": "30"}
 _MAX_LISTS = 1000
 
 
@@ -43,13 +40,15 @@ class ListsApi:
         reader: ListReader,
         services: Sequence[str],
         max_list_bytes: int,
+        policy: HttpPolicy,
     ) -> None:
         self._services = tuple(services)
-        self._max_octets = max_list_bytes
+        self._max_list_bytes = max_list_bytes
         self._database = database
         self._calendar = calendar
         self._reader = reader
-        self._places = asyncio.Semaphore(MAX_BATCH)
+        self._policy = policy
+        self._turns = asyncio.Semaphore(policy.max_lists)
 
     def routes(self) -> Sequence[Route]:
         return (
@@ -65,20 +64,22 @@ class ListsApi:
             raise Problem(HTTPStatus.BAD_REQUEST, "A list_id is 1 to 64 of A-Z a-z 0-9 . _ -")
         if request.content_type != _CONTENT_TYPE:
             raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"The body must be {_CONTENT_TYPE}.")
-        unpacker = _unpacker(request)
+        decoder = _decoder(request)
         service = self._service(request)
-        if isinstance(unpacker, Plain) and (request.content_length or 0) > self._max_octets:
+        if isinstance(decoder, Plain) and (request.content_length or 0) > self._max_list_bytes:
             raise self._too_large()
-        async with self._place():
+        async with self._turn():
             try:
-                body = Body(unpacker, self._max_octets)
-                accepted = await self._reader.read(list_id, service, body_chunks(request, self._max_octets), body)
+                body = Body(decoder, self._max_list_bytes)
+                accepted = await self._reader.read(
+                    list_id, service, body_chunks(request, self._max_list_bytes), body
+                )
             except BodyMalformedError as error:
                 raise Problem(HTTPStatus.BAD_REQUEST, f"The body is malformed: {error}.") from None
             except BodyTooLargeError:
                 raise self._too_large() from None
         if accepted is None:
-            raise Problem(HTTPStatus.CONFLICT, "Another list has been taken under this list_id.")
+            raise Problem(HTTPStatus.CONFLICT, "Another list was accepted under this list_id.")
         stored, created = accepted
         return json_response(await self._result(stored), HTTPStatus.CREATED if created else HTTPStatus.OK)
 
@@ -105,28 +106,28 @@ class ListsApi:
         response = web.StreamResponse(headers={"Content-Type": _CONTENT_TYPE})
         page = await self._errors(stored.list_id)
         await response.prepare(request)
-        while page:  # one connection a page: a slow reader holds none
+        while page:  # a connection for each page: a slow client holds none
             await response.write(b"".join(orjson.dumps(error._asdict()) + b"\n" for error in page))
             page = await self._errors(stored.list_id, page[-1])
         await response.write_eof()
         return response
 
     @asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
-        """One of the MAX_BATCH places, as soon as one is free; raises a Problem (429) when none becomes so."""
+    async def _turn(self) -> AsyncIterator[None]:
+        """Waits until fewer than `max_lists` are being accepted; raises a Problem (429) after too long."""
         try:
-            async with asyncio.timeout(WAITS_FOR_A_PLACE):
-                await self._places.acquire()
+            async with asyncio.timeout(self._policy.list_wait_timeout_seconds):
+                await self._turns.acquire()
         except TimeoutError:
             raise Problem(
                 HTTPStatus.TOO_MANY_REQUESTS,
-                f"{MAX_BATCH} lists are being taken already; try again.",
-                headers=_TRY_AGAIN,
+                f"{self._policy.max_lists} lists are being accepted already; try again.",
+                headers=_RETRY_LATER,
             ) from None
         try:
             yield
         finally:
-            self._places.release()
+            self._turns.release()
 
     def _service(self, request: web.Request) -> str:
         service = request.query.get("service")
@@ -140,7 +141,7 @@ class ListsApi:
 
     def _too_large(self) -> Problem:
         return Problem(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A list may be {self._max_octets} octets long, unpacked."
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A list may be {self._max_list_bytes} octets long, decompressed."
         )
 
     async def _stored(self, request: web.Request) -> StoredList:
@@ -175,7 +176,7 @@ def _counts(stored: StoredList) -> dict[str, Any]:
 
 
 def shown_progress(progress: dict[str, int]) -> dict[str, int]:
-    """The number of cases in every state there is; waiting for a sibling's turn shows as queued."""
+    """The number of cases in each state; a case that waits for a sibling counts as queued."""
     shown = {state.value: 0 for state in State if state is not State.WAITING}
     for state, cases in progress.items():
         shown[shown_state(state)] += cases
@@ -183,11 +184,11 @@ def shown_progress(progress: dict[str, int]) -> dict[str, int]:
 
 
 def shown_state(state: str) -> str:
-    """The state as contracts name it."""
+    """The state by its public name."""
     return State.QUEUED.value if state == State.WAITING else state
 
 
-def _unpacker(request: web.Request) -> Unpacker:
+def _decoder(request: web.Request) -> Decoder:
     match request.headers.get("Content-Encoding", "identity").strip().lower():
         case "identity":
             return Plain()

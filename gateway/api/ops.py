@@ -1,4 +1,4 @@
-"""For ops: is it alive, is it ready, what does it do, who holds which link."""
+"""For ops: whether the process is alive and ready, its metrics, and which process holds which link."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -24,12 +24,12 @@ log = get_logger()
 
 OPENAPI = Path(__file__).with_name("openapi.json")
 
-_READY_WITHIN = 5.0  # seconds: a probe gives up not much later
+_DATABASE_TIMEOUT_SECONDS = 5.0  # a probe gives up not much later
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class OpsApi:
-    """The handlers that ask for no token, except for the links."""
+    """The handlers for probes and monitoring. Only the links need a token."""
 
     def __init__(self, *, database: Database, clock: Clock, links: Sequence[str]) -> None:
         self._database = database
@@ -50,9 +50,9 @@ class OpsApi:
         return json_response({"alive": True})
 
     async def ready(self, _request: web.Request) -> web.StreamResponse:
-        """Whether this gateway, as a cluster, can do its work: database and all links."""
+        """Whether the cluster can do its work: the database is reachable and each link has a bound session."""
         try:
-            async with asyncio.timeout(_READY_WITHIN), self._database.acquire() as connection:
+            async with asyncio.timeout(_DATABASE_TIMEOUT_SECONDS), self._database.acquire() as connection:
                 held = await queues.links(connection)
         except Exception as error:
             reason = type(error).__name__
@@ -63,23 +63,21 @@ class OpsApi:
         return json_response({"ready": True, "links": list(self._links)})
 
     async def metrics(self, _request: web.Request) -> web.StreamResponse:
-        """What this process has counted and, while the database answers, what waits there."""
-        registry = CollectorRegistry()
-        up = Gauge("gateway_database_up", "Whether the database has answered just now", registry=registry)
+        """What this process has counted and, while the database is reachable, what waits there."""
+        waiting = None
         try:
-            async with asyncio.timeout(_READY_WITHIN), self._database.acquire() as connection:
-                registry.register(_WaitingCollector(await queues.waiting(connection), self._clock))
-            up.set(1)
+            async with asyncio.timeout(_DATABASE_TIMEOUT_SECONDS), self._database.acquire() as connection:
+                waiting = await queues.waiting(connection)
         except Exception as error:
             log.warning(Event.HTTP_FAILED, reason=type(error).__name__)
-        exposition = generate_latest(REGISTRY) + generate_latest(registry)
+        exposition = generate_latest(REGISTRY) + generate_latest(database_metrics(waiting, self._clock))
         return web.Response(body=exposition, headers={"Content-Type": _EXPOSITION})
 
     async def openapi(self, _request: web.Request) -> web.StreamResponse:
         return web.Response(body=self._openapi, content_type="application/json")
 
     async def links(self, _request: web.Request) -> web.StreamResponse:
-        """The configured links, who holds each, and how much waits for it."""
+        """The configured links, the process that holds each, and how many texts wait for it."""
         async with self._database.acquire() as connection:
             held = {link.link: link for link in await queues.links(connection)}
             waiting = await queues.waiting_texts(connection)
@@ -97,8 +95,18 @@ class OpsApi:
         return json_response({"links": shown})
 
 
+def database_metrics(waiting: Waiting | None, clock: Clock) -> CollectorRegistry:
+    """The gauges of what waits in the database; None: it could not be queried."""
+    registry = CollectorRegistry()
+    up = Gauge("gateway_database_up", "1 while the database can be queried, else 0", registry=registry)
+    if waiting is not None:
+        up.set(1)
+        registry.register(_WaitingCollector(waiting, clock))
+    return registry
+
+
 class _WaitingCollector(Collector):
-    """Gauges of what the database had when it was asked."""
+    """Gauges of the rows that waited when the database was queried."""
 
     def __init__(self, waiting: Waiting, clock: Clock) -> None:
         self._waiting = waiting

@@ -1,4 +1,4 @@
-"""``GET /v1/overview``: what ops see at a glance, in one answer; the console shows it."""
+"""``GET /v1/overview``: the state of the gateway in one response, for the console."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,10 +22,10 @@ from gateway.store.database import Database
 from gateway.store.lists import StoredList
 from gateway.store.queues import HeldLink, Node, Queue
 
-LISTS = 20
-"""How many of the latest lists are shown with their progress."""
+MAX_LISTS = 20
+"""The latest lists, shown with their progress."""
 
-# Samples of metrics.py.
+# Names of samples of metrics.py.
 _SEGMENTS = "gateway_segments_total"
 _FAILURES = "gateway_link_failures_total"
 _CHECKED = "gateway_journal_checked_total"
@@ -36,7 +36,7 @@ _Counted = Mapping[tuple[str, ...], int]
 
 
 class _Gathered(NamedTuple):
-    """What the database says."""
+    """What was read from the database."""
 
     waiting: queues.Waiting
     failing: Mapping[str, int]
@@ -49,7 +49,7 @@ class _Gathered(NamedTuple):
 
 
 class OverviewApi:
-    """The handler of ``/v1/overview``. Its cost does not grow with what has ended."""
+    """The handler of ``/v1/overview``. Its cost does not grow with the number of ended cases."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class OverviewApi:
         pushes: bool,
         down_after_seconds: float,
     ) -> None:
-        """`pushes`: statuses are pushed to SDU, which else keeps its own cursor."""
+        """`pushes`: whether statuses are pushed to SDU; else SDU pulls them."""
         self._database = database
         self._clock = clock
         self._calendar = calendar
@@ -121,7 +121,7 @@ class OverviewApi:
 
     async def _gather(self) -> _Gathered:
         async with self._database.acquire() as connection:
-            stored = await lists.latest(connection, LISTS)
+            stored = await lists.latest(connection, MAX_LISTS)
             return _Gathered(
                 waiting=await queues.waiting(connection),
                 failing=await queues.failing(connection),
@@ -134,7 +134,7 @@ class OverviewApi:
             )
 
     def _queues(self, gathered: _Gathered) -> list[Queue]:
-        """Who pulls the statuses keeps its own cursor: nobody knows what waits for it."""
+        """The queues to show. Statuses that SDU pulls have none: only SDU knows its cursor."""
         return [queue for queue in gathered.waiting.queues if self._pushes or queue.name != "statuses"]
 
     def _queue(self, queue: Queue, gathered: _Gathered) -> QueueState:
@@ -147,14 +147,14 @@ class OverviewApi:
             link=link.name,
             node=held.node,
             bound=held.bound,
-            sessions=link.sessions * (1 if link.bind == "transceiver" else 2),
+            sessions=link.sessions * len(link.bind.roles),
             since=held.changed_at,
             queued=sum(queue.depth for queue in gathered.waiting.sms if queue.link == link.name),
             refused=counted.get((_FAILURES, link.name, "credentials"), 0) > 0,
         )
 
     def _shown_link(self, state: LinkState, gathered: _Gathered, counted: _Counted) -> dict[str, Any]:
-        """With what waits for it, in hours at its pace, and what this process has sent by it."""
+        """The link with its queue, in segments and in hours at its rate, and with the segments of this process."""
         link = self._links[state.link]
         segments = round(state.queued * gathered.mean_segments.get(state.link, 0.0))
         oldest = [self._waited(queue.since) for queue in gathered.waiting.sms if queue.link == state.link]
@@ -201,7 +201,7 @@ class OverviewApi:
 
 
 def _counted() -> dict[tuple[str, ...], int]:
-    """What this process has counted, by sample and labels."""
+    """The counters of this process, by sample and labels."""
     return {
         (sample.name, *sample.labels.values()): int(sample.value)
         for family in metrics.REGISTRY.collect()

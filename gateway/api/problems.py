@@ -1,6 +1,6 @@
-"""What a caller is told when a request cannot be done: RFC 9457, whatever went wrong and wherever.
+"""Error responses: problem documents (RFC 9457), whatever went wrong.
 
-Details say what to do and quote nothing of the request: they are shown, logged and forwarded.
+Details say what to do and quote nothing of the request: clients show, log and forward them.
 """
 
 import time
@@ -21,13 +21,13 @@ log = get_logger()
 
 CONTENT_TYPE = "application/problem+json"
 SERVER = "gateway"
-"""The Server header of every answer; aiohttp's own names its version and Python's."""
-_RETRY_SOON = {"Retry-After": "5"}
+"""The Server header of every response; aiohttp's own names its version and Python's."""
+RETRY_SOON = {"Retry-After": "5"}
 _METHODS = frozenset(("GET", "HEAD", "PUT", "POST"))
 _UNKNOWN = "unknown"
 
-# The database is away, full or busy; it will be back.
-_DATABASE_AWAY = (
+# The database is unreachable, full or busy: the client may retry.
+_DATABASE_ERRORS = (
     OSError,
     asyncpg.PostgresConnectionError,
     asyncpg.InsufficientResourcesError,
@@ -38,16 +38,16 @@ _DATABASE_AWAY = (
 )
 
 _DETAILS = {
-    HTTPStatus.NOT_FOUND: "There is nothing at this path; see /openapi.json.",
-    HTTPStatus.METHOD_NOT_ALLOWED: "This path does not take this method; Allow names those it takes.",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is longer than this path takes.",
-    HTTPStatus.EXPECTATION_FAILED: "The only expectation met is 100-continue.",
+    HTTPStatus.NOT_FOUND: "There is no such path; see /openapi.json.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "This path does not have this method; Allow names those it has.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is longer than this path allows.",
+    HTTPStatus.EXPECTATION_FAILED: "The only expectation supported is 100-continue.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """A field to blame: where it stands (RFC 6901), a code, and what it must be."""
+    """An invalid field: its JSON pointer (RFC 6901), a code, and what it must be."""
 
     pointer: str
     code: str
@@ -102,11 +102,11 @@ def not_found(what: str) -> Problem:
 
 @web.middleware
 async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Counts and logs what was asked, by route: never the path, which may name a person's record."""
+    """Counts and logs requests by route: never by path, which may name a person's record."""
     began = time.monotonic()
     resource = request.match_info.route.resource
     route = resource.canonical if resource is not None else _UNKNOWN
-    status = 499  # the client has gone before its answer
+    status = 499  # the client left before the response
     try:
         response = await handler(request)
         status = response.status
@@ -116,34 +116,32 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         method = request.method if request.method in _METHODS else _UNKNOWN
         HTTP_REQUESTS.labels(method, route, str(status)).inc()
         HTTP_SECONDS.labels(route).observe(seconds)
-        tell = log.debug if method in ("GET", "HEAD") else log.info
-        tell(Event.HTTP_REQUEST, method=method, route=route, status=status, seconds=round(seconds, 3))
+        write = log.debug if method in ("GET", "HEAD") else log.info
+        write(Event.HTTP_REQUEST, method=method, route=route, status=status, seconds=round(seconds, 3))
 
 
 @web.middleware
-async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Makes a problem document of whatever a handler raises; it shows nothing of unexpected exceptions."""
+async def respond_with_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Makes a problem document of whatever a handler raises; of unexpected exceptions it shows nothing."""
     try:
         return await handler(request)
     except Problem as problem:
         return problem.response()
-    except web.HTTPException as answer:
-        return _of_aiohttp(answer)
+    except web.HTTPException as response:
+        return _of_aiohttp(response)
     except Exception as error:
         if request.writer.output_size > 0 or request.transport is None or request.transport.is_closing():
-            raise  # half an answer is out, or nobody is there: the connection ends
-        if isinstance(error, _DATABASE_AWAY) and not isinstance(error, asyncpg.DataError):
+            raise  # a part of the response is sent, or the client has left: the connection ends
+        if isinstance(error, _DATABASE_ERRORS) and not isinstance(error, asyncpg.DataError):
             log.warning(Event.HTTP_FAILED, reason=type(error).__name__)
             return Problem(
-                HTTPStatus.SERVICE_UNAVAILABLE, "The database is away; try again.", headers=_RETRY_SOON
+                HTTPStatus.SERVICE_UNAVAILABLE, "The database is not available; try again.", headers=RETRY_SOON
             ).response()
         log.exception(Event.HTTP_FAILED)
-        return Problem(
-            HTTPStatus.INTERNAL_SERVER_ERROR, "The gateway has failed at this; its log says more."
-        ).response()
+        return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The gateway failed; its log has the error.").response()
 
 
-def _of_aiohttp(answer: web.HTTPException) -> web.StreamResponse:
-    status = HTTPStatus(answer.status)
-    headers = {"Allow": answer.headers["Allow"]} if "Allow" in answer.headers else {}
+def _of_aiohttp(error: web.HTTPException) -> web.StreamResponse:
+    status = HTTPStatus(error.status)
+    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
     return Problem(status, _DETAILS.get(status, f"{status.phrase}."), headers=headers).response()

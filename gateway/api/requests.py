@@ -1,4 +1,4 @@
-"""What handlers need of a request and an answer: JSON, numbers in queries, bodies that may stall."""
+"""What handlers need of a request and a response: JSON, numbers in queries, bodies that may stall."""
 
 import asyncio
 import time
@@ -11,16 +11,13 @@ from aiohttp import web
 
 from gateway.api.problems import FieldError, Problem
 from gateway.config.model import Role
+from gateway.config.policy import HttpPolicy
 
-SMALL = 65_536
-"""Octets of a JSON body, unless its path takes more."""
-SMALL_WITHIN = 30.0
-"""Seconds for the whole of a JSON body."""
-STALLED_AFTER = 60.0
-"""Seconds without a single octet of a body that is not complete."""
-SLOWEST = 5_000
-"""Octets a second that a longer body must come at on average, once STALLED_AFTER has passed."""
-_LARGEST = (1 << 63) - 1
+HTTP_POLICY = web.AppKey("http_policy", HttpPolicy)
+"""The application's time-outs and limits."""
+MAX_JSON_BYTES = 65_536
+"""Of a JSON body, unless its path takes more."""
+_MAX_BIGINT = (1 << 63) - 1
 
 
 class Route(NamedTuple):
@@ -28,24 +25,26 @@ class Route(NamedTuple):
     path: str
     roles: tuple[Role, ...] | None  # None: anybody
     handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    long: bool = False  # it may take as long as it takes
+    long: bool = False  # `request_timeout_seconds` does not hold for it
 
 
 def json_response(body: object, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
     return web.Response(status=status.value, body=orjson.dumps(body), content_type="application/json")
 
 
-async def body_chunks(request: web.Request, most: int) -> AsyncIterator[bytes]:
-    """The body as it comes, still encoded; raises a Problem when it stalls or trickles (408), is cut off (400) or
-    longer than `most` octets (413).
+async def body_chunks(request: web.Request, max_bytes: int) -> AsyncIterator[bytes]:
+    """The body as it comes, still encoded; raises a Problem when it stalls or comes too slowly (408), is cut off
+    (400) or longer than `max_bytes` (413).
 
-    Only the time counts in which we wait for the client, never that in which the client waits for us.
+    Only the time counts in which the server waits for the client, never that in which the client waits for it.
     """
-    octets, waited = 0, 0.0
+    policy = request.app[HTTP_POLICY]
+    received_bytes, waited_seconds = 0, 0.0
     while True:
         began = time.monotonic()
         try:
-            async with asyncio.timeout(STALLED_AFTER + min(0.0, octets / SLOWEST - waited)):
+            behind = min(0.0, received_bytes / policy.min_body_bytes_per_second - waited_seconds)
+            async with asyncio.timeout(policy.stall_timeout_seconds + behind):
                 chunk = await request.content.readany()
         except TimeoutError:
             raise _too_slow() from None
@@ -53,21 +52,21 @@ async def body_chunks(request: web.Request, most: int) -> AsyncIterator[bytes]:
             raise Problem(HTTPStatus.BAD_REQUEST, "The body is cut off or malformed.") from None
         if not chunk:
             return
-        waited += time.monotonic() - began
-        octets += len(chunk)
-        if octets > most:
-            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body may be {most} octets long.")
+        waited_seconds += time.monotonic() - began
+        received_bytes += len(chunk)
+        if received_bytes > max_bytes:
+            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body may be {max_bytes} octets long.")
         yield chunk
 
 
-async def read_json(request: web.Request, limit: int = SMALL) -> Any:
-    """The JSON body; raises a Problem when there is none, one of more than `limit` octets, or not in time."""
+async def read_json(request: web.Request, max_bytes: int = MAX_JSON_BYTES) -> Any:
+    """The JSON body; raises a Problem when there is none, one longer than `max_bytes`, or one too slow."""
     if request.content_type != "application/json" or "Content-Encoding" in request.headers:
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body must be application/json, not encoded.")
     body = bytearray()
     try:
-        async with asyncio.timeout(SMALL_WITHIN):
-            async for chunk in body_chunks(request, limit):
+        async with asyncio.timeout(request.app[HTTP_POLICY].json_body_timeout_seconds):
+            async for chunk in body_chunks(request, max_bytes):
                 body += chunk
     except TimeoutError:
         raise _too_slow() from None
@@ -77,27 +76,27 @@ async def read_json(request: web.Request, limit: int = SMALL) -> Any:
         raise Problem(HTTPStatus.BAD_REQUEST, "The body is not JSON in UTF-8.") from None
 
 
-async def read_object(request: web.Request, limit: int = SMALL) -> dict[str, Any]:
+async def read_object(request: web.Request, max_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
     """The JSON object in the body; raises a Problem."""
-    body = await read_json(request, limit)
+    body = await read_json(request, max_bytes)
     if not isinstance(body, dict):
         raise unprocessable([FieldError("", "type", "must be an object")])
     return body
 
 
 def _too_slow() -> Problem:
-    return Problem(HTTPStatus.REQUEST_TIMEOUT, "The body comes too slowly.", close=True)
+    return Problem(HTTPStatus.REQUEST_TIMEOUT, "The body arrives too slowly.", close=True)
 
 
 def unprocessable(errors: Collection[FieldError]) -> Problem:
-    """The body is JSON, but its fields are not what they must be."""
+    """A Problem (422): the body is JSON with invalid fields."""
     return Problem(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "Fields of the body are at fault; see errors.", errors=list(errors)
+        HTTPStatus.UNPROCESSABLE_ENTITY, "Fields of the body are invalid; see errors.", errors=list(errors)
     )
 
 
-def whole_number(request: web.Request, name: str, default: int, *, most: int = _LARGEST, least: int = 0) -> int:
-    """A number of the query; raises a Problem (400) when it is none or out of range."""
+def whole_number(request: web.Request, name: str, default: int, *, most: int = _MAX_BIGINT, least: int = 0) -> int:
+    """An integer of the query, or the default; raises a Problem (400) for an invalid one."""
     text = request.query.get(name)
     if text is None:
         return default

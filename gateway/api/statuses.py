@@ -1,4 +1,4 @@
-"""``GET /v1/statuses``: SDU's own reading of the feed, at its own pace."""
+"""``GET /v1/statuses``: SDU reads the status events by its own cursor, with long polling."""
 
 import asyncio
 import time
@@ -15,20 +15,20 @@ from gateway.store.statuses import StatusEvent
 
 MAX_WAIT_SECONDS = 60
 MAX_EVENTS = 5000
-READERS = 2
-"""Connections to the database that readers of the feed may have at once, however many of them wait for news."""
 
 
 class StatusesApi:
     """The handler of ``/v1/statuses``."""
 
-    def __init__(self, *, database: Database, calendar: Calendar, sealed: asyncio.Condition) -> None:
-        """`sealed` is notified whenever entries were sealed here."""
+    def __init__(
+        self, *, database: Database, calendar: Calendar, sealed: asyncio.Condition, max_readers: int
+    ) -> None:
+        """`sealed` is notified whenever entries were sealed here; at most `max_readers` requests query at once."""
         self._database = database
         self._calendar = calendar
         self._sealed = sealed
         self._stopping = False
-        self._readers = asyncio.Semaphore(READERS)
+        self._readers = asyncio.Semaphore(max_readers)
 
     def routes(self) -> Sequence[Route]:
         return (Route("GET", "/v1/statuses", ("sdu",), self.get, long=True),)
@@ -44,8 +44,8 @@ class StatusesApi:
         limit = whole_number(request, "limit", 500, least=1, most=MAX_EVENTS)
         until = time.monotonic() + whole_number(request, "wait", 0, most=MAX_WAIT_SECONDS)
         events = await self._read(after, limit)
-        while not events and (left := until - time.monotonic()) > 0 and not self._stopping:
-            await self._news(min(left, POLL_SECONDS))
+        while not events and (remaining := until - time.monotonic()) > 0 and not self._stopping:
+            await self._wait(min(remaining, POLL_SECONDS))
             events = await self._read(after, limit)
         return json_response(
             {
@@ -58,8 +58,8 @@ class StatusesApi:
         async with self._readers, self._database.acquire() as connection:
             return await statuses.after(connection, after, limit)
 
-    async def _news(self, seconds: float) -> None:
-        """Returns once entries have been sealed here, or after some seconds: others may have sealed some."""
+    async def _wait(self, seconds: float) -> None:
+        """Returns once this process has sealed entries, or after so many seconds: another may have sealed some."""
         try:
             async with asyncio.timeout(seconds), self._sealed:
                 await self._sealed.wait()

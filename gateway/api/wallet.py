@@ -29,31 +29,31 @@ class WalletApi:
         self._events = events
 
     def routes(self) -> Sequence[Route]:
-        return (Route("POST", "/v1/wallet/events", ("wallet",), self.take),)
+        return (Route("POST", "/v1/wallet/events", ("wallet",), self.accept),)
 
-    async def take(self, request: web.Request) -> web.StreamResponse:
-        """Good events are taken whatever the others are; what is wrong with those is told by place."""
+    async def accept(self, request: web.Request) -> web.StreamResponse:
+        """Accepts the valid events whatever the others are; the response has the errors of those, by position."""
         given = (await read_object(request, MAX_BODY_BYTES)).get("events")
         if not isinstance(given, list):
             code = "required" if given is None else "type"
             raise unprocessable([FieldError("/events", code, "must be an array of events")])
         if len(given) > MAX_EVENTS:
             raise unprocessable([FieldError("/events", "length", f"may hold {MAX_EVENTS} events")])
-        good: dict[int, VoucherEvent] = {}
+        valid: dict[int, VoucherEvent] = {}
         errors: list[tuple[int, FieldError]] = []
-        for place, value in enumerate(given):
-            event = _read(value, f"/events/{place}")
+        for position, value in enumerate(given):
+            event = _read(value, f"/events/{position}")
             if isinstance(event, VoucherEvent):
-                good[place] = event
+                valid[position] = event
             else:
-                errors += [(place, error) for error in event]
+                errors += [(position, error) for error in event]
 
-        rejected = [(place, _fault(place, why)) for place, why in await self._events.accept(good)]
-        taken = len(good) - len(rejected)
-        WALLET_EVENTS.labels("accepted").inc(taken)
-        WALLET_EVENTS.labels("rejected").inc(len(given) - taken)
+        rejected = [(position, _rejected(position, why)) for position, why in await self._events.accept(valid)]
+        accepted = len(valid) - len(rejected)
+        WALLET_EVENTS.labels("accepted").inc(accepted)
+        WALLET_EVENTS.labels("rejected").inc(len(given) - accepted)
         shown = sorted(errors + rejected, key=lambda error: error[0])
-        return json_response({"taken": taken, "errors": [error.as_json() for _, error in shown]})
+        return json_response({"taken": accepted, "errors": [error.as_json() for _, error in shown]})
 
 
 _REJECTIONS = {
@@ -62,12 +62,12 @@ _REJECTIONS = {
 }
 
 
-def _fault(place: int, rejection: Rejection) -> FieldError:
-    return FieldError(f"/events/{place}/case_id", rejection, _REJECTIONS[rejection])
+def _rejected(position: int, rejection: Rejection) -> FieldError:
+    return FieldError(f"/events/{position}/case_id", rejection, _REJECTIONS[rejection])
 
 
 def _read(value: object, at: str) -> VoucherEvent | list[FieldError]:
-    """The event, or all that is wrong with it."""
+    """The event, or all its errors."""
     if not isinstance(value, dict):
         return [FieldError(at, "type", "must be an object")]
     errors: list[FieldError] = []
@@ -88,10 +88,10 @@ def _read(value: object, at: str) -> VoucherEvent | list[FieldError]:
 
 
 def _text(value: Mapping[str, object], field: str, at: str, errors: list[FieldError]) -> str:
-    """The field, or "" and a fault."""
+    """The field, or "" and an error in `errors`."""
     text = value.get(field)
     if text is None:
-        errors.append(FieldError(f"{at}/{field}", "required", "must be there"))
+        errors.append(FieldError(f"{at}/{field}", "required", "must be present"))
     elif not isinstance(text, str):
         errors.append(FieldError(f"{at}/{field}", "type", "must be a string"))
     elif not 0 < len(text) <= MAX_TEXT_LENGTH:
@@ -104,7 +104,7 @@ def _text(value: Mapping[str, object], field: str, at: str, errors: list[FieldEr
 
 
 def _instant(text: str) -> datetime | None:
-    """The instant, UTC; None when the text is none, or one beyond what a calendar holds."""
+    """The instant, UTC; None when the text is none, or one beyond the range of datetime."""
     if not _RFC_3339.fullmatch(text):
         return None
     try:

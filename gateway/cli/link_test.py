@@ -9,7 +9,6 @@ from typing import get_args
 
 from gateway.cli.terminal import CommandError, complain, say, show_json, show_table
 from gateway.config import Link, load
-from gateway.config.model import DefaultAlphabet
 from gateway.consent.identity import canonical_msisdn
 from gateway.consent.reply import ReplyRules, Verdict, read_reply
 from gateway.operators.link_test import (
@@ -26,7 +25,7 @@ from gateway.operators.link_test import (
 from gateway.smpp import status
 from gateway.smpp.pdu import TlvTag
 from gateway.smpp.receipt import IdRelation
-from gateway.smpp.text import decode, split_udh
+from gateway.smpp.text import DefaultAlphabet, decode, split_udh
 
 _RULES = ReplyRules(service="3", agree="1", refuse="2", strict=False)
 _AUTO: IdRelation = "auto"

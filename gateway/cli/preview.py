@@ -17,7 +17,7 @@ from gateway.config import Config, Link, Service, load
 from gateway.config.templates import load_templates
 from gateway.consent.texts import LANGUAGES, Kind, Name, Templates
 from gateway.intake.records import Record, read_record
-from gateway.smpp.text import DataCoding, LongMessages, alphabet, segment_count
+from gateway.smpp.text import DataCoding, alphabet, segment_count
 
 TYPICAL_RECIPIENT = Name("Ахметова", "Айгүл", "Серікқызы")
 TYPICAL_PUPIL = Name("Ахметов", "Нұрлан", "Ерланұлы")
@@ -94,7 +94,7 @@ def _text(config: Config, service: Service, templates: Templates, kind: Kind, la
 
 
 def _count(body: str, link: Link) -> int:
-    return segment_count(body, LongMessages(link.long_messages))
+    return segment_count(body, link.long_messages)
 
 
 def _cost(config: Config, service: Service, templates: Templates, file: str | None, families: int) -> Cost:

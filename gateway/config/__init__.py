@@ -1,4 +1,4 @@
-"""The configuration: `load` reads `config.toml`, Config is what it says; faults are told by key, all at once.
+"""The configuration: `load` reads `config.toml`, Config is its content. All faults are reported at once, by key.
 
 table.py reads single values, reading.py and links.py the tables, model.py holds the result.
 """

@@ -4,24 +4,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import get_args
 
-from gateway.config.model import (
-    BindMode,
-    DefaultAlphabet,
-    Link,
-    LongMessages,
-    MessageId,
-    Receipts,
-    StatusKind,
-)
+from gateway.config.model import Link
 from gateway.config.table import NAME, NAMED, Table, check_key_pair
-from gateway.smpp.pdu import SOURCE_ADDRESS, source_numbering
+from gateway.smpp.events import BindMode
+from gateway.smpp.pdu import SOURCE_ADDRESS, ReceiptRequest, source_numbering
+from gateway.smpp.receipt import IdRelation
+from gateway.smpp.status import StatusKind
+from gateway.smpp.text import DefaultAlphabet, LongMessages
 
-BINDS: tuple[BindMode, ...] = get_args(BindMode)
-LONG_MESSAGES: tuple[LongMessages, ...] = get_args(LongMessages)
-RECEIPTS: tuple[Receipts, ...] = get_args(Receipts)
+RECEIPT_REQUESTS: tuple[ReceiptRequest, ...] = get_args(ReceiptRequest)
 DEFAULT_ALPHABETS: tuple[DefaultAlphabet, ...] = get_args(DefaultAlphabet)
-MESSAGE_IDS: tuple[MessageId, ...] = get_args(MessageId)
-STATUS_KINDS: tuple[StatusKind, ...] = get_args(StatusKind)
+ID_RELATIONS: tuple[IdRelation, ...] = get_args(IdRelation)
 
 _SOURCE = "be 1 to 20 digits or at most 11 ASCII characters"
 _MAX_PASSWORD_LENGTH = 64
@@ -55,7 +48,7 @@ def _link(table: Table) -> Link:
         system_id=table.text("system_id", pattern=r"[ -~]{1,15}", must="be 1 to 15 ASCII characters"),
         password=table.secret("password"),
         system_type=table.text("system_type", "", pattern=r"[ -~]{0,12}", must="be at most 12 ASCII characters"),
-        bind=table.choice("bind", BINDS, "transceiver"),
+        bind=table.choice("bind", tuple(BindMode), BindMode.TRANSCEIVER),
         sessions=table.whole("sessions", 1, least=1, most=100),
         source=source,
         source_ton=table.whole("source_ton", ton, least=0, most=255),
@@ -66,10 +59,10 @@ def _link(table: Table) -> Link:
         operators=table.texts("operators", pattern=r"(?s).+", must="not be empty"),
         default=table.flag("default", False),
         fallback=table.texts("fallback", pattern=r"(?s).+", must="be the name of another link"),
-        long_messages=table.choice("long_messages", LONG_MESSAGES, "udh8"),
-        receipts=table.choice("receipts", RECEIPTS, "last"),
+        long_messages=table.choice("long_messages", tuple(LongMessages), LongMessages.UDH8),
+        receipts=table.choice("receipts", RECEIPT_REQUESTS, "last"),
         default_alphabet=table.choice("default_alphabet", DEFAULT_ALPHABETS, "gsm7"),
-        message_id=table.choice("message_id", MESSAGE_IDS, "auto"),
+        message_id=table.choice("message_id", ID_RELATIONS, "auto"),
         statuses=_statuses(table.table("statuses")),
         enquire_link=table.duration("enquire_link", "30s", least="1ms", most="1d"),
         response_timeout=table.duration("response_timeout", "30s", least="1ms", most="1h"),
@@ -88,7 +81,7 @@ def _statuses(table: Table) -> Mapping[int, StatusKind]:
     """What this operator's command_status values mean: 0x58 or 88 → accepted, throttled, busy or refused."""
     statuses: dict[int, StatusKind] = {}
     for key in table.keys():  # noqa: SIM118 (a Table is no mapping)
-        kind = table.choice(key, STATUS_KINDS, "refused")
+        kind = table.choice(key, tuple(StatusKind), StatusKind.REFUSED)
         try:
             status = int(key, 0)
         except ValueError:

@@ -1,4 +1,4 @@
-"""What `config.toml` says, as frozen dataclasses that mirror its tables; the file explains the keys."""
+"""The content of `config.toml` as frozen dataclasses that mirror its tables (docs/reference/configuration.md)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,20 +7,19 @@ from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from gateway.smpp.pdu import Address
+from gateway.logs.log import LogLevel
+from gateway.smpp.events import BindMode
+from gateway.smpp.pdu import Address, ReceiptRequest
+from gateway.smpp.receipt import IdRelation
+from gateway.smpp.status import StatusKind
+from gateway.smpp.text import DefaultAlphabet, LongMessages
 
 EMBEDDED = "embedded"
 
 Role = Literal["sdu", "wallet", "ops"]
-BindMode = Literal["transceiver", "transmitter+receiver"]
-LongMessages = Literal["udh8", "udh16", "sar", "payload"]
-Receipts = Literal["last", "all", "none"]
-DefaultAlphabet = Literal["gsm7", "packed", "ascii", "latin1"]
-MessageId = Literal["auto", "exact", "hex-to-dec", "dec-to-hex"]
-StatusKind = Literal["accepted", "throttled", "busy", "refused"]
-LogLevel = Literal["debug", "info", "warning", "error"]
+"""What an HTTP caller may do: each bearer token has one."""
 
-_LOSS_DETECTION_MARGIN_SECONDS = 10.0  # seconds: timers and networks are late
+_LOSS_DETECTION_MARGIN_SECONDS = 10.0  # for late timers and networks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,9 +132,9 @@ class Link:
     default: bool
     fallback: tuple[str, ...]
     long_messages: LongMessages
-    receipts: Receipts
+    receipts: ReceiptRequest
     default_alphabet: DefaultAlphabet
-    message_id: MessageId
+    message_id: IdRelation
     statuses: Mapping[int, StatusKind]
     enquire_link: timedelta
     response_timeout: timedelta
@@ -147,7 +146,7 @@ class Link:
 
     @property
     def loss_detection_seconds(self) -> float:
-        """Seconds for which the SMSC may hear nothing of us until we know that the connection is lost."""
+        """Seconds from the last octet that reached the SMSC until the loss of the connection is detected."""
         return (self.enquire_link + self.response_timeout).total_seconds() + _LOSS_DETECTION_MARGIN_SECONDS
 
 

@@ -16,9 +16,9 @@ class LinkPolicy:
     reconnect: Backoff = Backoff(first_seconds=2.0, max_seconds=60.0)
     """Between attempts to bind."""
     credentials: Backoff = Backoff(first_seconds=120.0, max_seconds=600.0)
-    """After the SMSC refused system_id or password: hammering gets an address banned."""
+    """After the SMSC refused system_id or password: frequent attempts get an address banned."""
     stale_session_seconds: float = 10.0
-    """After ESME_RALYBND: the SMSC has to notice the end of our former session."""
+    """After ESME_RALYBND: the SMSC has to detect the end of the former session."""
     busy: Backoff = Backoff(first_seconds=0.5, max_seconds=30.0)
     """Of a text, after the SMSC was too busy for it."""
     max_busy_retries: int = 6
@@ -57,7 +57,53 @@ class PartnerPolicy:
     retry: Backoff = Backoff(first_seconds=1.0, max_seconds=300.0)
     """Of one call, by its own failures."""
     push: Backoff = Backoff(first_seconds=0.5, max_seconds=60.0)
-    """Of a batch of statuses that SDU has not taken."""
+    """Of a batch of statuses that SDU has not accepted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpPolicy:
+    """The HTTP interface: what one process serves at once, and how long a client may keep it waiting."""
+
+    max_connections: int = 500
+    """Open at once: half of the 1,024 descriptors that a process usually may have."""
+    max_requests: int = 400
+    """Under way at once with a token; those beyond are to come again (503)."""
+    max_lists: int = 2
+    """Accepted at the same time; each holds a connection to the database and a share of the processor."""
+    max_feed_readers: int = 2
+    """Connections to the database that readers of the statuses may have at once, however many wait."""
+    list_wait_timeout_seconds: float = 60.0
+    """In which a list waits, unread, for those before it; then it is to be pushed again (429)."""
+    keepalive_seconds: float = 75.0
+    """For which a connection may be idle, and in which the head of its first request must be there."""
+    handshake_timeout_seconds: float = 10.0
+    """For TLS."""
+    request_timeout_seconds: float = 60.0
+    """For a request, its body included; beyond, the database hangs, and the client may ask again (503)."""
+    json_body_timeout_seconds: float = 30.0
+    """For the whole of a JSON body."""
+    stall_timeout_seconds: float = 60.0
+    """Without an octet of a body that is not complete."""
+    min_body_bytes_per_second: float = 5_000
+    """On average, of a body that has taken longer than `stall_timeout_seconds`."""
+    unread_response_timeout_seconds: float = 120.0
+    """In which the client must have read what was written to it: some megabytes at most."""
+    linger_seconds: float = 2.0
+    """For which a body that is not needed is still read, so that its sender finds the response."""
+    stop_timeout_seconds: float = 3.0
+    """For requests under way when the process stops; a list that takes longer is pushed again."""
+    limited_log_seconds: float = 60.0
+    """Between two log lines that say that connections or requests have reached their limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalPolicy:
+    """The check of the journal's hash chain."""
+
+    check_batch: int = 500
+    """Entries checked at a time: other tasks wait for some milliseconds."""
+    check_round: int = 5000
+    """Entries checked by one run of the job."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +126,11 @@ class Policy:
     links: LinkPolicy = field(default_factory=LinkPolicy)
     receiver: ReceiverPolicy = field(default_factory=ReceiverPolicy)
     partners: PartnerPolicy = field(default_factory=PartnerPolicy)
+    http: HttpPolicy = field(default_factory=HttpPolicy)
+    journal: JournalPolicy = field(default_factory=JournalPolicy)
     membership: MembershipPolicy = field(default_factory=MembershipPolicy)
+    dialogue_lifetime_seconds: float = 90.0
+    """Of a USSD dialogue without a reply; then it is over, and a screen that was not sent is cancelled."""
     task_retry: Backoff = Backoff(first_seconds=0.2, max_seconds=10.0)
     """Of a task that the database or the network has failed."""
     staged_batch: int = 2000
@@ -90,4 +140,4 @@ class Policy:
     stop_timeout_seconds: float = 8.0
     """In which a stopping process drains links and partners (`serve` promises 10 for all)."""
     flush_timeout_seconds: float = 1.0
-    """In which what came in last is stored, once the links are down."""
+    """In which the last PDUs that came in are stored, once the links are down."""

@@ -21,7 +21,6 @@ from gateway.config.model import (
     Http,
     Journey,
     Log,
-    LogLevel,
     Mcb,
     Privacy,
     Replies,
@@ -36,6 +35,7 @@ from gateway.config.templates import PACKAGE_TEMPLATES, load_templates
 from gateway.config.timezones import load_timezone
 from gateway.consent.deadlines import parse_send_window
 from gateway.consent.texts import TemplateError
+from gateway.logs.log import LogLevel
 from gateway.resources import EXAMPLE_CONFIG
 
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -47,7 +47,7 @@ _MAX_REPEATS = 14  # a case keeps one bit for each question text, in 15 (cases.u
 def load(path: Path | str, *, environ: Mapping[str, str] = os.environ, secrets: bool = True) -> Config:
     """The configuration of the file; raises ConfigErrors with every fault it has, each by its key.
 
-    With `secrets` off those that are not to be had are "": for commands that use none.
+    With `secrets` off, missing secrets are "": for commands that use none.
     """
     path = Path(path)
     try:
@@ -99,7 +99,7 @@ def _gateway(table: Table) -> Gateway:
         data_dir=table.path("data_dir", "var"),
     )
     if not gateway.embedded and not re.match(r"postgres(ql)?://.", gateway.database):
-        # It may hold a password: it is not shown.
+        # It may hold a password: the message does not show it.
         table.fault("database", 'must be "embedded" or a postgresql:// address')
     table.close()
     return gateway

@@ -6,7 +6,7 @@ from gateway.config import Link as LinkConfig
 
 
 class Routing:
-    """Prepared tables over the configured links."""
+    """Look-up tables over the configured links."""
 
     def __init__(self, links: Sequence[LinkConfig]) -> None:
         self._by_operator = {name.casefold(): link.name for link in links for name in (link.name, *link.operators)}
@@ -17,16 +17,16 @@ class Routing:
     def link_for(self, msisdn: str, operator: str | None) -> str | None:
         """The link's name; None when neither operator nor prefix is claimed and there is no default.
 
-        Numbers are portable: the MCB's word beats the prefix, an operator it names that nobody claims does not.
+        Numbers are portable: an operator named by the MCB has precedence over the prefix, if a link claims it.
         """
         if operator is not None and (link := self._by_operator.get(operator.casefold())):
             return link
         return self._by_prefix.get(msisdn[1:4], self._default)
 
     def may_carry(self, link: str, operator: str | None) -> bool:
-        """Whether replies of a number may come by this link, as far as the MCB's word on its operator goes.
+        """Whether replies of a number may come by this link: the link of its operator or one of its fallbacks.
 
-        A prefix proves nothing, since numbers are portable: without that word, any link may.
+        Without an operator named by the MCB any link may: a prefix proves nothing, since numbers are portable.
         """
         own = self._by_operator.get(operator.casefold()) if operator is not None else None
         return own is None or link == own or link in self._fallbacks[own]

@@ -1,7 +1,7 @@
 """Typed reads of a TOML table: every fault is gathered with its key, none stops the reading of the rest.
 
-A read that finds a fault notes it and returns the default or a stand-in, so that one start shows all faults.
-The values read are worth something only when no fault was noted.
+A read that finds a fault notes it and returns the default or a placeholder, so that one start shows all faults.
+The values are valid only when no fault was noted.
 """
 
 import difflib
@@ -63,8 +63,7 @@ class ConfigErrors(ConfigError):
 class Source:
     """Where a file's values come from: its folder, the environment; and the faults found so far.
 
-    With `secrets` off, a secret that is not to be had is read as "" instead of being a fault: for commands
-    that need none.
+    With `secrets` off, a missing secret is read as "" and is no fault: for commands that need none.
     """
 
     directory: Path
@@ -74,7 +73,7 @@ class Source:
 
 
 class Table:
-    """One table of the file, under its full key. After the last read `close` tells the keys left over."""
+    """One table of the file, under its full key. After the last read `close` notes the keys that were not read."""
 
     def __init__(self, values: object, key: str, source: Source) -> None:
         self.key = key
@@ -150,7 +149,7 @@ class Table:
         return self._secret(name, value) if required else ""
 
     def secrets(self, name: str, default: str) -> tuple[str, ...]:
-        """One secret or several: during a rotation the old one and the new one hold."""
+        """One secret or several: during a rotation the old one and the new one are valid."""
         value = self._take(name, default)
         values = value if isinstance(value, list) else [value]
         if not values:
@@ -256,7 +255,7 @@ class Table:
         return resolved or ""
 
     def _resolved(self, name: str, value: str, *, secret: bool = False) -> str | None:
-        """The value itself, or what it refers to; None, and a fault noted, when that is not to be had."""
+        """The value itself, or what it refers to; None, and a fault noted, when that is missing."""
         reference = _REFERENCE.fullmatch(value)
         if reference is None:
             return value

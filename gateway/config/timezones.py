@@ -1,4 +1,4 @@
-"""Time zones as the ``tzdata`` package has them, whatever the host believes.
+"""Time zones of the ``tzdata`` package, not of the host.
 
 Almaty changed its offset on 2024-03-01: a host with rules older than 2024a is an hour off.
 """

@@ -1,7 +1,7 @@
 """The events of the journal and the types of their details: one definition for writer, evidence and documentation.
 
 Names and fields never change their meaning, so that an evidence record of any version still verifies.
-docs/journal.md is generated from this module.
+docs/reference/journal-events.md is generated from this module: the comment of an event or a field is its meaning.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,44 +14,44 @@ import orjson
 class EventType(StrEnum):
     """The event of a journal entry. Those in STATUSES are also reported to SDU."""
 
-    RECEIVED = "received"
-    NO_NUMBER = "no_number"
-    NUMBER_FOUND = "number_found"
-    ASKED = "asked"
-    DELIVERED = "delivered"
-    REMINDED = "reminded"
-    CONSENTED = "consented"
-    REFUSED = "refused"
-    NO_ANSWER = "no_answer"
-    UNDELIVERABLE = "undeliverable"
-    VOUCHER_ISSUED = "voucher_issued"
-    VOUCHER_REJECTED = "voucher_rejected"
-    VOUCHER_ACTIVATED = "voucher_activated"
-    SERVICE_RECEIVED = "service_received"
-    WITHDRAWAL_REQUESTED = "withdrawal_requested"
-    LATE_REPLY = "late_reply"
-    CANCELLED = "cancelled"
-    NUMBER_MISSING = "number_missing"
-    NUMBER_INVALID = "number_invalid"
-    RECIPIENT_UNREACHABLE = "recipient_unreachable"
-    REPEAT_DUE = "repeat_due"
-    TEXT_QUEUED = "text_queued"
-    TEXT_ACCEPTED = "text_accepted"
-    TEXT_REFUSED = "text_refused"
-    TEXT_DELIVERED = "text_delivered"
-    TEXT_UNDELIVERABLE = "text_undeliverable"
-    REPLY_READ = "reply_read"
-    REPLY_UNCLEAR = "reply_unclear"
-    REPLY_OTHER = "reply_other"
-    REPLY_IGNORED = "reply_ignored"
-    REPLY_REPEATED = "reply_repeated"
-    DIALOGUE_ABORTED = "dialogue_aborted"
-    VOUCHER_REQUESTED = "voucher_requested"
-    VOUCHER_EVENT_EARLY = "voucher_event_early"
-    PARKED = "parked"
-    RELEASED = "released"
-    RESENT = "resent"
-    ERASED = "erased"
+    RECEIVED = "received"  # a record of a list became this case
+    NO_NUMBER = "no_number"  # no recipient has a number at the MCB; the case has ended
+    NUMBER_FOUND = "number_found"  # the MCB has named a recipient's number
+    ASKED = "asked"  # the SMSC has accepted the request as a whole; the days to reply begin
+    DELIVERED = "delivered"  # a final receipt says that a text with the question is on the telephone
+    REMINDED = "reminded"  # the SMSC has accepted a repeat as a whole; the days to reply begin anew
+    CONSENTED = "consented"  # a reply agreed; the voucher is requested
+    REFUSED = "refused"  # a reply refused; the case has ended
+    NO_ANSWER = "no_answer"  # the days to reply have passed; the case has ended
+    UNDELIVERABLE = "undeliverable"  # no text with the question arrived anywhere; the case has ended
+    VOUCHER_ISSUED = "voucher_issued"  # the wallet has issued the voucher; the case has ended
+    VOUCHER_REJECTED = "voucher_rejected"  # the wallet will issue no voucher; the case has ended
+    VOUCHER_ACTIVATED = "voucher_activated"  # the wallet reports that the parent has activated the voucher
+    SERVICE_RECEIVED = "service_received"  # the wallet reports that the voucher was used
+    WITHDRAWAL_REQUESTED = "withdrawal_requested"  # a reply refused after the consent; nothing else changes
+    LATE_REPLY = "late_reply"  # a reply came when no question was open; nothing else changes
+    CANCELLED = "cancelled"  # SDU or ops cancelled the case; it has ended
+    NUMBER_MISSING = "number_missing"  # the MCB has no number of this recipient
+    NUMBER_INVALID = "number_invalid"  # the MCB's number of this recipient is no Kazakh mobile number
+    RECIPIENT_UNREACHABLE = "recipient_unreachable"  # the number was given up (fallback_on_undeliverable)
+    REPEAT_DUE = "repeat_due"  # the days to reply have passed; the question is repeated
+    TEXT_QUEUED = "text_queued"  # a text or a USSD screen waits for its link
+    TEXT_ACCEPTED = "text_accepted"  # the SMSC has accepted all segments of a text
+    TEXT_REFUSED = "text_refused"  # the SMSC refused a text for good, or no link carries it
+    TEXT_DELIVERED = "text_delivered"  # a final receipt says that another text is on the telephone
+    TEXT_UNDELIVERABLE = "text_undeliverable"  # a final receipt says that a text did not arrive
+    REPLY_READ = "reply_read"  # a reply came in and was read; what follows from it is a further entry
+    REPLY_UNCLEAR = "reply_unclear"  # a reply to the open question is neither consent nor refusal
+    REPLY_OTHER = "reply_other"  # a reply is meant for another service of the number
+    REPLY_IGNORED = "reply_ignored"  # a reply changes nothing
+    REPLY_REPEATED = "reply_repeated"  # a reply says the same as the one that counted
+    DIALOGUE_ABORTED = "dialogue_aborted"  # the parent left the USSD dialogue without a choice
+    VOUCHER_REQUESTED = "voucher_requested"  # the call to the wallet is queued
+    VOUCHER_EVENT_EARLY = "voucher_event_early"  # the wallet's event came before its response to the voucher call
+    PARKED = "parked"  # the case waits for ops
+    RELEASED = "released"  # ops released the parked case; it goes on where it stood
+    RESENT = "resent"  # ops had the current text sent again
+    ERASED = "erased"  # names, numbers and texts were erased (privacy.keep_days)
 
 
 STATUSES = frozenset(
@@ -107,19 +107,19 @@ class Reply(NamedTuple):
 class Voucher(NamedTuple):
     """The wallet's voucher."""
 
-    voucher_id: str | None
+    voucher_id: str | None  # the wallet's id of it
 
 
 class Reason(NamedTuple):
     """Why, in a few words; numbers in it are masked."""
 
-    reason: str
+    reason: str  # in English
 
 
 class ReplyOfReason(NamedTuple):
     """Why a reply was ignored, and the reply's digest."""
 
-    reason: str
+    reason: str  # in English
     reply: str  # the reply's digest
 
 
@@ -138,20 +138,20 @@ class Repeat(NamedTuple):
 class TextQueued(NamedTuple):
     """A queued text or USSD screen."""
 
-    sms_id: int
-    text: str
+    sms_id: int  # the row of the text
+    text: str  # request, repeat, agreed, refused, clarify, or a screen: menu, menu_agreed …
     template: str  # version of the template
-    link: str
-    segments: int
+    link: str  # by which it is sent
+    segments: int  # number of segments
     body: str  # digest of the text as sent
 
 
 class TextAccepted(NamedTuple):
     """The SMSC has accepted the last segment of a text."""
 
-    sms_id: int
-    text: str
-    link: str
+    sms_id: int  # the row of the text
+    text: str  # request, repeat, agreed, refused, clarify
+    link: str  # by which it was sent
     message_ids: Sequence[str | None]  # the SMSC's, in the order of segments
     attempts: int  # number of claims for sending
 
@@ -159,55 +159,55 @@ class TextAccepted(NamedTuple):
 class TextRefused(NamedTuple):
     """A permanent SMSC refusal of a text."""
 
-    sms_id: int
-    text: str
-    link: str
-    command_status: int
+    sms_id: int  # the row of the text
+    text: str  # request, repeat, agreed, refused, clarify
+    link: str  # by which it was sent
+    command_status: int  # of the submit_sm_resp
     name: str  # of the command_status: ESME_RINVDSTADR
 
 
 class TextWithoutRoute(NamedTuple):
     """A text that no link carries; `reason` is no_route."""
 
-    text: str
-    reason: str
+    text: str  # request, repeat, agreed, refused, clarify
+    reason: str  # in English
 
 
 class TextUndeliverable(NamedTuple):
     """A final delivery receipt reports that a text was not delivered."""
 
-    sms_id: int
-    text: str
+    sms_id: int  # the row of the text
+    text: str  # request, repeat, agreed, refused, clarify
     state: str  # message_state by name (SMPP 3.4 §5.2.28)
-    error: str  # as the operator writes it; "" when the receipt has none
+    error: str  # as the operator writes it, "" where the receipt has none
 
 
 class ReplyRead(NamedTuple):
     """How a reply by SMS was read, and its digest."""
 
-    verdict: str
-    normalised: bool
+    verdict: str  # agree, refuse, unclear, other, empty
+    normalised: bool  # as of a reply that made an event
     rules: str  # version of the reading rules
-    link: str
+    link: str  # by which it came
     reply: str  # digest of the reply as received
 
 
 class UssdReplyRead(NamedTuple):
     """How a reply by USSD was read, and its digest."""
 
-    verdict: str
-    normalised: bool
-    rules: str
-    link: str
-    ussd: bool
+    verdict: str  # agree, refuse, unclear, other, empty
+    normalised: bool  # as of a reply that made an event
+    rules: str  # version of the reading rules
+    link: str  # by which it came
+    ussd: bool  # true
     session: str  # its_session_info in hex (SMPP 3.4 §5.3.2.43)
-    reply: str
+    reply: str  # digest of the reply as received
 
 
 class Link(NamedTuple):
     """The link by which the message came."""
 
-    link: str
+    link: str  # its name in the configuration
 
 
 class EarlyEvent(NamedTuple):

@@ -1,9 +1,9 @@
-"""A Merkle tree over a log that grows (RFC 9162, 2.1): shows without the log that an entry was in it.
+"""A Merkle tree over a log that grows (RFC 9162 §2.1): proves without the log that an entry was in it.
 
 The tree of the first `size` leaves has one root; the path of a leaf, some 20 hashes among a million leaves, leads
-from it to that root. Whoever noted the root at its time need trust nobody who holds the log today. Of the inner
-nodes only those of every STEP-th level are kept, as in the tiles of Go's checksum database; the others are soon
-made again.
+from it to that root. A root that was noted at its time proves an entry without trust in the log's present holder.
+Of the inner nodes only those of every STEP-th level are stored, as in the tiles of Go's checksum database; the
+others are computed from them.
 """
 
 import hashlib
@@ -12,12 +12,12 @@ from functools import reduce
 
 STEP = 8
 TILE = 1 << STEP
-"""Leaves under a node of the first level that is kept, and nodes of each kept level under one of the next."""
+"""Leaves under a node of the first stored level, and nodes of each stored level under one of the next."""
 
 Lookup = Callable[[int, int], bytes | None]
-"""The hash of the complete subtree over leaves `position` << `level` and on; None: it is made from those below.
+"""The hash of the complete subtree of `level` at `position`; None: it is computed from those below.
 
-Asked for levels that are multiples of STEP alone; level 0, the leaves, is always there."""
+Called only with levels that are multiples of STEP; level 0, the leaves, is always there."""
 
 
 def leaf(entry: bytes) -> bytes:
@@ -30,14 +30,14 @@ def node(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\1" + left + right).digest()
 
 
-def root(look: Lookup, size: int) -> bytes:
+def root(lookup: Lookup, size: int) -> bytes:
     """The root of the first `size` leaves."""
-    return _over(look, 0, size) if size else hashlib.sha256().digest()
+    return _over(lookup, 0, size) if size else hashlib.sha256().digest()
 
 
-def path(look: Lookup, index: int, size: int) -> list[bytes]:
+def path(lookup: Lookup, index: int, size: int) -> list[bytes]:
     """The hashes that lead from leaf `index` (from 0 on) to the root of the first `size`, from below."""
-    return [_over(look, start, end) for _, start, end in reversed(_descent(index, size))]
+    return [_over(lookup, start, end) for _, start, end in reversed(_descent(index, size))]
 
 
 def climb(leaf_hash: bytes, index: int, size: int, hashes: Sequence[bytes]) -> bytes | None:
@@ -64,7 +64,7 @@ def tile(hashes: Sequence[bytes]) -> bytes:
 class Frontier:
     """A tree that leaves are appended to; it keeps one hash for each complete subtree on its right edge.
 
-    `tiles` are the nodes of the levels that are kept, by level and position.
+    `tiles` are the nodes of the stored levels, by level and position.
     """
 
     def __init__(self) -> None:
@@ -109,12 +109,12 @@ def _left(size: int) -> int:
     return 1 << (size - 1).bit_length() - 1
 
 
-def _over(look: Lookup, start: int, end: int) -> bytes:
+def _over(lookup: Lookup, start: int, end: int) -> bytes:
     size = end - start
     level = size.bit_length() - 1
     if size == 1 << level and level % STEP == 0:
-        found = look(level, start >> level)
+        found = lookup(level, start >> level)
         if found is not None:
             return found
     middle = start + _left(size)
-    return node(_over(look, start, middle), _over(look, middle, end))
+    return node(_over(lookup, start, middle), _over(lookup, middle, end))

@@ -1,4 +1,4 @@
-"""Evidence of a consent: a record that stands by itself, and the checks that anybody can make of it offline.
+"""Evidence of a consent: the checks that anybody can make of a record offline.
 
 The journal holds digests in place of personal data: HMAC-SHA-256 with a key that each case has for itself, derived
 from the database's evidence key. A record carries its case's key, so that its texts and replies can be compared
@@ -17,6 +17,16 @@ from typing import Any, TypeAlias
 import orjson
 
 from gateway.consent.case import AGREED, State
+from gateway.consent.events import (
+    Detail,
+    EventType,
+    ReplyOfReason,
+    ReplyRead,
+    TextAccepted,
+    TextQueued,
+    UssdReplyRead,
+    parse_detail,
+)
 from gateway.consent.reply import RULE_VERSION, ReplyRules, read_reply
 from gateway.evidence import merkle
 from gateway.evidence.digests import FORMAT, Anchor, journal_entry, journal_hash, keyed_hash, reply_identity, seal
@@ -24,8 +34,9 @@ from gateway.smpp.text import decode
 
 _PLACEHOLDER = re.compile(r"\{[a-z]+\}")
 _VERSION_DIGITS = 12
-_Detailed: TypeAlias = tuple[Mapping[str, Any], Mapping[str, Any]]
-"""An entry of the journal, and its detail as it is read."""
+Entry: TypeAlias = Mapping[str, Any]
+"""An entry of the journal, as the record has it."""
+AnyReplyRead: TypeAlias = ReplyRead | UssdReplyRead
 
 
 class _UnreadableError(Exception):
@@ -40,21 +51,25 @@ class Fault:
     reason: str
 
 
-def replies_read(journal: Sequence[Mapping[str, Any]]) -> list[_Detailed]:
-    """The journal's entries of a case's replies; what came by a link that may not carry them is none of them."""
-    strange = {(entry["at_us"], detail.get("reply")) for entry, detail in _detailed(journal, "reply_ignored")}
+def replies_read(journal: Sequence[Entry]) -> list[tuple[Entry, AnyReplyRead]]:
+    """The journal's entries of a case's replies, without those that came by a link that may not carry them."""
+    ignored = {
+        (entry["at_us"], detail.reply)
+        for entry, detail in _entries(journal, EventType.REPLY_IGNORED)
+        if isinstance(detail, ReplyOfReason)
+    }
     return [
         (entry, detail)
-        for entry, detail in _detailed(journal, "reply_read")
-        if (entry["at_us"], detail["reply"]) not in strange
+        for entry, detail in _entries(journal, EventType.REPLY_READ)
+        if isinstance(detail, ReplyRead | UssdReplyRead) and (entry["at_us"], detail.reply) not in ignored
     ]
 
 
 def check(record: object, anchor: Anchor | None = None) -> list[Fault]:
     """Everything in the record that does not hold; empty when all of it does.
 
-    With an anchor that was kept elsewhere, the entries are shown to be the journal's of that time. What the
-    journal has no digest of, only the seal speaks for, which anybody can make anew.
+    An anchor that was kept elsewhere proves that the entries were in the journal at that time. Fields of which
+    the journal has no digest are protected by the seal alone, which anybody can compute anew.
     """
     if not isinstance(record, Mapping):
         return [Fault("", "is no JSON object")]
@@ -87,11 +102,11 @@ def _journal(record: Mapping[str, Any]) -> Iterator[Fault]:
         )
         if journal_hash(bytes.fromhex(entry["before"]), octets).hex() != entry["hash"]:
             yield Fault(f"/journal/{n}", f"entry {entry['seq']}: its hash does not fit its text")
-    for n, (one, other) in enumerate(pairwise(entries), start=1):
-        if other["seq"] <= one["seq"]:
-            yield Fault(f"/journal/{n}", f"entry {other['seq']} after {one['seq']}")
-        if other["seq"] == one["seq"] + 1 and other["before"] != one["hash"]:
-            yield Fault(f"/journal/{n}", f"entry {other['seq']} does not follow from {one['seq']}")
+    for n, (previous, entry) in enumerate(pairwise(entries), start=1):
+        if entry["seq"] <= previous["seq"]:
+            yield Fault(f"/journal/{n}", f"entry {entry['seq']} after {previous['seq']}")
+        if entry["seq"] == previous["seq"] + 1 and entry["before"] != previous["hash"]:
+            yield Fault(f"/journal/{n}", f"entry {entry['seq']} does not follow from {previous['seq']}")
 
 
 def _tree(record: Mapping[str, Any]) -> Iterator[Fault]:
@@ -113,9 +128,18 @@ def _anchored(record: Mapping[str, Any], anchor: Anchor) -> Iterator[Fault]:
 
 def _texts(record: Mapping[str, Any]) -> Iterator[Fault]:
     """Each text is the journal's, and made of its template."""
-    key, erased = bytes.fromhex(record["case"]["key"]), _entries(record, "erased")
-    queued = {detail["sms_id"]: (entry, detail) for entry, detail in _entries(record, "text_queued")}
-    accepted = {detail["sms_id"]: (entry, detail) for entry, detail in _entries(record, "text_accepted")}
+    journal = record["journal"]
+    key, erased = bytes.fromhex(record["case"]["key"]), _entries(journal, EventType.ERASED)
+    queued = {
+        detail.sms_id: (entry, detail)
+        for entry, detail in _entries(journal, EventType.TEXT_QUEUED)
+        if isinstance(detail, TextQueued)
+    }
+    accepted = {
+        detail.sms_id: (entry, detail)
+        for entry, detail in _entries(journal, EventType.TEXT_ACCEPTED)
+        if isinstance(detail, TextAccepted)
+    }
     if sorted(queued) != sorted(text["sms_id"] for text in record["texts"]):
         yield Fault("/texts", "are not those of the journal")
     for n, text in enumerate(record["texts"]):
@@ -125,10 +149,10 @@ def _texts(record: Mapping[str, Any]) -> Iterator[Fault]:
         entry, detail = queued[text["sms_id"]]
         body, template = text["body"], text["template_body"]
         if body is None and not erased:
-            yield Fault(f"{where}/body", "is missing, though the journal knows of no erasing")
-        elif body is not None and keyed_hash(key, body.encode()) != detail["body"]:
+            yield Fault(f"{where}/body", "is missing, but the journal has no entry that it was erased")
+        elif body is not None and keyed_hash(key, body.encode()) != detail.body:
             yield Fault(f"{where}/body", "does not fit the journal's digest")
-        if [text["kind"], text["template"], text["link"]] != [detail["text"], detail["template"], detail["link"]]:
+        if [text["kind"], text["template"], text["link"]] != [detail.text, detail.template, detail.link]:
             yield Fault(where, "kind, template or link are not the journal's")
         if hashlib.sha256(template.encode()).hexdigest()[:_VERSION_DIGITS] != text["template"]:
             yield Fault(f"{where}/template_body", "is not that version of the template")
@@ -140,8 +164,9 @@ def _texts(record: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 def _made_of(template: str, body: str) -> bool:
-    """Whether the body is the template with something in each of its places. No regular expression: a forged
-    template would make it search for ever.
+    """Whether the body is the template with any text in place of each placeholder.
+
+    No regular expression: with a forged template it might not end.
     """
     first, *middle = _PLACEHOLDER.split(template)
     if not middle:
@@ -157,48 +182,59 @@ def _made_of(template: str, body: str) -> bool:
     return at <= end
 
 
-def _accepted(where: str, text: Mapping[str, Any], journaled: _Detailed | None) -> Iterator[Fault]:
+def _accepted(
+    where: str, text: Mapping[str, Any], journaled: tuple[Entry, TextAccepted] | None
+) -> Iterator[Fault]:
     if journaled is None:
         if text["accepted_at"] is not None and not text["kind"].startswith("menu"):  # a screen is not journaled
-            yield Fault(f"{where}/accepted_at", "the journal knows of no acceptance")
+            yield Fault(f"{where}/accepted_at", "the journal has no entry that it was accepted")
         return
     entry, detail = journaled
     if text["accepted_at"] is None or _microseconds(text["accepted_at"]) > entry["at_us"]:
         yield Fault(f"{where}/accepted_at", "is later than the journal's entry of it")
-    if text["message_ids"] != detail["message_ids"]:
+    if text["message_ids"] != detail.message_ids:
         yield Fault(f"{where}/message_ids", "are not the journal's")
 
 
 def _replies(record: Mapping[str, Any]) -> Iterator[Fault]:
     """Each reply is the journal's, and is read as it was."""
-    case, erased = record["case"], _entries(record, "erased")
+    case, erased = record["case"], _entries(record["journal"], EventType.ERASED)
     key = bytes.fromhex(case["key"])
-    read = defaultdict(list)  # some SMSCs give no time: the same words twice have one digest
+    # Some SMSCs give no time: then equal replies have the same digest.
+    read: defaultdict[str, list[tuple[Entry, AnyReplyRead]]] = defaultdict(list)
     for entry, detail in reversed(replies_read(record["journal"])):
-        read[detail["reply"]].append((entry, detail))
+        read[detail.reply].append((entry, detail))
     for n, reply in enumerate(record["replies"]):
         where = f"/replies/{n}"
         if not read[reply["digest"]]:
-            yield Fault(f"{where}/digest", "is not in the journal, or not so often")
+            yield Fault(f"{where}/digest", "is not in the journal, or in fewer entries")
             continue
         entry, detail = read[reply["digest"]].pop()
-        told = [detail["verdict"], detail["normalised"], detail["rules"], detail["link"]]
-        if told != [reply["verdict"], reply["normalised"], reply["rule_version"], reply["link"]]:
+        session = detail.session if isinstance(detail, UssdReplyRead) else None
+        if [detail.verdict, detail.normalised, detail.rules, detail.link] != [
+            reply["verdict"],
+            reply["normalised"],
+            reply["rule_version"],
+            reply["link"],
+        ]:
             yield Fault(where, "verdict, normalised, rule_version or link are not the journal's")
         if _microseconds(reply["received_at"]) != entry["at_us"]:
             yield Fault(f"{where}/received_at", "is not the journal's instant")
         if reply["octets"] is None:
             if reply["text"] is not None or not erased:
-                yield Fault(f"{where}/octets", "are missing: no erasing is journaled, or a text is still there")
+                yield Fault(
+                    f"{where}/octets",
+                    "are missing: the journal has no entry that they were erased, or a text is left",
+                )
             continue
         octets = bytes.fromhex(reply["octets"])
         identity = reply_identity(
             reply["link"], reply["source_addr"], reply["destination_addr"], octets, reply["smsc_time"],
-            detail.get("session"),
+            session,
         )  # fmt: skip
         if keyed_hash(key, identity) != reply["digest"]:
-            yield Fault(f"{where}/octets", "with sender, receiver and time they do not fit the digest")
-        yield from _read_again(where, reply, octets, case["rules"], ussd="session" in detail)
+            yield Fault(f"{where}/octets", "do not fit the digest, with sender, receiver and time")
+        yield from _read_again(where, reply, octets, case["rules"], ussd=session is not None)
     if missing := sum(map(len, read.values())):
         yield Fault("/replies", f"{missing} of the journal's are missing")
 
@@ -206,43 +242,41 @@ def _replies(record: Mapping[str, Any]) -> Iterator[Fault]:
 def _read_again(
     where: str, reply: Mapping[str, Any], octets: bytes, rules: Mapping[str, Any], *, ussd: bool
 ) -> Iterator[Fault]:
-    """The text is what the octets say, and the verdict what the text says by the rules of now."""
-    if reply["default_alphabet"] != "packed":  # whose segments cannot be joined without their headers
+    """The text is what the octets decode to, and the verdict what the present rules make of the text."""
+    if reply["default_alphabet"] != "packed":  # of which segments cannot be joined without their UDH
         text = decode(octets, reply["data_coding"], reply["default_alphabet"])
         if text != reply["text"]:
-            yield Fault(f"{where}/text", "is not what the octets say")
+            yield Fault(f"{where}/text", "is not what the octets decode to")
     if ussd or reply["rule_version"] != RULE_VERSION:
-        return  # inside a dialogue bare digits count; older rules are not known here any more
+        return  # a USSD dialogue has rules of its own; older versions are not kept here
     reading = read_reply(reply["text"], ReplyRules(**rules))
     if [reading.verdict, reading.normalised] != [reply["verdict"], reply["normalised"]]:
-        yield Fault(f"{where}/verdict", f"the rules say {reading.verdict}")
+        yield Fault(f"{where}/verdict", f"is {reading.verdict} by the rules")
 
 
 def _answer(record: Mapping[str, Any]) -> Iterator[Fault]:
-    """The consent is that of a reply which agrees."""
+    """The consent is that of a reply which agrees; without one, nothing in the case follows from a consent."""
     case = record["case"]
-    state, consented = State(case["state"]), _entries(record, "consented")
+    state, consented = State(case["state"]), _entries(record["journal"], EventType.CONSENTED)
     if not consented:
         if case["evidence"] is not None:
-            yield Fault("/case/evidence", "the journal knows of no consent")
+            yield Fault("/case/evidence", "the journal has no consent")
         if state in AGREED:
-            yield Fault("/case/state", "the journal knows of no consent")
+            yield Fault("/case/state", "the journal has no consent")
         return
     digest = "hmac-" + str(case["evidence"])
     agreeing = [reply for reply in record["replies"] if reply["digest"] == digest and reply["verdict"] == "agree"]
     if not agreeing:
-        yield Fault("/case/evidence", "is no reply that agrees")
+        yield Fault("/case/evidence", "is the digest of no reply that agrees")
     elif case["answered_at"] not in [reply["received_at"] for reply in agreeing]:
-        yield Fault("/case/answered_at", "is not when the reply came")
+        yield Fault("/case/answered_at", "is not the instant of that reply")
 
 
-def _entries(record: Mapping[str, Any], event: str) -> list[_Detailed]:
-    """The journal's entries of an event, with their details."""
-    return _detailed(record["journal"], event)
-
-
-def _detailed(journal: Sequence[Mapping[str, Any]], event: str) -> list[_Detailed]:
-    return [(entry, orjson.loads(entry["detail"])) for entry in journal if entry["event"] == event]
+def _entries(journal: Sequence[Entry], event: EventType) -> list[tuple[Entry, Detail]]:
+    """The journal's entries of an event, with their details; ValueError when a detail is not one of the event."""
+    return [
+        (entry, parse_detail(event, orjson.loads(entry["detail"]))) for entry in journal if entry["event"] == event
+    ]
 
 
 def _microseconds(instant: str) -> int:

@@ -1,1 +1,1 @@
-"""Lists as they come in: bytes become records, records are judged, the good ones become cases."""
+"""Recipient lists: a body becomes lines, lines become validated records, which are staged for acceptance."""

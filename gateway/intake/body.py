@@ -1,7 +1,7 @@
-"""A list's body as it streams in: unpacked, counted, digested and cut into lines, in bounded memory.
+"""A list's body as it streams in: decompressed, counted, hashed and cut into lines, in bounded memory.
 
-Sans-I/O: octets in, lines out. What is wrong with the body as a whole is raised and ends the intake; what is
-wrong with one line is that line's matter.
+Sans-I/O: octets in, lines out. A fault of the body as a whole is raised and ends the intake; a fault of one line
+concerns that line only.
 """
 
 import hashlib
@@ -10,25 +10,27 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 MAX_LINE_BYTES = 65_536
-"""Octets of a line, its end not counted."""
+"""Of a line, without its end."""
 
-_PIECE = 32_768
-"""Octets given out at once: a gzip bomb fills no more, and other tasks wait for no more than their lines."""
+_PIECE_BYTES = 32_768
+"""Decompressed at once: the memory that a gzip bomb takes, and the work between two turns of other tasks."""
 _GZIP = 16 + zlib.MAX_WBITS
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class BodyMalformedError(Exception):
-    """The body does not unpack, or ends before it is complete. Refuse the whole list."""
+    """The body cannot be decompressed, or is cut off. The whole list is to be rejected."""
 
 
 class BodyTooLargeError(Exception):
-    """The body is longer, unpacked, than lists may be. Refuse the whole list."""
+    """The decompressed body is longer than a list may be. The whole list is to be rejected."""
 
 
-class Unpacker(Protocol):
+class Decoder(Protocol):
+    """A Content-Encoding."""
+
     def feed(self, data: bytes) -> Iterable[bytes]:
-        """The unpacked octets, in pieces of bounded length."""
+        """The decoded octets, in pieces of bounded length."""
         ...
 
     def close(self) -> None:
@@ -40,7 +42,7 @@ class Plain:
     """A body without Content-Encoding."""
 
     def feed(self, data: bytes) -> Iterable[bytes]:
-        return (data[begin : begin + _PIECE] for begin in range(0, len(data), _PIECE))
+        return (data[begin : begin + _PIECE_BYTES] for begin in range(0, len(data), _PIECE_BYTES))
 
     def close(self) -> None:
         return
@@ -53,42 +55,42 @@ class Gunzip:
         self._member = zlib.decompressobj(_GZIP)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Raises BodyMalformedError where the octets are no gzip."""
+        """Raises BodyMalformedError where the octets are not gzip."""
         while data:
             if self._member.eof:
                 self._member = zlib.decompressobj(_GZIP)
-            yield self._unpack(data)
+            yield self._decompress(data)
             data = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
-        # What zlib holds back of a piece that was full comes out without new input.
-        while not self._member.eof and (piece := self._unpack(b"")):
+        # zlib may hold decompressed octets back when a piece was full.
+        while not self._member.eof and (piece := self._decompress(b"")):
             yield piece
 
     def close(self) -> None:
         if not self._member.eof:
-            raise BodyMalformedError("the gzip ends too early")
+            raise BodyMalformedError("the gzip is cut off")
 
-    def _unpack(self, data: bytes) -> bytes:
+    def _decompress(self, data: bytes) -> bytes:
         try:
-            return self._member.decompress(data, _PIECE)
+            return self._member.decompress(data, _PIECE_BYTES)
         except zlib.error as error:
-            raise BodyMalformedError("the gzip does not unpack") from error
+            raise BodyMalformedError("the gzip is invalid") from error
 
 
 class Body:
-    """The lines of a body and the SHA-256 of its octets; `limit` is the most it may hold, unpacked."""
+    """The lines of a body and the SHA-256 of its octets; `max_bytes` is its longest decoded length."""
 
-    def __init__(self, unpacker: Unpacker, limit: int) -> None:
-        self._unpacker = unpacker
-        self._limit = limit
+    def __init__(self, decoder: Decoder, max_bytes: int) -> None:
+        self._decoder = decoder
+        self._max_bytes = max_bytes
         self._sha256 = hashlib.sha256()
-        self._octets = 0
+        self._bytes = 0
         self._rest: list[bytes] = []  # of a line that is not complete
-        self._rest_octets = 0
+        self._rest_bytes = 0
         self._line = 0
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 of the unpacked octets so far."""
+        """SHA-256 of the decoded octets so far."""
         return self._sha256.digest()
 
     def feed(self, data: bytes) -> Iterator[list[tuple[int, bytes | None]]]:
@@ -96,17 +98,17 @@ class Body:
 
         Raises BodyMalformedError and BodyTooLargeError.
         """
-        for piece in self._unpacker.feed(data):
-            self._octets += len(piece)
-            if self._octets > self._limit:
+        for piece in self._decoder.feed(data):
+            self._bytes += len(piece)
+            if self._bytes > self._max_bytes:
                 raise BodyTooLargeError
             self._sha256.update(piece)
             yield self._cut(piece)
 
     def close(self) -> list[tuple[int, bytes | None]]:
         """The last line, when no line feed ended it. Raises BodyMalformedError when the body is cut off."""
-        self._unpacker.close()
-        return [self._take_rest()] if self._rest_octets else []
+        self._decoder.close()
+        return [self._take_rest()] if self._rest_bytes else []
 
     def _cut(self, piece: bytes) -> list[tuple[int, bytes | None]]:
         first, *lines = piece.split(b"\n")
@@ -122,8 +124,8 @@ class Body:
         return complete
 
     def _keep(self, piece: bytes) -> None:
-        self._rest_octets += len(piece)
-        if self._rest_octets <= MAX_LINE_BYTES + len(_BYTE_ORDER_MARK):
+        self._rest_bytes += len(piece)
+        if self._rest_bytes <= MAX_LINE_BYTES + len(_BYTE_ORDER_MARK):
             self._rest.append(piece)
         else:
             self._rest.clear()
@@ -131,8 +133,8 @@ class Body:
     def _take_rest(self) -> tuple[int, bytes | None]:
         self._line += 1
         line: bytes | None = b"".join(self._rest)
-        octets = self._rest_octets
-        self._rest, self._rest_octets = [], 0
+        octets = self._rest_bytes
+        self._rest, self._rest_bytes = [], 0
         if self._line == 1 and line is not None and line.startswith(_BYTE_ORDER_MARK):
             line = line.removeprefix(_BYTE_ORDER_MARK)
             octets -= len(_BYTE_ORDER_MARK)

@@ -1,4 +1,4 @@
-"""Reads the body of a list: its lines become staged rows while the body comes in."""
+"""Reads the body of a list: its lines become staged rows while the body is received."""
 
 import asyncio
 from collections.abc import AsyncIterable, Sequence
@@ -21,9 +21,9 @@ class ListReader:
     async def read(
         self, list_id: str, service: str, chunks: AsyncIterable[bytes], body: Body
     ) -> Acceptance | None:
-        """What has become of the list; None when the id has another list.
+        """The list as accepted; None when another list has the id.
 
-        All or nothing: whatever `chunks` raises, BodyMalformedError and BodyTooLargeError leave no trace.
+        All or nothing: after an exception of `chunks`, BodyMalformedError or BodyTooLargeError nothing is stored.
         """
         async with self._accept_list.staging() as staged:
             reading = _Reading(staged, self._staged_batch)
@@ -41,25 +41,25 @@ class ListReader:
 
 
 class _Reading:
-    """Lines become staged rows: while the database takes one batch, the next one is read."""
+    """Lines become staged rows: while one batch is copied to the database, the next one is read."""
 
     def __init__(self, staged: StagedList, batch: int) -> None:
         self.records = 0
         self.rejected = 0
         self._staged = staged
         self._batch = batch
-        self._good: list[bytes] = []
+        self._accepted: list[bytes] = []
         self._errors: list[ListError] = []
         self._copying: asyncio.Task[None] | None = None
 
     async def add(self, lines: Sequence[tuple[int, bytes | None]]) -> None:
-        """Reads lines; returns when there is room for more, and always lets other tasks run."""
+        """Reads lines; returns when there is room for more, after other tasks had their turn."""
         for number, line in lines:
             if line is None:
                 self._reject(number, None, [("", Code.LINE_LENGTH)])
             elif line and not line.isspace():
                 self._read(number, line)
-        if len(self._good) + len(self._errors) >= self._batch:
+        if len(self._accepted) + len(self._errors) >= self._batch:
             await self._flush()
         await asyncio.sleep(0)
 
@@ -69,7 +69,7 @@ class _Reading:
         await self._copied()
 
     async def abandon(self) -> None:
-        """Ends what is under way; nothing to do after `finish`."""
+        """Cancels the copy under way, if any; after `finish` there is none."""
         if self._copying is not None:
             self._copying.cancel()
             await asyncio.gather(self._copying, return_exceptions=True)
@@ -80,7 +80,7 @@ class _Reading:
             self._reject(number, *record)
             return
         self.records += 1
-        self._good.append(staged_row(number, new_ulid(self._staged.received_at), *record))
+        self._accepted.append(staged_row(number, new_ulid(self._staged.received_at), *record))
 
     def _reject(self, number: int, record_id: str | None, faults: Sequence[tuple[str, str]]) -> None:
         self.records += 1
@@ -89,9 +89,9 @@ class _Reading:
 
     async def _flush(self) -> None:
         await self._copied()
-        good, errors = self._good, self._errors
-        self._good, self._errors = [], []
-        self._copying = asyncio.create_task(self._staged.stage(good, errors))
+        accepted, errors = self._accepted, self._errors
+        self._accepted, self._errors = [], []
+        self._copying = asyncio.create_task(self._staged.stage(accepted, errors))
 
     async def _copied(self) -> None:
         if self._copying is not None:

@@ -1,7 +1,7 @@
-"""One line of a recipient list: judged field by field, every fault with its place, and made ready to be kept.
+"""One line of a recipient list: validated field by field, with the place of every fault, and ready to be stored.
 
-A null is the same as a field left out. Names come out in NFC; nothing else is changed or corrected. Whatever
-is wrong with a record is told as a fault, never raised.
+A null is the same as a missing field. Names are normalised to NFC; nothing else is changed or corrected. A fault
+of a record is returned, never raised.
 """
 
 import re
@@ -17,13 +17,13 @@ from gateway.consent.identity import iin_fault
 MAX_NAME_LENGTH = 60
 MAX_RECORD_ID_LENGTH = 64
 MAX_FAULTS = 100
-"""Faults told of one record; a record with more has not been looked through by anybody."""
+"""Reported of one record; beyond them its validation stops."""
 
 _MAX_FIELD_LENGTH_REPORTED = 64
 _CATEGORIES = (1, 2, 3)
 _LANGUAGES = ("kk", "ru")
 
-# What would break a text's lines besides the control characters proper: line and paragraph separators.
+# Line and paragraph separators too: they would break the lines of a text.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _BIN = re.compile(r"[0-9]{12}")
 
@@ -53,14 +53,14 @@ class Code(StrEnum):
 
 
 class Fault(NamedTuple):
-    """Where (RFC 6901) and what; the empty pointer is the record as a whole."""
+    """A JSON pointer (RFC 6901) and a Code; the empty pointer is the record as a whole."""
 
     pointer: str
     code: str
 
 
 class Record(NamedTuple):
-    """A good record. `content` is JSON: pupil, school, and the recipients in the order of asking."""
+    """A valid record. `content` is JSON: pupil, school, and the recipients in the order of asking."""
 
     record_id: str
     category: int
@@ -69,21 +69,21 @@ class Record(NamedTuple):
     content: bytes
 
 
-class Refusal(NamedTuple):
-    """A bad record: at least one fault; `record_id` is None when it has no usable one."""
+class Rejected(NamedTuple):
+    """An invalid record: at least one fault; `record_id` is None when it has no usable one."""
 
     record_id: str | None
     faults: list[Fault]
 
 
-def read_record(line: bytes) -> Record | Refusal:
-    """The record on a line, or everything that is wrong with it."""
+def read_record(line: bytes) -> Record | Rejected:
+    """The record on a line, or its faults."""
     try:
         given = orjson.loads(line)
-    except orjson.JSONDecodeError:  # not UTF-8, lone surrogates and bottomless nesting included
-        return Refusal(None, [Fault("", Code.JSON)])
+    except orjson.JSONDecodeError:  # or not UTF-8, a lone surrogate, nesting without end
+        return Rejected(None, [Fault("", Code.JSON)])
     if type(given) is not dict:
-        return Refusal(None, [Fault("", Code.JSON)])
+        return Rejected(None, [Fault("", Code.JSON)])
     faults: list[Fault] = []
     record_id = _record_id(given.get("record_id"), faults)
     category = _category(given.get("category"), faults)
@@ -92,9 +92,9 @@ def read_record(line: bytes) -> Record | Refusal:
     school = _school(given.get("school"), faults)
     recipients = _recipients(given, faults)
     if not given.keys() <= _RECORD:
-        _refuse_unknown(given, _RECORD, "", faults)
+        _note_unknown(given, _RECORD, "", faults)
     if faults or record_id is None:
-        return Refusal(record_id, faults[:MAX_FAULTS])
+        return Rejected(record_id, faults[:MAX_FAULTS])
     content = orjson.dumps({"pupil": pupil, "school": school, "recipients": recipients})
     return Record(record_id, category, language, pupil["iin"], content)
 
@@ -112,7 +112,7 @@ def _record_id(value: object, faults: list[Fault]) -> str | None:
 
 
 def _category(value: object, faults: list[Fault]) -> int:
-    if type(value) is not int:  # a boolean is none
+    if type(value) is not int:  # a boolean is no integer here
         faults.append(Fault("/category", Code.REQUIRED if value is None else Code.TYPE))
     elif value not in _CATEGORIES:
         faults.append(Fault("/category", Code.RANGE))
@@ -182,7 +182,7 @@ def _read_person(value: object, person: dict[str, Any], at: str, faults: list[Fa
     patronymic = value.get("patronymic")
     person["patronymic"] = None if patronymic is None else _name(patronymic, at, "patronymic", faults)
     if not value.keys() <= _PERSON:
-        _refuse_unknown(value, _PERSON, at, faults)
+        _note_unknown(value, _PERSON, at, faults)
 
 
 def _school(value: object, faults: list[Fault]) -> dict[str, Any] | None:
@@ -198,7 +198,7 @@ def _school(value: object, faults: list[Fault]) -> dict[str, Any] | None:
         faults.append(Fault("/school/bin", Code.FORMAT))
     name = _name(value.get("name"), "/school", "name", faults)
     if not value.keys() <= _SCHOOL:
-        _refuse_unknown(value, _SCHOOL, "/school", faults)
+        _note_unknown(value, _SCHOOL, "/school", faults)
     return {"bin": number, "name": name}
 
 
@@ -214,8 +214,8 @@ def _name(value: object, at: str, field: str, faults: list[Fault]) -> str:
     return name
 
 
-def _refuse_unknown(value: Mapping[str, Any], known: frozenset[str], at: str, faults: list[Fault]) -> None:
-    """Names the fields nobody knows; one whose name can't be kept is told at what it stands in, once."""
+def _note_unknown(value: Mapping[str, Any], known: frozenset[str], at: str, faults: list[Fault]) -> None:
+    """Notes unknown fields; those whose names cannot be stored are one fault of the object that holds them."""
     unnamed = False
     for field in value:
         if field in known:

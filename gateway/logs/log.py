@@ -1,8 +1,8 @@
 """The log: one JSON object a line on standard output, masked by this layer whatever a caller passes.
 
-Every line has `at` (real time, RFC 3339), `level` and `event`, one of Event; then what is bound by
-`structlog.contextvars` (case_id, list_id, link) and what the caller adds. Libraries that speak to `logging`
-go the same way, as the event `library`, from warnings up.
+Every line has `at` (real time, RFC 3339), `level` and `event`, one of Event; then the fields bound by
+`structlog.contextvars` and those of the call. Records of libraries (`logging`) are written as the event `library`,
+from warnings up. docs/reference/log-events.md lists all events.
 """
 
 import logging
@@ -18,12 +18,12 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 from gateway.clock import wall_now
-from gateway.logs.redaction import MASK, is_private, masked, masked_saying
+from gateway.logs.redaction import MASK, is_private, masked, masked_message
 
-Level = Literal["debug", "info", "warning", "error"]
+LogLevel = Literal["debug", "info", "warning", "error"]
 _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
-_TO_BLAME = {
+_DATABASE_FIELDS = {
     "sqlstate": "sqlstate",
     "table": "table_name",
     "column": "column_name",
@@ -34,7 +34,7 @@ _MAX_CAUSES = 4
 
 
 class Event(StrEnum):
-    """All that a line can be about. Names are past tense where something happened."""
+    """The events of the log. Names are past tense where something happened."""
 
     STARTED = "started"
     STOPPING = "stopping"
@@ -80,7 +80,7 @@ class Event(StrEnum):
     LIST_ACCEPTED = "list_accepted"
 
 
-def configure(level: Level = "info", stream: IO[bytes] | None = None) -> None:
+def configure(level: LogLevel = "info", stream: IO[bytes] | None = None) -> None:
     """Routes structlog and `logging` to the stream, standard output by default, from `level` up."""
     _lines.stream = stream
     structlog.configure(
@@ -94,13 +94,13 @@ def configure(level: Level = "info", stream: IO[bytes] | None = None) -> None:
 
 
 def capture_interpreter_warnings() -> None:
-    """Routes the same way what the interpreter itself would write on standard error."""
+    """Routes warnings and errors of the interpreter, which it would write on standard error, the same way."""
     logging.captureWarnings(True)
     sys.unraisablehook = _unraisable
 
 
 def get_logger() -> FilteringBoundLogger:
-    """A logger. Lines below the level cost next to nothing."""
+    """A logger. Lines below the level cost little."""
     logger: FilteringBoundLogger = structlog.get_logger()
     return logger
 
@@ -113,7 +113,7 @@ class _Lines:
 
     def msg(self, line: bytes) -> None:
         stream = self.stream or sys.stdout.buffer
-        # A log that nobody reads any more (a closed pipe, a full disk) must not stop what it speaks of.
+        # A log that cannot be written (a closed pipe, a full disk) must not stop the gateway.
         with suppress(OSError, ValueError):
             stream.write(line)
             stream.flush()
@@ -122,20 +122,20 @@ class _Lines:
 
 
 class _Libraries(logging.Handler):
-    """Hands what libraries log to this layer."""
+    """Passes the records of libraries to this layer."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             message = record.getMessage()
-        except Exception:  # arguments that do not fit: a library's slip must not stop its caller
+        except Exception:  # arguments that do not fit the format: a library's defect must not stop its caller
             message = str(record.msg)
-        level = min(record.levelno // 10 * 10, logging.CRITICAL)  # structlog knows the usual levels only
+        level = min(record.levelno // 10 * 10, logging.CRITICAL)  # structlog has the standard levels only
         log = get_logger()
         log.log(
             level,
             Event.LIBRARY,
             library=record.name,
-            message=masked_saying(message),
+            message=masked_message(message),
             exc_info=record.exc_info or None,
         )
 
@@ -171,8 +171,8 @@ def _described_exception(error: BaseException, causes: int) -> dict[str, Any]:
         "error": error,
         "frames": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
     }
-    # A database names what is to blame beside its message, too.
-    for key, attribute in _TO_BLAME.items():
+    # A database error has more fields than its message.
+    for key, attribute in _DATABASE_FIELDS.items():
         if (named := getattr(error, attribute, None)) is not None:
             described[key] = named
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

@@ -1,9 +1,9 @@
-"""What a log line may show: any value made fit for JSON, without personal data and secrets.
+"""The masking of log lines: any value as plain data for JSON, without personal data and secrets.
 
-Three nets, one over the other. Under a private key (`surname`, `text`, `password` …) nothing is shown at all.
+Three layers. Under a private key (`surname`, `text`, `password` …) nothing is shown at all.
 Every other string, key and number is searched for IINs, subscriber numbers, Cyrillic words (names and texts
-are written so; nothing of ours in a log is) and credentials. What others say, be it an exception or a library,
-is shown without what it quotes: that may be anything. An object that is no plain data shows its class only.
+are Cyrillic, the gateway's own log texts are not) and credentials. Messages of exceptions and libraries are shown
+without what they quote. An object that is no plain data shows its class only.
 ULIDs and hexadecimal digests pass, even where a dozen digits stand in a row within them.
 """
 
@@ -26,10 +26,10 @@ PRIVATE_KEYS = frozenset(
     | {"password", "passwd", "secret", "secrets", "token", "tokens", "authorization", "cookie", "credentials"}
 )
 
-_DEEPEST = 8
-_LARGEST = 1 << 63  # beyond, JSON writers disagree
-_WORD = 40  # characters: ids of lists, names of links, states come again and again
-_SHORTEST = 10  # a subscriber number without its country code
+_MAX_DEPTH = 8
+_MAX_INTEGER = 1 << 63  # larger ones are no integers of every JSON reader
+_MAX_CACHED_LENGTH = 40  # ids of lists, names of links and states recur
+_MIN_PRIVATE_LENGTH = 10  # of a subscriber number without its country code
 
 _GAP = r"[ \u00a0()-]{0,3}"
 _START = r"(?:(?<!\d)|(?<=\\x[0-9a-f]{2}))"  # the second: octets shown as \x00
@@ -40,7 +40,7 @@ _PRIVATE = re.compile(
     rf"|(?P<iin>{_START}\d{{12}}(?!\d))"
     r"|(?P<words>[\u0400-\u052f](?:[\u0400-\u052f\s.'’-]*[\u0400-\u052f])?)"
     r"|(?P<credential>(?<=://)[^/\s:@]*:[^\s@]*(?=@)|(?i:\b(?:bearer|basic)\s+[^\s'\"]+)|\bwhsec_[^\s'\"]+)"
-    # PostgreSQL shows the row, asyncpg the argument that broke a rule: all of it may be a person's.
+    # PostgreSQL shows the row, asyncpg the argument of an error: all of it may be personal data.
     r"|(?P<row>(?<=DETAIL:)[\s\S]+|(?<=invalid input for query argument )[\s\S]+)"
 )
 # From the first quotation mark on: what is quoted may hold marks itself, and be cut off before its last one.
@@ -49,25 +49,25 @@ _QUOTED = re.compile(r"(?:(?<!\w)|(?<=\bb))(['\"`]).*", re.DOTALL)
 
 def masked_text(text: str) -> str:
     """The text with everything private in it masked."""
-    return _masked_word(text) if len(text) <= _WORD else _masked_text(text)
+    return _masked_word(text) if len(text) <= _MAX_CACHED_LENGTH else _masked_text(text)
 
 
 def _masked_text(text: str) -> str:
     if not text.isascii():
         text = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates are no UTF-8
-    return _PRIVATE.sub(_mask, text) if len(text) >= _SHORTEST or not text.isascii() else text
+    return _PRIVATE.sub(_mask, text) if len(text) >= _MIN_PRIVATE_LENGTH or not text.isascii() else text
 
 
 _masked_word = lru_cache(maxsize=1024)(_masked_text)
 
 
 def without_numbers(text: str) -> str:
-    """The text with IINs and subscriber numbers in it masked: for what is kept for ever, and read by people."""
+    """The text with IINs and subscriber numbers in it masked: for texts of people that are never erased."""
     return _PRIVATE.sub(lambda match: match[0] if match.lastgroup == "words" else _mask(match), text)
 
 
-def masked_saying(text: str) -> str:
-    """The text up to what it quotes, with everything private in it masked."""
+def masked_message(text: str) -> str:
+    """The message up to its first quotation, with everything private in it masked."""
     return masked_text(_QUOTED.sub(rf"\g<1>{MASK}\g<1>", text))
 
 
@@ -84,7 +84,7 @@ def masked(value: object, depth: int = 0) -> object:
             return _number(value)
         case float():
             return value
-        case Mapping() | list() | tuple() | Set() if depth == _DEEPEST:
+        case Mapping() | list() | tuple() | Set() if depth == _MAX_DEPTH:
             return MASK
         case Mapping():
             return {
@@ -104,7 +104,7 @@ def masked(value: object, depth: int = 0) -> object:
         case OSError():  # it quotes a file's name, or an address
             return f"{type(value).__name__}: {masked_text(_message(value))}"
         case BaseException():
-            return f"{type(value).__name__}: {masked_saying(_message(value))}"
+            return f"{type(value).__name__}: {masked_message(_message(value))}"
         case _:
             return f"<{type(value).__name__}>"
 
@@ -119,13 +119,13 @@ def is_private(key: object) -> bool:
 def _number(value: int) -> object:
     text = str(value)
     shown = masked_text(text)
-    return value if shown == text and -_LARGEST <= value < _LARGEST else shown
+    return value if shown == text and -_MAX_INTEGER <= value < _MAX_INTEGER else shown
 
 
 def _message(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # a log line is written whatever an exception makes of itself
+    except Exception:  # a log line is written even if the exception cannot be formatted
         return MASK
 
 

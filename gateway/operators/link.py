@@ -256,8 +256,7 @@ def new_session(config: LinkConfig, role: Role) -> Session[Any]:
 
 def roles_of(config: LinkConfig) -> list[Role]:
     """The roles of the link's connections, one per socket."""
-    pair = [Role.TRANSCEIVER] if config.bind == "transceiver" else [Role.TRANSMITTER, Role.RECEIVER]
-    return pair * config.sessions
+    return [*config.bind.roles] * config.sessions
 
 
 def tls_context(config: LinkConfig) -> ssl.SSLContext | None:

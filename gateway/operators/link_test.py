@@ -11,16 +11,15 @@ from dataclasses import dataclass, field
 from typing import cast, get_args
 
 from gateway.config import Link as LinkConfig
-from gateway.config.model import Receipts
 from gateway.consent.identity import canonical_msisdn
 from gateway.operators.connection import SmppConnection
 from gateway.operators.link import new_session, roles_of, tls_context
 from gateway.smpp import session as smpp
 from gateway.smpp import status
 from gateway.smpp.pacing import Pacer
-from gateway.smpp.pdu import MalformedPdu, ShortMessage, SubmitEncoder, decode_short_message
+from gateway.smpp.pdu import MalformedPdu, ReceiptRequest, ShortMessage, SubmitEncoder, decode_short_message
 from gateway.smpp.receipt import IdRelation, Receipt, normalize_message_id, parse_receipt, related_ids
-from gateway.smpp.text import LongMessages, segments
+from gateway.smpp.text import segments
 
 SHORT_TEXT = "Link test. Please answer 3#1"
 LONG_TEXT = (
@@ -142,7 +141,7 @@ class LinkTest:
         self._changed = asyncio.Event()
         self._bind_refusal: int | None = None  # command_status
         self._bound: set[SmppConnection[Sent]] = set()
-        self._statuses = {number: status.StatusKind(kind) for number, kind in config.statuses.items()}
+        self._statuses = config.statuses
         self._early: list[Reported] = []
         """Receipts that came before the submit_sm_resp with their id."""
 
@@ -204,11 +203,11 @@ class LinkTest:
                 pacer.record_sent(self._loop.time())
                 await self._submit(name, number, tracked, body)
 
-    def _encode(self, text: str, receipts: Receipts) -> tuple[list[bytes], int]:
+    def _encode(self, text: str, receipts: ReceiptRequest) -> tuple[list[bytes], int]:
         """The submit_sm bodies of the text, and the segments that request a receipt; bit n: segment n."""
         config = self._config
         source = config.source_address
-        data_coding, encoded = segments(text, LongMessages(config.long_messages), secrets.randbelow(1 << 16))
+        data_coding, encoded = segments(text, config.long_messages, secrets.randbelow(1 << 16))
         encoder = SubmitEncoder(source, receipts=receipts)
         return encoder.bodies(self._msisdn, encoded, data_coding), encoder.tracked_segments(len(encoded))
 

@@ -87,7 +87,7 @@ class Sender:
         windows = config.window * config.sessions * READY_WINDOWS
         self._target = min(windows, max(1, int(config.tps * READY_SECONDS))) if config.tps else windows
         self._max_held = policy.max_unwritten_texts + self._target // TYPICAL_SEGMENTS
-        self._statuses = {number: status.StatusKind(kind) for number, kind in config.statuses.items()}
+        self._statuses = config.statuses
         self._outcomes = {kind: metrics.SEGMENTS.labels(config.name, kind.value) for kind in status.StatusKind}
         self._unknown = metrics.SEGMENTS_UNKNOWN.labels(config.name)
 

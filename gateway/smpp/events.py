@@ -15,6 +15,18 @@ class Role(StrEnum):
     RECEIVER = "receiver"
 
 
+class BindMode(StrEnum):
+    """The binds of which one session of a link consists (configuration `links.bind`)."""
+
+    TRANSCEIVER = "transceiver"
+    PAIR = "transmitter+receiver"
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """One for each socket."""
+        return tuple(Role(name) for name in self.split("+"))
+
+
 class SessionState(StrEnum):
     """The states of a session; `gateway.smpp.transitions` has the table."""
 

@@ -42,6 +42,9 @@ _DEFAULT_FIELDS: Final = b"\0\0\0\0"
 SOURCE_ADDRESS: Final = r"\+?[0-9]{1,20}|[ -~]{1,11}"
 """What source_addr may be: a number (§5.2.8: 20 octets) or a name (3GPP 23.040 §9.1.2.5: 11 characters)."""
 
+ReceiptRequest = Literal["last", "all", "none"]
+"""For which segments of a text a receipt is requested (configuration `links.receipts`)."""
+
 _MAX_SHORT_CODE_DIGITS: Final = 8
 
 
@@ -265,9 +268,7 @@ def _encode_c_octet_string(value: str) -> bytes:
 class SubmitEncoder:
     """Encodes the bodies of submit_sm (SMPP 3.4 §4.4.1) for one link. Constant fields are encoded once."""
 
-    def __init__(
-        self, source: Address, *, receipts: Literal["last", "all", "none"], service_type: str = ""
-    ) -> None:
+    def __init__(self, source: Address, *, receipts: ReceiptRequest, service_type: str = "") -> None:
         self._head = _encode_c_octet_string(service_type) + _encode_address(source) + _DESTINATION_TON_NPI
         requested, not_requested = _OCTET[consts.SMPP_SMSC_DELIVERY_RECEIPT_BOTH], _OCTET[0]
         self._receipt = requested if receipts == "all" else not_requested

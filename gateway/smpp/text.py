@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from functools import partial
-from typing import Final
+from typing import Final, Literal
 
 from smpplib import consts
 
@@ -30,6 +30,7 @@ from gateway.smpp.pdu import Segment, ShortMessage, TlvTag, encode_tlv
 __all__ = [
     "Concatenation",
     "DataCoding",
+    "DefaultAlphabet",
     "LongMessages",
     "Segment",
     "alphabet",
@@ -57,6 +58,9 @@ class LongMessages(StrEnum):
     SAR = "sar"
     PAYLOAD = "payload"
 
+
+DefaultAlphabet = Literal["gsm7", "packed", "ascii", "latin1"]
+"""The alphabet of data_coding 0: GSM 03.38 unpacked or packed, ASCII, ISO 8859-1 (`links.default_alphabet`)."""
 
 MAX_SEGMENTS: Final = 255
 """The total is one octet in a UDH (3GPP 23.040 §9.2.3.24.1) and in sar_total_segments (SMPP 3.4 §5.3.2.23)."""

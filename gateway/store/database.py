@@ -40,20 +40,22 @@ class Database:
         url: str,
         server: EmbeddedServer | None,
         acquire_timeout_seconds: float = ACQUIRE_TIMEOUT_SECONDS,
+        close_timeout_seconds: float = _CLOSE_TIMEOUT_SECONDS,
     ) -> None:
         self.pool = pool
         self.url = url
         self._server = server
         self._acquire_timeout_seconds = acquire_timeout_seconds
+        self._close_timeout_seconds = close_timeout_seconds
 
     def acquire(self) -> "PoolAcquireContext[asyncpg.Record]":
         """A connection for an `async with` block; raises TimeoutError when none becomes free in time."""
         return self.pool.acquire(timeout=self._acquire_timeout_seconds)
 
     async def close(self) -> None:
-        """Closes all connections and releases the embedded server; those still in use after 5 s are terminated."""
+        """Closes all connections, after the time-out by force, and releases the embedded server."""
         try:
-            async with asyncio.timeout(_CLOSE_TIMEOUT_SECONDS):
+            async with asyncio.timeout(self._close_timeout_seconds):
                 await self.pool.close()
         except TimeoutError:
             self.pool.terminate()
@@ -91,6 +93,7 @@ async def connect(
     node: str = "",
     server: EmbeddedServer | None = None,
     acquire_timeout_seconds: float = ACQUIRE_TIMEOUT_SECONDS,
+    close_timeout_seconds: float = _CLOSE_TIMEOUT_SECONDS,
 ) -> Database:
     """The database at the URL, connected; raises DatabaseError when it cannot be reached."""
 
@@ -121,7 +124,7 @@ async def connect(
         )
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
         raise DatabaseError(f"the database cannot be reached: {error}") from error
-    return Database(pool, url, server, acquire_timeout_seconds)
+    return Database(pool, url, server, acquire_timeout_seconds, close_timeout_seconds)
 
 
 async def _reset(connection: Any) -> None:

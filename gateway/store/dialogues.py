@@ -5,9 +5,6 @@ from dataclasses import dataclass
 
 from gateway.store.database import Connection
 
-DIALOGUE_LIFETIME_SECONDS = 90.0
-"""Without a reply, after which a dialogue is over and its unsent screen is cancelled."""
-
 DialogueKey = tuple[str, str]
 """link, msisdn: a handset has one dialogue at a time."""
 
@@ -57,15 +54,17 @@ async def lock(connection: Connection, keys: Collection[DialogueKey]) -> dict[Di
     }
 
 
-async def save(connection: Connection, dialogues: dict[DialogueKey, Dialogue | None]) -> None:
-    """Stores dialogues for DIALOGUE_LIFETIME_SECONDS from now on; None deletes one."""
+async def save(
+    connection: Connection, dialogues: dict[DialogueKey, Dialogue | None], *, lifetime_seconds: float
+) -> None:
+    """Stores dialogues for `lifetime_seconds` from now on; None deletes one."""
     kept = [(link, msisdn, d) for (link, msisdn), d in dialogues.items() if d is not None]
     ended = [key for key, dialogue in dialogues.items() if dialogue is None]
     if kept:
         await connection.execute(
             _KEEP,
             [(link, msisdn, d.session, d.service, d.case_id, d.menus) for link, msisdn, d in kept],
-            DIALOGUE_LIFETIME_SECONDS,
+            lifetime_seconds,
         )
     if ended:
         await connection.execute(_END, ended)

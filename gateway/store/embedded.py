@@ -53,7 +53,7 @@ _PROGRAM = "postgres"
 
 _START_TIMEOUT_SECONDS = 600.0
 """Includes recovery after a crash while a large list was being stored."""
-CRASH_CLEANUP_SECONDS = 15.0
+_RETRY_SECONDS = 15.0
 """The longest time for which the children of a killed server keep its shared memory and lock files."""
 _POLL_SECONDS = 0.2
 _PG_CTL_TIMEOUT_SECONDS = 10.0
@@ -69,9 +69,17 @@ class EmbeddedError(Exception):
 class EmbeddedServer:
     """The server of one data directory. `start` and `release` block: call them in a worker thread."""
 
-    def __init__(self, data_dir: Path, settings: Mapping[str, str] = SETTINGS) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        settings: Mapping[str, str] = SETTINGS,
+        *,
+        retry_seconds: float = _RETRY_SECONDS,
+    ) -> None:
+        """A failed start is retried for `retry_seconds`: a killed server may still have its lock files."""
         self._directory = (data_dir / "postgresql").resolve()
         self._settings = settings
+        self._retry_seconds = retry_seconds
         self._server: Any = None  # the package is not typed
         self._starting: asyncio.Task[str] | None = None
         self._released = threading.Event()
@@ -104,10 +112,11 @@ class EmbeddedServer:
             if self._server is not None:
                 atexit.unregister(self.release)
                 _remove_stale_pid_file(self._directory / "postmaster.pid")
-                # NoSuchProcess: it was killed. OSError: its disk is full; the next process to start uses the
-                # server.
-                stop_timeout = _environment("PGCTLTIMEOUT", str(_STOP_TIMEOUT_SECONDS))
-                with suppress(psutil.NoSuchProcess, OSError), stop_timeout:
+                # NoSuchProcess: it was killed. OSError: its disk is full; the next process uses the server.
+                with (
+                    suppress(psutil.NoSuchProcess, OSError),
+                    _environment("PGCTLTIMEOUT", str(_STOP_TIMEOUT_SECONDS)),
+                ):
                     self._server.__exit__(None, None, None)
                 self._server = None
 
@@ -158,7 +167,7 @@ class EmbeddedServer:
                         return info
             except subprocess.CalledProcessError:
                 # The shared memory and lock files of a killed server exist until its last child has exited.
-                if time.monotonic() > began + CRASH_CLEANUP_SECONDS:
+                if time.monotonic() > began + self._retry_seconds:
                     raise
             except (subprocess.TimeoutExpired, AssertionError):
                 pass  # it is recovering or stopping, or its pid file is incomplete

@@ -140,7 +140,7 @@ def _replies(
                 "octets": None if octets is None else octets.hex(),
                 "text": None if octets is None else decode(octets, row["data_coding"], alphabet),
                 "default_alphabet": alphabet,
-                "digest": detail["reply"],
+                "digest": detail.reply,
             }
         )
     return replies

@@ -3,6 +3,7 @@
 from gateway import metrics
 from gateway.cluster.fencing import fenced_transaction
 from gateway.cluster.wakeups import WakeUps
+from gateway.config.policy import JournalPolicy
 from gateway.logs.log import Event, get_logger
 from gateway.store import journal, journal_tree
 from gateway.store.database import Connection, Database
@@ -11,10 +12,6 @@ from gateway.store.journal_tree import JournalIncompleteError
 log = get_logger()
 
 SEAL_BATCH = 5000
-CHECK_BATCH = 500
-"""Entries checked without a pause: they block the event loop for some milliseconds."""
-MAX_CHECKED_PER_RUN = 5000
-"""Entries checked by one run of `check`."""
 MAX_GROWTHS_PER_RUN = 400
 """Calls of `journal_tree.grow` in one run: at most 400,000 entries and one second of work."""
 
@@ -22,10 +19,13 @@ MAX_GROWTHS_PER_RUN = 400
 class JournalUpkeep:
     """The use cases of the journal, run by the scheduler."""
 
-    def __init__(self, *, database: Database, node: str, wakeups: WakeUps) -> None:
+    def __init__(
+        self, *, database: Database, node: str, wakeups: WakeUps, policy: JournalPolicy | None = None
+    ) -> None:
         self._database = database
         self._node = node
         self._wakeups = wakeups
+        self._policy = policy or JournalPolicy()
         self._checked: journal.ChainPosition | None = None  # of the last entry checked as a new one
         self._walked = journal.CHAIN_START
 
@@ -61,8 +61,8 @@ class JournalUpkeep:
             if self._checked is None:
                 seq, head, _ = await journal.head(connection)
                 self._checked = journal.ChainPosition(seq, bytes.fromhex(head))
-            self._checked = await _walk(connection, self._checked)
-            before, self._walked = self._walked, await _walk(connection, self._walked)
+            self._checked = await self._walk(connection, self._checked)
+            before, self._walked = self._walked, await self._walk(connection, self._walked)
             if self._walked == before:
                 self._walked = journal.CHAIN_START
 
@@ -77,17 +77,16 @@ class JournalUpkeep:
                 return
         log.info(Event.JOURNAL_ANCHOR, anchor=f"{seq}:{root.hex()}")
 
-
-async def _walk(connection: Connection, position: journal.ChainPosition) -> journal.ChainPosition:
-    for _ in range(MAX_CHECKED_PER_RUN // CHECK_BATCH):
-        before = position
-        position, fault = await journal.walk(connection, before, CHECK_BATCH)
-        metrics.JOURNAL_CHECKED.inc(position.seq - before.seq)
-        if fault is not None:
-            _report(fault.seq, fault.reason)
-        if fault is not None or position == before:
-            break
-    return position
+    async def _walk(self, connection: Connection, position: journal.ChainPosition) -> journal.ChainPosition:
+        for _ in range(self._policy.check_round // self._policy.check_batch):
+            before = position
+            position, fault = await journal.walk(connection, before, self._policy.check_batch)
+            metrics.JOURNAL_CHECKED.inc(position.seq - before.seq)
+            if fault is not None:
+                _report(fault.seq, fault.reason)
+            if fault is not None or position == before:
+                break
+        return position
 
 
 def _report(seq: int, reason: str) -> None:

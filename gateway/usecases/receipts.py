@@ -4,16 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from gateway import metrics
-from gateway.config.model import MessageId
 from gateway.consent.events import TextUndeliverable
 from gateway.consent.inputs import Input, ReportDelivered, ReportUndeliverable
 from gateway.consent.texts import Kind
-from gateway.smpp.receipt import MessageState, related_ids
+from gateway.smpp.receipt import IdRelation, MessageState, related_ids
 from gateway.store import receipts
 from gateway.store.receipts import Settled, StoredReceipt
 from gateway.usecases.unit_of_work import Transactions, UnitOfWork
 
-_INVERSE: Mapping[MessageId, MessageId] = {
+_INVERSE: Mapping[IdRelation, IdRelation] = {
     "exact": "exact",
     "hex-to-dec": "dec-to-hex",
     "dec-to-hex": "hex-to-dec",
@@ -34,7 +33,7 @@ class FinalReceipt(NamedTuple):
 class Receipts:
     """The use case of delivery receipts."""
 
-    def __init__(self, *, transactions: Transactions, message_ids: Mapping[str, MessageId]) -> None:
+    def __init__(self, *, transactions: Transactions, message_ids: Mapping[str, IdRelation]) -> None:
         """`message_ids` is by link the conversion from the id of a submit_sm_resp to that of its receipt."""
         self._transactions = transactions
         self._message_ids = message_ids

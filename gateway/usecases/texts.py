@@ -8,7 +8,7 @@ from gateway.config.routing import Routing
 from gateway.consent.inputs import Send
 from gateway.consent.reply import ReplyRules
 from gateway.consent.texts import Kind, Templates, Text
-from gateway.smpp.text import LongMessages, segment_count
+from gateway.smpp.text import segment_count
 from gateway.store.cases import StoredCase, name_of
 from gateway.store.sms import NewSms
 
@@ -30,7 +30,7 @@ class TextRenderer:
     def __init__(self, services: Mapping[str, Service], links: Iterable[LinkConfig], routing: Routing) -> None:
         self._services = services
         self._routing = routing
-        self._long_messages = {link.name: LongMessages(link.long_messages) for link in links}
+        self._long_messages = {link.name: link.long_messages for link in links}
 
     def render(self, stored: StoredCase, send: Send) -> NewSms | None:
         """The text to queue; None when no link carries the case's number."""

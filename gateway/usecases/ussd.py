@@ -69,10 +69,19 @@ class DialogueMessage(NamedTuple):
 class UssdDialogues:
     """The use case of USSD dialogues."""
 
-    def __init__(self, *, services: Mapping[str, Service], routing: Routing, texts: TextRenderer) -> None:
+    def __init__(
+        self,
+        *,
+        services: Mapping[str, Service],
+        routing: Routing,
+        texts: TextRenderer,
+        lifetime_seconds: float,
+    ) -> None:
+        """`lifetime_seconds`: without a reply, after which a dialogue is over, and its screen gone."""
         self._services = services
         self._routing = routing
         self._texts = texts
+        self._lifetime_seconds = lifetime_seconds
 
     async def receive(self, uow: UnitOfWork, messages: Sequence[DialogueMessage]) -> None:
         """Processes what was dialled and typed, in order, within the unit of work.
@@ -80,7 +89,8 @@ class UssdDialogues:
         Messages whose sender is no number are dropped: there is no address for a response.
         """
         if valid := [message for message in messages if _is_number(message.msisdn)]:
-            await _Messages(uow, self._services, self._routing, self._texts).receive(valid)
+            messages_of_unit = _Messages(uow, self._services, self._routing, self._texts, self._lifetime_seconds)
+            await messages_of_unit.receive(valid)
 
 
 def _is_number(msisdn: str) -> bool:
@@ -91,12 +101,18 @@ class _Messages:
     """The messages of one unit of work."""
 
     def __init__(
-        self, uow: UnitOfWork, services: Mapping[str, Service], routing: Routing, texts: TextRenderer
+        self,
+        uow: UnitOfWork,
+        services: Mapping[str, Service],
+        routing: Routing,
+        texts: TextRenderer,
+        lifetime_seconds: float,
     ) -> None:
         self._uow = uow
         self._services = services
         self._routing = routing
         self._texts = texts
+        self._lifetime_seconds = lifetime_seconds
         self._asked: Mapping[tuple[str, str], Question] = {}
         self._cases: dict[str, StoredCase] = {}
         self._dialogues: dict[dialogues.DialogueKey, Dialogue | None] = {}
@@ -127,8 +143,8 @@ class _Messages:
         decisions = await self._uow.apply([(dialogue.case_id, given) for _, dialogue, given in self._replies])
         for (message, dialogue, given), decision in zip(self._replies, decisions, strict=True):
             self._confirm(message, dialogue, given, decision)
-        await dialogues.save(connection, self._changed)
-        await self._uow.queue_screens(self._screens, dialogues.DIALOGUE_LIFETIME_SECONDS)
+        await dialogues.save(connection, self._changed, lifetime_seconds=self._lifetime_seconds)
+        await self._uow.queue_screens(self._screens, self._lifetime_seconds)
 
     def _dialled(self, message: DialogueMessage) -> None:
         service, question = self._open_question(message)

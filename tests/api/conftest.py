@@ -1,4 +1,4 @@
-"""The API as its callers meet it: real HTTP to a real server, and every answer held against openapi.json."""
+"""The API over real HTTP to a real server; every response is checked against openapi.json."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from gateway.api.app import serve_http
 from gateway.app import Components, apis_of, build
 from gateway.config import Config, load
-from gateway.config.policy import Policy
+from gateway.config.policy import HttpPolicy, Policy
 from gateway.store.database import Database
 from tests.api.apiclient import Api, Caller
 
@@ -49,23 +49,34 @@ def config(tmp_path: Path) -> Config:
     return load(path)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "http_policy(**changes): time-outs and limits of the HTTP server")
+
+
 @pytest.fixture
-def policy() -> Policy:
+def http_policy(request: pytest.FixtureRequest) -> HttpPolicy:
+    """Time-outs and limits of the server: a test sets its own by `@pytest.mark.http_policy(max_requests=1)`."""
+    marker = request.node.get_closest_marker("http_policy")
+    return HttpPolicy(**(marker.kwargs if marker is not None else {}))
+
+
+@pytest.fixture
+def policy(http_policy: HttpPolicy) -> Policy:
     """Time-outs and limits; a test module may have its own."""
-    return Policy()
+    return Policy(http=http_policy)
 
 
 @pytest.fixture
 async def components(config: Config, database: Database, policy: Policy) -> Components:
-    """The use cases over this test's database, as one living process."""
+    """The use cases over this test's database, of one process."""
     return await build(config, database, "node", policy)
 
 
 @pytest.fixture
 async def caller(config: Config, components: Components) -> AsyncIterator[Caller]:
-    """HTTP to the server; answers are checked against openapi.json."""
+    """HTTP to the server; responses are checked against openapi.json."""
     async with (
-        serve_http(config.http, apis_of(config, components)) as port,
+        serve_http(config.http, apis_of(config, components), components.policy.http) as port,
         aiohttp.ClientSession(f"http://127.0.0.1:{port}", auto_decompress=False) as session,
     ):
         yield Caller(session, port)
@@ -73,5 +84,5 @@ async def caller(config: Config, components: Components) -> AsyncIterator[Caller
 
 @pytest.fixture
 def api(caller: Caller, database: Database) -> Api:
-    """What tests say to the server in few words."""
+    """Short calls of the API, and reads of the database."""
     return Api(caller, database)

@@ -1,4 +1,4 @@
-"""Every input in every state: a transition of the journey's table, or nothing that moves the case."""
+"""Every input in every state: a transition of the journey's table, or no change of the case."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -44,8 +44,8 @@ from tests.consent.case_factories import (
     UNDELIVERABLE,
     accepted,
     agree,
-    answer,
     delivered,
+    parent_reply,
     refuse,
     refused_by_smsc,
     undeliverable,
@@ -69,12 +69,12 @@ INPUTS: Mapping[str, Input] = {
         text=Kind.CLARIFY, msisdn=MOTHER, detail=UNDELIVERABLE
     ),
     "agree": agree(),
-    "agree, not submitted": answer(Verdict.AGREE, submitted=False),
-    "agree elsewhere": answer(Verdict.AGREE, msisdn=FATHER),
+    "agree, not submitted": parent_reply(Verdict.AGREE, submitted=False),
+    "agree from another number": parent_reply(Verdict.AGREE, msisdn=FATHER),
     "refuse": refuse(),
-    "unclear": answer(Verdict.UNCLEAR),
-    "other": answer(Verdict.OTHER),
-    "empty": answer(Verdict.EMPTY),
+    "unclear": parent_reply(Verdict.UNCLEAR),
+    "other": parent_reply(Verdict.OTHER),
+    "empty": parent_reply(Verdict.EMPTY),
     "MeetDeadline": MeetDeadline(),
     "IssueVoucher": IssueVoucher(voucher_id="V-2"),
     "RejectVoucher": RejectVoucher(reason="not entitled"),
@@ -149,7 +149,7 @@ MOVES: Mapping[tuple[str, str], State] = {
 
 
 @pytest.mark.parametrize(("state", "given"), list(product(CASES, INPUTS)))
-def test_every_input_moves_the_case_or_leaves_it_alone(state: str, given: str) -> None:
+def test_every_input_in_every_state_changes_the_case_as_listed_or_not_at_all(state: str, given: str) -> None:
     case = CASES[state]
     decision = decide(case, INPUTS[given], now=TUESDAY, rules=RULES)
     if (state, given) in MOVES:
@@ -175,12 +175,12 @@ def test_every_decision_is_a_transition_of_the_table(state: str, given: str) -> 
             assert decision.rejected
 
 
-def test_a_case_begins_as_the_table_says() -> None:
+def test_a_new_case_has_the_first_state_of_the_transition_table() -> None:
     (row,) = [row for row in TRANSITIONS if row.state is None]
     assert open_case(("mother",)).case.state in row.to
 
 
-def test_the_table_names_every_state_and_input_and_none_twice() -> None:
+def test_the_transition_table_has_every_state_and_input_and_no_pair_twice() -> None:
     pairs = [(row.state, row.given) for row in TRANSITIONS]
     assert len(pairs) == len(set(pairs))
     assert {to for row in TRANSITIONS for to in row.to} == set(State)
@@ -188,9 +188,9 @@ def test_the_table_names_every_state_and_input_and_none_twice() -> None:
     assert not {row.state for row in TRANSITIONS if row.to != (row.state,)} & ENDED
 
 
-def test_the_cases_above_stand_in_every_state() -> None:
+def test_the_cases_of_these_tests_cover_every_state() -> None:
     assert {case.state for case in CASES.values()} == set(State)
 
 
-def test_the_inputs_above_are_of_every_kind() -> None:
+def test_the_inputs_of_these_tests_cover_every_type() -> None:
     assert {type(given) for given in INPUTS.values()} == set(get_args(Input))

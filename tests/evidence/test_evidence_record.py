@@ -6,10 +6,9 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,12 +18,11 @@ from gateway.evidence import digests, merkle, verification
 from gateway.evidence.digests import Anchor
 from gateway.simulators.smsc import SmscSimulator
 from gateway.store import erasure, journal, journal_tree
+from tests.evidence.record_changes import Record, changed, leaves
 from tests.harness import Family, Harness, harness
 
 __all__ = ["harness"]
 
-Record = dict[str, Any]
-Path_ = tuple[str | int, ...]
 ROOT = Path(__file__).parents[2]
 BESIDE = {
     "made_at", "list_id", "record_id", "service", "language", "state", "opened_at", "ended_at", "voucher_id",
@@ -69,39 +67,6 @@ async def consent(harness: Harness) -> Family:
 async def record(harness: Harness) -> Record:
     record: Record = json.loads(await printed(harness, await consent(harness)))
     await harness.stop()
-    return record
-
-
-def leaves(value: Any, path: Path_ = ()) -> Iterator[Path_]:
-    """The paths of all plain values."""
-    match value:
-        case dict() if value:
-            for name, inner in value.items():
-                yield from leaves(inner, (*path, name))
-        case list() if value:
-            for n, inner in enumerate(value):
-                yield from leaves(inner, (*path, n))
-        case _:
-            yield path
-
-
-def changed(record: Record, path: Path_) -> Record:
-    """A copy with another value there."""
-    record = copy.deepcopy(record)
-    holder: Any = record
-    for step in path[:-1]:
-        holder = holder[step]
-    match holder[path[-1]]:
-        case bool(value):
-            holder[path[-1]] = not value
-        case int(value):
-            holder[path[-1]] = value + 1
-        case str(value) if value[-1:].isdigit():
-            holder[path[-1]] = value[:-1] + str((int(value[-1]) + 1) % 10)
-        case str(value):
-            holder[path[-1]] = value + "0"
-        case _:
-            holder[path[-1]] = "0"
     return record
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.ids import new_ulid
-from gateway.logs.redaction import MASK, masked, masked_saying, masked_text, without_numbers
+from gateway.logs.redaction import MASK, masked, masked_message, masked_text, without_numbers
 
 IIN = "870312497005"
 MASKED_IIN = "8703••••••05"
@@ -188,7 +188,7 @@ def test_words_and_credentials_inside_a_text_are_masked(text: str, shown: str) -
     ],
 )
 def test_of_what_others_say_nothing_quoted_is_shown(saying: str, shown: str) -> None:
-    assert masked_saying(saying) == shown
+    assert masked_message(saying) == shown
     assert masked(ValueError(saying)) == f"ValueError: {shown}"
 
 

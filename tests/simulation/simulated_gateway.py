@@ -407,7 +407,7 @@ class Life:
     def step(self, inputs: list[tuple[str, Input]]) -> None:
         """One transaction with these inputs, tried until the database is there."""
         try:
-            self.transact(lambda: self.rows.take(inputs) and None)
+            self.transact(lambda: self.rows.take(inputs))
         except Away:
             self.after(RETRY, self.step, inputs)
         self.dispatch()

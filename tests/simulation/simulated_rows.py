@@ -85,9 +85,9 @@ class Rows:
         while asking or giving:
             turns = [self._give(*turn) for turn in giving] + [self._ask(case_id) for case_id in asking]
             asking, giving = [], []
-            for case_id in turns:
-                if case_id is not None:
-                    self._step(case_id, OpenQuestion(), asking, giving)
+            for opened in turns:
+                if opened is not None:
+                    self._step(opened, OpenQuestion(), asking, giving)
 
     def due(self) -> list[tuple[str, Input]]:
         now = self.time.at
@@ -99,7 +99,8 @@ class Rows:
 
     def addressee(self, msisdn: str, text: str) -> tuple[str | None, bool]:
         """The case that a reply from there speaks to, and whether it is possible_redelivery; the reply is kept."""
-        case_id, possible_redelivery = None, False
+        case_id: str | None = None
+        possible_redelivery = False
         if asked := self.questions.get(msisdn):
             sent = [s for s in self.sms.values() if s.case_id == asked.case_id and s.attempts]
             question = Question(

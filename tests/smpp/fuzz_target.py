@@ -18,7 +18,7 @@ from gateway.smpp.pdu import (
 )
 from gateway.smpp.receipt import IdRelation, Receipt, normalize_message_id, parse_receipt, related_ids
 from gateway.smpp.session import Event, NoResponse, Received, Session, SubmitResponse
-from gateway.smpp.text import decode, split_udh
+from gateway.smpp.text import DefaultAlphabet, decode, split_udh
 from gateway.smpp.ussd import dialled_service, parse_ussd
 from tests.smpp.sessions import (
     RESPONSE_TIMEOUT_SECONDS,
@@ -30,7 +30,7 @@ from tests.smpp.sessions import (
 from tests.smpp.smpplib_codec import smpplib_body, smpplib_encode
 
 UNDER_WAY: Final = 3
-DEFAULT_ALPHABETS: Final = ("gsm7", "packed", "ascii", "latin1")
+DEFAULT_ALPHABETS: Final = get_args(DefaultAlphabet)
 _DELIVERIES: Final = (CommandId.DELIVER_SM, CommandId.DATA_SM)
 _ENDS: Final = (CommandId.UNBIND, CommandId.UNBIND_RESP)
 

@@ -23,7 +23,7 @@ from gateway.store.lifecycles import (
     call_rows,
     text_rows,
 )
-from gateway.store.lists import Birth, NewList
+from gateway.store.lists import InitialCase, NewList
 from gateway.store.receipts import StoredReceipt
 from gateway.store.sms import NewScreen, SmsProgress, SmsState
 from tests.store.rows import MONDAY, NODE, add_case, add_node, new_sms
@@ -90,8 +90,8 @@ def eviction(node: str) -> Act:
         evicted, _unknown = await nodes.evict_expired(
             connection,
             "survivor",
-            expired_after=60.0,
-            restart_grace=0.0,
+            expired_after_seconds=60.0,
+            restart_grace_seconds=0.0,
             loss_detection_seconds=60.0,
             unlocked=False,
         )
@@ -187,7 +187,7 @@ NEW_LIST = NewList(
     list_id="list", service="3", digest=b"digest", records=1, rejected=0, received_at=MONDAY,
     school_year_start=MONDAY,
 )  # fmt: skip
-BIRTH = Birth("looking_up", (), (CallKind.LOOKUP,))
+BIRTH = InitialCase("looking_up", (), (CallKind.LOOKUP,))
 
 
 async def accept_list(connection: Connection, serial: int) -> None:

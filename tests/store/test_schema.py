@@ -206,8 +206,8 @@ async def rows_sent() -> dict[str, Sequence[object]]:
     await calls.finish(c, "node", CallKind.LOOKUP, [CALL])
     await calls.postpone(c, "node", CallKind.LOOKUP, [(CALL, timedelta(1))])
     await dialogues.lock(c, [("kcell", "77010000001")])
-    await dialogues.save(c, {("kcell", "77010000001"): DIALOGUE})
-    await dialogues.save(c, {("kcell", "77010000001"): None})
+    await dialogues.save(c, {("kcell", "77010000001"): DIALOGUE}, lifetime_seconds=90.0)
+    await dialogues.save(c, {("kcell", "77010000001"): None}, lifetime_seconds=90.0)
     await wallet_events.keep(c, [WALLET_EVENT])
     await erasure.erase_ended(c, AT, AT, bytes.hex, 1)
     return {name: rows[-1] for name, rows in (recorder.sent | accepted.sent).items()}

@@ -1,0 +1,83 @@
+"""The pages of docs/reference list what the code has: no log event, metric or key is missing, none is invented."""
+
+import re
+from collections.abc import Sequence
+
+from gateway.logs.log import Event
+from tests.docs.code_facts import ROOT, Key, configuration_keys, logged_events, metrics_shown
+
+FOLDER = ROOT / "docs" / "reference"
+
+
+def rows(page: str) -> dict[str, Sequence[str]]:
+    """The rows of a page's tables by their first cell, which is code; each only once."""
+    found: dict[str, Sequence[str]] = {}
+    for line in (FOLDER / page).read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if cells and cells[0].startswith("`"):
+            name = cells[0].strip("`")
+            assert name not in found, f"{page} has {name} twice"
+            found[name] = cells[1:]
+    return found
+
+
+def codes(cell: str) -> set[str]:
+    return set(re.findall(r"`([^`]+)`", cell))
+
+
+def test_every_log_event_has_its_row_and_is_logged_somewhere() -> None:
+    events = {event.value for event in Event}
+    assert rows("log-events.md").keys() == events
+    assert logged_events().keys() == events
+
+
+def test_levels_and_fields_of_log_events_are_those_of_the_calls() -> None:
+    for event, logged in logged_events().items():
+        level, fields, when, what_to_do = rows("log-events.md")[event]
+        assert when
+        assert what_to_do
+        shown_levels = set(level.split(", "))
+        if logged.dynamic:  # the call does not name all of them
+            assert logged.levels <= shown_levels, event
+            assert logged.fields <= codes(fields), event
+        else:
+            assert (logged.levels, logged.fields) == (shown_levels, codes(fields)), event
+
+
+def test_every_metric_has_its_row_with_type_and_labels() -> None:
+    of_code = {
+        metric.name + ("_total" if metric.type == "counter" else ""): (metric.type, set(metric.labels))
+        for metric in metrics_shown()
+    }
+    of_page = {name: (type_, codes(labels)) for name, (type_, labels, _) in rows("metrics.md").items()}
+    assert of_page == of_code
+    assert all(meaning for _, _, meaning in rows("metrics.md").values())
+
+
+def test_every_configuration_key_has_its_row_with_type_default_and_range() -> None:
+    shown = rows("configuration.md")
+    keys = configuration_keys()
+    assert shown.keys() == {key.name for key in keys}
+    for key in keys:
+        type_, default, limits, meaning = shown[key.name]
+        assert type_ == key.type, key
+        assert _is_default(default, key), key
+        assert [limit for limit in key.limits if limit not in limits] == [], key
+        assert meaning, key
+
+
+def _is_default(cell: str, key: Key) -> bool:
+    """Whether the cell says what the code takes for a key that is left out."""
+    if cell == "required":
+        return key.default in (None, "")
+    match key.default:
+        case None:
+            return cell in ("none", "`[]`", "`{}`") or key.type == "secret"
+        case bool(flag):
+            return codes(cell) == {str(flag).lower()}
+        case str(text) if text.startswith("/"):  # a folder of this installation
+            return "package" in cell
+        case str(text):
+            return codes(cell) == {text or '""'}
+        case number:
+            return codes(cell) == {str(number)}
