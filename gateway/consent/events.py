@@ -101,7 +101,7 @@ class Reply(NamedTuple):
     """The parent's reply that caused the event."""
 
     reply_at: str  # RFC 3339, local time
-    normalised: bool  # the verdict is not literally in the text: another digit or sign, a look-alike letter, a word
+    normalised: bool  # the verdict is not literally in the text: another digit, a look-alike letter, a word
 
 
 class Voucher(NamedTuple):
