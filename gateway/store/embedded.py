@@ -53,7 +53,7 @@ _PROGRAM = "postgres"
 
 _START_TIMEOUT_SECONDS = 600.0
 """Includes recovery after a crash while a large list was being stored."""
-_RETRY_SECONDS = 15.0
+_CRASH_CLEANUP_SECONDS = 15.0
 """The longest time for which the children of a killed server keep its shared memory and lock files."""
 _POLL_SECONDS = 0.2
 _PG_CTL_TIMEOUT_SECONDS = 10.0
@@ -74,12 +74,12 @@ class EmbeddedServer:
         data_dir: Path,
         settings: Mapping[str, str] = SETTINGS,
         *,
-        retry_seconds: float = _RETRY_SECONDS,
+        crash_cleanup_seconds: float = _CRASH_CLEANUP_SECONDS,
     ) -> None:
-        """A failed start is retried for `retry_seconds`: a killed server may still have its lock files."""
+        """A failed start is retried for `crash_cleanup_seconds`: a killed server may still have its lock files."""
         self._directory = (data_dir / "postgresql").resolve()
         self._settings = settings
-        self._retry_seconds = retry_seconds
+        self._crash_cleanup_seconds = crash_cleanup_seconds
         self._server: Any = None  # the package is not typed
         self._starting: asyncio.Task[str] | None = None
         self._released = threading.Event()
@@ -167,7 +167,7 @@ class EmbeddedServer:
                         return info
             except subprocess.CalledProcessError:
                 # The shared memory and lock files of a killed server exist until its last child has exited.
-                if time.monotonic() > began + self._retry_seconds:
+                if time.monotonic() > began + self._crash_cleanup_seconds:
                     raise
             except (subprocess.TimeoutExpired, AssertionError):
                 pass  # it is recovering or stopping, or its pid file is incomplete

@@ -78,7 +78,7 @@ class JournalUpkeep:
         log.info(Event.JOURNAL_ANCHOR, anchor=f"{seq}:{root.hex()}")
 
     async def _walk(self, connection: Connection, position: journal.ChainPosition) -> journal.ChainPosition:
-        for _ in range(self._policy.check_round // self._policy.check_batch):
+        for _ in range(self._policy.max_checked_per_run // self._policy.check_batch):
             before = position
             position, fault = await journal.walk(connection, before, self._policy.check_batch)
             metrics.JOURNAL_CHECKED.inc(position.seq - before.seq)

@@ -65,7 +65,7 @@ async def components(database: Database, tmp_path: Path) -> Components:
     loaded = config.load(path, environ={})
     async with database.acquire() as connection:
         await connection.execute("INSERT INTO lists VALUES ('list', '3', '', 0, 0, 0, 0, now())")
-    policy = Policy(journal=JournalPolicy(check_batch=10, check_round=40))
+    policy = Policy(journal=JournalPolicy(check_batch=10, max_checked_per_run=40))
     return await app.build(loaded, database, NODE, policy, clock=Clock(MONDAY, wall=lambda: MONDAY))
 
 

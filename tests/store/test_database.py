@@ -294,6 +294,6 @@ async def test_a_folder_unusable_for_the_embedded_server_is_a_one_line_error(dat
 
 
 async def test_the_error_for_invalid_settings_of_the_embedded_server_names_its_log(data_dir: Path) -> None:
-    server = EmbeddedServer(data_dir, {**SMALL, "wal_level": "no-such"}, retry_seconds=0.0)
+    server = EmbeddedServer(data_dir, {**SMALL, "wal_level": "no-such"}, crash_cleanup_seconds=0.0)
     with pytest.raises(EmbeddedError, match=r"does not start \(pg_ctl failed\); see .*/log$"):
         await server.ensure()

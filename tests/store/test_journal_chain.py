@@ -162,8 +162,10 @@ async def test_a_deleted_last_entry_is_found_by_the_position_of_the_feed(databas
         await connection.execute("INSERT INTO feeds (feed, seq) VALUES ('sdu', 11)")
         assert (await journal.verify(connection)).fault is None
         check = await tamper(connection, "DELETE FROM journal WHERE seq = 11")
-        fault = journal.JournalFault(11, "missing, though the journal had 11 entries")
-        assert (check.entries, check.fault) == (10, fault)
+        assert (check.entries, check.fault) == (
+            10,
+            journal.JournalFault(11, "missing, though the journal had 11 entries"),
+        )
 
 
 async def test_deleted_last_entries_are_found_by_the_journal_tree(database: Database) -> None:
