@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import signal
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -60,7 +60,6 @@ from gateway.usecases.manual_actions import ManualActions
 from gateway.usecases.partner_calls import PartnerCalls
 from gateway.usecases.receipts import Receipts
 from gateway.usecases.replies import Replies
-from gateway.usecases.scheduled_jobs import scheduled_jobs
 from gateway.usecases.sending_state import SendingState
 from gateway.usecases.sent_texts import SentTexts
 from gateway.usecases.status_feed import StatusFeed
@@ -73,6 +72,8 @@ log = get_logger()
 
 GC_THRESHOLDS = (50_000, 20, 50)
 """Of the garbage collector. A full collection blocks the event loop for 0.3 s while a list is being received."""
+BATCH = 500
+"""Cases or receipts per transaction of a scheduled job."""
 EXIT_FENCED = 75
 """EX_TEMPFAIL of sysexits.h: the supervisor should restart the process."""
 
@@ -284,16 +285,41 @@ def apis_of(config: Config, components: Components) -> list[Api]:
 
 
 def jobs_of(components: Components) -> list[Job]:
-    """The scheduled jobs of the process."""
+    """The scheduled jobs. Those that run in each process skip rows that another process has locked."""
     c = components
-    return scheduled_jobs(
-        deadlines=c.deadlines,
-        receipts=c.receipts,
-        replies=c.replies,
-        erasure=c.erasure,
-        housekeeping=c.housekeeping,
-        journal=c.journal,
-    )
+
+    async def meet_deadlines() -> None:
+        while await c.deadlines.meet(BATCH) == BATCH:
+            pass
+
+    async def match_receipts() -> None:
+        while await c.receipts.match_unmatched(BATCH) == BATCH:
+            pass
+
+    async def erase() -> None:
+        total = 0
+        while erased := await c.erasure.erase(BATCH):
+            total += erased
+        if total:
+            log.info(Event.PERSONAL_DATA_ERASED, cases=total)
+
+    def once(name: str, run: Callable[[], Awaitable[object]], every_seconds: float) -> Job:
+        return Job(name=name, run=run, every_seconds=every_seconds, once_per_cluster=True)
+
+    return [
+        Job(name="seal", run=c.journal.seal, every_seconds=0.2),
+        Job(name="meet_deadlines", run=meet_deadlines, every_seconds=1.0),
+        Job(name="match_receipts", run=match_receipts, every_seconds=1.0),
+        Job(name="flush_replies", run=c.replies.flush_incomplete, every_seconds=30.0),
+        once("fold_progress", c.housekeeping.fold_progress, 30.0),
+        once("check_journal", c.journal.check, 30.0),
+        once("grow_tree", c.journal.grow_tree, 30.0),
+        once("expire_receipts", c.housekeeping.expire_receipts, 60.0),
+        once("expire_dialogues", c.housekeeping.expire_dialogues, 60.0),
+        once("expire_unacknowledged", c.housekeeping.expire_unacknowledged, 3600.0),
+        once("anchor_journal", c.journal.log_anchor, 3600.0),
+        once("erase", erase, 3600.0),
+    ]
 
 
 class _Process:

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import CapturingLogger
 
 from gateway import app, config
-from gateway.app import Components
+from gateway.app import BATCH, Components
 from gateway.clock import Clock
 from gateway.cluster.scheduler import Job, Scheduler
 from gateway.config.policy import JournalPolicy, Policy
@@ -20,8 +20,7 @@ from gateway.logs.log import Event
 from gateway.store import inbound, journal, nodes
 from gateway.store.database import Database
 from gateway.store.inbound import ReplySegment
-from gateway.usecases import journal_upkeep, scheduled_jobs
-from gateway.usecases.scheduled_jobs import BATCH
+from gateway.usecases import journal_upkeep
 from tests.harness import TOKENS, metric
 
 Jobs = Mapping[str, Callable[[], Awaitable[object]]]
@@ -145,7 +144,7 @@ async def test_personal_data_is_erased_after_keep_days_and_the_erasure_is_logged
         await connection.execute(_CASES, expired, "refused", 0, None, MONDAY - KEEP, 4, 5)
         await connection.execute(_CASES, expired, "asked", 0, MONDAY, None, 6, 7)
     log = CapturingLogger()
-    monkeypatch.setattr(scheduled_jobs, "log", log)
+    monkeypatch.setattr(app, "log", log)
     await jobs["erase"]()
     async with database.acquire() as connection:
         erased = await connection.fetch("SELECT case_id FROM cases WHERE record IS NULL ORDER BY case_id")
