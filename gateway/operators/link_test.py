@@ -101,7 +101,7 @@ class Outcome:
     stray: list[Reported] = field(default_factory=list)
     """Receipts whose id is that of no segment, however it is read."""
     reply: Replied | None = None
-    strange: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
     burst: Burst | None = None
 
     def of(self, text: str) -> list[Sent]:
@@ -282,7 +282,7 @@ class LinkTest:
                 bind.respond(event.command_id, event.sequence_number)
                 self._received(event)
             case smpp.UnexpectedPdu() | smpp.UnmatchedNack():
-                self.outcome.strange.append(repr(event))
+                self.outcome.unexpected.append(repr(event))
 
     def _answered(self, segment: Sent, command_status: int, message_id: str) -> None:
         segment.answered_at = self._loop.time()
@@ -296,7 +296,7 @@ class LinkTest:
         try:
             message = decode_short_message(received.command_id, received.body)
         except MalformedPdu as error:
-            self.outcome.strange.append(str(error))
+            self.outcome.unexpected.append(str(error))
             return
         if receipt := parse_receipt(message):
             self._reported(Reported(receipt=receipt, message=message, at=now))

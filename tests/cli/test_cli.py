@@ -129,7 +129,7 @@ def test_migrating_twice_does_nothing_the_second_time(
     assert main(["migrate", "--config", str(config)]) == 0
     assert "applied 0001_gateway\n" in capsys.readouterr().out
     assert main(["migrate", "--config", str(config)]) == 0
-    assert capsys.readouterr().out == "nothing to do: the database has had all migrations\n"
+    assert capsys.readouterr().out == "nothing to do: the database has all migrations\n"
 
 
 def test_serving_an_external_database_waits_for_its_migrations(
@@ -258,7 +258,7 @@ def test_a_list_costs_what_its_own_names_and_languages_do(
     path = tmp_path / "list.ndjson"
     path.write_bytes(gzip.compress(lines) if zipped else lines)
     cost = preview(config, capsys, str(path))["cost"]
-    assert (cost["families"], cost["refused_lines"]) == (3, 1)
+    assert (cost["families"], cost["rejected_lines"]) == (3, 1)
     assert cost["requests"] == 16 + 15 + 17
     assert cost["consents"] == 12
 
@@ -316,13 +316,13 @@ def test_a_gateway_that_listens_everywhere_is_called_here(config: Path) -> None:
     assert address_of(arguments(config), "ops", {}).url == "http://[::1]:8123"
 
 
-def test_what_is_missing_is_told(config: Path, tmp_path: Path) -> None:
+def test_a_missing_address_or_token_is_named(config: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         address_of(arguments(tmp_path / "none.toml"), "ops", {"GATEWAY_TOKEN": "given"})
     with pytest.raises(CommandError, match="no token: set GATEWAY_TOKEN"):
         address_of(arguments(tmp_path / "none.toml"), "ops", {"GATEWAY_URL": "http://x"})
     config.write_text(config.read_text().replace('"ops-token"', '"env:NOT_SET"').replace("8123", "0"))
-    with pytest.raises(CommandError, match="say where the gateway is"):
+    with pytest.raises(CommandError, match="give the address by --url"):
         address_of(arguments(config), "ops", {})
     with pytest.raises(CommandError, match=r"http\.tokens\.ops"):
         address_of(arguments(config, "http://x"), "ops", {})
@@ -337,8 +337,8 @@ def test_a_gateway_that_does_not_run_is_one_line(
 ) -> None:
     assert main([*words, "--config", str(config), "--url", "http://127.0.0.1:9"]) == 1
     assert capsys.readouterr().err == (
-        "gateway: no gateway answers at http://127.0.0.1:9 (Connection refused): "
-        "is it running? --url or GATEWAY_URL says where\n"
+        "gateway: no gateway responds at http://127.0.0.1:9 (Connection refused): "
+        "is it running? Set --url or GATEWAY_URL\n"
     )
 
 

@@ -225,7 +225,7 @@ def test_a_refusal_is_told_by_its_name(link_test) -> None:
 
 def test_texts_that_nobody_answers_are_told(link_test) -> None:
     status, said = link_test(SmscSimulator(rules=["no_answer"]), "--json", "--wait", "2", act=None)
-    assert (status, said["short"], said["long"], said["answered_in"]) == (1, "unanswered", "unanswered", None)
+    assert (status, said["short"], said["long"], said["response_in"]) == (1, "no response", "no response", None)
 
 
 def test_a_receipt_for_an_unknown_id_is_told(link_test) -> None:

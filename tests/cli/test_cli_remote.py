@@ -179,15 +179,15 @@ def park(its_database: str, capsys: Captured) -> Park:
 
 
 @pytest.mark.usefixtures("sdu")
-def test_a_list_with_a_refused_line_ends_with_status_1_and_a_table(tmp_path: Path, capsys: Captured) -> None:
+def test_a_list_with_a_rejected_line_ends_with_status_1_and_a_table(tmp_path: Path, capsys: Captured) -> None:
     wrong = good(2)
     wrong["mother"]["iin"] = "870312497006"
     assert main(["push", written(tmp_path / "2026-11-22-a.ndjson", good(1), wrong)]) == 1
     said = capsys.readouterr()
-    assert "2026-11-22-a: 2 records, 1 accepted, 0 duplicates, 1 refused" in said.out
+    assert "2026-11-22-a: 2 records, 1 accepted, 0 duplicates, 1 rejected" in said.out
     assert "/mother/iin" in said.out
     assert "iin_checksum" in said.out
-    assert "2026-11-22-a: sent, being taken" in said.err
+    assert "2026-11-22-a: sent, being accepted" in said.err
 
 
 @pytest.mark.usefixtures("sdu")
@@ -202,15 +202,15 @@ def test_a_duplicate_is_no_failure_and_gzip_makes_no_difference(tmp_path: Path, 
 
 
 @pytest.mark.usefixtures("sdu")
-def test_other_bytes_under_an_id_are_refused_in_one_line(tmp_path: Path, capsys: Captured) -> None:
+def test_another_list_under_an_accepted_list_id_is_rejected_in_one_line(tmp_path: Path, capsys: Captured) -> None:
     assert main(["push", written(tmp_path / "taken.ndjson", good(4))]) == 0
     capsys.readouterr()
     assert main(["push", written(tmp_path / "taken.ndjson", good(5))]) == 1
-    assert capsys.readouterr().err.splitlines()[-1] == "gateway: Another list has been taken under this list_id."
+    assert capsys.readouterr().err.splitlines()[-1] == "gateway: Another list was accepted under this list_id."
 
 
 @pytest.mark.usefixtures("sdu")
-def test_a_list_for_a_service_that_is_not_there_is_refused(tmp_path: Path, capsys: Captured) -> None:
+def test_a_list_for_an_unknown_service_is_rejected(tmp_path: Path, capsys: Captured) -> None:
     assert main(["push", written(tmp_path / "nine.ndjson", good(6)), "--service", "9"]) == 1
     assert "service" in capsys.readouterr().err.splitlines()[-1]
 
@@ -221,14 +221,14 @@ def test_a_token_of_another_role_may_not_push(tmp_path: Path, capsys: Captured) 
     assert capsys.readouterr().err.splitlines()[-1].startswith("gateway: ")
 
 
-def test_a_token_that_nobody_knows_is_one_line(
+def test_an_unknown_token_is_one_line(
     gateway: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     monkeypatch.setenv("GATEWAY_TOKEN", "nobody's")
     assert main(["lists", "--url", gateway]) == 1
     assert (
         capsys.readouterr().err
-        == f"gateway: the gateway at {gateway} does not know the token: set GATEWAY_TOKEN\n"
+        == f"gateway: the gateway at {gateway} rejects the token: set GATEWAY_TOKEN\n"
     )
 
 
