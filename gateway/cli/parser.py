@@ -110,7 +110,7 @@ def _add_local(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "file", nargs="?", metavar="FILE", help="a list (NDJSON, also gzip) whose segments are counted"
     )
     command.add_argument(
-        "--families", type=int, default=1000, help="number of typical families, without FILE (1000)"
+        "--families", type=int, default=preview.TYPICAL_FAMILIES, help="how many, without FILE (%(default)s)"
     )
     command.add_argument("--service", metavar="CODE", help="default: the only one configured")
     command = _add(

@@ -22,7 +22,7 @@ from gateway.smpp.text import DataCoding, alphabet, segment_count
 TYPICAL_RECIPIENT = Name("Ахметова", "Айгүл", "Серікқызы")
 TYPICAL_PUPIL = Name("Ахметов", "Нұрлан", "Ерланұлы")
 _KINDS = (Kind.REQUEST, Kind.REFUSED, Kind.AGREED, Kind.CLARIFY)  # a repeat is the request once more
-_TYPICAL_FAMILIES = 1000
+TYPICAL_FAMILIES = 1000
 _GZIP = b"\x1f\x8b"
 
 

@@ -268,9 +268,7 @@ def _encode_c_octet_string(value: str) -> bytes:
 class SubmitEncoder:
     """Encodes the bodies of submit_sm (SMPP 3.4 §4.4.1) for one link. Constant fields are encoded once."""
 
-    def __init__(
-        self, source: Address, *, receipts: ReceiptRequest, service_type: str = ""
-    ) -> None:
+    def __init__(self, source: Address, *, receipts: ReceiptRequest, service_type: str = "") -> None:
         self._head = _encode_c_octet_string(service_type) + _encode_address(source) + _DESTINATION_TON_NPI
         requested, not_requested = _OCTET[consts.SMPP_SMSC_DELIVERY_RECEIPT_BOTH], _OCTET[0]
         self._receipt = requested if receipts == "all" else not_requested

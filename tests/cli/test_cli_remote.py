@@ -221,15 +221,10 @@ def test_a_token_of_another_role_may_not_push(tmp_path: Path, capsys: Captured) 
     assert capsys.readouterr().err.splitlines()[-1].startswith("gateway: ")
 
 
-def test_an_unknown_token_is_one_line(
-    gateway: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
-) -> None:
+def test_an_unknown_token_is_one_line(gateway: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     monkeypatch.setenv("GATEWAY_TOKEN", "nobody's")
     assert main(["lists", "--url", gateway]) == 1
-    assert (
-        capsys.readouterr().err
-        == f"gateway: the gateway at {gateway} rejects the token: set GATEWAY_TOKEN\n"
-    )
+    assert capsys.readouterr().err == f"gateway: the gateway at {gateway} rejects the token: set GATEWAY_TOKEN\n"
 
 
 # questions

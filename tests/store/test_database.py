@@ -14,10 +14,9 @@ import psutil
 import pytest
 
 from gateway.cluster.retry import TRANSIENT_ERRORS
-from gateway.store import embedded
+from gateway.resources import MIGRATIONS
 from gateway.store.database import Database, DatabaseError, connect, load_clock
 from gateway.store.embedded import SETTINGS, EmbeddedError, EmbeddedServer
-from gateway.resources import MIGRATIONS
 from gateway.store.migrations import migrate, migrations, pending
 
 ROOT = Path(__file__).parents[2]
