@@ -9,9 +9,10 @@ import pytest
 from structlog.testing import CapturingLogger
 
 from gateway import app, config
-from gateway.app import BATCH, Components
+from gateway.app import BATCH
 from gateway.clock import Clock
 from gateway.cluster.scheduler import Job, Scheduler
+from gateway.components import Components, build
 from gateway.config.policy import JournalPolicy, Policy
 from gateway.consent.events import Event as JourneyEvent
 from gateway.consent.events import EventType, Repeat
@@ -66,7 +67,7 @@ async def components(database: Database, tmp_path: Path) -> Components:
     async with database.acquire() as connection:
         await connection.execute("INSERT INTO lists VALUES ('list', '3', '', 0, 0, 0, 0, now())")
     policy = Policy(journal=JournalPolicy(check_batch=10, max_checked_per_run=40))
-    return await app.build(loaded, database, NODE, policy, clock=Clock(MONDAY, wall=lambda: MONDAY))
+    return await build(loaded, database, NODE, policy, clock=Clock(MONDAY, wall=lambda: MONDAY))
 
 
 @pytest.fixture
