@@ -1,4 +1,4 @@
-"""The command line: parser.py knows the words, the other modules do what they say, terminal.py shows it."""
+"""The command line: parser.py has the commands, the other modules carry them out, terminal.py prints."""
 
 from gateway.cli.parser import main
 

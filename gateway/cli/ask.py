@@ -1,4 +1,4 @@
-"""What ops ask a running gateway, and what they tell it about a case."""
+"""Commands to a running gateway that show lists, cases and links, and act on cases."""
 
 import asyncio
 import sys
@@ -16,34 +16,34 @@ _PARKED_COLUMNS = ("case_id", "list_id", "record_id", "since", "reason")
 _JOURNAL_COLUMNS = ("seq", "at", "event", "detail")
 
 _PAGE = 500
-"""Cases asked for, or released, by one request."""
+"""Cases requested, or released, by one request."""
 _PARKED_SHOWN = 20
 """Of a list, beside its counts; `gateway cases --state parked` has all."""
 
 
 def lists(arguments: Namespace) -> int:
     """The latest lists."""
-    answer = asyncio.run(_get(arguments, "lists"))
+    response = asyncio.run(_get(arguments, "lists"))
     if arguments.json:
-        show_json(answer)
+        show_json(response)
     else:
-        _show_rows("Lists", _LIST_COLUMNS, answer["lists"], empty="No list has come yet.")
+        _show_rows("Lists", _LIST_COLUMNS, response["lists"], empty="No list was accepted yet.")
     return 0
 
 
 def status(arguments: Namespace) -> int:
-    """A list's counts, where its cases are, and what is parked and why."""
-    answer, parked = asyncio.run(_status(arguments))
+    """A list's counts, its cases by state, and the parked ones with their reasons."""
+    counts, parked = asyncio.run(_status(arguments))
     if arguments.json:
-        show_json(answer)
+        show_json(counts)
         return 0
-    _show_rows("List", _LIST_COLUMNS[:-1], [answer], empty="")
-    accepted = answer["accepted"] or 1
-    rows = [(state, cases, f"{cases / accepted:.1%}") for state, cases in answer["progress"].items() if cases]
+    _show_rows("List", _LIST_COLUMNS[:-1], [counts], empty="")
+    accepted = counts["accepted"] or 1
+    rows = [(state, cases, f"{cases / accepted:.1%}") for state, cases in counts["progress"].items() if cases]
     show_table("Cases", ("state", "cases", "share"), rows, empty="It has no cases.")
     if parked:
         _show_parked(parked)
-    if (more := answer["progress"]["parked"] - len(parked)) > 0:
+    if (more := counts["progress"]["parked"] - len(parked)) > 0:
         say(f"and {more:,} more: gateway cases --state parked {arguments.list_id}")
     return 0
 
@@ -70,12 +70,12 @@ def case(arguments: Namespace) -> int:
 
 
 def links(arguments: Namespace) -> int:
-    """Who holds which link."""
-    answer = asyncio.run(_get(arguments, "links"))
+    """The links, and the process that holds each."""
+    response = asyncio.run(_get(arguments, "links"))
     if arguments.json:
-        show_json(answer)
+        show_json(response)
     else:
-        _show_rows("Links", _LINK_COLUMNS, answer["links"], empty="No link is configured.")
+        _show_rows("Links", _LINK_COLUMNS, response["links"], empty="No link is configured.")
     return 0
 
 
@@ -85,7 +85,7 @@ def cancel(arguments: Namespace) -> int:
 
 
 def release(arguments: Namespace) -> int:
-    """Lets a parked case go on, or all of a list, or all there are."""
+    """Releases a parked case, or all of a list, or all."""
     if arguments.case_id is not None:
         return _act(arguments, "release", None)
     released = asyncio.run(_release_all(arguments))
@@ -118,15 +118,15 @@ async def _get(arguments: Namespace, *path: str) -> Any:
 async def _status(arguments: Namespace) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The list, and the first of its cases that are parked."""
     async with connected(arguments, "ops") as remote:
-        answer = await remote.get("v1", "lists", arguments.list_id)
-        if arguments.json or not answer["progress"]["parked"]:
-            return answer, []
+        counts = await remote.get("v1", "lists", arguments.list_id)
+        if arguments.json or not counts["progress"]["parked"]:
+            return counts, []
         query = {"list_id": arguments.list_id, "state": "parked", "limit": str(_PARKED_SHOWN)}
-        return answer, (await remote.get("v1", "cases", **query))["cases"]
+        return counts, (await remote.get("v1", "cases", **query))["cases"]
 
 
 async def _cases(arguments: Namespace) -> tuple[list[dict[str, Any]], str | None]:
-    """As many cases as asked for, and the one behind which the others begin."""
+    """As many cases as requested, and the one after which the next page begins."""
     if arguments.list_id is None and arguments.state != "parked":
         raise CommandError("of all lists only the parked cases can be asked for: name a LIST, or --state parked")
     query = {"list_id": arguments.list_id, "state": arguments.state, "after": arguments.after}
@@ -141,19 +141,19 @@ async def _cases(arguments: Namespace) -> tuple[list[dict[str, Any]], str | None
 
 
 async def _release_all(arguments: Namespace) -> int:
-    """Each case that is parked now is released once: one that is parked again stays so."""
+    """Releases each case that is parked now once; one that is parked again stays parked. How many."""
     query = {"state": "parked"} | ({"list_id": arguments.list} if arguments.list is not None else {})
     released = 0
     async with connected(arguments, "ops") as remote:
         async for page in _pages(remote, query):
             if case_ids := [case["case_id"] for case in page["cases"]]:
-                answer = await remote.post("v1", "cases", "release", body={"case_ids": case_ids})
-                released += answer["released"]
+                response = await remote.post("v1", "cases", "release", body={"case_ids": case_ids})
+                released += response["released"]
     return released
 
 
 async def _pages(remote: Remote, query: dict[str, str], most: int = sys.maxsize) -> AsyncIterator[dict[str, Any]]:
-    """Pages of cases, to the last one or until there have been so many cases."""
+    """Pages of cases, to the last page or up to so many cases."""
     while most > 0:
         page = await remote.get("v1", "cases", limit=str(min(most, _PAGE)), **query)
         yield page

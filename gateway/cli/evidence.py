@@ -19,16 +19,16 @@ from gateway.store.migrations import pending
 
 
 def show(arguments: Namespace) -> int:
-    """Prints a case's record: JSON, to be kept as a file."""
+    """Prints the record of a case as JSON."""
     log.configure("error", sys.stderr.buffer)
     try:
         record = asyncio.run(_record(load(arguments.config, secrets=False), arguments.case_id, arguments.at))
     except OutOfReachError as error:
-        raise CommandError(f"--at {arguments.at}: this case wants a SEQ {error}") from None
+        raise CommandError(f"--at {arguments.at}: this case needs a SEQ {error}") from None
     except ServiceMissingError as error:
         raise CommandError(f"services.{error} is missing: put it back to print a case of that service") from None
     except JournalIncompleteError as error:
-        raise CommandError(f"{error} of the journal: `gateway verify-journal` says what") from None
+        raise CommandError(f"{error} of the journal: run `gateway verify-journal`") from None
     if record is None:
         raise CommandError(f"there is no case {arguments.case_id}")
     sys.stdout.buffer.write(orjson.dumps(record, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
@@ -37,14 +37,14 @@ def show(arguments: Namespace) -> int:
 
 
 def verify(arguments: Namespace) -> int:
-    """Status 0 when the record in the file holds, 1 when something in it does not."""
+    """Status 0 when the record in the file holds, 1 when a part of it does not."""
     try:
         content = sys.stdin.buffer.read() if arguments.file == "-" else Path(arguments.file).read_bytes()
         record = orjson.loads(content)
     except OSError as error:
         raise CommandError(f"{arguments.file}: {error.strerror}") from None
     except orjson.JSONDecodeError:
-        raise CommandError(f"{arguments.file} is no JSON") from None
+        raise CommandError(f"{arguments.file} is not JSON") from None
     faults = verification.check(record, arguments.anchor)
     if arguments.json:
         show_json({"holds": not faults, "faults": [{"pointer": f.pointer, "reason": f.reason} for f in faults]})
@@ -55,9 +55,9 @@ def verify(arguments: Namespace) -> int:
         case, tree = record["case"], record["tree"]
         say(f"the record of case {case['case_id']} ({case['state']}) holds: {len(record['journal'])} entries")
         if arguments.anchor is None:
-            say(f"compare its anchor {tree['size']}:{tree['root']} with one that was kept: --anchor")
+            say(f"compare its anchor {tree['size']}:{tree['root']} with a kept one: --anchor")
         else:
-            say("and they stood in the journal when the anchor was noted")
+            say("and they were in the journal when the anchor was noted")
     return 1 if faults else 0
 
 

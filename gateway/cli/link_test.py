@@ -1,4 +1,4 @@
-"""`gateway link-test`: tries a link out with one telephone, and says how config.toml is to describe it."""
+"""`gateway link-test`: tests a link with one telephone, and prints its lines of config.toml."""
 
 import asyncio
 from argparse import Namespace
@@ -33,15 +33,15 @@ _AUTO: IdRelation = "auto"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learned:
-    """What one trial says about the link; times are milliseconds. None: it did not come, or was not asked for."""
+    """The results of one test; times are milliseconds. None: it did not come, or was not requested."""
 
     smsc: str
     bound_in: float
     short: str  # what became of the text: accepted, delivered, …
     long: str
     segments: int  # of the long text
-    answered_in: float | None  # on average
-    answered_in_at_most: float | None
+    response_in: float | None  # on average
+    response_in_at_most: float | None
     response_id: str | None
     receipts: str  # asked for: last, all, none
     receipt_id: str | None
@@ -57,11 +57,11 @@ class Learned:
     throttled_at: int | None
     burst: int | None
     burst_rate: float | None
-    strange: list[str]
+    unexpected: list[str]
 
     @property
     def complete(self) -> bool:
-        """Whether all that was to come has come, and could be read."""
+        """Whether all expected receipts and the reply came, and could be read."""
         delivered = "delivered" if self.receipts != "none" else "accepted"
         return (
             self.short == self.long == delivered
@@ -78,7 +78,7 @@ def link_test(arguments: Namespace) -> int:
         names = ", ".join(link.name for link in config.links)
         raise CommandError(f"there is no link {arguments.link}; there are {names}")
     if not link.password:
-        raise CommandError(f"links.{link.name}.password is not to be had: set what config.toml refers to")
+        raise CommandError(f"links.{link.name}.password is missing: set what config.toml refers to")
     msisdn = canonical_msisdn(arguments.to)
     if msisdn is None:
         raise CommandError(f"--to: {arguments.to} is no Kazakh mobile number")
@@ -100,7 +100,7 @@ async def _try(link: Link, msisdn: str, wait: float, most: int) -> Outcome:
 
 
 def learn(link: Link, outcome: Outcome) -> Learned:
-    """What is to be read off a trial."""
+    """The results of a test."""
     texts = [*outcome.of("short"), *outcome.of("long")]
     answered = [1000 * (s.responded_at - s.sent_at) for s in texts if s.responded_at and not s.is_unknown]
     ids = [s.message_id for s in texts if s.accepted]
@@ -115,8 +115,8 @@ def learn(link: Link, outcome: Outcome) -> Learned:
         short=_became(outcome.of("short")),
         long=_became(outcome.of("long")),
         segments=len(outcome.of("long")),
-        answered_in=mean(answered) if answered else None,
-        answered_in_at_most=max(answered, default=None),
+        response_in=mean(answered) if answered else None,
+        response_in_at_most=max(answered, default=None),
         response_id=_common([form(i) for i in ids]),
         receipts=link.receipts,
         receipt_id=_common([form(r.receipt.message_id) for _, r in reported]),
@@ -132,12 +132,12 @@ def learn(link: Link, outcome: Outcome) -> Learned:
         throttled_at=burst.throttled_at if burst is not None else None,
         burst=burst.sent if burst is not None else None,
         burst_rate=_rate(burst) if burst is not None else None,
-        strange=outcome.unexpected,
+        unexpected=outcome.unexpected,
     )
 
 
 def settings_of(link: Link, learned: Learned) -> dict[str, object]:
-    """The keys of `[[links]]` that the trial has something to say about, with their values."""
+    """The keys of `[[links]]` that follow from the test, with their values."""
     return {
         "message_id": learned.message_id or link.message_id,
         "default_alphabet": learned.alphabet or link.default_alphabet,
@@ -148,9 +148,9 @@ def settings_of(link: Link, learned: Learned) -> dict[str, object]:
 
 
 def alphabet_of(link: Link, reply: Replied) -> DefaultAlphabet | None:
-    """The default_alphabet in which the reply makes sense: the configured one, if it does in several.
+    """The default_alphabet in which the reply can be read: the configured one, if several fit.
 
-    None when the reply tells its coding itself, or makes sense in none.
+    None when the data_coding of the reply states its alphabet, or no alphabet fits.
     """
     if reply.message.data_coding != 0:
         return None
@@ -166,7 +166,7 @@ def _verdict(reply: Replied, alphabet: DefaultAlphabet) -> Verdict:
 def _became(text: Sequence[Sent]) -> str:
     """What became of a text as a whole."""
     if any(s.is_unknown for s in text):
-        return "unanswered"
+        return "no response"
     if refused := next((s for s in text if not s.accepted), None):
         return status.name(refused.command_status or 0)
     states = [r.receipt.state for s in text for r in s.receipts if r.receipt.final]
@@ -204,7 +204,7 @@ def _show(link: Link, learned: Learned, settings: dict[str, object]) -> None:
         ("bound to", f"{learned.smsc or 'unnamed'}, in {_ms(learned.bound_in)}"),
         ("short text", learned.short),
         ("long text", f"{learned.long}, {learned.segments} segments as {link.long_messages}"),
-        ("responses", f"{_ms(learned.answered_in)} on average, {_ms(learned.answered_in_at_most)} at most"),
+        ("responses", f"{_ms(learned.response_in)} on average, {_ms(learned.response_in_at_most)} at most"),
         ("id of the response", learned.response_id or "none"),
         ("id of the receipt", _receipt_id(learned)),
         ("receipts", "not asked for" if learned.receipts == "none" else learned.receipt_format or "none came"),
@@ -217,7 +217,7 @@ def _show(link: Link, learned: Learned, settings: dict[str, object]) -> None:
         rate = f" ({learned.burst_rate:,.0f} a second)" if learned.burst_rate else ""
         limit = f"at {learned.throttled_at} segments a second" if learned.throttled_at is not None else "never"
         rows.append(("throttles", f"{limit}; {learned.burst} were sent{rate}"))
-    rows += [("strange", what) for what in learned.strange]
+    rows += [("unexpected", what) for what in learned.unexpected]
     show_table(f"Link {link.name}", ("what", "learned"), rows, empty="")
     say("for config.toml:")
     say(f'[[links]]\nname = "{link.name}"')

@@ -35,7 +35,7 @@ def serve(arguments: Namespace) -> int:
 
 
 def check_config(arguments: Namespace) -> int:
-    """Reads the file as `serve` does; faults are raised, as everywhere."""
+    """Reads the file as `serve` does; raises ConfigErrors with every fault."""
     config = load(arguments.config)
     names = ", ".join(link.name for link in config.links)
     services = ", ".join(f"{service.code} ({service.name})" for service in config.services.values())
@@ -49,7 +49,7 @@ def migrate(arguments: Namespace) -> int:
     for name in applied:
         say(f"applied {name}")
     if not applied:
-        say("nothing to do: the database has had all migrations")
+        say("nothing to do: the database has all migrations")
     return 0
 
 
@@ -63,12 +63,12 @@ def verify_journal(arguments: Namespace) -> int:
     elif fault is None:
         say(f"the journal holds: {check.entries:,} entries, anchor {check.entries}:{check.root}")
     else:
-        say(f"entry {fault.seq} does not hold: {fault.reason}; the chain does for {check.entries:,} entries")
+        say(f"entry {fault.seq} does not hold: {fault.reason}; the chain holds for {check.entries:,} entries")
     return 0 if fault is None else 1
 
 
 def _config(arguments: Namespace) -> Config:
-    """The configuration for work on the database alone: quiet, and without the secrets of links and partners."""
+    """The configuration for work on the database: only errors are logged, and no secrets are needed."""
     log.configure("error", sys.stderr.buffer)
     return load(arguments.config, secrets=False)
 
@@ -98,9 +98,9 @@ async def _check_schema(connection: Connection) -> None:
 
 
 def _reason(error: BaseException, config: Config) -> str:
-    """One line for whoever started it; the log has the rest."""
+    """The error in one line; the log has the rest."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, OSError) and error.errno in {errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES}:
         return f"cannot serve on {config.http.host}:{config.http.port}: {os.strerror(error.errno)}"
-    return f"the gateway failed ({type(error).__name__}); its log says more"
+    return f"the gateway failed ({type(error).__name__}); see its log"

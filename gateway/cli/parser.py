@@ -1,4 +1,4 @@
-"""The words of the command line, and what each of them calls."""
+"""The commands of the command line, their arguments, and the function of each."""
 
 import argparse
 import re
@@ -14,13 +14,13 @@ from gateway.store.database import DatabaseError
 
 _Run = Callable[[argparse.Namespace], int]
 
-_EPILOG = """Exit status: 0 done, 1 not done (a fault, a refusal), 2 wrong words.
+_EPILOG = """Exit status: 0 done, 1 not done (a fault, a refusal), 2 wrong arguments.
 A secret in the environment: GATEWAY_TOKEN, and what config.toml refers to."""
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Does what the command line says; the exit status."""
-    arguments = _parser().parse_args(words)
+def main(given: Sequence[str] | None = None) -> int:
+    """Runs the command of the arguments; the exit status."""
+    arguments = _parser().parse_args(given)
     run: _Run = arguments.run
     try:
         return run(arguments)
@@ -32,7 +32,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read us has gone; nobody is left to complain to
+        sys.stderr.close()  # the reader of standard output has ended: there is nobody to report to
     return 1
 
 
@@ -48,8 +48,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_local(commands)
     _add_remote(commands)
 
-    command = _add(commands, "tail", tail.tail, "show log lines from standard input to human eyes")
-    command.add_argument("--level", choices=tail.LEVELS, default="debug", help="the least to show")
+    command = _add(commands, "tail", tail.tail, "format log lines from standard input for reading")
+    command.add_argument(
+        "--level", choices=tail.LEVELS, default="debug", help="lines of lower levels are left out"
+    )
     _add_simulated(commands)
     return parser
 
@@ -68,7 +70,7 @@ def _add_simulated(commands: "argparse._SubParsersAction[argparse.ArgumentParser
 def _anchor(text: str) -> Anchor:
     seq, _, root = text.partition(":")
     if not re.fullmatch(r"[0-9]{1,18}", seq) or not re.fullmatch(r"[0-9a-f]{64}", root):
-        raise argparse.ArgumentTypeError("SEQ:ROOT is wanted, as a journal_anchor line of the log has them")
+        raise argparse.ArgumentTypeError("SEQ:ROOT is expected, as in a journal_anchor line of the log")
     return Anchor(int(seq), bytes.fromhex(root))
 
 
@@ -83,7 +85,7 @@ def _add_local(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )  # fmt: skip
     command.add_argument(
         "--anchor", metavar="SEQ:ROOT", type=_anchor, action="append", default=[],
-        help="the journal as it was when the log had this journal_anchor line; may be given again",
+        help="of a kept journal_anchor line: prove that the journal of that time is unchanged; repeatable",
     )  # fmt: skip
     command = _add(commands, "evidence", evidence.show, "print a case's record of consent, as JSON", config=True)
     command.add_argument("case_id", metavar="CASE")
@@ -98,22 +100,26 @@ def _add_local(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--anchor",
         metavar="SEQ:ROOT",
         type=_anchor,
-        help="of a kept journal_anchor line, to which the record has to lead",
+        help="of a kept journal_anchor line: prove that the entries were in the journal then",
     )
     command = _add(
-        commands, "preview", preview.preview, "show the texts as they go out, and what a list costs",
+        commands, "preview", preview.preview, "show the texts as they are sent, and the segments of a list",
         config=True, json=True,
     )  # fmt: skip
-    command.add_argument("file", nargs="?", metavar="FILE", help="a list (NDJSON, gzip too) to count the cost of")
-    command.add_argument("--families", type=int, default=1000, help="how many typical ones without FILE (1000)")
+    command.add_argument(
+        "file", nargs="?", metavar="FILE", help="a list (NDJSON, also gzip) whose segments are counted"
+    )
+    command.add_argument("--families", type=int, default=1000, help="how many, without FILE (%(default)s)")
     command.add_argument("--service", metavar="CODE", help="default: the only one configured")
     command = _add(
-        commands, "link-test", link_test.link_test, "try a link with one telephone, say how to configure it",
+        commands, "link-test", link_test.link_test, "test a link with one telephone, and print its configuration",
         config=True, json=True,
     )  # fmt: skip
     command.add_argument("link", metavar="NAME", help="of the link, as in the file")
-    command.add_argument("--to", metavar="NUMBER", required=True, help="the telephone that is to answer")
-    command.add_argument("--wait", metavar="SECONDS", type=float, default=120.0, help="for what comes back (120)")
+    command.add_argument("--to", metavar="NUMBER", required=True, help="the telephone that is to reply")
+    command.add_argument(
+        "--wait", metavar="SECONDS", type=float, default=120.0, help="for receipts and the reply (120)"
+    )
     command.add_argument(
         "--find-throttle", metavar="SEGMENTS", type=int, nargs="?", const=500, default=0,
         help="send short texts until the SMSC throttles, at most so many (500)",
@@ -122,17 +128,17 @@ def _add_local(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def _add_remote(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     command = _add(
-        commands, "push", push.push, "push a list; status 0 when no record was refused",
+        commands, "push", push.push, "push a list; status 0 when no record was rejected",
         config=True, json=True, url=True,
     )  # fmt: skip
-    command.add_argument("file", metavar="FILE", help="the list: NDJSON, gzip too")
+    command.add_argument("file", metavar="FILE", help="the list: NDJSON, also gzip")
     command.add_argument("--list-id", metavar="ID", help="default: the file's name")
     command.add_argument("--service", metavar="CODE", help="default: the only one configured")
     for name, run, summary, argument in (
         ("lists", ask.lists, "the latest lists", None),
         ("status", ask.status, "a list's counts, its cases by state, and what is parked and why", "LIST"),
         ("case", ask.case, "a case and its journal", "CASE"),
-        ("links", ask.links, "who holds which link, and what waits for it", None),
+        ("links", ask.links, "the process that holds each link, and the texts that wait for it", None),
         ("cancel", ask.cancel, "end a case", "CASE"),
         ("resend", ask.resend, "send a case's current text again", "CASE"),
     ):
@@ -140,13 +146,13 @@ def _add_remote(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         if argument:
             command.add_argument(f"{argument.lower()}_id", metavar=argument)
         if name == "cancel":
-            command.add_argument("--reason", default="cancelled by ops", help="stands in the journal")
+            command.add_argument("--reason", default="cancelled by ops", help="is written into the journal")
     _add_many(commands)
 
 
 def _add_many(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     command = _add(
-        commands, "release", ask.release, "let a parked case go on, or many", config=True, json=True, url=True
+        commands, "release", ask.release, "let a parked case continue, or many", config=True, json=True, url=True
     )
     which = command.add_mutually_exclusive_group(required=True)
     which.add_argument("case_id", nargs="?", metavar="CASE")
@@ -156,7 +162,7 @@ def _add_many(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     command.add_argument("list_id", nargs="?", metavar="LIST", help="may be left out with --state parked")
     command.add_argument("--state", help="looking_up, queued, asked, … parked: as `gateway status` names them")
     command.add_argument("--limit", metavar="N", type=int, default=100, help="how many at most (100)")
-    command.add_argument("--after", metavar="CASE", help="begin behind this case: next of the answer before")
+    command.add_argument("--after", metavar="CASE", help="begin after this case: `next` of the previous page")
 
 
 def _add(

@@ -1,4 +1,4 @@
-"""`gateway preview`: the texts as they go out, and what a list would cost in segments and hours."""
+"""`gateway preview`: the texts as they are sent, and the segments and hours of a list."""
 
 import gzip
 import math
@@ -27,12 +27,12 @@ _GZIP = b"\x1f\x8b"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """Segments of a whole list by what the families do, and how long its requests take."""
+    """Segments of a whole list by the replies of the families, and how long its requests take."""
 
     families: int
-    refused_lines: int
+    rejected_lines: int
     requests: int  # segments, as all below
-    repeats: int  # if nobody answers the request
+    repeats: int  # if nobody replies to the request
     consents: int  # if everybody agrees
     tps: float | None  # of all links together; None: some link is not paced
     hours: float | None  # of sending, for the requests
@@ -40,7 +40,7 @@ class Cost:
 
 
 def preview(arguments: Namespace) -> int:
-    """Shows every text of the service, filled in with typical names, and the cost of a list."""
+    """Shows every text of the service with typical names, and the cost of a list."""
     config = load(arguments.config, secrets=False)
     service = _service(config, arguments.service)
     templates = load_templates(service.templates)
@@ -98,7 +98,7 @@ def _count(body: str, link: Link) -> int:
 
 
 def _cost(config: Config, service: Service, templates: Templates, file: str | None, families: int) -> Cost:
-    """What the list's families cost over the link that cuts texts into most segments."""
+    """The cost of the list over the link with the most segments for a text."""
     longest = {link.long_messages: link for link in config.links}.values()
 
     def segments(kind: Kind, language: str, recipient: Name, pupil: Name) -> int:
@@ -129,7 +129,7 @@ def _cost(config: Config, service: Service, templates: Templates, file: str | No
     open_hours = (window.closes - window.opens).total_seconds() / 3600
     return Cost(
         families=asked,
-        refused_lines=refused,
+        rejected_lines=refused,
         requests=requests,
         repeats=requests * config.journey.repeats,
         consents=consents,
@@ -140,7 +140,7 @@ def _cost(config: Config, service: Service, templates: Templates, file: str | No
 
 
 def _records(path: Path) -> Iterator[Record | None]:
-    """The list's records; None for a line that the gateway would refuse."""
+    """The list's records; None for a line that the gateway would reject."""
     try:
         with path.open("rb") as raw:
             zipped = raw.read(len(_GZIP)) == _GZIP
@@ -165,12 +165,12 @@ def _segments(by_link: dict[str, int]) -> str:
 
 
 def _show_cost(config: Config, cost: Cost) -> None:
-    if cost.refused_lines:
-        say(f"{cost.refused_lines:,} lines would be refused; `gateway push` tells why.")
+    if cost.rejected_lines:
+        say(f"{cost.rejected_lines:,} lines would be rejected; `gateway push` shows why.")
     rows = [
         ("the request, to everybody", cost.requests),
-        (f"{config.journey.repeats} more, if nobody answers", cost.repeats),
-        ("the answer, if everybody agrees", cost.consents),
+        (f"{config.journey.repeats} more, if nobody replies", cost.repeats),
+        ("the text after consent, if everybody agrees", cost.consents),
     ]
     show_table(f"Segments of a list of {cost.families:,} families", ("for", "segments"), rows, empty="")
     if cost.tps is None:

@@ -14,13 +14,13 @@ from gateway.cli.remote import connected
 from gateway.cli.terminal import CommandError, console, say, show_json, show_table
 
 _GZIP = b"\x1f\x8b"
-_PIECE = 1 << 18
+_PIECE_BYTES = 1 << 18
 _SUFFIXES = re.compile(r"(\.ndjson|\.jsonl|\.json)?(\.gz)?$", re.IGNORECASE)
 _LIST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def push(arguments: Namespace) -> int:
-    """Status 0 when every record was accepted or is a duplicate, 1 when some were refused."""
+    """Status 0 when every record was accepted or is a duplicate, 1 when some were rejected."""
     path = Path(arguments.file)
     list_id = arguments.list_id or _SUFFIXES.sub("", path.name)
     if not _LIST_ID.fullmatch(list_id):
@@ -48,10 +48,10 @@ async def _push(arguments: Namespace, file: BinaryIO, list_id: str) -> Any:
             task = progress.add_task(list_id, total=size)
 
             async def pieces() -> AsyncIterator[bytes]:
-                while piece := file.read(_PIECE):
+                while piece := file.read(_PIECE_BYTES):
                     yield piece
                     progress.advance(task, len(piece))
-                progress.update(task, description=f"{list_id}: sent, being taken")
+                progress.update(task, description=f"{list_id}: sent, being accepted")
 
             return await remote.call(
                 "PUT", "v1", "lists", list_id,
@@ -59,7 +59,7 @@ async def _push(arguments: Namespace, file: BinaryIO, list_id: str) -> Any:
                 data=pieces(),
                 content_type="application/x-ndjson",
                 encoding="gzip" if zipped else None,
-                within=None,  # millions of lines take their time
+                timeout_seconds=None,  # millions of lines take long
             )  # fmt: skip
 
 
@@ -67,10 +67,10 @@ def _show(result: dict[str, Any]) -> None:
     errors = result["errors"]
     if errors:
         columns = ("line", "record_id", "pointer", "code")
-        show_table("Refused", columns, [[error.get(key) for key in columns] for error in errors], empty="")
+        show_table("Rejected", columns, [[error.get(key) for key in columns] for error in errors], empty="")
     if result["rejected"] > len({error["line"] for error in errors}):
-        say(f"The table is cut short; all of it: GET /v1/lists/{result['list_id']}/errors")
+        say(f"The table is incomplete; all errors: GET /v1/lists/{result['list_id']}/errors")
     say(
         f"{result['list_id']}: {result['records']:,} records, {result['accepted']:,} accepted, "
-        f"{result['duplicates']:,} duplicates, {result['rejected']:,} refused"
+        f"{result['duplicates']:,} duplicates, {result['rejected']:,} rejected"
     )

@@ -1,4 +1,4 @@
-"""A running gateway, spoken to over HTTP as contracts name it."""
+"""A client of the HTTP interface of a running gateway."""
 
 import os
 from argparse import Namespace
@@ -15,20 +15,20 @@ from gateway.cli.terminal import CommandError
 from gateway.config import Config, ConfigError, load
 from gateway.config.model import Role
 
-_ANSWERS_WITHIN = 60.0  # seconds
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (what a server listens on, and where it is found)
+_RESPONSE_TIMEOUT_SECONDS = 60.0
+_LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (all addresses; the key is what the server listens on)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where the gateway is, and the token it knows us by."""
+    """The URL of the gateway, and the bearer token for it."""
 
     url: str
     token: str = field(repr=False)
 
 
 class Remote:
-    """Calls to a running gateway. Each raises CommandError when it does not answer, or refuses."""
+    """Calls to a running gateway. Each raises CommandError without a response, or with an error response."""
 
     def __init__(self, address: Address, session: aiohttp.ClientSession) -> None:
         self._address = address
@@ -48,9 +48,9 @@ class Remote:
         data: "bytes | AsyncIterator[bytes] | None" = None,
         content_type: str | None = None,
         encoding: str | None = None,
-        within: float | None = _ANSWERS_WITHIN,
+        timeout_seconds: float | None = _RESPONSE_TIMEOUT_SECONDS,
     ) -> Any:
-        """The answer's JSON. The path is given in pieces, which may hold any character."""
+        """The JSON of the response. The path is given in segments, which may hold any character."""
         url = self._address.url + "".join(f"/{quote(piece, safe='')}" for piece in path)
         headers = {"Authorization": f"Bearer {self._address.token}"}
         if content_type:
@@ -59,39 +59,45 @@ class Remote:
             headers["Content-Encoding"] = encoding
         try:
             async with self._session.request(
-                method, url, params=params, data=data, headers=headers, timeout=aiohttp.ClientTimeout(within)
+                method,
+                url,
+                params=params,
+                data=data,
+                headers=headers,
+                timeout=aiohttp.ClientTimeout(timeout_seconds),
             ) as response:
                 content = await response.read()
         except TimeoutError:
-            raise CommandError(f"the gateway at {self._address.url} did not answer within {within:g} s") from None
+            raise CommandError(
+                f"the gateway at {self._address.url} did not respond within {timeout_seconds:g} s"
+            ) from None
         except aiohttp.ClientConnectorError as error:
             reason = os.strerror(error.os_error.errno) if error.os_error.errno else str(error.os_error)
             raise CommandError(
-                f"no gateway answers at {self._address.url} ({reason}): "
-                "is it running? --url or GATEWAY_URL says where"
+                f"no gateway responds at {self._address.url} ({reason}): is it running? Set --url or GATEWAY_URL"
             ) from None
         except aiohttp.InvalidURL:
             raise CommandError(f"{self._address.url!r} is no http:// or https:// address") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise CommandError(f"the gateway at {self._address.url} broke off: {error}") from None
-        answer = _json(content)
+            raise CommandError(f"the gateway at {self._address.url} closed the connection: {error}") from None
+        body = _json(content)
         if response.status >= 400:
-            raise CommandError(_refusal(response.status, answer, self._address.url))
-        if answer is None:
-            raise CommandError(f"what answers at {self._address.url} is not the gateway: it sends no JSON")
-        return answer
+            raise CommandError(_error(response.status, body, self._address.url))
+        if body is None:
+            raise CommandError(f"the server at {self._address.url} is not the gateway: it sends no JSON")
+        return body
 
 
 @asynccontextmanager
 async def connected(arguments: Namespace, role: Role) -> AsyncIterator[Remote]:
-    """The gateway that the arguments, the environment or the configuration name, in that order."""
+    """The gateway of the arguments, the environment or the configuration, in this order."""
     address = address_of(arguments, role, os.environ)
     async with aiohttp.ClientSession(auto_decompress=True) as session:
         yield Remote(address, session)
 
 
 def address_of(arguments: Namespace, role: Role, environ: Mapping[str, str]) -> Address:
-    """Where to call and with which token; the file is read only for what nothing else says."""
+    """The URL and token; the file is read only when one of them is missing elsewhere."""
     url = arguments.url or environ.get("GATEWAY_URL")
     token = environ.get("GATEWAY_TOKEN")
     if not url or not token:
@@ -100,7 +106,7 @@ def address_of(arguments: Namespace, role: Role, environ: Mapping[str, str]) -> 
         except ConfigError as error:
             if not url:
                 raise
-            raise CommandError(f"no token: set GATEWAY_TOKEN, or mend the file: {error.errors[0]}") from None
+            raise CommandError(f"no token: set GATEWAY_TOKEN, or correct the file: {error.errors[0]}") from None
         url = url or _own_url(config)
         token = token or config.http.tokens[role][0]
     if not token:
@@ -111,8 +117,8 @@ def address_of(arguments: Namespace, role: Role, environ: Mapping[str, str]) -> 
 def _own_url(config: Config) -> str:
     http = config.http
     if http.port == 0:
-        raise CommandError("http.port is 0, any free one: say where the gateway is by --url or GATEWAY_URL")
-    host = _EVERYWHERE.get(http.host, http.host)
+        raise CommandError("http.port is 0, any free one: give the address by --url or GATEWAY_URL")
+    host = _LOOPBACK_OF.get(http.host, http.host)
     scheme = "https" if http.tls_cert else "http"
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{http.port}"
 
@@ -124,15 +130,15 @@ def _json(content: bytes) -> Any:
         return None
 
 
-def _refusal(status: int, answer: Any, url: str) -> str:
-    """What a problem document (RFC 9457) says, in one line."""
+def _error(status: int, body: Any, url: str) -> str:
+    """A problem document (RFC 9457) in one line."""
     if status == 401:
-        return f"the gateway at {url} does not know the token: set GATEWAY_TOKEN"
-    if not isinstance(answer, dict):
-        return f"{url} answers {status}"
-    said = str(answer.get("detail") or answer.get("title") or status)
+        return f"the gateway at {url} rejects the token: set GATEWAY_TOKEN"
+    if not isinstance(body, dict):
+        return f"{url} responds with {status}"
+    detail = str(body.get("detail") or body.get("title") or status)
     faults = [
         f"{fault.get('pointer') or '/'}: {fault.get('detail') or fault.get('code')}"
-        for fault in answer.get("errors", [])
+        for fault in body.get("errors", [])
     ]
-    return " ".join([said, *faults])
+    return " ".join([detail, *faults])

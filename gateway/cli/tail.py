@@ -1,4 +1,4 @@
-"""`gateway tail`: the gateway's log lines from standard input, for human eyes."""
+"""`gateway tail`: log lines from standard input, formatted for reading."""
 
 import sys
 from argparse import Namespace
@@ -16,7 +16,7 @@ _FIRST = ("at", "level", "event")
 
 
 def tail(arguments: Namespace) -> int:
-    """Shows each line as it comes; what is no line of the log passes as it is."""
+    """Prints each line as it comes; one that is no line of the log is printed unchanged."""
     terminal = console()
     shown = LEVELS[LEVELS.index(arguments.level) :]
     for line in sys.stdin:

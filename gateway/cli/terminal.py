@@ -1,4 +1,4 @@
-"""What the commands show: tables for people, JSON for programs, faults in one line."""
+"""Output of the commands: tables for people, JSON for programs, errors in one line."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -8,37 +8,37 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_WIDTH_OF_A_FILE = 160  # where no terminal says how wide it is
+_FILE_WIDTH = 160  # columns, where the output is no terminal
 
 
 class CommandError(Exception):
-    """A command cannot do what it was asked. The message is one line that says what to do."""
+    """A command cannot be carried out. The message is one line that says what to do."""
 
 
 def console(*, stderr: bool = False) -> Console:
-    """The terminal, or what stands in its place. Made anew for each use: tests replace the streams."""
+    """The terminal, or the stream in its place. Created for each use: tests replace the streams."""
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else _WIDTH_OF_A_FILE
+    width = None if stream.isatty() else _FILE_WIDTH
     return Console(file=stream, width=width, highlight=False, soft_wrap=False)
 
 
 def say(text: str) -> None:
-    """One line, as it is."""
+    """Prints one line."""
     console().print(Text(text), soft_wrap=True)
 
 
 def complain(text: str) -> None:
-    """One line on standard error, as it is."""
+    """Prints one line on standard error."""
     console(stderr=True).print(Text(f"gateway: {text}"), soft_wrap=True)
 
 
 def show_json(value: object) -> None:
-    """The value for programs: one line."""
+    """Prints the value as one line of JSON."""
     sys.stdout.write(orjson.dumps(value).decode() + "\n")
 
 
 def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-    """A table whose numbers stand to the right, or one line where there is nothing to show."""
+    """Prints a table with numbers to the right, or `empty` when there are no rows."""
     rows = list(rows)
     if not rows:
         say(empty)

@@ -1,10 +1,10 @@
-// The gateway's own API, asked with the token of ops. The token lives in this tab and goes into a header only.
+// A client of the gateway's API with the token of ops, which is kept in this tab and sent in a header only.
 
 const TOKEN = "gateway-token";
-const ANSWERS_WITHIN = 15_000; // milliseconds
+const TIMEOUT_MS = 15_000;
 
-/** The gateway has answered, and says no: `status`, and why. */
-export class Refused extends Error {
+/** An error response: its status and its detail. */
+export class ErrorResponse extends Error {
   constructor(status, detail) {
     super(detail);
     this.status = status;
@@ -26,7 +26,7 @@ export const release = (id) => call("POST", `v1/cases/${encodeURIComponent(id)}/
 export const resend = (id) => call("POST", `v1/cases/${encodeURIComponent(id)}/resend`);
 export const releaseMany = (ids) => call("POST", "v1/cases/release", { body: { case_ids: ids } });
 
-/** The answer's JSON. Throws Refused, or whatever fetch throws when nobody answers. */
+/** The JSON of the response. Throws ErrorResponse, or what fetch throws without a response. */
 async function call(method, path, { query = {}, body } = {}) {
   const url = new URL(path, document.baseURI);
   for (const [name, value] of Object.entries(query)) if (value != null) url.searchParams.set(name, value);
@@ -39,12 +39,12 @@ async function call(method, path, { query = {}, body } = {}) {
     cache: "no-store",
     credentials: "omit",
     redirect: "error",
-    signal: AbortSignal.timeout(ANSWERS_WITHIN),
+    signal: AbortSignal.timeout(TIMEOUT_MS),
   });
-  const answer = await response.json();
+  const content = await response.json();
   if (!response.ok) {
-    const faults = (answer.errors ?? []).map((fault) => `${fault.pointer} ${fault.detail}`);
-    throw new Refused(response.status, [answer.detail ?? answer.title, ...faults].join(" "));
+    const faults = (content.errors ?? []).map((fault) => `${fault.pointer} ${fault.detail}`);
+    throw new ErrorResponse(response.status, [content.detail ?? content.title, ...faults].join(" "));
   }
-  return answer;
+  return content;
 }

@@ -1,4 +1,4 @@
-// What stands on the board: the overview, section by section.
+// Shows the overview, section by section.
 
 import { byId, clock, count, fill, h, hours, plural, span, svg, table, words } from "./dom.js";
 
@@ -17,22 +17,22 @@ const QUEUES = {
   journal: "journal, to be sealed",
   statuses: "statuses, SDU",
 };
-const KEPT = 120; // samples of the pace: ten minutes
+const MAX_SAMPLES = 120; // of the rate: ten minutes
 
-let before = null; // the overview before, for what has happened in between
-const paces = [];
-let spoken = ""; // the alerts that a screen reader has heard, but for their figures
+let previous = null; // the previous overview, for the differences
+const rates = [];
+let announced = ""; // the alerts that were given to screen readers, without their numbers
 
-/** Shows the overview everywhere. */
+/** Shows the overview in all sections. */
 export function show(overview) {
-  const pace = paceSince(before, overview);
-  before = overview;
-  if (pace) paces.push(Object.values(pace).reduce((sum, link) => sum + link.accepted, 0));
-  if (paces.length > KEPT) paces.shift();
+  const rate = rateSince(previous, overview);
+  previous = overview;
+  if (rate) rates.push(Object.values(rate).reduce((sum, link) => sum + link.accepted, 0));
+  if (rates.length > MAX_SAMPLES) rates.shift();
   showReadiness(overview);
   showAlerts(overview);
   fill(byId("cases"), tiles(overview.cases));
-  fill(byId("links"), links(overview, pace), sparkline());
+  fill(byId("links"), links(overview, rate), sparkline());
   fill(byId("lists"), lists(overview));
   fill(byId("queues"), queues(overview));
   fill(byId("journal"), journal(overview));
@@ -40,16 +40,16 @@ export function show(overview) {
 }
 
 export function forget() {
-  before = null;
-  spoken = "";
-  paces.length = 0;
+  previous = null;
+  announced = "";
+  rates.length = 0;
 }
 
 function showReadiness({ ready, window, rate, business_now, alerts }) {
   const mode =
     rate === 1
       ? null
-      : h("span", { class: "hint" }, ` · rehearsal at ×${count(rate)}: it is `, clock(business_now));
+      : h("span", { class: "hint" }, ` · business time runs at ×${count(rate)}: it is `, clock(business_now));
   const sending = window.open ? "window open" : ["window closed until ", clock(window.opens_at, business_now)];
   fill(
     byId("readiness"),
@@ -63,12 +63,12 @@ function showReadiness({ ready, window, rate, business_now, alerts }) {
 }
 
 function showAlerts({ alerts }) {
-  const calm = h("p", { class: "notice good" }, "Nothing is wrong.");
+  const none = h("p", { class: "notice good" }, "No alerts.");
   const notice = ({ level, text }) => h("p", { class: `notice ${level}` }, h("strong", {}, level), " ", text);
-  fill(byId("alerts"), alerts.length ? alerts.map(notice) : calm);
-  const told = alerts.map(({ text }) => text.replace(/\d/g, "")).join();
-  if (told !== spoken) byId("news").textContent = alerts.map(({ level, text }) => `${level}: ${text}`).join(" ");
-  spoken = told;
+  fill(byId("alerts"), alerts.length ? alerts.map(notice) : none);
+  const texts = alerts.map(({ text }) => text.replace(/\d/g, "")).join();
+  if (texts !== announced) byId("announcement").textContent = alerts.map(({ level, text }) => `${level}: ${text}`).join(" ");
+  announced = texts;
 }
 
 function tiles(cases) {
@@ -82,44 +82,44 @@ function tiles(cases) {
   return h("dl", { class: "tiles" }, Object.entries(cases).map(tile));
 }
 
-/** Segments a second by link since the overview before; null where another process counts, or has begun anew. */
-function paceSince(before, after) {
-  if (!before || before.answered_by !== after.answered_by) return null;
-  const seconds = (Date.parse(after.now) - Date.parse(before.now)) / 1000;
-  const pace = {};
+/** Segments a second by link since the previous overview; null when another process counts, or one restarted. */
+function rateSince(previous, after) {
+  if (!previous || previous.answered_by !== after.answered_by) return null;
+  const seconds = (Date.parse(after.now) - Date.parse(previous.now)) / 1000;
+  const rate = {};
   for (const { link, counted } of after.links) {
-    const earlier = before.links.find((one) => one.link === link)?.counted;
+    const earlier = previous.links.find((one) => one.link === link)?.counted;
     if (!counted || !earlier || seconds <= 0) continue;
-    pace[link] = {
+    rate[link] = {
       accepted: (counted.accepted - earlier.accepted) / seconds,
       throttled: counted.throttled - earlier.throttled,
     };
   }
-  return pace;
+  return rate;
 }
 
-function links({ links, nodes, now }, pace) {
+function links({ links, nodes, now }, rate) {
   const row = (link) => {
     const holder = nodes.find((node) => node.node === link.node);
     const state = !link.bound ? "critical" : link.bound < link.sessions ? "warning" : "good";
-    const said =
+    const label =
       link.bound === 0 ? "down" : link.sessions === 1 ? "bound" : `${link.bound} of ${link.sessions} bound`;
-    const own = pace?.[link.link];
+    const own = rate?.[link.link];
     return [
       link.link,
-      [badge(state, said), h("span", { class: "hint" }, " since ", clock(link.since, now))],
-      holder ? nodeName(holder) : "nobody",
+      [badge(state, label), h("span", { class: "hint" }, " since ", clock(link.since, now))],
+      holder ? nodeName(holder) : "none",
       waiting(link),
       [
         own ? `${count(Math.round(own.accepted))}/s` : "–",
         h("span", { class: "hint" }, link.tps ? ` of ${count(link.tps)}` : " unlimited"),
       ],
-      link.counted ? [count(link.counted.throttled), own?.throttled > 0 && badge("warning", "just now")] : "–",
+      link.counted ? [count(link.counted.throttled), own?.throttled > 0 && badge("warning", "now")] : "–",
       link.counted ? count(link.counted.refused) : "–",
     ];
   };
   return table(
-    "Who holds which, what waits, how fast it goes. Counted by the process that answers, since its start.",
+    "Holder, queue and rate of each link. Counted by the process that responds, since its start.",
     ["link", "sessions", "held by", "#waiting", "#segments", "#throttled", "#refused"],
     links.map(row),
   );
@@ -131,15 +131,15 @@ function waiting({ queued, segments, hours: time }) {
   return [plural(queued, "text"), h("span", { class: "hint" }, ` ${how}`)];
 }
 
-/** Segments a second since the page was opened, ten minutes at most. */
+/** A chart of segments a second since the page was opened, ten minutes at most. */
 function sparkline() {
-  if (paces.length < 2) return null;
-  const most = Math.max(...paces, 1);
-  const points = paces
-    .map((pace, i) => `${((i * 100) / (paces.length - 1)).toFixed(1)},${(29 - (pace / most) * 28).toFixed(1)}`)
+  if (rates.length < 2) return null;
+  const most = Math.max(...rates, 1);
+  const points = rates
+    .map((rate, i) => `${((i * 100) / (rates.length - 1)).toFixed(1)},${(29 - (rate / most) * 28).toFixed(1)}`)
     .join(" ");
-  const [now, peak] = [paces.at(-1), most].map((pace) => count(Math.round(pace)));
-  const label = `Segments a second, last ${span(paces.length * 5)}: ${now} now, ${peak} at most`;
+  const [now, peak] = [rates.at(-1), most].map((rate) => count(Math.round(rate)));
+  const label = `Segments a second, last ${span(rates.length * 5)}: ${now} now, ${peak} at most`;
   return h(
     "figure",
     {},
@@ -153,7 +153,7 @@ function sparkline() {
 }
 
 function lists({ lists, now }) {
-  if (!lists.length) return h("p", {}, "No list has come yet.");
+  if (!lists.length) return h("p", {}, "No list was accepted yet.");
   const item = ({ list_id, received_at, accepted, rejected, progress }) => {
     const ended = ENDED.reduce((sum, state) => sum + progress[state], 0);
     const present = Object.entries(progress).filter(([, number]) => number > 0);
@@ -171,9 +171,9 @@ function lists({ lists, now }) {
           plural(accepted, "case"),
           ", ",
           share(ended, accepted),
-          " ended; came ",
+          " ended; accepted ",
           clock(received_at, now),
-          rejected ? `; ${plural(rejected, "line")} refused` : null,
+          rejected ? `; ${plural(rejected, "line")} rejected` : null,
         ),
       ),
       h(
@@ -206,7 +206,7 @@ function queues({ queues }) {
     depth ? span(seconds) : "–",
     failing ? badge("warning", `${count(failing)} failing`) : "",
   ];
-  return table("What waits in the database", ["queue", "#waiting", "#oldest", "calls"], queues.map(row));
+  return table("Queues in the database", ["queue", "#waiting", "#oldest", "calls"], queues.map(row));
 }
 
 function journal({ journal, now }) {
@@ -223,18 +223,18 @@ function journal({ journal, now }) {
     state,
     ` ${plural(journal.entries, "entry").replace("entrys", "entries")}, `,
     latest,
-    h("span", { class: "hint" }, `; ${count(journal.checked)} checks by the process that answers`),
+    h("span", { class: "hint" }, `; ${count(journal.checked)} checks by the process that responds`),
   );
 }
 
 function nodes({ nodes, answered_by, now }) {
   const row = (node) => [
-    [nodeName(node), node.node === answered_by && h("span", { class: "hint" }, " answers")],
-    badge(node.alive ? "good" : "critical", node.alive ? "alive" : "silent"),
+    [nodeName(node), node.node === answered_by && h("span", { class: "hint" }, " responds")],
+    badge(node.alive ? "good" : "critical", node.alive ? "alive" : "no heartbeat"),
     clock(node.started_at, now),
     clock(node.seen_at, now, 8),
   ];
-  return table("Processes of this database", ["process", "state", "started", "seen"], nodes.map(row));
+  return table("Processes of this database", ["process", "state", "started", "heartbeat"], nodes.map(row));
 }
 
 function coloured(state, element) {

@@ -1,11 +1,11 @@
-// Cases: who waits for a decision, one case with its journal, and what may be done about it.
+// Cases: the parked ones, one case with its journal, and the actions on it.
 
 import * as api from "./api.js";
 import { badge } from "./board.js";
 import { byId, clock, count, fill, h, plural, words } from "./dom.js";
 
-const SHOWN = 50; // of the parked
-const AT_ONCE = 500; // released by one request
+const MAX_SHOWN = 50; // parked cases
+const MAX_RELEASED = 500; // by one request
 const OPEN = ["looking_up", "queued", "asked", "reminded", "parked"];
 const HAS_TEXT = ["asked", "reminded", "consented", "voucher_issued", "voucher_rejected", "refused"];
 const FAULTS = new Set([
@@ -18,37 +18,37 @@ const FAULTS = new Set([
 ]);
 const REASONS = { no_route: "no_route: no link of the configuration carries the number" };
 
-const said = byId("said");
+const message = byId("message");
 
-let silence; // the timer that ends what is said
-let changed = () => {}; // what to do once something has been done
-let failed = () => {}; // and when it has not
+let messageTimer; // removes the message
+let changed = () => {}; // called after an action
+let failed = () => {}; // called with the error of an action
 
 export function begin(onChange, onFailure) {
   changed = onChange;
   failed = onFailure;
-  window.addEventListener("hashchange", showAsked);
+  window.addEventListener("hashchange", showRequested);
   byId("case").addEventListener("close", () => {
-    document.body.append(said);
+    document.body.append(message);
     if (location.hash) history.replaceState(null, "", location.pathname + location.search);
   });
 }
 
-/** The case that the address names: #case=ID. */
-export function showAsked() {
+/** Shows the case that the address names: #case=ID. */
+export function showRequested() {
   const id = new URLSearchParams(location.hash.slice(1)).get("case");
   if (id && api.token.get()) attempt(async () => showCase(await api.caseOf(id)));
 }
 
-// --- the parked
+// --- parked cases
 
 export async function loadParked(overview) {
-  return overview.cases.parked ? (await api.parked(SHOWN)).cases : [];
+  return overview.cases.parked ? (await api.parked(MAX_SHOWN)).cases : [];
 }
 
 export function showParked(cases, overview) {
   const all = Math.max(overview.cases.parked, cases.length);
-  if (!all) return fill(byId("parked"), h("p", {}, "Nobody waits for a decision."));
+  if (!all) return fill(byId("parked"), h("p", {}, "No case is parked."));
   fill(
     byId("parked"),
     h(
@@ -86,7 +86,7 @@ function parkedItem({ case_id, list_id, record_id, parked }, now) {
               REASONS[parked.reason] ?? parked.reason,
               h("span", { class: "hint" }, " since ", clock(parked.at, now)),
             ]
-          : "just now",
+          : "now",
       ),
     ),
     h(
@@ -113,7 +113,7 @@ function showCase(shown) {
     ["service", shown.service],
     ["opened", clock(shown.opened_at)],
     ["ended", shown.ended_at ? clock(shown.ended_at) : "not yet"],
-    ["recipient", recipient ? `${recipient.relation}, ${recipient.msisdn}` : "nobody known"],
+    ["recipient", recipient ? `${recipient.relation}, ${recipient.msisdn}` : "unknown"],
   ];
   fill(
     dialog,
@@ -165,13 +165,13 @@ function entry({ seq, at, event, detail }) {
   );
 }
 
-// --- acts, each after a question
+// --- actions, each after a confirmation
 
 function askRelease(id) {
   ask(
     {
       title: "Release the case?",
-      about: `${id} goes on where it was parked. If the cause is still there, it is parked again.`,
+      about: `${id} continues where it was parked. If the cause is still there, it is parked again.`,
       act: "Release",
     },
     async () => done(await api.release(id), "released"),
@@ -182,7 +182,7 @@ function askCancel(id) {
   ask(
     {
       title: "Cancel the case?",
-      about: `${id} ends. What has not left is not sent; SDU is told. This cannot be undone.`,
+      about: `${id} ends. Texts that wait are not sent; SDU gets the status. This cannot be undone.`,
       act: "Cancel the case",
       reason: true,
     },
@@ -194,7 +194,7 @@ function askResend(id) {
   ask(
     {
       title: "Send the text again?",
-      about: `The current text of ${id} goes out once more; its days do not begin anew.`,
+      about: `The current text of ${id} is sent once more; the days to reply do not begin anew.`,
       act: "Send again",
     },
     async () => done(await api.resend(id), "sent again"),
@@ -206,29 +206,29 @@ function askReleaseAll(number) {
     {
       title: `Release ${plural(number, "case")}?`,
       about:
-        "All parked cases of all lists go on where they were parked. What parked them should be mended by now.",
+        "All parked cases of all lists continue where they were parked. Their causes should be settled by now.",
       act: "Release all",
     },
     async () => {
       let released = 0;
       for (let after = null, more = true; more;) {
-        const page = await api.parked(AT_ONCE, after);
+        const page = await api.parked(MAX_RELEASED, after);
         if (page.cases.length) released += (await api.releaseMany(page.cases.map((one) => one.case_id))).released;
-        say(`${plural(released, "case")} released…`);
+        showMessage(`${plural(released, "case")} released…`);
         after = page.next;
         more = after !== null;
       }
-      say(`${plural(released, "case")} released.`);
+      showMessage(`${plural(released, "case")} released.`);
     },
   );
 }
 
 function done(shown, what) {
   if (byId("case").open) showCase(shown);
-  say(`${shown.case_id}: ${what}.`);
+  showMessage(`${shown.case_id}: ${what}.`);
 }
 
-/** A dialog that asks first; with `reason`, for words that go into the journal. */
+/** A dialog that asks for confirmation and, with `reason`, for a text for the journal. */
 function ask({ title, about, act, reason = false }, carryOut) {
   const dialog = byId("confirm");
   const why =
@@ -250,7 +250,7 @@ function ask({ title, about, act, reason = false }, carryOut) {
       why && [
         h("label", { for: "reason" }, "Why?"),
         why,
-        h("p", { id: "reason-hint", class: "hint" }, "It stands in the journal for ever: no names, no numbers."),
+        h("p", { id: "reason-hint", class: "hint" }, "The journal keeps it for ever: no names, no numbers."),
       ],
       h(
         "p",
@@ -259,7 +259,7 @@ function ask({ title, about, act, reason = false }, carryOut) {
         h(
           "button",
           { type: "button", class: "quiet", autofocus: !reason, onclick: () => dialog.close() },
-          "Leave it",
+          "Back",
         ),
       ),
     ),
@@ -273,18 +273,18 @@ async function attempt(what) {
     await what();
   } catch (error) {
     if (!failed(error))
-      say(
-        error instanceof api.Refused
+      showMessage(
+        error instanceof api.ErrorResponse
           ? error.message
-          : "The gateway does not answer: whether it was done shows once it does.",
+          : "The gateway does not respond: the result shows once it does.",
       );
   }
 }
 
-/** One line at the foot of the page, for a while; in the open dialog, because the rest is out of reach then. */
-export function say(text) {
-  clearTimeout(silence);
-  (document.querySelector("dialog[open]") ?? document.body).append(said);
-  said.textContent = text;
-  silence = setTimeout(() => (said.textContent = ""), 12_000);
+/** Shows a message at the foot of the page, for a while; inside an open dialog, which covers the page. */
+export function showMessage(text) {
+  clearTimeout(messageTimer);
+  (document.querySelector("dialog[open]") ?? document.body).append(message);
+  message.textContent = text;
+  messageTimer = setTimeout(() => (message.textContent = ""), 12_000);
 }

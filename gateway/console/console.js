@@ -1,25 +1,25 @@
-// The console: asks the gateway every few seconds and shows what it says. Nobody looking, nothing asked.
+// The console: polls the overview every few seconds and shows it; a hidden page does not poll.
 
 import * as api from "./api.js";
 import * as board from "./board.js";
 import * as cases from "./cases.js";
 import { byId, fill, span } from "./dom.js";
 
-const EVERY = 5000; // milliseconds
-const SHOWN = "#readiness, #age, #alerts, #news, section > div";
+const POLL_MS = 5000;
+const DATA = "#readiness, #age, #alerts, #announcement, section > div";
 
-const UNKNOWN = "The gateway does not know this token: it was mistyped, or is no longer valid.";
-const NOT_OPS = "This token is known, but it is not one of the role ops.";
+const UNKNOWN = "This token is not valid: it was mistyped, or has been replaced.";
+const NOT_OPS = "This token is valid, but not of the role ops.";
 
-let seenAt = null; // when the gateway last answered, by this machine's clock
-let shownOf = null; // the gateway's time then
-let trouble = null; // why it has not since
+let updatedAt = null; // instant of the last response, by the browser's clock
+let overviewTime = null; // of the gateway, in that response
+let problem = null; // why there is no newer one
 let timer = null;
-let rounds = 0; // each makes the ones before it void
+let polls = 0; // the response of an older poll is ignored
 
-async function round() {
+async function poll() {
   clearTimeout(timer);
-  const mine = ++rounds;
+  const own = ++polls;
   let overview, parked, failure;
   try {
     overview = await api.overview();
@@ -27,88 +27,88 @@ async function round() {
   } catch (error) {
     failure = error;
   }
-  if (mine !== rounds || (failure && sentAway(failure))) return;
-  timer = document.hidden ? null : setTimeout(round, EVERY);
-  trouble = failure ?? null;
-  byId("desk").hidden = false;
-  if (trouble) {
-    showTrouble();
+  if (own !== polls || (failure && tokenRejected(failure))) return;
+  timer = document.hidden ? null : setTimeout(poll, POLL_MS);
+  problem = failure ?? null;
+  byId("board").hidden = false;
+  if (problem) {
+    showProblem();
   } else {
-    seenAt = Date.now();
-    shownOf = overview.now.slice(11, 19);
+    updatedAt = Date.now();
+    overviewTime = overview.now.slice(11, 19);
     board.show(overview);
     cases.showParked(parked, overview);
   }
   tick();
 }
 
-/** Whether the gateway has refused the token; then it is asked for again. */
-function sentAway(error) {
-  if (!(error instanceof api.Refused) || ![401, 403].includes(error.status)) return false;
-  leave(error.status === 401 ? UNKNOWN : NOT_OPS);
+/** Whether the gateway rejected the token; then the form for it is shown. */
+function tokenRejected(error) {
+  if (!(error instanceof api.ErrorResponse) || ![401, 403].includes(error.status)) return false;
+  logout(error.status === 401 ? UNKNOWN : NOT_OPS);
   return true;
 }
 
-/** How old is what is on the screen, and what keeps it from being newer. */
+/** Shows the age of the data, and why there are no newer ones. */
 function tick() {
   if (!api.token.get()) return;
-  byId("age").textContent = seenAt === null ? "asking…" : `${span((Date.now() - seenAt) / 1000)} old`;
-  byId("desk").classList.toggle("stale", trouble !== null);
-  byId("trouble").hidden = trouble === null;
+  byId("age").textContent = updatedAt === null ? "loading…" : `${span((Date.now() - updatedAt) / 1000)} old`;
+  byId("board").classList.toggle("stale", problem !== null);
+  byId("problem").hidden = problem === null;
 }
 
-function showTrouble() {
-  const refused = trouble instanceof api.Refused;
-  fill(byId("readiness"), board.badge("critical", refused ? "not ready" : "no answer"));
-  const what = refused ? trouble.message : "The gateway does not answer.";
-  byId("trouble").textContent = shownOf === null ? what : `${what} What you see is of ${shownOf}.`;
+function showProblem() {
+  const hasResponse = problem instanceof api.ErrorResponse;
+  fill(byId("readiness"), board.badge("critical", hasResponse ? "not ready" : "no response"));
+  const what = hasResponse ? problem.message : "The gateway does not respond.";
+  byId("problem").textContent = overviewTime === null ? what : `${what} The data shown are of ${overviewTime}.`;
   document.title = "(!) Gateway";
 }
 
-function enter() {
-  byId("door").hidden = true;
-  byId("search").hidden = byId("leave").hidden = false;
-  seenAt = shownOf = trouble = null;
+function login() {
+  byId("login").hidden = true;
+  byId("search").hidden = byId("logout").hidden = false;
+  updatedAt = overviewTime = problem = null;
   tick();
-  round();
-  cases.showAsked();
+  poll();
+  cases.showRequested();
 }
 
-function leave(reason) {
+function logout(reason) {
   api.token.forget();
   board.forget();
   clearTimeout(timer);
-  rounds++;
+  polls++;
   for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
-  for (const shown of document.querySelectorAll(SHOWN)) shown.replaceChildren();
-  byId("desk").hidden = byId("search").hidden = byId("leave").hidden = true;
-  byId("door").hidden = false;
-  byId("door-reason").hidden = !reason;
-  byId("door-reason").textContent = reason ?? "";
+  for (const shown of document.querySelectorAll(DATA)) shown.replaceChildren();
+  byId("board").hidden = byId("search").hidden = byId("logout").hidden = true;
+  byId("login").hidden = false;
+  byId("login-reason").hidden = !reason;
+  byId("login-reason").textContent = reason ?? "";
   document.title = "Gateway";
   byId("token").value = "";
   byId("token").focus();
 }
 
-cases.begin(round, sentAway);
-byId("door").addEventListener("submit", (event) => {
+cases.begin(poll, tokenRejected);
+byId("login").addEventListener("submit", (event) => {
   event.preventDefault();
   api.token.keep(byId("token").value.trim());
   byId("token").value = "";
-  enter();
+  login();
 });
 byId("search").addEventListener("submit", (event) => {
   event.preventDefault();
   const wanted = `#case=${byId("search-id").value.trim().toUpperCase()}`;
-  if (location.hash === wanted) cases.showAsked();
+  if (location.hash === wanted) cases.showRequested();
   else location.hash = wanted;
 });
-byId("leave").addEventListener("click", () => leave());
+byId("logout").addEventListener("click", () => logout());
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) clearTimeout(timer);
-  else if (api.token.get()) round();
+  else if (api.token.get()) poll();
 });
 setInterval(tick, 1000);
 
-if (api.token.get()) enter();
-else leave();
+if (api.token.get()) login();
+else logout();

@@ -1,21 +1,21 @@
-// Elements, and how numbers and instants are written. Whatever the server says becomes text, never markup.
+// Creates elements, and formats numbers and instants. Data of the server become text, never markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 const numbers = new Intl.NumberFormat("en");
 
 export const byId = (id) => document.getElementById(id);
 
-/** An element: h("td", { class: "number" }, "7"). Functions listen (onclick), true is an empty attribute. */
+/** An element: h("td", { class: "number" }, "7"). Functions are event listeners (onclick), true is an empty attribute. */
 export function h(tag, attributes = {}, ...children) {
-  return dress(document.createElement(tag), attributes, children);
+  return apply(document.createElement(tag), attributes, children);
 }
 
-/** The same, of SVG. */
+/** An SVG element. */
 export function svg(tag, attributes = {}, ...children) {
-  return dress(document.createElementNS(SVG, tag), attributes, children);
+  return apply(document.createElementNS(SVG, tag), attributes, children);
 }
 
-function dress(element, attributes, children) {
+function apply(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === "function") element.addEventListener(name.slice(2), value);
     else if (value === true) element.setAttribute(name, "");
@@ -25,7 +25,7 @@ function dress(element, attributes, children) {
   return element;
 }
 
-/** Shows these children instead of the former ones. Who had the focus has it again, known by data-key. */
+/** Replaces the children. The element with the focus gets it back, identified by data-key. */
 export function fill(parent, ...children) {
   const key = parent.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
   parent.replaceChildren(...children.flat().filter((child) => child != null && child !== false));
@@ -67,7 +67,7 @@ export const count = (number) => numbers.format(number);
 export const plural = (number, thing) => `${count(number)} ${thing}${number === 1 ? "" : "s"}`;
 export const words = (name) => name.replaceAll("_", " ");
 
-/** 03:12, with the date when that is not `now`'s. Both are the gateway's local time, as it wrote them. */
+/** 03:12, with the date when it is not that of `now`. Both are local times of the gateway, as it wrote them. */
 export function clock(iso, now, length = 5) {
   const time = iso.slice(11, 11 + length);
   return h(
@@ -77,7 +77,7 @@ export function clock(iso, now, length = 5) {
   );
 }
 
-/** A length of time, as short as people say it. */
+/** A length of time in one number and its unit. */
 export function span(seconds) {
   for (const [unit, length] of [
     ["days", 86_400],

@@ -133,7 +133,7 @@ def test_a_second_migrate_does_nothing(
     assert main(["migrate", "--config", str(config)]) == 0
     assert "applied 0001_gateway\n" in capsys.readouterr().out
     assert main(["migrate", "--config", str(config)]) == 0
-    assert capsys.readouterr().out == "nothing to do: the database has had all migrations\n"
+    assert capsys.readouterr().out == "nothing to do: the database has all migrations\n"
 
 
 def test_serve_fails_on_an_external_database_with_pending_migrations(
@@ -264,7 +264,7 @@ def test_preview_counts_the_segments_of_a_list_by_its_names_and_languages(
     path = tmp_path / "list.ndjson"
     path.write_bytes(gzip.compress(lines) if zipped else lines)
     cost = preview(config, capsys, str(path))["cost"]
-    assert (cost["families"], cost["refused_lines"]) == (3, 1)
+    assert (cost["families"], cost["rejected_lines"]) == (3, 1)
     assert cost["requests"] == 16 + 15 + 17
     assert cost["consents"] == 12
 
@@ -330,7 +330,7 @@ def test_a_missing_address_or_token_is_an_error_that_names_it(config: Path, tmp_
     with pytest.raises(CommandError, match="no token: set GATEWAY_TOKEN"):
         address_of(arguments(tmp_path / "none.toml"), "ops", {"GATEWAY_URL": "http://x"})
     config.write_text(config.read_text().replace('"ops-token"', '"env:NOT_SET"').replace("8123", "0"))
-    with pytest.raises(CommandError, match="say where the gateway is"):
+    with pytest.raises(CommandError, match="give the address by --url"):
         address_of(arguments(config), "ops", {})
     with pytest.raises(CommandError, match=r"http\.tokens\.ops"):
         address_of(arguments(config, "http://x"), "ops", {})
@@ -345,8 +345,8 @@ def test_a_gateway_that_is_not_running_is_a_one_line_error(
 ) -> None:
     assert main([*options, "--config", str(config), "--url", "http://127.0.0.1:9"]) == 1
     assert capsys.readouterr().err == (
-        "gateway: no gateway answers at http://127.0.0.1:9 (Connection refused): "
-        "is it running? --url or GATEWAY_URL says where\n"
+        "gateway: no gateway responds at http://127.0.0.1:9 (Connection refused): "
+        "is it running? Set --url or GATEWAY_URL\n"
     )
 
 

@@ -242,10 +242,10 @@ def test_link_test_reports_a_refusal_by_the_name_of_its_status(link_test: LinkTe
 
 def test_link_test_reports_texts_without_response(link_test: LinkTest) -> None:
     status, output = link_test(SmscSimulator(rules=["no_answer"]), "--json", "--wait", "2", act=None)
-    assert (status, output["short"], output["long"], output["answered_in"]) == (
+    assert (status, output["short"], output["long"], output["response_in"]) == (
         1,
-        "unanswered",
-        "unanswered",
+        "no response",
+        "no response",
         None,
     )
 

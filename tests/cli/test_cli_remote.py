@@ -184,10 +184,10 @@ def test_push_with_a_rejected_line_exits_with_status_1_and_a_table(tmp_path: Pat
     invalid["mother"]["iin"] = "870312497006"
     assert main(["push", written(tmp_path / "2026-11-22-a.ndjson", good(1), invalid)]) == 1
     output = capsys.readouterr()
-    assert "2026-11-22-a: 2 records, 1 accepted, 0 duplicates, 1 refused" in output.out
+    assert "2026-11-22-a: 2 records, 1 accepted, 0 duplicates, 1 rejected" in output.out
     assert "/mother/iin" in output.out
     assert "iin_checksum" in output.out
-    assert "2026-11-22-a: sent, being taken" in output.err
+    assert "2026-11-22-a: sent, being accepted" in output.err
 
 
 @pytest.mark.usefixtures("sdu")
@@ -206,7 +206,7 @@ def test_push_of_another_body_under_a_list_id_is_a_one_line_error(tmp_path: Path
     assert main(["push", written(tmp_path / "same-id.ndjson", good(4))]) == 0
     capsys.readouterr()
     assert main(["push", written(tmp_path / "same-id.ndjson", good(5))]) == 1
-    assert capsys.readouterr().err.splitlines()[-1] == "gateway: Another list has been taken under this list_id."
+    assert capsys.readouterr().err.splitlines()[-1] == "gateway: Another list was accepted under this list_id."
 
 
 @pytest.mark.usefixtures("sdu")
@@ -226,10 +226,7 @@ def test_an_unknown_token_is_a_one_line_error(
 ) -> None:
     monkeypatch.setenv("GATEWAY_TOKEN", "unknown")
     assert main(["lists", "--url", gateway]) == 1
-    assert (
-        capsys.readouterr().err
-        == f"gateway: the gateway at {gateway} does not know the token: set GATEWAY_TOKEN\n"
-    )
+    assert capsys.readouterr().err == f"gateway: the gateway at {gateway} rejects the token: set GATEWAY_TOKEN\n"
 
 
 # questions

@@ -154,7 +154,7 @@ async def test_malformed_pdus_end_no_session_and_lose_no_reply(harness: Harness)
             await reaction(harness.smsc, session, (complaints, nacks))
         await harness.smsc.enquire()  # its response comes after the PDU was processed
         responses = [
-            complaint.split(": ")[1].removesuffix(f" {sequence_number} answers nothing")
+            complaint.split(": ")[1].removesuffix(f" {sequence_number} matches no request")
             for complaint in harness.smsc.complaints[complaints:]
         ] + [f"generic_nack {status}" for status in session.nacks[nacks:]]
         read = [
