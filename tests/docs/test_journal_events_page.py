@@ -1,4 +1,4 @@
-"""docs/reference/journal-events.md is what gateway/consent/events.py says."""
+"""docs/reference/journal-events.md is generated from gateway/consent/events.py."""
 
 from pathlib import Path
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway import app
+from gateway import components
 from gateway.store import receipts
 from gateway.store.inbound import SAME_REPLY_WITHIN_SECONDS
 from gateway.usecases.replies import INCOMPLETE_AFTER_SECONDS, Replies
@@ -21,7 +21,7 @@ def replies(monkeypatch: pytest.MonkeyPatch) -> list[Replies]:
             super().__init__(**arguments)
             created.append(self)
 
-    monkeypatch.setattr(app, "Replies", RecordedReplies)
+    monkeypatch.setattr(components, "Replies", RecordedReplies)
     return created
 
 

@@ -117,7 +117,7 @@ def test_source_distribution_holds_the_migrations_and_the_example_configuration(
     assert {"config.toml", "setup.py", "LICENSE", "README.md"} <= held
 
 
-def test_installed_command_tells_its_version(installed: Path, tmp_path: Path) -> None:
+def test_installed_command_prints_its_version(installed: Path, tmp_path: Path) -> None:
     done = run(installed, tmp_path, "--version")
     assert (done.returncode, done.stdout) == (0, f"gateway {gateway.__version__}\n")
 

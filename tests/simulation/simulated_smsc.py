@@ -104,7 +104,7 @@ class Wire:
 
 
 class Smsc:
-    """One operator; `ask` tells the parent of a number what is whole on its screen."""
+    """The SMSC of one operator, with the handsets behind it. Parents are notified of complete texts."""
 
     def __init__(self, dice: random.Random, time: Timeline, truth: Truth, faults: Faults) -> None:
         self.faults = faults
