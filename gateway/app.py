@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -60,6 +60,7 @@ from gateway.usecases.manual_actions import ManualActions
 from gateway.usecases.partner_calls import PartnerCalls
 from gateway.usecases.receipts import Receipts
 from gateway.usecases.replies import Replies
+from gateway.usecases.scheduled_jobs import scheduled_jobs
 from gateway.usecases.sending_state import SendingState
 from gateway.usecases.sent_texts import SentTexts
 from gateway.usecases.status_feed import StatusFeed
@@ -71,20 +72,18 @@ from gateway.usecases.wallet_events import WalletEvents
 log = get_logger()
 
 GC_THRESHOLDS = (50_000, 20, 50)
-"""Of the garbage collector: a full collection takes a third of a second while a list comes in, and replies wait."""
-BATCH = 500
-"""Cases or receipts that a scheduled job takes on at a time."""
+"""Of the garbage collector. A full collection blocks the event loop for 0.3 s while a list is being received."""
 EXIT_FENCED = 75
-"""EX_TEMPFAIL: the supervisor is to start the process anew."""
+"""EX_TEMPFAIL of sysexits.h: the supervisor should restart the process."""
 
 
 async def serve(config: Config, *, migrate: bool = False) -> int:
-    """Runs the gateway until SIGTERM or SIGINT; the process's exit status. Raises as `run` does."""
+    """The exit status of the process, after it has run until SIGTERM or SIGINT; raises as `run` does."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    gc.freeze()  # what is loaded by now stays
+    gc.freeze()  # modules are never collected
     gc.set_threshold(*GC_THRESHOLDS)
     return await run(config, stopping, migrate=migrate)
 
@@ -92,14 +91,15 @@ async def serve(config: Config, *, migrate: bool = False) -> int:
 async def run(
     config: Config, stopping: asyncio.Event, *, migrate: bool = False, policy: Policy | None = None
 ) -> int:
-    """Runs the gateway until `stopping` is set; 0, or the exit status that says why it ended before.
+    """The exit status of the process, after it has run until `stopping` is set: 0, or EXIT_FENCED.
 
-    A process that was evicted (it was paused, or cut off from the database) ends with status 75 and has written
-    nothing since. Raises DatabaseError when an external database lacks migrations and `migrate` is off.
+    A process that was evicted, because it was paused or lost its database connection, ends with EXIT_FENCED and
+    has committed nothing since. Raises DatabaseError when an external database has pending migrations and
+    `migrate` is False.
     """
     policy = policy or Policy()
     node = new_ulid(wall_now())
-    database = await open_pool(config, node=node, acquire_timeout=policy.acquire_timeout_seconds)
+    database = await open_pool(config, node=node, acquire_timeout_seconds=policy.acquire_timeout_seconds)
     status = 0
     try:
         await _prepare(config, database, migrate_now=migrate or config.gateway.embedded)
@@ -129,7 +129,7 @@ async def _prepare(config: Config, database: Database, *, migrate_now: bool) -> 
 
 
 def calendar_of(config: Config) -> Calendar:
-    """The journey's calendar."""
+    """The calendar of the journey."""
     journey = config.journey
     return Calendar(
         timezone=journey.timezone,
@@ -141,7 +141,7 @@ def calendar_of(config: Config) -> Calendar:
 
 
 def services_of(config: Config) -> dict[str, Service]:
-    """The configured services, their texts loaded."""
+    """The configured services by code, with their templates loaded."""
     return {
         code: Service(
             code=code,
@@ -158,7 +158,7 @@ def services_of(config: Config) -> dict[str, Service]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Components:
-    """One process's use cases, and what its shells share."""
+    """The use cases of one process, and what its shells share."""
 
     policy: Policy
     database: Database
@@ -188,7 +188,7 @@ async def build(
     policy: Policy | None = None,
     clock: Clock | None = None,
 ) -> Components:
-    """Registers the process, and builds its use cases; the clock is the database's unless another is given."""
+    """The components of a process, which is now registered; `clock` None: the clock of the database."""
     policy = policy or Policy()
     services, routing = services_of(config), Routing(config.links)
     names = [link.name for link in config.links]
@@ -199,21 +199,10 @@ async def build(
         await nodes.join(connection, node, config.gateway.node, names)
         if moved := await sms.reroute(connection, names, routing):
             log.warning(Event.TEXTS_REROUTED, texts=moved)
-    journey, calendar, wakeups, sending = config.journey, calendar_of(config), WakeUps(), SendingState()
-    rules = Rules(
-        calendar=calendar,
-        repeats=journey.repeats,
-        clarify=journey.clarify,
-        fallback_on_undeliverable=journey.fallback_on_undeliverable,
-    )
+    calendar, wakeups, sending = calendar_of(config), WakeUps(), SendingState()
     texts = TextRenderer(services, config.links, routing)
-    transactions = Transactions(
-        database=database,
-        node=node,
-        clock=clock,
-        context=DecisionContext(rules=rules, texts=texts, digests=digests),
-        wakeups=wakeups,
-    )
+    context = DecisionContext(rules=_rules_of(config, calendar), texts=texts, digests=digests)
+    transactions = Transactions(database=database, node=node, clock=clock, context=context, wakeups=wakeups)
     replies = Replies(
         transactions=transactions,
         services=services,
@@ -250,8 +239,18 @@ async def build(
     )
 
 
+def _rules_of(config: Config, calendar: Calendar) -> Rules:
+    journey = config.journey
+    return Rules(
+        calendar=calendar,
+        repeats=journey.repeats,
+        clarify=journey.clarify,
+        fallback_on_undeliverable=journey.fallback_on_undeliverable,
+    )
+
+
 def apis_of(config: Config, components: Components) -> list[Api]:
-    """The HTTP interfaces."""
+    """The HTTP interfaces of the process."""
     c = components
     return [
         ListsApi(
@@ -285,45 +284,20 @@ def apis_of(config: Config, components: Components) -> list[Api]:
 
 
 def jobs_of(components: Components) -> list[Job]:
-    """The scheduled jobs. Sealing, deadlines and receipts run in each process: each row is one's, locked or skipped."""
-    c, keeping, journal = components, components.housekeeping, components.journal
-
-    async def meet_deadlines() -> None:
-        while await c.deadlines.meet(BATCH) == BATCH:
-            pass
-
-    async def match_receipts() -> None:
-        while await c.receipts.match_unmatched(BATCH) == BATCH:
-            pass
-
-    async def erase() -> None:
-        total = 0
-        while erased := await c.erasure.erase(BATCH):
-            total += erased
-        if total:
-            log.info(Event.PERSONAL_DATA_ERASED, cases=total)
-
-    def once(name: str, run: Callable[[], Awaitable[object]], every_seconds: float) -> Job:
-        return Job(name=name, run=run, every_seconds=every_seconds, once_per_cluster=True)
-
-    return [
-        Job(name="seal", run=journal.seal, every_seconds=0.2),
-        Job(name="meet_deadlines", run=meet_deadlines, every_seconds=1.0),
-        Job(name="match_receipts", run=match_receipts, every_seconds=1.0),
-        Job(name="flush_replies", run=c.replies.flush_incomplete, every_seconds=30.0),
-        once("fold_progress", keeping.fold_progress, 30.0),
-        once("check_journal", journal.check, 30.0),
-        once("grow_tree", journal.grow_tree, 30.0),
-        once("expire_receipts", keeping.expire_receipts, 60.0),
-        once("expire_dialogues", keeping.expire_dialogues, 60.0),
-        once("expire_unacknowledged", keeping.expire_unacknowledged, 3600.0),
-        once("anchor_journal", journal.log_anchor, 3600.0),
-        once("erase", erase, 3600.0),
-    ]
+    """The scheduled jobs of the process."""
+    c = components
+    return scheduled_jobs(
+        deadlines=c.deadlines,
+        receipts=c.receipts,
+        replies=c.replies,
+        erasure=c.erasure,
+        housekeeping=c.housekeeping,
+        journal=c.journal,
+    )
 
 
 class _Process:
-    """One process in the cluster, from joining to leaving."""
+    """The tasks of one process, from its start until it has left the cluster."""
 
     def __init__(self, config: Config, components: Components, stopping: asyncio.Event) -> None:
         self._config = config
@@ -352,10 +326,10 @@ class _Process:
         )
 
     async def run(self) -> None:
+        """Runs all tasks until `stopping` is set, then drains them and leaves the cluster."""
         c, policy = self._components, self._policy
-        drained = (
-            False  # else what was acknowledged last may not have reached the SMSCs: others evict this process
-        )
+        # Else the process does not leave: others evict it and note that its last responses may not have arrived.
+        drained = False
         try:
             async with AsyncExitStack() as stack:
                 http = await stack.enter_async_context(partner_session())
@@ -415,7 +389,7 @@ class _Process:
         )
 
     def _partners(self, http: aiohttp.ClientSession) -> dict[str, Caller | SduPush]:
-        """The shells to the partners that are configured."""
+        """The shells to the configured partners, by task name."""
         config, c = self._config, self._components
         shells: dict[str, Caller | SduPush] = {}
         if config.mcb.url:
@@ -446,7 +420,7 @@ class _Process:
         )
 
     async def _drain(self, partners: Mapping[str, Caller | SduPush]) -> None:
-        """Drains everything at once. What cannot be written is taken up from its rows by the next process."""
+        """Stops all shells concurrently; unfinished work stays in its rows, and another process claims it."""
         self._links.stop_acquiring()
         shells: list[tuple[str, Link | Caller | SduPush]] = [*self._links.held().items(), *partners.items()]
         stops = {asyncio.create_task(shell.stop()): name for name, shell in shells}

@@ -1,7 +1,8 @@
-"""scripts/diagrams: draws the state tables that the gateway executes into docs/architecture.
+"""scripts/diagrams: draws into docs/architecture what the code says of itself.
 
-For each table: NAME.md, a page with all its rows; NAME.dot, the diagram of its changes of state; NAME.svg, the
-diagram drawn by graphviz. The SVG names the SHA-256 of the DOT text it was drawn from: a test checks it without
+For each state table: NAME.md, a page with all its rows; NAME.dot, the diagram of its changes of state; NAME.svg,
+the diagram drawn by graphviz. For the rooms of the gateway (rooms.py) likewise. The tables of the database
+(schema.py) are one page. An SVG names the SHA-256 of the DOT text it was drawn from: a test checks it without
 graphviz.
 """
 
@@ -17,8 +18,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import journal_events
+import rooms
+import schema
 
+from gateway.consent.transitions import TRANSITIONS
+from gateway.logs import log
 from gateway.smpp import transitions
+from gateway.store import lifecycles
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "architecture"
@@ -38,12 +44,40 @@ class Table:
     rows: tuple[Row, ...]
 
 
+def _journey_rows() -> Iterator[Row]:
+    """The journey's table, a row for each state that an input may lead to. Notes may name the paragraph."""
+    for row in TRANSITIONS:
+        paragraph = re.search(r" \((§[^)]*)\)", row.note)
+        note = row.note.replace(paragraph[0], "") if paragraph else row.note
+        for to in row.to:
+            source = f"order, annex 1 {paragraph[1]}" if paragraph else ""
+            yield row.state.value if row.state else "no case", row.given.__name__, to.value, note, source
+
+
 TABLES = (
     Table(
         name="session",
         title="SMPP session",
         code="gateway/smpp/transitions.py",
         rows=tuple(transitions.rows()),
+    ),
+    Table(
+        name="journey",
+        title="Journey of a case",
+        code="gateway/consent/transitions.py",
+        rows=tuple(_journey_rows()),
+    ),
+    Table(
+        name="text",
+        title="States of a text",
+        code="gateway/store/lifecycles.py",
+        rows=tuple(lifecycles.text_rows()),
+    ),
+    Table(
+        name="call",
+        title="States of a call",
+        code="gateway/store/lifecycles.py",
+        rows=tuple(lifecycles.call_rows()),
     ),
 )
 """Every table that is drawn: one line each."""
@@ -120,7 +154,7 @@ def markdown(table: Table) -> str:
 
 
 def _merged(rows: Iterable[Row]) -> Iterator[Row]:
-    """Rows that differ in their states alone, then in their inputs alone, as one."""
+    """Rows that differ in their states alone, then in their inputs, then in their next states, as one."""
     states: dict[tuple[str, str, str, str], list[str]] = {}
     for state, given, next_state, effect, source in rows:
         target = "unchanged" if next_state == state else next_state
@@ -128,8 +162,11 @@ def _merged(rows: Iterable[Row]) -> Iterator[Row]:
     inputs: dict[tuple[str, str, str, str], list[str]] = {}
     for (given, target, effect, source), found in states.items():
         inputs.setdefault((", ".join(found), target, effect, source), []).append(given)
+    targets: dict[tuple[str, str, str, str], list[str]] = {}
     for (of_states, target, effect, source), given_inputs in inputs.items():
-        yield of_states, "; ".join(given_inputs), target, effect, source
+        targets.setdefault((of_states, "; ".join(given_inputs), effect, source), []).append(target)
+    for (of_states, of_inputs, effect, source), next_states in targets.items():
+        yield of_states, of_inputs, ", ".join(next_states), effect, source
 
 
 def files(table: Table) -> Mapping[str, str]:
@@ -152,22 +189,37 @@ def svg(dot_text: str, program: str) -> str:
 
 
 def main() -> int:
-    argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="scripts/diagrams", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).parse_args()
+    )
+    parser.add_argument("--lines", action="store_true", help="only print modules and lines of each room")
+    if parser.parse_args().lines:
+        for room, modules, lines in rooms.sizes():
+            print(f"{room:12}{modules:4} modules{lines:7} lines")
+        return 0
     program = shutil.which("dot")
     if program is None:
         print("scripts/diagrams: graphviz is not installed (apt-get install graphviz)", file=sys.stderr)
         return 2
+    log.configure("warning")
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for table in TABLES:
-        written = {**files(table), f"{table.name}.svg": svg(dot(table), program)}
-        for name, text in written.items():
-            (FOLDER / name).write_text(text, encoding="utf-8")
-            print(FOLDER.relative_to(ROOT) / name)
+    for name, text in _everything(program):
+        (FOLDER / name).write_text(text, encoding="utf-8")
+        print(FOLDER.relative_to(ROOT) / name)
     journal_events.PAGE.write_text(journal_events.draw(), encoding="utf-8")
     print(journal_events.PAGE.relative_to(ROOT))
     return 0
+
+
+def _everything(program: str) -> Iterator[tuple[str, str]]:
+    """Every file by its name; `program` is graphviz's `dot`."""
+    for table in TABLES:
+        yield from files(table).items()
+        yield f"{table.name}.svg", svg(dot(table), program)
+    found = rooms.rooms()
+    yield from rooms.files(found).items()
+    yield f"{rooms.NAME}.svg", svg(rooms.dot(found), program)
+    yield schema.NAME, schema.draw()
 
 
 if __name__ == "__main__":

@@ -160,7 +160,7 @@ class Harness:
         return process
 
     def set_policy(self, **changes: Any) -> None:
-        """Time-outs and limits of the processes that start from now on: `links={"stale_session_seconds": 0.05}`."""
+        """Changes time-outs and limits of processes started later: `links={"stale_session_seconds": 0.05}`."""
         for part, values in changes.items():
             given = values if not isinstance(values, Mapping) else replace(getattr(self.policy, part), **values)
             self.policy = replace(self.policy, **{part: given})
@@ -290,9 +290,11 @@ class Harness:
         assert case_id is not None, f"no case of {family.record_id}"
         return case_id
 
-    async def case(self, family: Family) -> Mapping[str, Any]:
+    async def case(self, family: Family) -> asyncpg.Record:
         """The case's row."""
-        case = await self.connection.fetchrow("SELECT * FROM cases WHERE record_id = $1", family.record_id)
+        case: asyncpg.Record | None = await self.connection.fetchrow(
+            "SELECT * FROM cases WHERE record_id = $1", family.record_id
+        )
         assert case is not None, f"no case of {family.record_id}"
         return case
 

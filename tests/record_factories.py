@@ -1,4 +1,4 @@
-"""People who do not exist, for the records that tests push."""
+"""Synthetic persons and records for lists that tests push."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ _GIVEN_NAMES = ("Нұрлан", "Айгүл", "Ерлан", "Динара", "Ә�
 
 
 def person(iin: str, number: int = 0, ending: str = "ов") -> dict[str, Any]:
-    """Somebody with that IIN; the number chooses a name."""
+    """A person with that IIN; the number selects a name."""
     return {
         "iin": iin,
         "surname": _SURNAMES[number % len(_SURNAMES)] + ending,
@@ -21,7 +21,7 @@ def person(iin: str, number: int = 0, ending: str = "ов") -> dict[str, Any]:
 
 
 def good(number: int = 1, **changes: Any) -> dict[str, Any]:
-    """A good record, each number's with another record_id and another pupil; with some fields changed."""
+    """A valid record; every number has its own record_id and pupil. `changes` replace fields."""
     return {
         "record_id": f"r-{number}",
         "category": 1,

@@ -9,9 +9,8 @@ import asyncpg
 import pytest
 from smpplib import consts
 
-from gateway import app
 from gateway.backoff import Backoff
-from gateway.store.database import Database
+from gateway.store.database import Database, open_pool
 from tests.harness import TOKENS, Family, Harness, harness, metric
 
 __all__ = ["harness"]
@@ -33,13 +32,13 @@ def _soon(harness: Harness) -> None:
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[Database]:
     """The databases that gateways of this test have opened."""
-    opened, open_pool = [], app.open_pool
+    opened: list[Database] = []
 
     async def open_and_tell(*arguments: Any, **more: Any) -> Database:
         opened.append(await open_pool(*arguments, **more))
         return opened[-1]
 
-    monkeypatch.setattr(app, "open_pool", open_and_tell)
+    monkeypatch.setattr("gateway.app.open_pool", open_and_tell)
     return opened
 
 

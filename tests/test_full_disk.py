@@ -53,7 +53,8 @@ class OnSmallDisk:
     def worked(self) -> float:
         """Seconds of processor time that it has used."""
         used = self.process.cpu_times()
-        return used.user + used.system + used.children_user + used.children_system
+        seconds: float = used.user + used.system + used.children_user + used.children_system
+        return seconds
 
 
 @pytest.fixture

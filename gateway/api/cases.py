@@ -19,7 +19,7 @@ from gateway.logs.redaction import without_numbers
 from gateway.store import cases, history
 from gateway.store.cases import StoredCase
 from gateway.store.database import Connection, Database
-from gateway.store.history import Page, Place
+from gateway.store.history import Page, PagePosition
 from gateway.usecases.manual_actions import ManualActions
 
 MAX_REASON_LENGTH = 500
@@ -177,19 +177,23 @@ def _states(request: web.Request) -> frozenset[State] | None:
     raise Problem(HTTPStatus.BAD_REQUEST, "state must be one that the progress of a list names.")
 
 
-async def _after(request: web.Request, connection: Connection, list_id: str | None) -> Place | None:
+async def _after(request: web.Request, connection: Connection, list_id: str | None) -> PagePosition | None:
     """The position at which the page begins; raises a Problem (400) unless `after` is a case of the list."""
     if "after" not in request.query:
         return None
     case_id = request.query["after"]
-    after = await history.place(connection, case_id) if _CASE_ID.fullmatch(case_id) else None
+    after = await history.position(connection, case_id) if _CASE_ID.fullmatch(case_id) else None
     if after is None or list_id not in (None, after.list_id):
         raise Problem(HTTPStatus.BAD_REQUEST, "after must be the `next` of the previous page.")
     return after
 
 
 async def _page(
-    connection: Connection, list_id: str | None, states: frozenset[State] | None, after: Place | None, limit: int
+    connection: Connection,
+    list_id: str | None,
+    states: frozenset[State] | None,
+    after: PagePosition | None,
+    limit: int,
 ) -> Page:
     if list_id is None or states == _PARKED:
         return await history.parked(connection, list_id, after, limit)

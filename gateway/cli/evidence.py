@@ -14,7 +14,7 @@ from gateway.evidence import verification
 from gateway.logs import log
 from gateway.store.database import load_clock, open_pool
 from gateway.store.evidence import OutOfReachError, ServiceMissingError, record_of
-from gateway.store.journal_tree import JournalTornError
+from gateway.store.journal_tree import JournalIncompleteError
 from gateway.store.migrations import pending
 
 
@@ -27,7 +27,7 @@ def show(arguments: Namespace) -> int:
         raise CommandError(f"--at {arguments.at}: this case needs a SEQ {error}") from None
     except ServiceMissingError as error:
         raise CommandError(f"services.{error} is missing: put it back to print a case of that service") from None
-    except JournalTornError as error:
+    except JournalIncompleteError as error:
         raise CommandError(f"{error} of the journal: run `gateway verify-journal`") from None
     if record is None:
         raise CommandError(f"there is no case {arguments.case_id}")

@@ -102,7 +102,7 @@ async def _try(link: Link, msisdn: str, wait: float, most: int) -> Outcome:
 def learn(link: Link, outcome: Outcome) -> Learned:
     """The results of a test."""
     texts = [*outcome.of("short"), *outcome.of("long")]
-    answered = [1000 * (s.answered_at - s.sent_at) for s in texts if s.answered_at and not s.is_lost]
+    answered = [1000 * (s.responded_at - s.sent_at) for s in texts if s.responded_at and not s.is_unknown]
     ids = [s.message_id for s in texts if s.accepted]
     reported = [(s, r) for s in texts for r in s.receipts]
     first = next(((s, r) for s, r in reported if r.receipt.final), None)
@@ -165,7 +165,7 @@ def _verdict(reply: Replied, alphabet: DefaultAlphabet) -> Verdict:
 
 def _became(text: Sequence[Sent]) -> str:
     """What became of a text as a whole."""
-    if any(s.is_lost for s in text):
+    if any(s.is_unknown for s in text):
         return "no response"
     if refused := next((s for s in text if not s.accepted), None):
         return status.name(refused.command_status or 0)

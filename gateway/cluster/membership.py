@@ -1,4 +1,4 @@
-"""A process's membership of the cluster: its heartbeats, the eviction of expired processes, the claim of free links."""
+"""Membership of the cluster: heartbeats of a process, eviction of expired processes, claim of free links."""
 
 import asyncio
 import time
@@ -20,32 +20,32 @@ LEAVE_TIMEOUT_SECONDS = 1.0
 
 
 class LinkHolder(Protocol):
-    """Whoever runs the links that this process holds."""
+    """The component that runs the links that this process holds."""
 
     @property
     def loss_detection_seconds(self) -> float:
-        """The longest time for which a link may be lost before that is known."""
+        """The longest time until the loss of a connection is detected."""
         ...
 
     def wanted(self) -> Collection[str]:
-        """The links that this process would hold besides those it has."""
+        """The links that this process should claim."""
         ...
 
     def acquired(self, names: Collection[str]) -> None:
-        """These links are this process's from now on."""
+        """These links are now claimed by this process."""
         ...
 
     def paused(self, since: float) -> None:
-        """No heartbeat was committed since then (monotonic)."""
+        """This process was paused since `since` (monotonic seconds), the start of its last heartbeat."""
         ...
 
     def resumed(self) -> None:
-        """This process is sure again to be the only one that holds its links."""
+        """The lease is exclusive again: only this process holds its links."""
         ...
 
 
 class Membership:
-    """One process's, from `join` to `leave`."""
+    """The membership of one process, after `nodes.join` and until `leave`."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Membership:
         policy: MembershipPolicy,
         ack_timeout_seconds: float,
     ) -> None:
-        """A heartbeat that is later than the SMSC waits for a deliver_sm_resp makes a pause known."""
+        """A heartbeat later than `ack_timeout_seconds`, after which an SMSC delivers again, counts as a pause."""
         self._database = database
         self._node = node
         self._lease = lease
@@ -67,14 +67,16 @@ class Membership:
         self._just_joined = True
 
     async def run(self) -> None:
-        """Keeps the process a member, until cancelled. Raises FencedError when it was evicted.
+        """Sends heartbeats, evicts expired processes and claims links until cancelled.
 
-        The connection is kept: it holds the lock that shows the others that this process lives.
+        Raises FencedError when this process was evicted. One connection is used throughout: it holds the advisory
+        lock by which the other processes see that this one is alive.
         """
         try:
             async with self._database.acquire() as connection:
                 await nodes.hold_lock(connection, self._node)
-                # Where our connection has ended, others' may have as well, and nobody was killed: they come back.
+                # When our connection was lost, those of other processes may be lost too: they get time to
+                # reconnect.
                 evict_unlocked, self._just_joined = self._just_joined, False
                 while True:
                     async with asyncio.timeout(self._policy.expired_after_seconds):
@@ -88,7 +90,7 @@ class Membership:
             self._lease.lock_lost()
 
     async def leave(self) -> None:
-        """Releases links and work at once, so that no other process has to wait for the heartbeats to expire."""
+        """Releases links and work at once: other processes need not wait for the heartbeats to expire."""
         with suppress(*TRANSIENT_ERRORS):
             async with asyncio.timeout(LEAVE_TIMEOUT_SECONDS), self._database.acquire() as connection:
                 await nodes.leave(connection, self._node)
@@ -98,7 +100,7 @@ class Membership:
         await nodes.heartbeat(connection, self._node)
         before = self._lease.renew(began_at)
         if began_at - before > self._policy.heartbeat_seconds + self._ack_timeout_seconds:
-            self._links.paused(before)  # what lay in the sockets was acknowledged late
+            self._links.paused(before)  # messages in the socket buffers were acknowledged late
         if not was_exclusive:
             self._links.resumed()
 
@@ -106,8 +108,8 @@ class Membership:
         evicted, unknown = await nodes.evict_expired(
             connection,
             self._node,
-            expired_after=self._policy.expired_after_seconds,
-            restart_grace=self._policy.restart_grace_seconds,
+            expired_after_seconds=self._policy.expired_after_seconds,
+            restart_grace_seconds=self._policy.restart_grace_seconds,
             loss_detection_seconds=self._links.loss_detection_seconds,
             unlocked=unlocked,
         )

@@ -1,4 +1,4 @@
-"""Work that goes on for ever: what the database or the network does to it is logged, and it is tried again."""
+"""Retries of long-running tasks and batches after errors of the database or the network."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -21,23 +21,23 @@ TRANSIENT_ERRORS = (
     asyncpg.InternalClientError,
     TimeoutError,
 )
-"""What time cures: the database restarts, its disk is full, the pool is exhausted, the network is down."""
+"""Errors after which a retry may succeed: database restart, full disk, exhausted pool, network failure."""
 
 _PERMANENT_ERRORS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.SyntaxOrAccessError)
 
 
 def is_transient(error: BaseException) -> bool:
-    """The database or the network is away; the work itself is not to blame."""
+    """Whether the database or the network caused the error, and not the work itself."""
     return isinstance(error, TRANSIENT_ERRORS) and not isinstance(error, _PERMANENT_ERRORS)
 
 
 async def run_with_retry(
     work: Callable[[], Awaitable[object]], task: str, *, backoff: Backoff, **context: object
 ) -> None:
-    """Runs `work` until it returns, again after each failure; raises FencedError alone.
+    """Runs `work` until it returns, again after each error except FencedError, which is raised.
 
-    A defect of ours is logged with its frames and tried again as well: it may cost its own task, never the others.
-    `context` stands in the log lines.
+    A programming error is logged with its traceback and retried too, so that it cannot end the other tasks.
+    `context` is added to the log lines.
     """
     failures = 0
     loop = asyncio.get_running_loop()
@@ -67,10 +67,10 @@ async def batch_then_singly(
     work: Callable[[Sequence[T]], Awaitable[object]],
     failed: Callable[[T, Exception], Awaitable[None]],
 ) -> None:
-    """Runs `work` on all items at once and, when it fails for what is in them, on each alone.
+    """Runs `work` on all items at once; when an item makes it fail, on each item separately.
 
-    `failed` is called with each item that fails alone, and its error. Raises FencedError and transient errors:
-    then nothing is to blame but the database.
+    `failed` is called with each item that fails separately, and its error. Raises FencedError and transient
+    errors, which no item has caused.
     """
     try:
         await work(items)

@@ -1,7 +1,7 @@
 """Scheduled jobs: run by each process, or by one process of the cluster at a time.
 
-What is due is a question to the database, not a timer. All that a job writes is fenced by the job itself; whose turn
-a job of the cluster is stands in `jobs`. Intervals are real time.
+Timers only trigger a job; the database decides what is due. The table `jobs` has the process that runs a job of
+the cluster. A job fences its own transactions. Intervals are real time.
 """
 
 import asyncio
@@ -22,9 +22,9 @@ from gateway.store.nodes import FencedError
 log = get_logger()
 
 POLL_SECONDS = 60.0
-"""At most between two looks whether a job of the cluster is due: else restarts would put it off for ever."""
+"""Longest wait between checks whether a job of the cluster is due: a restart begins a new wait."""
 RETRY_SECONDS = 60.0
-"""After which a job of the cluster is run again that has failed, or whose process has died."""
+"""After which a job of the cluster is due again when it has failed or its process has died."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class Job:
 
     name: str
     run: Callable[[], Awaitable[object]]
-    every_seconds: float
+    every_seconds: float  # real time
     once_per_cluster: bool = False
 
 
@@ -57,8 +57,8 @@ class Scheduler:
         self._scheduler = AsyncIOScheduler(timezone="UTC")
 
     def start(self) -> None:
-        """Begins: each job runs after its first interval."""
-        # A run that finds the one before it still at work is skipped, as it should be.
+        """Starts the timers; each job runs for the first time after one interval."""
+        # APScheduler warns about every run that is skipped because the previous one has not finished.
         logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
         for job in self._jobs:
             seconds = min(job.every_seconds, self._poll_seconds) if job.once_per_cluster else job.every_seconds
@@ -69,7 +69,7 @@ class Scheduler:
         self._scheduler.start()
 
     def stop(self) -> None:
-        """Starts no more jobs; those under way are cancelled with the event loop's tasks."""
+        """Starts no more jobs; running ones are cancelled with the event loop's tasks."""
         self._scheduler.shutdown(wait=False)
 
     async def run(self, name: str) -> None:
@@ -77,7 +77,7 @@ class Scheduler:
         await self._runner(next(job for job in self._jobs if job.name == name))()
 
     def _runner(self, job: Job) -> Callable[[], Coroutine[None, None, None]]:
-        """A run of the job; what the database does to it is logged, and the next run makes it good."""
+        """A run of the job. Transient errors are logged and counted; the next run repeats the work."""
 
         async def run() -> None:
             try:
@@ -87,9 +87,9 @@ class Scheduler:
                     await job.run()
                     await self._finish(job)
             except asyncio.CancelledError:
-                return  # the process stops; APScheduler would take it for a failure
+                return  # the process stops; APScheduler would log it as an error
             except FencedError:
-                return  # the next heartbeat finds that too, and ends the process
+                return  # the next heartbeat raises it too, and ends the process
             except TRANSIENT_ERRORS as error:
                 log.error(Event.TASK_FAILED, task=job.name, error=type(error).__name__)
                 metrics.JOB_FAILURES.labels(job.name).inc()
@@ -97,12 +97,16 @@ class Scheduler:
         return run
 
     async def _claim(self, job: Job) -> bool:
-        """Whether the job is due, and this process's to run."""
+        """Whether the job is due and now claimed by this process."""
         async with fenced_transaction(self._database, self._node) as connection:
             return await jobs.claim(
-                connection, job.name, self._node, every=job.every_seconds, again=self._retry_seconds
+                connection,
+                job.name,
+                self._node,
+                interval_seconds=job.every_seconds,
+                retry_seconds=self._retry_seconds,
             )
 
     async def _finish(self, job: Job) -> None:
         async with fenced_transaction(self._database, self._node) as connection:
-            await jobs.finish(connection, job.name, self._node, every=job.every_seconds)
+            await jobs.finish(connection, job.name, self._node, interval_seconds=job.every_seconds)

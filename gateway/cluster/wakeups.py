@@ -1,6 +1,6 @@
-"""Wake-ups between the tasks of one process: what was just committed is looked at now, not at the next poll.
+"""Wake-ups between the tasks of one process, so that committed work is processed before the next poll.
 
-A lost wake-up costs a second, never a row.
+A lost wake-up delays work until the next poll and loses nothing.
 """
 
 import asyncio
@@ -9,11 +9,11 @@ from collections import defaultdict
 from gateway.store.calls import CallKind
 
 POLL_SECONDS = 1.0
-"""After which a waiting task looks by itself for work of other processes."""
+"""After which a waiting task polls for work that another process has committed."""
 
 
 class WakeUp:
-    """Set by a task that has made work, awaited by the one task that does it."""
+    """An event set by tasks that create work, and awaited by the one task that processes it."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
@@ -22,7 +22,7 @@ class WakeUp:
         self._event.set()
 
     async def wait(self, timeout: float = POLL_SECONDS) -> None:  # noqa: ASYNC109 - a poll, not a deadline
-        """Returns when set since the last wait, or after `timeout` seconds."""
+        """Returns when it was set since the last wait, or after `timeout` seconds."""
         try:
             async with asyncio.timeout(timeout):
                 await self._event.wait()
@@ -33,7 +33,7 @@ class WakeUp:
 
 
 class WakeUps:
-    """One wake-up for each kind of work."""
+    """The wake-ups of one process, one per kind of work."""
 
     def __init__(self) -> None:
         self.texts: defaultdict[str, WakeUp] = defaultdict(WakeUp)  # by link

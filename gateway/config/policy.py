@@ -102,7 +102,7 @@ class JournalPolicy:
 
     check_batch: int = 500
     """Entries checked at a time: other tasks wait for some milliseconds."""
-    check_round: int = 5000
+    max_checked_per_run: int = 5000
     """Entries checked by one run of the job."""
 
 

@@ -1,4 +1,4 @@
-"""What the journey remembers of a case, and the switches that it obeys."""
+"""The state of a case in its journey, and the configured rules of the journey."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ from gateway.consent.deadlines import Calendar
 
 
 class State(StrEnum):
-    """Where a case is. ``waiting`` is shown outside as ``queued``."""
+    """The states of a case. ``waiting`` is reported to SDU and ops as ``queued``."""
 
     LOOKING_UP = "looking_up"
     WAITING = "waiting"
@@ -38,41 +38,46 @@ ENDED = frozenset(
         State.CANCELLED,
     }
 )
-
+"""The final states."""
 
 AGREED = frozenset({State.CONSENTED, State.VOUCHER_ISSUED, State.VOUCHER_REJECTED})
+"""The states after a consent."""
 
 
 class Case(NamedTuple):
-    """What the journey remembers of one pupil's case."""
+    """The state of one pupil's case. All instants are business time.
+
+    Question texts are numbered: 0 is the request, n the n-th repeat.
+    """
 
     state: State
-    relations: tuple[str, ...]  # mother, father, representative …: whom to ask, in this order
-    position: int = 0  # whose number is looked up, or was asked
-    msisdn: str | None = None  # of the one at `position`, once found
-    operator: str | None = None  # as the MCB names it
-    repeat: int = 0  # the latest question text: 0 the request, n the n-th repeat
+    relations: tuple[str, ...]  # mother, father, representative: the recipients in the order of asking
+    position: int = 0  # index in `relations` of the recipient who is looked up or asked
+    msisdn: str | None = None  # of that recipient, once found
+    operator: str | None = None  # of the number, as the MCB names it
+    repeat: int = 0  # the latest question text
     undelivered: int = 0  # bit n: question text n was reported undeliverable
-    unreachable: int = 0  # recipients given up because their number did not work
-    clarified: int = -1  # the latest question text whose unclear reply got a clarification
-    reasked: int = -1  # the latest question text an answer to which may have been a copy: it was asked for again
-    due_at: datetime | None = None  # next repeat or end; None while a question text is on its way
+    unreachable: int = 0  # number of recipients skipped because their number did not work
+    clarified: int = -1  # the latest question text with an unclear reply that got a clarification
+    reasked: int = -1  # the latest question text with a possibly redelivered reply that got a clarification
+    due_at: datetime | None = None  # of the next repeat or the end; None while a question text is being sent
     answered_at: datetime | None = None
     evidence: str | None = None
     voucher_id: str | None = None
     activated_at: datetime | None = None
     used_at: datetime | None = None
     ended_at: datetime | None = None
-    resume: State | None = None  # where a parked case goes on
+    resume: State | None = None  # the state to which a parked case is released
 
     @property
     def relation(self) -> str:
+        """The relation of the recipient at `position`."""
         return self.relations[self.position]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """The switches of ``config.toml`` that the journey obeys."""
+    """The settings of the journey in ``config.toml``."""
 
     calendar: Calendar
     repeats: int = 1

@@ -1,7 +1,7 @@
-"""The events that the journal records, and what each says in detail: one definition for writer, evidence and docs.
+"""The events of the journal and the types of their details: one definition for writer, evidence and documentation.
 
-Names and fields are records that never change their meaning: a record of evidence of any version still verifies.
-docs/reference/journal-events.md is drawn from this module: the comment of an event or a field is its meaning.
+Names and fields never change their meaning, so that an evidence record of any version still verifies.
+docs/reference/journal-events.md is generated from this module: the comment of an event or a field is its meaning.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ import orjson
 
 
 class EventType(StrEnum):
-    """What an entry of the journal is about. Those in STATUSES are reported to SDU as well."""
+    """The event of a journal entry. Those in STATUSES are also reported to SDU."""
 
     RECEIVED = "received"  # a record of a list became this case
     NO_NUMBER = "no_number"  # no recipient has a number at the MCB; the case has ended
@@ -75,33 +75,33 @@ STATUSES = frozenset(
         EventType.CANCELLED,
     }
 )
-"""The events that are statuses: they have an event_id, and SDU gets them pushed or pulled."""
+"""The events that are reported to SDU, pushed or pulled; their entries have an event_id."""
 
 
 class NoDetail(NamedTuple):
-    """The event says all."""
+    """No fields."""
 
 
 NO_DETAIL = NoDetail()
 
 
 class Relation(NamedTuple):
-    """Who of the pupil's recipients it is about."""
+    """Which of the pupil's recipients."""
 
     relation: str  # mother, father, representative
 
 
 class Checked(NamedTuple):
-    """Everybody who was looked up in vain."""
+    """The recipients without a number."""
 
-    checked: Sequence[str]  # relations in the order of asking, one entry a person
+    checked: Sequence[str]  # relations in the order of the look-ups, one entry per person
 
 
 class Reply(NamedTuple):
-    """The parent's reply that made the event."""
+    """The parent's reply that caused the event."""
 
     reply_at: str  # RFC 3339, local time
-    normalised: bool  # it had to be read into the text: another digit or sign, a look-alike letter, a word
+    normalised: bool  # as in `consent.reply.Reading`
 
 
 class Voucher(NamedTuple):
@@ -111,20 +111,20 @@ class Voucher(NamedTuple):
 
 
 class Reason(NamedTuple):
-    """Why, in one word or sentence; numbers in it are masked."""
+    """Why, in a few words; numbers in it are masked."""
 
     reason: str  # in English
 
 
 class ReplyOfReason(NamedTuple):
-    """Why a reply was ignored, and which."""
+    """Why a reply was ignored, and the reply's digest."""
 
     reason: str  # in English
     reply: str  # the reply's digest
 
 
 class TextKind(NamedTuple):
-    """Which of the service's texts it is about."""
+    """Which of the service's texts."""
 
     text: str  # request, repeat, agreed, refused, clarify
 
@@ -136,14 +136,14 @@ class Repeat(NamedTuple):
 
 
 class TextQueued(NamedTuple):
-    """A text, or a USSD screen, that waits to be sent."""
+    """A queued text or USSD screen."""
 
     sms_id: int  # the row of the text
     text: str  # request, repeat, agreed, refused, clarify, or a screen: menu, menu_agreed …
     template: str  # version of the template
     link: str  # by which it is sent
     segments: int  # how many it has
-    body: str  # digest of the text as it goes out
+    body: str  # digest of the text as sent
 
 
 class TextAccepted(NamedTuple):
@@ -153,11 +153,11 @@ class TextAccepted(NamedTuple):
     text: str  # request, repeat, agreed, refused, clarify
     link: str  # by which it was sent
     message_ids: Sequence[str | None]  # the SMSC's, in the order of segments
-    attempts: int  # how often the text was claimed for sending
+    attempts: int  # number of claims for sending
 
 
 class TextRefused(NamedTuple):
-    """The SMSC has refused a text for good."""
+    """A permanent SMSC refusal of a text."""
 
     sms_id: int  # the row of the text
     text: str  # request, repeat, agreed, refused, clarify
@@ -167,51 +167,51 @@ class TextRefused(NamedTuple):
 
 
 class TextWithoutRoute(NamedTuple):
-    """A text that no link carries."""
+    """A text that no link carries; `reason` is no_route."""
 
     text: str  # request, repeat, agreed, refused, clarify
     reason: str  # in English
 
 
 class TextUndeliverable(NamedTuple):
-    """A final delivery receipt says that a text did not arrive."""
+    """A final delivery receipt reports that a text was not delivered."""
 
     sms_id: int  # the row of the text
     text: str  # request, repeat, agreed, refused, clarify
-    state: str  # of SMPP 3.4 §5.2.28
-    error: str  # as the operator writes it, "" where the receipt has none
+    state: str  # message_state by name (SMPP 3.4 §5.2.28)
+    error: str  # as the operator writes it; "" when the receipt has none
 
 
 class ReplyRead(NamedTuple):
-    """How a reply by SMS was read."""
+    """How a reply by SMS was read, and its digest."""
 
     verdict: str  # agree, refuse, unclear, other, empty
     normalised: bool  # as of a reply that made an event
     rules: str  # version of the reading rules
     link: str  # by which it came
-    reply: str  # digest of the reply as it came in
+    reply: str  # digest of the reply as received
 
 
 class UssdReplyRead(NamedTuple):
-    """How a reply on a USSD screen was read."""
+    """How a reply by USSD was read, and its digest."""
 
     verdict: str  # agree, refuse, unclear, other, empty
     normalised: bool  # as of a reply that made an event
     rules: str  # version of the reading rules
     link: str  # by which it came
     ussd: bool  # true
-    session: str  # its_session_info of the message, in hex
-    reply: str  # digest of the reply as it came in
+    session: str  # its_session_info in hex (SMPP 3.4 §5.3.2.43)
+    reply: str  # digest of the reply as received
 
 
 class Link(NamedTuple):
-    """By which link."""
+    """The link by which the message came."""
 
     link: str  # its name in the configuration
 
 
 class EarlyEvent(NamedTuple):
-    """The wallet's event that came before the wallet's response."""
+    """An event of the wallet that came before the wallet's response to the voucher call."""
 
     event: str  # voucher_activated or service_received
 
@@ -277,24 +277,24 @@ DETAILS: Mapping[EventType, tuple[type[Detail], ...]] = {
     EventType.RESENT: (TextKind,),
     EventType.ERASED: (NoDetail,),
 }
-"""The types of detail that an event may have."""
+"""By event, the types that its detail may have."""
 
 
 class Event(NamedTuple):
-    """One entry of the journal, before it has its place there."""
+    """An event to journal."""
 
     name: EventType
     detail: Detail = NO_DETAIL
 
     def detail_json(self) -> str:
-        """The detail as the journal keeps it: a JSON object with the fields in their order."""
+        """The detail as a JSON object, with the fields in the order of their definition."""
         return orjson.dumps(self.detail._asdict()).decode()
 
 
 def parse_detail(name: EventType, content: Mapping[str, Any]) -> Detail:
-    """The typed detail of an entry; raises ValueError when its fields are not those of the event's type.
+    """The typed detail of a journal entry; raises ValueError when a field of the event's type is missing.
 
-    Of several types the one with exactly these fields; fields that are not known here are ignored.
+    Of several types, the one with exactly these fields is used. Unknown fields are ignored.
     """
     kinds = DETAILS[name]
     fitting: Iterable[type[Detail]] = (k for k in kinds if set(k._fields) == content.keys())

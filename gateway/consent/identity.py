@@ -1,11 +1,11 @@
-"""Who somebody is: individual identification numbers (IIN, ЖСН), subscriber numbers, and their masks."""
+"""Identities of persons: individual identification numbers (IIN, ЖСН), MSISDNs, and their masks for logs."""
 
 import re
 from enum import StrEnum
 
 
 class IinFault(StrEnum):
-    """Why a string is no IIN. The values are the codes of ``PUT /v1/lists``."""
+    """Why a string is no IIN. The values are error codes of ``PUT /v1/lists``."""
 
     LENGTH = "iin_length"
     DIGITS = "iin_digits"
@@ -13,38 +13,38 @@ class IinFault(StrEnum):
 
 
 def iin_fault(iin: str) -> IinFault | None:
-    """Why this is no IIN, or None when it is one.
+    """Why the string is no IIN; None when it is one.
 
-    Only length, digits and check digit are judged: since 2013 the digits say nothing certain about birth date
-    or sex.
+    Only length, digits and check digit are checked: since 2013 the digits do not reliably encode birth date and
+    sex.
     """
     if len(iin) != 12:
         return IinFault.LENGTH
-    if not (iin.isascii() and iin.isdigit()):  # isdigit alone takes ² and ٣ as well
+    if not (iin.isascii() and iin.isdigit()):  # isdigit alone accepts ² and ٣ as well
         return IinFault.DIGITS
-    # Octets stand for their digits: the 48 that each has too much weighs 66 in all, a multiple of 11.
+    # The octets are used instead of the digits: the surplus of 48 has the total weight 66, a multiple of 11.
     a, b, c, d, e, f, g, h, i, j, k, check = iin.encode()
     control = (a + 2 * b + 3 * c + 4 * d + 5 * e + 6 * f + 7 * g + 8 * h + 9 * i + 10 * j + 11 * k) % 11
     if control == 10:
         control = (3 * a + 4 * b + 5 * c + 6 * d + 7 * e + 8 * f + 9 * g + 10 * h + 11 * i + j + 2 * k) % 11
-    # A control of 10 equals no digit: such a number is never issued.
+    # A control of 10 differs from every digit: such a number is never issued.
     if control != check - 48 or iin == "000000000000":
         return IinFault.CHECKSUM
     return None
 
 
-# Asked of str, \D keeps the digits of every script: a number with a foreign one matches nothing below, where
-# one that had lost it could be somebody else's.
+# On str, \D keeps the digits of all scripts. A number with a non-ASCII digit is then rejected below; without that
+# digit it could be another person's number.
 _NOT_A_DIGIT = re.compile(r"\D+")
 _INTERNATIONAL = re.compile(r"810|00")
 _KAZAKH_MOBILE = re.compile(r"77(?:0[0-25-8]|47|6[0-4]|7[15-8]|85)[0-9]{7}")
 
 
 def canonical_msisdn(raw: str) -> str | None:
-    """The number as ``77011234567``, or None when it is no Kazakh mobile number.
+    """The MSISDN as 11 digits, ``77011234567``; None when it is no Kazakh mobile number.
 
-    Takes it in any customary spelling: ``8 (701) 123-45-67``, ``+77011234567``, ``8-10-7-701-1234567``.
-    Country code 7 is shared with Russia; the prefix decides.
+    Accepts the customary formats: ``8 (701) 123-45-67``, ``+77011234567``, ``8-10-7-701-1234567``. Russia has the
+    same country code 7: only the prefixes of Kazakh mobile operators are accepted.
     """
     digits = _NOT_A_DIGIT.sub("", raw)
     if dialled := _INTERNATIONAL.match(digits):
@@ -57,14 +57,14 @@ def canonical_msisdn(raw: str) -> str | None:
 
 
 def mask_iin(iin: str) -> str:
-    """The IIN as logs may show it, ``8703••••••05``; all bullets when it has not 12 characters."""
+    """The IIN masked for logs, ``8703••••••05``; all bullets unless it has 12 characters."""
     if len(iin) != 12:
         return "•" * len(iin)
     return f"{iin[:4]}••••••{iin[-2:]}"
 
 
 def mask_msisdn(msisdn: str) -> str:
-    """The number as logs may show it, ``+7701•••••67``; all bullets when it has not 11 digits."""
+    """The MSISDN masked for logs, ``+7701•••••67``; all bullets unless it has 11 digits."""
     digits = msisdn.removeprefix("+")
     if len(digits) != 11:
         return "•" * len(msisdn)

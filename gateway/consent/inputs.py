@@ -1,4 +1,4 @@
-"""What comes to a case (inputs, imperative), and what a decision on it holds (events, effects)."""
+"""The inputs of the journey, named in the imperative, and the parts of a decision: case, events, effects."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +18,7 @@ class OpenCase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UseNumber:
-    """The MCB has the recipient's number."""
+    """The MCB has found the recipient's number."""
 
     msisdn: str
     operator: str | None = None
@@ -26,9 +26,9 @@ class UseNumber:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkipRecipient:
-    """The MCB's response: the recipient has no number, or one that is no Kazakh mobile number."""
+    """The MCB has found no number of the recipient, or one that is no Kazakh mobile number."""
 
-    invalid: bool = False
+    invalid: bool = False  # it found such a number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class OpenQuestion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfirmAccepted:
-    """The SMSC has accepted the last segment of a text to `msisdn`, at `at`."""
+    """The SMSC has accepted the last segment of a text to `msisdn` at `at` (business time)."""
 
     text: Kind
     repeat: int = 0
@@ -49,7 +49,7 @@ class ConfirmAccepted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportRefused:
-    """The SMSC has refused a text to `msisdn` for good."""
+    """The SMSC has permanently refused a text to `msisdn`, or no link carries it."""
 
     text: Kind
     repeat: int = 0
@@ -59,7 +59,7 @@ class ReportRefused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportDelivered:
-    """Final receipts say that every tracked segment has arrived."""
+    """Final receipts report every tracked segment of a text as delivered."""
 
     text: Kind
     repeat: int = 0
@@ -68,7 +68,7 @@ class ReportDelivered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportUndeliverable:
-    """A final receipt says that a segment did not arrive."""
+    """A final receipt reports a segment of a text as not delivered."""
 
     text: Kind
     repeat: int = 0
@@ -84,65 +84,65 @@ class ParentReply:
     verdict: Verdict
     normalised: bool
     reply_at: datetime
-    submitted: bool  # the first segment of the question had been submitted to the SMSC
-    possible_redelivery: bool = False  # it may be the copy of a reply to another case, see consent/doubt.py
-    evidence: str  # sha256:… of the reply as it came
-    link: str  # by which a text goes back
+    submitted: bool  # a segment of the question was submitted to the SMSC before
+    possible_redelivery: bool = False  # of a reply to another case: consent/redelivery.py
+    evidence: str  # sha256:… of the reply as received
+    link: str  # by which the next text is sent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeetDeadline:
-    """``due_at`` may have come."""
+    """``due_at`` may have passed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssueVoucher:
-    """The wallet has formed the voucher, or had it already."""
+    """The wallet has issued the voucher, now or earlier."""
 
     voucher_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RejectVoucher:
-    """The wallet forms no voucher for this pupil."""
+    """The wallet has rejected the voucher for good."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActivateVoucher:
-    """The wallet's event: the voucher was activated."""
+    """The wallet reports that the voucher was activated."""
 
     at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UseVoucher:
-    """The wallet's event: the voucher was used."""
+    """The wallet reports that the voucher was used."""
 
     at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Park:
-    """A partner's response is invalid, or no link carries the number: a person has to look."""
+    """A partner's response is invalid, or no link carries the number: ops have to decide."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """A person has looked: go on."""
+    """Ops resume a parked case."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resend:
-    """Send the current text once more; deadlines stay."""
+    """Ops send the current text once more; deadlines do not change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancel:
-    """A person, or SDU, ends the case."""
+    """Ops or SDU end the case."""
 
     reason: str
 
@@ -170,17 +170,17 @@ Input = (
 
 
 class Effect(StrEnum):
-    """What a decision brings about besides texts."""
+    """The effects of a decision other than texts."""
 
-    LOOK_UP = "look_up"  # the recipient at `position` in the MCB
-    ACQUIRE_NUMBER = "acquire_number"  # OpenQuestion as soon as no other question is open at the number
-    RELEASE_NUMBER = "release_number"  # the question is closed: the next sibling's may go out
-    WITHDRAW = "withdraw"  # question texts of which no segment was accepted are not sent
-    FORM_VOUCHER = "form_voucher"  # by the wallet
+    LOOK_UP = "look_up"  # call the MCB for the recipient at `position`
+    ACQUIRE_NUMBER = "acquire_number"  # OpenQuestion follows as soon as no other question is open at the number
+    RELEASE_NUMBER = "release_number"  # the question is closed: a sibling's may be opened at the number
+    WITHDRAW = "withdraw"  # cancel question texts of which no segment was accepted
+    FORM_VOUCHER = "form_voucher"  # call the wallet
 
 
 class Send(NamedTuple):
-    """A text to `msisdn`; `link` None lets the routing choose."""
+    """A text to send to the case's number; `link` None: the routing chooses."""
 
     text: Kind
     repeat: int = 0
@@ -188,9 +188,9 @@ class Send(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """The case as it now stands, what happened (in order), and what to do about it.
+    """The new state of the case, the events to journal in order, and the effects.
 
-    `rejected` says that the input does not fit the state; it has then changed nothing.
+    `rejected`: the input does not fit the state, and nothing has changed.
     """
 
     case: Case

@@ -1,10 +1,9 @@
-"""The journey of a case: what the order asks for, as one pure state machine.
+"""The journey of a case: the process of the order's annex 1 as a pure state machine. §: paragraphs of that annex.
 
-``decide(case, given, now, rules)`` returns the case as it then stands, the events that happened and the effects to
-bring about. It knows no clock, network or database. consent/transitions.py is the table of its transitions: an
-input that the table does not have for the case's state is rejected, or journaled and changes nothing. A reply that
-comes when no question is open is reported as ``late_reply``, one that contradicts a consent as
-``withdrawal_requested``. The order's paragraphs are those of annex 1.
+``decide(case, given, now, rules)`` returns the new state of the case, the events to journal and the effects. It
+uses no clock, network or database. Its transitions are in the table of consent/transitions.py: an input without a
+transition for the case's state is rejected, or only journaled. A reply when no question is open is reported as
+``late_reply``, one that contradicts a consent as ``withdrawal_requested``.
 """
 
 from datetime import datetime
@@ -53,7 +52,7 @@ from gateway.consent.transitions import ACCEPTED_IN, JOURNALED_ANYWHERE
 
 
 def open_case(relations: tuple[str, ...]) -> Decision:
-    """How a case begins: its first state, event and effect. `relations` are the recipients in order of asking."""
+    """The first decision on a new case: state, event, effect. `relations`: recipients in the order of asking."""
     return Decision(
         case=Case(state=State.LOOKING_UP, relations=relations),
         events=(Event(EventType.RECEIVED),),
@@ -62,13 +61,13 @@ def open_case(relations: tuple[str, ...]) -> Decision:
 
 
 def decide(case: Case, given: Input, now: datetime, rules: Rules) -> Decision:
-    """The decision on one input; `now` is business time. Never raises on any (state, input) pair."""
+    """The decision on one input, for every (state, input) pair; `now` is business time."""
     kind = type(given)
     if kind not in JOURNALED_ANYWHERE and case.state not in ACCEPTED_IN.get(kind, ()):
         return _reject(case)
     match given:
         case OpenCase():
-            return _reject(case)  # this case has begun already
+            return _reject(case)  # the case is open already
         case UseNumber():
             return _use_number(case, given)
         case SkipRecipient():
@@ -124,7 +123,7 @@ def _skip_recipient(case: Case, given: SkipRecipient, now: datetime) -> Decision
 
 
 def _next_recipient(case: Case, why: Event, effects: tuple[Effect, ...], now: datetime) -> Decision:
-    """Looks up the next recipient or, when there is none, ends."""
+    """Looks up the next recipient; without one, ends the case."""
     if case.position + 1 < len(case.relations):
         following = case._replace(
             state=State.LOOKING_UP,
@@ -154,18 +153,18 @@ def _end(case: Case, state: State, now: datetime) -> Case:
 # --- asking (§9–10) -----------------------------------------------------------------------------------------
 
 
-_Reported = ConfirmAccepted | ReportRefused | ReportDelivered | ReportUndeliverable
+_TextReport = ConfirmAccepted | ReportRefused | ReportDelivered | ReportUndeliverable
 
 
-def _asks_that_number(case: Case, given: _Reported) -> bool:
-    """The text asks, and at the number that is asked now: not at one given up before."""
+def _is_question_at_current_number(case: Case, given: _TextReport) -> bool:
+    """Whether the text is a question, sent to the number that is asked now and not to an earlier recipient's."""
     return given.text in (Kind.REQUEST, Kind.REPEAT) and given.msisdn == case.msisdn
 
 
 def _is_under_way(case: Case, given: ConfirmAccepted | ReportRefused) -> bool:
-    """The text is the question text the case now waits for (and no older or resent one)."""
+    """Whether the case waits for this question text: it is neither an older nor a resent one."""
     return (
-        _asks_that_number(case, given)
+        _is_question_at_current_number(case, given)
         and given.repeat == case.repeat
         and case.due_at is None
         and case.state in (State.QUEUED, State.ASKED, State.REMINDED)
@@ -191,14 +190,14 @@ def _report_refused(case: Case, given: ReportRefused, now: datetime, rules: Rule
         return Decision(case=case, events=(refused,))
     if rules.fallback_on_undeliverable:
         return _give_up_number(case, refused, now)
-    if case.state is State.QUEUED:  # never accepted: no D exists to count from
+    if case.state is State.QUEUED:  # no request was accepted, so there is no D to count from
         return Decision(
             case=_end(case, State.UNDELIVERABLE, now),
             events=(refused, Event(EventType.UNDELIVERABLE)),
             effects=(Effect.RELEASE_NUMBER,),
         )
-    # A repeat refused: the parent may yet reply to the text that was accepted before, and keeps the days
-    # that the repeat would have given.
+    # A repeat was refused: the parent may still reply to the text accepted before, until the day on which the
+    # repeat would have ended.
     return Decision(
         case=case._replace(undelivered=case.undelivered | 1 << case.repeat, due_at=rules.calendar.end_at(now)),
         events=(refused,),
@@ -209,7 +208,7 @@ def _report_delivered(case: Case, given: ReportDelivered) -> Decision:
     if given.text not in (Kind.REQUEST, Kind.REPEAT):
         return Decision(case=case, events=(Event(EventType.TEXT_DELIVERED, TextKind(given.text)),))
     event = Event(EventType.DELIVERED, TextKind(given.text))
-    if not _asks_that_number(case, given):
+    if not _is_question_at_current_number(case, given):
         return Decision(case=case, events=(event,))
     return Decision(case=case._replace(undelivered=case.undelivered & ~(1 << given.repeat)), events=(event,))
 
@@ -217,7 +216,7 @@ def _report_delivered(case: Case, given: ReportDelivered) -> Decision:
 def _report_undeliverable(case: Case, given: ReportUndeliverable, now: datetime, rules: Rules) -> Decision:
     failed = Event(EventType.TEXT_UNDELIVERABLE, given.detail)
     is_open = case.state in (State.QUEUED, State.ASKED, State.REMINDED)
-    if not is_open or not _asks_that_number(case, given):
+    if not is_open or not _is_question_at_current_number(case, given):
         return Decision(case=case, events=(failed,))
     if rules.fallback_on_undeliverable:
         return _give_up_number(case, failed, now)
@@ -225,7 +224,7 @@ def _report_undeliverable(case: Case, given: ReportUndeliverable, now: datetime,
 
 
 def _give_up_number(case: Case, why: Event, now: datetime) -> Decision:
-    """The switch ``fallback_on_undeliverable``: this number does not work, ask the next recipient."""
+    """Asks the next recipient, because this number does not work (``journey.fallback_on_undeliverable``)."""
     following = _next_recipient(
         case._replace(unreachable=case.unreachable + 1),
         Event(EventType.RECIPIENT_UNREACHABLE, Relation(case.relation)),
@@ -245,10 +244,10 @@ def _meet_deadline(case: Case, now: datetime, rules: Rules) -> Decision:
             events=(Event(EventType.REPEAT_DUE, Repeat(repeat)),),
             effects=(Send(text=Kind.REPEAT, repeat=repeat),),
         )
-    nothing_arrived = case.undelivered == (1 << case.repeat + 1) - 1
+    none_delivered = case.undelivered == (1 << case.repeat + 1) - 1
     state, name = (
         (State.UNDELIVERABLE, EventType.UNDELIVERABLE)
-        if nothing_arrived
+        if none_delivered
         else (State.NO_ANSWER, EventType.NO_ANSWER)
     )
     return Decision(case=_end(case, state, now), events=(Event(name),), effects=(Effect.RELEASE_NUMBER,))
@@ -282,7 +281,7 @@ def _reply_in_time(case: Case, given: ParentReply, reply: Reply, now: datetime, 
             events=(unclear,),
             effects=(Send(text=Kind.CLARIFY, repeat=case.repeat, link=given.link),),
         )
-    # A reply may overtake the SMSC's last response: SDU always gets `asked` first.
+    # A reply may come before the last submit_sm_resp of the question: SDU always gets `asked` first.
     asked = (Event(EventType.ASKED, Relation(case.relation)),) if case.state is State.QUEUED else ()
     if given.verdict is Verdict.AGREE:
         return Decision(
@@ -308,9 +307,9 @@ def _reply_in_time(case: Case, given: ParentReply, reply: Reply, now: datetime, 
 
 
 def _reask(case: Case, given: ParentReply) -> Decision:
-    """A reply that may be another one, redelivered, is no consent; nor must a true reply be lost in silence.
+    """A clarification for a possibly redelivered reply: it is no consent, but a genuine reply must not be ignored.
 
-    So the parent is asked once a text, whatever the switch for unclear replies says: the fault is not hers.
+    Sent once per question text, also when ``journey.clarify`` is off, because the reply itself was clear.
     """
     unclear = Event(EventType.REPLY_UNCLEAR, Reason("may be a copy"))
     if case.reasked >= case.repeat:
@@ -323,7 +322,7 @@ def _reask(case: Case, given: ParentReply) -> Decision:
 
 
 def _reply_out_of_time(case: Case, given: ParentReply, reply: Reply) -> Decision:
-    """The first reply that counted stands; what comes later is for people to decide."""
+    """A reply without effect on the state: the first one that counted stands, and a later one is only reported."""
     if given.possible_redelivery or given.verdict is Verdict.UNCLEAR:
         reason = "may be a copy" if given.possible_redelivery else "unclear"
         return Decision(case=case, events=(Event(EventType.REPLY_IGNORED, Reason(reason)),))
@@ -349,7 +348,7 @@ def _close_voucher(case: Case, given: IssueVoucher | RejectVoucher, now: datetim
         )
     voucher = Voucher(given.voucher_id)
     events = [Event(EventType.VOUCHER_ISSUED, voucher)]
-    if case.activated_at is not None:  # the wallet's event had overtaken its response
+    if case.activated_at is not None:  # the wallet's event came before its response
         events.append(Event(EventType.VOUCHER_ACTIVATED, voucher))
     if case.used_at is not None:
         events.append(Event(EventType.SERVICE_RECEIVED, voucher))
@@ -374,12 +373,12 @@ def _follow_voucher(case: Case, given: ActivateVoucher | UseVoucher) -> Decision
     return Decision(case=following, events=(Event(name, Voucher(case.voucher_id)),))
 
 
-# --- what people do -----------------------------------------------------------------------------------------
+# --- parking and manual actions -----------------------------------------------------------------------------
 
 
 def _park(case: Case, given: Park) -> Decision:
     event = Event(EventType.PARKED, Reason(given.reason))
-    if case.state is State.QUEUED:  # siblings need not wait for ops
+    if case.state is State.QUEUED:  # a parked case must not block its siblings
         parked = case._replace(state=State.PARKED, resume=State.WAITING)
         return Decision(case=parked, events=(event,), effects=(Effect.RELEASE_NUMBER,))
     return Decision(case=case._replace(state=State.PARKED, resume=case.state), events=(event,))
@@ -403,7 +402,7 @@ def _release(case: Case) -> Decision:
 
 
 def _resend(case: Case) -> Decision:
-    if not case.relations:  # erased: nobody is known any more
+    if not case.relations:  # the case was erased
         return _reject(case)
     if case.state in (State.ASKED, State.REMINDED) and case.due_at is not None:
         send = Send(text=Kind.REPEAT if case.repeat else Kind.REQUEST, repeat=case.repeat)
@@ -417,7 +416,7 @@ def _resend(case: Case) -> Decision:
 
 
 def _cancel(case: Case, given: Cancel, now: datetime) -> Decision:
-    """Ends what is open. A consent that is being carried out is past cancelling: its voucher may exist."""
+    """Ends an open case. The table has no transition from `consented`: the voucher may already exist."""
     asked = case.state in (State.QUEUED, State.ASKED, State.REMINDED)
     return Decision(
         case=_end(case, State.CANCELLED, now),

@@ -1,30 +1,31 @@
-"""Whether a reply is surely a new one, and not an earlier one that the SMSC delivers again.
+"""Whether a reply may be an earlier one that the SMSC has delivered again.
 
-An SMSC delivers a reply again when our deliver_sm_resp did not reach it, and no octet tells the redelivered reply
-from a new one. Where two pupils are asked about at one number, one after the other, the redelivered reply for the
-first must not become a consent for the second: a consent is never guessed.
+An SMSC delivers a reply again when our deliver_sm_resp did not reach it. A redelivered reply has the same octets
+as a new one. When the questions of two pupils are asked at one number, one after the other, a redelivered reply to
+the first must not become a consent for the second: consent is never guessed.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 MAX_COMPARED = 100
-"""Earlier replies, the newest, with which one is compared: no parent sends the same so often in days."""
+"""The newest earlier replies with which a reply is compared; no parent sends the same text more often."""
 
 
 class EarlierReply(NamedTuple):
     """An earlier reply with the same octets, from the same number."""
 
-    case_id: str | None  # to which it spoke
+    case_id: str | None  # that it belonged to
     unacknowledged: bool  # our deliver_sm_resp may not have reached the SMSC
 
 
 def may_be_redelivery(case_id: str, earlier: Sequence[EarlierReply]) -> bool:
-    """Whether a reply to this case may be one to another case, redelivered; `earlier` are the newest like it.
+    """Whether a reply to this case may be a redelivered one to another case; `earlier`: the newest similar ones.
 
-    Each unacknowledged reply is redelivered once at most. Whether that has happened cannot be seen: a parent may
-    have sent the same words twice. But once this case has had as many such replies as may be redelivered, at least
-    one of them was meant for it. With MAX_COMPARED earlier ones any may be redelivered.
+    Each unacknowledged reply is redelivered at most once. A redelivery cannot be distinguished from the same text
+    sent twice. But when this case has had as many similar replies as there are unacknowledged ones, at least one
+    of its replies, this one included, is genuine. With MAX_COMPARED earlier replies the result is always True,
+    because older ones are not known.
     """
     if len(earlier) >= MAX_COMPARED:
         return True

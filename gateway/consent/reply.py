@@ -1,15 +1,15 @@
-"""What a parent's reply says. Consent is never guessed.
+"""The verdict on a parent's reply. Consent is never guessed.
 
 The steps, on the decoded text with its segments joined:
 
-1. ``№`` and ``♯`` are ``#``, before NFKC makes № "No"; then NFKC.
-2. What is invisible goes; white space and control characters become single spaces, digits of any script
-   ASCII, letters lower case. Nothing left: *empty*.
-3. Every ``3#1`` and ``3#2`` is found, be it with a space on either side of its ``#``, with look-alike letters
-   or with one more ``#`` behind it, unless it is a piece of something longer.
-4. The residue is the rest, less spaces, quotes, brackets and punctuation. A question mark stays.
-5. One value only, and a residue that is empty or says the same in words: *agree* or *refuse*.
-6. Nothing but another service's pattern, ``R`` and digits, or 4–8 digits: *other*. Anything else: *unclear*.
+1. ``№`` and ``♯`` become ``#``, before NFKC would make № "No"; then NFKC is applied.
+2. Format characters are dropped. Runs of white space and control characters become one space, digits of any script
+   become ASCII, letters become lower case. An empty result is *empty*.
+3. Every ``3#1`` and ``3#2`` is matched, also with a space before or after the ``#``, with look-alike letters, or
+with another ``#`` at the end; not inside a longer word or number. 4. The residue is the text without the matches,
+spaces, quotes, brackets and punctuation. A question mark stays. 5. If all matches have one value, and the residue
+is empty or a word with the same meaning: *agree* or *refuse*. 6. If the text is only another service's pattern,
+``R`` and digits, or 4–8 digits: *other*. Else: *unclear*.
 """
 
 import re
@@ -18,26 +18,28 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 
-_MAX_DIGITS = 6  # a text is searched in time that grows with them
-RULE_VERSION = "1"  # recorded with each verdict; grows with every change of what is read from a text
+_MAX_DIGITS = 6
+"""Of a service code or answer: bounds the time in which a text is searched."""
+RULE_VERSION = "1"
+"""Stored with each verdict; incremented with every change of the reading rules."""
 
 
 class Verdict(StrEnum):
-    """What a reply says."""
+    """The meaning of a reply: the parent agrees or refuses, or one of three others."""
 
     AGREE = "agree"
     REFUSE = "refuse"
     UNCLEAR = "unclear"
-    OTHER = "other"  # meant for somebody else on the same number
+    OTHER = "other"  # a reply to another service at the same short code
     EMPTY = "empty"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """A verdict; ``normalised`` marks an answer that had to be read into the text.
+    """A verdict; ``normalised`` marks one that is not literally in the text.
 
-    That is one that needed more than dropping spaces, quotes, brackets, punctuation and invisible characters:
-    another digit or sign, a look-alike letter, a trailing ``#``, a concordant word.
+    It needed more than dropping spaces, quotes, brackets, punctuation and format characters: another digit or
+    sign, a look-alike letter, a trailing ``#``, or a word with the same meaning.
     """
 
     verdict: Verdict
@@ -46,10 +48,10 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyRules:
-    """One service's code and answers, in ASCII digits: ``3``, ``1`` and ``2`` for ``3#1`` and ``3#2``.
+    """The code and answers of a service, in ASCII digits: ``3``, ``1`` and ``2`` for ``3#1`` and ``3#2``.
 
-    ``strict`` makes unclear what would be an answer marked ``normalised``. Raises ValueError when one of the
-    three is no number of up to 6 digits or both answers are the same.
+    With ``strict``, a verdict that would be ``normalised`` is *unclear*. Raises ValueError when one of the three
+    is no number of up to 6 digits, or when both answers are equal.
     """
 
     service: str
@@ -66,24 +68,24 @@ class ReplyRules:
 
 
 _NUMBER_SIGNS = str.maketrans("№♯", "##")
-_KEYCAP = "\u20e3"  # combining enclosing keycap: dropped like the invisible ones, but it is a sign one sees
+_KEYCAP = "\u20e3"  # combining enclosing keycap: dropped like format characters, although it is visible
 _VARIATION_SELECTORS = "\ufe0e\ufe0f"
 _LOOK_ALIKES = {"3": "[3з]", "1": "[1iіl|]"}  # Cyrillic з; Latin i, Cyrillic і, Latin l
-_SILENT = " \"'«»“”„‘’`()[]{}<>.,!;:…-–—"  # says nothing around an answer; "?" would
-_WITHOUT_SILENT = str.maketrans("", "", _SILENT)
-_WORDS = {
+_IGNORED = " \"'«»“”„‘’`()[]{}<>.,!;:…-–—"  # does not change the meaning; "?" does
+_WITHOUT_IGNORED = str.maketrans("", "", _IGNORED)
+_WORDS_WITH_SAME_MEANING = {
     # "ок" in Cyrillic and in Latin
     Verdict.AGREE: frozenset(
         ["иә", "ия", "да", "ок", "ok", "рахмет", "рақмет", "спасибо", "келісемін", "согласен", "согласна"]
     ),
-    # "керек емес", "не надо", "бас тартамын": spaces are silent
+    # "керек емес", "не надо", "бас тартамын": spaces are ignored
     Verdict.REFUSE: frozenset(["жоқ", "нет", "керекемес", "ненадо", "отказываюсь", "бастартамын"]),
 }
 _OTHER = re.compile(r"(?P<code>[0-9]+) ?# ?[0-9]+|r ?[0-9][0-9 ]*|[0-9]{4,8}")
 
 
 def read_reply(text: str | None, rules: ReplyRules) -> Reading:
-    """What the text says to the service's question. None, for octets that do not decode, is unclear."""
+    """The verdict on a reply by SMS; `text` None, for octets that do not decode, is unclear."""
     if text is None:
         return Reading(verdict=Verdict.UNCLEAR)
     folded = _fold(text)
@@ -93,21 +95,21 @@ def read_reply(text: str | None, rules: ReplyRules) -> Reading:
     values = {Verdict(str(match.lastgroup)) for match in pattern.finditer(folded)}
     if len(values) == 1:
         (answer,) = values
-        residue = pattern.sub("", folded).translate(_WITHOUT_SILENT)
-        if not residue or residue in _WORDS[answer]:
+        residue = pattern.sub("", folded).translate(_WITHOUT_IGNORED)
+        if not residue or residue in _WORDS_WITH_SAME_MEANING[answer]:
             normalised = not _is_plain(text, answer, rules)
             if normalised and rules.strict:
                 return Reading(verdict=Verdict.UNCLEAR)
             return Reading(verdict=answer, normalised=normalised)
     elif not values:
-        other = _OTHER.fullmatch(folded.strip(_SILENT))
+        other = _OTHER.fullmatch(folded.strip(_IGNORED))
         if other and other["code"] != rules.service:
             return Reading(verdict=Verdict.OTHER)
     return Reading(verdict=Verdict.UNCLEAR)
 
 
-def read_menu_answer(text: str | None, rules: ReplyRules) -> Reading:
-    """What was typed at a menu of the service, which is known there: its bare digit, or nothing that counts."""
+def read_menu_reply(text: str | None, rules: ReplyRules) -> Reading:
+    """The verdict on a reply to the USSD menu of the service: the bare digit of an answer, else unclear."""
     folded = _fold(text) if text is not None else ""
     for verdict, digit in ((Verdict.AGREE, rules.agree), (Verdict.REFUSE, rules.refuse)):
         if folded == digit:
@@ -137,7 +139,7 @@ def _folded_character(character: str) -> str:
 
 @cache
 def _pattern(rules: ReplyRules) -> re.Pattern[str]:
-    """Finds the service's answers in a folded text; the group that matched is named after its verdict."""
+    """Matches the service's answers in a folded text; the matching group has the name of its verdict."""
     service, agree, refuse = (
         "".join(_LOOK_ALIKES.get(digit, digit) for digit in code)
         for code in (rules.service, rules.agree, rules.refuse)
@@ -151,9 +153,9 @@ def _pattern(rules: ReplyRules) -> re.Pattern[str]:
 
 
 def _is_plain(text: str, answer: Verdict, rules: ReplyRules) -> bool:
-    """Whether the text is the answer as it was asked for, once its silent characters are dropped."""
+    """Whether the text without ignored characters is literally the answer, as the question asks for it."""
     kept = "".join(
-        character for character in text if character == _KEYCAP or _fold(character).translate(_WITHOUT_SILENT)
+        character for character in text if character == _KEYCAP or _fold(character).translate(_WITHOUT_IGNORED)
     )
     typed = f"{rules.service}#{rules.agree if answer is Verdict.AGREE else rules.refuse}"
     return kept.replace(typed, "") == ""

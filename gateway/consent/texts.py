@@ -1,10 +1,10 @@
-"""The texts of the order, and some of our own, from files to what goes on the air.
+"""The templates of texts and USSD screens: parsed, checked and rendered.
 
-Ours are the one for replies nobody can read, and the screens of a USSD dialogue: those are short, and know the
-answers by their bare digits, ``{yes}`` and ``{no}``.
+The order defines three texts. The gateway adds the clarification of unclear replies and the screens of a USSD
+dialogue. Screens are short and have the answers as bare digits, ``{yes}`` and ``{no}``.
 
-A directory holds one file for each text and language, like ``request.kk.txt``: UTF-8, one line for each
-paragraph. A newline at its end is not part of the text.
+Each text and language is one file, like ``request.kk.txt``: UTF-8, one line per paragraph. The newline at its end
+is not part of the text. config/templates.py reads the files.
 """
 
 import re
@@ -22,14 +22,14 @@ LANGUAGES = ("kk", "ru")
 PLACEHOLDERS = frozenset({"recipient", "pupil", "link", "agree", "refuse"})
 SCREEN_PLACEHOLDERS = frozenset({"agree", "refuse", "yes", "no"})
 SCREEN_UNITS, SCREEN_SEPTETS = 80, 182
-"""What one USSD screen holds: 160 octets (3GPP 24.090, 23.038 §5)."""
-_MAX_LENGTH_CODES = ("123456", "1", "2")  # that the configuration allows
+"""The capacity of one USSD screen, 160 octets, in UCS-2 units and in GSM septets (3GPP 24.090, 23.038 §5)."""
+_LONGEST_CODES = ("123456", "1", "2")  # service, agree, refuse; as long as the configuration allows
 _ONE_SEPTET_EACH = re.compile("[\n -Z_a-z]*")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
 class Kind(StrEnum):
-    """What a text is sent for. The repeat is the request's text once more."""
+    """The purpose of a text or screen. A repeat has the body of the request."""
 
     REQUEST = "request"
     REPEAT = "repeat"
@@ -45,12 +45,12 @@ class Kind(StrEnum):
 
 
 class TemplateError(ValueError):
-    """A template that cannot be used; the message says why, and config/templates.py puts its file before it."""
+    """A template that cannot be used. The message is the reason; config/templates.py adds the name of the file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
-    """A text with its placeholders, NFC, and the version that evidence names it by."""
+    """The body of a text with its placeholders, in NFC, and its version in evidence."""
 
     name: str
     language: str
@@ -59,7 +59,7 @@ class Template:
 
 
 class Name(NamedTuple):
-    """A person's name, in the order in which the texts have it."""
+    """A person's name, in the order of the texts."""
 
     surname: str
     given_name: str
@@ -67,25 +67,26 @@ class Name(NamedTuple):
 
     @property
     def full(self) -> str:
+        """All parts, separated by spaces."""
         return " ".join(filter(None, self))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
-    """What goes on the air, NFC, and the version of its template."""
+    """A rendered text, in NFC, and the version of its template."""
 
     body: str
     template: str
 
 
 class Templates:
-    """All texts of one service in all languages, ready to be filled in."""
+    """The templates of one service in all languages."""
 
     def __init__(self, templates: Iterable[Template]) -> None:
         self._templates = {(template.name, template.language): template for template in templates}
 
     def all(self) -> Iterable[Template]:
-        """Every template as it was loaded."""
+        """All templates."""
         return self._templates.values()
 
     def render(
@@ -100,7 +101,7 @@ class Templates:
         agree: str,
         refuse: str,
     ) -> Text:
-        """The text to send. The last three are bare codes: 3, 1 and 2 for ``3#1`` and ``3#2``."""
+        """The text to send. `service`, `agree` and `refuse` are bare codes: 3, 1 and 2 for ``3#1`` and ``3#2``."""
         template = self._templates[Kind.REQUEST if kind is Kind.REPEAT else kind, language]
         values = {
             "recipient": recipient.full,
@@ -120,13 +121,13 @@ def _codes(service: str, agree: str, refuse: str) -> dict[str, str]:
 
 
 def _filled(template: Template, values: Mapping[str, str]) -> Text:
-    # One pass over the template alone: a brace in somebody's name stays a brace.
+    # One pass over the template only: a name with braces in it is not substituted again.
     body = _PLACEHOLDER.sub(lambda placeholder: values[placeholder[1]], template.body)
     return Text(body=unicodedata.normalize("NFC", body), template=template.version)
 
 
 def parse_template(name: str, language: str, content: str) -> Template:
-    """The template that a file's content is; raises TemplateError when it cannot be used."""
+    """The template in the content of a file; raises TemplateError when it cannot be used."""
     body = unicodedata.normalize("NFC", content).removesuffix("\n")
     if not body.strip():
         raise TemplateError("is empty")
@@ -137,14 +138,14 @@ def parse_template(name: str, language: str, content: str) -> Template:
     if re.search("[{}]", _PLACEHOLDER.sub("", body)):
         raise TemplateError("a brace that belongs to no placeholder")
     template = Template(name=name, language=language, body=body, version=sha256(body.encode()).hexdigest()[:12])
-    if name in SCREENS and not _fits_a_screen(_filled(template, _codes(*_MAX_LENGTH_CODES)).body):
+    if name in SCREENS and not _fits_one_screen(_filled(template, _codes(*_LONGEST_CODES)).body):
         raise TemplateError(
             f"does not fit one USSD screen: {SCREEN_UNITS} UCS-2 units, or {SCREEN_SEPTETS} septets"
         )
     return template
 
 
-def _fits_a_screen(text: str) -> bool:
+def _fits_one_screen(text: str) -> bool:
     if _ONE_SEPTET_EACH.fullmatch(text):
         return len(text) <= SCREEN_SEPTETS
     return len(text.encode("utf-16-be")) // 2 <= SCREEN_UNITS

@@ -1,8 +1,8 @@
 """The journey's transition table: which input moves a case from which state to which.
 
-`decide` (consent/journey.py) rejects what the table does not have; a test holds every decision of every (state,
-input) pair against it; docs/architecture/journey.svg is drawn from it. The paragraphs are those of the order's
-annex 1. How often, when and with what effects a transition takes place is the decision's.
+`decide` (consent/journey.py) rejects an input that the table does not have for the state. A test compares the
+decision on every (state, input) pair with the table, and docs/architecture/journey.svg is drawn from it. §:
+paragraphs of the order's annex 1. Conditions and effects of a transition are in `decide`.
 """
 
 from collections import defaultdict
@@ -40,7 +40,7 @@ _CANCELLED, _PARKED = State.CANCELLED, State.PARKED
 
 
 class Transition(NamedTuple):
-    """`given` may move a case from `state` (None: there is no case yet) to one of `to`."""
+    """An input of type `given` moves a case from `state` (None: there is no case yet) to one of `to`."""
 
     state: State | None
     given: type[Input]
@@ -50,13 +50,13 @@ class Transition(NamedTuple):
 
 TRANSITIONS: tuple[Transition, ...] = (
     Transition(None, OpenCase, (_LOOKING_UP,), "received (§6)"),
-    # A number is looked up (§7–8): the mother's, the father's, the representatives'.
+    # The MCB is asked for a number (§7–8): the mother's, then the father's, then the representatives'.
     Transition(_LOOKING_UP, UseNumber, (_WAITING,), "number_found"),
     Transition(
         _LOOKING_UP, SkipRecipient, (_LOOKING_UP, _NO_NUMBER, _UNDELIVERABLE), "the next recipient, or the end"
     ),
     Transition(_WAITING, OpenQuestion, (_QUEUED,), "the request is queued (§9)"),
-    # The question is asked, and repeated after the days to reply (§9–10).
+    # The question is asked, and repeated when the days to reply are over (§9–10).
     Transition(_QUEUED, ConfirmAccepted, (_QUEUED, _ASKED), "asked: the repeat is due on D+4"),
     Transition(_QUEUED, ReportRefused, (_QUEUED, _UNDELIVERABLE, _LOOKING_UP), "refused by the SMSC for good"),
     Transition(_QUEUED, ReportDelivered, (_QUEUED,), "delivered"),
@@ -81,7 +81,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(_CONSENTED, UseVoucher, (_CONSENTED,), "the wallet's event is early"),
     Transition(_ISSUED, ActivateVoucher, (_ISSUED,), "voucher_activated"),
     Transition(_ISSUED, UseVoucher, (_ISSUED,), "service_received"),
-    # What people do, and what waits for them.
+    # Cases parked for ops, and manual actions.
     Transition(_LOOKING_UP, Park, (_PARKED,), "the MCB's response is invalid"),
     Transition(_QUEUED, Park, (_PARKED,), "no link carries the number"),
     Transition(_CONSENTED, Park, (_PARKED,), "the wallet's response is invalid"),
@@ -101,7 +101,7 @@ TRANSITIONS: tuple[Transition, ...] = (
 JOURNALED_ANYWHERE: frozenset[type[Input]] = frozenset(
     {ConfirmAccepted, ReportRefused, ReportDelivered, ReportUndeliverable, ParentReply}
 )
-"""Inputs that are never rejected: in a state that the table does not have for them they are journaled only."""
+"""Inputs that are never rejected: in a state without a transition for them they are only journaled."""
 
 
 def _states_by_input() -> Mapping[type[Input], frozenset[State]]:
@@ -113,11 +113,15 @@ def _states_by_input() -> Mapping[type[Input], frozenset[State]]:
 
 
 ACCEPTED_IN: Mapping[type[Input], frozenset[State]] = _states_by_input()
-"""The states in which an input may move a case."""
+"""The states that have a transition for an input."""
+
+
+_TARGETS: Mapping[tuple[State | None, type[Input]], frozenset[State]] = {
+    (row.state, row.given): frozenset(row.to) for row in TRANSITIONS
+}
 
 
 def targets(state: State, given: type[Input]) -> frozenset[State]:
-    """Where the input may lead from the state; the state itself where it changes nothing."""
-    return frozenset(to for row in TRANSITIONS if (row.state, row.given) == (state, given) for to in row.to) or (
-        frozenset((state,))
-    )
+    """The states to which the input may move a case in `state`; only `state` itself without a transition."""
+    found = _TARGETS.get((state, given))
+    return found if found is not None else frozenset((state,))

@@ -29,10 +29,6 @@ class Child:
     seen: list[Text] = field(default_factory=list)
 
     @property
-    def has_case(self) -> bool:
-        return bool(self.scenario.statuses)
-
-    @property
     def consents(self) -> bool:
         return "consented" in self.scenario.statuses
 

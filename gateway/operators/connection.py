@@ -1,6 +1,7 @@
-"""One connection to an SMSC: a socket around the sans-I/O session.
+"""One connection to an SMSC: an asyncio protocol around the sans-I/O session.
 
-It feeds the session, writes once a turn of the event loop, keeps the session's one timer, and passes its events on.
+It passes received octets to the session, writes once per iteration of the event loop, keeps the session's single
+timer, and passes the session's events to a handler.
 """
 
 import asyncio
@@ -11,19 +12,19 @@ from typing import Generic, cast
 from gateway.smpp.session import Event, Session, SessionState, Tag
 
 MAX_UNREAD_BYTES = 1 << 20
-"""Octets that an SMSC has not read; beyond, the connection is aborted."""
+"""In the write buffer: with more that the SMSC has not read, the connection is aborted."""
 
 Handler = Callable[["SmppConnection[Tag]", list[Event[Tag]]], None]
 
 
 class SmppConnection(asyncio.Protocol, Generic[Tag]):
-    """The asyncio side of one session. `handle` is called with the events of each read, in order."""
+    """The connection of one session. `handle` is called with the events of each read, in order."""
 
     def __init__(self, session: Session[Tag], handle: Handler[Tag]) -> None:
         self.session = session
         self.lost = asyncio.Event()
         self.was_bound = False
-        self.refused: int | None = None  # the command_status of a refused bind
+        self.bind_refusal: int | None = None  # the command_status with which the SMSC refused the bind
         self._handle = handle
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -33,63 +34,69 @@ class SmppConnection(asyncio.Protocol, Generic[Tag]):
 
     @property
     def free(self) -> int:
-        """Segments that may be submitted now."""
+        """The number of segments that may be submitted now."""
         return self.session.free if self._writable else 0
 
     @property
     def open(self) -> bool:
+        """Whether the socket is connected and not closing."""
         return self._transport is not None and not self._transport.is_closing()
 
     @property
     def is_bound(self) -> bool:
-        """The SMSC reads what is sent now, unless the connection breaks: neither side has sent an unbind."""
+        """Whether the session is bound and neither side has sent an unbind."""
         return self.open and self.session.state is SessionState.BOUND
 
     def submit(self, body: bytes, tag: Tag) -> None:
-        """Puts a submit_sm under way; it leaves with the other bytes of this turn."""
+        """Submits a segment; it is written with the other octets of this iteration of the event loop."""
         self.session.submit(body, tag, self._loop.time())
         self.flush_soon()
 
     def respond(self, command_id: int, sequence_number: int, command_status: int = 0) -> None:
-        """Responds to a deliver_sm or data_sm, if the session it came by is still open."""
+        """Responds to a deliver_sm or data_sm; does nothing when the connection is closed."""
         if self.open:
             self.session.respond(command_id, sequence_number, command_status)
             self.flush_soon()
 
     def unbind(self) -> None:
-        """Asks the SMSC to end the session."""
+        """Sends an unbind, if bound."""
         if self.open and self.session.state is SessionState.BOUND:
             self.session.unbind(self._loop.time())
             self.flush_soon()
 
     def close(self) -> None:
-        """Closes the socket once what is written has left."""
+        """Closes the socket after the write buffer is flushed."""
         if self._transport is not None:
             self._transport.close()
 
     def abort(self) -> None:
+        """Closes the socket at once; buffered octets are lost."""
         if self._transport is not None:
             self._transport.abort()
 
     def pause_reading(self) -> None:
-        """Reads no more: the kernel's buffers fill, and the SMSC has to wait."""
+        """Stops reading: the receive buffer fills up and TCP flow control stops the SMSC."""
         if self.open:
             cast("asyncio.Transport", self._transport).pause_reading()
 
     def resume_reading(self) -> None:
+        """Reads again after `pause_reading`."""
         if self.open:
             cast("asyncio.Transport", self._transport).resume_reading()
 
     def flush_soon(self) -> None:
-        """One write for all that this turn of the event loop brings about."""
+        """Schedules one write for everything that this iteration of the event loop sends."""
         if not self._flushing:
             self._flushing = True
             self._loop.call_soon(self.flush)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        if transport.get_extra_info("sslcontext") is None:  # TLS with no buffer at all pauses for good
-            # uvloop would write at the end of its turn; what has been paced leaves when it is its turn.
+        if (
+            transport.get_extra_info("sslcontext") is None
+        ):  # a TLS transport without a buffer never resumes writing
+            # Without a buffer uvloop writes at once and not at the end of the iteration: paced segments leave in
+            # time.
             self._transport.set_write_buffer_limits(high=0)
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
@@ -115,7 +122,7 @@ class SmppConnection(asyncio.Protocol, Generic[Tag]):
         self.lost.set()
 
     def flush(self) -> None:
-        """Writes what is to be sent."""
+        """Writes the session's output."""
         self._flushing = False
         if self._transport is None:
             return
@@ -126,10 +133,10 @@ class SmppConnection(asyncio.Protocol, Generic[Tag]):
         elif self.session.closing:
             self._transport.close()
         else:
-            self._arm()
+            self._set_timer()
 
-    def _arm(self) -> None:
-        """Sets the timer for the next deadline; one that is set for an earlier instant stays."""
+    def _set_timer(self) -> None:
+        """Sets the timer to the session's next deadline; an earlier timer stays."""
         deadline = self.session.next_deadline()
         if deadline is None or (self._timer is not None and self._timer.when() <= deadline):
             return

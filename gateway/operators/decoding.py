@@ -1,4 +1,4 @@
-"""From the octets of a deliver_sm or data_sm to what it is: a receipt, a USSD message, a reply, or a segment of one."""
+"""Decoding of a deliver_sm or data_sm into a receipt, a USSD message, a reply, or a segment of one."""
 
 from gateway.config import Link
 from gateway.consent.identity import canonical_msisdn
@@ -15,8 +15,9 @@ from gateway.usecases.ussd import DialogueMessage
 
 
 def decode_into(batch: InboundBatch, link: Link, received: Received) -> None:
-    """Adds the message to the batch. A receipt that is not final is dropped; octets that are no message are a
-    reply that nobody can read.
+    """Adds the message to the batch; a receipt that is not final is dropped.
+
+    A malformed PDU becomes a reply without a text, so that its octets are kept as evidence.
     """
     try:
         message = decode_short_message(received.command_id, received.body)
@@ -47,12 +48,12 @@ def decode_into(batch: InboundBatch, link: Link, received: Received) -> None:
 
 
 def sender_of(message: ShortMessage) -> str:
-    """One MSISDN however the SMSC writes it; a sender that is none stays as it came."""
+    """The sender as a canonical MSISDN; as received when it is not one."""
     return canonical_msisdn(message.source.addr) or message.source.addr
 
 
 def _reply(link: Link, message: ShortMessage, octets: bytes) -> Reply:
-    """The reply that one message is; `octets` is its text without the UDH."""
+    """The reply in a single message; `octets` is its text without the UDH."""
     udh_octets = len(message.payload) - len(octets)
     return Reply(
         link=link.name,

@@ -1,4 +1,4 @@
-"""A link to an operator: its binds kept up for ever, its sender fed, what its SMSC delivers passed on."""
+"""A link to an operator: keeps its sessions bound, and connects them with its sender and the receiver."""
 
 import asyncio
 import ssl
@@ -38,7 +38,7 @@ _CREDENTIALS = frozenset({SMPP_ESME_RBINDFAIL, SMPP_ESME_RINVPASWD, SMPP_ESME_RI
 
 
 class Link:
-    """All binds of one operator, in this process. `run` keeps them up until cancelled, `stop` drains them."""
+    """All sessions of one link, in this process. `run` keeps them bound until cancelled, `stop` drains them."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Link:
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
-        """Keeps the link going until cancelled."""
+        """Keeps the sessions bound, and sends and records texts, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for role in roles_of(self.config):
                 tasks.create_task(self._keep_bound(role))
@@ -78,15 +78,15 @@ class Link:
             tasks.create_task(self._release_when_lapsed())
 
     def note_unacknowledged(self, began: float) -> None:
-        """Since then (monotonic) what came in may have waited too long for its acknowledgement."""
+        """Notes that messages received since `began` (monotonic seconds) may have been acknowledged too late."""
         self._receiver.note_unacknowledged(self.config.name, began)
 
     def resume(self) -> None:
-        """Submits again, after a time in which the link may have been another process's."""
+        """Submits again, after a period in which another process may have held the link."""
         self._sender.pump()
 
     async def stop(self) -> None:
-        """No new submits; waits for responses, at most for the drain time-out; unbinds; leaves nothing unwritten."""
+        """Submits nothing new, waits for responses up to the drain time-out, unbinds, and writes all progress."""
         self._stopping.set()
         self._sender.stop()
         try:
@@ -108,31 +108,31 @@ class Link:
         await self._sender.flush()
 
     async def _keep_bound(self, role: Role) -> None:
-        """Connects and binds, again and again, waiting longer each time it fails."""
+        """Connects and binds until `stop`, with a longer pause after each failure."""
         failures = 0
         while not self._stopping.is_set():
             bind = await self._connect(role)
             failures = 0 if bind is not None and bind.was_bound else failures + 1
-            refused = bind.refused if bind is not None else None
-            self._report_refusal(refused)
-            wait = wait_before_binding(self._policy, refused, failures)
+            refusal = bind.bind_refusal if bind is not None else None
+            self._report_refusal(refusal)
+            wait = wait_before_binding(self._policy, refusal, failures)
             try:
                 async with asyncio.timeout(wait):
                     await self._stopping.wait()
             except TimeoutError:
                 continue
 
-    def _report_refusal(self, refused: int | None) -> None:
-        """Credentials that the SMSC refuses are for people to settle: they raise an alert."""
+    def _report_refusal(self, command_status: int | None) -> None:
+        """Logs and counts a refused bind; refused credentials raise an alert, because ops have to correct them."""
         name = self.config.name
-        if refused is not None and refused in _CREDENTIALS:
-            log.error(LogEvent.LINK_CREDENTIALS_REFUSED, link=name, status=status.name(refused))
+        if command_status is not None and command_status in _CREDENTIALS:
+            log.error(LogEvent.LINK_CREDENTIALS_REFUSED, link=name, status=status.name(command_status))
             metrics.LINK_FAILURES.labels(name, "credentials").inc()
-        elif refused == SMPP_ESME_RALYBND:
+        elif command_status == SMPP_ESME_RALYBND:
             log.warning(LogEvent.LINK_ALREADY_BOUND, link=name)
 
     async def _release_when_lapsed(self) -> None:
-        """Gives the binds up whenever another process may have been given the link."""
+        """Aborts all connections whenever the lease lapses: another process may have claimed the link."""
         lease = self._lease
         while True:
             await lease.wait_lapsed()
@@ -142,7 +142,7 @@ class Link:
             await lease.wait_held()
 
     async def _connect(self, role: Role) -> SmppConnection[SegmentTag] | None:
-        """A connection, from its beginning to its loss; None when there was none."""
+        """The connection, after it was lost; None when it could not be established."""
         config = self.config
         bind = SmppConnection[SegmentTag](new_session(config, role), self._handle)
         await self._lease.wait_held()
@@ -150,7 +150,7 @@ class Link:
         try:
             async with asyncio.timeout(config.response_timeout.total_seconds()):
                 await loop.create_connection(lambda: bind, config.host, config.port, ssl=tls_context(config))
-        except (OSError, TimeoutError, ValueError) as error:  # ValueError: a host name that can be none
+        except (OSError, TimeoutError, ValueError) as error:  # ValueError: an invalid host name
             log.warning(LogEvent.LINK_UNREACHABLE, link=config.name, error=str(error) or type(error).__name__)
             metrics.LINK_FAILURES.labels(config.name, "unreachable").inc()
             return None
@@ -165,13 +165,13 @@ class Link:
         return bind
 
     def _handle(self, bind: SmppConnection[SegmentTag], events: list[smpp.Event[SegmentTag]]) -> None:
-        """Passes the events of one read on, then sends what they have made room for."""
+        """Handles the events of one read, then submits as much as the windows allow."""
         for event in events:
             try:
                 self._handle_event(bind, event)
-            except Exception:  # a defect of ours costs one event, never the session
+            except Exception:  # a programming error affects one event, not the session
                 log.exception(LogEvent.LINK_EVENT_FAILED, link=self.config.name, what=type(event).__name__)
-                if isinstance(event, smpp.Received):  # the SMSC keeps it
+                if isinstance(event, smpp.Received):  # the SMSC keeps it and delivers it again
                     bind.respond(event.command_id, event.sequence_number, SMPP_ESME_RX_T_APPN)
         if not bind.open:
             self._went_down(bind)
@@ -189,13 +189,13 @@ class Link:
             case smpp.Bound():
                 self._came_up(bind, event)
             case smpp.BindRefused():
-                bind.refused = event.command_status
+                bind.bind_refusal = event.command_status
                 log.warning(LogEvent.LINK_BIND_REFUSED, link=name, status=status.name(event.command_status))
             case smpp.SmscUnbound():
                 log.info(LogEvent.LINK_UNBOUND_BY_SMSC, link=name)
                 self._went_down(bind)
             case smpp.Unbound():
-                self._went_down(bind, all_read=True)
+                self._went_down(bind, all_acknowledged=True)
             case smpp.UnmatchedNack() | smpp.UnexpectedPdu():
                 log.warning(LogEvent.LINK_UNEXPECTED_PDU, link=name, what=repr(event))
                 metrics.UNEXPECTED_PDUS.labels(name).inc()
@@ -212,10 +212,10 @@ class Link:
         if bind.free:
             self._sender.bound(bind)
 
-    def _went_down(self, bind: SmppConnection[SegmentTag], *, all_read: bool = False) -> None:
-        """`all_read`: the SMSC has responded to our unbind, and so read everything that was sent before."""
+    def _went_down(self, bind: SmppConnection[SegmentTag], *, all_acknowledged: bool = False) -> None:
+        """Removes a bind. `all_acknowledged`: the unbind_resp shows that the SMSC has read all our responses."""
         if bind in self._bound:
-            if not all_read:
+            if not all_acknowledged:
                 since = time.monotonic() - self.config.loss_detection_seconds
                 self._receiver.note_unacknowledged(self.config.name, since)
             self._bound.discard(bind)
@@ -224,7 +224,7 @@ class Link:
             log.info(LogEvent.LINK_LOST, link=self.config.name, bound=len(self._bound))
 
     async def _note_bound(self) -> None:
-        """Writes how many of the link's binds are up: for the other processes and /readyz."""
+        """Writes the number of the link's bound sessions, for other processes and /readyz, until cancelled."""
         while True:
             metrics.BOUND.labels(self.config.name).set(len(self._bound))
             async with self._database.acquire() as connection:
@@ -233,16 +233,16 @@ class Link:
             self._changed.clear()
 
 
-def wait_before_binding(policy: LinkPolicy, refused: int | None, failures: int) -> float:
+def wait_before_binding(policy: LinkPolicy, command_status: int | None, failures: int) -> float:
     """Seconds until the next attempt, by the command_status of a refused bind and the failures in a row."""
-    if refused == SMPP_ESME_RALYBND:
+    if command_status == SMPP_ESME_RALYBND:
         return policy.stale_session_seconds
-    backoff = policy.credentials if refused in _CREDENTIALS else policy.reconnect
+    backoff = policy.credentials if command_status in _CREDENTIALS else policy.reconnect
     return backoff.delay(failures)
 
 
 def new_session(config: LinkConfig, role: Role) -> Session[Any]:
-    """A session of the link, before it is connected."""
+    """A session of the link, not connected yet."""
     return Session(
         role=role,
         system_id=config.system_id,
@@ -255,12 +255,12 @@ def new_session(config: LinkConfig, role: Role) -> Session[Any]:
 
 
 def roles_of(config: LinkConfig) -> list[Role]:
-    """One for each socket of the link."""
+    """The roles of the link's connections, one per socket."""
     return [*config.bind.roles] * config.sessions
 
 
 def tls_context(config: LinkConfig) -> ssl.SSLContext | None:
-    """TLS with the host's name checked; None for a plain link."""
+    """The TLS context, which checks the host name; None for a link without TLS."""
     if not config.tls:
         return None
     context = ssl.create_default_context(cafile=config.ca)

@@ -1,6 +1,6 @@
-"""The trial of a link before it goes into service: one short and one long text to a telephone, and the echo.
+"""The test of a link before it is used: one short and one long text to a handset, their receipts, and a reply.
 
-It needs no database, and binds beside a gateway only where the operator allows one more session.
+It needs no database. While a gateway is bound, it works only if the operator allows one more session.
 """
 
 import asyncio
@@ -26,31 +26,30 @@ LONG_TEXT = (
     "Байланысты тексеру: бұл хабарлама бірнеше бөліктен тұрады және экранда бір мәтін болып көрінуі керек. "
     "Проверка связи: это сообщение состоит из нескольких частей и должно прийти одним текстом."
 )
-GOOD_BYE = 2.0
-"""Seconds that the SMSC gets for its unbind_resp."""
+UNBIND_TIMEOUT_SECONDS = 2.0
 _ONE_SECOND = 1.0
 
 
 class LinkTestError(Exception):
-    """The link could not be tried at all. The message is one line that says why."""
+    """The link could not be tested. The message is one line with the reason."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Sent:
-    """A segment on its way; instants are monotonic seconds."""
+    """A submitted segment; instants are monotonic seconds."""
 
     text: str  # short, long, or burst
-    number: int
-    tracked: bool
+    number: int  # from 0
+    tracked: bool  # a receipt was requested
     sent_at: float
-    answered_at: float | None = None
+    responded_at: float | None = None  # or timed out
     command_status: int | None = None
     message_id: str = ""
     receipts: list["Reported"] = field(default_factory=list)
 
     @property
-    def is_lost(self) -> bool:
-        """Nobody has answered it."""
+    def is_unknown(self) -> bool:
+        """Whether there is no response to it."""
         return self.command_status is None
 
     @property
@@ -59,15 +58,15 @@ class Sent:
 
     @property
     def final(self) -> bool:
-        """Nothing more is to come: a refusal, or the final receipt where one was asked for."""
+        """Whether nothing more is expected: it was refused, or has its final receipt if one was requested."""
         if not self.accepted:
-            return self.answered_at is not None
+            return self.responded_at is not None
         return not (self.tracked and self.message_id) or any(r.receipt.final for r in self.receipts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reported:
-    """A receipt as it came."""
+    """A receipt as received; `at` is monotonic seconds."""
 
     receipt: Receipt
     message: ShortMessage
@@ -76,7 +75,7 @@ class Reported:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replied:
-    """A reply as it came."""
+    """A reply as received; `at` is monotonic seconds."""
 
     message: ShortMessage
     at: float
@@ -84,32 +83,34 @@ class Replied:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Burst:
-    """What the SMSC did when it was sent as much as its window takes."""
+    """The result of sending as fast as the window allows."""
 
-    sent: int
-    throttled_at: int | None  # segments in a second at which it throttled; None: it never did
+    sent: int  # segments
+    throttled_at: int | None  # segments per second at which the SMSC throttled; None: it never did
     seconds: float  # from the first segment to the last
 
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """All that a trial has seen."""
+    """The observations of a test."""
 
-    smsc: str = ""
-    bound_in: float = 0.0
+    smsc: str = ""  # system_id of the SMSC
+    bound_in: float = 0.0  # seconds
     sent: list[Sent] = field(default_factory=list)
     stray: list[Reported] = field(default_factory=list)
-    """Receipts whose id is that of no segment, however it is read."""
+    """Receipts whose id matches no segment, under any conversion."""
     reply: Replied | None = None
     unexpected: list[str] = field(default_factory=list)
+    """PDUs that were malformed or unexpected."""
     burst: Burst | None = None
 
     def of(self, text: str) -> list[Sent]:
+        """The segments of the text: short, long or burst."""
         return [segment for segment in self.sent if segment.text == text]
 
 
 def relation(response_id: str, receipt_id: str) -> IdRelation | None:
-    """How the id of a response became that of its receipt; None when neither reading makes them one."""
+    """The conversion from the id of a submit_sm_resp to that of the receipt; None when no conversion fits."""
     for how in cast("Sequence[IdRelation]", get_args(IdRelation)):
         if how != "auto" and normalize_message_id(receipt_id) in related_ids(response_id, how):
             return how
@@ -117,7 +118,7 @@ def relation(response_id: str, receipt_id: str) -> IdRelation | None:
 
 
 def form(message_id: str) -> str:
-    """What the id looks like: decimal, hexadecimal, uuid or other."""
+    """The format of the id: decimal, hexadecimal, uuid, other or empty."""
     if re.fullmatch(r"[0-9]+", message_id):
         return "decimal"
     if re.fullmatch(r"[0-9A-Fa-f]+", message_id):
@@ -128,49 +129,50 @@ def form(message_id: str) -> str:
 
 
 class LinkTest:
-    """One trial of one link; `told` hears of its progress in words."""
+    """One test of one link; `report` is called with lines about its progress."""
 
-    def __init__(self, config: LinkConfig, msisdn: str, told: Callable[[str], None]) -> None:
+    def __init__(self, config: LinkConfig, msisdn: str, report: Callable[[str], None]) -> None:
         self.outcome = Outcome()
         self._config = config
         self._msisdn = msisdn
-        self._told = told
+        self._report = report
         self._loop = asyncio.get_running_loop()
         self._binds: list[SmppConnection[Sent]] = []
         self._changed = asyncio.Event()
-        self._refused: int | None = None
+        self._bind_refusal: int | None = None  # command_status
         self._bound: set[SmppConnection[Sent]] = set()
         self._statuses = config.statuses
         self._early: list[Reported] = []
-        """Receipts that came before the response they belong to."""
+        """Receipts that came before the submit_sm_resp with their id."""
 
-    async def run(self, wait: float, most: int) -> Outcome:
-        """Binds, sends, waits up to `wait` seconds for receipts and reply, then bursts up to `most` segments.
+    async def run(self, wait_seconds: float, max_burst: int) -> Outcome:
+        """The outcome of the test: binds, sends both texts and waits up to `wait_seconds` for receipts and reply.
 
-        Raises LinkTestError when the link does not bind.
+        Then it submits up to `max_burst` segments as fast as the window allows. Raises LinkTestError when the link
+        does not bind.
         """
         try:
             await self._bind()
             await self._send_texts()
-            self._told(f"both texts are sent; answer 3#1 from that telephone within {wait:g} s")
+            self._report(f"both texts are sent; answer 3#1 from that telephone within {wait_seconds:g} s")
             try:
-                async with asyncio.timeout(wait):
+                async with asyncio.timeout(wait_seconds):
                     await self._until(self._is_complete)
             except TimeoutError:
-                self._told("the time is over")
-            if most:
-                await self._burst(most)
+                self._report("the time is over")
+            if max_burst:
+                await self._burst(max_burst)
         finally:
-            await self._part()
+            await self._unbind()
         self.outcome.stray += self._early
         return self.outcome
 
     async def _bind(self) -> None:
         config, began = self._config, self._loop.time()
-        patience = config.response_timeout.total_seconds()
-        roles = list(dict.fromkeys(roles_of(config)))  # one of each, whatever `sessions` says
+        timeout_seconds = config.response_timeout.total_seconds()
+        roles = list(dict.fromkeys(roles_of(config)))  # one session, whatever `sessions` is
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout_seconds):
                 for role in roles:
                     bind = SmppConnection(new_session(config, role), self._handle)
                     self._binds.append(bind)
@@ -180,33 +182,34 @@ class LinkTest:
                 await self._until(lambda: len(self._bound) == len(roles) or self._is_over())
         except TimeoutError:
             raise LinkTestError(
-                f"{config.host}:{config.port} has not answered the bind in {patience:g} s"
+                f"{config.host}:{config.port} has not answered the bind in {timeout_seconds:g} s"
             ) from None
         except OSError as error:
             raise LinkTestError(f"{config.host}:{config.port} cannot be reached: {error}") from None
-        if self._refused is not None:
-            raise LinkTestError(f"the SMSC refuses the bind: {status.name(self._refused)}")
+        if self._bind_refusal is not None:
+            raise LinkTestError(f"the SMSC refuses the bind: {status.name(self._bind_refusal)}")
         if len(self._bound) < len(roles):
             raise LinkTestError("the SMSC has closed the connection")
         self.outcome.bound_in = self._loop.time() - began
-        self._told(f"bound to {self.outcome.smsc or 'the SMSC'} in {self.outcome.bound_in * 1000:.0f} ms")
+        self._report(f"bound to {self.outcome.smsc or 'the SMSC'} in {self.outcome.bound_in * 1000:.0f} ms")
 
     async def _send_texts(self) -> None:
         pacer = Pacer(self._config.tps)
         for name, text in (("short", SHORT_TEXT), ("long", LONG_TEXT)):
-            bodies = self._bodies(text, self._config.receipts)
+            bodies, tracked_segments = self._encode(text, self._config.receipts)
             for number, body in enumerate(bodies):
-                tracked = {"all": True, "last": number == len(bodies) - 1, "none": False}[self._config.receipts]
+                tracked = bool(tracked_segments >> number & 1)
                 await asyncio.sleep(pacer.delay(self._loop.time()))
                 pacer.record_sent(self._loop.time())
                 await self._submit(name, number, tracked, body)
 
-    def _bodies(self, text: str, receipts: ReceiptRequest) -> list[bytes]:
+    def _encode(self, text: str, receipts: ReceiptRequest) -> tuple[list[bytes], int]:
+        """The submit_sm bodies of the text, and the segments that request a receipt; bit n: segment n."""
         config = self._config
         source = config.source_address
-        data_coding, parts = segments(text, config.long_messages, secrets.randbelow(1 << 16))
+        data_coding, encoded = segments(text, config.long_messages, secrets.randbelow(1 << 16))
         encoder = SubmitEncoder(source, receipts=receipts)
-        return encoder.bodies(self._msisdn, parts, data_coding)
+        return encoder.bodies(self._msisdn, encoded, data_coding), encoder.tracked_segments(len(encoded))
 
     async def _submit(self, text: str, number: int, tracked: bool, body: bytes) -> None:
         await self._until(lambda: any(bind.free for bind in self._binds) or self._is_over())
@@ -217,16 +220,16 @@ class LinkTest:
         self.outcome.sent.append(segment)
         bind.submit(body, segment)
 
-    async def _burst(self, most: int) -> None:
+    async def _burst(self, max_burst: int) -> None:
         """Sends as fast as the window allows until the SMSC throttles."""
-        self._told(f"sending up to {most} short texts as fast as the window allows")
-        (body,) = self._bodies(SHORT_TEXT, "none")
-        for number in range(most):
+        self._report(f"sending up to {max_burst} short texts as fast as the window allows")
+        (body,), _ = self._encode(SHORT_TEXT, "none")
+        for number in range(max_burst):
             if self._first_throttled() is not None:
                 break
             await self._submit("burst", number, False, body)
         burst = self.outcome.of("burst")
-        await self._until(lambda: all(s.answered_at is not None for s in burst) or self._is_over())
+        await self._until(lambda: all(s.responded_at is not None for s in burst) or self._is_over())
         limit = None
         if (first := self._first_throttled()) is not None:
             limit = sum(s.accepted and first.sent_at - _ONE_SECOND < s.sent_at <= first.sent_at for s in burst)
@@ -241,11 +244,11 @@ class LinkTest:
             return False
         return status.classify(segment.command_status, self._statuses) is status.StatusKind.THROTTLED
 
-    async def _part(self) -> None:
+    async def _unbind(self) -> None:
         for bind in self._binds:
             bind.unbind()
         try:
-            async with asyncio.timeout(GOOD_BYE):
+            async with asyncio.timeout(UNBIND_TIMEOUT_SECONDS):
                 await self._until(self._is_over)
         except TimeoutError:
             for bind in self._binds:
@@ -264,28 +267,28 @@ class LinkTest:
 
     def _handle(self, bind: SmppConnection[Sent], events: list[smpp.Event[Sent]]) -> None:
         for event in events:
-            self._take(bind, event)
+            self._handle_event(bind, event)
         self._changed.set()
 
-    def _take(self, bind: SmppConnection[Sent], event: smpp.Event[Sent]) -> None:
+    def _handle_event(self, bind: SmppConnection[Sent], event: smpp.Event[Sent]) -> None:
         match event:
             case smpp.Bound():
                 self.outcome.smsc = event.system_id
                 self._bound.add(bind)
             case smpp.BindRefused():
-                self._refused = event.command_status
+                self._bind_refusal = event.command_status
             case smpp.SubmitResponse() | smpp.LateResponse():
-                self._answered(event.tag, event.command_status, event.message_id)
+                self._responded(event.tag, event.command_status, event.message_id)
             case smpp.NoResponse():
-                event.tag.answered_at = self._loop.time()
+                event.tag.responded_at = self._loop.time()
             case smpp.Received():
                 bind.respond(event.command_id, event.sequence_number)
                 self._received(event)
             case smpp.UnexpectedPdu() | smpp.UnmatchedNack():
                 self.outcome.unexpected.append(repr(event))
 
-    def _answered(self, segment: Sent, command_status: int, message_id: str) -> None:
-        segment.answered_at = self._loop.time()
+    def _responded(self, segment: Sent, command_status: int, message_id: str) -> None:
+        segment.responded_at = self._loop.time()
         segment.command_status, segment.message_id = command_status, message_id
         early, self._early = self._early, []
         for reported in early:
@@ -304,12 +307,12 @@ class LinkTest:
             self.outcome.reply = Replied(message=message, at=now)
 
     def _reported(self, reported: Reported) -> None:
-        """Gives the receipt to its segment: the one with the very id first, then one whose id can be read so."""
+        """Assigns the receipt to its segment: one with exactly that id, else one whose id converts to it."""
         known = [s for s in self.outcome.sent if s.message_id]
         receipt_id = reported.receipt.message_id
         exact = (s for s in known if normalize_message_id(s.message_id) == normalize_message_id(receipt_id))
-        read = (s for s in known if relation(s.message_id, receipt_id))
-        if (segment := next(exact, None) or next(read, None)) is not None:
+        converted = (s for s in known if relation(s.message_id, receipt_id))
+        if (segment := next(exact, None) or next(converted, None)) is not None:
             segment.receipts.append(reported)
         else:
             self._early.append(reported)

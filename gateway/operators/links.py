@@ -1,4 +1,4 @@
-"""The links that this process holds: started as it acquires them, stopped together."""
+"""The links that this process holds: started when it claims them, stopped together."""
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
@@ -19,7 +19,7 @@ log = get_logger()
 
 
 class Links:
-    """The links of the configuration, as far as this process holds them; a `cluster.membership.LinkHolder`."""
+    """The configured links that this process holds; implements `cluster.membership.LinkHolder`."""
 
     def __init__(
         self,
@@ -49,21 +49,21 @@ class Links:
         self._stopping = False
 
     async def run(self) -> None:
-        """Runs the links that are acquired, until cancelled."""
+        """Runs the links that this process claims, until cancelled."""
         async with asyncio.TaskGroup() as self._group:
             await asyncio.Event().wait()
 
     @property
     def loss_detection_seconds(self) -> float:
-        """The longest time for which a link may be lost before that is known."""
+        """The longest time until the loss of a connection is detected."""
         return max((config.loss_detection_seconds for config in self._configs.values()), default=0.0)
 
     def wanted(self) -> Collection[str]:
-        """The links that this process would hold besides those it has."""
+        """The links that this process should claim."""
         return () if self._stopping else self._configs.keys() - self._held.keys()
 
     def acquired(self, names: Collection[str]) -> None:
-        """Starts the links that are this process's from now on."""
+        """Starts the links that this process has claimed."""
         if self._stopping or self._group is None:
             return
         for name in names:
@@ -83,12 +83,12 @@ class Links:
             self._group.create_task(link.run())
 
     def paused(self, since: float) -> None:
-        """The process stood still since then (monotonic): what came in may have been acknowledged too late."""
+        """Notes that messages may have been acknowledged too late since `since` (monotonic seconds)."""
         for link in self._held.values():
             link.note_unacknowledged(since)
 
     def resumed(self) -> None:
-        """This process is sure again to be the only one that holds its links."""
+        """Submits again: the lease is exclusive again."""
         for link in self._held.values():
             link.resume()
 
@@ -97,5 +97,5 @@ class Links:
         return dict(self._held)
 
     def stop_acquiring(self) -> None:
-        """The process stops: no more links."""
+        """Claims no more links, because the process stops."""
         self._stopping = True

@@ -1,8 +1,8 @@
-"""The receiving half of all links: what the SMSCs deliver is stored and acted upon before it is acknowledged.
+"""The receiving side of all links: deliver_sm and data_sm are stored before they are acknowledged.
 
-Everything that has arrived while one transaction was under way is stored by the next one. Only after its commit is
-each PDU answered with ESME_ROK; when it could not be stored, with ESME_RX_T_APPN, so that the SMSC keeps it and
-delivers it again.
+All PDUs that arrive during one transaction are stored by the next one. The response, with ESME_ROK, is sent after
+the commit. When a PDU could not be stored, the response has ESME_RX_T_APPN, so that the SMSC keeps it and delivers
+it again.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ log = get_logger()
 
 
 class InboundConnection(Protocol):
-    """The connection that a message came by, as the receiver needs it."""
+    """What the receiver needs of the connection by which a message came."""
 
     @property
     def is_bound(self) -> bool:
@@ -37,25 +37,29 @@ class InboundConnection(Protocol):
         ...
 
     def respond(self, command_id: int, sequence_number: int, command_status: int = 0) -> None:
-        """Responds to the message, if its session is still open."""
+        """Responds to the message; does nothing when the connection is closed."""
         ...
 
-    def pause_reading(self) -> None: ...
+    def pause_reading(self) -> None:
+        """Stops reading, so that TCP flow control stops the SMSC."""
+        ...
 
-    def resume_reading(self) -> None: ...
+    def resume_reading(self) -> None:
+        """Reads again."""
+        ...
 
 
 class _Delivery(NamedTuple):
-    """A deliver_sm or data_sm that waits to be stored."""
+    """A deliver_sm or data_sm to store."""
 
     bind: InboundConnection
     link: LinkConfig
     received: Received
-    at: float  # monotonic
+    at: float  # of its arrival, monotonic seconds
 
 
 class Receiver:
-    """One for all links of the process."""
+    """The receiver of all links of the process."""
 
     def __init__(self, inbound: Inbound, policy: ReceiverPolicy) -> None:
         self._inbound = inbound
@@ -63,8 +67,10 @@ class Receiver:
         self._queue: deque[_Delivery] = deque()
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
-        self._paused: dict[InboundConnection, tuple[str, float]] = {}  # its link, and since when
-        self._periods: dict[str, tuple[float, float]] = {}  # by link: from when to when, to be noted in the rows
+        self._paused: dict[InboundConnection, tuple[str, float]] = {}  # its link, and since when (monotonic)
+        self._periods: dict[
+            str, tuple[float, float]
+        ] = {}  # by link: unacknowledged from, to (monotonic); not stored
 
     def receive(self, bind: InboundConnection, link: LinkConfig, received: Received) -> None:
         """Queues a deliver_sm or data_sm."""
@@ -75,7 +81,10 @@ class Receiver:
             bind.pause_reading()
 
     def note_unacknowledged(self, link: str, began: float, ended: float | None = None) -> None:
-        """In this time (monotonic) our deliver_sm_resp may not have reached the SMSC: consent/redelivery.py."""
+        """Notes a period (monotonic seconds; `ended` None: until now) in which responses may not have arrived.
+
+        A reply received in it may be redelivered: consent/redelivery.py.
+        """
         ended = time.monotonic() if ended is None else ended
         first, last = self._periods.get(link, (began, ended))
         self._periods[link] = min(first, began), max(last, ended)
@@ -86,11 +95,11 @@ class Receiver:
         self._work.set()
 
     async def flushed(self) -> None:
-        """Returns once everything that has come in is stored and acknowledged, and every period is noted."""
+        """Returns when everything received is stored and acknowledged, and every period is stored."""
         await self._idle.wait()
 
     async def run(self) -> None:
-        """Stores and acknowledges what comes in; runs until cancelled."""
+        """Stores and acknowledges received messages until cancelled."""
         queue, policy = self._queue, self._policy
         while True:
             while queue:
@@ -106,7 +115,7 @@ class Receiver:
             self._work.clear()
 
     def _resume_reading(self) -> None:
-        """What the kernel's buffers held meanwhile has waited for as long, and is read in a moment."""
+        """Reads the paused connections again. PDUs in their receive buffers have waited during the pause."""
         now, ack_timeout = time.monotonic(), self._policy.ack_timeout_seconds
         for bind, (link, since) in self._paused.items():
             bind.resume_reading()
@@ -132,7 +141,7 @@ class Receiver:
         self._periods = {link: times for link, times in self._periods.items() if noted.get(link) != times}
 
     async def _process(self, batch: Sequence[_Delivery]) -> None:
-        """Stores a batch and acknowledges it. One that fails for what is in it is stored singly: a PDU costs itself."""
+        """Stores a batch and acknowledges it; when one of its PDUs makes it fail, each PDU separately."""
         pending = {id(delivery): delivery for delivery in batch}
 
         async def store(deliveries: Sequence[_Delivery]) -> None:
@@ -142,17 +151,17 @@ class Receiver:
 
         async def failed(delivery: _Delivery, error: Exception) -> None:
             del pending[id(delivery)]
-            self._refuse([delivery], error)
+            self._reject([delivery], error)
 
         try:
             await batch_then_singly(batch, store, failed)
         except FencedError:
             raise
         except TRANSIENT_ERRORS as error:
-            self._refuse(list(pending.values()), error)
+            self._reject(list(pending.values()), error)
 
     async def _store(self, deliveries: Sequence[_Delivery]) -> None:
-        """Commits, then acknowledges."""
+        """Commits the deliveries, then acknowledges them."""
         noted = dict(self._periods)
         batch = InboundBatch()
         for delivery in deliveries:
@@ -168,8 +177,8 @@ class Receiver:
             if late or not delivery.bind.is_bound:
                 self.note_unacknowledged(delivery.link.name, delivery.at)
 
-    def _refuse(self, deliveries: Sequence[_Delivery], error: Exception) -> None:
-        """Asks the SMSC to keep them. Perhaps they are stored all the same, and the commit was not seen."""
+    def _reject(self, deliveries: Sequence[_Delivery], error: Exception) -> None:
+        """Responds with ESME_RX_T_APPN. They may be stored all the same, when the COMMIT was not confirmed."""
         log.error(LogEvent.INBOUND_NOT_STORED, pdus=len(deliveries), exc_info=error)
         for delivery in deliveries:
             metrics.INBOUND_NOT_STORED.labels(delivery.link.name).inc()

@@ -1,7 +1,7 @@
-"""The texts of a link that are in memory, and whose segment goes next.
+"""The queue of a link's texts in memory, and the order in which their segments are sent.
 
-Two queues: urgent texts (texts 2 and 3, clarifications, USSD screens) always go before requests and repeats. No
-sockets, rows or clocks here.
+Two priorities: urgent texts (texts 2 and 3, clarifications, USSD screens) always before requests and repeats. No
+sockets, rows or clocks are used here.
 """
 
 from collections import deque
@@ -14,11 +14,12 @@ from gateway.store.sms import ClaimedSms, ExpectedReceipt, Priority, SmsProgress
 
 
 class OutgoingText:
-    """A text under way: which segments are still to be sent, and what the SMSC has responded to the others."""
+    """A text being sent: its unsent segments, and what the SMSC has responded to the others."""
 
     __slots__ = (
-        "accepted_at", "accepted_segments", "begun", "bodies", "busy", "claimed", "deadline", "expected", "is_waiting",
-        "message_ids", "queued", "refused", "stale", "tracked_segments", "under_way", "unsent", "weight",
+        "accepted_at", "accepted_segments", "begun", "bodies", "busy", "claimed", "deadline", "expected",
+        "is_waiting", "message_ids", "queued", "refused", "stale", "tracked_segments", "under_way", "unsent",
+        "weight",
     )  # fmt: skip
 
     def __init__(
@@ -26,25 +27,25 @@ class OutgoingText:
     ) -> None:
         self.claimed = claimed
         self.bodies = bodies
-        self.weight = claimed.segments if len(bodies) == 1 else 1  # segments on the air that one body stands for
-        self.tracked_segments = tracked  # bit n: a receipt is asked for segment n
+        self.weight = claimed.segments if len(bodies) == 1 else 1  # segments that the SMSC makes of one body
+        self.tracked_segments = tracked  # bit n: a receipt is requested for segment n
         self.accepted_segments = claimed.accepted_segments  # bit n: the SMSC has accepted segment n
         self.unsent = deque(n for n in range(len(bodies)) if not claimed.accepted_segments >> n & 1)
         self.begun = (
             claimed.attempts > 1 or claimed.accepted_segments != 0
         )  # a segment was submitted, or may have been
-        self.under_way = 0
+        self.under_way = 0  # segments without a response
         self.message_ids: list[str | None] = (
             orjson.loads(claimed.message_ids) if claimed.message_ids else [None] * len(bodies)
         )
         self.expected: list[ExpectedReceipt] = []  # not yet written
-        self.refused: int | None = None  # the command_status that refused it for good
+        self.refused: int | None = None  # the command_status of a permanent refusal
         self.accepted_at: datetime | None = None
-        self.deadline = deadline  # monotonic: after it a USSD screen is not sent any more
-        self.stale = False  # the deadline came first
-        self.busy = 0  # how often in a row the SMSC was too busy for it
-        self.queued = False
-        self.is_waiting = False
+        self.deadline = deadline  # monotonic; after it a USSD screen is not sent
+        self.stale = False  # the deadline has passed
+        self.busy = 0  # consecutive "busy" responses to it
+        self.queued = False  # it is in one of the two deques
+        self.is_waiting = False  # it is not sent before `requeue`
 
     @property
     def is_bulk(self) -> bool:
@@ -60,7 +61,7 @@ class OutgoingText:
 
     @property
     def progress(self) -> SmsProgress:
-        """What the row is to say. A refusal is final once nothing of the text is under way."""
+        """The progress to write to the row. A refusal is final when no segment is under way."""
         state = SmsState.SENDING
         if self.refused is not None and not self.under_way:
             state = SmsState.REFUSED
@@ -79,20 +80,20 @@ class OutgoingText:
 
 
 class SendQueue:
-    """Bounded by the sender, which fills it: `ready` is the number of bulk segments that could go at once."""
+    """The queue of one link. The sender fills it, and bounds it by `ready`."""
 
     def __init__(self, unsent: set[str]) -> None:
-        """`unsent` is kept up to date: the cases whose question is held, and of which no segment has left."""
+        """`unsent` is updated: the case_ids whose question is in memory and of which no segment was submitted."""
         self._unsent = unsent
         self.held: dict[int, OutgoingText] = {}  # all texts in memory, by sms_id
-        self.ready = 0
-        self.under_way = 0
+        self.ready = 0  # bulk segments that may be sent at once
+        self.under_way = 0  # segments without a response
         self.urgent = 0  # urgent texts in memory
         self._urgent: deque[OutgoingText] = deque()
         self._bulk: deque[OutgoingText] = deque()
 
     def add(self, out: OutgoingText) -> None:
-        """Holds a text from now on, behind those of its priority."""
+        """Adds a text, after those of its priority."""
         self.held[out.claimed.sms_id] = out
         if not out.is_bulk:
             self.urgent += 1
@@ -101,7 +102,7 @@ class SendQueue:
         self._enqueue(out)
 
     def forget(self, out: OutgoingText) -> None:
-        """Drops a text, whatever of it was still to be sent."""
+        """Removes a text and its unsent segments."""
         if self.held.pop(out.claimed.sms_id, None) is None:
             return
         if not out.is_bulk:
@@ -111,7 +112,7 @@ class SendQueue:
         self.drop_unsent(out)
 
     def next(self) -> OutgoingText | None:
-        """The text that is next; it has a segment to send."""
+        """The text whose segment is to be sent next; None when there is none."""
         for queue in (self._urgent, self._bulk):
             while queue:
                 if queue[0].unsent and not queue[0].is_waiting:
@@ -120,7 +121,7 @@ class SendQueue:
         return None
 
     def pop_segment(self, out: OutgoingText) -> int:
-        """The number (from 0) of the text's next segment, which is under way from now on."""
+        """The number (from 0) of the text's next segment, now under way."""
         if out.is_bulk:
             self.ready -= 1
             if not out.begun and out.claimed.case_id is not None:
@@ -131,12 +132,12 @@ class SendQueue:
         return out.unsent.popleft()
 
     def segment_done(self, out: OutgoingText) -> None:
-        """A segment is no longer under way."""
+        """Notes that a segment has got its response or time-out."""
         out.under_way -= 1
         self.under_way -= 1
 
     def put_back(self, out: OutgoingText, segment: int) -> None:
-        """A segment that is sent again, before all others of its priority."""
+        """Queues a segment to be sent again, before all others of its priority."""
         if out.claimed.sms_id not in self.held:
             return
         out.unsent.appendleft(segment)
@@ -147,7 +148,7 @@ class SendQueue:
             (self._bulk if out.is_bulk else self._urgent).appendleft(out)
 
     def drop(self, out: OutgoingText, segment: int) -> bool:
-        """A segment need not be sent again; False when it was not queued for that."""
+        """Whether the segment was queued; it is not sent again."""
         if segment not in out.unsent:
             return False
         out.unsent.remove(segment)
@@ -156,20 +157,20 @@ class SendQueue:
         return True
 
     def drop_unsent(self, out: OutgoingText) -> None:
-        """No further segment of the text is sent."""
+        """Removes all unsent segments of the text."""
         if out.is_bulk and not out.is_waiting:
             self.ready -= len(out.unsent)
         out.unsent.clear()
 
     def set_waiting(self, out: OutgoingText) -> None:
-        """The text waits until `requeue`; the others go on."""
+        """Sends no segment of the text before `requeue`."""
         if not out.is_waiting:
             out.is_waiting = True
             if out.is_bulk:
                 self.ready -= len(out.unsent)
 
     def requeue(self, out: OutgoingText) -> None:
-        """A text that has waited takes its place at the end of its queue."""
+        """Queues a waiting text again, after those of its priority."""
         if out.is_waiting and out.claimed.sms_id in self.held:
             out.is_waiting = False
             self._enqueue(out)

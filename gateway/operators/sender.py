@@ -1,8 +1,8 @@
-"""From queued texts to the SMSC's responses: claimed in batches, cut into segments, paced, and recorded in batches.
+"""The sending side of a link: texts are claimed in batches, split into segments, paced, and recorded in batches.
 
-What is in memory is bounded: a little more than the windows hold, or a quarter of a second's worth. A text that
-leaves memory unfinished goes back to its row, with the segments that the SMSC has accepted noted; the process that
-claims it next sends the others with the same concatenation reference.
+The number of texts in memory is bounded by READY_SECONDS and READY_WINDOWS. A text that is not finished is
+released to its row, which has the segments accepted by the SMSC. The process that claims it next sends the others
+with the same concatenation reference.
 """
 
 import asyncio
@@ -29,25 +29,26 @@ from gateway.usecases.sending_state import SendingState
 from gateway.usecases.sent_texts import SentTexts, TextProgress
 
 GATHER_SECONDS = 0.02
-"""For which responses are gathered before they are written in one transaction."""
+"""For which responses are collected before they are written in one transaction."""
 READY_SECONDS = 0.25
+"""Of `tps`: the number of bulk segments kept ready in memory."""
 READY_WINDOWS = 4
-"""How much bulk is kept ready: so many seconds of `tps`, at most so many windows."""
+"""Upper limit of the same, in windows of all sessions."""
 TYPICAL_SEGMENTS = 16
-"""Of a request (order A1, text 1): how many texts fill the room there is."""
+"""Of a request (order A1, text 1): the estimate by which the number of texts to claim is computed."""
 MAX_URGENT_TEXTS = 200
-"""Urgent texts in memory, whatever bulk there is besides."""
+"""In memory, independent of the number of bulk texts."""
 
 
 class SegmentTag(NamedTuple):
-    """What the session returns with a response: the text, and the segment's number from 0."""
+    """The tag that the session returns with a response: the text and the number of the segment, from 0."""
 
     out: OutgoingText
     segment: int
 
 
 class Sender:
-    """The sending half of a link, over all its binds."""
+    """The sender of a link, over all its binds."""
 
     def __init__(
         self,
@@ -74,13 +75,13 @@ class Sender:
         self._binds: list[SmppConnection[SegmentTag]] = []
         self._queue = SendQueue(state.unsent_questions)
         self._unwritten: dict[int, OutgoingText] = {}
-        self._rows = asyncio.Lock()  # a row is not released while responses are being written to it
+        self._rows_lock = asyncio.Lock()  # a row is not released while responses are being written to it
         self._gathered = asyncio.Event()
         self._gathering: asyncio.TimerHandle | None = None
         self._pause: asyncio.TimerHandle | None = None
-        self._more_bulk = False  # the last claim left bulk in the rows
-        self._is_full = False  # the last claim was cut short: memory is full
-        self._release_uncertain: set[int] = set()  # texts whose release was not seen to be committed
+        self._more_bulk = False  # after the last claim, queued bulk texts may be left in the database
+        self._is_full = False  # the last claim was limited by the number of texts in memory
+        self._release_uncertain: set[int] = set()  # sms_ids whose release was not confirmed to be committed
         self._stopping = False
         self._drained = asyncio.Event()
         windows = config.window * config.sessions * READY_WINDOWS
@@ -93,46 +94,46 @@ class Sender:
     # --- binds ---------------------------------------------------------------------------------------------
 
     def bound(self, bind: SmppConnection[SegmentTag]) -> None:
-        """The bind may be used from now on."""
+        """Adds a bind to those used for sending."""
         self._binds.append(bind)
         self._wakeup.set()
         self.pump()
 
     def unbound(self, bind: SmppConnection[SegmentTag]) -> None:
-        """The bind may not be used any more; after the last one, what is in memory goes back to its rows."""
+        """Removes a bind from those used for sending; after the last one, the texts in memory are released."""
         if bind in self._binds:
             self._binds.remove(bind)
         self._wakeup.set()
 
     def stop(self) -> None:
-        """Submits nothing more; responses are still processed."""
+        """Stops submitting; responses are still processed."""
         self._stopping = True
         self._note_drained()
 
     async def drained(self) -> None:
-        """Returns when, after stop(), no segment waits for its response."""
+        """Returns when, after `stop`, no segment is under way."""
         await self._drained.wait()
 
     async def flush(self) -> None:
-        """Writes what was responded, and releases everything else."""
+        """Writes the responses received, and releases all texts that are not finished."""
         await self.write()
         await self._release(self._queue.held.values(), timedelta())
 
     # --- segments out --------------------------------------------------------------------------------------
 
     def pump(self) -> None:
-        """Submits as much as windows and pacing allow now."""
+        """Submits as many segments as windows and pacing allow now."""
         queue = self._queue
-        if not self._lease.is_exclusive:  # another process may be sending these by now
+        if not self._lease.is_exclusive:  # another process may have claimed these texts
             return
         while not self._stopping and (out := queue.next()):
-            now = time.monotonic()  # the loop's own time stands still during its turn
+            now = time.monotonic()  # loop.time() may be constant during an iteration (uvloop)
             if out.deadline is not None and now >= out.deadline:
                 out.stale = True
                 queue.drop_unsent(out)
                 self._touch(out)
                 continue
-            bind = self._widest()
+            bind = self._freest_bind()
             if bind is None:
                 break
             if delay := self._pacer.delay(now):
@@ -143,7 +144,7 @@ class Sender:
             segment = queue.pop_segment(out)
             bind.submit(out.bodies[segment], SegmentTag(out, segment))
             if self._paced:
-                bind.flush()  # now, not when this turn of the loop ends: the SMSC counts by the second
+                bind.flush()  # now, not at the end of the iteration: the SMSC counts segments per second
             if segment == 0 and not out.is_bulk and not out.is_screen and out.claimed.case_id is not None:
                 self._state.text_sent(out.claimed.case_id)
         if self._more_bulk and queue.ready < self._target // 2 and not self._stopping and not self._is_full:
@@ -153,8 +154,8 @@ class Sender:
         self._pause = None
         self.pump()
 
-    def _widest(self) -> SmppConnection[SegmentTag] | None:
-        """The bind with most room in its window."""
+    def _freest_bind(self) -> SmppConnection[SegmentTag] | None:
+        """The bind with the most free window slots; None when all windows are full."""
         if len(self._binds) == 1:
             return self._binds[0] if self._binds[0].free > 0 else None
         bind = max(self._binds, key=lambda b: b.free, default=None)
@@ -163,7 +164,7 @@ class Sender:
     # --- responses in --------------------------------------------------------------------------------------
 
     def responded(self, event: SubmitResponse[SegmentTag] | LateResponse[SegmentTag]) -> None:
-        """Processes the SMSC's response to a segment; a late one counts unless the segment was sent again."""
+        """Processes the response to a segment; a late one counts unless the segment has been sent again."""
         out, segment = event.tag
         if isinstance(event, SubmitResponse):
             self._segment_done(out)
@@ -187,7 +188,7 @@ class Sender:
                 self._touch(out)
 
     def not_responded(self, event: NoResponse[SegmentTag]) -> None:
-        """The outcome of the segment is unknown: it is sent again, octet for octet the same."""
+        """Queues a segment of unknown outcome again, with the same octets."""
         out, segment = event.tag
         self._segment_done(out)
         self._unknown.inc()
@@ -213,14 +214,14 @@ class Sender:
                 out.expected.append(
                     ExpectedReceipt(normalize_message_id(message_id), message_id, out.claimed.sms_id, segment)
                 )
-        else:  # accepted, but no receipt can name it
+        else:  # accepted without a message_id: no receipt can be matched
             out.tracked_segments &= ~(1 << segment)
         if out.is_accepted:
             out.accepted_at = self._texts.now()
         self._touch(out)
 
     def _wait_for_smsc(self, out: OutgoingText) -> None:
-        """The SMSC is too busy for this text: it waits, longer each time; the others go on."""
+        """Delays a text for which the SMSC was busy, longer each time; other texts are still sent."""
         if out.is_waiting:
             return
         self._queue.set_waiting(out)
@@ -229,13 +230,13 @@ class Sender:
 
     def _waited(self, out: OutgoingText) -> None:
         if out.busy > self._policy.max_busy_retries:
-            self._wakeup.set()  # fill() releases it
+            self._wakeup.set()  # `fill` releases it
         else:
             self._queue.requeue(out)
             self.pump()
 
     def _touch(self, out: OutgoingText) -> None:
-        """The row has to be written, in a moment, together with others."""
+        """Schedules the write of the text's progress, together with others."""
         self._unwritten[out.claimed.sms_id] = out
         if self._gathering is None:
             self._gathering = self._loop.call_later(GATHER_SECONDS, self._gather)
@@ -247,12 +248,12 @@ class Sender:
     # --- rows in -------------------------------------------------------------------------------------------
 
     async def fill(self) -> None:
-        """Claims texts while there is room for them; runs until cancelled."""
-        # It is run anew when the database was lost: perhaps after a commit that this process did not see.
+        """Claims texts while there is room for them, until cancelled."""
+        # Run again after a lost connection: a claim or release may have been committed without confirmation.
         held = self._queue.held
-        ours = await self._texts.still_claimed(self._release_uncertain)
+        still_claimed = await self._texts.still_claimed(self._release_uncertain)
         for out in [held[sms_id] for sms_id in self._release_uncertain & held.keys()]:
-            (self._queue.requeue if out.claimed.sms_id in ours else self._queue.forget)(out)
+            (self._queue.requeue if out.claimed.sms_id in still_claimed else self._queue.forget)(out)
         self._release_uncertain.clear()
         await self._texts.release_others(held.keys())
         while True:
@@ -267,7 +268,7 @@ class Sender:
             self.pump()
 
     async def _claim(self) -> bool:
-        """Claims one batch; whether there may be more."""
+        """Whether there may be more texts to claim, after claiming one batch."""
         queue = self._queue
         room = self._target - queue.ready
         in_window = self._texts.in_window()
@@ -277,39 +278,38 @@ class Sender:
         self._is_full = memory_full or limit <= 0
         if not self._binds or limit <= 0:
             return False
-        left, self._more_bulk = self._more_bulk, False  # no wake-up is needed meanwhile
+        more_before, self._more_bulk = self._more_bulk, False  # `pump` must not wake us during the claim
         claimed = await self._texts.claim(bulk=bulk, limit=limit)
         for row in claimed:
             self._add(row)
         all_claimed = len(claimed) == limit
-        self._more_bulk = all_claimed if bulk else left and in_window
+        self._more_bulk = all_claimed if bulk else more_before and in_window
         return all_claimed and (queue.ready < self._target or claimed[-1].priority == Priority.URGENT)
 
     def _add(self, row: ClaimedSms) -> None:
         out = self._text(row) if row.tlvs is None else self._screen(row, row.tlvs)
         self._queue.add(out)
-        if not out.unsent:  # every segment was accepted, but that was not written as a whole
+        if not out.unsent:  # all segments are accepted, but the state of the text was not written
             out.accepted_at = self._texts.now()
             self._touch(out)
 
     def _text(self, row: ClaimedSms) -> OutgoingText:
-        data_coding, parts = segments(row.body, LongMessages(row.long_messages), row.reference)
-        bodies = self._encoder.bodies(row.msisdn, parts, data_coding)
-        every, last = (1 << len(bodies)) - 1, 1 << len(bodies) - 1
-        return OutgoingText(row, bodies, {"all": every, "last": last, "none": 0}[self._config.receipts])
+        data_coding, encoded = segments(row.body, LongMessages(row.long_messages), row.reference)
+        bodies = self._encoder.bodies(row.msisdn, encoded, data_coding)
+        return OutgoingText(row, bodies, self._encoder.tracked_segments(len(bodies)))
 
     def _screen(self, row: ClaimedSms, tlvs: bytes) -> OutgoingText:
-        data_coding, parts = ussd.encode_screen(row.body, tlvs)
-        bodies = self._screen_encoder.bodies(row.msisdn, parts, data_coding)
-        return OutgoingText(row, bodies, 0, deadline=self._loop.time() + (row.fresh_for or 0.0))
+        data_coding, encoded = ussd.encode_screen(row.body, tlvs)
+        bodies = self._screen_encoder.bodies(row.msisdn, encoded, data_coding)
+        return OutgoingText(row, bodies, 0, deadline=self._loop.time() + (row.expires_in_seconds or 0.0))
 
     async def _release(self, outs: Iterable[OutgoingText], delay: timedelta) -> None:
-        """Releases texts with nothing under way and nothing unwritten."""
-        async with self._rows:
+        """Releases those of the texts without segments under way or unwritten progress."""
+        async with self._rows_lock:
             idle = [out for out in outs if not out.under_way and out.claimed.sms_id not in self._unwritten]
             if not idle:
                 return
-            for out in idle:  # a bind may come up meanwhile
+            for out in idle:  # a bind may be established meanwhile
                 self._queue.set_waiting(out)
             sms_ids = {out.claimed.sms_id for out in idle}
             self._release_uncertain |= sms_ids
@@ -322,35 +322,35 @@ class Sender:
     # --- rows out ------------------------------------------------------------------------------------------
 
     async def record(self) -> None:
-        """Writes gathered responses; runs until cancelled. While the database is away they wait, bounded."""
+        """Writes collected responses until cancelled. While the database is down, they stay in memory, bounded."""
         while True:
             await self.write()
             await self._gathered.wait()
             self._gathered.clear()
 
     async def write(self) -> None:
-        """Writes what the SMSC has responded so far: the texts' progress and what it means for their cases."""
-        async with self._rows:
+        """Writes the responses received so far: the progress of the texts and its effects on their cases."""
+        async with self._rows_lock:
             while self._unwritten:
                 outs = list(self._unwritten.values())
                 batch = [_progress(out) for out in outs]
                 self._unwritten = {}
                 try:
-                    ours = await self._texts.record(batch)
+                    owned = await self._texts.record(batch)
                 except BaseException:
                     for out, text in zip(outs, batch, strict=True):
                         out.expected = [*text.expected, *out.expected]
                         self._unwritten[out.claimed.sms_id] = out
                     raise
                 for out, text in zip(outs, batch, strict=True):
-                    if text.progress.state is not SmsState.SENDING or out.claimed.sms_id not in ours:
+                    if text.progress.state is not SmsState.SENDING or out.claimed.sms_id not in owned:
                         self._queue.forget(out)
         if self._is_full or not self._binds:
-            self._wakeup.set()  # there is room now, or what was unwritten can be released
+            self._wakeup.set()  # there is room for new texts, or written texts can be released
 
 
 def _progress(out: OutgoingText) -> TextProgress:
-    """What is to be written of the text now."""
+    """The progress of the text to write now; its expected receipts are moved into it."""
     expected, out.expected = out.expected, []
     progress = out.progress
     return TextProgress(

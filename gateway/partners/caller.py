@@ -1,5 +1,5 @@
-"""Makes the calls that wait as rows: claims them in batches, a bounded number of requests at once, and records what
-became of them in batches.
+"""Makes the calls that wait as rows: claims them in batches, a bounded number of requests at once, and records the
+outcomes in batches.
 
 A partner that does not respond gets no calls for a while; they wait in their rows, however many.
 """

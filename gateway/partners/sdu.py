@@ -115,7 +115,7 @@ class SduPush:
         if batch is None or not await self._deliver(orjson.dumps({"events": batch.events})):
             return False
         metrics.SDU_EVENTS.inc(len(batch.events))
-        await self._feed.taken(batch)
+        await self._feed.acknowledge(batch)
         return True
 
     async def _deliver(self, body: bytes) -> bool:

@@ -9,9 +9,7 @@ from gateway.simulators.observable import Observable
 from gateway.simulators.submission import Submitted
 
 OP, SESSION = TLV_TAGS["ussd_service_op"], TLV_TAGS["its_session_info"]
-PSSD_INDICATION, PSSR_INDICATION, USSR_REQUEST, PSSD_RESPONSE, PSSR_RESPONSE, USSR_CONFIRM, ABORT = (
-    0, 1, 2, 16, 17, 18, 129,
-)  # fmt: skip
+PSSR_INDICATION, USSR_REQUEST, PSSD_RESPONSE, PSSR_RESPONSE, USSR_CONFIRM, ABORT = 1, 2, 16, 17, 18, 129
 
 Send = Callable[[dict[str, Any]], Awaitable[int]]
 

@@ -274,6 +274,12 @@ class SubmitEncoder:
         self._receipt = requested if receipts == "all" else not_requested
         self._last_receipt = not_requested if receipts == "none" else requested
 
+    def tracked_segments(self, count: int) -> int:
+        """The segments of a text of `count` segments that request a receipt; bit n: segment n."""
+        last = 1 << count - 1
+        others = last - 1
+        return (last if self._last_receipt != _OCTET[0] else 0) | (others if self._receipt != _OCTET[0] else 0)
+
     def bodies(self, destination: str, segments: Sequence[Segment], data_coding: int) -> list[bytes]:
         """The submit_sm bodies of all segments of one text, in order, without headers.
 

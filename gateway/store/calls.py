@@ -1,4 +1,4 @@
-"""HTTP calls to make, as rows: claimed in batches, finished in the transaction of their outcome."""
+"""HTTP calls to the MCB and the wallet, as rows: claimed in batches, finished together with their outcome."""
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
@@ -10,18 +10,18 @@ from gateway.store.rows import reader
 
 
 class CallKind(StrEnum):
-    """To the MCB, or to the wallet."""
+    """Which partner is called: the MCB (lookup) or the wallet (voucher)."""
 
     LOOKUP = "lookup"
     VOUCHER = "voucher"
 
 
 class Call(NamedTuple):
-    """A call that was claimed."""
+    """A call that this node has claimed."""
 
     case_id: str
-    serial: int  # its own: the case's next call has another
-    attempts: int  # earlier ones, that failed
+    serial: int  # unique: the next call of the same case has another one
+    attempts: int  # earlier ones; all of them failed
 
 
 _read_call = reader(Call)
@@ -49,43 +49,46 @@ RETURNING calls.serial
 """
 _DROP = "DELETE FROM calls WHERE case_id = ANY($1::text[])"
 
-_PUT_OFF = """
-UPDATE calls SET node = NULL, attempts = attempts + 1, next_at = clock_timestamp() + put_off.delay
-FROM unnest($1::retried_call_row[]) AS put_off
-WHERE calls.case_id = put_off.case_id AND calls.kind = $2 AND calls.serial = put_off.serial AND calls.node = $3
+_POSTPONE = """
+UPDATE calls SET node = NULL, attempts = attempts + 1, next_at = clock_timestamp() + postponed.delay
+FROM unnest($1::retried_call_row[]) AS postponed
+WHERE calls.case_id = postponed.case_id AND calls.kind = $2 AND calls.serial = postponed.serial AND calls.node = $3
 """
 
 
-_GIVE_BACK_OTHERS = "UPDATE calls SET node = NULL WHERE node = $1 AND kind = $2 AND serial <> ALL($3::bigint[])"
+_RELEASE_OTHERS = "UPDATE calls SET node = NULL WHERE node = $1 AND kind = $2 AND serial <> ALL($3::bigint[])"
 
 
 async def add(connection: Connection, calls: Sequence[tuple[str, CallKind]]) -> None:
-    """Notes (case_id, kind) to be called as soon as may be."""
+    """Adds calls, (case_id, kind), that are due at once. One of the same case and kind starts anew."""
     await connection.execute(_ADD, calls)
 
 
 async def claim(connection: Connection, node: str, kind: CallKind, limit: int) -> list[Call]:
-    """Up to `limit` calls that are ready, now this node's; none for a node that was evicted."""
+    """Up to `limit` calls that are due, claimed by this node; none for a node that was evicted."""
     rows = await connection.fetch(_CLAIM, node, kind, limit)
     return [_read_call(row) for row in rows]
 
 
 async def finish(connection: Connection, node: str, kind: CallKind, finished: Collection[Call]) -> set[int]:
-    """Removes finished calls; serials of those that were still this node's, whose outcomes may be used."""
+    """The serials of the finished calls that this node still had claimed; only their outcomes may be used."""
     rows = await connection.fetch(_FINISH, [(call.case_id, call.serial) for call in finished], kind, node)
     return {row["serial"] for row in rows}
 
 
-async def put_off(
+async def postpone(
     connection: Connection, node: str, kind: CallKind, delays: Sequence[tuple[Call, timedelta]]
 ) -> None:
-    """Gives failed calls back, each to be tried again after its delay."""
-    await connection.execute(_PUT_OFF, [(call.case_id, call.serial, delay) for call, delay in delays], kind, node)
+    """Releases failed calls; each is due again after its delay (real time)."""
+    await connection.execute(_POSTPONE, [(call.case_id, call.serial, delay) for call, delay in delays], kind, node)
 
 
 async def release_others(connection: Connection, node: str, kind: CallKind, held: Collection[int]) -> None:
-    """Releases the calls of this node, all but those held, by serial: a commit of its own may not have been seen."""
-    await connection.execute(_GIVE_BACK_OTHERS, node, kind, list(held))
+    """Releases the calls that this node has claimed, except those in memory (`held`, by serial).
+
+    A claim is not in memory when the connection broke before its COMMIT was confirmed.
+    """
+    await connection.execute(_RELEASE_OTHERS, node, kind, list(held))
 
 
 async def drop(connection: Connection, case_ids: Collection[str]) -> None:

@@ -13,10 +13,10 @@ from gateway.consent.texts import Name
 from gateway.store.database import Connection
 
 _JOURNEY = tuple(field for field in Case._fields if field != "relations")
-"""The columns of the journey; `relations` are read off the record. `case_row` has the same attributes, in order."""
-_BESIDES = ("list_id", "record_id", "service", "category", "language", "pupil_iin", "opened_at")
+"""The columns of `Case`, in the order of the type `case_row`; `relations` are derived from the record."""
+_DESCRIPTIVE = ("list_id", "record_id", "service", "category", "language", "pupil_iin", "opened_at")
 
-_COLUMNS = ", ".join(("case_id", *_BESIDES, "record", *_JOURNEY))
+_COLUMNS = ", ".join(("case_id", *_DESCRIPTIVE, "record", *_JOURNEY))
 _LOCK = f"SELECT {_COLUMNS} FROM cases WHERE case_id = ANY($1::text[]) ORDER BY case_id FOR UPDATE"  # noqa: S608
 _FETCH = f"SELECT {_COLUMNS} FROM cases WHERE case_id = ANY($1::text[])"  # noqa: S608
 
@@ -41,7 +41,7 @@ ORDER BY due_at FOR UPDATE SKIP LOCKED
 
 
 class StoredCase(NamedTuple):
-    """A case with what stands beside its journey: where it comes from, and the record as SDU pushed it."""
+    """A row of `cases`: its list and record, the state of its journey, and the record as SDU pushed it."""
 
     case_id: str
     list_id: str
@@ -55,56 +55,59 @@ class StoredCase(NamedTuple):
     case: Case
 
     def with_case(self, case: Case) -> "StoredCase":
+        """The same row with another state of the journey."""
         return self._replace(case=case)
 
     @property
     def recipient(self) -> Mapping[str, Any]:
         """The recipient at the case's position: relation, iin, surname, given_name, patronymic."""
-        assert self.record is not None, "an erased case asks nobody"
+        assert self.record is not None, "no text is sent for an erased case"
         recipient: Mapping[str, Any] = self.record["recipients"][self.case.position]
         return recipient
 
     @property
     def pupil(self) -> Mapping[str, Any]:
-        assert self.record is not None, "an erased case asks nobody"
+        """The pupil: iin, surname, given_name, patronymic."""
+        assert self.record is not None, "no text is sent for an erased case"
         pupil: Mapping[str, Any] = self.record["pupil"]
         return pupil
 
 
 def name_of(person: Mapping[str, Any]) -> Name:
+    """The name of a recipient or pupil."""
     return Name(person["surname"], person["given_name"], person.get("patronymic"))
 
 
 async def lock(connection: Connection, case_ids: Collection[str]) -> dict[str, StoredCase]:
-    """The cases by id, their rows locked in id order until the transaction ends; unknown ids are left out."""
+    """The cases by case_id, unknown ids left out; their rows are locked in id order until the transaction ends."""
     return {row["case_id"]: _from_row(row) for row in await connection.fetch(_LOCK, list(case_ids))}
 
 
 async def fetch(connection: Connection, case_ids: Collection[str]) -> dict[str, StoredCase]:
-    """The cases by id, not locked."""
+    """The cases by case_id, not locked; unknown ids are left out."""
     return {row["case_id"]: _from_row(row) for row in await connection.fetch(_FETCH, list(case_ids))}
 
 
 async def due(connection: Connection, now: datetime, limit: int) -> list[str]:
-    """Ids of cases whose deadline has come, the oldest first."""
+    """The case_ids of up to `limit` cases whose deadline is past, the earliest first; `now` is business time."""
     return [row["case_id"] for row in await connection.fetch(_DUE, now, limit)]
 
 
 async def lock_due(connection: Connection, case_ids: Collection[str], now: datetime) -> list[str]:
-    """Those of the cases that are due and that no other transaction holds, locked, the oldest first."""
+    """The case_ids of those that are still due, locked, the earliest first; rows locked elsewhere are skipped."""
     return [row["case_id"] for row in await connection.fetch(_LOCK_DUE, list(case_ids), now)]
 
 
 async def save(
-    connection: Connection, stored: Sequence[StoredCase], moves: Mapping[tuple[str, State], int]
+    connection: Connection, stored: Sequence[StoredCase], state_counts: Mapping[tuple[str, State], int]
 ) -> None:
-    """Writes the journeys back, and how many cases of a list have entered (+) or left (-) a state."""
-    moved = [(list_id, state, n) for (list_id, state), n in moves.items() if n]
-    await connection.execute(_SAVE, [(s.case_id, *_journey(s.case)) for s in stored], moved)
+    """Writes the cases' states, and by (list_id, state) the number of cases that entered (+) or left (-) it."""
+    deltas = [(list_id, state, n) for (list_id, state), n in state_counts.items() if n]
+    await connection.execute(_SAVE, [(s.case_id, *_journey(s.case)) for s in stored], deltas)
 
 
 async def fold_progress(connection: Connection) -> int:
-    """Sums up the deltas of lists that have gathered many; the number of lists folded."""
+    """The number of lists whose deltas were summed up: those with more than 64."""
     lists = await connection.fetch("SELECT list_id FROM progress GROUP BY list_id HAVING count(*) > 64")
     for row in lists:
         await connection.execute(_FOLD, row["list_id"])
@@ -113,7 +116,7 @@ async def fold_progress(connection: Connection) -> int:
 
 _journey: Callable[[Case], tuple[Any, ...]] = attrgetter(*_JOURNEY)
 _journey_columns: Callable[[Any], tuple[Any, ...]] = itemgetter(*_JOURNEY)
-_besides: Callable[[Any], tuple[Any, ...]] = itemgetter(*_BESIDES)
+_descriptive: Callable[[Any], tuple[Any, ...]] = itemgetter(*_DESCRIPTIVE)
 
 
 def _from_row(row: asyncpg.Record) -> StoredCase:
@@ -127,5 +130,5 @@ def _from_row(row: asyncpg.Record) -> StoredCase:
         case_id=row["case_id"],
         record=record,
         case=Case(relations=relations, **journey),
-        **dict(zip(_BESIDES, _besides(row), strict=True)),
+        **dict(zip(_DESCRIPTIVE, _descriptive(row), strict=True)),
     )

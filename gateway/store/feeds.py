@@ -1,4 +1,4 @@
-"""How far the readers of statuses have come, and which process serves them."""
+"""The cursors of pushed feeds, and the process that serves each feed."""
 
 from gateway.store.database import Connection
 
@@ -12,12 +12,12 @@ _ADVANCE = "UPDATE feeds SET seq = $3 WHERE feed = $1 AND node = $2"
 
 
 async def claim(connection: Connection, feed: str, node: str) -> int | None:
-    """The feed's cursor, the feed now being this node's; None while another living process serves it."""
+    """The cursor of the feed, claimed by this node; None while another process serves it."""
     await connection.execute(_ENTER, feed)
     seq: int | None = await connection.fetchval(_CLAIM, feed, node)
     return seq
 
 
 async def advance(connection: Connection, feed: str, node: str, seq: int) -> None:
-    """Notes that everything up to `seq` has been taken; nothing when the feed is no longer this node's."""
+    """Moves the cursor to `seq`; changes nothing when this node no longer has the feed claimed."""
     await connection.execute(_ADVANCE, feed, node, seq)

@@ -1,4 +1,4 @@
-"""What became of cases, for people and programs that ask: a case's journal, and cases by list and state."""
+"""The history of cases for the HTTP API: the journal of one case, and pages of cases by list and state."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -10,20 +10,20 @@ from gateway.consent.case import State
 from gateway.store import journal
 from gateway.store.database import Connection
 
-_SEALS_WAITED_FOR = 10
-"""Batches sealed for one question: behind more than that, the case's latest entries are not shown yet."""
-LOOKED_THROUGH = 5000
-"""Cases of a list that one page looks at, at most, for those in the states asked for."""
+_MAX_SEALED_BATCHES = 10
+"""Batches sealed per request; with more pending entries, the latest ones of the case are not shown yet."""
+MAX_SCANNED_CASES = 5000
+"""Cases of a list that one page scans for the requested states."""
 
 _PENDING = "SELECT EXISTS (SELECT FROM journal_pending WHERE case_id = $1)"
 _OF_CASE = "SELECT seq, at, event, detail FROM journal WHERE case_id = $1 ORDER BY seq"
 _FIND = "SELECT case_id FROM cases WHERE list_id = $1 AND record_id = $2"
 
-_PLACE = "SELECT list_id, record_id FROM cases WHERE case_id = $1"
+_POSITION = "SELECT list_id, record_id FROM cases WHERE case_id = $1"
 _OF_LIST = """
 SELECT case_id, state FROM cases WHERE list_id = $1 AND record_id > $2 ORDER BY record_id LIMIT $3
 """
-# The state stands here as the index cases_parked has it.
+# A literal, so that the partial index cases_parked is used.
 _PARKED = """
 SELECT case_id FROM cases WHERE state = 'parked' AND (list_id, case_id) > ($1, $2)
 ORDER BY list_id, case_id LIMIT $3
@@ -40,14 +40,16 @@ LATERAL (SELECT at, detail ->> 'reason' AS reason FROM journal
 
 
 class HistoryEntry(NamedTuple):
+    """One sealed entry of a case's journal; `at` is business time."""
+
     seq: int
     at: datetime
     event: str
     detail: dict[str, Any]
 
 
-class Place(NamedTuple):
-    """Where a case stands among those of all lists."""
+class PagePosition(NamedTuple):
+    """A case as the position after which a page begins."""
 
     list_id: str
     record_id: str
@@ -55,22 +57,22 @@ class Place(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Ids of cases in their order, and the case behind which the next page begins; None: there is none."""
+    """Ids of cases, in order, and the case after which the next page begins; None: this is the last page."""
 
     case_ids: list[str]
     next: str | None
 
 
 class Parking(NamedTuple):
-    """When a case was parked, and why."""
+    """When a case was parked (business time), and why."""
 
     at: datetime
     reason: str
 
 
 async def of_case(connection: Connection, case_id: str) -> list[HistoryEntry]:
-    """The case's entries, oldest first. Seals what is pending first: an entry is shown with its place."""
-    for _ in range(_SEALS_WAITED_FOR):
+    """The case's entries, oldest first. Pending ones are sealed before, because they have no seq yet."""
+    for _ in range(_MAX_SEALED_BATCHES):
         if not await connection.fetchval(_PENDING, case_id) or not await journal.seal(connection):
             break
     return [
@@ -80,34 +82,34 @@ async def of_case(connection: Connection, case_id: str) -> list[HistoryEntry]:
 
 
 async def case_of_record(connection: Connection, list_id: str, record_id: str) -> str | None:
-    """The id of the case that a record has become."""
+    """The case_id of a record; None when it was rejected or is unknown."""
     case_id: str | None = await connection.fetchval(_FIND, list_id, record_id)
     return case_id
 
 
-async def place(connection: Connection, case_id: str) -> Place | None:
-    """Where a page that begins behind this case begins."""
-    row = await connection.fetchrow(_PLACE, case_id)
-    return Place(row["list_id"], row["record_id"], case_id) if row is not None else None
+async def position(connection: Connection, case_id: str) -> PagePosition | None:
+    """The position of a page that begins after this case; None when there is no such case."""
+    row = await connection.fetchrow(_POSITION, case_id)
+    return PagePosition(row["list_id"], row["record_id"], case_id) if row is not None else None
 
 
 async def of_list(
-    connection: Connection, list_id: str, states: Collection[State] | None, after: Place | None, limit: int
+    connection: Connection, list_id: str, states: Collection[State] | None, after: PagePosition | None, limit: int
 ) -> Page:
-    """A page of the list's cases in these states, or in any, by record_id.
+    """A page of the list's cases in these states (None: in any), by record_id.
 
-    It may hold fewer than `limit`, or none, and yet have a next one: a page looks at LOOKED_THROUGH cases.
+    A page with fewer than `limit` cases, or none, may still have a next one: it scans MAX_SCANNED_CASES cases.
     """
-    most = limit if states is None else LOOKED_THROUGH
-    looked = await connection.fetch(_OF_LIST, list_id, after.record_id if after else "", most)
-    found = [row["case_id"] for row in looked if states is None or row["state"] in states]
+    max_scanned = limit if states is None else MAX_SCANNED_CASES
+    scanned = await connection.fetch(_OF_LIST, list_id, after.record_id if after else "", max_scanned)
+    found = [row["case_id"] for row in scanned if states is None or row["state"] in states]
     if len(found) >= limit:
         return Page(found[:limit], found[limit - 1])
-    return Page(found, looked[-1]["case_id"] if len(looked) == most else None)
+    return Page(found, scanned[-1]["case_id"] if len(scanned) == max_scanned else None)
 
 
-async def parked(connection: Connection, list_id: str | None, after: Place | None, limit: int) -> Page:
-    """A page of the parked cases, of one list or of all, by list and case_id."""
+async def parked(connection: Connection, list_id: str | None, after: PagePosition | None, limit: int) -> Page:
+    """A page of the parked cases of one list (None: of all), by list_id and case_id."""
     if list_id is not None:
         rows = await connection.fetch(_PARKED_OF_LIST, list_id, after.case_id if after else "", limit)
     else:
@@ -117,6 +119,6 @@ async def parked(connection: Connection, list_id: str | None, after: Place | Non
 
 
 async def parkings(connection: Connection, case_ids: Collection[str]) -> dict[str, Parking]:
-    """How each of the cases was parked last; one whose entry is not sealed yet is left out."""
+    """By case_id, the latest parking; a case whose entry is not sealed yet is left out."""
     rows = await connection.fetch(_PARKINGS, list(case_ids))
     return {row["case_id"]: Parking(row["at"], row["reason"]) for row in rows}

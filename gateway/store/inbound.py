@@ -1,4 +1,4 @@
-"""Replies as they came in: the evidence, the segments of long ones, and what was redelivered."""
+"""Replies as rows: the evidence, the segments of multipart replies, and the recognition of redelivered ones."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -12,15 +12,15 @@ from gateway.store.rows import reader
 from gateway.store.unacknowledged import REDELIVERY_WITHIN_SECONDS
 
 SAME_REPLY_WITHIN_SECONDS = 2.0
-"""Seconds (real) within which the same octets from the same sender are one reply, delivered twice."""
+"""Real time within which the same octets with the same link and addresses are one reply, delivered twice."""
 
 
 class StoredReply(NamedTuple):
-    """A reply with its raw octets and how it was read."""
+    """A reply to store: its raw octets and its verdict."""
 
     case_id: str | None
     link: str
-    source_addr: str  # canonical MSISDN, or as it came when it is none
+    source_addr: str  # canonical MSISDN; as received when it is not one
     destination_addr: str
     octets: bytes
     data_coding: int
@@ -31,7 +31,7 @@ class StoredReply(NamedTuple):
 
 
 class ReplySegment(NamedTuple):
-    """One segment of a long reply; the first five fields are the key that its siblings share."""
+    """One segment of a multipart reply; the first five fields are the key of the reply."""
 
     link: str
     source_addr: str
@@ -40,28 +40,29 @@ class ReplySegment(NamedTuple):
     total: int
     number: int
     octets: bytes  # without the UDH
-    udh_octets: int  # how long that was
+    udh_octets: int  # length of the UDH, its length octet included
     data_coding: int
     smsc_time: str
 
 
-class Alike(NamedTuple):
-    """An earlier reply with the octets of a new one."""
+class SimilarReply(NamedTuple):
+    """An earlier reply with the sender and octets of a new one."""
 
     link: str
     source_addr: str
     destination_addr: str
     octets: bytes
     case_id: str | None
-    just_now: bool  # so that the new one is this one, if all else is the same
-    unacknowledged: bool  # the SMSC may not know that we have it
+    is_recent: bool  # within SAME_REPLY_WITHIN_SECONDS: with the same link and destination it is the same reply
+    unacknowledged: bool  # the SMSC may not have received our deliver_sm_resp
 
 
 SegmentKey = tuple[str, str, str, int, int]
+"""link, source_addr, destination_addr, reference, total."""
 
-_ALIKE = """
+_SIMILAR = """
 SELECT r.link, r.source_addr, r.destination_addr, r.octets, r.case_id,
-       r.arrived_at > clock_timestamp() - make_interval(secs => $2) AS just_now,
+       r.arrived_at > clock_timestamp() - make_interval(secs => $2) AS is_recent,
        EXISTS (SELECT FROM unacknowledged_periods AS p
                WHERE p.link = r.link AND r.arrived_at BETWEEN p.began_at AND p.ended_at) AS unacknowledged
 FROM unnest($1::sent_octets_row[]) AS new CROSS JOIN LATERAL (
@@ -83,12 +84,12 @@ RETURNING reply_id
 _KEEP_SEGMENTS = """
 INSERT INTO reply_segments (link, source_addr, destination_addr, reference, total, number, octets, udh_octets,
                             data_coding, smsc_time, received_at)
-SELECT link, source_addr, destination_addr, reference, total, number, octets, udh_octets, data_coding, smsc_time, $2
-FROM unnest($1::reply_segment_row[])
-ON CONFLICT (link, source_addr, destination_addr, reference, total, number) DO NOTHING
+SELECT link, source_addr, destination_addr, reference, total, number, octets, udh_octets, data_coding, smsc_time,
+$2 FROM unnest($1::reply_segment_row[]) ON CONFLICT (link, source_addr, destination_addr, reference, total, number)
+DO NOTHING
 """
 
-# Handsets use references again, some within minutes: other octets in a segment's place are another reply's.
+# Handsets reuse references, some within minutes: a segment number with other octets belongs to another reply.
 _DISPLACE = """
 DELETE FROM reply_segments r
 USING (SELECT DISTINCT link, source_addr, destination_addr, reference, total FROM reply_segments AS had
@@ -120,46 +121,47 @@ RETURNING link, source_addr, destination_addr, reference, total, number, octets,
 """
 
 
-_read_alike = reader(Alike)
+_read_similar = reader(SimilarReply)
 _read_segment = reader(ReplySegment)
 
 
-async def alike(connection: Connection, replies: Collection[tuple[str, bytes]]) -> list[Alike]:
-    """The earlier replies with sender and octets of one of these: the newest MAX_COMPARED of each."""
+async def similar(connection: Connection, replies: Collection[tuple[str, bytes]]) -> list[SimilarReply]:
+    """The earlier replies with the (sender, octets) of one of these: the newest MAX_COMPARED of each."""
     rows = await connection.fetch(
-        _ALIKE, list(replies), SAME_REPLY_WITHIN_SECONDS, REDELIVERY_WITHIN_SECONDS, MAX_COMPARED
+        _SIMILAR, list(replies), SAME_REPLY_WITHIN_SECONDS, REDELIVERY_WITHIN_SECONDS, MAX_COMPARED
     )
-    return [_read_alike(row) for row in rows]
+    return [_read_similar(row) for row in rows]
 
 
 async def keep(connection: Connection, replies: Sequence[StoredReply], now: datetime) -> list[int]:
-    """Stores replies as evidence; their reply_ids, in order."""
+    """The reply_ids of the stored replies, in order; `now` is business time."""
     return [row["reply_id"] for row in await connection.fetch(_KEEP, replies, now)]
 
 
 async def displace(
     connection: Connection, segments: Sequence[ReplySegment]
 ) -> dict[SegmentKey, list[ReplySegment]]:
-    """Makes room for segments whose reference was used before; the replies that never became whole by it."""
+    """Incomplete replies whose segments were deleted because these segments reuse their reference."""
     return _unjoined(await connection.fetch(_DISPLACE, segments))
 
 
 async def keep_segments(connection: Connection, segments: Sequence[ReplySegment], now: datetime) -> None:
-    """Stores segments of long replies; one that is there already was redelivered and is dropped."""
+    """Stores segments of multipart replies; one that is stored already was redelivered and is dropped."""
     await connection.execute(_KEEP_SEGMENTS, segments, now)
 
 
 async def complete(connection: Connection, keys: Collection[SegmentKey]) -> dict[SegmentKey, list[ReplySegment]]:
-    """The long replies among `keys` whose segments are all there now, each once, segments in order.
+    """The multipart replies among `keys` that have just become complete, their segments in order.
 
-    The segments stay until they are stale, so that a redelivered one is recognised.
+    Each reply is returned once. Its segments stay stored until they are stale, so that a redelivered one is
+    recognised.
     """
     return _by_key(await connection.fetch(_COMPLETE, list(keys)))
 
 
-async def flush_stale(connection: Connection, older_than: float) -> dict[SegmentKey, list[ReplySegment]]:
-    """Removes segments older than that many seconds; those of replies that never became whole."""
-    return _unjoined(await connection.fetch(_STALE, older_than))
+async def flush_stale(connection: Connection, older_than_seconds: float) -> dict[SegmentKey, list[ReplySegment]]:
+    """Incomplete replies among the segments deleted because they are older than this (real time)."""
+    return _unjoined(await connection.fetch(_STALE, older_than_seconds))
 
 
 def _unjoined(rows: Sequence[asyncpg.Record]) -> dict[SegmentKey, list[ReplySegment]]:

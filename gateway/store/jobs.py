@@ -1,11 +1,11 @@
-"""Whose turn it is to run a job of the cluster. Real time throughout."""
+"""Which process runs a job of the cluster, and when it is due. All times are real time."""
 
 from gateway.store.database import Connection
 
-_EARLY = 1.0
-"""Seconds before its time that a job counts as due: the timers of a process are not that exact."""
+_TOLERANCE_SECONDS = 1.0
+"""A job counts as due this much early: a timer may fire before the database's clock reaches `due_at`."""
 
-# A time further off than any that is set here was set by a clock that has been put back since.
+# A `due_at` more than one interval ahead was set before the database's clock was put back.
 _CLAIM = """
 INSERT INTO jobs (job, node, due_at) VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))
 ON CONFLICT (job) DO UPDATE SET node = excluded.node, due_at = excluded.due_at
@@ -17,15 +17,17 @@ UPDATE jobs SET due_at = clock_timestamp() + make_interval(secs => $3) WHERE job
 """
 
 
-async def claim(connection: Connection, job: str, node: str, *, every: float, again: float) -> bool:
-    """Whether the job, wanted every so many seconds, is due and this node's to run.
+async def claim(
+    connection: Connection, job: str, node: str, *, interval_seconds: float, retry_seconds: float
+) -> bool:
+    """Whether the job is due and now claimed by this node.
 
-    It is due again in `again` seconds, for whoever comes then: this run may fail.
+    After `retry_seconds` it is due again for any process, in case this run fails or never finishes.
     """
-    soon = min(again, every) - _EARLY
-    return await connection.fetchval(_CLAIM, job, node, soon, every) is True
+    due_in = min(retry_seconds, interval_seconds) - _TOLERANCE_SECONDS
+    return await connection.fetchval(_CLAIM, job, node, due_in, interval_seconds) is True
 
 
-async def finish(connection: Connection, job: str, node: str, *, every: float) -> None:
-    """The job has been run, and is due again when it is wanted next."""
-    await connection.execute(_FINISH, job, node, every - _EARLY)
+async def finish(connection: Connection, job: str, node: str, *, interval_seconds: float) -> None:
+    """Notes that this node has run the job: it is due again one interval from now."""
+    await connection.execute(_FINISH, job, node, interval_seconds - _TOLERANCE_SECONDS)

@@ -1,9 +1,8 @@
-"""The journal: append-only, in one order, hash-chained.
+"""The journal: append-only, totally ordered, hash-chained.
 
-Steps append to ``journal_pending``; the sealer moves entries to ``journal``, which gives each its ``seq`` and its
-link in the chain: hash = SHA-256(hash of the entry before || entry), the entry being its fields joined by U+001F.
-A reader that follows ``seq`` misses nothing: entries get their number when they are visible, not when they are
-begun.
+Transactions append to ``journal_pending``. Sealing moves entries to ``journal``, gives each its ``seq`` and chains
+it: hash = SHA-256(hash of the previous entry || entry), where an entry is its fields joined by U+001F. A reader
+that follows ``seq`` misses nothing: an entry gets its number after its transaction has committed.
 """
 
 from collections.abc import Sequence
@@ -17,17 +16,18 @@ from gateway.ids import new_ulid
 from gateway.store import journal_tree
 from gateway.store.database import Connection
 
-_SEALER = 0x6A6F7572  # the advisory lock of whoever seals
+_SEAL_LOCK = 0x6A6F7572
+"""Advisory lock ("jour"): one process seals at a time."""
 
 _SEAL = """
 WITH head AS (
     SELECT coalesce(max(seq), 0) AS seq, coalesce((SELECT hash FROM journal ORDER BY seq DESC LIMIT 1), '') AS hash
     FROM journal
-), taken AS (
+), claimed AS (
     DELETE FROM journal_pending
     WHERE id <= (SELECT max(id) FROM (SELECT id FROM journal_pending ORDER BY id LIMIT $1) AS first) RETURNING *
 ), numbered AS (
-    SELECT head.seq + row_number() OVER (ORDER BY id) AS seq, head.hash AS head, taken.* FROM taken, head
+    SELECT head.seq + row_number() OVER (ORDER BY id) AS seq, head.hash AS head, claimed.* FROM claimed, head
 ), sealed AS (
     INSERT INTO journal (seq, at, case_id, event, event_id, detail, hash)
     SELECT seq, at, case_id, event, event_id, detail,
@@ -43,8 +43,8 @@ SELECT seq, (extract(epoch FROM at) * 1000000)::bigint AS at, case_id, event, ev
 FROM journal WHERE seq > $1 ORDER BY seq LIMIT $2
 """
 
-# SDU has heard of no later entry than there was, and the tree stands over none.
-_KNOWN = """
+# The journal must reach at least as far as the cursors of the feeds and the nodes of the Merkle tree.
+_MIN_LENGTH = """
 SELECT greatest((SELECT max(seq) FROM feeds), (SELECT max((position + 1) << level) FROM journal_tree), 0)
 """
 
@@ -52,26 +52,26 @@ SELECT greatest((SELECT max(seq) FROM feeds), (SELECT max((position + 1) << leve
 class Entry(NamedTuple):
     """A row of ``journal_pending``."""
 
-    at: datetime
+    at: datetime  # business time
     case_id: str | None
     event: str
-    event_id: str | None
-    detail: str
+    event_id: str | None  # of a status, else None
+    detail: str  # JSON object
 
 
-class Place(NamedTuple):
-    """An entry of the chain, and the hash after it."""
+class ChainPosition(NamedTuple):
+    """A position in the chain: the seq of an entry and its hash."""
 
     seq: int
     hash: bytes
 
 
-BEGINNING = Place(0, b"")
+CHAIN_START = ChainPosition(0, b"")
 
 
 @dataclass(frozen=True, slots=True)
 class JournalFault:
-    """The first entry of the journal that does not hold, and why."""
+    """The first entry of the journal that does not verify, and why."""
 
     seq: int
     reason: str
@@ -79,7 +79,7 @@ class JournalFault:
 
 @dataclass(frozen=True, slots=True)
 class JournalCheck:
-    """How many entries hold, the chain's head and the tree's root after them (hex), and the fault behind them."""
+    """The result of `verify`: how many entries verify, the chain hash and tree root there (hex), the fault."""
 
     entries: int
     head: str
@@ -88,80 +88,81 @@ class JournalCheck:
 
 
 def entry(at: datetime, case_id: str | None, event: Event) -> Entry:
-    """The journal's entry of an event; a status gets its event_id here, for good."""
+    """The journal's entry for an event; a status gets its event_id here."""
     event_id = new_ulid(at) if event.name in STATUSES else None
     return Entry(at, case_id, event.name, event_id, event.detail_json())
 
 
 async def append(connection: Connection, entries: Sequence[Entry]) -> None:
-    """Appends entries, in order, with the transaction."""
+    """Appends entries, in order, within the caller's transaction."""
     await connection.copy_records_to_table("journal_pending", records=entries, columns=Entry._fields)
 
 
 async def seal(connection: Connection, limit: int = 5000) -> int:
-    """Gives up to `limit` pending entries their place in the chain; how many.
+    """The number of pending entries (at most `limit`) that were sealed.
 
-    One process seals at a time; the others wait for it, so that what was pending when they came is then sealed.
+    One process seals at a time. The others wait for its lock: everything that was pending at the call is sealed
+    when fewer than `limit` are returned.
     """
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", _SEALER)
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _SEAL_LOCK)
         sealed: int = await connection.fetchval(_SEAL, limit)
     return sealed
 
 
 async def verify(connection: Connection, anchors: Sequence[digests.Anchor] = ()) -> JournalCheck:
-    """Walks the whole chain; the first entry that was changed, removed, inserted or moved is the fault.
+    """The check of the whole chain; the fault is the first entry that was changed, removed, inserted or moved.
 
-    The chain has no secret: that its end was cut off behind what SDU has taken, or all of it made anew, only
-    `anchors` show that were noted before and kept elsewhere.
+    The chain has no secret. Without `anchors`, logged earlier and kept elsewhere, it cannot show that entries
+    after SDU's cursor were cut off, or that the whole chain was computed anew.
     """
-    known: int = await connection.fetchval(_KNOWN)  # before the walk: both go on meanwhile
-    place, fault, tree = BEGINNING, None, merkle.Frontier()
+    min_length: int = await connection.fetchval(_MIN_LENGTH)  # before the walk: the journal grows meanwhile
+    position, fault, tree = CHAIN_START, None, merkle.Frontier()
     ahead = sorted(anchors, reverse=True)
     while fault is None:
-        if ahead and ahead[-1].seq == place.seq:
+        if ahead and ahead[-1].seq == position.seq:
             if ahead.pop().root != tree.root():
-                fault = JournalFault(place.seq, "the entries up to it are not those of the anchor")
+                fault = JournalFault(position.seq, "the entries up to it are not those of the anchor")
             continue
-        before, limit = place, min(10_000, ahead[-1].seq - place.seq) if ahead else 10_000
-        place, fault = await walk(connection, before, limit, tree)
-        if place == before:
+        before, limit = position, min(10_000, ahead[-1].seq - position.seq) if ahead else 10_000
+        position, fault = await walk(connection, before, limit, tree)
+        if position == before:
             break
     if fault is None and ahead:
-        fault = JournalFault(ahead[-1].seq, "missing, though an anchor knows it")
-    if fault is None and known > place.seq:
-        fault = JournalFault(place.seq + 1, f"missing, though {known} has been there")
+        fault = JournalFault(ahead[-1].seq, "missing, though an anchor covers it")
+    if fault is None and min_length > position.seq:
+        fault = JournalFault(position.seq + 1, f"missing, though the journal had {min_length} entries")
     if fault is None and (wrong := await journal_tree.fault(connection, tree)) is not None:
-        fault = JournalFault(wrong, "the tree kept over the journal is not its own from there on")
-    return JournalCheck(place.seq, place.hash.hex(), tree.root().hex(), fault)
+        fault = JournalFault(wrong, "the stored Merkle tree does not match the journal from there on")
+    return JournalCheck(position.seq, position.hash.hex(), tree.root().hex(), fault)
 
 
 async def walk(
-    connection: Connection, place: Place, limit: int, tree: merkle.Frontier | None = None
-) -> tuple[Place, JournalFault | None]:
-    """The last place that holds within `limit` entries from `place` on, and the fault behind it, if any.
+    connection: Connection, position: ChainPosition, limit: int, tree: merkle.Frontier | None = None
+) -> tuple[ChainPosition, JournalFault | None]:
+    """The last position that verifies within `limit` entries after `position`, and the fault after it, if any.
 
-    What holds is appended to `tree`.
+    The hashes of verified entries are appended to `tree`.
     """
-    here = await connection.fetchval("SELECT hash FROM journal WHERE seq = $1", place.seq)
-    if (here or b"") != place.hash:
-        return place, JournalFault(place.seq, "missing" if here is None else "its hash is not what it was")
-    for row in await connection.fetch(_WALK, place.seq, limit):
-        if row["seq"] != place.seq + 1:
-            return place, JournalFault(place.seq + 1, f"missing: the next entry is {row['seq']}")
+    here = await connection.fetchval("SELECT hash FROM journal WHERE seq = $1", position.seq)
+    if (here or b"") != position.hash:
+        return position, JournalFault(position.seq, "missing" if here is None else "its hash has changed")
+    for row in await connection.fetch(_WALK, position.seq, limit):
+        if row["seq"] != position.seq + 1:
+            return position, JournalFault(position.seq + 1, f"missing: the next entry is {row['seq']}")
         octets = digests.journal_entry(
             row["seq"], row["at"], row["case_id"], row["event"], row["event_id"], row["detail"]
         )
-        expected = digests.journal_hash(place.hash, octets)
+        expected = digests.journal_hash(position.hash, octets)
         if row["hash"] != expected:
-            return place, JournalFault(row["seq"], "its hash does not fit its text")
-        place = Place(row["seq"], expected)
+            return position, JournalFault(row["seq"], "its hash does not match its fields")
+        position = ChainPosition(row["seq"], expected)
         if tree is not None:
             tree.append(expected)
-    return place, None
+    return position, None
 
 
 async def head(connection: Connection) -> tuple[int, str, datetime]:
-    """(seq, hash, at) of the latest sealed entry."""
+    """(seq, hash in hex, at) of the latest sealed entry; (0, "", 1970-01-01) when there is none."""
     row = await connection.fetchrow("SELECT seq, hash, at FROM journal ORDER BY seq DESC LIMIT 1")
     return (row["seq"], row["hash"].hex(), row["at"]) if row else (0, "", datetime.fromtimestamp(0, UTC))

@@ -1,4 +1,4 @@
-"""The Merkle tree over the journal's chain: its roots are the anchors, its paths the proofs of single entries."""
+"""The stored Merkle tree over the journal's chain: its roots are the anchors, its paths prove single entries."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -8,7 +8,8 @@ from gateway.store.database import Connection
 
 T = TypeVar("T")
 
-_GROWER = 0x74726565  # "tree": the advisory lock of whoever lets it grow
+_GROW_LOCK = 0x74726565
+"""Advisory lock ("tree"): one process adds nodes at a time."""
 
 _SIZES = "SELECT level, max(position) + 1 AS size FROM journal_tree GROUP BY level"
 _ENTRIES = "SELECT hash FROM journal WHERE seq > $1 AND seq <= $2 ORDER BY seq"
@@ -18,7 +19,7 @@ _ADD = """
 INSERT INTO journal_tree (level, position, hash)
 SELECT $1, $2 + n - 1, hash FROM unnest($3::bytea[]) WITH ORDINALITY AS added (hash, n)
 """
-_LOOK = """
+_LOOK_UP = """
 SELECT 0 AS level, seq - 1 AS position, hash FROM journal WHERE seq = ANY($1::bigint[])
 UNION ALL
 SELECT level, position, hash FROM journal_tree
@@ -26,8 +27,8 @@ JOIN unnest($2::smallint[], $3::bigint[]) AS wanted (level, position) USING (lev
 """
 
 
-class JournalTornError(Exception):
-    """Entries from `seq` on, or nodes over them, are missing: ``gateway verify-journal`` says which."""
+class JournalIncompleteError(Exception):
+    """Entries from `seq` on, or tree nodes over them, are missing: ``gateway verify-journal`` names the first."""
 
     def __init__(self, seq: int) -> None:
         super().__init__(f"something is missing from entry {seq} on")
@@ -35,12 +36,12 @@ class JournalTornError(Exception):
 
 
 async def grow(connection: Connection, limit: int = 4) -> bool:
-    """Adds up to `limit` complete nodes to each level that is kept; whether there may be more to add.
+    """Whether there may be more nodes to add, after adding up to `limit` complete ones to each stored level.
 
-    A node of the first one, over 256 entries, costs half a millisecond. Others who let it grow are waited for.
+    A node of the lowest level, over 256 entries, costs half a millisecond. Waits while another process adds nodes.
     """
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", _GROWER)
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _GROW_LOCK)
         sizes = await _sizes(connection)
         below = await connection.fetchval("SELECT coalesce(max(seq), 0) FROM journal")
         more, level = False, 0
@@ -58,70 +59,75 @@ async def grow(connection: Connection, limit: int = 4) -> bool:
 
 
 async def reach(connection: Connection) -> int:
-    """The most entries whose root is soon made: all of the journal, unless the tree is far behind it."""
-    kept = (await _sizes(connection)).get(merkle.STEP, 0)
+    """The largest size whose root is cheap to compute: the whole journal, unless the tree is far behind it."""
+    stored = (await _sizes(connection)).get(merkle.STEP, 0)
     last: int = await connection.fetchval("SELECT coalesce(max(seq), 0) FROM journal")
-    return min(last, (kept + merkle.TILE) << merkle.STEP)
+    return min(last, (stored + merkle.TILE) << merkle.STEP)
 
 
 async def root(connection: Connection, size: int) -> bytes:
-    """The root of the first `size` entries, which have to be there."""
-    return await _looked_up(connection, lambda look: merkle.root(look, size))
+    """The root over the first `size` entries; raises JournalIncompleteError when some are missing."""
+    return await _with_hashes(connection, lambda look_up: merkle.root(look_up, size))
 
 
 async def paths(connection: Connection, seqs: Sequence[int], size: int) -> list[list[bytes]]:
-    """The paths that lead from these entries to the root of the first `size`."""
-    return await _looked_up(connection, lambda look: [merkle.path(look, seq - 1, size) for seq in seqs])
+    """The paths from these entries to the root over the first `size`; raises JournalIncompleteError."""
+    return await _with_hashes(connection, lambda look_up: [merkle.path(look_up, seq - 1, size) for seq in seqs])
 
 
 async def fault(connection: Connection, tree: merkle.Frontier) -> int | None:
-    """The first entry over which a kept node is missing, or is not that of `tree`; None: all are."""
-    kept = {(level, position): hash_ for level, position, hash_ in await connection.fetch(_ALL)}
-    sizes = {level: position + 1 for level, position in kept}
+    """The seq of the first entry over which a stored node is missing or differs from `tree`; None: no fault."""
+    stored = {(level, position): hash_ for level, position, hash_ in await connection.fetch(_ALL)}
+    sizes = {level: position + 1 for level, position in stored}
     wrong = [
         (position << level) + 1
         for (level, position), hash_ in tree.tiles.items()
-        if position < sizes.get(level, 0) and kept.get((level, position)) != hash_
+        if position < sizes.get(level, 0) and stored.get((level, position)) != hash_
     ]
     return min(wrong, default=None)
 
 
-async def _looked_up(connection: Connection, ask: Callable[[merkle.Lookup], T]) -> T:
-    """What `ask` answers. It is called twice: to learn which hashes it needs, and with these, fetched at once."""
+async def _with_hashes(connection: Connection, compute: Callable[[merkle.Lookup], T]) -> T:
+    """The result of `compute`, called twice: first to learn which hashes it needs.
+
+    The second call gets them from one query.
+    """
     sizes = await _sizes(connection)
     wanted: set[tuple[int, int]] = set()
     found: dict[tuple[int, int], bytes] = {}
 
-    def kept(level: int, position: int) -> bool:
+    def stored(level: int, position: int) -> bool:
         return level == 0 or position < sizes.get(level, 0)
 
     def note(level: int, position: int) -> bytes | None:
-        if not kept(level, position):
+        if not stored(level, position):
             return None
         wanted.add((level, position))
         return b""
 
-    ask(note)
+    compute(note)
     leaves = [position + 1 for level, position in wanted if level == 0]
-    nodes = [place for place in wanted if place[0]]
-    for row in await connection.fetch(_LOOK, leaves, [place[0] for place in nodes], [place[1] for place in nodes]):
+    nodes = [(level, position) for level, position in wanted if level]
+    for row in await connection.fetch(
+        _LOOK_UP, leaves, [level for level, _ in nodes], [position for _, position in nodes]
+    ):
         found[row["level"], row["position"]] = row["hash"] if row["level"] else merkle.leaf(row["hash"])
     if missing := wanted - found.keys():
-        raise JournalTornError(min((position << level) + 1 for level, position in missing))
-    return ask(lambda level, position: found[level, position] if kept(level, position) else None)
+        raise JournalIncompleteError(min((position << level) + 1 for level, position in missing))
+    return compute(lambda level, position: found[level, position] if stored(level, position) else None)
 
 
 async def _below(connection: Connection, level: int, start: int, end: int) -> list[bytes]:
-    """The nodes of a level from position `start` up to `end`; of level 0 the leaves."""
+    """The hashes of a level at positions `start` to `end` (excluded); level 0 are the leaves."""
     if level:
         hashes = [row["hash"] for row in await connection.fetch(_NODES, start, end, level)]
     else:
         hashes = [merkle.leaf(row["hash"]) for row in await connection.fetch(_ENTRIES, start, end)]
     if len(hashes) != end - start:
-        raise JournalTornError((start << level) + 1)
+        raise JournalIncompleteError((start << level) + 1)
     return hashes
 
 
 async def _sizes(connection: Connection) -> dict[int, int]:
-    """How many nodes of each level are kept."""
+    """By level, the number of stored nodes."""
     return {row["level"]: row["size"] for row in await connection.fetch(_SIZES)}

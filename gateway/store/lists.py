@@ -1,4 +1,4 @@
-"""Recipient lists: staged line by line in a temporary table, then taken as a whole or not at all."""
+"""Recipient lists as rows: staged in a temporary table, then accepted as a whole or not at all."""
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
@@ -11,17 +11,18 @@ import asyncpg
 from gateway.store import nodes
 from gateway.store.database import Connection
 
-_ERRORS_A_PAGE = 5000
-_INTAKE = 0x6C697374  # the advisory lock of whoever turns a staged list into cases: pupils are compared
+_ERRORS_PER_PAGE = 5000
+_ACCEPT_LOCK = 0x6C697374
+"""Advisory lock ("list"): one list at a time is accepted, because its pupils are compared with all cases."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredList:
-    """A list that was taken, and what became of its records."""
+    """An accepted list and the outcome of its records: accepted + duplicates + rejected = records."""
 
     list_id: str
     service: str
-    digest: bytes
+    digest: bytes  # SHA-256 of the decoded body
     records: int
     accepted: int
     duplicates: int
@@ -31,7 +32,7 @@ class StoredList:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewList:
-    """A list whose lines are staged; `rejected` counts the records refused so far."""
+    """A list whose lines are staged; `rejected` counts the records rejected so far."""
 
     list_id: str
     service: str
@@ -42,18 +43,20 @@ class NewList:
     school_year_start: datetime
 
 
-class Birth(NamedTuple):
-    """How a case begins, as the journey says it: consent/journey.py, `open_case`."""
+class InitialCase(NamedTuple):
+    """The rows with which each case begins, as decided by `consent.journey.open_case`."""
 
     state: str
-    events: Sequence[str]  # without detail; the first one has the case's id for its event_id
-    calls: Sequence[str]  # kinds of calls to make
+    events: Sequence[str]  # names; without detail, and with the case_id for their event_id
+    calls: Sequence[str]  # kinds of the partner calls to make
 
 
 class ListError(NamedTuple):
-    line: int
+    """Why a record was rejected."""
+
+    line: int  # from 1
     record_id: str | None
-    pointer: str
+    pointer: str  # JSON pointer to the field
     code: str
 
 
@@ -71,21 +74,22 @@ _COLUMNS = "list_id, service, digest, records, accepted, duplicates, rejected, r
 _FIND = f"SELECT {_COLUMNS} FROM lists WHERE list_id = $1"  # noqa: S608
 _LATEST = f"SELECT {_COLUMNS} FROM lists ORDER BY received_at DESC, list_id LIMIT $1"  # noqa: S608
 
-# Of records that share a record_id the first is taken.
+# Of records that share a record_id the first one stays.
 _REJECT_REPEATED = """
 WITH repeated AS (
     DELETE FROM staged USING (
         SELECT record_id, min(line) AS first FROM staged GROUP BY record_id HAVING count(*) > 1) AS seen
     WHERE staged.record_id = seen.record_id AND staged.line > seen.first
     RETURNING line, staged.record_id
-), told AS (
+), noted AS (
     INSERT INTO staged_errors SELECT line, record_id, '/record_id', 'duplicate_record_id' FROM repeated
     RETURNING 1
 )
-SELECT count(*) FROM told
+SELECT count(*) FROM noted
 """
 
-# A pupil is asked for once: not twice in a list, not beside an open case, not after this year's consent.
+# One case per pupil and service: not twice in a list, not while a case is open, not after consent in this school
+# year.
 _DROP_REPEATED_PUPILS = """
 DELETE FROM staged USING (
     SELECT pupil_iin, min(line) AS first FROM staged GROUP BY pupil_iin HAVING count(*) > 1) AS seen
@@ -113,13 +117,15 @@ _OPEN_CASES = """
 INSERT INTO cases (case_id, list_id, record_id, service, category, language, pupil_iin, record, opened_at, state)
 SELECT case_id, $1, record_id, $2, category, language, pupil_iin, record, $3, $4 FROM staged
 """
-_CALL = "INSERT INTO calls (case_id, kind) SELECT case_id, kind FROM staged, unnest($1::text[]) AS kinds (kind)"
+_ADD_CALLS = """
+INSERT INTO calls (case_id, kind) SELECT case_id, kind FROM staged, unnest($1::text[]) AS kinds (kind)
+"""
 # The first event of a case has the case's id for its event_id: both are ULIDs of the same instant.
 _JOURNAL = """
 INSERT INTO journal_pending (at, case_id, event, event_id, detail)
 SELECT $1, case_id, $2, case_id, '{}' FROM staged
 """
-_COUNT = "INSERT INTO progress (list_id, state, cases) VALUES ($1, $2, $3)"
+_ADD_PROGRESS = "INSERT INTO progress (list_id, state, cases) VALUES ($1, $2, $3)"
 
 _ERRORS = """
 SELECT line, record_id, pointer, code FROM list_errors
@@ -133,44 +139,44 @@ GROUP BY list_id, state
 
 @asynccontextmanager
 async def staging(connection: Connection) -> AsyncIterator[None]:
-    """Empty tables of this connection's own for `stage`; they are gone afterwards, whatever happens."""
+    """Empty temporary tables of this connection for `stage`; dropped at the end, also after an error."""
     try:
         await connection.execute(_STAGE)
         yield
         await connection.execute(_UNSTAGE)
     except BaseException:
-        connection.terminate()  # it may be in the midst of a COPY; the tables go with it
+        connection.terminate()  # a COPY may be under way; PostgreSQL drops the tables with the session
         raise
 
 
 def staged_row(
     line: int, case_id: str, record_id: str, category: int, language: str, pupil_iin: str, record: bytes
 ) -> bytes:
-    """A good record as `stage` takes it: a row of COPY's text format.
+    """A valid record as a row of COPY's text format, for `stage`.
 
-    Written here and not by the driver because there are millions of them. Of what the format escapes, only
-    the backslash can be there: the record is JSON in one line, a record_id has no control characters.
+    Encoded here because the driver's encoder is too slow for millions of rows. The only character to escape is the
+    backslash: the record is JSON in one line, and a record_id has no control characters.
     """
     head = f"{line}\t{case_id}\t{record_id}\t{category}\t{language}\t{pupil_iin}\t".encode()
     return (head + record).replace(b"\\", b"\\\\") + b"\n"
 
 
 async def stage(connection: Connection, rows: Sequence[bytes], errors: Sequence[ListError]) -> None:
-    """Adds rows to the staged list, in transactions of their own: nobody waits for a slow sender."""
+    """Adds rows to the staged list. Each COPY is its own transaction: a slow sender keeps no transaction open."""
     if rows:
-        await connection.copy_to_table("staged", source=_in_one_piece(rows))
+        await connection.copy_to_table("staged", source=_joined(rows))
     if errors:
         await connection.copy_records_to_table("staged_errors", records=errors, columns=ListError._fields)
 
 
-async def accept(connection: Connection, node: str, new: NewList, birth: Birth) -> tuple[StoredList, bool]:
-    """Turns the staged list into cases; the list as it is stored, and whether by this call.
+async def accept(connection: Connection, node: str, new: NewList, initial: InitialCase) -> tuple[StoredList, bool]:
+    """The stored list, and whether this call has stored it and turned its records into cases.
 
-    One transaction of this node; FencedError when that was evicted. When the list_id was accepted before, that list
-    comes back and nothing has changed: compare its digest.
+    A list_id that was accepted before changes nothing, and the earlier list is returned: compare its digest. One
+    transaction; raises FencedError when this node was evicted.
     """
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", _INTAKE)
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _ACCEPT_LOCK)
         await nodes.fence(connection, node)
         if earlier := await find(connection, new.list_id):
             return earlier, False
@@ -184,31 +190,32 @@ async def accept(connection: Connection, node: str, new: NewList, birth: Birth) 
         stored = _stored(row)
         await connection.execute(_KEEP_ERRORS, new.list_id)
         if stored.accepted:
-            await connection.execute(_OPEN_CASES, new.list_id, new.service, new.received_at, birth.state)
-            await connection.execute(_CALL, birth.calls)
-            for event in birth.events:
+            await connection.execute(_OPEN_CASES, new.list_id, new.service, new.received_at, initial.state)
+            await connection.execute(_ADD_CALLS, initial.calls)
+            for event in initial.events:
                 await connection.execute(_JOURNAL, new.received_at, event)
-            await connection.execute(_COUNT, new.list_id, birth.state, stored.accepted)
+            await connection.execute(_ADD_PROGRESS, new.list_id, initial.state, stored.accepted)
     return stored, True
 
 
 async def find(connection: Connection, list_id: str) -> StoredList | None:
+    """The accepted list with this id; None when there is none."""
     row = await connection.fetchrow(_FIND, list_id)
     return _stored(row) if row is not None else None
 
 
 async def latest(connection: Connection, limit: int) -> list[StoredList]:
-    """The lists taken last, the newest first."""
+    """The lists accepted last, the newest first."""
     return [_stored(row) for row in await connection.fetch(_LATEST, limit)]
 
 
 async def progress(connection: Connection, list_id: str) -> dict[str, int]:
-    """The number of the list's cases in each state; states without any may be missing."""
+    """The number of the list's cases by state; a state without cases may be missing."""
     return (await progress_of(connection, [list_id]))[list_id]
 
 
 async def progress_of(connection: Connection, list_ids: Collection[str]) -> dict[str, dict[str, int]]:
-    """The same for each of the lists."""
+    """By list_id, the number of the list's cases by state; a state without cases may be missing."""
     progress: dict[str, dict[str, int]] = {list_id: {} for list_id in list_ids}
     for row in await connection.fetch(_PROGRESS, list(list_ids)):
         progress[row["list_id"]][row["state"]] = row["cases"]
@@ -216,15 +223,15 @@ async def progress_of(connection: Connection, list_ids: Collection[str]) -> dict
 
 
 async def errors(
-    connection: Connection, list_id: str, after: ListError | None = None, limit: int = _ERRORS_A_PAGE
+    connection: Connection, list_id: str, after: ListError | None = None, limit: int = _ERRORS_PER_PAGE
 ) -> list[ListError]:
-    """A page of the list's errors by line: those after the last one of the page before."""
+    """A page of the list's errors, by line; `after` is the last one of the previous page."""
     line, pointer, code = (after.line, after.pointer, after.code) if after else (0, "", "")
     rows = await connection.fetch(_ERRORS, list_id, line, pointer, code, limit)
     return [ListError(**row) for row in rows]
 
 
-async def _in_one_piece(rows: Sequence[bytes]) -> AsyncIterator[bytes]:
+async def _joined(rows: Sequence[bytes]) -> AsyncIterator[bytes]:
     yield b"".join(rows)
 
 

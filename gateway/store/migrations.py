@@ -18,24 +18,26 @@ _MIGRATION_LOCK = 0x67617465  # "gate": the advisory lock of the process that mi
 
 
 class Migration(NamedTuple):
+    """One file of the migrations folder."""
+
     name: str  # of the file, without .sql: 0001_gateway
     sql: str
-    checksum: str
+    checksum: str  # SHA-256 of `sql` in UTF-8, hex
 
 
 def migrations(directory: Path = MIGRATIONS) -> list[Migration]:
-    """All migrations of the folder in order; raises DatabaseError unless they count 0001, 0002 and so on."""
+    """All migrations of the folder, in order; raises DatabaseError unless they are numbered 0001, 0002, …."""
     found = []
     for number, path in enumerate(sorted(directory.glob("*.sql")), start=1):
         if not re.fullmatch(rf"{number:04}_[a-z0-9_]+", path.stem):
-            raise DatabaseError(f"the migration {path.name} is out of turn: {number:04}_… must come there")
+            raise DatabaseError(f"the migration {path.name} is out of order: {number:04}_… is expected")
         sql = path.read_text(encoding="utf-8")
         found.append(Migration(path.stem, sql, hashlib.sha256(sql.encode()).hexdigest()))
     return found
 
 
 async def pending(connection: Connection, directory: Path = MIGRATIONS) -> list[Migration]:
-    """Migrations that the database has not had; raises DatabaseError when its past is not the folder's."""
+    """The migrations not applied yet; raises DatabaseError when those applied are not those of the folder."""
     known = migrations(directory)
     if await connection.fetchval("SELECT to_regclass('schema_migrations') IS NULL"):
         return known
@@ -43,22 +45,23 @@ async def pending(connection: Connection, directory: Path = MIGRATIONS) -> list[
     applied = {row["name"]: row["checksum"] for row in rows}
     if unknown := applied.keys() - {migration.name for migration in known}:
         raise DatabaseError(
-            f"the database has had {min(unknown)}, which this version does not know: start a newer one"
+            f"the database has {min(unknown)}, which this version does not know: start a newer version"
         )
     for migration in known:
         if applied.get(migration.name, migration.checksum) != migration.checksum:
             raise DatabaseError(
-                f"{migration.name}.sql was changed after the database had it: restore it, add a new migration"
+                f"{migration.name}.sql was changed after it was applied: restore it, add a new migration"
             )
     return [migration for migration in known if migration.name not in applied]
 
 
 async def migrate(connection: Connection, directory: Path = MIGRATIONS) -> list[str]:
-    """Applies what is pending, each migration in a transaction; the names of those applied, in order.
+    """The names of the migrations applied now, in order; each is a transaction of its own.
 
-    Processes that start at once take turns: the second finds nothing to do. Raises DatabaseError.
+    Processes that start at the same time wait for the advisory lock, and find nothing pending afterwards. Raises
+    DatabaseError.
     """
-    await connection.execute("SET lock_timeout = 0")  # another process may take its time over them
+    await connection.execute("SET lock_timeout = 0")  # the migrations of another process may take long
     await connection.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK)
     try:
         await connection.execute(
@@ -77,7 +80,7 @@ async def migrate(connection: Connection, directory: Path = MIGRATIONS) -> list[
                         "INSERT INTO schema_migrations (name, checksum) VALUES ($1, $2)", name, checksum
                     )
             except asyncpg.PostgresError as error:
-                raise DatabaseError(f"the migration {name} failed and left no trace: {error}") from error
+                raise DatabaseError(f"the migration {name} failed and was rolled back: {error}") from error
             log.info(Event.MIGRATED, migration=name)
             applied.append(name)
         return applied

@@ -1,9 +1,9 @@
-"""The processes of the cluster: what they hold, and how one that is gone is recognised. Real time throughout.
+"""The processes of the cluster: their heartbeats, locks and links, and the eviction of dead ones. Real time only.
 
-A process holds an advisory lock for as long as it lives: when it is killed, its connection ends and the lock is
-free. One that is paused, or whose host is gone, still seems to hold it; it is known by its missing heartbeats.
-Either way its row is deleted (it is evicted), and without the row it can write nothing more (it is fenced): a
-process that was evicted by mistake only has to start anew.
+A process holds an advisory lock while it runs. When it is killed, its connection ends and PostgreSQL frees the
+lock. When it is paused, or its host is down, the lock may still be held, but the heartbeats stop. In both cases
+another process deletes its row (evicts it). Without its row a process cannot commit any more (it is fenced), so
+one that was evicted by mistake does no harm and only has to restart.
 """
 
 from collections import Counter
@@ -14,11 +14,12 @@ import asyncpg
 
 from gateway.store.database import Connection
 
-_NODE_LOCK = 0x6E6F6465  # "node": the advisory locks of processes, one each by the hash of its id
+_NODE_LOCK = 0x6E6F6465
+"""First key ("node") of the processes' advisory locks; the second is the hash of the process's id."""
 
 _HEARTBEAT = "UPDATE nodes SET seen_at = clock_timestamp() WHERE node = $1 RETURNING true"
 
-# After a start of the database all locks are free and all heartbeats old: processes get time to come back.
+# After a start of the database all locks are free and all heartbeats are old: processes get time to reconnect.
 _EXPIRED = f"""
 SELECT node FROM nodes
 WHERE node <> $2 AND pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => $4)
@@ -26,15 +27,15 @@ WHERE node <> $2 AND pg_postmaster_start_time() < clock_timestamp() - make_inter
        OR CASE WHEN $3 THEN pg_try_advisory_xact_lock({_NODE_LOCK}, hashtext(node)) END)
 """  # noqa: S608
 
-# A process stopped in the middle of a COPY would hold its row, and others', for ever: no timeout ends that.
-# Another role's session is not ours to end, and trying would keep us from evicting anybody.
+# A process that is paused during a COPY keeps its row locks for ever: no PostgreSQL time-out applies. Only
+# sessions of our own role: terminating others raises an error, which would roll the eviction back.
 _END_SESSIONS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity JOIN unnest($1::text[]) AS expired (node)
   ON application_name ^@ ('gateway ' || node) WHERE datname = current_database() AND usename = current_user
 """
 
-# Deleting the row waits for the node's transactions under way (they hold KEY SHARE on it) and fences all later.
-# What the dead acknowledged last, their SMSCs may not have heard: see consent/doubt.py.
+# The DELETE waits for the node's open transactions, which hold KEY SHARE on the row, and fences all later ones.
+# The node's last deliver_sm_resp may not have reached the SMSCs: see consent/redelivery.py.
 _EVICT = """
 WITH evicted AS (DELETE FROM nodes WHERE node = $1 RETURNING node, seen_at),
 unacknowledged AS (
@@ -56,8 +57,8 @@ WHERE state = 'sending' AND NOT EXISTS (SELECT FROM nodes n WHERE n.node = sms.n
 RETURNING link, segments - bit_count(accepted_segments::bit(64)) AS unknown_segments
 """
 
-# One that is ours already was claimed by a commit that we did not see.
-# A link that changes hands has just begun to be down: the process that claims it gets its time to bind.
+# `node = $1`: an earlier claim whose COMMIT was not confirmed. `changed_at` is set so that the new process gets
+# the full time to bind before the link counts as down.
 _CLAIM_LINKS = """
 UPDATE links SET node = $1, bound = 0, changed_at = clock_timestamp(), taken_at = clock_timestamp()
 WHERE link = ANY($2::text[]) AND (node IS NULL OR node = $1) AND EXISTS (SELECT FROM nodes WHERE node = $1)
@@ -79,12 +80,12 @@ class FencedError(Exception):
 
 
 async def hold_lock(connection: Connection, node: str) -> None:
-    """Holds this process's lock for as long as the connection lasts; several connections may."""
+    """Acquires this process's shared lock, held until the connection ends; several connections may hold it."""
     await connection.execute("SELECT pg_advisory_lock_shared($1, hashtext($2))", _NODE_LOCK, node)
 
 
 async def join(connection: Connection, node: str, name: str, links: Collection[str]) -> None:
-    """Registers this process, and the links of its configuration; holds its lock with this connection."""
+    """Registers this process under its id, and the links of its configuration; also acquires its lock."""
     await hold_lock(connection, node)
     async with connection.transaction():
         await connection.execute("INSERT INTO nodes (node, name) VALUES ($1, $2)", node, name)
@@ -109,22 +110,23 @@ async def evict_expired(
     connection: Connection,
     node: str,
     *,
-    expired_after: float,
-    restart_grace: float,
+    expired_after_seconds: float,
+    restart_grace_seconds: float,
     loss_detection_seconds: float,
     unlocked: bool = True,
 ) -> tuple[list[str], dict[str, int]]:
-    """Evicts processes without a heartbeat for `expired_after` seconds or, if `unlocked`, without their lock.
+    """The ids of the processes evicted, and by link the number of their segments whose outcome is unknown.
 
-    Their ids, and by link the segments whose outcome is unknown: they are sent again. Nobody is evicted for
-    `restart_grace` seconds after a start of the database. What the evicted acknowledged in their last
-    `loss_detection_seconds` may not have reached the SMSC. A process whose transaction is still open is evicted next
-    time: its sessions are being ended, and our heartbeats must go on.
+    A process is evicted without a heartbeat for `expired_after_seconds` or, if `unlocked`, without its lock; none
+    is within `restart_grace_seconds` after a start of the database. Unknown segments are sent again. The
+    deliver_sm_resp of the last `loss_detection_seconds` may not have reached the SMSC. A process with an open
+    transaction is evicted at a later call: its sessions are being terminated, and waiting here would delay our own
+    heartbeat.
     """
     unknown: Counter[str] = Counter()
     async with connection.transaction():
         await connection.execute(_WAIT_SHORTLY)
-        rows = await connection.fetch(_EXPIRED, expired_after, node, unlocked, restart_grace)
+        rows = await connection.fetch(_EXPIRED, expired_after_seconds, node, unlocked, restart_grace_seconds)
         expired = [row["node"] for row in rows]
         if expired:
             await connection.execute(_END_SESSIONS, expired)
@@ -132,8 +134,8 @@ async def evict_expired(
         for other in expired:
             with suppress(asyncpg.LockNotAvailableError):
                 async with connection.transaction():
-                    gone = await connection.fetch(_EVICT, other, loss_detection_seconds)
-                    evicted += [row["node"] for row in gone]
+                    deleted = await connection.fetch(_EVICT, other, loss_detection_seconds)
+                    evicted += [row["node"] for row in deleted]
         await connection.execute(_RELEASE_CALLS)
         for row in await connection.fetch(_RELEASE_SMS):
             unknown[row["link"]] += row["unknown_segments"]
@@ -141,22 +143,22 @@ async def evict_expired(
 
 
 async def claim_links(connection: Connection, node: str, links: Collection[str]) -> list[str]:
-    """Those of `links` that no other process holds: they are this node's now."""
+    """The links claimed by this node: those of `links` that no other process holds. None for an evicted node."""
     return [row["link"] for row in await connection.fetch(_CLAIM_LINKS, node, list(links))]
 
 
 async def note_bound(connection: Connection, node: str, link: str, sessions: int) -> None:
-    """Notes how many sessions of the link are bound."""
+    """Writes the number of bound sessions of a link that this node holds."""
     await connection.execute(_NOTE_BOUND, node, link, sessions)
 
 
-async def down_links(connection: Connection, links: Collection[str], down_after: float) -> list[str]:
-    """Those of `links` that a process holds and that have had no bound session for so many seconds."""
-    return [row["link"] for row in await connection.fetch(_DOWN, list(links), down_after)]
+async def down_links(connection: Connection, links: Collection[str], down_after_seconds: float) -> list[str]:
+    """Those of `links` that a process holds and that have had no bound session for this long."""
+    return [row["link"] for row in await connection.fetch(_DOWN, list(links), down_after_seconds)]
 
 
 async def leave(connection: Connection, node: str) -> None:
-    """Removes this process: links and work are free for others at once."""
+    """Removes this process from the cluster and releases its links, texts and calls."""
     async with connection.transaction():
         await connection.execute("DELETE FROM nodes WHERE node = $1", node)
         await connection.execute(_RELEASE_CALLS)

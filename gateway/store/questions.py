@@ -1,4 +1,4 @@
-"""Which case asks at a number: one open question per number and service."""
+"""Which case asks its question at a number: at most one open question per number and service."""
 
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from gateway.consent.question import Question
 from gateway.store.database import Connection
 from gateway.store.rows import reader
 
-# Of several claims of one number the first is inserted, and the others are counted as waiting.
+# Of several claims of one number, the first one is inserted and the others are counted in `waiting`.
 _ACQUIRE = """
 WITH claims AS (
     SELECT service, msisdn, case_id, row_number() OVER (PARTITION BY msisdn, service ORDER BY ordinal) AS place,
@@ -51,7 +51,7 @@ CROSS JOIN LATERAL (
 ) AS n
 """
 
-_HAND_ON = """
+_ASSIGN_NEXT = """
 UPDATE questions q SET previous_case_id = q.case_id, case_id = c.case_id, waiting = greatest(q.waiting - 1, 0)
 FROM cases c WHERE c.case_id = ANY($1::text[]) AND q.service = c.service AND q.msisdn = c.msisdn
 RETURNING q.service, q.msisdn, q.case_id
@@ -69,7 +69,7 @@ WHERE q.msisdn = ANY($1::text[])
 
 
 class NumberClaim(NamedTuple):
-    """A case that asks, or has asked, a question of the service at the number."""
+    """A case that asks, or waits to ask, the service's question at the number."""
 
     service: str
     msisdn: str
@@ -80,7 +80,7 @@ _read_claim = reader(NumberClaim)
 
 
 async def acquire_numbers(connection: Connection, claims: Sequence[NumberClaim]) -> list[str]:
-    """Ids of the cases that have the number now; the others are noted as waiting for it."""
+    """The case_ids that acquired their number; the other cases are counted as waiting for it."""
     claimed = {claim.case_id for claim in claims}
     return [row["case_id"] for row in await connection.fetch(_ACQUIRE, claims) if row["case_id"] in claimed]
 
@@ -88,26 +88,26 @@ async def acquire_numbers(connection: Connection, claims: Sequence[NumberClaim])
 async def release_numbers(
     connection: Connection, closing: Collection[NumberClaim], decided: Collection[str]
 ) -> list[str]:
-    """Frees the numbers of closed questions; ids of the cases, now locked, that have the number next.
+    """The case_ids that acquire the numbers of the closed questions next; their rows are locked.
 
-    `decided` are cases that this transaction has moved on already, though their rows do not say so yet.
+    `decided` are the cases that left the state `waiting` in this transaction but are not written yet.
 
-    The row of the number is locked before the waiting cases are looked for, and a case that begins to wait has
-    locked it too: none is missed. `waiting` may count some that were cancelled meanwhile, never too few.
+    The number's row is locked before its waiting cases are read, and a case that starts to wait locks the same row
+    first: none is missed. `waiting` is an upper bound: it may include cases that were cancelled meanwhile.
     """
     contended = [_read_claim(row) for row in await connection.fetch(_CLOSE_UNCONTENDED, list(closing))]
     if not contended:
         return []
     following = await connection.fetch(_NEXT, contended, list(decided))
-    handed_on = await connection.fetch(_HAND_ON, [row["case_id"] for row in following])
-    taken = {(row["service"], row["msisdn"]) for row in handed_on}
-    if abandoned := [claim for claim in contended if (claim.service, claim.msisdn) not in taken]:
-        await connection.execute(_CLOSE, abandoned)
-    return [row["case_id"] for row in handed_on]
+    assigned = await connection.fetch(_ASSIGN_NEXT, [row["case_id"] for row in following])
+    numbers = {(row["service"], row["msisdn"]) for row in assigned}
+    if unassigned := [claim for claim in contended if (claim.service, claim.msisdn) not in numbers]:
+        await connection.execute(_CLOSE, unassigned)
+    return [row["case_id"] for row in assigned]
 
 
 async def asked_at(connection: Connection, msisdns: Collection[str]) -> dict[tuple[str, str], Question]:
-    """The questions ever asked at these numbers, by (msisdn, service)."""
+    """The latest question asked at each of these numbers, by (msisdn, service)."""
     rows = await connection.fetch(_ASKED, list(msisdns))
     return {
         (row["msisdn"], row["service"]): Question(

@@ -1,4 +1,4 @@
-"""How much waits in the database, and for how long: counted when somebody asks, for metrics and readiness."""
+"""Depth and age of the queues in the database, counted on request for metrics, readiness and the console."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,38 +8,39 @@ from gateway.store.database import Connection
 from gateway.store.rows import reader
 
 ALIVE_WITHIN_SECONDS = 15.0
-"""Seconds (real) since its last heartbeat within which a process counts as living."""
+"""Maximum age (real time) of the last heartbeat of a process that is alive."""
 FAILING_FROM = 3
-"""Attempts in vain from which on a call counts as failing: one or two may be a passing moment."""
+"""Failed attempts from which on a call counts as failing: one or two failures may be transient."""
 
 
 class Queue(NamedTuple):
-    """`since`: business time at which what has waited longest began to wait."""
+    """Depth of one queue, and since when its oldest entry has waited (business time; None: it is empty)."""
 
-    name: str
+    name: str  # lookup, voucher, journal, statuses
     depth: int
     since: datetime | None
 
 
 class SmsQueue(NamedTuple):
+    """Queued texts of one link and priority, and since when the oldest one has waited (business time)."""
+
     link: str
-    priority: int
+    priority: int  # store.sms.Priority
     depth: int
     since: datetime
 
 
 class HeldLink(NamedTuple):
-    """A link and who holds it; `node` is None when nobody does, or nobody living. Instants are real time."""
+    """A link and the process that holds it. Instants are real time."""
 
     link: str
-    node: str | None
-    bound: int
-    taken_at: datetime
+    node: str | None  # None: no live process holds it
+    bound: int  # sessions
     changed_at: datetime  # when `bound` last changed
 
 
 class Node(NamedTuple):
-    """A process that has entered and has not been buried. Instants are real time."""
+    """A process that has joined the cluster and was not evicted. Instants are real time."""
 
     node: str
     name: str
@@ -50,13 +51,15 @@ class Node(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
+    """All queues, and the number of cases in each state."""
+
     queues: list[Queue]
     sms: list[SmsQueue]
-    cases: list[tuple[str, str, int]]  # service, state, how many
+    cases: list[tuple[str, str, int]]  # service, state, number of cases
 
 
-# Beyond a million rows of a queue are counted no further. A look-up waits since its case was opened, and ids of
-# cases sort by their birth; a voucher since its consent, the oldest of ten thousand standing for all.
+# Counting stops at a million rows. A look-up waits since its case was opened, and case_ids (ULIDs) sort by that
+# time. A voucher waits since the consent; the oldest of ten thousand is an estimate for all.
 _CALLS = """
 (SELECT count(*) FROM (SELECT FROM calls WHERE kind = {kind} AND node IS NULL LIMIT 1000000) AS ready)
  + (SELECT count(*) FROM calls WHERE kind = {kind} AND node IS NOT NULL) AS depth
@@ -73,7 +76,7 @@ SELECT {_CALLS.format(kind="'voucher'")}, (SELECT min(answered_at) FROM cases WH
 _JOURNAL = """
 SELECT count(*) AS depth, (SELECT at FROM journal_pending ORDER BY id LIMIT 1) AS since FROM journal_pending
 """
-# Of the push alone: who pulls keeps its own cursor.
+# Of the push only: a reader that pulls keeps its cursor itself.
 _STATUSES = """
 WITH cursor AS (SELECT seq FROM feeds WHERE feed = 'sdu')
 SELECT (SELECT count(*) FROM (SELECT FROM journal, cursor WHERE event_id IS NOT NULL AND journal.seq > cursor.seq
@@ -89,7 +92,7 @@ LATERAL (SELECT count(*) AS depth, min(sms_id) AS first FROM (
     ORDER BY sms_id LIMIT 1000000) AS waiting) AS queued
 JOIN sms ON sms.sms_id = queued.first
 """
-# Long texts and short ones stand mixed; the next thousand tell how many segments a text has.
+# The queue mixes long and short texts: the mean is taken over the thousand texts to be sent next.
 _SEGMENTS = """
 SELECT links.link, first.mean FROM links,
 LATERAL (SELECT avg(segments)::float8 AS mean FROM (
@@ -97,7 +100,7 @@ LATERAL (SELECT avg(segments)::float8 AS mean FROM (
     ORDER BY priority, sms_id LIMIT 1000) AS waiting) AS first
 WHERE first.mean IS NOT NULL
 """
-# What has failed is put off: it stands at the end.
+# Failed calls are postponed, so they have the latest `next_at`.
 _FAILING = """
 SELECT kinds.kind, last.failing FROM (VALUES ('lookup'), ('voucher')) AS kinds (kind),
 LATERAL (SELECT count(*) FILTER (WHERE attempts >= $1) AS failing FROM (
@@ -109,8 +112,7 @@ SELECT lists.service, progress.state, sum(progress.cases)::integer AS cases
 FROM progress JOIN lists USING (list_id) GROUP BY lists.service, progress.state
 """
 _LINKS = """
-SELECT link, nodes.node, CASE WHEN nodes.node IS NULL THEN 0 ELSE bound END AS bound, taken_at,
-       changed_at
+SELECT link, nodes.node, CASE WHEN nodes.node IS NULL THEN 0 ELSE bound END AS bound, changed_at
 FROM links LEFT JOIN nodes
   ON nodes.node = links.node AND nodes.seen_at > clock_timestamp() - make_interval(secs => $1)
 ORDER BY link
@@ -145,25 +147,25 @@ async def waiting(connection: Connection) -> Waiting:
 
 
 async def waiting_texts(connection: Connection) -> list[SmsQueue]:
-    """Depth and age of each link's queues."""
+    """Depth and age of each link's queues; empty ones are left out."""
     return [_read_sms_queue(row) for row in await connection.fetch(_SMS)]
 
 
 async def links(connection: Connection) -> list[HeldLink]:
-    """All links ever configured on this database and who, alive, holds them."""
+    """All links ever configured on this database, and the live process that holds each."""
     return [_read_link(row) for row in await connection.fetch(_LINKS, ALIVE_WITHIN_SECONDS)]
 
 
 async def nodes(connection: Connection) -> list[Node]:
-    """The processes of the cluster, the longest-running first."""
+    """The processes of the cluster, in the order of their start."""
     return [_read_node(row) for row in await connection.fetch(_NODES, ALIVE_WITHIN_SECONDS)]
 
 
 async def mean_segments(connection: Connection) -> dict[str, float]:
-    """How many segments a text has, by link, among those that go next; links with an empty queue are left out."""
+    """By link, the mean number of segments of the texts to be sent next; links with empty queues are left out."""
     return {row["link"]: row["mean"] for row in await connection.fetch(_SEGMENTS)}
 
 
 async def failing(connection: Connection) -> dict[str, int]:
-    """By kind, how many calls have failed FAILING_FROM times or more, as far as a thousand of them tell."""
+    """By kind, the calls that failed FAILING_FROM times or more, among the thousand to be tried last."""
     return {row["kind"]: row["failing"] for row in await connection.fetch(_FAILING, FAILING_FROM)}

@@ -1,4 +1,4 @@
-"""Delivery receipts as they meet the texts they belong to, in whatever order."""
+"""Delivery receipts matched with the texts they belong to, in any order of arrival."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,18 +8,18 @@ from gateway.store.rows import reader
 
 
 class StoredReceipt(NamedTuple):
-    """A final receipt; `keys` are the candidates under which its text may be known, the likeliest first."""
+    """A final receipt to apply."""
 
     link: str
-    message_id: str
-    keys: Sequence[str]
+    message_id: str  # as received
+    keys: Sequence[str]  # normalised message_ids that its submit_sm_resp may have had, the likeliest first
     delivered: bool
-    state: str
-    error: str
+    state: str  # message_state (SMPP 3.4 §5.2.28) by name
+    error: str  # `err` as the operator writes it
 
 
 class UnmatchedReceipt(NamedTuple):
-    """A final receipt that came before the response that its text waits for."""
+    """A final receipt that came before the submit_sm_resp with its message_id."""
 
     link: str
     message_id: str
@@ -28,7 +28,7 @@ class UnmatchedReceipt(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """A text whose fate its receipts have decided: delivered, or undeliverable."""
+    """A text whose final state the receipts have determined: delivered, or undeliverable."""
 
     sms_id: int
     case_id: str
@@ -91,10 +91,10 @@ SELECT (SELECT count(*) FROM expected) + (SELECT count(*) FROM unmatched)
 
 
 async def settle(connection: Connection, receipts: Sequence[StoredReceipt]) -> list[Settled]:
-    """Applies final receipts, each once; one whose text is not known or not accepted yet is kept, unmatched.
+    """The texts settled by these final receipts, each applied once.
 
-    A text has arrived when all its tracked segments have; one failed segment makes it undeliverable. A text
-    that is settled already stays as it is.
+    A receipt whose text is unknown, or not accepted yet, is stored as unmatched. A text is delivered when all its
+    tracked segments are; one failed segment makes it undeliverable. A text in a final state does not change.
     """
     flat = [
         (ordinal, rank, receipt.link, key, receipt.message_id)
@@ -142,17 +142,17 @@ async def settle(connection: Connection, receipts: Sequence[StoredReceipt]) -> l
 
 
 async def claim_matching(connection: Connection, limit: int) -> list[UnmatchedReceipt]:
-    """Unmatched receipts whose text has been accepted meanwhile, removed."""
+    """Up to `limit` unmatched receipts whose text was accepted meanwhile; their rows are deleted."""
     return [_read_unmatched(row) for row in await connection.fetch(_CLAIM_MATCHING, limit)]
 
 
 async def remove_unmatched(connection: Connection, receipts: Sequence[StoredReceipt]) -> None:
-    """Removes receipts that have met their text from under all their other keys: a later text may bear one."""
+    """Deletes matched receipts under all their keys: a later text may have one of these as its message_id."""
     await connection.execute(_REMOVE_UNMATCHED, _by_each_key(receipts))
 
 
 async def expire(connection: Connection, limit: int) -> int:
-    """Forgets receipts that will not come, and those that nobody waited for; how many (SMSCs reuse ids)."""
+    """The number of expired expected and unmatched receipts deleted, up to `limit` of each: SMSCs reuse ids."""
     expired: int = await connection.fetchval(_EXPIRE, limit)
     return expired
 

@@ -1,4 +1,4 @@
-"""Rows by the names of their columns, and columns by the names of fields: nothing is mapped by position."""
+"""Rows as named tuples, mapped by column name and never by position."""
 
 from collections.abc import Callable
 from operator import itemgetter
@@ -10,7 +10,7 @@ Row = TypeVar("Row", bound=NamedTuple)
 
 
 def reader(kind: type[Row]) -> Callable[[asyncpg.Record], Row]:
-    """Makes a `kind` of a row that has a column for each of its fields, whatever columns it has besides."""
+    """A function that makes a `kind` of a row. The row must have a column for each field; others are ignored."""
     values = itemgetter(*kind._fields)
 
     def read(row: asyncpg.Record) -> Row:

@@ -1,4 +1,4 @@
-"""What a process reads, or lays down, in the database before it begins."""
+"""What a starting process reads from the database, and stores in it."""
 
 from collections.abc import Mapping
 
@@ -13,19 +13,19 @@ WHERE progress.state <> ALL($1::text[]) GROUP BY lists.service HAVING sum(progre
 
 
 async def evidence_key(connection: Connection) -> bytes:
-    """The key of the hashes that stand for personal data."""
+    """The secret key of the hashes that replace personal data."""
     key: bytes = await connection.fetchval("SELECT key FROM evidence_key")
     return key
 
 
 async def open_cases(connection: Connection) -> dict[str, int]:
-    """How many cases are open, by service; services without any are left out."""
+    """By service, the number of open cases; services without any are left out."""
     rows = await connection.fetch(_OPEN_CASES, [state.value for state in ENDED])
     return {row["service"]: row["cases"] for row in rows}
 
 
 async def keep_templates(connection: Connection, services: Mapping[str, Templates]) -> None:
-    """Keeps every version of every template: a text sent can be shown to be the one approved."""
+    """Stores all template versions that are not stored yet: evidence must show the template of every text sent."""
     await connection.executemany(
         """INSERT INTO templates (version, service, name, language, body) VALUES ($1, $2, $3, $4, $5)
            ON CONFLICT (version) DO NOTHING""",

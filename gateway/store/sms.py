@@ -1,4 +1,7 @@
-"""Texts to send, as rows: queued with a step, taken by whoever holds the link, answered in batches."""
+"""Texts and USSD screens to send, as rows: queued with a decision, claimed by the process that holds the link.
+
+`clock_timestamp()` is real time; a text's `created_at` and `accepted_at` are business time.
+"""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -16,13 +19,15 @@ from gateway.store.rows import reader
 
 
 class Priority(IntEnum):
-    """Texts 2 and 3 and clarifications overtake requests and repeats, always."""
+    """The order of sending: texts 2 and 3, clarifications and screens always before requests and repeats."""
 
     URGENT = 0
     BULK = 1
 
 
 class SmsState(StrEnum):
+    """Where a text is; the last four states are final."""
+
     QUEUED = "queued"
     SENDING = "sending"
     ACCEPTED = "accepted"
@@ -34,14 +39,16 @@ class SmsState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewSms:
+    """A text to queue for a case."""
+
     case_id: str
     kind: Kind
-    repeat: int
+    repeat: int  # 0: the request, n: the n-th repeat
     link: str
     msisdn: str
-    template: str
+    template: str  # version of the template
     body: str
-    long_messages: str
+    long_messages: str  # udh8, udh16, sar or payload
     segments: int
 
     @property
@@ -51,7 +58,7 @@ class NewSms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewScreen:
-    """A screen to show in a USSD dialogue; `case_id` None where nobody was asked anything."""
+    """A screen to show in a USSD dialogue; `case_id` is None when no question is open at the number."""
 
     case_id: str | None
     kind: Kind
@@ -59,11 +66,11 @@ class NewScreen:
     msisdn: str
     template: str
     body: str
-    tlvs: bytes  # encoded: its place in the dialogue
+    tlvs: bytes  # encoded: ussd_service_op and its_session_info (SMPP 3.4 §5.3.2.44)
 
 
 class ClaimedSms(NamedTuple):
-    """A text, or a screen, that is this node's to send."""
+    """A text, or a screen, that this node has claimed for sending."""
 
     sms_id: int
     case_id: str | None
@@ -73,21 +80,21 @@ class ClaimedSms(NamedTuple):
     priority: int
     body: str
     long_messages: str
-    reference: int
+    reference: int  # of the concatenation, 0 to 65535
     segments: int
-    attempts: int  # this one included
-    accepted_segments: int  # bit n: segment n was accepted before and is not sent again
-    tracked_segments: int
+    attempts: int  # claims, this one included
+    accepted_segments: int  # bit n: the SMSC has accepted segment n, which is not sent again
+    tracked_segments: int  # bit n: a receipt was requested for segment n
     message_ids: str | None  # JSON list, in the order of segments
-    tlvs: bytes | None  # of a screen
-    fresh_for: float | None  # seconds for which the screen may yet be sent
+    tlvs: bytes | None  # of a screen; None: a text
+    expires_in_seconds: float | None  # of a screen; after that it is not sent
 
 
 class SmsProgress(NamedTuple):
-    """How far the SMSC has answered a text; bit n of the masks stands for segment n."""
+    """What the SMSC has responded to a text so far; bit n of a mask stands for segment n."""
 
     sms_id: int
-    state: SmsState  # sending, accepted, refused; a screen that came too late: cancelled
+    state: SmsState  # sending, accepted, refused; cancelled: a screen that has expired
     accepted_segments: int
     tracked_segments: int
     message_ids: Sequence[str | None]  # in the order of segments
@@ -95,17 +102,18 @@ class SmsProgress(NamedTuple):
 
 
 class ExpectedReceipt(NamedTuple):
-    """A segment whose receipt will come."""
+    """A segment for which a receipt was requested."""
 
-    key: str  # message_id as ids are compared: smpp/receipt.py
+    key: str  # the message_id, normalised for comparison (smpp/receipt.py)
     message_id: str
     sms_id: int
     segment: int  # from 0
 
 
-# Two texts under way to a number never share a concatenation reference: the handset would join their segments.
-# `allotted` moves the number's counter on by as many texts as it gets, and holds the last one's reference; counted
-# back by each text's place from the end, they follow one another in the order of `ordinal`.
+# Two texts under way to one number must not share a concatenation reference: the handset would join their
+# segments. `allotted` advances the counter of each number by the number of its new texts and returns the reference
+# of the last one. The references of the others are counted back from it, so that they ascend in the order of
+# `ordinal`.
 _QUEUE = """
 WITH new AS (
     SELECT * FROM unnest($1::text_row[]) WITH ORDINALITY
@@ -148,7 +156,7 @@ UPDATE sms SET state = 'sending', node = $1, link = $5, attempts = attempts + 1
 FROM ready WHERE sms.sms_id = ready.sms_id
 RETURNING sms.sms_id, case_id, kind, repeat, msisdn, priority, body, long_messages, reference, segments, attempts,
           accepted_segments, tracked_segments, message_ids, tlvs,
-          extract(epoch FROM expires_at - clock_timestamp())::float8 AS fresh_for
+          extract(epoch FROM expires_at - clock_timestamp())::float8 AS expires_in_seconds
 """
 
 _RECORD = """
@@ -167,18 +175,18 @@ SELECT $1, key, message_id, sms_id, segment, clock_timestamp() + $3 FROM unnest(
 
 _STILL_CLAIMED = "SELECT sms_id FROM sms WHERE sms_id = ANY($1::bigint[]) AND node = $2 AND state = 'sending'"
 
-_GIVE_BACK = """
+_RELEASE = """
 UPDATE sms SET state = 'queued', node = NULL, next_at = clock_timestamp() + $3,
        attempts = attempts - (sms_id = ANY($4::bigint[]))::integer
 WHERE sms_id = ANY($1::bigint[]) AND node = $2 AND state = 'sending'
 """
 
-_GIVE_BACK_OTHERS = """
+_RELEASE_OTHERS = """
 UPDATE sms SET state = 'queued', node = NULL
 WHERE node = $1 AND link = $2 AND state = 'sending' AND sms_id <> ALL($3::bigint[])
 """
 
-_STRANDED = """
+_ON_UNCONFIGURED_LINKS = """
 SELECT s.sms_id, s.msisdn, c.operator FROM sms s LEFT JOIN cases c USING (case_id)
 WHERE s.state = 'queued' AND s.link <> ALL($1::text[])
   AND NOT EXISTS (SELECT FROM links l WHERE l.link = s.link AND l.node IS NOT NULL)
@@ -205,7 +213,7 @@ _read_claimed = reader(ClaimedSms)
 
 
 async def queue(connection: Connection, texts: Sequence[NewSms], now: datetime) -> list[int]:
-    """Queues texts; their sms_ids, in order. Each gets the number's next concatenation reference."""
+    """The sms_ids of the queued texts, in order. Each text gets the next concatenation reference of its number."""
     rows = await connection.fetch(_QUEUE, [_text_columns(text) for text in texts], now)
     return [row["sms_id"] for row in rows]
 
@@ -213,7 +221,7 @@ async def queue(connection: Connection, texts: Sequence[NewSms], now: datetime) 
 async def queue_screens(
     connection: Connection, screens: Sequence[NewScreen], now: datetime, lifetime_seconds: float
 ) -> list[int]:
-    """Queues screens, each to be sent within its lifetime (real) or never; their sms_ids, in order."""
+    """The sms_ids of the queued screens, in order. A screen not sent within its lifetime (real time) expires."""
     rows = await connection.fetch(
         _QUEUE_SCREENS, [_screen_columns(screen) for screen in screens], now, lifetime_seconds
     )
@@ -229,10 +237,10 @@ async def claim(
     bulk: bool,
     limit: int,
 ) -> list[ClaimedSms]:
-    """Up to `limit` queued texts, answers first, now this node's; `bulk` False takes answers only.
+    """Up to `limit` queued texts, claimed by this node, urgent ones first; `bulk` False claims urgent ones only.
 
-    They are the link's own, and those of `others` that are down and fall back on it: taken, they are its own.
-    A screen goes by its own link alone: the dialogue is there.
+    `others` are links that are down and fall back on `link`: their texts are moved to it. A screen is sent by its
+    own link only, which carries the dialogue. Empty when the node was evicted.
     """
     rows = await connection.fetch(
         _CLAIM, node, [link, *others], Priority.BULK if bulk else Priority.URGENT, limit, link
@@ -243,7 +251,7 @@ async def claim(
 
 
 async def record(connection: Connection, node: str, progress: Sequence[SmsProgress]) -> set[int]:
-    """Writes what the SMSC has responded; sms_ids of the texts that were still this node's."""
+    """The sms_ids of the texts whose progress was written: those that this node still had claimed."""
     rows = await connection.fetch(_RECORD, [_progress_columns(p) for p in progress], node)
     return {row["sms_id"] for row in rows}
 
@@ -256,33 +264,39 @@ def _progress_columns(p: SmsProgress) -> tuple[Any, ...]:
 async def expect_receipts(
     connection: Connection, link: str, expected: Sequence[ExpectedReceipt], keep: timedelta
 ) -> None:
-    """Notes segments whose receipts will come within `keep` (real time)."""
+    """Stores the segments whose receipts are expected within `keep` (real time)."""
     await connection.execute(_EXPECT, link, expected, keep)
 
 
 async def release_others(connection: Connection, node: str, link: str, held: Collection[int]) -> None:
-    """Puts texts back that are this node's by a commit of which it never heard: all but those it holds."""
-    await connection.execute(_GIVE_BACK_OTHERS, node, link, list(held))
+    """Releases the link's texts that this node has claimed, except those in memory (`held`, by sms_id).
+
+    A claim is not in memory when the connection broke before its COMMIT was confirmed.
+    """
+    await connection.execute(_RELEASE_OTHERS, node, link, list(held))
 
 
 async def still_claimed(connection: Connection, node: str, sms_ids: Collection[int]) -> set[int]:
-    """Those of these texts that are this node's to send."""
+    """Those of the texts that this node still has claimed."""
     return {row["sms_id"] for row in await connection.fetch(_STILL_CLAIMED, list(sms_ids), node)}
 
 
 async def release(
     connection: Connection, node: str, sms_ids: Collection[int], delay: timedelta, *, unsent: Collection[int] = ()
 ) -> None:
-    """Puts texts that were taken back into the queue, not to be taken again before `delay` (real time).
+    """Puts claimed texts back into the queue; they cannot be claimed again before `delay` (real time).
 
-    `unsent` are those of which nothing has left: it is as if they had not been taken.
+    `unsent` are those of which no segment was submitted: this claim does not count as an attempt.
     """
-    await connection.execute(_GIVE_BACK, list(sms_ids), node, delay, list(unsent))
+    await connection.execute(_RELEASE, list(sms_ids), node, delay, list(unsent))
 
 
 async def reroute(connection: Connection, links: Collection[str], routing: Routing) -> int:
-    """Gives queued texts of links that nobody has any more to those that carry their numbers now; how many."""
-    rows = await connection.fetch(_STRANDED, list(links))
+    """The number of queued texts moved from links that no process configures to links that carry their numbers.
+
+    `links` are the configured ones.
+    """
+    rows = await connection.fetch(_ON_UNCONFIGURED_LINKS, list(links))
     routes = [(row["sms_id"], routing.link_for(row["msisdn"], row["operator"])) for row in rows]
     found = [(sms_id, link) for sms_id, link in routes if link is not None]
     await connection.execute(_REROUTE, found)
@@ -290,5 +304,5 @@ async def reroute(connection: Connection, links: Collection[str], routing: Routi
 
 
 async def withdraw(connection: Connection, case_ids: Collection[str]) -> None:
-    """Cancels questions, and clarifications of them, that have not left."""
+    """Cancels the queued questions and clarifications of these cases of which no segment was accepted."""
     await connection.execute(_WITHDRAW, list(case_ids))

@@ -1,4 +1,4 @@
-"""What SDU is told: the journal's status events in their order, for the feed and for the push."""
+"""The journal's status events in order, for SDU: pulled or pushed."""
 
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from gateway.consent.deadlines import Calendar
 from gateway.store.database import Connection
 from gateway.store.rows import reader
 
-# The limit comes before the join: a page costs what it holds, however long the journal is.
+# The LIMIT is applied before the join, so that the cost of a page does not depend on the journal's length.
 _READ = """
 SELECT e.seq, e.at, e.event, e.event_id, e.detail, e.case_id, c.list_id, c.record_id, c.service, c.pupil_iin
 FROM (SELECT seq, at, event, event_id, detail, case_id FROM journal
@@ -19,10 +19,10 @@ JOIN cases AS c USING (case_id) ORDER BY e.seq
 
 
 class StatusEvent(NamedTuple):
-    """A status as the journal and its case have it; `detail` is JSON."""
+    """A status event of the journal, with fields of its case; `detail` is JSON."""
 
     seq: int
-    at: datetime
+    at: datetime  # business time
     event: str
     event_id: str
     detail: str
@@ -37,12 +37,12 @@ _read_event = reader(StatusEvent)
 
 
 async def after(connection: Connection, seq: int, limit: int) -> list[StatusEvent]:
-    """The first `limit` status events whose own seq is above `seq`, in order."""
+    """The first `limit` status events after `seq`, in order."""
     return [_read_event(row) for row in await connection.fetch(_READ, seq, limit)]
 
 
 def as_json(event: StatusEvent, calendar: Calendar) -> dict[str, Any]:
-    """The event as SDU gets it, pushed or pulled."""
+    """The event as a JSON object in SDU's format, with local times."""
     return {
         "event_id": event.event_id,
         "seq": event.seq,

@@ -1,9 +1,9 @@
-"""Times in which an SMSC may not have heard that we have its replies. Real time throughout."""
+"""Periods in which our deliver_sm_resp may not have reached an SMSC. All times are real time."""
 
 from gateway.store.database import Connection
 
 REDELIVERY_WITHIN_SECONDS = 7 * 86_400.0
-"""Seconds for which an SMSC may keep a reply and deliver it again."""
+"""For which an SMSC may keep an unacknowledged reply and deliver it again."""
 
 _NOTE = """
 WITH new AS (
@@ -21,11 +21,11 @@ INSERT INTO unacknowledged_periods SELECT * FROM new WHERE NOT EXISTS (SELECT FR
 _EXPIRE = "DELETE FROM unacknowledged_periods WHERE ended_at < clock_timestamp() - make_interval(secs => $1)"
 
 
-async def note(connection: Connection, link: str, began: float, ended: float) -> None:
-    """Notes a time of doubt, by the seconds since it began and ended (below 0: it will yet end)."""
-    await connection.execute(_NOTE, link, began, ended)
+async def note(connection: Connection, link: str, began_seconds_ago: float, ended_seconds_ago: float) -> None:
+    """Stores a period, or extends one that overlaps it; `ended_seconds_ago` below 0: it ends in the future."""
+    await connection.execute(_NOTE, link, began_seconds_ago, ended_seconds_ago)
 
 
 async def expire(connection: Connection) -> None:
-    """Forgets times from which no copy can come any more."""
+    """Deletes periods from which no reply can be redelivered any more."""
     await connection.execute(_EXPIRE, REDELIVERY_WITHIN_SECONDS)

@@ -1,4 +1,4 @@
-"""What the wallet has told of vouchers: each of its events counts once."""
+"""The wallet's events about vouchers, stored so that each one counts once."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -8,6 +8,8 @@ from gateway.store.database import Connection
 
 
 class VoucherEvent(NamedTuple):
+    """One event of the wallet."""
+
     event_id: str
     case_id: str
     type: str  # activated, used
@@ -15,26 +17,26 @@ class VoucherEvent(NamedTuple):
 
 
 _KNOWN = "SELECT event_id FROM wallet_events WHERE event_id = ANY($1::text[])"
-# Whoever brings the same event at the same time waits here until the other's transaction has ended.
+# A concurrent INSERT of the same event_id waits here until this transaction ends.
 _KEEP = """
 INSERT INTO wallet_events (event_id, case_id, type, at)
 SELECT event_id, case_id, type, at FROM unnest($1::wallet_event_row[]) ORDER BY event_id
 ON CONFLICT DO NOTHING RETURNING event_id
 """
-_FORGET = "DELETE FROM wallet_events WHERE event_id = ANY($1::text[])"
+_DELETE = "DELETE FROM wallet_events WHERE event_id = ANY($1::text[])"
 
 
 async def known(connection: Connection, event_ids: Collection[str]) -> set[str]:
-    """Those of the events that have been kept already."""
+    """Those of the event_ids that are stored already."""
     return {row["event_id"] for row in await connection.fetch(_KNOWN, list(event_ids))}
 
 
 async def keep(connection: Connection, events: Sequence[VoucherEvent]) -> set[str]:
-    """Notes events as taken, with the transaction that takes them; the event_ids of those that are new."""
+    """The event_ids of the events that are new and now stored."""
     rows = await connection.fetch(_KEEP, events)
     return {row["event_id"] for row in rows}
 
 
-async def forget(connection: Connection, event_ids: Collection[str]) -> None:
-    """Events that this transaction has noted and not taken after all: they may come again."""
-    await connection.execute(_FORGET, list(event_ids))
+async def delete(connection: Connection, event_ids: Collection[str]) -> None:
+    """Deletes events that this transaction has stored and then rejected: the wallet may send them again."""
+    await connection.execute(_DELETE, list(event_ids))

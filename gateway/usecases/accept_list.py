@@ -14,7 +14,7 @@ from gateway.logs.log import Event, get_logger
 from gateway.metrics import RECORDS
 from gateway.store import lists
 from gateway.store.database import Connection, Database
-from gateway.store.lists import Birth, ListError, NewList, StoredList
+from gateway.store.lists import InitialCase, ListError, NewList, StoredList
 from gateway.usecases.case_batch import CALL_OF
 
 log = get_logger()
@@ -28,7 +28,7 @@ class Acceptance(NamedTuple):
 
 
 class StagedList:
-    """A list on its way in: rows that nobody else sees."""
+    """A list that is being received: its rows are in temporary tables of one connection."""
 
     def __init__(self, accept: "AcceptList", connection: Connection, received_at: datetime) -> None:
         self.received_at = received_at  # business time
@@ -36,20 +36,23 @@ class StagedList:
         self._connection = connection
 
     async def stage(self, rows: Sequence[bytes], errors: Sequence[ListError]) -> None:
-        """Adds good records (`lists.staged_row`) and what is wrong with others."""
+        """Adds valid records (as `lists.staged_row` encodes them) and the errors of the others."""
         await lists.stage(self._connection, rows, errors)
 
     async def accept(
         self, list_id: str, service: str, *, digest: bytes, records: int, rejected: int
     ) -> Acceptance | None:
-        """Makes cases of all that was staged; None when the list_id has another list already."""
+        """The accepted list, its records now cases; None when this list_id has other content or another service.
+
+        Raises FencedError when this process was evicted.
+        """
         return await self._accept.accept(
             self._connection, list_id, service, digest=digest, records=records, rejected=rejected
         )
 
 
 class AcceptList:
-    """The use case of a pushed list. One a process; several lists may be staged at once."""
+    """The use case of a list that SDU pushes. One per process; several lists may be staged at the same time."""
 
     def __init__(
         self, *, database: Database, node: str, clock: Clock, calendar: Calendar, wakeups: WakeUps
@@ -62,7 +65,7 @@ class AcceptList:
 
     @asynccontextmanager
     async def staging(self) -> AsyncIterator[StagedList]:
-        """A list to stage; whatever is raised in the block leaves no trace of it."""
+        """A list to stage; when the block raises, nothing of it is kept."""
         async with self._database.acquire() as connection, lists.staging(connection):
             yield StagedList(self, connection, self._clock.now())
 
@@ -80,10 +83,13 @@ class AcceptList:
             received_at=now,
             school_year_start=self._calendar.school_year_start(now),
         )
-        birth = open_case(relations=())
-        calls = [CALL_OF[effect] for effect in birth.effects if isinstance(effect, Effect)]
+        opened = open_case(relations=())
+        calls = [CALL_OF[effect] for effect in opened.effects if isinstance(effect, Effect)]
         stored, created = await lists.accept(
-            connection, self._node, new, Birth(birth.case.state, [event.name for event in birth.events], calls)
+            connection,
+            self._node,
+            new,
+            InitialCase(opened.case.state, [event.name for event in opened.events], calls),
         )
         if (stored.digest, stored.service) != (digest, service):
             return None

@@ -1,4 +1,4 @@
-"""The cases of one transaction: locked, decided in memory, and written back in a handful of statements."""
+"""The cases of one transaction: locked, decided in memory, and written in a fixed number of statements."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from gateway.consent.case import Case, Rules, State
 from gateway.consent.events import Event, EventType, TextQueued, TextWithoutRoute
 from gateway.consent.inputs import Decision, Effect, Input, OpenQuestion, Park, ReportRefused, Send
 from gateway.consent.journey import decide
+from gateway.consent.transitions import targets
 from gateway.evidence.digests import Digester
 from gateway.store import calls, cases, questions, sms
 from gateway.store.calls import CallKind
@@ -18,12 +19,16 @@ from gateway.store.questions import NumberClaim
 from gateway.usecases.texts import TextRenderer
 
 CALL_OF = {Effect.LOOK_UP: CallKind.LOOKUP, Effect.FORM_VOUCHER: CallKind.VOUCHER}
-"""The partner's call that an effect asks for."""
+"""The partner call that an effect requires."""
+
+
+class TransitionError(Exception):
+    """A decision without a transition in the journey's table: a programming error; nothing is written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionContext:
-    """What decisions on cases need besides the cases."""
+    """What decisions on cases need besides the cases: rules, texts and digests."""
 
     rules: Rules
     texts: TextRenderer
@@ -32,11 +37,11 @@ class DecisionContext:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a batch of cases has brought about."""
+    """The results of a batch that are handled after its rows are written."""
 
     events: list[tuple[StoredCase, Event]] = field(default_factory=list)
-    links: set[str] = field(default_factory=set)  # that have new texts to send
-    calls: set[CallKind] = field(default_factory=set)  # of which there are new ones to make
+    links: set[str] = field(default_factory=set)  # with new texts to send
+    calls: set[CallKind] = field(default_factory=set)  # with new calls to make
 
 
 class CaseBatch:
@@ -45,7 +50,7 @@ class CaseBatch:
     def __init__(
         self, connection: Connection, now: datetime, context: DecisionContext, stored: dict[str, StoredCase]
     ) -> None:
-        """`stored` are the cases, their rows locked."""
+        """`stored` are the cases by case_id, their rows locked."""
         self.stored = stored
         self.outcome = Outcome()
         self._connection = connection
@@ -60,12 +65,14 @@ class CaseBatch:
         self._texts: list[tuple[StoredCase, sms.NewSms]] = []
 
     def decide(self, case_id: str, given: Input) -> Decision:
-        """Decides on one input and notes what follows from it."""
+        """The decision on one input; its events and effects are collected for `write`."""
         stored = self.stored[case_id]
         before = stored.case
         decision = decide(before, given, self._now, self._context.rules)
         if decision.rejected:
             return decision
+        if decision.case.state not in targets(before.state, type(given)):
+            raise TransitionError(f"{before.state} on {type(given).__name__} to {decision.case.state}")
         after = self.stored[case_id] = stored.with_case(decision.case)
         self.outcome.events.extend((after, event) for event in decision.events)
         if decision.case.ended_at is not None and before.ended_at is None:
@@ -87,20 +94,20 @@ class CaseBatch:
         return decision
 
     def _send(self, stored: StoredCase, send: Send) -> None:
-        """Renders the text; where no link carries the number, that is an input of its own."""
+        """Renders the text; when no link carries the number, decides on that as another input."""
         if (text := self._context.texts.render(stored, send)) is not None:
             self._texts.append((stored, text))
         else:
             self.decide(stored.case_id, _without_route(stored.case, send))
 
     async def settle_numbers(self) -> None:
-        """Acquires and releases numbers until nothing is left to do: a case that got one may release it again."""
+        """Acquires and releases numbers until none is pending: a case that acquires one may release it again."""
         while self._acquiring or self._releasing:
             if releasing := self._releasing:
                 self._releasing = []
                 await self._save_waiting()
-                moved_on = [i for i, s in self.stored.items() if s.case.state is not State.WAITING]
-                following = await questions.release_numbers(self._connection, releasing, moved_on)
+                decided = [i for i, s in self.stored.items() if s.case.state is not State.WAITING]
+                following = await questions.release_numbers(self._connection, releasing, decided)
                 if missing := [case_id for case_id in following if case_id not in self.stored]:
                     loaded = await cases.lock(self._connection, missing)
                     self.stored |= loaded
@@ -113,7 +120,7 @@ class CaseBatch:
                     self.decide(case_id, OpenQuestion())
 
     async def _save_waiting(self) -> None:
-        """Writes which cases began to wait in this very transaction: the next one is looked for in the rows."""
+        """Writes the cases that began to wait in this transaction: `release_numbers` reads the rows."""
         waiting = [
             s
             for case_id, s in self.stored.items()
@@ -123,11 +130,11 @@ class CaseBatch:
             await cases.save(self._connection, waiting, {})
 
     async def write(self) -> Outcome:
-        """Writes everything, whatever the number of cases, in a handful of statements."""
+        """The outcome, after states, texts and calls are written; the number of statements is fixed."""
         connection = self._connection
         changed = [s for case_id, s in self.stored.items() if s.case is not self._before[case_id]]
         if changed:
-            await cases.save(connection, changed, self._moves(changed))
+            await cases.save(connection, changed, self._state_counts(changed))
         if self._withdrawn:
             await sms.withdraw(connection, self._withdrawn)
         if self._ended:
@@ -143,31 +150,32 @@ class CaseBatch:
                 self.outcome.links.add(new.link)
         return self.outcome
 
-    def _moves(self, changed: Sequence[StoredCase]) -> Counter[tuple[str, State]]:
-        """How many cases of a list have entered (+) or left (-) a state."""
-        moves: Counter[tuple[str, State]] = Counter()
+    def _state_counts(self, changed: Sequence[StoredCase]) -> Counter[tuple[str, State]]:
+        """By (list_id, state), the number of cases that have entered (+) or left (-) the state."""
+        counts: Counter[tuple[str, State]] = Counter()
         for stored in changed:
             before = self._before[stored.case_id].state
             if stored.case.state is not before:
-                moves[stored.list_id, before] -= 1
-                moves[stored.list_id, stored.case.state] += 1
-        return moves
+                counts[stored.list_id, before] -= 1
+                counts[stored.list_id, stored.case.state] += 1
+        return counts
 
 
 def text_queued(digests: Digester, sms_id: int, new: sms.NewSms | sms.NewScreen, *, segments: int) -> Event:
-    """The journal's event of a text, or a screen, that waits to be sent."""
+    """The journal's event for a queued text or screen."""
     body = digests.digest(new.body.encode(), new.case_id)
     return Event(EventType.TEXT_QUEUED, TextQueued(sms_id, new.kind, new.template, new.link, segments, body))
 
 
 def _claim(stored: StoredCase, case: Case) -> NumberClaim:
-    assert case.msisdn is not None, "a question is asked at a number"
+    assert case.msisdn is not None, "the case has a number to ask at"
     return NumberClaim(stored.service, case.msisdn, stored.case_id)
 
 
 def _without_route(case: Case, send: Send) -> Input:
-    """The input that follows when no link carries the number (any more). A request waits for ops, parked; a repeat
-    does not keep the case from its end.
+    """The input for a text that no link carries.
+
+    A request parks the case for ops. A repeat counts as refused, and the case still ends at its deadline.
     """
     if case.state is State.QUEUED:
         return Park(reason="no_route")

@@ -1,4 +1,4 @@
-"""Deadlines: cases whose repeat or end is due go on (order A1 §10)."""
+"""Deadlines: the repeat or the end of cases that are due (order A1 §10)."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ log = get_logger()
 
 
 class Deadlines:
-    """The use case of cases that are due."""
+    """The use case of cases whose deadline has passed."""
 
     def __init__(self, *, transactions: Transactions, database: Database, clock: Clock) -> None:
         self._transactions = transactions
@@ -23,9 +23,9 @@ class Deadlines:
         self._clock = clock
 
     async def meet(self, limit: int) -> int:
-        """Lets up to `limit` cases that are due go on; how many, 0 when one of them could not.
+        """The number of due cases decided on, at most `limit`; 0 when one of them failed.
 
-        A case that cannot go on, by a defect, is logged and holds up none of the others.
+        A case that fails because of a defect is logged as `case_stuck`; the others are decided on all the same.
         """
         async with self._database.acquire() as connection:
             due = await cases.due(connection, self._clock.now(), limit)
@@ -42,7 +42,7 @@ class Deadlines:
 
     async def _meet(self, case_ids: Sequence[str]) -> None:
         async def work(uow: UnitOfWork) -> None:
-            ours = await cases.lock_due(uow.connection, case_ids, uow.now)
-            await uow.apply([(case_id, MeetDeadline()) for case_id in ours])
+            locked = await cases.lock_due(uow.connection, case_ids, uow.now)
+            await uow.apply([(case_id, MeetDeadline()) for case_id in locked])
 
         await self._transactions.run(work)

@@ -1,4 +1,4 @@
-"""Rows whose time is over are removed, and the counts of lists are summed up."""
+"""Deletion of expired rows, and compaction of the lists' progress counts."""
 
 from gateway.cluster.fencing import fenced_transaction
 from gateway.store import cases, dialogues, receipts, unacknowledged
@@ -8,30 +8,30 @@ EXPIRE_BATCH = 500
 
 
 class Housekeeping:
-    """The use cases that keep tables small; the scheduler runs them."""
+    """The use cases that keep tables small, run by the scheduler. Each raises FencedError after an eviction."""
 
     def __init__(self, *, database: Database, node: str) -> None:
         self._database = database
         self._node = node
 
     async def fold_progress(self) -> None:
-        """Sums up the lists' counts by state."""
+        """Sums up the deltas of the lists' counts by state."""
         async with fenced_transaction(self._database, self._node) as connection:
             await cases.fold_progress(connection)
 
     async def expire_receipts(self) -> None:
-        """Removes expected receipts that will not come, and unmatched ones that no text claims."""
+        """Deletes expired expected receipts and expired unmatched ones."""
         expired = EXPIRE_BATCH
         while expired >= EXPIRE_BATCH:
             async with fenced_transaction(self._database, self._node) as connection:
                 expired = await receipts.expire(connection, EXPIRE_BATCH)
 
     async def expire_dialogues(self) -> None:
-        """Removes USSD dialogues that are over, and cancels screens that were not sent in time."""
+        """Deletes expired USSD dialogues, and cancels expired screens."""
         async with fenced_transaction(self._database, self._node) as connection:
             await dialogues.expire(connection)
 
     async def expire_unacknowledged(self) -> None:
-        """Removes periods from which no reply can be redelivered any more."""
+        """Deletes unacknowledged periods from which no reply can be redelivered any more."""
         async with fenced_transaction(self._database, self._node) as connection:
             await unacknowledged.expire(connection)

@@ -1,4 +1,4 @@
-"""What comes in from the SMSCs: one transaction for all that has arrived, of whatever kind."""
+"""Messages from the SMSCs: replies, receipts and USSD messages of a batch, in one transaction."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,16 +14,16 @@ from gateway.usecases.ussd import DialogueMessage, UssdDialogues
 
 
 class UnacknowledgedPeriod(NamedTuple):
-    """A time in which our deliver_sm_resp may not have reached a link's SMSC."""
+    """A period (real time) in which our deliver_sm_resp may not have reached a link's SMSC."""
 
     link: str
     began_seconds_ago: float
-    ended_seconds_ago: float  # below 0: it has not ended yet
+    ended_seconds_ago: float  # below 0: it ends in the future
 
 
 @dataclass(slots=True)
 class InboundBatch:
-    """Messages of SMSCs, decoded, each kind in the order of arrival."""
+    """Decoded messages from SMSCs, each kind in the order of arrival."""
 
     replies: list[Reply] = field(default_factory=list)
     segments: list[ReplySegment] = field(default_factory=list)
@@ -32,7 +32,7 @@ class InboundBatch:
 
 
 class Inbound:
-    """The use case of a batch of deliver_sm and data_sm; once `store` returns, they may be acknowledged."""
+    """The use case of deliver_sm and data_sm; they may be acknowledged when `store` has returned."""
 
     def __init__(
         self, *, transactions: Transactions, replies: Replies, receipts: Receipts, dialogues: UssdDialogues
@@ -43,7 +43,7 @@ class Inbound:
         self._dialogues = dialogues
 
     async def store(self, batch: InboundBatch, periods: Iterable[UnacknowledgedPeriod]) -> None:
-        """Keeps the batch, acts on it and notes the periods, in one transaction."""
+        """Commits the batch, its effects on cases, and the periods. Raises FencedError after an eviction."""
 
         async def work(uow: UnitOfWork) -> None:
             await _note(uow, periods)
@@ -54,7 +54,7 @@ class Inbound:
         await self._transactions.run(work)
 
     async def note(self, periods: Iterable[UnacknowledgedPeriod]) -> None:
-        """Notes the periods, when there is nothing to store with them."""
+        """Commits the periods alone."""
         await self._transactions.run(lambda uow: _note(uow, periods))
 
 

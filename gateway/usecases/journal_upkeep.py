@@ -1,4 +1,4 @@
-"""The journal's upkeep: entries are sealed, the chain is checked, the tree over it grows, anchors are logged."""
+"""The upkeep of the journal: sealing pending entries, checking the chain, growing its tree, logging anchors."""
 
 from gateway import metrics
 from gateway.cluster.fencing import fenced_transaction
@@ -7,17 +7,17 @@ from gateway.config.policy import JournalPolicy
 from gateway.logs.log import Event, get_logger
 from gateway.store import journal, journal_tree
 from gateway.store.database import Connection, Database
-from gateway.store.journal_tree import JournalTornError
+from gateway.store.journal_tree import JournalIncompleteError
 
 log = get_logger()
 
 SEAL_BATCH = 5000
-GROW_ROUND = 400
-"""Times that the tree grows in one run: by 400,000 entries and a second of work at most."""
+MAX_GROWTHS_PER_RUN = 400
+"""Calls of `journal_tree.grow` in one run: at most 400,000 entries and one second of work."""
 
 
 class JournalUpkeep:
-    """The use cases that nobody asks for; the scheduler runs them."""
+    """The use cases of the journal, run by the scheduler."""
 
     def __init__(
         self, *, database: Database, node: str, wakeups: WakeUps, policy: JournalPolicy | None = None
@@ -26,11 +26,11 @@ class JournalUpkeep:
         self._node = node
         self._wakeups = wakeups
         self._policy = policy or JournalPolicy()
-        self._checked: journal.Place | None = None  # the head, when it was last checked
-        self._round = journal.BEGINNING
+        self._checked: journal.ChainPosition | None = None  # of the last entry checked as a new one
+        self._walked = journal.CHAIN_START
 
     async def seal(self) -> None:
-        """Moves pending entries into the chain; the readers of statuses wait for that."""
+        """Moves pending entries into the chain, and wakes the readers of statuses."""
         while await self._seal():
             self._wakeups.statuses.set()
             async with self._wakeups.sealed:
@@ -41,52 +41,52 @@ class JournalUpkeep:
             return await journal.seal(connection, SEAL_BATCH)
 
     async def grow_tree(self) -> None:
-        """Lets the tree over the journal follow it; after an upgrade it has years to catch up with."""
-        for _ in range(GROW_ROUND):
+        """Extends the Merkle tree towards the end of the journal; after an upgrade this takes several runs."""
+        for _ in range(MAX_GROWTHS_PER_RUN):
             async with fenced_transaction(self._database, self._node) as connection:
                 try:
                     more = await journal_tree.grow(connection)
-                except JournalTornError as error:
+                except JournalIncompleteError as error:
                     _report(error.seq, str(error))
                     return
             if not more:
                 return
 
     async def check(self) -> None:
-        """Checks the chain a piece further: what is new and, round after round, what is old.
+        """Checks the entries added since the last run, and the next ones of a cyclic walk over the whole chain.
 
-        Each process knows its own round only: a restart begins a new one.
+        The positions are kept in memory: a restarted process begins the walk anew.
         """
         async with self._database.acquire() as connection:
             if self._checked is None:
                 seq, head, _ = await journal.head(connection)
-                self._checked = journal.Place(seq, bytes.fromhex(head))
+                self._checked = journal.ChainPosition(seq, bytes.fromhex(head))
             self._checked = await self._walk(connection, self._checked)
-            before, self._round = self._round, await self._walk(connection, self._round)
-            if self._round == before:
-                self._round = journal.BEGINNING
+            before, self._walked = self._walked, await self._walk(connection, self._walked)
+            if self._walked == before:
+                self._walked = journal.CHAIN_START
 
     async def log_anchor(self) -> None:
-        """Logs how far the chain has come: whoever keeps the line can show that nothing before it was changed."""
+        """Logs the size and root of the journal; kept elsewhere, the line proves older entries unchanged."""
         async with self._database.acquire() as connection:
             try:
                 seq = await journal_tree.reach(connection)
                 root = await journal_tree.root(connection, seq)
-            except JournalTornError as error:
+            except JournalIncompleteError as error:
                 _report(error.seq, str(error))
                 return
         log.info(Event.JOURNAL_ANCHOR, anchor=f"{seq}:{root.hex()}")
 
-    async def _walk(self, connection: Connection, place: journal.Place) -> journal.Place:
-        for _ in range(self._policy.check_round // self._policy.check_batch):
-            before = place
-            place, fault = await journal.walk(connection, before, self._policy.check_batch)
-            metrics.JOURNAL_CHECKED.inc(place.seq - before.seq)
+    async def _walk(self, connection: Connection, position: journal.ChainPosition) -> journal.ChainPosition:
+        for _ in range(self._policy.max_checked_per_run // self._policy.check_batch):
+            before = position
+            position, fault = await journal.walk(connection, before, self._policy.check_batch)
+            metrics.JOURNAL_CHECKED.inc(position.seq - before.seq)
             if fault is not None:
                 _report(fault.seq, fault.reason)
-            if fault is not None or place == before:
+            if fault is not None or position == before:
                 break
-        return place
+        return position
 
 
 def _report(seq: int, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""What people do about a case: end it, release a parked one, send its current text again."""
+"""Manual actions of ops and SDU on a case: cancel it, release a parked one, resend its current text."""
 
 from collections.abc import Sequence
 
@@ -7,26 +7,26 @@ from gateway.usecases.unit_of_work import Transactions
 
 
 class ManualActions:
-    """The use cases of ops and SDU. A decision is `rejected` when the action does not fit the case's state."""
+    """The use cases of manual actions. A decision is `rejected` when the action does not fit the case's state."""
 
     def __init__(self, transactions: Transactions) -> None:
         self._transactions = transactions
 
     async def cancel(self, case_id: str, reason: str) -> Decision | None:
-        """Ends an open case; None when there is no such case."""
+        """The decision to end an open case; None when there is no such case."""
         return await self._apply(case_id, Cancel(reason=reason))
 
     async def release(self, case_id: str) -> Decision | None:
-        """Lets a parked case go on; None when there is no such case."""
+        """The decision to resume a parked case; None when there is no such case."""
         return await self._apply(case_id, Release())
 
     async def release_all(self, case_ids: Sequence[str]) -> int:
-        """Lets parked cases go on, in one transaction; how many of them were parked."""
+        """The number of cases resumed, in one transaction; cases that are not parked are skipped."""
         decisions = await self._transactions.apply([(case_id, Release()) for case_id in case_ids])
         return sum(not decision.rejected for decision in decisions)
 
     async def resend(self, case_id: str) -> Decision | None:
-        """Sends the case's current text again; None when there is no such case."""
+        """The decision to send the case's current text again; None when there is no such case."""
         return await self._apply(case_id, Resend())
 
     async def _apply(self, case_id: str, given: Input) -> Decision | None:

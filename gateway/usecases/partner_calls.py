@@ -1,7 +1,7 @@
-"""Calls to a partner, the MCB or the wallet, as rows: claimed in batches, and their outcomes written in batches.
+"""Calls to the MCB and the wallet: claimed in batches, and their outcomes applied in batches.
 
-The outcome of a look-up and that of a voucher are handled alike: what the partner's response means is an input of
-the case, which the partner's client has made of it.
+Look-ups and vouchers are handled in the same way: the partner's client has translated the response into an input
+of the case.
 """
 
 from collections.abc import Collection, Sequence
@@ -17,22 +17,22 @@ from gateway.usecases.unit_of_work import Transactions, UnitOfWork
 
 
 class ClaimedCall(NamedTuple):
-    """A call that is this process's to make, and the case that it is for."""
+    """A call that this process has claimed, and its case."""
 
     call: Call
     stored: StoredCase
 
 
 class CallOutcome(NamedTuple):
-    """What became of a call: an input for the case, or the time after which it is made again."""
+    """The result of a call: an input for the case, or the delay after which the call is made again."""
 
     call: Call
-    given: Input | None
-    retry_in: timedelta = timedelta()
+    given: Input | None  # None: the call has failed and is retried
+    retry_in: timedelta = timedelta()  # real time
 
 
 class PartnerCalls:
-    """The use case of one kind of call."""
+    """The use case of the calls of one kind."""
 
     def __init__(self, *, kind: CallKind, transactions: Transactions, database: Database, node: str) -> None:
         self.kind = kind
@@ -41,27 +41,27 @@ class PartnerCalls:
         self._node = node
 
     async def claim(self, limit: int) -> list[ClaimedCall]:
-        """Up to `limit` calls that are due, now this process's."""
+        """Up to `limit` calls that are due, claimed by this process."""
         async with self._database.acquire() as connection:
             claimed = await calls.claim(connection, self._node, self.kind, limit)
             stored = await cases.fetch(connection, [call.case_id for call in claimed]) if claimed else {}
         return [ClaimedCall(call, stored[call.case_id]) for call in claimed]
 
     async def release_others(self, held: Collection[int]) -> None:
-        """Releases the calls that are this process's but for those `held`, by serial."""
+        """Releases the calls that this process has claimed, except those in memory (`held`, by serial)."""
         async with self._database.acquire() as connection:
             await calls.release_others(connection, self._node, self.kind, held)
 
     async def record(self, outcomes: Sequence[CallOutcome]) -> None:
-        """Writes outcomes, in one transaction; that of a call which is no longer this process's is dropped."""
+        """Commits the outcomes; that of a call which this process no longer has claimed is dropped."""
 
         async def work(uow: UnitOfWork) -> None:
-            done = [(outcome.call, outcome.given) for outcome in outcomes if outcome.given is not None]
-            again = [(outcome.call, outcome.retry_in) for outcome in outcomes if outcome.given is None]
-            if done:
-                ours = await calls.finish(uow.connection, self._node, self.kind, [call for call, _ in done])
-                await uow.apply([(call.case_id, given) for call, given in done if call.serial in ours])
-            if again:
-                await calls.put_off(uow.connection, self._node, self.kind, again)
+            finished = [(outcome.call, outcome.given) for outcome in outcomes if outcome.given is not None]
+            failed = [(outcome.call, outcome.retry_in) for outcome in outcomes if outcome.given is None]
+            if finished:
+                owned = await calls.finish(uow.connection, self._node, self.kind, [call for call, _ in finished])
+                await uow.apply([(call.case_id, given) for call, given in finished if call.serial in owned])
+            if failed:
+                await calls.postpone(uow.connection, self._node, self.kind, failed)
 
         await self._transactions.run(work)

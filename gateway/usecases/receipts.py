@@ -1,4 +1,4 @@
-"""Delivery receipts: matched with the texts they belong to, in whatever order they come."""
+"""Delivery receipts: matched with the texts they belong to, in any order of arrival."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -18,11 +18,11 @@ _INVERSE: Mapping[IdRelation, IdRelation] = {
     "dec-to-hex": "hex-to-dec",
     "auto": "auto",
 }
-"""From a receipt's id to that of the response: `links.message_id` the other way round."""
+"""How a receipt's id is converted to that of the submit_sm_resp: the inverse of `links.message_id`."""
 
 
 class FinalReceipt(NamedTuple):
-    """A receipt after which nothing more comes for its segment."""
+    """A receipt with a final message state."""
 
     link: str
     message_id: str
@@ -34,16 +34,16 @@ class Receipts:
     """The use case of delivery receipts."""
 
     def __init__(self, *, transactions: Transactions, message_ids: Mapping[str, IdRelation]) -> None:
-        """`message_ids` say by link how the id of a response is written in a receipt."""
+        """`message_ids` is by link the conversion from the id of a submit_sm_resp to that of its receipt."""
         self._transactions = transactions
         self._message_ids = message_ids
 
     async def apply(self, uow: UnitOfWork, received: Sequence[FinalReceipt]) -> None:
-        """Applies receipts, each once; one whose text is not known or not accepted yet waits, unmatched."""
+        """Applies receipts, each once; one whose text is unknown or not accepted yet is stored as unmatched."""
         await self._settle(uow, [self._stored(receipt) for receipt in received])
 
     async def match_unmatched(self, limit: int) -> int:
-        """Applies up to `limit` unmatched receipts whose text has been accepted meanwhile; how many."""
+        """The number of unmatched receipts applied, at most `limit`: those whose text was accepted meanwhile."""
 
         async def work(uow: UnitOfWork) -> int:
             matching = await receipts.claim_matching(uow.connection, limit)

@@ -1,4 +1,4 @@
-"""Replies by SMS: joined, told from redelivered ones, read, kept as evidence, and given to the case they speak to."""
+"""Replies by SMS: segments joined, redeliveries dropped, read, kept as evidence, and applied to their case."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -24,16 +24,16 @@ from gateway.usecases.unit_of_work import Transactions, UnitOfWork
 log = get_logger()
 
 INCOMPLETE_AFTER_SECONDS = 600.0
-"""Real seconds after which a long reply that never became whole is read as it is."""
+"""Real time after which a multipart reply with missing segments is stored as it is."""
 
 _Asked = Mapping[tuple[str, str], Question]
 """The latest question by (msisdn, service)."""
 _Earlier = Mapping[tuple[str, bytes], Sequence[EarlierReply]]
-"""Earlier replies by sender and octets."""
+"""Earlier replies by (sender, octets)."""
 
 
 class _Read(NamedTuple):
-    """A reply, what it says, and the question that it may speak to."""
+    """A reply, how it was read, and the question that it may reply to."""
 
     reply: Reply
     reading: Reading
@@ -60,9 +60,9 @@ class Replies:
         self._sending = sending
 
     async def flush_incomplete(self) -> int:
-        """Keeps long replies whose segments never all came as they are; how many.
+        """The number of incomplete multipart replies that were stored as they are.
 
-        They are evidence, but never a consent: the segment that is missing may have said *not*.
+        They are evidence, but never a consent: a missing segment may have negated it.
         """
 
         async def work(uow: UnitOfWork) -> int:
@@ -74,19 +74,19 @@ class Replies:
         return await self._transactions.run(work)
 
     async def receive(self, uow: UnitOfWork, replies: Sequence[Reply], segments: Sequence[ReplySegment]) -> None:
-        """Keeps replies, and segments of long ones; what is whole and new goes to its case.
+        """Stores replies and segments of multipart ones, and applies complete, new replies to their cases.
 
-        What an SMSC delivers twice within a moment, by whichever bind, is one reply.
+        Deliveries of the same octets within SAME_REPLY_WITHIN_SECONDS, also by different binds, are one reply.
         """
         if segments:
             replies = [*replies, *await self._join_complete(uow, segments)]
         if not replies:
             return
-        alike = await inbound.alike(uow.connection, {(reply.source_addr, reply.octets) for reply in replies})
-        seen = {(a.link, a.source_addr, a.destination_addr, a.octets) for a in alike if a.just_now}
+        similar = await inbound.similar(uow.connection, {(reply.source_addr, reply.octets) for reply in replies})
+        seen = {(s.link, s.source_addr, s.destination_addr, s.octets) for s in similar if s.is_recent}
         earlier: defaultdict[tuple[str, bytes], list[EarlierReply]] = defaultdict(list)
-        for a in alike:
-            earlier[a.source_addr, a.octets].append(EarlierReply(a.case_id, a.unacknowledged))
+        for s in similar:
+            earlier[s.source_addr, s.octets].append(EarlierReply(s.case_id, s.unacknowledged))
         fresh = []
         for reply in replies:
             if reply.identity not in seen:
@@ -95,19 +95,19 @@ class Replies:
         await self._read_all(uow, fresh, earlier)
 
     async def _join_complete(self, uow: UnitOfWork, segments: Sequence[ReplySegment]) -> list[Reply]:
-        """The replies that these segments make whole, and those whose reference they use again."""
+        """The replies that these segments complete, and the incomplete ones whose reference they reuse."""
         places = {segment[:6] for segment in segments}
         batches = [segments] if len(places) == len(segments) else [[one] for one in segments]
         joined: list[Reply] = []
         for batch in batches:
             displaced = await inbound.displace(uow.connection, batch)
             await inbound.keep_segments(uow.connection, batch, uow.now)
-            whole = await inbound.complete(uow.connection, {segment[:5] for segment in batch})
-            joined += [self._join(parts) for parts in [*displaced.values(), *whole.values()]]
+            complete = await inbound.complete(uow.connection, {segment[:5] for segment in batch})
+            joined += [self._join(stored) for stored in [*displaced.values(), *complete.values()]]
         return joined
 
     def _join(self, segments: Sequence[ReplySegment]) -> Reply:
-        """The long reply; a segment that is missing leaves nothing in its place."""
+        """The reply with its segments joined; missing ones are left out."""
         first, last = segments[0], segments[-1]
         octets = [segment.octets for segment in segments]
         return Reply(
@@ -121,7 +121,7 @@ class Replies:
         )
 
     async def _read_all(self, uow: UnitOfWork, replies: Sequence[Reply], earlier: _Earlier) -> None:
-        """Keeps the replies as evidence, and lets the cases they speak to go on; `earlier` are those like them."""
+        """Stores the replies as evidence and applies them to their cases; `earlier` are the similar ones."""
         if not replies:
             return
         asked = await questions.asked_at(uow.connection, {reply.source_addr for reply in replies})
@@ -136,10 +136,10 @@ class Replies:
         await uow.apply(inputs)
 
     def _read(self, reply: Reply, asked: _Asked) -> _Read:
-        """The reply with what it says, and the question of the service that it speaks to.
+        """The reply as read by the rules of its service, and the latest question of that service at the number.
 
-        A clear reply belongs to the service whose code it carries; anything else to the one whose question is open
-        at the number, else to any that ever asked there.
+        A clear reply belongs to the service whose code it has. Any other belongs to the service with an open
+        question at the number, else to one that has asked there before, else to the first service.
         """
         readings = {code: read_reply(reply.text, service.replies) for code, service in self._services.items()}
         clear = [code for code, r in readings.items() if r.verdict in (Verdict.AGREE, Verdict.REFUSE)]
@@ -158,18 +158,18 @@ class Replies:
     def _addressed(
         self, uow: UnitOfWork, read: _Read, earlier: Sequence[EarlierReply]
     ) -> tuple[StoredReply, list[tuple[str, Input]]]:
-        """Journals the reply; its row, and the input for the case that it speaks to, if there is one."""
+        """The reply's row, and the input for the case that it replies to, if any. Journals the reply."""
         reply, reading, question = read
-        case_id, possible_redelivery = (None, False) if question is None else question.answered_by(earlier)
-        by_its_link = question is None or may_come_by(self._routing, reply.link, question)
-        evidence = reply_evidence(uow.digests, reply, reading, case_id, counts=by_its_link)
+        case_id, possible_redelivery = (None, False) if question is None else question.addressee(earlier)
+        link_fits = question is None or may_come_by(self._routing, reply.link, question)
+        evidence = reply_evidence(uow.digests, reply, reading, case_id, counts=link_fits)
         metrics.REPLIES.labels(reply.link, reading.verdict.value).inc()
         uow.journal([(case_id, evidence.event)])
         if question is None or case_id is None:
             ignored = Event(EventType.REPLY_IGNORED, Reason("no question was asked there"))
             uow.journal([(None, ignored)])
             return evidence.stored, []
-        if not by_its_link:
+        if not link_fits:
             log.warning(LogEvent.REPLY_BY_WRONG_LINK, link=reply.link, case_id=case_id)
             reason = ReplyOfReason("not by a link of the number", evidence.digest)
             uow.journal([(case_id, Event(EventType.REPLY_IGNORED, reason))])
@@ -190,5 +190,8 @@ class Replies:
 
 
 def may_come_by(routing: Routing, link: str, question: Question) -> bool:
-    """Whether a reply may come by this link: nobody replies for another operator's subscriber."""
+    """Whether a reply may come by this link: one that sent the question, or one that carries the number.
+
+    This keeps an operator from replying for another operator's subscribers.
+    """
     return link in question.links or routing.may_carry(link, question.operator)

@@ -1,4 +1,4 @@
-"""The evidence of a reply, by SMS or on a USSD screen: its row, its entry in the journal, its digest."""
+"""The evidence of a reply by SMS or USSD: its row, its journal event, its digest."""
 
 from typing import NamedTuple
 
@@ -9,25 +9,25 @@ from gateway.store.inbound import StoredReply
 
 
 class Reply(NamedTuple):
-    """A reply as it came in, its segments joined."""
+    """A reply as received, its segments joined."""
 
     link: str
-    source_addr: str  # canonical MSISDN; as it came when it is none
+    source_addr: str  # canonical MSISDN; as received when it is not one
     destination_addr: str
     octets: bytes  # of the text, without UDH
     data_coding: int
-    smsc_time: str
-    text: str | None  # None: the octets are not in that coding
-    session: str | None = None  # of its USSD dialogue: its_session_info in hex
+    smsc_time: str  # schedule_delivery_time
+    text: str | None  # None: the octets do not decode
+    session: str | None = None  # its_session_info in hex; None: not by USSD
 
     @property
     def identity(self) -> tuple[str, str, str, bytes]:
-        """What two deliveries of one reply have in common."""
+        """The fields that are equal in two deliveries of one reply: link, addresses and octets."""
         return self.link, self.source_addr, self.destination_addr, self.octets
 
 
 class ReplyEvidence(NamedTuple):
-    """What is kept of a reply."""
+    """What is stored of a reply."""
 
     stored: StoredReply
     event: Event
@@ -35,14 +35,14 @@ class ReplyEvidence(NamedTuple):
 
     @property
     def consent(self) -> str:
-        """The digest as a case keeps it when the reply counts: `sha256:` and 64 hex digits."""
+        """The digest in the format of `Case.evidence`: `sha256:` and 64 hex digits."""
         return "sha256:" + self.digest.rpartition(":")[2]
 
 
 def reply_evidence(
     digests: Digester, reply: Reply, reading: Reading, case_id: str | None, *, counts: bool = True
 ) -> ReplyEvidence:
-    """The evidence of a reply to the case, or to none. With `counts` off the row belongs to no case."""
+    """The evidence of a reply to the case, or to none; with `counts` False its row is assigned to no case."""
     identity = reply_identity(*reply.identity, reply.smsc_time, reply.session)
     digest = digests.digest(identity, case_id)
     stored = StoredReply(

@@ -1,28 +1,28 @@
-"""What one process has in memory of the texts it sends, as far as replies need it: shared by both directions."""
+"""State in the memory of one process that the sending and the receiving side share."""
 
 import time
 
 from gateway import metrics
 
-MAX_AWAITED = 2_000
-"""Replies whose texts are awaited for the metric; beyond, all are forgotten: nothing is sent just now."""
+MAX_TIMED_REPLIES = 2_000
+"""Replies whose latency is being measured. Beyond that, sending has stopped and all are dropped."""
 
 
 class SendingState:
-    """Written by the send queues, read where replies are received."""
+    """Unsent questions and the latency of replies: send queues write the former, receivers read it."""
 
     def __init__(self) -> None:
         self.unsent_questions: set[str] = set()
-        """Cases whose question was claimed for sending, and of which no segment has left."""
-        self._received_at: dict[str, float] = {}  # monotonic, by case_id: until the reply's text leaves
+        """case_ids whose question was claimed for sending and of which no segment was submitted yet."""
+        self._received_at: dict[str, float] = {}  # monotonic, by case_id
 
     def reply_received(self, case_id: str) -> None:
-        """A text may follow: observes how long the parent waits for it."""
-        if len(self._received_at) > MAX_AWAITED:
+        """Starts measuring the time from the parent's reply to the text that follows it."""
+        if len(self._received_at) > MAX_TIMED_REPLIES:
             self._received_at.clear()
         self._received_at[case_id] = time.monotonic()
 
     def text_sent(self, case_id: str) -> None:
-        """The first segment of a text that follows a reply has left."""
+        """Observes the latency: the first segment of the text that follows the reply was submitted."""
         if (at := self._received_at.pop(case_id, None)) is not None:
             metrics.REPLY_LATENCY.observe(time.monotonic() - at)

@@ -1,4 +1,4 @@
-"""The feed of statuses that is pushed to SDU: from a cursor on, by one process of the cluster at a time."""
+"""The feed of statuses pushed to SDU, by one process of the cluster at a time."""
 
 from typing import Any, NamedTuple
 
@@ -10,14 +10,14 @@ FEED = "sdu"
 
 
 class StatusBatch(NamedTuple):
-    """Status events as SDU gets them, in order, and the cursor behind them."""
+    """Status events in SDU's format, in order, and the seq of the last one."""
 
     events: list[dict[str, Any]]
     cursor: int
 
 
 class StatusFeed:
-    """The use case of pushed statuses. The cursor moves after SDU's response: a batch may be pushed twice."""
+    """The use case of pushed statuses. The cursor moves after SDU's response, so a batch may be pushed twice."""
 
     def __init__(self, *, database: Database, node: str, calendar: Calendar) -> None:
         self._database = database
@@ -35,7 +35,7 @@ class StatusFeed:
             return None
         return StatusBatch([statuses.as_json(event, self._calendar) for event in events], events[-1].seq)
 
-    async def taken(self, batch: StatusBatch) -> None:
-        """SDU has taken the batch."""
+    async def acknowledge(self, batch: StatusBatch) -> None:
+        """Moves the cursor past the batch: SDU has responded with 2xx."""
         async with self._database.acquire() as connection:
             await feeds.advance(connection, FEED, self._node, batch.cursor)

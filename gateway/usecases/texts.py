@@ -1,4 +1,4 @@
-"""The texts of the services as they go out: which link carries them, how they are cut, and what they say."""
+"""The texts of the services, rendered for sending: link, body and number of segments."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from gateway.store.sms import NewSms
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """A proactive service: its code, texts, and how replies to it are read."""
+    """A proactive service: its code, its texts, and the rules by which replies to it are read."""
 
     code: str
     name: str
-    link: str  # the address that text 3 names
+    link: str  # the URL in text 3
     templates: Templates
     replies: ReplyRules
 
@@ -33,9 +33,9 @@ class TextRenderer:
         self._long_messages = {link.name: link.long_messages for link in links}
 
     def render(self, stored: StoredCase, send: Send) -> NewSms | None:
-        """The text as it goes out; None when no link carries the case's number."""
+        """The text to queue; None when no link carries the case's number."""
         case = stored.case
-        assert case.msisdn is not None, "a text goes to a number"
+        assert case.msisdn is not None, "the case has a number to send to"
         link = send.link or self._routing.link_for(case.msisdn, case.operator)
         if link is None:
             return None
@@ -64,7 +64,7 @@ class TextRenderer:
         )
 
     def screen(self, kind: Kind, language: str, service_code: str) -> Text:
-        """The USSD screen of that kind."""
+        """The USSD screen of the kind."""
         service = self._services[service_code]
         return service.templates.screen(
             kind, language, service=service_code, agree=service.replies.agree, refuse=service.replies.refuse

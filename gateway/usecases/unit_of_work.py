@@ -1,8 +1,8 @@
 """The unit of work: one transaction of this process, in which inputs become decisions and decisions become rows.
 
-A transaction may carry the inputs of many cases. It locks their rows, lets ``consent.journey`` decide, and writes
-states, journal, texts and calls back in a handful of statements, whatever the number of cases. Nothing is sent from
-here: the shells find the rows and report what became of them as new inputs.
+A transaction may apply inputs to many cases. It locks their rows, decides with ``consent.journey``, and writes
+states, journal, texts and calls in a fixed number of statements. Nothing is sent here: the shells read the rows
+and report the results as new inputs.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -30,13 +30,13 @@ T = TypeVar("T")
 log = get_logger()
 
 MAX_ATTEMPTS = 5
-"""Of a transaction that the database aborts because of a deadlock."""
+"""Of a transaction that PostgreSQL aborts because of a deadlock."""
 
 _LOGGED = STATUSES | {EventType.PARKED}
 
 
 class UnitOfWork:
-    """One transaction under way. Its parts run in the order in which they are called; `now` stands still."""
+    """One open transaction; `now` is the business time at which it began."""
 
     def __init__(self, connection: Connection, now: datetime, context: DecisionContext) -> None:
         self.connection = connection
@@ -49,13 +49,13 @@ class UnitOfWork:
 
     @property
     def digests(self) -> Digester:
-        """Makes the digests that stand in the journal in place of personal data."""
+        """The digests that replace personal data in the journal."""
         return self._context.digests
 
     async def apply(self, inputs: Sequence[tuple[str, Input]]) -> list[Decision]:
-        """Decides on (case_id, input) in order and writes what follows.
+        """The decisions on (case_id, input), in order; their effects are written.
 
-        The decisions, in order, without those on cases that do not exist.
+        Inputs for cases that do not exist have no decision.
         """
         if not inputs:
             return []
@@ -71,11 +71,11 @@ class UnitOfWork:
         return decisions
 
     def journal(self, events: Sequence[tuple[str | None, Event]]) -> None:
-        """Appends (case_id, event) to the journal, when the transaction ends; None is no case's."""
+        """Appends (case_id, event) to the journal at the end of the transaction; case_id None: of no case."""
         self._entries += [journal.entry(self.now, case_id, event) for case_id, event in events]
 
     async def queue_screens(self, screens: Sequence[sms.NewScreen], lifetime_seconds: float) -> None:
-        """Queues screens of USSD dialogues; each is sent within its lifetime or never."""
+        """Queues screens of USSD dialogues; one that is not sent within its lifetime expires."""
         if not screens:
             return
         sms_ids = await sms.queue_screens(self.connection, screens, self.now, lifetime_seconds)
@@ -88,12 +88,12 @@ class UnitOfWork:
         self._links.update(screen.link for screen in screens)
 
     async def write_journal(self) -> None:
-        """Writes the entries of the whole transaction."""
+        """Writes all journal entries of the transaction."""
         if self._entries:
             await journal.append(self.connection, self._entries)
 
     def announce(self, wakeups: WakeUps) -> None:
-        """After the commit: logs the statuses and wakes the tasks that have work by it."""
+        """Logs the statuses and wakes the tasks with new work; to be called after the commit."""
         for stored, event in self._logged:
             ids = {"case_id": stored.case_id, "list_id": stored.list_id}
             if isinstance(event.detail, Reason) and event.name is EventType.PARKED:
@@ -109,7 +109,7 @@ class UnitOfWork:
 
 
 class Transactions:
-    """Runs units of work of this process; one object for all use cases."""
+    """Runs the units of work of one process, for all use cases."""
 
     def __init__(
         self, *, database: Database, node: str, clock: Clock, context: DecisionContext, wakeups: WakeUps
@@ -121,10 +121,10 @@ class Transactions:
         self._wakeups = wakeups
 
     async def run(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
-        """Runs `work` in one transaction and, once that is committed, wakes the tasks that have work by it.
+        """The result of `work`, run in one transaction; after the commit, tasks with new work are woken.
 
-        `work` runs again from the start when the database has aborted the transaction because of a deadlock. Raises
-        FencedError when this process was evicted.
+        `work` is run again when PostgreSQL has aborted the transaction because of a deadlock, up to MAX_ATTEMPTS
+        times. Raises FencedError when this process was evicted.
         """
         for attempt in range(MAX_ATTEMPTS):
             try:
@@ -141,7 +141,7 @@ class Transactions:
         raise AssertionError("unreachable")
 
     async def apply(self, inputs: Sequence[tuple[str, Input]]) -> list[Decision]:
-        """One transaction that carries nothing but these inputs; see UnitOfWork.apply."""
+        """The decisions on these inputs, in a transaction of their own; see UnitOfWork.apply."""
 
         async def work(uow: UnitOfWork) -> list[Decision]:
             return await uow.apply(inputs)

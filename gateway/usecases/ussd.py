@@ -1,9 +1,9 @@
 """USSD dialogues: a second way to reply to the open question (SMPP 3.4 §5.3.2.44).
 
 ====================  ==========================================  =====================================
-the subscriber        finds                                       and is shown
+the subscriber        state                                       response
 ====================  ==========================================  =====================================
-dials                 a question open at the number               the menu; the dialogue is noted
+dials                 a question open at the number               the menu; the dialogue is stored
                       none, or by a link that may not carry it    menu_nothing, the end
 types 1 or 2          the dialogue                                menu_agreed or menu_refused, the end;
                                                                   text 3 or 2 goes by SMS as well
@@ -11,11 +11,11 @@ types anything else   the dialogue, the menu shown once           the menu again
                       the dialogue, the menu shown twice          menu_invalid, the end
 types                 no dialogue (any more)                      menu_invalid or, with no question
                                                                   open, menu_nothing; the end
-leaves                                                            nothing: the dialogue is removed
+aborts                                                            none; the dialogue is deleted
 ====================  ==========================================  =====================================
 
-What is typed counts for the case whose menu was shown, and for no other: meanwhile the number may be asked about
-another pupil.
+A reply belongs to the case whose menu was shown, also when another pupil's question was opened at the number
+meanwhile.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ from gateway.config.routing import Routing
 from gateway.consent.events import Event, EventType, Link, Reason
 from gateway.consent.inputs import Decision, ParentReply
 from gateway.consent.question import Question
-from gateway.consent.reply import Verdict, read_menu_answer
+from gateway.consent.reply import Verdict, read_menu_reply
 from gateway.consent.texts import LANGUAGES, Kind
 from gateway.logs.log import Event as LogEvent
 from gateway.logs.log import get_logger
@@ -45,14 +45,14 @@ from gateway.usecases.unit_of_work import UnitOfWork
 log = get_logger()
 
 MAX_MENUS = 2
-"""How often the menu is shown in one dialogue."""
+"""Per dialogue: the first one, and those after an invalid reply."""
 
 _CONFIRMATION = {Verdict.AGREE: Kind.MENU_AGREED, Verdict.REFUSE: Kind.MENU_REFUSED}
 _COUNTED = frozenset({EventType.CONSENTED, EventType.REFUSED, EventType.REPLY_REPEATED})
 
 
 class DialogueMessage(NamedTuple):
-    """One message of a dialogue, as it came in."""
+    """One message of a dialogue, as received."""
 
     link: str
     msisdn: str
@@ -62,7 +62,7 @@ class DialogueMessage(NamedTuple):
     text: str | None  # what was dialled or typed; None when the octets do not decode
 
     @property
-    def place(self) -> dialogues.Place:
+    def key(self) -> dialogues.DialogueKey:
         return self.link, self.msisdn
 
 
@@ -84,10 +84,13 @@ class UssdDialogues:
         self._lifetime_seconds = lifetime_seconds
 
     async def receive(self, uow: UnitOfWork, messages: Sequence[DialogueMessage]) -> None:
-        """Takes what was dialled and typed, in order, within the unit of work."""
-        if answerable := [message for message in messages if _is_number(message.msisdn)]:
+        """Processes what was dialled and typed, in order, within the unit of work.
+
+        Messages whose sender is no number are dropped: there is no address for a response.
+        """
+        if valid := [message for message in messages if _is_number(message.msisdn)]:
             messages_of_unit = _Messages(uow, self._services, self._routing, self._texts, self._lifetime_seconds)
-            await messages_of_unit.receive(answerable)
+            await messages_of_unit.receive(valid)
 
 
 def _is_number(msisdn: str) -> bool:
@@ -112,8 +115,8 @@ class _Messages:
         self._lifetime_seconds = lifetime_seconds
         self._asked: Mapping[tuple[str, str], Question] = {}
         self._cases: dict[str, StoredCase] = {}
-        self._dialogues: dict[dialogues.Place, Dialogue | None] = {}
-        self._changed: dict[dialogues.Place, Dialogue | None] = {}
+        self._dialogues: dict[dialogues.DialogueKey, Dialogue | None] = {}
+        self._changed: dict[dialogues.DialogueKey, Dialogue | None] = {}
         self._screens: list[NewScreen] = []
         self._kept: list[StoredReply] = []
         self._replies: list[tuple[DialogueMessage, Dialogue, ParentReply]] = []
@@ -121,7 +124,7 @@ class _Messages:
     async def receive(self, messages: Sequence[DialogueMessage]) -> None:
         connection = self._uow.connection
         self._asked = await questions.asked_at(connection, {message.msisdn for message in messages})
-        self._dialogues = dict(await dialogues.lock(connection, {message.place for message in messages}))
+        self._dialogues = dict(await dialogues.lock(connection, {message.key for message in messages}))
         shown = {dialogue.case_id for dialogue in self._dialogues.values() if dialogue is not None}
         asked = {question.case_id for question in self._asked.values()}
         self._cases = await cases.fetch(connection, shown | asked)
@@ -132,7 +135,7 @@ class _Messages:
                 case UssdOp.USSR_CONFIRM:
                     self._typed(message)
                 case UssdOp.ABORT:
-                    self._left(message)
+                    self._aborted(message)
                 case _:
                     metrics.UNEXPECTED_PDUS.labels(message.link).inc()
         if self._kept:
@@ -150,7 +153,7 @@ class _Messages:
             self._end(message, service, Kind.MENU_NOTHING, None)
             ignored = Event(EventType.REPLY_IGNORED, Reason("dialled with no open question"))
             self._uow.journal([(None, ignored)])
-        elif message.ussd.op == UssdOp.PSSD_INDICATION:  # that telephone cannot reply to a menu
+        elif message.ussd.op == UssdOp.PSSD_INDICATION:  # one-way: the handset cannot reply to a menu
             self._end(message, service, Kind.MENU_INVALID, question.case_id)
         else:
             session = message.ussd.session
@@ -158,23 +161,23 @@ class _Messages:
 
     def _typed(self, message: DialogueMessage) -> None:
         dialogue = self._dialogue(message)
-        if dialogue is None:  # expired, or ended before: whose question it showed is not known
+        if dialogue is None:  # it has expired or ended: the case whose menu was shown is unknown
             service, question = self._open_question(message)
             kind = Kind.MENU_NOTHING if question is None else Kind.MENU_INVALID
             self._end(message, service, kind, question.case_id if question is not None else None)
             return
-        reading = read_menu_answer(message.text, self._services[dialogue.service].replies)
+        reading = read_menu_reply(message.text, self._services[dialogue.service].replies)
         evidence = reply_evidence(self._uow.digests, _reply(message), reading, dialogue.case_id)
         metrics.REPLIES.labels(message.link, reading.verdict.value).inc()
         self._kept.append(evidence.stored)
         self._uow.journal([(dialogue.case_id, evidence.event)])
         if reading.verdict in _CONFIRMATION:
-            given = ParentReply(  # to a menu that was shown: the question was open
+            given = ParentReply(
                 msisdn=message.msisdn,
                 verdict=reading.verdict,
                 normalised=reading.normalised,
                 reply_at=self._uow.now,
-                submitted=True,
+                submitted=True,  # the menu shows the question
                 evidence=evidence.consent,
                 link=message.link,
             )
@@ -186,7 +189,7 @@ class _Messages:
             self._note(message, None)
             self._end(message, dialogue.service, Kind.MENU_INVALID, dialogue.case_id)
 
-    def _left(self, message: DialogueMessage) -> None:
+    def _aborted(self, message: DialogueMessage) -> None:
         if (dialogue := self._dialogue(message)) is not None:
             self._note(message, None)
             aborted = Event(EventType.DIALOGUE_ABORTED, Link(message.link))
@@ -195,13 +198,13 @@ class _Messages:
     def _confirm(
         self, message: DialogueMessage, dialogue: Dialogue, given: ParentReply, decision: Decision
     ) -> None:
-        """The last screen says what became of the reply: it may have come after another one."""
+        """Queues the last screen, which shows whether the reply counted: another one may have come before it."""
         counted = any(event.name in _COUNTED for event in decision.events)
         kind = _CONFIRMATION[given.verdict] if counted else Kind.MENU_NOTHING
         self._screen(message, dialogue.service, kind, dialogue.case_id, UssdOp.PSSR_RESPONSE)
 
     def _open_question(self, message: DialogueMessage) -> tuple[str, Question | None]:
-        """The service dialled, else the one that asks at the number; its question, if the link may carry it."""
+        """The service dialled, or one with a question at the number; and its question if the link may carry it."""
         dialled = dialled_service(message.text)
         codes = [dialled] if dialled is not None and dialled in self._services else list(self._services)
         for code in codes:
@@ -215,11 +218,11 @@ class _Messages:
         return codes[0], None
 
     def _dialogue(self, message: DialogueMessage) -> Dialogue | None:
-        dialogue = self._dialogues.get(message.place)
+        dialogue = self._dialogues.get(message.key)
         return dialogue if dialogue is not None and dialogue.session == message.ussd.session else None
 
     def _note(self, message: DialogueMessage, dialogue: Dialogue | None) -> None:
-        self._dialogues[message.place] = self._changed[message.place] = dialogue
+        self._dialogues[message.key] = self._changed[message.key] = dialogue
 
     def _menu(self, message: DialogueMessage, dialogue: Dialogue) -> None:
         self._note(message, dialogue)
@@ -245,7 +248,7 @@ class _Messages:
         )
 
     def _language(self, message: DialogueMessage, service: str, case_id: str | None) -> str:
-        """That of the case, or of the latest one at the number."""
+        """The language of the case, else of the latest case at the number, else Kazakh."""
         question = self._asked.get((message.msisdn, service))
         known = case_id or (question.case_id if question is not None else None)
         stored = self._cases.get(known) if known is not None else None
@@ -253,7 +256,7 @@ class _Messages:
 
 
 def _reply(message: DialogueMessage) -> Reply:
-    """What was typed, as a reply is kept."""
+    """The typed reply in the form of its evidence."""
     return Reply(
         link=message.link,
         source_addr=message.msisdn,

@@ -1,6 +1,6 @@
-"""Events of the wallet: vouchers were activated and used, each event counts once."""
+"""Events of the wallet: a voucher was activated or used. Each event counts once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -11,34 +11,34 @@ from gateway.usecases.unit_of_work import Transactions, UnitOfWork
 
 
 class EventType(StrEnum):
-    """What the wallet reports of a voucher."""
+    """What the wallet reports about a voucher."""
 
     ACTIVATED = "activated"
     USED = "used"
 
 
 class Rejection(StrEnum):
-    """Why an event was not accepted; it may come again."""
+    """Why an event was rejected; the wallet may send it again."""
 
     UNKNOWN_CASE = "unknown"
     NO_VOUCHER = "no_voucher"
 
 
 class RejectedEvent(NamedTuple):
-    """An event by its place in the request."""
+    """A rejected event, by its position in the request (from 0)."""
 
-    place: int
+    position: int
     rejection: Rejection
 
 
 class WalletEvents:
-    """The use case of a request of the wallet."""
+    """The use case of a request from the wallet."""
 
     def __init__(self, transactions: Transactions) -> None:
         self._transactions = transactions
 
     async def accept(self, events: Mapping[int, VoucherEvent]) -> list[RejectedEvent]:
-        """Accepts events, by their places in the request; those that were rejected.
+        """The rejected ones of these events, by their positions in the request; the others are accepted.
 
         An event_id that was accepted before is accepted again and changes nothing.
         """
@@ -50,24 +50,24 @@ async def _accept(uow: UnitOfWork, events: Mapping[int, VoucherEvent]) -> list[R
     known_cases = await cases.fetch(uow.connection, {event.case_id for event in events.values()})
     rejected: list[RejectedEvent] = []
     first: dict[str, int] = {}
-    for place, event in events.items():
+    for index, event in events.items():
         if event.event_id in seen:
             continue
         if event.case_id not in known_cases:
-            rejected.append(RejectedEvent(place, Rejection.UNKNOWN_CASE))
+            rejected.append(RejectedEvent(index, Rejection.UNKNOWN_CASE))
         else:
-            first.setdefault(event.event_id, place)
-    fresh = await wallet_events.keep(uow.connection, [events[place] for place in first.values()])
-    new = {place: events[place] for event_id, place in first.items() if event_id in fresh}
+            first.setdefault(event.event_id, index)
+    stored = await wallet_events.keep(uow.connection, [events[index] for index in first.values()])
+    new = {index: events[index] for event_id, index in first.items() if event_id in stored}
     decisions = await uow.apply([(event.case_id, _input(event)) for event in new.values()])
-    without = [place for place, decision in zip(new, decisions, strict=True) if decision.rejected]
-    await wallet_events.forget(uow.connection, _ids(new, without))
-    return rejected + [RejectedEvent(place, Rejection.NO_VOUCHER) for place in without]
-
-
-def _ids(events: Mapping[int, VoucherEvent], places: Sequence[int]) -> list[str]:
-    return [events[place].event_id for place in places]
+    no_voucher = [index for index, decision in zip(new, decisions, strict=True) if decision.rejected]
+    await wallet_events.delete(uow.connection, [events[index].event_id for index in no_voucher])
+    return rejected + [RejectedEvent(index, Rejection.NO_VOUCHER) for index in no_voucher]
 
 
 def _input(event: VoucherEvent) -> Input:
-    return ActivateVoucher(at=event.at) if event.type == EventType.ACTIVATED else UseVoucher(at=event.at)
+    match EventType(event.type):
+        case EventType.ACTIVATED:
+            return ActivateVoucher(at=event.at)
+        case EventType.USED:
+            return UseVoucher(at=event.at)

@@ -1,4 +1,4 @@
-"""A client that believes nothing: each answer must be one that openapi.json promises."""
+"""A client that checks every response against openapi.json."""
 
 import io
 import re
@@ -40,7 +40,7 @@ class Response(NamedTuple):
 
 
 class Caller:
-    """Sends requests; an answer that openapi.json does not promise fails the test."""
+    """Sends requests; a response that openapi.json does not describe fails the test."""
 
     def __init__(self, session: aiohttp.ClientSession, port: int) -> None:
         self.session = session
@@ -60,16 +60,16 @@ class Caller:
             sent["Authorization"] = f"Bearer {token}"
         body = io.BytesIO(data) if isinstance(data, bytes) else data  # aiohttp warns of long bytes
         async with self.session.request(method, path, data=body, headers=sent) as response:
-            answer = Response(response.status, response.headers, await response.read())
-        check(method, path.partition("?")[0], answer)
-        return answer
+            received = Response(response.status, response.headers, await response.read())
+        check(method, path.partition("?")[0], received)
+        return received
 
 
-def check(method: str, path: str, answer: Response) -> None:
-    """Holds an answer against what the document says of its path, method and status."""
-    content_type = answer.headers["Content-Type"].partition(";")[0]
-    pointer = _promised(method, path, answer.status, content_type)
-    bodies = answer.lines if content_type == NDJSON else [answer.json] if "json" in content_type else []
+def check(method: str, path: str, response: Response) -> None:
+    """Checks a response against the schema of its path, method and status."""
+    content_type = response.headers["Content-Type"].partition(";")[0]
+    pointer = _schema_pointer(method, path, response.status, content_type)
+    bodies = response.lines if content_type == NDJSON else [response.json] if "json" in content_type else []
     validator = Draft202012Validator(
         {"$ref": f"urn:api#{quote(pointer)}"},
         registry=_REGISTRY,
@@ -77,26 +77,26 @@ def check(method: str, path: str, answer: Response) -> None:
     )
     for body in bodies:
         validator.validate(body)
-    if answer.status >= 400:
+    if response.status >= 400:
         assert content_type == "application/problem+json"
-        assert answer.json["status"] == answer.status
-        assert answer.json["title"] == HTTPStatus(answer.status).phrase
+        assert response.json["status"] == response.status
+        assert response.json["title"] == HTTPStatus(response.status).phrase
 
 
-def _promised(method: str, path: str, status: int, content_type: str) -> str:
-    """The JSON pointer of the schema of this answer."""
+def _schema_pointer(method: str, path: str, status: int, content_type: str) -> str:
+    """The JSON pointer of the schema of this response."""
     template = next((template for pattern, template in _PATHS if pattern.fullmatch(path)), None)
     operation = DOCUMENT["paths"].get(template, {}).get(method.lower())
-    if operation is None:
-        assert status in (404, 405, 400, 431), f"{method} {path} is not in the document and answered {status}"
+    if template is None or operation is None:
+        assert status in (404, 405, 400, 431), f"{method} {path} is not in the document and responded {status}"
         return "/components/schemas/Problem"
-    assert str(status) in operation["responses"], f"{method} {template} may not answer {status}"
-    response = operation["responses"][str(status)]
+    assert str(status) in operation["responses"], f"{method} {template} may not respond {status}"
+    described = operation["responses"][str(status)]
     at = f"/paths/{_escaped(template)}/{method.lower()}/responses/{status}"
-    if "$ref" in response:
-        at = response["$ref"].removeprefix("#")
-        response = DOCUMENT["components"]["responses"][at.rpartition("/")[2]]
-    assert content_type in response["content"], f"{method} {template} {status} may not be {content_type}"
+    if "$ref" in described:
+        at = described["$ref"].removeprefix("#")
+        described = DOCUMENT["components"]["responses"][at.rpartition("/")[2]]
+    assert content_type in described["content"], f"{method} {template} {status} may not be {content_type}"
     return f"{at}/content/{_escaped(content_type)}/schema"
 
 
@@ -105,7 +105,7 @@ def _escaped(key: str) -> str:
 
 
 class Api:
-    """Requests in few words, and a look at what they left in the database."""
+    """Short calls of the API, and reads of the rows that they leave in the database."""
 
     def __init__(self, caller: Caller, database: Database) -> None:
         self.call = caller

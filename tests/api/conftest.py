@@ -1,4 +1,4 @@
-"""The API as its callers meet it: real HTTP to a real server, and every answer held against openapi.json."""
+"""The API over real HTTP to a real server; every response is checked against openapi.json."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -68,13 +68,13 @@ def policy(http_policy: HttpPolicy) -> Policy:
 
 @pytest.fixture
 async def components(config: Config, database: Database, policy: Policy) -> Components:
-    """The use cases over this test's database, as one living process."""
+    """The use cases over this test's database, of one process."""
     return await build(config, database, "node", policy)
 
 
 @pytest.fixture
 async def caller(config: Config, components: Components) -> AsyncIterator[Caller]:
-    """HTTP to the server; answers are checked against openapi.json."""
+    """HTTP to the server; responses are checked against openapi.json."""
     async with (
         serve_http(config.http, apis_of(config, components), components.policy.http) as port,
         aiohttp.ClientSession(f"http://127.0.0.1:{port}", auto_decompress=False) as session,
@@ -84,5 +84,5 @@ async def caller(config: Config, components: Components) -> AsyncIterator[Caller
 
 @pytest.fixture
 def api(caller: Caller, database: Database) -> Api:
-    """What tests say to the server in few words."""
+    """Short calls of the API, and reads of the database."""
     return Api(caller, database)

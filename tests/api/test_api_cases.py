@@ -1,4 +1,4 @@
-"""What is told of a case, and what people may do about it."""
+"""Cases: how they are shown and found, and the manual actions on them."""
 
 from urllib.parse import quote
 
@@ -13,7 +13,7 @@ from tests.record_factories import MOTHER, good
 WORDS = {"reason": "the family has moved"}
 
 
-async def test_a_new_case_waits_for_its_look_up_and_shows_how_it_came(api: Api) -> None:
+async def test_a_new_case_is_looking_up_and_shows_its_journal(api: Api) -> None:
     await api.push([good(1)])
     case = (await api.get(f"/v1/cases/{await api.case_id()}")).json
     assert (case["list_id"], case["record_id"], case["service"]) == ("list-1", "r-1", "3")
@@ -23,7 +23,7 @@ async def test_a_new_case_waits_for_its_look_up_and_shows_how_it_came(api: Api) 
     assert case["opened_at"].endswith("+05:00")
 
 
-async def test_a_number_is_shown_masked(api: Api, components: Components) -> None:
+async def test_the_msisdn_of_a_case_is_shown_masked(api: Api, components: Components) -> None:
     await api.push([good(1)])
     case_id = await api.case_id()
     await components.transactions.apply([(case_id, UseNumber(msisdn="77011234567", operator="kcell"))])
@@ -33,7 +33,7 @@ async def test_a_number_is_shown_masked(api: Api, components: Components) -> Non
     assert [entry["event"] for entry in case["journal"]] == ["received", "number_found", "text_queued"]
 
 
-async def test_waiting_for_a_siblings_turn_shows_as_queued(api: Api, components: Components) -> None:
+async def test_a_case_that_waits_for_its_number_is_shown_as_queued(api: Api, components: Components) -> None:
     await api.push([good(1), good(2)])
     for record_id in ("r-1", "r-2"):
         await components.transactions.apply([(await api.case_id(record_id), UseNumber(msisdn="77011234567"))])
@@ -43,7 +43,7 @@ async def test_waiting_for_a_siblings_turn_shows_as_queued(api: Api, components:
     assert (progress["queued"], sum(progress.values())) == (2, 2)
 
 
-async def test_an_erased_case_shows_nobody(api: Api, components: Components) -> None:
+async def test_an_erased_case_shows_no_recipient(api: Api, components: Components) -> None:
     await api.push([good(1)])
     case_id = await api.case_id()
     await components.transactions.apply([(case_id, UseNumber(msisdn="77011234567"))])
@@ -51,7 +51,7 @@ async def test_an_erased_case_shows_nobody(api: Api, components: Components) -> 
     assert (await api.get(f"/v1/cases/{case_id}")).json["recipient"] is None
 
 
-async def test_a_record_is_found_by_its_ids_without_a_journal(api: Api) -> None:
+async def test_a_case_is_found_by_list_id_and_record_id_without_its_journal(api: Api) -> None:
     odd = "№ 7/а & ?"
     await api.push([good(1, record_id=odd), good(2, category=0)])
     found = (await api.get("/v1/cases?list_id=list-1&record_id=№%207/а%20%26%20%3F")).json["cases"]
@@ -59,22 +59,22 @@ async def test_a_record_is_found_by_its_ids_without_a_journal(api: Api) -> None:
     assert (await api.get("/v1/cases?list_id=list-1&record_id=r-2")).json == {"cases": []}
 
 
-async def test_every_record_id_that_a_list_may_have_finds_its_case(api: Api) -> None:
+async def test_a_case_is_found_by_every_record_id_that_a_list_accepts(api: Api) -> None:
     odd = ["a\u00a0b", "\u200bx", "e\u0301"]  # no-break space, zero-width space, combining mark
     await api.push([good(number, record_id=record_id) for number, record_id in enumerate(odd, start=1)])
     for record_id in odd:
         assert await api.case_id(quote(record_id))
 
 
-async def test_no_number_in_a_reason_is_kept_for_ever(api: Api) -> None:
+async def test_iins_and_msisdns_in_a_reason_are_stored_masked(api: Api) -> None:
     await api.push([good(1)])
-    told = {"reason": f"мать {MOTHER} сменила номер 87011234567"}
-    cancelled = await api.post(f"/v1/cases/{await api.case_id()}/cancel", told)
+    given = {"reason": f"мать {MOTHER} сменила номер 87011234567"}
+    cancelled = await api.post(f"/v1/cases/{await api.case_id()}/cancel", given)
     kept = {"reason": "мать 8703••••••05 сменила номер +7701•••••67"}
     assert cancelled.json["journal"][-1]["detail"] == kept
 
 
-async def test_cancelling_ends_a_case_and_says_why(api: Api) -> None:
+async def test_cancelling_ends_a_case_and_journals_the_reason(api: Api) -> None:
     await api.push([good(1)])
     case_id = await api.case_id()
     cancelled = await api.post(f"/v1/cases/{case_id}/cancel", WORDS, "sdu-token")
@@ -87,7 +87,7 @@ async def test_cancelling_ends_a_case_and_says_why(api: Api) -> None:
     assert again.status == 409
 
 
-async def test_releasing_lets_a_parked_case_go_on_and_no_other(api: Api, components: Components) -> None:
+async def test_only_a_parked_case_can_be_released(api: Api, components: Components) -> None:
     await api.push([good(1)])
     case_id = await api.case_id()
     assert (await api.post(f"/v1/cases/{case_id}/release")).status == 409
@@ -98,13 +98,13 @@ async def test_releasing_lets_a_parked_case_go_on_and_no_other(api: Api, compone
 
 
 @pytest.mark.parametrize("state", ["looking_up", "no_number"])
-async def test_there_is_nothing_to_send_again_before_a_text_was_sent(api: Api, state: str) -> None:
+async def test_a_case_without_a_sent_text_cannot_be_resent(api: Api, state: str) -> None:
     await api.push([good(1)])
     await api.execute("UPDATE cases SET state = $1", state)
     assert (await api.post(f"/v1/cases/{await api.case_id()}/resend")).status == 409
 
 
-async def test_the_current_text_is_sent_again(api: Api, components: Components) -> None:
+async def test_a_resend_queues_the_current_text_again(api: Api, components: Components) -> None:
     await api.push([good(1)])
     case_id = await api.case_id()
     await components.transactions.apply([(case_id, UseNumber(msisdn="77011234567"))])
@@ -141,7 +141,7 @@ async def pages(api: Api, query: str) -> list[list[str]]:
         after = f"&after={page['next']}"
 
 
-async def test_parked_cases_are_found_with_the_latest_reason(api: Api, components: Components) -> None:
+async def test_parked_cases_are_listed_with_their_latest_reason(api: Api, components: Components) -> None:
     await api.push([good(1), good(2), good(3)])
     await park(api, components, "mcb: 403", "r-1", "r-3")
     (first, third) = (await api.get("/v1/cases?list_id=list-1&state=parked")).json["cases"]
@@ -153,16 +153,16 @@ async def test_parked_cases_are_found_with_the_latest_reason(api: Api, component
     assert third["parked"]["reason"] == "mcb: no JSON"
 
 
-async def test_a_case_parked_just_now_is_shown_before_the_journal_has_sealed_why(
-    api: Api, components: Components
-) -> None:
+async def test_a_case_is_listed_as_parked_before_its_reason_is_sealed(api: Api, components: Components) -> None:
     await api.push([good(1)])
     await components.transactions.apply([(await api.case_id(), Park(reason="mcb: 403"))])
     (case,) = (await api.get("/v1/cases?state=parked")).json["cases"]
     assert (case["state"], "parked" in case) == ("parked", False)
 
 
-async def test_parked_cases_of_all_lists_come_by_list_page_after_page(api: Api, components: Components) -> None:
+async def test_parked_cases_of_all_lists_are_paged_in_order_of_their_lists(
+    api: Api, components: Components
+) -> None:
     for list_id, first, second in (("list-2", 1, 2), ("list-1", 3, 4)):
         await api.push([good(first), good(second)], list_id)
         await park(api, components, "mcb: 403", f"r-{first}", f"r-{second}", list_id=list_id)
@@ -171,7 +171,7 @@ async def test_parked_cases_of_all_lists_come_by_list_page_after_page(api: Api, 
     assert await pages(api, "state=parked&limit=3&list_id=list-2") == [["r-1", "r-2"]]
 
 
-async def test_the_cases_of_a_list_come_by_record_page_after_page(api: Api) -> None:
+async def test_the_cases_of_a_list_are_paged_in_order_of_their_records(api: Api) -> None:
     await api.push([good(n) for n in range(1, 5)])
     await api.execute("UPDATE cases SET state = 'asked' WHERE record_id IN ('r-2', 'r-4')")
     await api.execute("UPDATE cases SET state = 'waiting' WHERE record_id = 'r-3'")
@@ -182,18 +182,18 @@ async def test_the_cases_of_a_list_come_by_record_page_after_page(api: Api) -> N
     assert await pages(api, "list_id=no-such-list") == [[]]
 
 
-async def test_a_page_looks_at_so_many_cases_and_no_more(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history, "LOOKED_THROUGH", 2)
+async def test_a_page_reads_a_limited_number_of_cases(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "MAX_SCANNED_CASES", 2)
     await api.push([good(n) for n in range(1, 4)])
     await api.execute("UPDATE cases SET state = 'asked' WHERE record_id = 'r-3'")
     assert await pages(api, "list_id=list-1&state=asked") == [[], ["r-3"]]
 
 
-async def test_a_record_is_found_only_in_the_state_asked_for(api: Api) -> None:
+async def test_a_case_is_found_by_its_ids_only_in_the_given_state(api: Api) -> None:
     await api.push([good(1)])
     for state, found in (("looking_up", 1), ("parked", 0)):
-        answer = await api.get(f"/v1/cases?list_id=list-1&record_id=r-1&state={state}")
-        assert len(answer.json["cases"]) == found
+        response = await api.get(f"/v1/cases?list_id=list-1&record_id=r-1&state={state}")
+        assert len(response.json["cases"]) == found
 
 
 @pytest.mark.parametrize(
@@ -208,21 +208,19 @@ async def test_a_record_is_found_only_in_the_state_asked_for(api: Api) -> None:
         "list_id=list-1&after=01KAN00000000000000000000A",
     ],
 )
-async def test_a_search_that_names_too_little_or_nothing_known_is_refused(api: Api, query: str) -> None:
+async def test_a_case_query_that_is_incomplete_or_unknown_is_400(api: Api, query: str) -> None:
     await api.push([good(1)])
     assert (await api.get(f"/v1/cases?{query}")).status == 400
 
 
-async def test_a_page_of_one_list_does_not_begin_in_another(api: Api) -> None:
+async def test_a_cursor_of_another_list_is_400(api: Api) -> None:
     await api.push([good(1)])
     await api.push([good(2)], "list-2")
-    elsewhere = await api.case_id("r-2", "list-2")
-    assert (await api.get(f"/v1/cases?list_id=list-1&after={elsewhere}")).status == 400
+    other_list = await api.case_id("r-2", "list-2")
+    assert (await api.get(f"/v1/cases?list_id=list-1&after={other_list}")).status == 400
 
 
-async def test_many_parked_cases_are_released_at_once_and_others_passed_over(
-    api: Api, components: Components
-) -> None:
+async def test_releasing_many_cases_skips_those_that_are_not_parked(api: Api, components: Components) -> None:
     await api.push([good(1), good(2), good(3)])
     parked = await park(api, components, "mcb: 403", "r-1", "r-2")
     asked = [*parked, await api.case_id("r-3"), "01KAN00000000000000000000A"]
@@ -231,7 +229,7 @@ async def test_many_parked_cases_are_released_at_once_and_others_passed_over(
     assert (await api.post("/v1/cases/release", {"case_ids": asked})).json == {"released": 0}
 
 
-async def test_sdu_may_not_release(api: Api, components: Components) -> None:
+async def test_the_role_sdu_cannot_release_cases(api: Api, components: Components) -> None:
     await api.push([good(1)])
     (case_id,) = await park(api, components, "mcb: 403", "r-1")
     for path, body in ((f"/v1/cases/{case_id}/release", None), ("/v1/cases/release", {"case_ids": [case_id]})):
@@ -250,6 +248,6 @@ async def test_sdu_may_not_release(api: Api, components: Components) -> None:
         ({"case_ids": ["01KAN00000000000000000000A"], "list_id": "l"}, "/list_id"),
     ],
 )
-async def test_what_is_to_be_released_has_to_be_named(api: Api, body: object, pointer: str) -> None:
-    answer = await api.post("/v1/cases/release", body)
-    assert (answer.status, answer.json["errors"][0]["pointer"]) == (422, pointer)
+async def test_a_release_without_valid_case_ids_is_422(api: Api, body: object, pointer: str) -> None:
+    response = await api.post("/v1/cases/release", body)
+    assert (response.status, response.json["errors"][0]["pointer"]) == (422, pointer)

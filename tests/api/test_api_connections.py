@@ -1,4 +1,4 @@
-"""More connections and requests than there is room for, at real sockets: who goes, who stays, that it passes."""
+"""More connections and requests than allowed, over real sockets: which are closed, and which are served."""
 
 import asyncio
 import shutil
@@ -23,14 +23,14 @@ from tests.api.test_api_hardening import make_certificate
 from tests.api.test_api_statuses import seal
 from tests.record_factories import good
 
-Stranger = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+IdleConnection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 WITHIN = 20.0
 SDU = {"Authorization": "Bearer sdu-token"}
 
 
 class CountedCondition(asyncio.Condition):
-    """A condition that knows how many wait for it."""
+    """A condition that counts its waiters."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,15 +45,15 @@ class CountedCondition(asyncio.Condition):
 
 
 @pytest.fixture
-def news(components: Components) -> CountedCondition:
+def sealed(components: Components) -> CountedCondition:
     """What long polls wait for; to be asked for before the server."""
     condition = components.wakeups.sealed = CountedCondition()
     return condition
 
 
 @pytest.fixture
-async def sdu(news: CountedCondition, api: Api) -> AsyncIterator[aiohttp.ClientSession]:
-    """A client with as many connections as it likes."""
+async def sdu(sealed: CountedCondition, api: Api) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client without a limit of connections."""
     async with aiohttp.ClientSession(
         f"http://127.0.0.1:{api.call.port}", connector=aiohttp.TCPConnector(limit=0), headers=SDU
     ) as session:
@@ -61,8 +61,8 @@ async def sdu(news: CountedCondition, api: Api) -> AsyncIterator[aiohttp.ClientS
 
 
 @asynccontextmanager
-async def strangers(port: int, number: int) -> AsyncIterator[Sequence[Stranger]]:
-    """Connections that say nothing."""
+async def idle_connections(port: int, number: int) -> AsyncIterator[Sequence[IdleConnection]]:
+    """Connections that send nothing."""
     async with AsyncExitStack() as stack:
         held = []
         for _ in range(number):
@@ -72,11 +72,11 @@ async def strangers(port: int, number: int) -> AsyncIterator[Sequence[Stranger]]
         yield held
 
 
-async def is_cut(stranger: Stranger, within: float = WITHIN) -> bool:
+async def is_cut(connection: IdleConnection, within: float = WITHIN) -> bool:
     """Whether the server ends the connection within some seconds."""
     try:
         async with asyncio.timeout(within):
-            return await stranger[0].read() == b""
+            return await connection[0].read() == b""
     except TimeoutError:
         return False
     except ConnectionError:
@@ -84,13 +84,13 @@ async def is_cut(stranger: Stranger, within: float = WITHIN) -> bool:
 
 
 async def poll(session: aiohttp.ClientSession) -> tuple[int, int]:
-    """A long poll: its answer's status, and how many events there were."""
+    """(status, number of events) of a long poll."""
     async with session.get("/v1/statuses?wait=60") as response:
         return response.status, len((await response.json(content_type=None)).get("events", ()))
 
 
 async def until(true: Callable[[], bool]) -> None:
-    """Returns once it is so."""
+    """Returns once the condition holds."""
     async with asyncio.timeout(WITHIN):
         while not true():  # noqa: ASYNC110 - what the server counts has no event
             await asyncio.sleep(0.01)
@@ -105,19 +105,19 @@ def cut(why: str) -> float:
 
 
 @pytest.mark.http_policy(max_connections=10)
-async def test_the_oldest_stranger_goes_when_there_is_no_room(api: Api) -> None:
+async def test_the_oldest_idle_connection_is_closed_above_the_limit(api: Api) -> None:
     before, made_room = open_now(), cut("made_room")
-    async with strangers(api.call.port, 10) as held:
+    async with idle_connections(api.call.port, 10) as held:
         for _ in range(3):  # in one connection
             assert (await api.get("/healthz")).status == 200
         assert open_now() - before == 10
         assert cut("made_room") - made_room == 1
         assert await is_cut(held[0])
-        assert not [stranger for stranger in held[1:] if await is_cut(stranger, within=0.1)]
+        assert not [connection for connection in held[1:] if await is_cut(connection, within=0.1)]
     await until(lambda: open_now() - before == 1)
 
 
-class Heard:
+class WarningLog:
     """A log that remembers, however the process's own is configured."""
 
     def __init__(self) -> None:
@@ -128,75 +128,77 @@ class Heard:
 
 
 @pytest.mark.http_policy(max_connections=10)
-async def test_a_flood_is_told_once_and_costs_a_caller_nothing(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_flood_of_connections_is_logged_once_and_delays_no_caller(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", api.call.port)
     request = b"GET /v1/lists HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer sdu-token\r\n\r\n"
-    heard = Heard()
-    monkeypatch.setattr(connections, "log", heard)
+    log = WarningLog()
+    monkeypatch.setattr(connections, "log", log)
     for _ in range(3):
         writer.write(request)
         assert (await reader.readuntil(b'{"lists":[]}')).startswith(b"HTTP/1.1 200")
-        async with strangers(api.call.port, 50):
+        async with idle_connections(api.call.port, 50):
             pass
     writer.close()
-    assert heard.warnings == [("http_connections_limited", 1)]
+    assert log.warnings == [("http_connections_limited", 1)]
 
 
 @pytest.mark.http_policy(max_connections=7, max_requests=5)
-async def test_who_waits_for_a_response_stays_and_probes_get_in(
+async def test_connections_with_a_request_in_progress_stay_and_probes_are_served(
     sdu: aiohttp.ClientSession,
-    news: CountedCondition,
+    sealed: CountedCondition,
     api: Api,
     components: Components,
 ) -> None:
     polls = [asyncio.create_task(poll(sdu)) for _ in range(5)]
-    await until(lambda: news.waiting == 5)
-    async with strangers(api.call.port, 30):
+    await until(lambda: sealed.waiting == 5)
+    async with idle_connections(api.call.port, 30):
         refused = await api.get("/v1/lists")
         assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
         assert (await api.get("/healthz")).status == 200
         assert (await api.get("/metrics")).status == 200
-    async with news:
-        news.notify_all()
+    async with sealed:
+        sealed.notify_all()
     polls.pop().cancel()  # which leaves room for one request
-    await until(lambda: news.waiting == 4)
+    await until(lambda: sealed.waiting == 4)
     await api.push([good(1)])
     await seal(components)
     assert await asyncio.gather(*polls) == [(200, 1)] * 4
 
 
 @pytest.mark.http_policy(max_connections=4)
-async def test_where_everybody_waits_for_an_answer_the_newcomer_goes(
-    sdu: aiohttp.ClientSession, news: CountedCondition, api: Api
+async def test_a_new_connection_is_closed_when_all_others_have_a_request_in_progress(
+    sdu: aiohttp.ClientSession, sealed: CountedCondition, api: Api
 ) -> None:
     before = cut("refused")
     polls = [asyncio.create_task(poll(sdu)) for _ in range(4)]
-    await until(lambda: news.waiting == 4)
-    async with strangers(api.call.port, 2) as held:
-        assert [await is_cut(stranger) for stranger in held] == [True, True]
+    await until(lambda: sealed.waiting == 4)
+    async with idle_connections(api.call.port, 2) as held:
+        assert [await is_cut(connection) for connection in held] == [True, True]
     assert cut("refused") - before == 2
-    polls.pop().cancel()  # one has lost patience
-    await until(lambda: news.waiting == 3)
+    polls.pop().cancel()  # one client gives up
+    await until(lambda: sealed.waiting == 3)
     assert (await api.get("/healthz")).status == 200
     for waiting in polls:
         waiting.cancel()
 
 
 @pytest.mark.http_policy(max_requests=1)
-async def test_a_request_whose_client_has_gone_takes_up_nothing(
-    sdu: aiohttp.ClientSession, news: CountedCondition, api: Api
+async def test_a_request_whose_client_has_disconnected_frees_its_place(
+    sdu: aiohttp.ClientSession, sealed: CountedCondition, api: Api
 ) -> None:
     for _ in range(3):
         waiting = asyncio.create_task(poll(sdu))
-        await until(lambda: news.waiting == 1)
+        await until(lambda: sealed.waiting == 1)
         assert (await api.get("/v1/lists")).status == 503
         waiting.cancel()
-        await until(lambda: news.waiting == 0)
+        await until(lambda: sealed.waiting == 0)
         assert (await api.get("/v1/lists")).status == 200
 
 
-async def test_five_hundred_long_polls_leave_the_database_to_others(
-    sdu: aiohttp.ClientSession, news: CountedCondition, api: Api, components: Components
+async def test_500_long_polls_leave_database_connections_for_other_requests(
+    sdu: aiohttp.ClientSession, sealed: CountedCondition, api: Api, components: Components
 ) -> None:
     limits = HttpPolicy()
     assert limits.max_requests < limits.max_connections
@@ -208,15 +210,15 @@ async def test_five_hundred_long_polls_leave_the_database_to_others(
         nonlocal most
         most = max(most, pool.get_size() - pool.get_idle_size())
         refused = sum(waiting.done() for waiting in polls)
-        return news.waiting == limits.max_requests and refused == 500 - limits.max_requests
+        return sealed.waiting == limits.max_requests and refused == 500 - limits.max_requests
 
     await until(all_wait)
     assert most <= limits.max_feed_readers
     assert (await api.get("/metrics")).status == 200
     waiting = [one for one in polls if not one.done()]
-    for impatient in waiting[10:]:
-        impatient.cancel()
-    await until(lambda: news.waiting == 10)
+    for cancelled in waiting[10:]:
+        cancelled.cancel()
+    await until(lambda: sealed.waiting == 10)
     await api.push([good(1)])
     await seal(components)
     assert await asyncio.gather(*waiting[:10]) == [(200, 1)] * 10
@@ -250,21 +252,21 @@ async def test_a_connection_without_a_handshake_is_closed_to_make_room(
 ) -> None:
     before = open_now()
     async with tls_server(config, components, tmp_path, HttpPolicy(max_connections=5)) as (port, probe):
-        async with strangers(port, 5) as held:
+        async with idle_connections(port, 5) as held:
             await until(lambda: open_now() - before == 5)
             assert await probe() == 200
             assert await is_cut(held[0])
         await until(lambda: open_now() == before)
 
 
-async def test_a_handshake_that_takes_too_long_is_cut(
+async def test_a_connection_whose_tls_handshake_takes_too_long_is_closed(
     config: Config, components: Components, tmp_path: Path
 ) -> None:
     before = open_now()
     policy = HttpPolicy(max_connections=5, handshake_timeout_seconds=0.1)
     async with (
         tls_server(config, components, tmp_path, policy) as (port, probe),
-        strangers(port, 5) as held,
+        idle_connections(port, 5) as held,
     ):
         held[1][1].write(b"GET / HTTP/1.1\r\n\r\n")
         for reader, _ in held:
@@ -274,9 +276,9 @@ async def test_a_handshake_that_takes_too_long_is_cut(
         assert await probe() == 200
 
 
-async def test_no_answer_tells_versions(api: Api) -> None:
+async def test_no_response_contains_software_versions(api: Api) -> None:
     for path in ("/healthz", "/nowhere", "/v1/lists"):
         assert (await api.call("GET", path)).headers["Server"] == "gateway"
-    async with strangers(api.call.port, 1) as ((reader, writer),):
+    async with idle_connections(api.call.port, 1) as ((reader, writer),):
         writer.write(b"nonsense\r\n\r\n")
         assert b"\r\nServer: gateway\r\n" in await reader.read()

@@ -1,4 +1,4 @@
-"""Hostile and broken clients, and trouble behind the API: nobody else suffers, nothing leaks."""
+"""Hostile and broken clients, and failures behind the API: other clients are served, and nothing leaks."""
 
 import asyncio
 import gzip
@@ -30,7 +30,7 @@ HEAD = (
 
 
 async def begin(api: Api, list_id: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A push that the server has begun to take; its body is still to come."""
+    """A push that the server has begun to read; its body is still to come."""
     reader, writer = await asyncio.open_connection("127.0.0.1", api.call.port)
     head = HEAD.replace("/l ", f"/{list_id} ")
     writer.write(f"{head}Expect: 100-continue\r\nContent-Length: 1000\r\n\r\n".encode())
@@ -39,22 +39,22 @@ async def begin(api: Api, list_id: str) -> tuple[asyncio.StreamReader, asyncio.S
 
 
 async def finish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Sends the body that `begin` has announced, of empty lines; it is taken."""
+    """Sends the announced body, of empty lines; the list is accepted."""
     writer.write(b"\n" * 1000)
     assert (await reader.readline()).startswith(b"HTTP/1.1 201")
     writer.close()
 
 
-async def test_lists_that_come_together_take_turns(api: Api) -> None:
+async def test_concurrent_pushes_above_the_limit_wait_for_a_place(api: Api) -> None:
     held = [await begin(api, f"list-{number}") for number in range(MAX_LISTS)]
     waiting = [asyncio.create_task(api.push([good(1)], "same")) for _ in range(4)]
     for reader, writer in held:
         await finish(reader, writer)
-    assert sorted([answer.status for answer in await asyncio.gather(*waiting)]) == [200, 200, 200, 201]
+    assert sorted([response.status for response in await asyncio.gather(*waiting)]) == [200, 200, 200, 201]
 
 
 @pytest.mark.http_policy(list_wait_timeout_seconds=0.05)
-async def test_a_list_that_waits_too_long_is_to_come_again(api: Api) -> None:
+async def test_a_push_that_waits_too_long_for_a_place_is_429(api: Api) -> None:
     held = [await begin(api, f"list-{number}") for number in range(MAX_LISTS)]
     refused = await api.push([good(1)])
     assert (refused.status, refused.headers["Retry-After"]) == (429, "30")
@@ -64,7 +64,7 @@ async def test_a_list_that_waits_too_long_is_to_come_again(api: Api) -> None:
 
 
 @pytest.mark.http_policy(stall_timeout_seconds=0.2)
-async def test_a_body_that_stalls_is_cut_and_frees_its_place(api: Api) -> None:
+async def test_a_stalled_body_is_ended_with_408_and_frees_its_place(api: Api) -> None:
     for number in range(MAX_LISTS + 1):
         reader, writer = await begin(api, f"list-{number}")
         writer.write(ndjson([good(1)])[:100])
@@ -74,7 +74,7 @@ async def test_a_body_that_stalls_is_cut_and_frees_its_place(api: Api) -> None:
 
 
 @pytest.mark.http_policy(stop_timeout_seconds=0.1)
-async def test_a_push_that_the_stop_cuts_off_leaves_no_trace(config: Config, components: Components) -> None:
+async def test_a_push_cut_off_by_a_stop_leaves_no_row(config: Config, components: Components) -> None:
     line = ndjson([good(1)])
     async with serve_http(config.http, apis_of(config, components), components.policy.http) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -88,7 +88,7 @@ async def test_a_push_that_the_stop_cuts_off_leaves_no_trace(config: Config, com
         assert await connection.fetchval("SELECT count(*) FROM cases") == 0
 
 
-async def test_a_list_refused_after_much_of_it_was_read_leaves_no_trace(api: Api) -> None:
+async def test_a_list_rejected_after_much_of_it_was_read_leaves_no_row(api: Api) -> None:
     packed = gzip.compress(ndjson([good(1)]) * 2000)
     for number in range(3 * MAX_LISTS):
         assert (await api.push(packed[:-4], f"list-{number}", encoding="gzip")).status == 400
@@ -97,7 +97,9 @@ async def test_a_list_refused_after_much_of_it_was_read_leaves_no_trace(api: Api
 
 
 @pytest.mark.http_policy(keepalive_seconds=0.2)
-async def test_a_head_that_does_not_come_ends_the_connection(config: Config, components: Components) -> None:
+async def test_a_connection_with_an_incomplete_request_head_is_closed(
+    config: Config, components: Components
+) -> None:
     async with serve_http(config.http, apis_of(config, components), components.policy.http) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: ")
@@ -105,7 +107,7 @@ async def test_a_head_that_does_not_come_ends_the_connection(config: Config, com
         writer.close()
 
 
-async def test_an_unexpected_failure_says_nothing_of_itself(
+async def test_a_500_response_has_no_details_of_the_exception(
     api: Api, components: Components, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_: Any) -> None:
@@ -113,22 +115,22 @@ async def test_an_unexpected_failure_says_nothing_of_itself(
 
     monkeypatch.setattr(components.manual_actions, "cancel", fail)
     await api.push([good(1)])
-    answer = await api.post(f"/v1/cases/{await api.case_id()}/cancel", {"reason": "x"})
-    assert answer.status == 500
-    assert PUPILS[0].encode() not in answer.body
-    assert b"password" not in answer.body
+    response = await api.post(f"/v1/cases/{await api.case_id()}/cancel", {"reason": "x"})
+    assert response.status == 500
+    assert PUPILS[0].encode() not in response.body
+    assert b"password" not in response.body
 
 
-async def test_each_of_several_tokens_of_a_role_holds(api: Api) -> None:
+async def test_each_of_several_tokens_of_a_role_is_accepted(api: Api) -> None:
     for token in ("sdu-token", "sdu-token-before"):
         assert (await api.get("/v1/lists", token)).status == 200
     for header in ("bearer  sdu-token", "BEARER sdu-token"):
-        answer = await api.call("GET", "/v1/lists", headers={"Authorization": header})
-        assert answer.status == 200
+        response = await api.call("GET", "/v1/lists", headers={"Authorization": header})
+        assert response.status == 200
     assert (await api.call("GET", "/v1/lists", headers={"Authorization": "Basic sdu-token"})).status == 401
 
 
-def test_every_token_is_compared_in_constant_time_whichever_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_token_is_compared_in_constant_time_whichever_matches(monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[tuple[bytes, bytes]] = []
 
     def compare(one: bytes, other: bytes) -> bool:
@@ -144,7 +146,7 @@ def test_every_token_is_compared_in_constant_time_whichever_fits(monkeypatch: py
         assert {len(digest) for pair in compared for digest in pair} == {32}
 
 
-async def test_a_refused_body_is_not_awaited(api: Api) -> None:
+async def test_a_401_response_does_not_wait_for_the_body(api: Api) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", api.call.port)
     writer.write(HEAD.replace("sdu-token", "nobody").encode() + b"Content-Length: 1000000\r\n\r\n")
     assert (await reader.readline()).startswith(b"HTTP/1.1 401")
@@ -152,7 +154,7 @@ async def test_a_refused_body_is_not_awaited(api: Api) -> None:
 
 
 class WatchedCondition(asyncio.Condition):
-    """A condition that tells when somebody has begun to wait."""
+    """A condition with an event for its first waiter."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -163,7 +165,7 @@ class WatchedCondition(asyncio.Condition):
         return await super().wait()
 
 
-async def test_long_polls_end_when_the_process_stops(config: Config, components: Components) -> None:
+async def test_long_polls_return_when_the_process_stops(config: Config, components: Components) -> None:
     sealed = components.wakeups.sealed = WatchedCondition()
     async with asyncio.timeout(10), aiohttp.ClientSession() as session:
         async with serve_http(config.http, apis_of(config, components), components.policy.http) as port:
@@ -211,11 +213,11 @@ def _openssl(*arguments: str) -> None:
 
 @pytest.fixture
 async def tls_port(config: Config, components: Components, tmp_path: Path) -> AsyncIterator[int]:
-    """A server that takes only clients whose certificate the authority has signed."""
+    """A server that accepts only clients whose certificate the authority has signed."""
     make_certificate(tmp_path, "authority")
     make_certificate(tmp_path, "server", "authority")
     make_certificate(tmp_path, "client", "authority")
-    make_certificate(tmp_path, "stranger")
+    make_certificate(tmp_path, "untrusted")
     http = replace(
         config.http,
         tls_cert=tmp_path / "server.pem",
@@ -227,14 +229,14 @@ async def tls_port(config: Config, components: Components, tmp_path: Path) -> As
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="certificates are made with openssl")
-async def test_tls_lets_in_who_shows_a_certificate_of_the_authority(tls_port: int, tmp_path: Path) -> None:
+async def test_tls_accepts_only_client_certificates_of_the_authority(tls_port: int, tmp_path: Path) -> None:
     async with aiohttp.ClientSession() as session:
-        for name, welcome in (("client", True), ("stranger", False), (None, False)):
+        for name, accepted in (("client", True), ("untrusted", False), (None, False)):
             tls = ssl.create_default_context(cafile=str(tmp_path / "authority.pem"))
             if name is not None:
                 tls.load_cert_chain(tmp_path / f"{name}.pem", tmp_path / f"{name}.key")
             try:
                 async with session.get(f"https://127.0.0.1:{tls_port}/healthz", ssl=tls) as response:
-                    assert (welcome, orjson.loads(await response.read())) == (True, {"alive": True})
+                    assert (accepted, orjson.loads(await response.read())) == (True, {"alive": True})
             except aiohttp.ClientError:
-                assert not welcome
+                assert not accepted

@@ -1,4 +1,4 @@
-"""PUT and GET of lists: what is taken, what is told, and that it happens once."""
+"""PUT and GET of lists: accepted records, reported faults, and idempotence."""
 
 import asyncio
 import gzip
@@ -39,7 +39,7 @@ async def test_a_list_becomes_cases_calls_and_journal_entries(api: Api) -> None:
     assert entries == [("received", "{}", True, True)] * 2
 
 
-async def test_the_same_bytes_again_change_nothing(api: Api) -> None:
+async def test_the_same_list_pushed_again_changes_nothing(api: Api) -> None:
     body = ndjson([good(1), good(2, category=7)])
     first = await api.push(body)
     before = await api.rows()
@@ -49,7 +49,7 @@ async def test_the_same_bytes_again_change_nothing(api: Api) -> None:
     assert await api.rows() == before
 
 
-async def test_other_bytes_under_the_same_id_are_a_conflict(api: Api) -> None:
+async def test_another_body_for_the_same_list_id_is_409(api: Api) -> None:
     await api.push([good(1)])
     before = await api.rows()
     assert (await api.push([good(2)])).status == 409
@@ -57,7 +57,7 @@ async def test_other_bytes_under_the_same_id_are_a_conflict(api: Api) -> None:
     assert await api.rows() == before
 
 
-async def test_a_process_that_was_taken_for_dead_takes_no_list(api: Api) -> None:
+async def test_an_evicted_process_accepts_no_list(api: Api) -> None:
     before = await api.rows()
     async with api.database.acquire() as connection:
         await connection.execute("DELETE FROM nodes")
@@ -65,20 +65,23 @@ async def test_a_process_that_was_taken_for_dead_takes_no_list(api: Api) -> None
     assert await api.rows() == before
 
 
-async def test_two_identical_pushes_at_once_are_one_list(api: Api) -> None:
-    answers = await asyncio.gather(api.push([good(1), good(2)]), api.push([good(1), good(2)]))
-    assert sorted(answer.status for answer in answers) == [200, 201]
-    assert answers[0].json == answers[1].json
+async def test_two_identical_concurrent_pushes_are_one_list(api: Api) -> None:
+    responses = await asyncio.gather(api.push([good(1), good(2)]), api.push([good(1), good(2)]))
+    assert sorted(response.status for response in responses) == [200, 201]
+    assert responses[0].json == responses[1].json
     assert await api.fetch("SELECT count(*) FROM cases") == [(2,)]
 
 
-async def test_two_lists_at_once_ask_for_a_pupil_once(api: Api) -> None:
-    answers = await asyncio.gather(api.push([good(1)], "a"), api.push([good(1)], "b"))
-    assert [answer.status for answer in answers] == [201, 201]
-    assert sorted((answer.json["accepted"], answer.json["duplicates"]) for answer in answers) == [(0, 1), (1, 0)]
+async def test_a_pupil_in_two_concurrent_lists_has_one_case(api: Api) -> None:
+    responses = await asyncio.gather(api.push([good(1)], "a"), api.push([good(1)], "b"))
+    assert [response.status for response in responses] == [201, 201]
+    assert sorted((response.json["accepted"], response.json["duplicates"]) for response in responses) == [
+        (0, 1),
+        (1, 0),
+    ]
 
 
-async def test_a_streamed_body_of_several_gzip_members_is_taken(api: Api) -> None:
+async def test_a_streamed_body_of_several_gzip_members_is_accepted(api: Api) -> None:
     packed = gzip.compress(ndjson([good(1)])) + gzip.compress(ndjson([good(2)]))
 
     async def octets() -> object:
@@ -90,18 +93,18 @@ async def test_a_streamed_body_of_several_gzip_members_is_taken(api: Api) -> Non
     assert (pushed.status, pushed.json["accepted"]) == (201, 2)
 
 
-async def test_empty_lines_and_a_byte_order_mark_are_no_records(api: Api) -> None:
+async def test_empty_lines_and_a_byte_order_mark_are_not_records(api: Api) -> None:
     pushed = await api.push(b"\xef\xbb\xbf" + ndjson([good(1), b"", b"  \t", good(2, category=0), b"\r"]))
     assert (pushed.json["records"], pushed.json["accepted"]) == (2, 1)
     assert [error["line"] for error in pushed.json["errors"]] == [4]
 
 
-async def test_an_empty_list_is_a_list(api: Api) -> None:
+async def test_an_empty_list_is_accepted(api: Api) -> None:
     assert (await api.push(b"")).status == 201
     assert (await api.get("/v1/lists/list-1")).json["records"] == 0
 
 
-async def test_what_copy_would_read_as_its_own_signs_is_kept_as_it_came(api: Api) -> None:
+async def test_escape_sequences_of_copy_in_a_record_are_stored_unchanged(api: Api) -> None:
     odd = r"\N\t\\.\x41"
     await api.push([good(1, record_id=odd, school={"bin": "990240001234", "name": '"\\N" \\. \\'})])
     [(record_id, record)] = await api.fetch("SELECT record_id, record FROM cases")
@@ -109,7 +112,7 @@ async def test_what_copy_would_read_as_its_own_signs_is_kept_as_it_came(api: Api
     assert orjson.loads(record)["school"]["name"] == '"\\N" \\. \\'
 
 
-async def test_of_records_that_share_a_record_id_the_first_good_one_is_taken(api: Api) -> None:
+async def test_of_records_with_one_record_id_the_first_valid_one_is_accepted(api: Api) -> None:
     shared = {"record_id": "r-1"}
     pushed = await api.push(
         [good(1, **shared, category=0), good(2, **shared), good(3, **shared), good(4, **shared)]
@@ -123,7 +126,7 @@ async def test_of_records_that_share_a_record_id_the_first_good_one_is_taken(api
     assert await api.fetch("SELECT pupil_iin FROM cases") == [(PUPILS[1],)]
 
 
-async def test_a_pupil_twice_in_a_list_is_asked_for_once(api: Api) -> None:
+async def test_a_pupil_twice_in_a_list_has_one_case(api: Api) -> None:
     pushed = await api.push([good(1), good(2, pupil=person(PUPILS[0])), good(3)])
     assert (pushed.json["accepted"], pushed.json["duplicates"], pushed.json["rejected"]) == (2, 1, 0)
     assert await api.fetch("SELECT record_id FROM cases ORDER BY 1") == [("r-1",), ("r-3",)]
@@ -135,7 +138,7 @@ async def test_a_pupil_with_an_open_case_is_a_duplicate(api: Api) -> None:
     assert (pushed.json["accepted"], pushed.json["duplicates"]) == (1, 1)
 
 
-ENDED = [
+ENDED_CASES = [
     ("voucher_issued", "now()", 1),
     ("voucher_rejected", "now()", 1),
     ("voucher_issued", "now() - interval '2 years'", 0),
@@ -145,8 +148,8 @@ ENDED = [
 ]
 
 
-@pytest.mark.parametrize(("state", "answered_at", "duplicates"), ENDED)
-async def test_an_ended_case_is_in_the_way_only_after_this_school_years_consent(
+@pytest.mark.parametrize(("state", "answered_at", "duplicates"), ENDED_CASES)
+async def test_an_ended_case_makes_a_duplicate_only_after_a_consent_of_this_school_year(
     api: Api, state: str, answered_at: str | None, duplicates: int
 ) -> None:
     await api.push([good(1)])
@@ -157,13 +160,13 @@ async def test_an_ended_case_is_in_the_way_only_after_this_school_years_consent(
     assert (pushed.json["accepted"], pushed.json["duplicates"]) == (1 - duplicates, duplicates)
 
 
-async def test_a_consent_under_way_is_in_the_way_whenever_it_was_given(api: Api) -> None:
+async def test_a_case_with_a_pending_voucher_makes_a_duplicate_in_any_school_year(api: Api) -> None:
     await api.push([good(1)])
     await api.execute("UPDATE cases SET state = 'consented', answered_at = now() - interval '2 years'")
     assert (await api.push([good(1)], "list-2")).json["duplicates"] == 1
 
 
-async def test_progress_adds_up_to_what_was_accepted(api: Api) -> None:
+async def test_the_progress_of_a_list_adds_up_to_its_accepted_records(api: Api) -> None:
     await api.push([good(1), good(2), good(3)])
     await api.execute(
         "INSERT INTO progress VALUES ('list-1', 'looking_up', -2), ('list-1', 'waiting', 1),"
@@ -174,20 +177,20 @@ async def test_progress_adds_up_to_what_was_accepted(api: Api) -> None:
     assert {state: n for state, n in shown["progress"].items() if n} == {"looking_up": 1, "queued": 2}
 
 
-async def test_a_thousand_errors_are_told_at_once_and_all_of_them_on_demand(api: Api) -> None:
+async def test_1000_errors_are_in_the_response_and_all_of_them_at_errors(api: Api) -> None:
     pushed = await api.push(b"{}\n" * 1500)
     assert pushed.json["rejected"] == 1500
     assert len(pushed.json["errors"]) == 1000
-    told = (await api.get("/v1/lists/list-1/errors")).lines
-    assert len(told) == 4 * 1500
-    assert told == sorted(told, key=lambda e: (e["line"], e["pointer"], e["code"]))
-    assert told[:1000] == pushed.json["errors"]
+    reported = (await api.get("/v1/lists/list-1/errors")).lines
+    assert len(reported) == 4 * 1500
+    assert reported == sorted(reported, key=lambda e: (e["line"], e["pointer"], e["code"]))
+    assert reported[:1000] == pushed.json["errors"]
 
 
-async def test_a_list_without_errors_has_an_empty_error_list(api: Api) -> None:
+async def test_a_list_without_errors_has_an_empty_error_file(api: Api) -> None:
     await api.push([good(1)])
-    answer = await api.get("/v1/lists/list-1/errors")
-    assert (answer.status, answer.body) == (200, b"")
+    response = await api.get("/v1/lists/list-1/errors")
+    assert (response.status, response.body) == (200, b"")
 
 
 async def test_lists_are_shown_newest_first(api: Api) -> None:
@@ -197,12 +200,12 @@ async def test_lists_are_shown_newest_first(api: Api) -> None:
     assert [one["list_id"] for one in shown] == ["c", "b"]
 
 
-async def test_the_service_may_be_named(api: Api) -> None:
+async def test_the_service_of_a_list_may_be_given(api: Api) -> None:
     assert (await api.push([good(1)], query="?service=3")).status == 201
     assert (await api.push([good(1)], "list-2", query="?service=4")).status == 404
 
 
-async def test_a_list_as_long_as_the_limit_is_taken_and_no_longer(api: Api) -> None:
+async def test_a_list_of_max_list_bytes_is_accepted_and_a_longer_one_is_413(api: Api) -> None:
     line = b" " * 999 + b"\n"
     assert (await api.push(line * 1000, "just")).status == 201
     assert (await api.push(line * 1000 + b" ", "longer")).status == 413
@@ -210,6 +213,6 @@ async def test_a_list_as_long_as_the_limit_is_taken_and_no_longer(api: Api) -> N
     assert await api.fetch("SELECT list_id FROM lists") == [("just",)]
 
 
-async def test_zlib_is_no_encoding_that_is_taken(api: Api) -> None:
+async def test_the_content_encoding_deflate_is_415(api: Api) -> None:
     assert (await api.push(zlib.compress(ndjson([good(1)])), encoding="deflate")).status == 415
     assert await api.rows() == {}

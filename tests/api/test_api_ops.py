@@ -1,4 +1,4 @@
-"""What ops see: alive, ready, counted."""
+"""Health, readiness and metrics, for ops."""
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -8,11 +8,11 @@ from tests.api.apiclient import Api
 from tests.record_factories import PUPILS, good
 
 
-async def test_a_living_process_says_so_to_anybody(api: Api) -> None:
+async def test_healthz_needs_no_token(api: Api) -> None:
     assert (await api.call("GET", "/healthz")).json == {"alive": True}
 
 
-async def test_it_is_ready_once_every_link_is_bound_by_a_living_process(api: Api) -> None:
+async def test_readyz_is_200_once_every_link_is_bound_by_a_node_with_a_heartbeat(api: Api) -> None:
     unbound = await api.call("GET", "/readyz")
     assert (unbound.status, unbound.json["detail"]) == (503, "Not bound: kcell.")
     await api.execute("INSERT INTO nodes VALUES ('other', 'other')")
@@ -22,20 +22,20 @@ async def test_it_is_ready_once_every_link_is_bound_by_a_living_process(api: Api
     assert (await api.call("GET", "/readyz")).status == 503
 
 
-async def test_it_is_not_ready_without_its_database(api: Api, components: Components) -> None:
+async def test_readyz_is_503_without_the_database(api: Api, components: Components) -> None:
     await components.database.pool.close()
-    answer = await api.call("GET", "/readyz")
-    assert answer.status == 503
-    assert "database" in answer.json["detail"]
+    response = await api.call("GET", "/readyz")
+    assert response.status == 503
+    assert "database" in response.json["detail"]
 
 
-async def test_requests_meet_a_missing_database_with_try_again(api: Api, components: Components) -> None:
+async def test_requests_without_the_database_get_503_with_retry_after(api: Api, components: Components) -> None:
     await components.database.pool.close()
-    for answer in (await api.get("/v1/lists"), await api.push([good(1)])):
-        assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+    for response in (await api.get("/v1/lists"), await api.push([good(1)])):
+        assert (response.status, response.headers["Retry-After"]) == (503, "5")
 
 
-async def test_links_show_who_holds_them_and_what_waits(api: Api, components: Components) -> None:
+async def test_links_show_their_node_and_their_queue(api: Api, components: Components) -> None:
     await api.push([good(1)])
     await components.transactions.apply([(await api.case_id(), UseNumber(msisdn="77011234567"))])
     await api.execute("UPDATE links SET node = 'node', bound = 2")
@@ -52,11 +52,11 @@ async def samples(api: Api) -> dict[tuple[str, ...], float]:
     }
 
 
-async def test_metrics_count_what_waits_and_where_cases_are(api: Api, components: Components) -> None:
+async def test_metrics_count_queues_and_cases_by_state(api: Api, components: Components) -> None:
     await api.push([good(1), good(2), good(3)])
     await components.transactions.apply([(await api.case_id(), UseNumber(msisdn="77011234567"))])
     found = await samples(api)
-    assert found["gateway_queue_depth", "lookup"] == 3  # the caller takes a call away once it is answered
+    assert found["gateway_queue_depth", "lookup"] == 3  # a call is deleted once its response is processed
     assert found["gateway_queue_depth", "voucher"] == 0
     assert found["gateway_queue_depth", "journal"] == 5
     assert 0 <= found["gateway_queue_age_seconds", "lookup"] < 60
@@ -64,7 +64,7 @@ async def test_metrics_count_what_waits_and_where_cases_are(api: Api, components
     assert (found["gateway_cases", "3", "looking_up"], found["gateway_cases", "3", "queued"]) == (2, 1)
 
 
-async def test_metrics_without_a_database_say_what_this_process_has_counted(
+async def test_metrics_without_the_database_have_the_counters_of_the_process(
     api: Api, components: Components
 ) -> None:
     assert (await samples(api))["gateway_database_up",] == 1
@@ -75,7 +75,7 @@ async def test_metrics_without_a_database_say_what_this_process_has_counted(
     assert ("gateway_queue_depth", "lookup") not in found
 
 
-async def test_metrics_name_routes_not_paths_and_nobody(api: Api) -> None:
+async def test_metrics_contain_routes_but_no_paths_and_no_iin(api: Api) -> None:
     await api.push([good(1)])
     await api.get("/v1/lists/list-1")
     await api.get("/v1/nothing/there")

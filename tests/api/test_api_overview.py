@@ -1,4 +1,4 @@
-"""What ops see at a glance, and what raises an alert."""
+"""The overview for ops, and the conditions that raise an alert."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -27,8 +27,8 @@ BOUND = {
 QUIET: dict[str, Any] = {"depth": 0, "seconds": 0.0, "failing": 0}
 
 
-def told(*, links: list[dict[str, Any]] | None = None, queue: str = "journal", **changes: Any) -> list[Alert]:
-    """The alerts over these links, and one queue."""
+def alerts_of(*, links: list[dict[str, Any]] | None = None, queue: str = "journal", **changes: Any) -> list[Alert]:
+    """The alerts for these links and one queue."""
     states = [LinkState(link="kcell", **{**BOUND, **link}) for link in links or []]
     waiting = QueueState(queue=queue, **{**QUIET, **{k: v for k, v in changes.items() if k in QUIET}})
     more = {"parked": 0, "journal_faults": 0} | {k: v for k, v in changes.items() if k not in QUIET}
@@ -38,8 +38,8 @@ def told(*, links: list[dict[str, Any]] | None = None, queue: str = "journal", *
 # what is wrong
 
 
-def test_nothing_is_wrong_while_all_sessions_are_bound_and_nothing_waits_long() -> None:
-    assert told(links=[{}, {"sessions": 2, "bound": 2}], depth=500, seconds=1.0) == []
+def test_no_alert_while_all_sessions_are_bound_and_no_queue_is_late() -> None:
+    assert alerts_of(links=[{}, {"sessions": 2, "bound": 2}], depth=500, seconds=1.0) == []
 
 
 @pytest.mark.parametrize(
@@ -53,18 +53,18 @@ def test_nothing_is_wrong_while_all_sessions_are_bound_and_nothing_waits_long() 
         ({"sessions": 4}, Level.WARNING, Code.SESSIONS_MISSING, "kcell: 1 of 4 sessions bound for 3 h."),
     ],
 )  # fmt: skip
-def test_a_link_that_is_down_says_since_when_and_what_waits(
+def test_the_alert_of_a_link_has_its_duration_and_waiting_texts(
     link: dict[str, Any], level: Level, code: Code, text: str
 ) -> None:
-    assert told(links=[link]) == [Alert(level, code, text)]
+    assert alerts_of(links=[link]) == [Alert(level, code, text)]
 
 
-def test_a_link_that_is_being_bound_again_is_no_alert_yet() -> None:
-    assert told(links=[{"bound": 0, "since": NOW - timedelta(seconds=5)}]) == []
+def test_a_link_down_for_less_than_down_after_seconds_is_no_alert() -> None:
+    assert alerts_of(links=[{"bound": 0, "since": NOW - timedelta(seconds=5)}]) == []
 
 
-def test_credentials_refused_before_a_bind_that_came_about_are_no_news() -> None:
-    assert told(links=[{"refused": True}]) == []
+def test_a_refused_bind_before_a_successful_one_is_no_alert() -> None:
+    assert alerts_of(links=[{"refused": True}]) == []
 
 
 @pytest.mark.parametrize(
@@ -77,35 +77,35 @@ def test_credentials_refused_before_a_bind_that_came_about_are_no_news() -> None
         ("lookup", {"depth": 9, "seconds": 30.0, "failing": 1}, Code.CALLS_FAILING),
     ],
 )
-def test_what_waits_too_long_or_fails_is_a_warning(queue: str, waiting: dict[str, Any], code: Code) -> None:
-    (alert,) = told(queue=queue, **waiting)
+def test_a_late_or_failing_queue_is_a_warning(queue: str, waiting: dict[str, Any], code: Code) -> None:
+    (alert,) = alerts_of(queue=queue, **waiting)
     assert (alert.level, alert.code) == (Level.WARNING, code)
 
 
-def test_a_great_list_whose_look_ups_take_hours_is_no_alert() -> None:
-    assert told(queue="lookup", depth=1_000_000, seconds=7200.0) == []
+def test_a_long_queue_of_look_ups_is_no_alert() -> None:
+    assert alerts_of(queue="lookup", depth=1_000_000, seconds=7200.0) == []
 
 
-def test_what_is_critical_stands_before_what_is_not() -> None:
-    found = told(links=[{"bound": 0}], journal_faults=1, parked=3)
+def test_critical_alerts_come_first() -> None:
+    found = alerts_of(links=[{"bound": 0}], journal_faults=1, parked=3)
     assert [alert.code for alert in found] == [Code.JOURNAL_BROKEN, Code.LINK_DOWN, Code.CASES_PARKED]
     assert found[-1].text == "3 cases are parked: somebody has to decide."
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(0.4, "0 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h"), (172_800, "2 days")]
+    ("seconds", "text"), [(0.4, "0 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h"), (172_800, "2 days")]
 )
-def test_a_span_is_one_number(seconds: float, said: str) -> None:
-    assert span(seconds) == said
+def test_a_duration_is_formatted_as_one_number_with_unit(seconds: float, text: str) -> None:
+    assert span(seconds) == text
 
 
 # the overview
 
 
 async def overview(api: Api) -> Any:
-    answer = await api.get("/v1/overview", "ops-token")
-    assert answer.status == 200
-    return answer.json
+    response = await api.get("/v1/overview", "ops-token")
+    assert response.status == 200
+    return response.json
 
 
 def codes(shown: Mapping[str, Any]) -> list[str]:
@@ -118,18 +118,20 @@ def _no_fault_yet() -> None:
     metrics.JOURNAL_FAULTS.reset()
 
 
-async def test_the_overview_is_for_ops(api: Api) -> None:
+async def test_the_overview_needs_the_role_ops(api: Api) -> None:
     assert (await api.get("/v1/overview", "sdu-token")).status == 403
 
 
-async def test_before_the_first_list_there_is_nothing_but_a_link_that_nobody_holds(api: Api) -> None:
+async def test_the_overview_without_lists_has_only_the_alert_of_a_link_without_node(api: Api) -> None:
     shown = await overview(api)
     assert (shown["ready"], shown["lists"], shown["journal"]["entries"]) == (False, [], 0)
     assert codes(shown) == ["link_down"]
     assert [(node["node"], node["name"], node["alive"]) for node in shown["nodes"]] == [("node", "test", True)]
 
 
-async def test_a_link_shows_its_holder_and_how_long_its_queue_takes(api: Api, components: Components) -> None:
+async def test_the_overview_of_a_link_has_its_node_and_the_hours_of_its_queue(
+    api: Api, components: Components
+) -> None:
     await api.push([good(1)])
     await components.transactions.apply([(await api.case_id(), UseNumber(msisdn="77011234567"))])
     await api.execute("UPDATE links SET node = 'node', bound = 1")
@@ -141,7 +143,7 @@ async def test_a_link_shows_its_holder_and_how_long_its_queue_takes(api: Api, co
     assert (link["queued"], link["segments"], link["hours"]) == (1, 15, round(15 / 100 / 3600, 4))
 
 
-async def test_segments_are_counted_by_the_process_that_holds_the_link(api: Api) -> None:
+async def test_segment_counters_are_shown_only_by_the_process_that_holds_the_link(api: Api) -> None:
     await api.execute("UPDATE links SET node = 'node', bound = 1")
     before = (await overview(api))["links"][0]["counted"]["throttled"]
     metrics.SEGMENTS.labels("kcell", "throttled").inc(2)
@@ -151,7 +153,7 @@ async def test_segments_are_counted_by_the_process_that_holds_the_link(api: Api)
     assert (await overview(api))["links"][0]["counted"] is None
 
 
-async def test_lists_come_with_their_progress_the_newest_first(api: Api) -> None:
+async def test_the_overview_has_lists_with_progress_newest_first(api: Api) -> None:
     await api.push([good(1), good(2)])
     await api.push([good(3)], "list-2")
     await api.execute("UPDATE lists SET received_at = received_at - interval '1 hour' WHERE list_id = 'list-1'")
@@ -161,7 +163,7 @@ async def test_lists_come_with_their_progress_the_newest_first(api: Api) -> None
     assert (shown["cases"]["looking_up"], sum(shown["cases"].values())) == (3, 3)
 
 
-async def test_queues_say_how_much_waits_and_which_calls_fail(api: Api) -> None:
+async def test_the_overview_of_queues_has_their_depth_and_failing_calls(api: Api) -> None:
     await api.push([good(1), good(2)])
     await api.execute(f"UPDATE calls SET attempts = {queues.FAILING_FROM} WHERE case_id = $1", await api.case_id())
     shown = await overview(api)
@@ -170,14 +172,14 @@ async def test_queues_say_how_much_waits_and_which_calls_fail(api: Api) -> None:
     assert "calls_failing" in codes(shown)
 
 
-async def test_a_parked_case_is_told(api: Api, components: Components) -> None:
+async def test_a_parked_case_raises_an_alert(api: Api, components: Components) -> None:
     await api.push([good(1)])
     await components.transactions.apply([(await api.case_id(), Park(reason="mcb: 403"))])
     shown = await overview(api)
     assert (shown["cases"]["parked"], codes(shown)[-1]) == (1, "cases_parked")
 
 
-async def test_the_journal_shows_how_far_it_is_sealed(api: Api, database: Database) -> None:
+async def test_the_overview_of_the_journal_has_the_sealed_entries(api: Api, database: Database) -> None:
     await api.push([good(1)])
     async with database.acquire() as connection:
         await journal.seal(connection)
@@ -185,6 +187,6 @@ async def test_the_journal_shows_how_far_it_is_sealed(api: Api, database: Databa
     assert (shown["entries"], shown["sealed_at"] is not None) == (1, True)
 
 
-def test_the_codes_of_alerts_are_those_of_the_document() -> None:
+def test_alert_codes_and_levels_equal_those_of_openapi_json() -> None:
     described = DOCUMENT["components"]["schemas"]["Overview"]["properties"]["alerts"]["items"]["properties"]
     assert (described["code"]["enum"], described["level"]["enum"]) == (list(Code), list(Level))

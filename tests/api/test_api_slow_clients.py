@@ -1,4 +1,4 @@
-"""Clients that take their time, at real sockets: each is cut off, and nobody who waits for us is."""
+"""Slow clients over real sockets: each is disconnected; a client that waits for the server is not."""
 
 import asyncio
 import gzip
@@ -34,7 +34,7 @@ def head(method: str, path: str, token: str, content_type: str, length: int) -> 
 
 
 async def trickle(api: Api, request: bytes, body: bytes) -> tuple[bytes, float]:
-    """What comes back, to its end, while a body goes out octet by octet; and after how many seconds it began."""
+    """(response, seconds to its first line), while a body is sent octet by octet."""
     reader, writer = await asyncio.open_connection("127.0.0.1", api.call.port)
     began = time.monotonic()
     writer.write(request)
@@ -50,13 +50,13 @@ async def trickle(api: Api, request: bytes, body: bytes) -> tuple[bytes, float]:
     first = await reader.readline()
     seconds = time.monotonic() - began
     sending.cancel()
-    answer = first + await reader.read()
+    response = first + await reader.read()
     writer.close()
-    return answer, seconds
+    return response, seconds
 
 
-def is_timeout(answer: bytes) -> bool:
-    start, _, body = answer.partition(b"\r\n\r\n")
+def is_timeout(response: bytes) -> bool:
+    start, _, body = response.partition(b"\r\n\r\n")
     fields = start.lower().split(b"\r\n")
     assert b"connection: close" in fields
     assert b"content-type: application/problem+json" in fields
@@ -64,20 +64,20 @@ def is_timeout(answer: bytes) -> bool:
 
 
 @pytest.mark.http_policy(stall_timeout_seconds=0.4)
-async def test_a_body_that_trickles_is_cut_and_frees_its_place(api: Api) -> None:
+async def test_a_body_below_the_minimum_rate_is_ended_with_408_and_frees_its_place(api: Api) -> None:
     pushes = [
         trickle(api, head("PUT", f"/v1/lists/l-{number}", "sdu-token", NDJSON, 1_000_000), ndjson([good(1)]))
         for number in range(HttpPolicy().max_lists)
     ]
-    for answer, seconds in await asyncio.gather(*pushes):
-        assert is_timeout(answer)
+    for response, seconds in await asyncio.gather(*pushes):
+        assert is_timeout(response)
         assert seconds >= 0.35
     assert await api.rows() == {}
     assert (await api.push([good(1)])).status == 201
 
 
 @pytest.mark.http_policy(stall_timeout_seconds=0.2, min_body_bytes_per_second=500)
-async def test_a_body_that_is_slow_but_steady_is_taken(api: Api) -> None:
+async def test_a_body_above_the_minimum_rate_is_accepted(api: Api) -> None:
 
     async def body() -> Any:
         whole = ndjson([good(1), good(2)])
@@ -85,12 +85,14 @@ async def test_a_body_that_is_slow_but_steady_is_taken(api: Api) -> None:
             yield whole[start : start + 100]
             await asyncio.sleep(0.05)
 
-    answer = await api.call("PUT", "/v1/lists/l", token="sdu-token", data=body(), headers={"Content-Type": NDJSON})
-    assert answer.status == 201
+    response = await api.call(
+        "PUT", "/v1/lists/l", token="sdu-token", data=body(), headers={"Content-Type": NDJSON}
+    )
+    assert response.status == 201
 
 
 @pytest.mark.http_policy(stall_timeout_seconds=0.5, min_body_bytes_per_second=1e9)
-async def test_a_client_that_waits_for_the_database_is_not_hurried(
+async def test_time_spent_on_the_database_does_not_count_against_the_client(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage = lists.stage
@@ -101,8 +103,8 @@ async def test_a_client_that_waits_for_the_database_is_not_hurried(
 
     monkeypatch.setattr(lists, "stage", slowly)
     began = time.monotonic()
-    answer = await api.push([good(1, record_id=f"r-{number}") for number in range(1_000)])
-    assert (answer.status, answer.json["records"]) == (201, 1_000)
+    response = await api.push([good(1, record_id=f"r-{number}") for number in range(1_000)])
+    assert (response.status, response.json["records"]) == (201, 1_000)
     assert time.monotonic() - began > 1.0, "it took longer than the client has"
 
 
@@ -110,21 +112,21 @@ async def test_a_client_that_waits_for_the_database_is_not_hurried(
     ("path", "token"), [(f"{CASE}/cancel", "ops-token"), ("/v1/wallet/events", "wallet-token")]
 )
 @pytest.mark.http_policy(json_body_timeout_seconds=0.3)
-async def test_a_json_body_has_so_long_and_no_longer(api: Api, path: str, token: str) -> None:
-    answer, seconds = await trickle(api, head("POST", path, token, "application/json", 60_000), b" ")
-    assert is_timeout(answer)
+async def test_a_json_body_that_takes_too_long_is_408(api: Api, path: str, token: str) -> None:
+    response, seconds = await trickle(api, head("POST", path, token, "application/json", 60_000), b" ")
+    assert is_timeout(response)
     assert seconds < 5
 
 
-async def test_a_body_of_nothing_but_packing_ends_at_the_limit(api: Api) -> None:
+async def test_a_gzip_body_of_empty_members_is_413_at_the_limit(api: Api) -> None:
     nothing = gzip.compress(b"")
-    answer = await api.push(nothing * (1_100_000 // len(nothing)), encoding="gzip")
-    assert answer.status == 413
+    response = await api.push(nothing * (1_100_000 // len(nothing)), encoding="gzip")
+    assert response.status == 413
     assert await api.rows() == {}
 
 
 @pytest.mark.http_policy(unread_response_timeout_seconds=0.2)
-async def test_who_asks_and_never_reads_is_cut(api: Api) -> None:
+async def test_a_client_that_never_reads_its_responses_is_disconnected(api: Api) -> None:
     before = cut()
     reader, writer = await asyncio.open_connection("127.0.0.1", api.call.port, limit=1024)
     async with asyncio.timeout(10):
@@ -138,7 +140,7 @@ async def test_who_asks_and_never_reads_is_cut(api: Api) -> None:
 
 
 @pytest.mark.http_policy(unread_response_timeout_seconds=5.0)
-async def test_who_reads_a_long_answer_in_time_has_all_of_it(api: Api) -> None:
+async def test_a_client_that_reads_in_time_receives_long_responses_whole(api: Api) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", api.call.port, limit=1024)
     number = 200
     writer.write(b"GET /openapi.json HTTP/1.1\r\nHost: gateway\r\n\r\n" * number)

@@ -1,4 +1,4 @@
-"""The feed: every status once, in order, to a reader that follows it."""
+"""The status feed: every status once and in order."""
 
 import asyncio
 import time
@@ -11,14 +11,14 @@ from tests.record_factories import PUPILS, good
 
 
 async def seal(components: Components) -> None:
-    """What the scheduled sealer does."""
+    """Seals the journal and wakes long polls, as the scheduled job does."""
     async with components.database.acquire() as connection:
         await journal.seal(connection)
     async with components.wakeups.sealed:
         components.wakeups.sealed.notify_all()
 
 
-async def test_an_event_says_all_that_sdu_needs(api: Api, components: Components) -> None:
+async def test_a_status_event_has_all_documented_fields(api: Api, components: Components) -> None:
     await api.push([good(1)])
     case_id = await api.case_id()
     await components.transactions.apply([(case_id, UseNumber(msisdn="77011234567"))])
@@ -39,7 +39,7 @@ async def test_an_event_says_all_that_sdu_needs(api: Api, components: Components
     assert page["next"] == 2
 
 
-async def test_a_reader_that_follows_next_sees_every_status_once_and_in_order(
+async def test_a_reader_that_follows_next_receives_every_status_once_and_in_order(
     api: Api, components: Components
 ) -> None:
     await api.push([good(number) for number in (1, 2, 3, 4)])
@@ -58,12 +58,12 @@ async def test_a_reader_that_follows_next_sees_every_status_once_and_in_order(
     assert all(event["detail"] == {"checked": ["mother"]} for event in seen if event["status"] == "no_number")
 
 
-async def test_what_is_not_sealed_is_not_told_yet(api: Api) -> None:
+async def test_statuses_that_are_not_sealed_are_not_returned(api: Api) -> None:
     await api.push([good(1)])
     assert (await api.get("/v1/statuses?after=5")).json == {"events": [], "next": 5}
 
 
-async def test_a_long_poll_answers_as_soon_as_there_is_something(api: Api, components: Components) -> None:
+async def test_a_long_poll_returns_as_soon_as_a_status_is_sealed(api: Api, components: Components) -> None:
     began = time.monotonic()
     poll = asyncio.create_task(api.get("/v1/statuses?wait=30"))
     await api.push([good(1)])
@@ -73,7 +73,7 @@ async def test_a_long_poll_answers_as_soon_as_there_is_something(api: Api, compo
     assert time.monotonic() - began < 15
 
 
-async def test_a_long_poll_that_waits_in_vain_answers_in_time(api: Api) -> None:
+async def test_a_long_poll_without_statuses_returns_after_its_wait(api: Api) -> None:
     began = time.monotonic()
     page = (await api.get("/v1/statuses?wait=1")).json
     assert page == {"events": [], "next": 0}

@@ -1,4 +1,4 @@
-"""What the wallet tells of vouchers: taken once, each fault with its place."""
+"""Events of the wallet about vouchers: each accepted once, each fault with its JSON pointer."""
 
 import asyncio
 from typing import Any
@@ -27,7 +27,7 @@ async def case_id(api: Api, components: Components) -> str:
 
 async def issue(components: Components, case_id: str, msisdn: str) -> None:
     await components.transactions.apply([(case_id, UseNumber(msisdn=msisdn))])
-    answer = ParentReply(
+    reply = ParentReply(
         msisdn=msisdn,
         verdict=Verdict.AGREE,
         normalised=False,
@@ -36,7 +36,7 @@ async def issue(components: Components, case_id: str, msisdn: str) -> None:
         evidence="sha256:00",
         link="kcell",
     )
-    await components.transactions.apply([(case_id, answer), (case_id, IssueVoucher(voucher_id="V-1"))])
+    await components.transactions.apply([(case_id, reply), (case_id, IssueVoucher(voucher_id="V-1"))])
 
 
 def event(case_id: str, kind: str = "activated", event_id: str = "e-1", **changes: Any) -> dict[str, Any]:
@@ -44,60 +44,62 @@ def event(case_id: str, kind: str = "activated", event_id: str = "e-1", **change
 
 
 async def send(api: Api, *events: object) -> Any:
-    answer = await api.post(PATH, {"events": events}, "wallet-token")
-    assert answer.status == 200
-    return answer.json
+    response = await api.post(PATH, {"events": events}, "wallet-token")
+    assert response.status == 200
+    return response.json
 
 
-async def told(api: Api, case_id: str) -> list[str]:
+async def statuses(api: Api, case_id: str) -> list[str]:
     journal = (await api.get(f"/v1/cases/{case_id}")).json["journal"]
     return [e["event"] for e in journal if e["event"] in ("voucher_activated", "service_received")]
 
 
-async def test_activation_and_first_use_are_told_to_sdu(api: Api, case_id: str) -> None:
+async def test_voucher_activation_and_first_use_become_statuses_once(api: Api, case_id: str) -> None:
     events = [event(case_id), event(case_id, "used", "e-2"), event(case_id, "used", "e-3")]
     assert await send(api, *events) == {"taken": 3, "errors": []}
-    assert await told(api, case_id) == ["voucher_activated", "service_received"]
+    assert await statuses(api, case_id) == ["voucher_activated", "service_received"]
     assert await api.fetch("SELECT event_id FROM wallet_events ORDER BY 1") == [("e-1",), ("e-2",), ("e-3",)]
 
 
-async def test_the_same_event_again_is_taken_and_changes_nothing(api: Api, case_id: str) -> None:
+async def test_a_repeated_wallet_event_is_accepted_and_changes_nothing(api: Api, case_id: str) -> None:
     await send(api, event(case_id))
     assert await send(api, event(case_id), event(case_id, "used")) == {"taken": 2, "errors": []}
-    assert await told(api, case_id) == ["voucher_activated"]
+    assert await statuses(api, case_id) == ["voucher_activated"]
 
 
-async def test_an_event_that_comes_several_times_at_once_counts_once(api: Api, case_id: str) -> None:
-    answers = await asyncio.gather(*(send(api, event(case_id)) for _ in range(8)))
-    assert answers == [{"taken": 1, "errors": []}] * 8
-    assert await told(api, case_id) == ["voucher_activated"]
+async def test_a_wallet_event_sent_several_times_at_once_counts_once(api: Api, case_id: str) -> None:
+    responses = await asyncio.gather(*(send(api, event(case_id)) for _ in range(8)))
+    assert responses == [{"taken": 1, "errors": []}] * 8
+    assert await statuses(api, case_id) == ["voucher_activated"]
     assert await api.fetch("SELECT event_id FROM wallet_events") == [("e-1",)]
 
 
-async def test_an_event_told_of_two_cases_at_once_counts_for_one(
+async def test_a_wallet_event_id_sent_for_two_cases_at_once_counts_for_one(
     api: Api, components: Components, case_id: str
 ) -> None:
     await api.push([good(2)], "list-2")
     ((other,),) = await api.fetch("SELECT case_id FROM cases WHERE list_id = 'list-2'")
     await issue(components, other, "77011234568")
-    answers = await asyncio.gather(*(send(api, event(one)) for one in (case_id, other) * 4))
-    assert answers == [{"taken": 1, "errors": []}] * 8
-    assert [*await told(api, case_id), *await told(api, other)] == ["voucher_activated"]
+    responses = await asyncio.gather(*(send(api, event(one)) for one in (case_id, other) * 4))
+    assert responses == [{"taken": 1, "errors": []}] * 8
+    assert [*await statuses(api, case_id), *await statuses(api, other)] == ["voucher_activated"]
 
 
-async def test_an_event_of_an_unknown_case_is_refused_and_the_others_are_taken(api: Api, case_id: str) -> None:
-    answer = await send(api, event(UNKNOWN, event_id="e-0"), event(case_id))
-    assert answer["taken"] == 1
-    assert [(e["pointer"], e["code"]) for e in answer["errors"]] == [("/events/0/case_id", "unknown")]
-    assert await told(api, case_id) == ["voucher_activated"]
+async def test_a_wallet_event_of_an_unknown_case_is_rejected_and_the_others_are_accepted(
+    api: Api, case_id: str
+) -> None:
+    response = await send(api, event(UNKNOWN, event_id="e-0"), event(case_id))
+    assert response["taken"] == 1
+    assert [(e["pointer"], e["code"]) for e in response["errors"]] == [("/events/0/case_id", "unknown")]
+    assert await statuses(api, case_id) == ["voucher_activated"]
 
 
-async def test_an_event_of_a_case_without_a_voucher_is_refused_and_may_come_again(api: Api) -> None:
+async def test_a_wallet_event_of_a_case_without_a_voucher_is_rejected_and_not_stored(api: Api) -> None:
     await api.push([good(1)])
     case_id = await api.case_id()
     for _ in range(2):
-        answer = await send(api, event(case_id))
-        assert (answer["taken"], answer["errors"][0]["code"]) == (0, "no_voucher")
+        response = await send(api, event(case_id))
+        assert (response["taken"], response["errors"][0]["code"]) == (0, "no_voucher")
     assert await api.fetch("SELECT FROM wallet_events") == []
 
 
@@ -120,16 +122,18 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("change", "pointer", "code"), FAULTS)
-async def test_a_faulty_event_is_refused_with_its_place(api: Api, change: Any, pointer: str, code: str) -> None:
+async def test_an_invalid_wallet_event_is_rejected_with_its_json_pointer(
+    api: Api, change: Any, pointer: str, code: str
+) -> None:
     faulty = {**event(UNKNOWN), **change} if isinstance(change, dict) else change
-    answer = await send(api, faulty)
-    assert answer["taken"] == 0
-    assert [(e["pointer"], e["code"]) for e in answer["errors"]] == [(f"/events/0{pointer}", code)]
+    response = await send(api, faulty)
+    assert response["taken"] == 0
+    assert [(e["pointer"], e["code"]) for e in response["errors"]] == [(f"/events/0{pointer}", code)]
     assert await api.rows() == {}
 
 
 @pytest.mark.parametrize(
     "at", ["2026-11-23T04:30:00Z", "2026-11-23t04:30:00.123456789z", "2026-11-23 09:30:00.5+05:00"]
 )
-async def test_instants_are_taken_in_every_form_of_rfc_3339(api: Api, case_id: str, at: str) -> None:
+async def test_instants_are_accepted_in_every_form_of_rfc_3339(api: Api, case_id: str, at: str) -> None:
     assert (await send(api, event(case_id, at=at)))["taken"] == 1

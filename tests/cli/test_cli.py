@@ -165,7 +165,7 @@ def test_a_database_that_is_away_is_one_line(
     monkeypatch.setenv("GATEWAY_DATABASE", "postgresql://u:database-secret@127.0.0.1:9/x")
     assert main(["migrate", "--config", str(config)]) == 1
     said = capsys.readouterr().err
-    assert said.startswith("gateway: the database is not to be reached: ")
+    assert said.startswith("gateway: the database cannot be reached: ")
     assert said.count("\n") == 1
     assert "database-secret" not in said
 
@@ -199,7 +199,7 @@ async def test_an_anchor_has_to_be_in_the_journal(config: Path, database: Databa
     root = json.loads(verified(config, database.url).stdout)["root"]
     assert verified(config, database.url, "--anchor", f"3:{root}").returncode == 0
     later = verified(config, database.url, "--anchor", f"3:{root}", "--anchor", f"4:{root}")
-    fault = {"seq": 4, "reason": "missing, though an anchor knows it"}
+    fault = {"seq": 4, "reason": "missing, though an anchor covers it"}
     assert (later.returncode, json.loads(later.stdout)["fault"]) == (1, fault)
     for anchor in ("3", f"{10**18}:{root}", f"٣:{root}", f"3:{root}0"):
         malformed = verified(config, database.url, "--anchor", anchor)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,9 @@ source = "1414"
 response_timeout = "500ms"
 """
 
-Act = Callable[[SmscSimulator], Awaitable[object]]
+Act = Callable[[SmscSimulator], Coroutine[Any, Any, object]]
+LinkTest = Callable[..., tuple[int, Any]]
+"""Runs the command: its exit status, and its output, read as JSON where it is JSON."""
 
 
 async def agree(smsc: SmscSimulator) -> None:
@@ -56,7 +58,7 @@ def running(smsc: SmscSimulator, act: Act | None) -> Iterator[None]:
         async with smsc:
             up.set()
             if act is not None:
-                smsc.start(act(smsc))  # type: ignore[arg-type]
+                smsc.start(act(smsc))
             await down.wait()
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
@@ -71,7 +73,7 @@ def running(smsc: SmscSimulator, act: Act | None) -> Iterator[None]:
 
 
 @pytest.fixture
-def link_test(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, Any]]:
+def link_test(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> LinkTest:
     """Runs the command against that SMSC: its status, and what it said, read as JSON where there is any."""
 
     def run(
@@ -89,7 +91,7 @@ def link_test(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..
     return run
 
 
-def test_a_link_as_configured_is_complete_and_the_lines_can_be_pasted(link_test, tmp_path: Path) -> None:
+def test_a_link_as_configured_is_complete_and_the_lines_can_be_pasted(link_test: LinkTest, tmp_path: Path) -> None:
     status, shown = link_test(SmscSimulator(password="secret", receipts="delivered"), "--wait", "10")
     assert status == 0
     for line in ("bound to SMSC", "answer 3#1 from that telephone", "agree, data_coding 0, gsm7, TON 1, NPI 1"):
@@ -121,7 +123,9 @@ def test_a_link_as_configured_is_complete_and_the_lines_can_be_pasted(link_test,
         ("uuid", "same", ("uuid", "uuid", "exact")),
     ],
 )
-def test_the_relation_of_ids_is_learned(link_test, message_ids: str, id_form: str, learned) -> None:
+def test_the_relation_of_ids_is_learned(
+    link_test: LinkTest, message_ids: str, id_form: str, learned: tuple[str, str, str]
+) -> None:
     smsc = SmscSimulator(message_ids=message_ids, receipts=Receipts(id_form=id_form), first_id=0xABCDE)
     status, said = link_test(smsc, "--json")
     assert status == 0
@@ -138,12 +142,12 @@ def test_the_relation_of_ids_is_learned(link_test, message_ids: str, id_form: st
         ("text", "text, esm_class 0x04"),
     ],
 )
-def test_the_format_of_receipts_is_learned(link_test, receipt_form: str, learned: str) -> None:
+def test_the_format_of_receipts_is_learned(link_test: LinkTest, receipt_form: str, learned: str) -> None:
     status, said = link_test(SmscSimulator(receipts=Receipts(form=receipt_form)), "--json")
     assert (status, said["receipt_format"], said["short"], said["long"]) == (0, learned, "delivered", "delivered")
 
 
-def test_receipts_before_the_response_are_matched(link_test) -> None:
+def test_receipts_before_the_response_are_matched(link_test: LinkTest) -> None:
     status, said = link_test(SmscSimulator(receipts=Receipts(before_response=True)), "--json")
     assert (status, said["stray_receipts"]) == (0, 0)
 
@@ -152,7 +156,9 @@ def test_receipts_before_the_response_are_matched(link_test) -> None:
     ("encoding", "coding", "alphabet"),
     [("packed", 0, "packed"), ("gsm7", 0, "gsm7"), ("ucs2", 8, None), ("ascii", 1, None), ("cyrillic", 6, None)],
 )
-def test_the_alphabet_of_the_reply_is_learned(link_test, encoding: str, coding: int, alphabet: str | None) -> None:
+def test_the_alphabet_of_the_reply_is_learned(
+    link_test: LinkTest, encoding: str, coding: int, alphabet: str | None
+) -> None:
     async def answer(smsc: SmscSimulator) -> None:
         await smsc.message(NUMBER, containing="Проверка связи")
         await smsc.reply("8" + NUMBER[1:], "3#2", encoding=encoding)
@@ -163,13 +169,13 @@ def test_the_alphabet_of_the_reply_is_learned(link_test, encoding: str, coding: 
     assert said["reply_verdict"] == "refuse"
 
 
-def test_the_configured_alphabet_is_kept_where_it_reads_as_well(link_test) -> None:
+def test_the_configured_alphabet_is_kept_where_it_reads_as_well(link_test: LinkTest) -> None:
     smsc = SmscSimulator(receipts="delivered")
     status, said = link_test(smsc, "--json", more='default_alphabet = "latin1"\n')
     assert (status, said["config"]["default_alphabet"]) == (0, "latin1")
 
 
-def test_the_long_text_goes_as_configured_and_both_sessions_of_a_pair_are_bound(link_test) -> None:
+def test_the_long_text_goes_as_configured_and_both_sessions_of_a_pair_are_bound(link_test: LinkTest) -> None:
     smsc = SmscSimulator(receipts="delivered")
     more = 'bind = "transmitter+receiver"\nlong_messages = "sar"\nreceipts = "all"\nsessions = 3\n'
     status, said = link_test(smsc, "--json", more=more)
@@ -179,7 +185,7 @@ def test_the_long_text_goes_as_configured_and_both_sessions_of_a_pair_are_bound(
     assert len(smsc.delivered) == 1 + 1 + 3
 
 
-def test_the_throttling_point_is_found_when_asked_for(link_test) -> None:
+def test_the_throttling_point_is_found_when_asked_for(link_test: LinkTest) -> None:
     smsc = SmscSimulator(receipts="delivered", tps=30)
     status, said = link_test(smsc, "--json", "--find-throttle", "200")
     assert status == 0
@@ -188,12 +194,12 @@ def test_the_throttling_point_is_found_when_asked_for(link_test) -> None:
     assert smsc.throttled
 
 
-def test_an_smsc_that_does_not_throttle_leaves_tps_as_it_is(link_test) -> None:
+def test_an_smsc_that_does_not_throttle_leaves_tps_as_it_is(link_test: LinkTest) -> None:
     status, said = link_test(SmscSimulator(receipts="delivered"), "--json", "--find-throttle", "20")
     assert (status, said["throttled_at"], said["burst"], said["config"]["tps"]) == (0, None, 20, 100)
 
 
-def test_no_burst_unless_asked_for(link_test) -> None:
+def test_no_burst_unless_asked_for(link_test: LinkTest) -> None:
     smsc = SmscSimulator(receipts="delivered")
     link_test(smsc)
     assert len(smsc.submitted) == 1 + 3
@@ -207,28 +213,30 @@ def test_no_burst_unless_asked_for(link_test) -> None:
         ("delivered", None, "reply_verdict", None),
     ],
 )
-def test_what_does_not_come_is_not_complete(link_test, receipts, act, what, became) -> None:
+def test_what_does_not_come_is_not_complete(
+    link_test: LinkTest, receipts: str, act: Act | None, what: str, became: str | None
+) -> None:
     status, said = link_test(SmscSimulator(receipts=receipts), "--json", "--wait", "0.5", act=act)
     assert (status, said[what], said["complete"]) == (1, became, False)
 
 
-def test_without_receipts_asked_for_none_is_missed(link_test) -> None:
+def test_without_receipts_asked_for_none_is_missed(link_test: LinkTest) -> None:
     status, said = link_test(SmscSimulator(), "--json", more='receipts = "none"\n')
     assert (status, said["short"], said["long"]) == (0, "accepted", "accepted")
 
 
-def test_a_refusal_is_told_by_its_name(link_test) -> None:
+def test_a_refusal_is_told_by_its_name(link_test: LinkTest) -> None:
     smsc = SmscSimulator(rules=["refuse"])
     status, said = link_test(smsc, "--json", "--wait", "0.5", act=None)
     assert (status, said["short"]) == (1, "ESME_RINVDSTADR")
 
 
-def test_texts_that_nobody_answers_are_told(link_test) -> None:
+def test_texts_that_nobody_answers_are_told(link_test: LinkTest) -> None:
     status, said = link_test(SmscSimulator(rules=["no_answer"]), "--json", "--wait", "2", act=None)
     assert (status, said["short"], said["long"], said["response_in"]) == (1, "no response", "no response", None)
 
 
-def test_a_receipt_for_an_unknown_id_is_told(link_test) -> None:
+def test_a_receipt_for_an_unknown_id_is_told(link_test: LinkTest) -> None:
     async def stray(smsc: SmscSimulator) -> None:
         await smsc.bound()
         await smsc.receipt("unacknowledged-of")
@@ -238,12 +246,12 @@ def test_a_receipt_for_an_unknown_id_is_told(link_test) -> None:
     assert (status, said["stray_receipts"]) == (1, 1)
 
 
-def test_a_bind_refused_is_one_line(link_test) -> None:
+def test_a_bind_refused_is_one_line(link_test: LinkTest) -> None:
     status, said = link_test(SmscSimulator(password="another"), act=None)
     assert (status, said) == (1, "gateway: the SMSC refuses the bind: ESME_RINVPASWD\n")
 
 
-def test_a_silent_smsc_is_one_line(link_test) -> None:
+def test_a_silent_smsc_is_one_line(link_test: LinkTest) -> None:
     smsc = SmscSimulator()
     smsc.refuse_binds(None)
     status, said = link_test(smsc, act=None)

@@ -1,4 +1,4 @@
-"""The scheduled jobs, each run by itself over rows that are due and rows that are not."""
+"""The scheduled jobs, each over rows that are due and rows that are not."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import CapturingLogger
 
 from gateway import app, config
-from gateway.app import BATCH, Components
+from gateway.app import Components
 from gateway.clock import Clock
 from gateway.cluster.scheduler import Job, Scheduler
 from gateway.config.policy import JournalPolicy, Policy
@@ -20,11 +20,12 @@ from gateway.logs.log import Event
 from gateway.store import inbound, journal, nodes
 from gateway.store.database import Database
 from gateway.store.inbound import ReplySegment
-from gateway.usecases import journal_upkeep
+from gateway.usecases import journal_upkeep, scheduled_jobs
+from gateway.usecases.scheduled_jobs import BATCH
 from tests.harness import TOKENS, metric
 
 Jobs = Mapping[str, Callable[[], Awaitable[object]]]
-"""What each job runs, by its name."""
+"""The function of each job, by its name."""
 NODE = "01M80000000000000000000NODE"
 MONDAY = datetime(2026, 11, 23, 5, 0, tzinfo=UTC)
 KEEP = timedelta(days=1095)
@@ -63,7 +64,9 @@ async def components(database: Database, tmp_path: Path) -> Components:
         encoding="utf-8",
     )
     loaded = config.load(path, environ={})
-    policy = Policy(journal=JournalPolicy(check_batch=10, check_round=40))
+    async with database.acquire() as connection:
+        await connection.execute("INSERT INTO lists VALUES ('list', '3', '', 0, 0, 0, 0, now())")
+    policy = Policy(journal=JournalPolicy(check_batch=10, max_checked_per_run=40))
     return await app.build(loaded, database, NODE, policy, clock=Clock(MONDAY, wall=lambda: MONDAY))
 
 
@@ -76,8 +79,8 @@ def scheduler_of(components: Components, **settings: float) -> Scheduler:
     return Scheduler(app.jobs_of(components), database=components.database, node=NODE, **settings)
 
 
-async def test_only_what_is_due_goes_on_and_all_of_it(database: Database, jobs: Jobs) -> None:
-    """Repeats and ends, more of them than one batch holds."""
+async def test_meet_deadlines_processes_all_due_cases_and_no_other(database: Database, jobs: Jobs) -> None:
+    """Repeats and ends, more than one batch of them."""
     at_once, later = MONDAY, MONDAY + timedelta(microseconds=1)
     async with database.acquire() as connection:
         await connection.execute(_CASES, MONDAY, "asked", 0, at_once, None, 1, BATCH)
@@ -103,7 +106,7 @@ async def test_two_processes_meet_each_deadline_once(database: Database, jobs: J
     assert len(entries) == len(set(entries)) == 300
 
 
-async def test_sealing_moves_everything_and_tells_the_feeds(
+async def test_sealing_moves_all_entries_and_wakes_the_status_feed(
     database: Database, components: Components, jobs: Jobs
 ) -> None:
     async with database.acquire() as connection:
@@ -116,7 +119,7 @@ async def test_sealing_moves_everything_and_tells_the_feeds(
     assert (check.entries, check.fault) == (10, None)
 
 
-async def test_a_long_reply_that_never_became_whole_is_kept_and_unclear(
+async def test_flush_replies_stores_an_incomplete_reply_as_unclear(
     database: Database, components: Components, jobs: Jobs
 ) -> None:
     def segment(reference: int, number: int, octets: bytes) -> ReplySegment:
@@ -133,16 +136,16 @@ async def test_a_long_reply_that_never_became_whole_is_kept_and_unclear(
         assert await connection.fetchval("SELECT count(*) FROM reply_segments") == 1
 
 
-async def test_personal_data_goes_when_its_time_is_over_and_the_job_reports_it(
+async def test_personal_data_is_erased_after_keep_days_and_the_erasure_is_logged(
     database: Database, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    over = MONDAY - KEEP - timedelta(seconds=1)
+    expired = MONDAY - KEEP - timedelta(seconds=1)
     async with database.acquire() as connection:
-        await connection.execute(_CASES, over, "refused", 0, None, over, 1, 3)
-        await connection.execute(_CASES, over, "refused", 0, None, MONDAY - KEEP, 4, 5)
-        await connection.execute(_CASES, over, "asked", 0, MONDAY, None, 6, 7)
+        await connection.execute(_CASES, expired, "refused", 0, None, expired, 1, 3)
+        await connection.execute(_CASES, expired, "refused", 0, None, MONDAY - KEEP, 4, 5)
+        await connection.execute(_CASES, expired, "asked", 0, MONDAY, None, 6, 7)
     log = CapturingLogger()
-    monkeypatch.setattr(app, "log", log)
+    monkeypatch.setattr(scheduled_jobs, "log", log)
     await jobs["erase"]()
     async with database.acquire() as connection:
         erased = await connection.fetch("SELECT case_id FROM cases WHERE record IS NULL ORDER BY case_id")
@@ -154,7 +157,9 @@ async def test_personal_data_goes_when_its_time_is_over_and_the_job_reports_it(
     ]
 
 
-async def test_receipts_that_will_not_come_are_forgotten(database: Database, jobs: Jobs) -> None:
+async def test_expire_receipts_deletes_expired_message_ids_and_unmatched_receipts(
+    database: Database, jobs: Jobs
+) -> None:
     async with database.acquire() as connection:
         for at in ("-infinity", "infinity"):
             await connection.execute(
@@ -167,7 +172,7 @@ async def test_receipts_that_will_not_come_are_forgotten(database: Database, job
             assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 1
 
 
-async def test_counts_by_state_are_summed_up_and_stay_the_same(database: Database, jobs: Jobs) -> None:
+async def test_fold_progress_sums_rows_and_keeps_the_counts(database: Database, jobs: Jobs) -> None:
     async with database.acquire() as connection:
         await connection.execute(
             "INSERT INTO progress SELECT 'list', unnest(ARRAY['asked', 'queued']), unnest(ARRAY[1, -1])"
@@ -180,7 +185,7 @@ async def test_counts_by_state_are_summed_up_and_stay_the_same(database: Databas
     assert [(row["state"], row["cases"]) for row in rows] == [("asked", 100)]
 
 
-async def test_a_fenced_process_moves_no_case(database: Database, jobs: Jobs) -> None:
+async def test_meet_deadlines_of_a_fenced_process_changes_no_case(database: Database, jobs: Jobs) -> None:
     async with database.acquire() as connection:
         await connection.execute(_CASES, MONDAY, "reminded", 1, MONDAY, None, 1, 1)
         await connection.execute("DELETE FROM nodes")
@@ -203,12 +208,12 @@ async def test_a_fenced_process_moves_no_case(database: Database, jobs: Jobs) ->
         "grow_tree",
     ],
 )
-async def test_a_fenced_process_tidies_nothing_up(database: Database, jobs: Jobs, job: str) -> None:
-    """Each job has something to do, and a dead one must not do it."""
-    over = MONDAY - KEEP - timedelta(seconds=1)
+async def test_upkeep_jobs_of_a_fenced_process_change_nothing(database: Database, jobs: Jobs, job: str) -> None:
+    """Each job has due rows, and an evicted node must not change them."""
+    expired = MONDAY - KEEP - timedelta(seconds=1)
     async with database.acquire() as connection:
         await _journal(database, 1)
-        await connection.execute(_CASES, over, "refused", 0, None, over, 1, 3)
+        await connection.execute(_CASES, expired, "refused", 0, None, expired, 1, 3)
         await connection.execute(
             """INSERT INTO progress SELECT 'list', 'asked', 1 FROM generate_series(1, 100);
                INSERT INTO receipts_expected VALUES ('kcell', '1', '1', 1, 0, '-infinity');
@@ -242,27 +247,27 @@ async def _until(database: Database, condition: str) -> None:
             await connection.execute("SELECT pg_sleep(0.02)")
 
 
-async def test_a_job_of_the_cluster_is_run_by_one_process_and_again_when_it_is_due(
+async def test_a_cluster_job_is_run_by_one_process_and_again_when_it_is_due(
     database: Database, components: Components, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also by one that was started just now: restarts more often than hourly would put it off for ever."""
-    said = CapturingLogger()
-    monkeypatch.setattr(journal_upkeep, "log", said)
+    """A process runs it right after its start: otherwise restarts every hour would postpone it forever."""
+    log = CapturingLogger()
+    monkeypatch.setattr(journal_upkeep, "log", log)
 
     def anchored() -> int:
-        return sum(call.args[0] == Event.JOURNAL_ANCHOR for call in said.calls)
+        return sum(call.args[0] == Event.JOURNAL_ANCHOR for call in log.calls)
 
-    looks = "SELECT count(*) = 5 FROM jobs WHERE due_at > clock_timestamp() + interval '50 s'"
+    all_claimed = "SELECT count(*) = 5 FROM jobs WHERE due_at > clock_timestamp() + interval '50 s'"
     schedulers = [scheduler_of(components, poll_seconds=0.05) for _ in range(2)]
     for running in schedulers:
         running.start()
     try:
-        await _until(database, looks)
+        await _until(database, all_claimed)
         async with database.acquire() as connection:
-            await connection.execute("SELECT pg_sleep(0.5)")  # some ten looks of each
+            await connection.execute("SELECT pg_sleep(0.5)")  # some ten polls of each
             assert anchored() == 1
             await connection.execute("UPDATE jobs SET due_at = clock_timestamp() WHERE job = 'anchor_journal'")
-        await _until(database, looks)
+        await _until(database, all_claimed)
         async with database.acquire() as connection:
             await connection.execute("SELECT pg_sleep(0.5)")
         assert anchored() == 2
@@ -271,7 +276,7 @@ async def test_a_job_of_the_cluster_is_run_by_one_process_and_again_when_it_is_d
             running.stop()
 
 
-async def test_a_job_that_the_database_fails_is_counted_and_runs_again(
+async def test_a_job_failed_by_the_database_is_counted_and_runs_again(
     database: Database, components: Components, jobs: Jobs
 ) -> None:
     before = metric("job_failures_total", job="seal")
@@ -308,7 +313,7 @@ async def _tamper(database: Database, statement: str) -> None:
         await connection.execute(statement)
 
 
-async def test_the_chain_is_checked_a_piece_at_a_time_and_round_after_round(
+async def test_check_journal_verifies_in_batches_and_starts_over_after_a_round(
     database: Database, jobs: Jobs
 ) -> None:
     await _journal(database, 100)
@@ -330,34 +335,34 @@ async def test_the_chain_is_checked_a_piece_at_a_time_and_round_after_round(
         ("UPDATE journal SET seq = seq + 100 WHERE seq = 5", 5),
     ],
 )
-async def test_a_change_of_what_was_checked_before_is_found_and_said(
+async def test_a_change_of_verified_entries_is_found_and_logged(
     database: Database, jobs: Jobs, monkeypatch: pytest.MonkeyPatch, statement: str, seq: int
 ) -> None:
-    said = CapturingLogger()
-    monkeypatch.setattr(journal_upkeep, "log", said)
+    log = CapturingLogger()
+    monkeypatch.setattr(journal_upkeep, "log", log)
     await _journal(database, 20)
     await jobs["check_journal"]()
     before = metric("journal_faults_total")
     await _tamper(database, statement)
-    for _ in range(3):  # a round later
+    for _ in range(3):  # until the next round
         await jobs["check_journal"]()
     assert metric("journal_faults_total") > before
-    assert (Event.JOURNAL_BROKEN, seq) in {(call.args[0], call.kwargs["seq"]) for call in said.calls}
+    assert (Event.JOURNAL_BROKEN, seq) in {(call.args[0], call.kwargs["seq"]) for call in log.calls}
 
 
-async def test_the_head_of_the_chain_is_logged_as_an_anchor(
+async def test_anchor_journal_logs_size_and_root_of_the_journal(
     database: Database, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = CapturingLogger()
-    monkeypatch.setattr(journal_upkeep, "log", said)
+    log = CapturingLogger()
+    monkeypatch.setattr(journal_upkeep, "log", log)
     await _journal(database, 3)
     await jobs["anchor_journal"]()
     async with database.acquire() as connection:
         root = (await journal.verify(connection)).root
-    assert [(call.args[0], call.kwargs["anchor"]) for call in said.calls] == [(Event.JOURNAL_ANCHOR, f"3:{root}")]
+    assert [(call.args[0], call.kwargs["anchor"]) for call in log.calls] == [(Event.JOURNAL_ANCHOR, f"3:{root}")]
 
 
-async def test_the_tree_follows_the_journal(database: Database, jobs: Jobs) -> None:
+async def test_grow_tree_adds_a_node_for_every_whole_tile(database: Database, jobs: Jobs) -> None:
     await _journal(database, 2 * merkle.TILE + 1)
     await jobs["grow_tree"]()
     async with database.acquire() as connection:
@@ -365,19 +370,19 @@ async def test_the_tree_follows_the_journal(database: Database, jobs: Jobs) -> N
     assert [tuple(row) for row in rows] == [(merkle.STEP, 0), (merkle.STEP, 1)]
 
 
-async def test_a_tree_that_cannot_grow_over_a_gap_says_so(
+async def test_grow_tree_over_a_gap_logs_journal_broken(
     database: Database, components: Components, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = CapturingLogger()
-    monkeypatch.setattr(journal_upkeep, "log", said)
+    log = CapturingLogger()
+    monkeypatch.setattr(journal_upkeep, "log", log)
     await _journal(database, 300)
     await _tamper(database, "DELETE FROM journal WHERE seq = 7")
     await scheduler_of(components).run("grow_tree")
-    assert (said.calls[0].args, said.calls[0].kwargs["seq"]) == ((Event.JOURNAL_BROKEN,), 1)
+    assert (log.calls[0].args, log.calls[0].kwargs["seq"]) == ((Event.JOURNAL_BROKEN,), 1)
 
 
-async def test_a_job_of_the_cluster_that_fails_is_run_again_within_a_minute(database: Database) -> None:
-    """Else an erasing that met a restart of the database would wait for another hour."""
+async def test_a_failed_cluster_job_is_run_again_after_retry_seconds(database: Database) -> None:
+    """Otherwise an erasure that fails during a restart of the database would wait for another hour."""
     ran = 0
 
     async def anchor_journal() -> None:

@@ -1,4 +1,4 @@
-"""Cases on their way, and the inputs that bring them there."""
+"""Cases in every state, and the inputs that lead to these states."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -78,7 +78,7 @@ def delivered(*, repeat: int = 0, msisdn: str = MOTHER) -> ReportDelivered:
     return ReportDelivered(text=Kind.REPEAT if repeat else Kind.REQUEST, repeat=repeat, msisdn=msisdn)
 
 
-def answer(
+def parent_reply(
     verdict: Verdict,
     at: datetime = MONDAY,
     *,
@@ -98,11 +98,11 @@ def answer(
 
 
 def agree(at: datetime = MONDAY) -> ParentReply:
-    return answer(Verdict.AGREE, at)
+    return parent_reply(Verdict.AGREE, at)
 
 
 def refuse(at: datetime = MONDAY) -> ParentReply:
-    return answer(Verdict.REFUSE, at)
+    return parent_reply(Verdict.REFUSE, at)
 
 
 def after(case: Case, *inputs: Input, now: datetime = MONDAY, rules: Rules = RULES) -> Case:

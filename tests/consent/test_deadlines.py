@@ -1,4 +1,4 @@
-"""Calendar days in Almaty, the day of 25 hours among them."""
+"""Calendar days in Almaty, including the day of 25 hours."""
 
 import zoneinfo
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def almaty(text: str, *, fold: int = 0) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=ALMATY, fold=fold).astimezone(UTC)
 
 
-def test_accepted_on_monday_is_repeated_on_friday_and_ends_on_tuesday() -> None:
+def test_a_request_accepted_on_monday_is_repeated_on_friday_and_ends_on_tuesday() -> None:
     monday = almaty("2026-11-23 10:00")
     friday = calendar().repeat_at(monday)
     assert friday == datetime(2026, 11, 27, 4, 0, tzinfo=UTC) == almaty("2026-11-27 09:00")
@@ -40,12 +40,12 @@ def test_accepted_on_monday_is_repeated_on_friday_and_ends_on_tuesday() -> None:
 
 
 @pytest.mark.parametrize("time", ["00:00:00", "09:00:00", "20:59:59", "23:59:59.999999"])
-def test_only_the_local_date_of_acceptance_counts(time: str) -> None:
+def test_deadlines_depend_only_on_the_local_date_of_acceptance(time: str) -> None:
     assert calendar().repeat_at(almaty(f"2026-11-23 {time}")) == almaty("2026-11-27 09:00")
     assert calendar().end_at(almaty(f"2026-11-23 {time}")) == almaty("2026-11-27 00:10")
 
 
-def test_local_date_is_not_the_utc_date() -> None:
+def test_the_local_date_changes_at_midnight_in_almaty() -> None:
     assert calendar().local_date(datetime(2026, 11, 23, 18, 59, 59, tzinfo=UTC)) == date(2026, 11, 23)
     assert calendar().local_date(datetime(2026, 11, 23, 19, 0, tzinfo=UTC)) == date(2026, 11, 24)
 
@@ -59,7 +59,7 @@ def test_29_february_2024_lasted_25_hours() -> None:
 
 
 @pytest.mark.parametrize("fold", [0, 1])
-def test_both_passes_of_the_repeated_hour_belong_to_29_february(fold: int) -> None:
+def test_both_occurrences_of_the_repeated_hour_belong_to_29_february(fold: int) -> None:
     at = almaty("2024-02-29 23:30", fold=fold)
     assert at == datetime(2024, 2, 29, 17 + fold, 30, tzinfo=UTC)
     assert calendar().local_date(at) == date(2024, 2, 29)
@@ -83,7 +83,7 @@ def test_days_across_29_february_2024_are_calendar_days() -> None:
         ("00:00:00", False),
     ],
 )
-def test_opening_belongs_to_the_window_and_closing_does_not(time: str, inside: bool) -> None:
+def test_the_send_window_includes_its_opening_and_excludes_its_closing(time: str, inside: bool) -> None:
     assert calendar().in_window(almaty(f"2026-11-23 {time}")) is inside
 
 
@@ -100,11 +100,11 @@ def test_opening_belongs_to_the_window_and_closing_does_not(time: str, inside: b
         ("2024-02-29 22:00", "2024-03-01 09:00"),
     ],
 )
-def test_next_opening_is_now_or_the_next_morning(at: str, opening: str) -> None:
+def test_the_next_opening_is_now_within_the_window_else_the_next_morning(at: str, opening: str) -> None:
     assert calendar().next_opening(almaty(at)) == almaty(opening)
 
 
-def test_answer_days_are_configuration() -> None:
+def test_deadlines_follow_the_configured_answer_days() -> None:
     assert calendar(answer_days=5).repeat_at(almaty("2026-11-23 10:00")) == almaty("2026-11-29 09:00")
     assert calendar(answer_days=0).end_at(almaty("2026-11-23 10:00")) == almaty("2026-11-24 00:10")
 
@@ -131,7 +131,7 @@ def test_instants_are_written_with_the_local_offset_and_milliseconds() -> None:
 
 @pytest.fixture
 def stale_host(tmp_path: Path) -> Iterator[None]:
-    """A host that still has Almaty six hours ahead, as Dhaka is."""
+    """A host whose time zone database is old: Almaty is six hours ahead of UTC there, as Dhaka is."""
     almaty_file = tmp_path / "Asia" / "Almaty"
     almaty_file.parent.mkdir()
     almaty_file.write_bytes(resources.files("tzdata.zoneinfo.Asia").joinpath("Dhaka").read_bytes())
@@ -143,7 +143,7 @@ def stale_host(tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("stale_host")
-def test_time_zone_comes_from_the_package_whatever_the_host_has() -> None:
+def test_the_time_zone_is_that_of_the_tzdata_package_and_not_of_the_host() -> None:
     at = datetime(2026, 11, 22, tzinfo=UTC)
     assert at.astimezone(ZoneInfo.no_cache("Asia/Almaty")).hour == 6
     assert at.astimezone(load_timezone("Asia/Almaty")).hour == 5
@@ -151,12 +151,12 @@ def test_time_zone_comes_from_the_package_whatever_the_host_has() -> None:
 
 
 @pytest.mark.parametrize("key", ["", "Asia", "Asia/Nowhere", "__init__.py", "../tzdata/zones", "Asia/\0"])
-def test_unknown_time_zone_is_refused(key: str) -> None:
+def test_an_unknown_time_zone_is_rejected(key: str) -> None:
     with pytest.raises(ValueError, match="unknown time zone"):
         load_timezone(key)
 
 
-def test_send_window_is_read_as_clock_readings() -> None:
+def test_a_send_window_is_parsed_as_two_local_times() -> None:
     assert parse_send_window("09:00-21:00") == (timedelta(hours=9), timedelta(hours=21))
     assert parse_send_window("00:00-24:00") == (timedelta(), timedelta(days=1))
     assert parse_send_window("08:30-20:15") == (timedelta(hours=8.5), timedelta(hours=20.25))
@@ -180,7 +180,7 @@ def test_send_window_is_read_as_clock_readings() -> None:
         "24:00-24:00",
     ],
 )
-def test_window_that_makes_no_sense_or_crosses_midnight_is_refused(text: str) -> None:
+def test_a_send_window_that_is_invalid_or_crosses_midnight_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match=r"window|24:00|before it opens"):
         parse_send_window(text)
 
@@ -203,7 +203,9 @@ def windows(draw: st.DrawFn) -> str:
 
 
 @given(ACCEPTED, windows(), st.integers(0, 30))
-def test_repeat_is_the_first_moment_of_the_window_on_its_day(at: datetime, window: str, days: int) -> None:
+def test_a_repeat_is_due_at_the_first_instant_of_the_window_on_its_day(
+    at: datetime, window: str, days: int
+) -> None:
     rules = calendar(window, answer_days=days)
     repeat_at = rules.repeat_at(at)
     assert rules.local_date(repeat_at) == rules.local_date(at) + timedelta(days=days + 1)
@@ -214,7 +216,7 @@ def test_repeat_is_the_first_moment_of_the_window_on_its_day(at: datetime, windo
 
 
 @given(ACCEPTED, st.integers(0, 30))
-def test_end_is_the_first_instant_of_its_day_and_the_grace(at: datetime, days: int) -> None:
+def test_the_end_is_the_first_instant_of_its_day_plus_the_grace(at: datetime, days: int) -> None:
     rules = calendar(answer_days=days)
     midnight = rules.end_at(at) - rules.grace
     assert rules.local_date(midnight) == rules.local_date(at) + timedelta(days=days + 1)
@@ -222,7 +224,7 @@ def test_end_is_the_first_instant_of_its_day_and_the_grace(at: datetime, days: i
 
 
 @given(ACCEPTED, windows(), ZONES)
-def test_next_opening_is_inside_and_never_in_the_past(at: datetime, window: str, zone: str) -> None:
+def test_the_next_opening_is_within_the_window_and_never_in_the_past(at: datetime, window: str, zone: str) -> None:
     rules = calendar(window, timezone=load_timezone(zone))
     opening = rules.next_opening(at)
     if rules.in_window(at):
@@ -235,24 +237,24 @@ def test_next_opening_is_inside_and_never_in_the_past(at: datetime, window: str,
 
 
 @given(ACCEPTED)
-def test_window_of_all_day_is_always_open(at: datetime) -> None:
+def test_a_window_of_the_whole_day_is_always_open(at: datetime) -> None:
     assert calendar("00:00-24:00").in_window(at)
 
 
 @given(ACCEPTED, ACCEPTED)
-def test_later_acceptance_never_ends_earlier(one: datetime, two: datetime) -> None:
+def test_a_later_acceptance_never_has_an_earlier_deadline(one: datetime, two: datetime) -> None:
     first, second = sorted((one, two))
     assert calendar().end_at(first) <= calendar().end_at(second)
     assert calendar().repeat_at(first) <= calendar().repeat_at(second)
 
 
 @given(ACCEPTED)
-def test_local_writing_is_the_same_instant(at: datetime) -> None:
+def test_iso_local_is_the_same_instant(at: datetime) -> None:
     assert abs(datetime.fromisoformat(calendar().iso_local(at)) - at) < timedelta(milliseconds=1)
 
 
 @given(ACCEPTED)
-def test_school_year_contains_the_instant(at: datetime) -> None:
+def test_the_school_year_contains_its_instant(at: datetime) -> None:
     start = calendar().school_year_start(at)
     assert start <= at < start + timedelta(days=367)
     assert calendar().school_year(start) == calendar().school_year(at)

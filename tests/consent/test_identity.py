@@ -1,4 +1,4 @@
-"""Identification numbers, subscriber numbers and their masks, with the vectors of the field's rules."""
+"""IINs, MSISDNs and their masks, with the test vectors of the rules."""
 
 import pytest
 from hypothesis import given
@@ -22,11 +22,11 @@ def test_wrong_check_digit_is_a_checksum_fault(iin: str) -> None:
 
 
 @pytest.mark.parametrize("last", "0123456789")
-def test_number_that_gives_ten_twice_is_invalid_with_every_check_digit(last: str) -> None:
+def test_an_iin_with_control_sum_10_in_both_passes_is_invalid_with_every_check_digit(last: str) -> None:
     assert iin_fault("87031249768" + last) is IinFault.CHECKSUM
 
 
-def test_zeros_pass_the_sum_and_are_refused() -> None:
+def test_an_iin_of_zeros_is_a_checksum_fault() -> None:
     assert iin_fault("000000000000") is IinFault.CHECKSUM
 
 
@@ -38,11 +38,11 @@ def test_iin_of_another_length_is_a_length_fault(iin: str) -> None:
 @pytest.mark.parametrize(
     "iin", ["87031249700X", "8703 1249700", "-70312497005", "٨٧٠٣١٢٤٩٧٠٠٥", "８70312497005", "87031249700²"]
 )
-def test_only_ascii_digits_count(iin: str) -> None:
+def test_an_iin_with_other_than_ascii_digits_is_a_digits_fault(iin: str) -> None:
     assert iin_fault(iin) is IinFault.DIGITS
 
 
-def by_the_book(iin: str) -> bool:
+def valid_by_control_sums(iin: str) -> bool:
     digits = [int(digit) for digit in iin]
     for weights in (range(1, 12), (3, 4, 5, 6, 7, 8, 9, 10, 11, 1, 2)):
         control = sum(digit * weight for digit, weight in zip(digits[:11], weights, strict=True)) % 11
@@ -52,12 +52,12 @@ def by_the_book(iin: str) -> bool:
 
 
 @given(st.from_regex(r"[0-9]{12}", fullmatch=True))
-def test_verdict_is_that_of_the_sums_as_the_rules_write_them(iin: str) -> None:
-    assert (iin_fault(iin) is None) == by_the_book(iin)
+def test_iin_fault_agrees_with_the_published_control_sums(iin: str) -> None:
+    assert (iin_fault(iin) is None) == valid_by_control_sums(iin)
 
 
 @given(st.text())
-def test_any_text_is_judged_without_an_exception(text: str) -> None:
+def test_no_text_makes_iin_fault_or_canonical_msisdn_raise(text: str) -> None:
     assert iin_fault(text) is IinFault.LENGTH or len(text) == 12
     assert canonical_msisdn(text) is None or any("0" <= character <= "9" for character in text)
 
@@ -77,7 +77,7 @@ def test_any_text_is_judged_without_an_exception(text: str) -> None:
         "tel:+77011234567",
     ],
 )
-def test_every_spelling_is_the_same_number(raw: str) -> None:
+def test_every_spelling_of_a_kazakh_mobile_number_is_one_msisdn(raw: str) -> None:
     assert canonical_msisdn(raw) == "77011234567"
 
 
@@ -85,12 +85,12 @@ def test_every_spelling_is_the_same_number(raw: str) -> None:
     "prefix",
     "700 701 702 705 706 707 708 747 760 761 762 763 764 771 775 776 777 778 785".split(),  # noqa: SIM905
 )
-def test_every_kazakh_mobile_prefix_is_taken(prefix: str) -> None:
+def test_every_kazakh_mobile_prefix_is_accepted(prefix: str) -> None:
     assert canonical_msisdn(f"8{prefix}0000000") == f"7{prefix}0000000"
 
 
 @pytest.mark.parametrize("prefix", ["703", "704", "709", "746", "748", "765", "770", "772", "774", "779", "786"])
-def test_prefix_that_nobody_has_is_refused(prefix: str) -> None:
+def test_an_unassigned_mobile_prefix_is_rejected(prefix: str) -> None:
     assert canonical_msisdn(f"7{prefix}1234567") is None
 
 
@@ -112,12 +112,12 @@ def test_prefix_that_nobody_has_is_refused(prefix: str) -> None:
         "7701123456٧7",  # without its foreign digit it would be another number
     ],
 )
-def test_what_is_no_kazakh_mobile_number_is_refused(raw: str) -> None:
+def test_a_text_that_is_not_a_kazakh_mobile_number_is_rejected(raw: str) -> None:
     assert canonical_msisdn(raw) is None
 
 
 @given(st.from_regex(r"77(?:0[0-25-8]|47|6[0-4]|7[15-8]|85)[0-9]{7}", fullmatch=True))
-def test_canonical_number_stays_as_it_is(msisdn: str) -> None:
+def test_a_canonical_msisdn_is_unchanged(msisdn: str) -> None:
     assert canonical_msisdn(msisdn) == msisdn
 
 
@@ -131,6 +131,6 @@ def test_masked_msisdn_keeps_the_prefix_and_two_digits(msisdn: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "8703", "8703124970", "87031249700500"])
-def test_mask_of_anything_else_shows_nothing(text: str) -> None:
+def test_the_mask_of_any_other_text_has_no_digits(text: str) -> None:
     assert mask_iin(text) == "•" * len(text)
     assert mask_msisdn(text) == "•" * len(text)

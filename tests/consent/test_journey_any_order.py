@@ -1,4 +1,4 @@
-"""Any inputs in any order: what the whole story of a case must never say."""
+"""Any inputs in any order: the invariants of a case over its whole history."""
 
 import random
 from collections.abc import Mapping
@@ -48,8 +48,8 @@ from tests.consent.case_factories import (
     RULES,
     UNDELIVERABLE,
     accepted,
-    answer,
     fresh,
+    parent_reply,
     refused_by_smsc,
     undeliverable,
 )
@@ -74,29 +74,31 @@ PLACES = ("mother", "father", "representative")
 
 
 class Journey(RuleBasedStateMachine):
-    """A case that meets whatever may come, and what its whole story must never say."""
+    """A case with random inputs, and the invariants of its whole history."""
 
     def __init__(self) -> None:
         super().__init__()
         self.case = fresh(*PLACES)
-        self.rules = RULES
+        self.journey_rules = RULES
         self.now = MONDAY
-        self.told: list[EventType] = []
-        self.turns = 0
-        self.given_back = 0
-        self.answers_sent: list[Kind] = []
+        self.reported: list[EventType] = []
+        self.acquired = 0
+        self.released = 0
+        self.texts_2_and_3: list[Kind] = []
         self.clarified: set[tuple[int, int]] = set()
 
     @initialize(
         repeats=st.integers(0, 2), clarify=st.booleans(), fallback=st.booleans(), relations=st.integers(1, 3)
     )
     def begin(self, repeats: int, clarify: bool, fallback: bool, relations: int) -> None:
-        self.rules = Rules(calendar=CALENDAR, repeats=repeats, clarify=clarify, fallback_on_undeliverable=fallback)
+        self.journey_rules = Rules(
+            calendar=CALENDAR, repeats=repeats, clarify=clarify, fallback_on_undeliverable=fallback
+        )
         self.case = fresh(*PLACES[:relations])
 
     def give(self, given: Input) -> Decision:
         before = self.case
-        decision = decide(before, given, self.now, self.rules)
+        decision = decide(before, given, self.now, self.journey_rules)
         self.case = decision.case
         if decision.rejected:
             assert decision == Decision(case=before, rejected=True)
@@ -110,9 +112,9 @@ class Journey(RuleBasedStateMachine):
             assert before.state in OPEN_QUESTION
         for event in decision.events:
             if event.name in (EventType.CONSENTED, EventType.REFUSED):
-                assert EventType.ASKED in self.told
-            self.told.append(event.name)
-        self.turns += isinstance(given, OpenQuestion) and not decision.rejected
+                assert EventType.ASKED in self.reported
+            self.reported.append(event.name)
+        self.acquired += isinstance(given, OpenQuestion) and not decision.rejected
         for effect in decision.effects:
             self.note(effect, before, resent=isinstance(given, Resend))
         return decision
@@ -121,22 +123,22 @@ class Journey(RuleBasedStateMachine):
         match effect:
             case Effect.RELEASE_NUMBER:
                 assert before.msisdn is not None
-                self.given_back += 1
+                self.released += 1
             case Send(text=Kind.CLARIFY):
                 question = (before.position, before.repeat)
                 assert question not in self.clarified
                 self.clarified.add(question)
             case Send(text=Kind.AGREED | Kind.REFUSED) if not resent:
-                self.answers_sent.append(effect.text)
+                self.texts_2_and_3.append(effect.text)
 
     @rule(choice=st.randoms(use_true_random=False))
-    def go_on(self, choice: random.Random) -> None:
-        """What the journey waits for, so that it gets somewhere."""
+    def continue_journey(self, choice: random.Random) -> None:
+        """An input that the state waits for, so that the case advances."""
         self.give(choice.choice(self.expected()))
 
     @rule(choice=st.randoms(use_true_random=False))
     def disturb(self, choice: random.Random) -> None:
-        """What may come at any time, fitting or not."""
+        """Any input, whether it fits the state or not."""
         self.now += timedelta(hours=choice.randrange(0, 50))
         self.give(choice.choice(self.anything(choice)))
 
@@ -148,11 +150,11 @@ class Journey(RuleBasedStateMachine):
             case State.WAITING:
                 return [OpenQuestion()]
             case State.QUEUED | State.ASKED | State.REMINDED if self.case.due_at is None:
-                taken = accepted(at, repeat=self.case.repeat, msisdn=own)
-                return [taken, taken, replace(refused_by_smsc(repeat=self.case.repeat), msisdn=own)]
+                confirmed = accepted(at, repeat=self.case.repeat, msisdn=own)
+                return [confirmed, confirmed, replace(refused_by_smsc(repeat=self.case.repeat), msisdn=own)]
             case State.ASKED | State.REMINDED:
                 self.now = max(at, self.case.due_at or at)
-                unclear = answer(Verdict.UNCLEAR, at, msisdn=own)
+                unclear = parent_reply(Verdict.UNCLEAR, at, msisdn=own)
                 failed = undeliverable(repeat=self.case.repeat, msisdn=own)
                 return [MeetDeadline(), unclear, unclear, failed]
             case State.CONSENTED:
@@ -165,11 +167,11 @@ class Journey(RuleBasedStateMachine):
         own, at = self.case.msisdn or MOTHER, self.now
         number = choice.choice([own, MOTHER, FATHER])
         text, repeat = choice.choice([(kind, n) for kind in Kind for n in range(3)])
-        told: Mapping[str, Any] = {"text": text, "repeat": repeat, "msisdn": number}
+        text_of: Mapping[str, Any] = {"text": text, "repeat": repeat, "msisdn": number}
         replies: list[Input] = []
-        if self.turns:  # who was never asked has nothing to answer
+        if self.acquired:  # without a question there is no reply to it
             replies = [
-                answer(verdict, at, msisdn=number, submitted=submitted)
+                parent_reply(verdict, at, msisdn=number, submitted=submitted)
                 for verdict in (Verdict.AGREE, Verdict.REFUSE, *Verdict)
                 for submitted in (True, True, False)
             ]
@@ -178,31 +180,31 @@ class Journey(RuleBasedStateMachine):
             UseNumber(msisdn=number),
             SkipRecipient(invalid=True),
             OpenQuestion(),
-            ConfirmAccepted(at=at, detail=ACCEPTED, **told),
-            ReportRefused(detail=REFUSED, **told),
-            ReportDelivered(**told),
-            ReportUndeliverable(detail=UNDELIVERABLE, **told),
+            ConfirmAccepted(at=at, detail=ACCEPTED, **text_of),
+            ReportRefused(detail=REFUSED, **text_of),
+            ReportDelivered(**text_of),
+            ReportUndeliverable(detail=UNDELIVERABLE, **text_of),
             MeetDeadline(),
             IssueVoucher(voucher_id="V-1"),
             RejectVoucher(reason="no"),
             ActivateVoucher(at=at),
             UseVoucher(at=at),
-            Park(reason="nonsense"),
+            Park(reason="wallet: 404"),
             Release(),
             Resend(),
             Cancel(reason="moved away"),
         ]
 
     @invariant()
-    def one_answer_at_most(self) -> None:
-        answers = [name for name in self.told if name in (EventType.CONSENTED, EventType.REFUSED)]
-        assert len(answers) <= 1
+    def one_reply_counts_at_most(self) -> None:
+        counted = [name for name in self.reported if name in (EventType.CONSENTED, EventType.REFUSED)]
+        assert len(counted) <= 1
         texts = {EventType.CONSENTED: Kind.AGREED, EventType.REFUSED: Kind.REFUSED}
-        assert self.answers_sent == [texts[name] for name in answers]
+        assert self.texts_2_and_3 == [texts[name] for name in counted]
 
     @invariant()
-    def each_turn_is_held_while_the_question_is_open_and_given_back_once(self) -> None:
-        assert self.turns - self.given_back == (self.case.state in OPEN_QUESTION)
+    def the_number_is_held_while_the_question_is_open_and_released_once(self) -> None:
+        assert self.acquired - self.released == (self.case.state in OPEN_QUESTION)
 
     @invariant()
     def deadlines_are_for_open_questions(self) -> None:
@@ -213,14 +215,14 @@ class Journey(RuleBasedStateMachine):
         assert (self.case.ended_at is not None) is (self.case.state in ENDED)
 
     @invariant()
-    def only_a_parked_case_knows_where_to_go_on(self) -> None:
+    def only_a_parked_case_has_a_state_to_resume(self) -> None:
         assert (self.case.resume is not None) is (self.case.state is State.PARKED)
 
     @invariant()
-    def an_open_question_always_has_a_way_on(self) -> None:
-        """It waits for the SMSC's word on a text, or for its deadline."""
+    def an_open_question_has_a_deadline_or_a_repeat_to_be_accepted(self) -> None:
+        """It waits for the responses to a repeat, or for its deadline."""
         if self.case.state in (State.ASKED, State.REMINDED) and self.case.due_at is None:
-            assert EventType.REPEAT_DUE in self.told
+            assert EventType.REPEAT_DUE in self.reported
 
 
 Journey.TestCase.settings = settings(max_examples=150, stateful_step_count=30)

@@ -1,10 +1,10 @@
-"""Whether a reply may be the copy of one to another case."""
+"""Whether a reply may be the redelivery of one to another case."""
 
 import pytest
 
 from gateway.consent.redelivery import MAX_COMPARED, EarlierReply, may_be_redelivery
 
-HEARD, UNHEARD = False, True
+ACKNOWLEDGED, UNACKNOWLEDGED = False, True
 
 
 def earlier(*replies: tuple[str | None, bool]) -> list[EarlierReply]:
@@ -15,20 +15,25 @@ def earlier(*replies: tuple[str | None, bool]) -> list[EarlierReply]:
     ("before", "possible_redelivery"),
     [
         ([], False),
-        ([("brother", HEARD)], False),
-        ([("brother", UNHEARD)], True),
-        ([(None, UNHEARD)], True),  # it came before anybody was asked there
-        ([("sister", UNHEARD)], False),  # her own answer, again: one answer all the same
-        ([("brother", UNHEARD), ("brother", HEARD)], True),  # his parent may have said it twice
-        ([("brother", UNHEARD), ("brother", UNHEARD)], True),  # and may come once more
-        ([("brother", UNHEARD), ("sister", HEARD)], False),  # one of the two was meant for her
-        ([("brother", UNHEARD), ("sister", UNHEARD)], True),  # both may be the brother's, thrice delivered
-        ([("brother", UNHEARD), ("sister", UNHEARD), ("sister", HEARD)], False),
-        ([("brother", HEARD), ("brother", UNHEARD)], True),
-        ([("aunt", UNHEARD), ("brother", HEARD)], True),
-        ([("sister", HEARD)] * (MAX_COMPARED - 1), False),
-        ([("sister", HEARD)] * MAX_COMPARED, True),  # there may be more, of anybody
+        ([("brother", ACKNOWLEDGED)], False),
+        ([("brother", UNACKNOWLEDGED)], True),
+        ([(None, UNACKNOWLEDGED)], True),  # it came before any question to the number
+        ([("sister", UNACKNOWLEDGED)], False),  # a redelivery to the same case counts once in any case
+        ([("brother", UNACKNOWLEDGED), ("brother", ACKNOWLEDGED)], True),  # the parent may have sent it twice
+        ([("brother", UNACKNOWLEDGED), ("brother", UNACKNOWLEDGED)], True),  # and another redelivery is possible
+        ([("brother", UNACKNOWLEDGED), ("sister", ACKNOWLEDGED)], False),  # one of the two was for the sister
+        (
+            [("brother", UNACKNOWLEDGED), ("sister", UNACKNOWLEDGED)],
+            True,
+        ),  # both may be redeliveries of the brother's
+        ([("brother", UNACKNOWLEDGED), ("sister", UNACKNOWLEDGED), ("sister", ACKNOWLEDGED)], False),
+        ([("brother", ACKNOWLEDGED), ("brother", UNACKNOWLEDGED)], True),
+        ([("aunt", UNACKNOWLEDGED), ("brother", ACKNOWLEDGED)], True),
+        ([("sister", ACKNOWLEDGED)] * (MAX_COMPARED - 1), False),
+        ([("sister", ACKNOWLEDGED)] * MAX_COMPARED, True),  # there may be more, for any case
     ],
 )
-def test_a_reply_to_the_sister(before: list[tuple[str | None, bool]], possible_redelivery: bool) -> None:
+def test_a_reply_is_a_possible_redelivery_by_the_earlier_equal_replies(
+    before: list[tuple[str | None, bool]], possible_redelivery: bool
+) -> None:
     assert may_be_redelivery("sister", earlier(*before)) is possible_redelivery

@@ -1,4 +1,4 @@
-"""How replies are read: the table of the field's rules, and what must hold for any text."""
+"""Reading of replies: the table of the rules, and properties of any text."""
 
 import unicodedata
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gateway.consent.reply import RULE_VERSION, Reading, ReplyRules, Verdict, read_menu_answer, read_reply
+from gateway.consent.reply import RULE_VERSION, Reading, ReplyRules, Verdict, read_menu_reply, read_reply
 
 MEALS = ReplyRules(service="3", agree="1", refuse="2", strict=False)
 STRICT = ReplyRules(service="3", agree="1", refuse="2", strict=True)
@@ -45,7 +45,7 @@ PLAIN = [
     "3#1\n3#1",
     "3#1, 3#1; 3#1",
     "3#1,3#1",
-    "（3#1）！",  # brackets and punctuation of another width are still only brackets and punctuation
+    "（3#1）！",  # full-width brackets and punctuation are ignored like ASCII ones
 ]
 NORMALISED = [
     "3#1#",
@@ -202,44 +202,44 @@ EMPTY = ["", " ", "\r\n\t", "\u200b\ufeff", "\u00ad", "\x00\x1a", "\u3000", "\uf
 
 @pytest.mark.parametrize("text", PLAIN)
 @pytest.mark.parametrize("rules", [MEALS, STRICT], ids=["lenient", "strict"])
-def test_plain_consent_agrees(text: str, rules: ReplyRules) -> None:
+def test_a_plain_consent_is_agree(text: str, rules: ReplyRules) -> None:
     assert read_reply(text, rules) == Reading(verdict=Verdict.AGREE, normalised=False)
 
 
 @pytest.mark.parametrize("text", NORMALISED)
-def test_consent_that_had_to_be_normalised_is_marked(text: str) -> None:
+def test_a_normalised_consent_is_agree_and_marked(text: str) -> None:
     assert read_reply(text, MEALS) == Reading(verdict=Verdict.AGREE, normalised=True)
 
 
 @pytest.mark.parametrize("text", REFUSED_PLAIN)
 @pytest.mark.parametrize("rules", [MEALS, STRICT], ids=["lenient", "strict"])
-def test_plain_refusal_refuses(text: str, rules: ReplyRules) -> None:
+def test_a_plain_refusal_is_refuse(text: str, rules: ReplyRules) -> None:
     assert read_reply(text, rules) == Reading(verdict=Verdict.REFUSE, normalised=False)
 
 
 @pytest.mark.parametrize("text", REFUSED_NORMALISED)
-def test_refusal_that_had_to_be_normalised_is_marked(text: str) -> None:
+def test_a_normalised_refusal_is_refuse_and_marked(text: str) -> None:
     assert read_reply(text, MEALS) == Reading(verdict=Verdict.REFUSE, normalised=True)
 
 
 @pytest.mark.parametrize("text", NORMALISED + REFUSED_NORMALISED)
-def test_strict_rules_take_no_normalised_answer(text: str) -> None:
+def test_with_strict_rules_a_normalised_reply_is_unclear(text: str) -> None:
     assert read_reply(text, STRICT).verdict is Verdict.UNCLEAR
 
 
 @pytest.mark.parametrize("text", UNCLEAR)
 @pytest.mark.parametrize("rules", [MEALS, STRICT], ids=["lenient", "strict"])
-def test_consent_is_never_guessed(text: str, rules: ReplyRules) -> None:
+def test_an_ambiguous_reply_is_unclear(text: str, rules: ReplyRules) -> None:
     assert read_reply(text, rules) == Reading(verdict=Verdict.UNCLEAR, normalised=False)
 
 
 @pytest.mark.parametrize("text", OTHER)
-def test_message_for_somebody_else_is_other(text: str) -> None:
+def test_a_message_for_another_service_is_other(text: str) -> None:
     assert read_reply(text, MEALS) == Reading(verdict=Verdict.OTHER, normalised=False)
 
 
 @pytest.mark.parametrize("text", EMPTY)
-def test_nothing_visible_is_empty(text: str) -> None:
+def test_a_reply_without_visible_characters_is_empty(text: str) -> None:
     assert read_reply(text, MEALS) == Reading(verdict=Verdict.EMPTY, normalised=False)
 
 
@@ -247,7 +247,7 @@ def test_octets_that_do_not_decode_are_unclear() -> None:
     assert read_reply(None, MEALS) == Reading(verdict=Verdict.UNCLEAR, normalised=False)
 
 
-def test_number_sign_is_read_before_nfkc_spells_it_out() -> None:
+def test_the_numero_sign_is_read_before_nfkc_expands_it() -> None:
     assert unicodedata.normalize("NFKC", "3№1") == "3No1"
     assert read_reply("3№1", MEALS).verdict is Verdict.AGREE
     assert read_reply("3No1", MEALS).verdict is Verdict.UNCLEAR
@@ -271,12 +271,12 @@ def test_number_sign_is_read_before_nfkc_spells_it_out() -> None:
         ("3#1", Verdict.OTHER, False),
     ],
 )
-def test_codes_and_answers_are_configuration(text: str, verdict: Verdict, normalised: bool) -> None:
+def test_replies_are_read_with_the_configured_codes(text: str, verdict: Verdict, normalised: bool) -> None:
     rules = ReplyRules(service="13", agree="7", refuse="70", strict=False)
     assert read_reply(text, rules) == Reading(verdict=verdict, normalised=normalised)
 
 
-def test_answers_may_change_places() -> None:
+def test_agree_and_refuse_codes_may_be_swapped() -> None:
     swapped = ReplyRules(service="3", agree="2", refuse="1", strict=False)
     assert read_reply("3#2", swapped) == Reading(verdict=Verdict.AGREE)
     assert read_reply("3#l", swapped) == Reading(verdict=Verdict.REFUSE, normalised=True)
@@ -285,19 +285,19 @@ def test_answers_may_change_places() -> None:
 @pytest.mark.parametrize(
     ("service", "agree", "refuse"), [("", "1", "2"), ("3", ".", "2"), ("3", "1", "٢"), ("3", "1", "1")]
 )
-def test_rules_that_make_no_sense_are_refused(service: str, agree: str, refuse: str) -> None:
+def test_invalid_reply_rules_raise_value_error(service: str, agree: str, refuse: str) -> None:
     with pytest.raises(ValueError, match=r"not a number|one value"):
         ReplyRules(service=service, agree=agree, refuse=refuse, strict=False)
 
 
-def test_rule_version_is_recorded() -> None:
+def test_the_rule_version_is_1() -> None:
     assert RULE_VERSION == "1"
 
 
-ANSWERS = st.sampled_from(PLAIN + NORMALISED + REFUSED_PLAIN + REFUSED_NORMALISED)
-SILENT = st.text(alphabet=" \u00a0\n\t\u200b\u200d\ufeff\u00ad\"'«»“”„‘’`()[]{}.,!;:…-–—", max_size=6)
+REPLIES = st.sampled_from(PLAIN + NORMALISED + REFUSED_PLAIN + REFUSED_NORMALISED)
+IGNORED = st.text(alphabet=" \u00a0\n\t\u200b\u200d\ufeff\u00ad\"'«»“”„‘’`()[]{}.,!;:…-–—", max_size=6)
 WORDS = st.text(alphabet=st.characters(categories=["Lu", "Ll", "Lo", "Lt", "Lm"]), min_size=1, max_size=12)
-CONCORDANT = {
+CONFIRMING = {
     "иә",
     "ия",
     "да",
@@ -319,7 +319,7 @@ CONCORDANT = {
 
 
 @given(st.one_of(st.text(), st.text(alphabet="3зЗ#№♯12iіl|?* R\ufe0f\u20e3\u200b\ud800", max_size=12)))
-def test_any_text_is_read_without_an_exception(text: str) -> None:
+def test_no_text_makes_read_reply_raise(text: str) -> None:
     reading = read_reply(text, MEALS)
     assert reading.verdict in Verdict
     assert not reading.normalised or reading.verdict in (Verdict.AGREE, Verdict.REFUSE)
@@ -327,40 +327,40 @@ def test_any_text_is_read_without_an_exception(text: str) -> None:
     assert read_reply(text, STRICT) == Reading(verdict=expected)
 
 
-@given(SILENT, ANSWERS, SILENT)
-def test_wrapping_an_answer_in_silent_characters_changes_nothing(before: str, text: str, after: str) -> None:
+@given(IGNORED, REPLIES, IGNORED)
+def test_ignored_characters_around_a_reply_do_not_change_its_verdict(before: str, text: str, after: str) -> None:
     assert read_reply(before + text + after, MEALS) == read_reply(text, MEALS)
 
 
-@given(ANSWERS, st.sampled_from([" ", "\n", ", "]), ANSWERS)
-def test_two_different_answers_are_unclear(one: str, between: str, two: str) -> None:
+@given(REPLIES, st.sampled_from([" ", "\n", ", "]), REPLIES)
+def test_a_reply_with_two_different_codes_is_unclear(one: str, between: str, two: str) -> None:
     assume(read_reply(one, MEALS).verdict is not read_reply(two, MEALS).verdict)
     assert read_reply(one + between + two, MEALS).verdict is Verdict.UNCLEAR
 
 
 @given(st.sampled_from(["3#1", "3#2", "«3#1»", "3 # 2", "З№1"]), WORDS)
-def test_word_outside_the_closed_lists_makes_an_answer_unclear(answer: str, word: str) -> None:
-    assume(unicodedata.normalize("NFKC", word).casefold() not in CONCORDANT)
-    assert read_reply(f"{answer} {word}", MEALS).verdict is Verdict.UNCLEAR
-    assert read_reply(f"{word} {answer}", MEALS).verdict is Verdict.UNCLEAR
+def test_a_word_outside_the_closed_lists_makes_a_reply_unclear(code: str, word: str) -> None:
+    assume(unicodedata.normalize("NFKC", word).casefold() not in CONFIRMING)
+    assert read_reply(f"{code} {word}", MEALS).verdict is Verdict.UNCLEAR
+    assert read_reply(f"{word} {code}", MEALS).verdict is Verdict.UNCLEAR
 
 
 @given(st.text(alphabet=st.characters(exclude_characters="#№♯＃﹟"), max_size=20))
-def test_without_a_number_sign_nobody_consents(text: str) -> None:
+def test_a_reply_without_a_number_sign_is_neither_agree_nor_refuse(text: str) -> None:
     assert read_reply(text, MEALS).verdict not in (Verdict.AGREE, Verdict.REFUSE)
 
 
 @pytest.mark.parametrize("text", ["1", " 1 ", "1\r", "\u200b1"])
-def test_the_bare_digit_answers_a_menu(text: str) -> None:
-    assert read_menu_answer(text, MEALS) == Reading(verdict=Verdict.AGREE)
-    assert read_menu_answer(text.replace("1", "2"), MEALS) == Reading(verdict=Verdict.REFUSE)
+def test_the_bare_digit_is_a_reply_to_a_menu(text: str) -> None:
+    assert read_menu_reply(text, MEALS) == Reading(verdict=Verdict.AGREE)
+    assert read_menu_reply(text.replace("1", "2"), MEALS) == Reading(verdict=Verdict.REFUSE)
 
 
-def test_a_digit_of_another_script_answers_a_menu_normalised_or_with_strict_rules_not_at_all() -> None:
-    assert read_menu_answer("١", MEALS) == Reading(verdict=Verdict.AGREE, normalised=True)
-    assert read_menu_answer("١", STRICT).verdict is Verdict.UNCLEAR
+def test_a_menu_digit_of_another_script_is_normalised_or_with_strict_rules_unclear() -> None:
+    assert read_menu_reply("١", MEALS) == Reading(verdict=Verdict.AGREE, normalised=True)
+    assert read_menu_reply("١", STRICT).verdict is Verdict.UNCLEAR
 
 
 @pytest.mark.parametrize("text", ["", "3", "11", "12", "1 2", "1.", "1?", "3#1", "иә", "да", "I", "*1#", None])
-def test_anything_else_answers_no_menu(text: str | None) -> None:
-    assert read_menu_answer(text, MEALS).verdict is Verdict.UNCLEAR
+def test_any_other_reply_to_a_menu_is_unclear(text: str | None) -> None:
+    assert read_menu_reply(text, MEALS).verdict is Verdict.UNCLEAR

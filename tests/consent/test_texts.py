@@ -1,4 +1,4 @@
-"""The texts as they go out, held against the order itself."""
+"""The texts as they are sent, compared with the order's own text."""
 
 import re
 import unicodedata
@@ -24,7 +24,7 @@ from gateway.consent.texts import (
 MEALS = PACKAGE_TEMPLATES / "school-meals"
 LOADED = load_templates(MEALS)
 LINK = "https://egovmobile.page.link/socwallet"
-NOBODY = Name(surname="", given_name="", patronymic=None)
+NO_NAME = Name(surname="", given_name="", patronymic=None)
 MOTHER = Name(surname="Ахметова", given_name="Айгүл", patronymic="Серікқызы")
 PUPIL = Name(surname="Ахметов", given_name="Нұрлан", patronymic=None)
 ORDER = Path(__file__).parents[1] / "fixtures" / "order-appendix-1.kk.txt"
@@ -66,7 +66,7 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_kazakh_texts_are_the_order_s_character_for_character() -> None:
+def test_kazakh_texts_equal_those_of_the_order_character_for_character() -> None:
     lines = [line for line in ORDER.read_text(encoding="utf-8").split("\n") if line]
     first, second, third = (index for index, line in enumerate(lines) if re.match(r"\d\. SMS-хабарлама", line))
     request = "\n".join(line for line in lines[first + 1 : second] if not line.startswith("("))
@@ -80,8 +80,8 @@ def test_kazakh_texts_are_the_order_s_character_for_character() -> None:
 @pytest.mark.parametrize(
     ("kind", "length", "segments"), [(Kind.REQUEST, 967, 15), (Kind.REFUSED, 28, 1), (Kind.AGREED, 233, 4)]
 )
-def test_kazakh_texts_have_the_length_the_rules_give(kind: Kind, length: int, segments: int) -> None:
-    body = render(kind, recipient=NOBODY, pupil=NOBODY).body
+def test_kazakh_texts_have_the_length_and_segments_of_the_rules(kind: Kind, length: int, segments: int) -> None:
+    body = render(kind, recipient=NO_NAME, pupil=NO_NAME).body
     assert units(body) == length
     assert (1 if length <= 70 else -(-length // 67)) == segments
 
@@ -123,12 +123,12 @@ def test_clarification_is_one_segment_with_both_codes(language: str) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_repeat_is_the_request_once_more(language: str) -> None:
+def test_the_repeat_has_the_text_of_the_request(language: str) -> None:
     assert render(Kind.REPEAT, language) == render(Kind.REQUEST, language)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_codes_and_link_are_configuration(language: str) -> None:
+def test_texts_contain_the_configured_codes_and_link(language: str) -> None:
     texts = [render(kind, language, link="https://example.kz/w", codes=("13", "7", "8")).body for kind in Kind]
     assert not any("3#1" in text or "3#2" in text or LINK in text for text in texts)
     assert "13#7" in texts[0]
@@ -136,13 +136,13 @@ def test_codes_and_link_are_configuration(language: str) -> None:
     assert "https://example.kz/w" in render(Kind.AGREED, language, link="https://example.kz/w").body
 
 
-def test_version_is_the_hash_of_the_template() -> None:
+def test_the_version_of_a_template_is_its_hash() -> None:
     for template in LOADED.all():
         assert template.version == sha256(template.body.encode()).hexdigest()[:12]
         assert render(Kind(template.name), template.language).template == template.version
 
 
-def test_every_text_is_there_in_every_language() -> None:
+def test_every_text_exists_in_every_language() -> None:
     found = {(template.name, template.language) for template in LOADED.all()}
     assert found == {(name, language) for name in NAMES for language in LANGUAGES}
 
@@ -154,7 +154,7 @@ def test_patronymic_is_left_out_when_there_is_none() -> None:
 
 
 @given(st.text(max_size=20), st.text(max_size=20))
-def test_names_are_never_interpreted(surname: str, link: str) -> None:
+def test_placeholders_within_names_are_not_replaced(surname: str, link: str) -> None:
     braces = Name(surname=f"{surname}{{pupil}}", given_name=r"{0} \1 \g<1>", patronymic="{link}")
     body = render(Kind.REQUEST, recipient=braces, link=link).body
     name = rf"{surname}{{pupil}} {{0}} \1 \g<1> {{link}}"
@@ -163,24 +163,24 @@ def test_names_are_never_interpreted(surname: str, link: str) -> None:
     )
 
 
-def test_names_are_composed_before_they_are_counted() -> None:
+def test_names_are_normalised_to_nfc() -> None:
     decomposed = Name(surname=unicodedata.normalize("NFD", "Йёлкин"), given_name="Нұрлан", patronymic=None)
     body = render(Kind.REQUEST, recipient=decomposed).body
     assert body.startswith("Құрметті Йёлкин Нұрлан!")
     assert unicodedata.is_normalized("NFC", body)
 
 
-def test_one_newline_at_the_end_of_a_file_is_not_text(directory: Path) -> None:
+def test_one_newline_at_the_end_of_a_template_file_is_removed(directory: Path) -> None:
     bodies = {template.name: template.body for template in load_templates(directory).all()}
     assert bodies["clarify"] == "clarify ru"
 
 
-def test_byte_order_mark_and_foreign_line_ends_do_not_go_on_the_air(directory: Path) -> None:
+def test_byte_order_mark_and_crlf_of_a_template_file_are_removed(directory: Path) -> None:
     (directory / "request.kk.txt").write_bytes("\ufeffБір\r\nекі\r\n".encode())
     assert render(Kind.REQUEST, templates=load_templates(directory)).body == "Бір\nекі"
 
 
-def test_missing_file_is_named(directory: Path) -> None:
+def test_the_error_for_a_missing_template_names_its_file(directory: Path) -> None:
     (directory / "agreed.ru.txt").unlink()
     with pytest.raises(TemplateError, match=r"agreed\.ru\.txt: No such file"):
         load_templates(directory)
@@ -197,7 +197,7 @@ def test_missing_file_is_named(directory: Path) -> None:
         ("Құрметті".encode("utf-16"), "is not UTF-8"),
     ],
 )
-def test_template_that_cannot_be_used_is_refused_at_load(directory: Path, content: bytes, reason: str) -> None:
+def test_an_invalid_template_is_rejected_at_load(directory: Path, content: bytes, reason: str) -> None:
     (directory / "refused.kk.txt").write_bytes(content)
     with pytest.raises(TemplateError, match=rf"refused\.kk\.txt: {reason}"):
         load_templates(directory)
@@ -205,27 +205,27 @@ def test_template_that_cannot_be_used_is_refused_at_load(directory: Path, conten
 
 # 160 octets: 80 units of UCS-2, or 182 septets of GSM 03.38
 @pytest.mark.parametrize("content", ["ұ" * 80, "a" * 182, "ұ" * 72 + "{agree}", "{yes}{no}", "a\nb"])
-def test_a_screen_that_fits_is_taken(directory: Path, content: str) -> None:
+def test_a_ussd_screen_of_160_octets_is_accepted(directory: Path, content: str) -> None:
     (directory / "menu_invalid.kk.txt").write_text(content, encoding="utf-8")
     load_templates(directory)
 
 
 @pytest.mark.parametrize("content", ["ұ" * 81, "a" * 183, "ұ" * 73 + "{agree}", "\U0001f600" * 41])
-def test_a_screen_that_does_not_fit_is_refused_at_load(directory: Path, content: str) -> None:
+def test_a_ussd_screen_above_160_octets_is_rejected_at_load(directory: Path, content: str) -> None:
     (directory / "menu.kk.txt").write_text(content, encoding="utf-8")
     with pytest.raises(TemplateError, match=r"menu\.kk\.txt: does not fit one USSD screen: 80 UCS-2 units"):
         load_templates(directory)
 
 
 @pytest.mark.parametrize("placeholder", ["recipient", "pupil", "link"])
-def test_a_screen_has_no_room_for_names(directory: Path, placeholder: str) -> None:
+def test_a_ussd_screen_with_a_name_or_a_link_is_rejected(directory: Path, placeholder: str) -> None:
     (directory / "menu.kk.txt").write_text(f"{{{placeholder}}}", encoding="utf-8")
     with pytest.raises(TemplateError, match="unknown placeholder"):
         load_templates(directory)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_menu_takes_the_bare_digits_in_both_languages(language: str) -> None:
+def test_the_menu_has_the_bare_digits_in_every_language(language: str) -> None:
     menu = LOADED.screen(Kind.MENU, language, service="3", agree="7", refuse="8").body
     assert [line[:4] for line in menu.split("\n")[1:]] == ["7 - ", "8 - "]
     for screen in SCREENS:

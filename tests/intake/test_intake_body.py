@@ -1,4 +1,4 @@
-"""A list's body as octets: lines come out the same however they come in, and nothing grows with them."""
+"""The body of a list as octets: the lines do not depend on the chunks, and memory stays bounded."""
 
 import gzip
 import hashlib
@@ -36,32 +36,32 @@ def cut(octets: bytes, size: int) -> list[bytes]:
     return [octets[i : i + size] for i in range(0, len(octets), size)]
 
 
-def test_lines_are_numbered_and_the_last_needs_no_line_feed() -> None:
+def test_lines_of_a_body_are_numbered_and_the_last_needs_no_line_feed() -> None:
     assert read([b"one\ntwo\n\nthree"])[0] == [(1, b"one"), (2, b"two"), (3, b""), (4, b"three")]
     assert read([b"one\n"])[0] == [(1, b"one")]
     assert read([])[0] == []
 
 
-def test_a_byte_order_mark_at_the_start_is_no_part_of_the_first_line() -> None:
+def test_a_byte_order_mark_at_the_start_is_not_part_of_the_first_line() -> None:
     lines, digest = read([b"\xef", b"\xbb\xbfone\n\xef\xbb\xbftwo"])
     assert lines == [(1, b"one"), (2, b"\xef\xbb\xbftwo")]
     assert digest == hashlib.sha256(b"\xef\xbb\xbfone\n\xef\xbb\xbftwo").digest()
 
 
 @given(st.binary(max_size=300), st.integers(1, 7))
-def test_lines_are_the_same_fed_whole_or_in_pieces(octets: bytes, size: int) -> None:
+def test_lines_are_the_same_for_a_body_fed_whole_or_in_pieces(octets: bytes, size: int) -> None:
     assert read(cut(octets, size)) == read([octets])
 
 
 @given(st.lists(st.binary(max_size=80), min_size=1, max_size=4), st.integers(1, 9))
-def test_gzip_members_one_after_the_other_are_one_body(parts: list[bytes], size: int) -> None:
+def test_consecutive_gzip_members_are_one_body(parts: list[bytes], size: int) -> None:
     packed = b"".join(gzip.compress(part, mtime=0) for part in parts)
     assert read(cut(packed, size), Gunzip()) == read([b"".join(parts)])
 
 
 @pytest.mark.parametrize("octets", [MAX_LINE_BYTES - 1, MAX_LINE_BYTES, MAX_LINE_BYTES + 1, 3 * MAX_LINE_BYTES])
 @pytest.mark.parametrize("size", [1000, 1 << 20])
-def test_a_line_that_is_too_long_is_told_and_the_next_one_read(octets: int, size: int) -> None:
+def test_a_line_above_the_limit_is_reported_and_the_next_one_read(octets: int, size: int) -> None:
     body = b"first\n" + b"x" * octets + b"\nlast"
     lines = read(cut(body, size))[0]
     assert [(number, line is None) for number, line in lines] == [
@@ -72,7 +72,7 @@ def test_a_line_that_is_too_long_is_told_and_the_next_one_read(octets: int, size
     assert lines[2] == (3, b"last")
 
 
-def test_a_body_is_refused_past_its_limit_and_not_before() -> None:
+def test_a_body_above_its_limit_is_rejected() -> None:
     assert len(read([b"x" * 100], limit=100)[0]) == 1
     with pytest.raises(BodyTooLargeError):
         read([b"x" * 50, b"x" * 51], limit=100)
@@ -97,12 +97,12 @@ PACKED = gzip.compress(b'{"record_id": "r-1"}\n' * 100, mtime=0)
     ],
 )
 @pytest.mark.parametrize("size", [1, 1 << 20])
-def test_gzip_that_does_not_unpack_is_malformed(octets: bytes, size: int) -> None:
+def test_invalid_gzip_is_malformed(octets: bytes, size: int) -> None:
     with pytest.raises(BodyMalformedError):
         read(cut(octets, size), Gunzip())
 
 
-def test_a_gzip_bomb_is_refused_in_bounded_memory() -> None:
+def test_a_gzip_bomb_is_rejected_in_bounded_memory() -> None:
     bomb = gzip.compress(bytes(200_000_000))
     tracemalloc.start()
     try:

@@ -1,4 +1,4 @@
-"""One line of a list: what is good, and everything that can be wrong with it."""
+"""One line of a list: valid records, and every fault of invalid ones."""
 
 import unicodedata
 from typing import Any
@@ -31,7 +31,7 @@ def content(given: object) -> Any:
     return orjson.loads(accepted.content)
 
 
-def test_a_good_record_keeps_what_the_journey_needs() -> None:
+def test_a_valid_record_keeps_the_fields_that_the_journey_needs() -> None:
     accepted = read(good())
     assert isinstance(accepted, Record)
     assert accepted[:4] == ("r-1", 1, "kk", PUPIL)
@@ -54,13 +54,14 @@ def test_recipients_are_kept_in_the_order_of_asking() -> None:
 @pytest.mark.parametrize("left_out", ["language", "school", "father", "representatives"])
 @pytest.mark.parametrize("as_null", [True, False])
 def test_optional_fields_may_be_null_or_left_out(left_out: str, as_null: bool) -> None:
-    given = good(**{left_out: None})
+    changes: dict[str, Any] = {left_out: None}
+    given = good(**changes)
     if not as_null:
         del given[left_out]
     assert isinstance(read(given), Record)
 
 
-def test_kazakh_is_the_language_unless_the_record_says_otherwise() -> None:
+def test_a_record_without_a_language_is_kazakh() -> None:
     languages = [read(good(language=language)).language for language in (None, "kk", "ru")]  # type: ignore[union-attr]
     assert languages == ["kk", "kk", "ru"]
 
@@ -71,14 +72,14 @@ def test_a_patronymic_may_be_missing() -> None:
     assert content(good(pupil=pupil))["pupil"]["patronymic"] is None
 
 
-def test_names_are_kept_in_nfc() -> None:
+def test_names_of_a_record_are_stored_in_nfc() -> None:
     decomposed = unicodedata.normalize("NFD", "Ёлкин-Йошкин")
     assert len(decomposed) > len("Ёлкин-Йошкин")
     kept = content(good(pupil={**person(PUPIL), "surname": decomposed}))
     assert kept["pupil"]["surname"] == "Ёлкин-Йошкин"
 
 
-def test_a_name_is_measured_after_nfc() -> None:
+def test_the_length_of_a_name_is_checked_after_nfc() -> None:
     assert isinstance(read(good(pupil={**person(PUPIL), "surname": "и\u0306" * 60})), Record)
     assert faults(good(pupil={**person(PUPIL), "surname": "и\u0306" * 61})) == [("/pupil/surname", "length")]
 
@@ -107,7 +108,9 @@ PUPIL_FAULTS = [
 
 
 @pytest.mark.parametrize(("change", "pointer", "code"), PUPIL_FAULTS)
-def test_a_faulty_person_is_refused_with_the_place(change: dict[str, Any], pointer: str, code: str) -> None:
+def test_an_invalid_person_is_rejected_with_its_json_pointer(
+    change: dict[str, Any], pointer: str, code: str
+) -> None:
     assert faults(good(pupil={**person(PUPIL), **change})) == [(pointer, code)]
 
 
@@ -151,11 +154,13 @@ RECORD_FAULTS = [
 
 
 @pytest.mark.parametrize(("change", "pointer", "code"), RECORD_FAULTS)
-def test_a_faulty_field_is_refused_with_the_place(change: dict[str, Any], pointer: str, code: str) -> None:
+def test_an_invalid_field_is_rejected_with_its_json_pointer(
+    change: dict[str, Any], pointer: str, code: str
+) -> None:
     assert faults(good(**change)) == [(pointer, code)]
 
 
-NO_OBJECTS = [
+NOT_OBJECTS = [
     b"{",
     b"null",
     b"[]",
@@ -171,12 +176,12 @@ NO_OBJECTS = [
 ]
 
 
-@pytest.mark.parametrize("line", NO_OBJECTS)
-def test_a_line_that_is_no_object_is_one_fault(line: bytes) -> None:
+@pytest.mark.parametrize("line", NOT_OBJECTS)
+def test_a_line_that_is_not_a_json_object_is_one_fault(line: bytes) -> None:
     assert read(line) == Rejected(None, [("", "json")])  # type: ignore[list-item]
 
 
-def test_every_fault_of_a_record_is_told() -> None:
+def test_every_fault_of_a_record_is_reported() -> None:
     given = good(category=9, pupil={**person(PUPIL), "iin": "1", "surname": ""}, colour="red")
     assert faults(given) == [
         ("/category", "range"),
@@ -186,17 +191,17 @@ def test_every_fault_of_a_record_is_told() -> None:
     ]
 
 
-def test_faults_are_told_up_to_a_bound() -> None:
+def test_at_most_max_faults_of_a_record_are_reported() -> None:
     assert len(faults({f"field{i}": i for i in range(3000)})) == MAX_FAULTS
     assert len(faults(good(representatives=[0] * 3000))) == MAX_FAULTS
 
 
-def test_a_refused_record_keeps_its_record_id_when_that_is_usable() -> None:
+def test_a_rejected_record_keeps_a_valid_record_id() -> None:
     assert read(good(category=0)).record_id == "r-1"
     assert read(good(record_id="x" * 65)).record_id is None
 
 
-def test_an_empty_object_names_all_that_is_required() -> None:
+def test_an_empty_object_has_a_fault_for_every_required_field() -> None:
     assert faults({}) == [
         ("/record_id", "required"),
         ("/category", "required"),
@@ -213,12 +218,12 @@ JSON = st.recursive(
 
 
 @given(st.binary(max_size=200))
-def test_arbitrary_octets_are_refused_never_raised(line: bytes) -> None:
+def test_arbitrary_octets_are_rejected_without_an_exception(line: bytes) -> None:
     assert isinstance(read_record(line), Rejected)
 
 
 @given(st.sampled_from([*good(), "patronymic", "x"]), JSON)
-def test_any_value_in_any_field_is_taken_or_refused_never_raised(field: str, value: Any) -> None:
+def test_any_value_in_any_field_is_accepted_or_rejected_without_an_exception(field: str, value: Any) -> None:
     line = (
         orjson.dumps(good(**{field: value}), option=orjson.OPT_NON_STR_KEYS, default=str) if _fits(value) else b""
     )

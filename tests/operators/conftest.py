@@ -12,7 +12,7 @@ __all__ = ["harness"]
 
 @pytest.fixture
 async def tele2(harness: Harness) -> AsyncIterator[SmscSimulator]:
-    """Another operator's SMSC; the gateway runs, bound to both."""
+    """Another operator's SMSC, while a gateway runs that is bound to both."""
     async with SmscSimulator(password="secret") as smsc:
         await harness.start(
             link={"operators": ["Activ"]},

@@ -6,10 +6,12 @@ import pytest
 
 from gateway.backoff import Backoff
 from gateway.config.policy import LinkPolicy
+from gateway.simulators.smsc import SmscSimulator
+from gateway.simulators.smsc_session import Session
 from tests.harness import SEGMENTS, WITHIN, Family, Harness, metric
 
 
-async def test_an_smsc_that_unbinds_is_answered_and_the_window_drained(harness: Harness) -> None:
+async def test_an_unbind_by_the_smsc_gets_unbind_resp_and_the_window_is_drained(harness: Harness) -> None:
     harness.smsc.add("delay delay=0.1 times=3")
     await harness.start(link={"window": 3})
     family = Family(n=1)
@@ -37,7 +39,7 @@ async def test_an_smsc_that_unbinds_and_closes_is_bound_again(harness: Harness) 
     assert len(harness.smsc.connections) == 2
 
 
-async def test_enquire_link_is_asked_after_silence_and_answered_at_any_time(harness: Harness) -> None:
+async def test_an_idle_link_sends_enquire_link_and_responds_to_the_smscs(harness: Harness) -> None:
     await harness.start(link={"enquire_link": "50ms"})
     (session,) = harness.smsc.sessions
     await harness.smsc.wait_for(lambda: [r for r in session.requests if r.command == "enquire_link"][1:])
@@ -45,7 +47,9 @@ async def test_enquire_link_is_asked_after_silence_and_answered_at_any_time(harn
     assert len(harness.smsc.connections) == 1
 
 
-async def test_an_enquire_link_without_answer_ends_the_session_and_another_begins(harness: Harness) -> None:
+async def test_an_enquire_link_without_response_ends_the_session_and_the_link_binds_again(
+    harness: Harness,
+) -> None:
     await harness.start(link={"enquire_link": "50ms", "response_timeout": "200ms"})
     harness.smsc.silence()
     await harness.smsc.wait_for(lambda: len(harness.smsc.connections) > 1)
@@ -54,7 +58,7 @@ async def test_an_enquire_link_without_answer_ends_the_session_and_another_begin
     await harness.ask(Family(n=1))
 
 
-async def test_an_smsc_that_hangs_up_or_is_away_is_bound_when_it_comes(harness: Harness) -> None:
+async def test_an_smsc_that_closes_connections_or_is_down_is_bound_once_it_is_up(harness: Harness) -> None:
     await harness.smsc.down()
     hung_up = asyncio.Semaphore(0)
 
@@ -72,7 +76,9 @@ async def test_an_smsc_that_hangs_up_or_is_away_is_bound_when_it_comes(harness: 
 
 
 @pytest.mark.parametrize("status", ["RBINDFAIL", "RINVPASWD", "RINVSYSID"])
-async def test_refused_credentials_are_counted_and_tried_again_late(harness: Harness, status: str) -> None:
+async def test_refused_credentials_are_counted_and_retried_after_their_own_backoff(
+    harness: Harness, status: str
+) -> None:
     assert LinkPolicy().credentials.first_seconds / 2 >= 60
     harness.set_policy(links={"credentials": Backoff(first_seconds=0.05, max_seconds=0.1)})
     before = metric("link_failures_total", link="kcell", reason="credentials")
@@ -82,14 +88,14 @@ async def test_refused_credentials_are_counted_and_tried_again_late(harness: Har
     assert len(harness.smsc.connections) == 3
 
 
-async def test_a_stale_session_is_waited_out(harness: Harness) -> None:
+async def test_a_link_refused_as_already_bound_binds_again(harness: Harness) -> None:
     harness.set_policy(links={"stale_session_seconds": 0.05})
     harness.smsc.refuse_binds("RALYBND")
     await harness.start()
     assert len(harness.smsc.connections) == 2
 
 
-async def test_a_bind_without_answer_is_given_up(harness: Harness) -> None:
+async def test_a_bind_without_response_is_abandoned_and_retried(harness: Harness) -> None:
     harness.smsc.refuse_binds(None)
     await harness.start(link={"response_timeout": "200ms"})
     assert len(harness.smsc.connections) == 2
@@ -133,7 +139,7 @@ async def test_a_stop_drains_the_window_and_the_next_process_sends_the_rest(harn
     assert (len(harness.smsc.submitted), message.repeated) == (SEGMENTS, 0)
 
 
-async def test_a_stop_while_more_texts_wait_in_their_rows_leaves_them_there(harness: Harness) -> None:
+async def test_a_stop_leaves_unclaimed_texts_queued(harness: Harness) -> None:
     harness.smsc.add("delay delay=0.02")
     process = await harness.start(link={"window": 2})
     await harness.push(*(Family(n=n) for n in range(1, 11)))
@@ -145,7 +151,7 @@ async def test_a_stop_while_more_texts_wait_in_their_rows_leaves_them_there(harn
     assert left >= 8
 
 
-async def test_answers_that_are_being_written_when_the_stop_comes_are_not_lost(harness: Harness) -> None:
+async def test_responses_being_written_during_a_stop_are_not_lost(harness: Harness) -> None:
     """The row is not given back before the write under way has told it what the SMSC has accepted."""
     harness.smsc.add("delay delay=0.1 times=10")
     process = await harness.start(link={"window": 5})
@@ -162,7 +168,7 @@ async def test_answers_that_are_being_written_when_the_stop_comes_are_not_lost(h
     assert answered.bit_count() == len(harness.smsc.submitted)
 
 
-async def test_a_stop_in_the_middle_of_a_reply_leaves_it_answered_or_with_the_smsc(harness: Harness) -> None:
+async def test_replies_delivered_during_a_stop_are_acknowledged_or_redelivered(harness: Harness) -> None:
     process = await harness.start()
     families = [Family(n=n) for n in range(1, 21)]
     await harness.ask(*families)
@@ -179,7 +185,7 @@ async def test_a_stop_in_the_middle_of_a_reply_leaves_it_answered_or_with_the_sm
         assert len(harness.smsc.inbox(family.number)) == 2
 
 
-async def test_of_two_processes_one_holds_the_link_and_the_other_takes_it_over(harness: Harness) -> None:
+async def test_of_two_processes_one_holds_the_link_and_the_other_claims_it_after_a_stop(harness: Harness) -> None:
     first = await harness.start()
     await harness.launch()
     await harness.ask(Family(n=1))
@@ -191,12 +197,16 @@ async def test_of_two_processes_one_holds_the_link_and_the_other_takes_it_over(h
     harness.no_complaints()
 
 
-async def test_lost_framing_ends_the_session_and_another_begins(harness: Harness) -> None:
+async def closed(smsc: SmscSimulator, session: Session) -> None:
+    await smsc.wait_for(lambda: session.closed)
+
+
+async def test_an_invalid_command_length_gets_generic_nack_and_the_link_binds_again(harness: Harness) -> None:
     await harness.start()
     for octets in (b"\0\0\0\x08" + bytes(12), b"\0\x02\0\0" + bytes(12), b"HTTP/1.1 400 Bad Request\r\n\r\n"):
         session = harness.smsc.sessions[-1]
         await harness.smsc.send_raw(octets, via=session)
-        await harness.smsc.wait_for(lambda session=session: session.closed)
+        await closed(harness.smsc, session)
         assert session.nacks == [0x02]
         await harness.smsc.bound(within=WITHIN)
     await harness.ask(Family(n=1))

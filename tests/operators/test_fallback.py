@@ -1,4 +1,4 @@
-"""`links.fallback`: the numbers of a link that is down go through another one."""
+"""`links.fallback`: texts of a link that is down are sent through another link."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -15,7 +15,7 @@ KCELL, TELE2 = "kcell", "tele2"
 
 @pytest.fixture
 async def tele2() -> AsyncIterator[SmscSimulator]:
-    """The SMSC of the other operator; it reports all it delivers."""
+    """The SMSC of the other operator; it sends a receipt for every segment."""
     async with SmscSimulator(password="secret", receipts="delivered", first_id=900_001) as smsc:
         yield smsc
 
@@ -26,7 +26,7 @@ def soon_down(harness: Harness) -> None:
 
 
 def links(tele2: SmscSimulator, *, fallback: bool = True) -> dict[str, Any]:
-    """The configuration of both links: kcell's numbers may go through tele2."""
+    """The configuration of both links: texts of kcell may be sent through tele2."""
     return {
         "link": {"fallback": [TELE2] if fallback else []},
         "other_link": {"name": TELE2, "port": tele2.port, "fallback": []},
@@ -42,7 +42,7 @@ async def state_of(harness: Harness, family: Family, kind: str) -> tuple[str, st
     return row["link"], row["state"]
 
 
-async def test_texts_of_a_link_that_is_down_go_through_its_fallback(
+async def test_texts_of_a_link_that_is_down_are_sent_through_its_fallback(
     harness: Harness, tele2: SmscSimulator
 ) -> None:
     await harness.smsc.down()
@@ -52,30 +52,30 @@ async def test_texts_of_a_link_that_is_down_go_through_its_fallback(
     await harness.push(family)
     await tele2.message(family.number, containing="3#1", within=WITHIN)
     await harness.status(family, "asked")
-    await harness.status(family, "delivered")  # the receipt is matched by the link that sent
+    await harness.status(family, "delivered")  # the receipt is matched by the link that sent the text
     assert await tele2.reply(family.number, "3#1") == 0
     await tele2.message(family.number, containing="socwallet", within=WITHIN)
     await harness.status(family, "voucher_issued")
     assert tele2.complaints == []
 
 
-async def test_without_a_fallback_texts_wait_and_the_other_link_goes_on(
+async def test_without_a_fallback_texts_of_a_down_link_wait_and_the_other_link_sends(
     harness: Harness, tele2: SmscSimulator
 ) -> None:
     await harness.smsc.down()
     await harness.launch(**links(tele2, fallback=False))
     await tele2.bound()
-    waits, goes = Family(n=1), Family(n=2, mother="77770000002")
-    await harness.push(waits, goes)
-    await harness.status(goes, "asked")
-    assert await state_of(harness, waits, "request") == (KCELL, "queued")
+    waiting, sent = Family(n=1), Family(n=2, mother="77770000002")
+    await harness.push(waiting, sent)
+    await harness.status(sent, "asked")
+    assert await state_of(harness, waiting, "request") == (KCELL, "queued")
     await harness.smsc.up()
-    await harness.status(waits, "asked")
-    assert tele2.inbox(waits.number) == []
+    await harness.status(waiting, "asked")
+    assert tele2.inbox(waiting.number) == []
 
 
-async def test_what_was_half_sent_is_finished_through_the_fallback(harness: Harness, tele2: SmscSimulator) -> None:
-    """The segments that the first SMSC has not accepted go, under the reference of those that it has."""
+async def test_a_half_sent_text_is_completed_through_the_fallback(harness: Harness, tele2: SmscSimulator) -> None:
+    """Only the segments that the first SMSC has not accepted are sent, with the same reference."""
     harness.smsc.add("no_answer after=10 taken=no")
     await harness.start(**links(tele2))
     await tele2.bound()
@@ -91,7 +91,7 @@ async def test_what_was_half_sent_is_finished_through_the_fallback(harness: Harn
     assert sorted(s.number for s in (*accepted, *rest)) == list(range(1, SEGMENTS + 1))
 
 
-async def test_an_answer_goes_through_the_fallback_too(harness: Harness, tele2: SmscSimulator) -> None:
+async def test_text_2_is_sent_through_the_fallback(harness: Harness, tele2: SmscSimulator) -> None:
     await harness.start(**links(tele2))
     await tele2.bound()
     family = Family(n=1)
@@ -104,12 +104,12 @@ async def test_an_answer_goes_through_the_fallback_too(harness: Harness, tele2: 
     assert len(tele2.submitted) == 1
 
 
-async def test_a_link_falls_back_only_once_it_was_down_for_a_while(database: Database) -> None:
+async def test_a_link_counts_as_down_only_after_the_configured_time(database: Database) -> None:
     async with database.acquire() as connection:
         await nodes.join(connection, "node", "node", [KCELL, TELE2])
-        assert await nodes.down_links(connection, [KCELL], 10.0) == []  # nobody holds it: nobody can say
+        assert await nodes.down_links(connection, [KCELL], 10.0) == []  # no process holds it: its state is unknown
         await nodes.claim_links(connection, "node", [KCELL])
-        assert await nodes.down_links(connection, [KCELL], 10.0) == []  # just taken
+        assert await nodes.down_links(connection, [KCELL], 10.0) == []  # just claimed
         assert await nodes.down_links(connection, [KCELL, TELE2], 0.0) == [KCELL]
         await nodes.note_bound(connection, "node", KCELL, 1)
         assert await nodes.down_links(connection, [KCELL], 0.0) == []
@@ -118,7 +118,7 @@ async def test_a_link_falls_back_only_once_it_was_down_for_a_while(database: Dat
         assert await nodes.down_links(connection, [KCELL], 0.0) == [KCELL]
 
 
-async def test_answers_of_the_link_that_is_down_overtake_bulk_of_the_fallback(database: Database) -> None:
+async def test_urgent_texts_of_a_down_link_are_claimed_before_bulk_of_its_fallback(database: Database) -> None:
     async with database.acquire() as connection:
         await nodes.join(connection, "node", "node", [KCELL, TELE2])
         await connection.executemany(
@@ -128,12 +128,12 @@ async def test_answers_of_the_link_that_is_down_overtake_bulk_of_the_fallback(da
             [
                 ("bulk of its own", "request", TELE2, sms.Priority.BULK),
                 ("bulk of the other", "request", KCELL, sms.Priority.BULK),
-                ("answer of the other", "agreed", KCELL, sms.Priority.URGENT),
+                ("urgent of the other", "agreed", KCELL, sms.Priority.URGENT),
                 ("later bulk", "request", TELE2, sms.Priority.BULK),
             ],
         )
-        taken = await sms.claim(connection, "node", TELE2, others=[KCELL], bulk=True, limit=3)
-        assert [t.case_id for t in taken] == ["answer of the other", "bulk of its own", "bulk of the other"]
-        assert {t.long_messages for t in taken} == {"udh16"}
+        claimed = await sms.claim(connection, "node", TELE2, others=[KCELL], bulk=True, limit=3)
+        assert [t.case_id for t in claimed] == ["urgent of the other", "bulk of its own", "bulk of the other"]
+        assert {t.long_messages for t in claimed} == {"udh16"}
         assert await connection.fetchval("SELECT count(*) FROM sms WHERE link = $1", KCELL) == 0
         assert await sms.claim(connection, "node", KCELL, bulk=True, limit=3) == []

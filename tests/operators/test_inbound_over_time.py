@@ -1,4 +1,4 @@
-"""What time does to what came in: long replies that never became whole, copies, receipts' ids."""
+"""Inbound messages as time passes: incomplete long replies, duplicates, and message ids of receipts."""
 
 from typing import Any
 
@@ -12,29 +12,29 @@ from tests.harness import Family, Harness
 
 
 @pytest.fixture
-def receivers(monkeypatch: pytest.MonkeyPatch) -> list[Replies]:
+def replies(monkeypatch: pytest.MonkeyPatch) -> list[Replies]:
     """The use cases of replies of the gateways started in the test."""
-    made: list[Replies] = []
+    created: list[Replies] = []
 
-    class Kept(Replies):
+    class RecordedReplies(Replies):
         def __init__(self, **arguments: Any) -> None:
             super().__init__(**arguments)
-            made.append(self)
+            created.append(self)
 
-    monkeypatch.setattr(app, "Replies", Kept)
-    return made
+    monkeypatch.setattr(app, "Replies", RecordedReplies)
+    return created
 
 
 async def older(harness: Harness, table: str, seconds: float) -> None:
-    """Everything there came so much earlier."""
+    """Moves the arrival of every row of the table so many seconds back."""
     await harness.connection.execute(
         f"UPDATE {table} SET arrived_at = arrived_at - make_interval(secs => $1)",
         seconds,  # table is ours
     )
 
 
-async def test_a_long_reply_that_never_becomes_whole_is_no_answer_after_10_minutes(
-    harness: Harness, receivers: list[Replies]
+async def test_an_incomplete_long_reply_is_unclear_after_10_minutes(
+    harness: Harness, replies: list[Replies]
 ) -> None:
     assert INCOMPLETE_AFTER_SECONDS == 600
     await harness.start()
@@ -42,28 +42,30 @@ async def test_a_long_reply_that_never_becomes_whole_is_no_answer_after_10_minut
     await harness.ask(family)
     await harness.smsc.reply(family.number, ["3#1 ", "рахмет"], encoding="ucs2", order=[1])
     await older(harness, "reply_segments", 590)
-    assert await receivers[0].flush_incomplete() == 0
+    assert await replies[0].flush_incomplete() == 0
     assert "reply_read" not in await harness.events(family)
 
     await older(harness, "reply_segments", 11)
-    assert await receivers[0].flush_incomplete() == 1
+    assert await replies[0].flush_incomplete() == 1
     assert (await harness.journaled(family, "reply_read"))["verdict"] == "unclear"
     assert "consented" not in await harness.events(family)
-    assert await receivers[0].flush_incomplete() == 0
+    assert await replies[0].flush_incomplete() == 0
 
 
-async def test_its_last_segment_without_the_first_is_unclear(harness: Harness, receivers: list[Replies]) -> None:
+async def test_the_last_segment_of_a_long_reply_without_the_first_is_unclear(
+    harness: Harness, replies: list[Replies]
+) -> None:
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)
     await harness.smsc.reply(family.number, ["3#1 ", "рахмет"], encoding="ucs2", order=[2])
     await older(harness, "reply_segments", 601)
-    await receivers[0].flush_incomplete()
+    await replies[0].flush_incomplete()
     assert (await harness.journaled(family, "reply_read"))["verdict"] == "unclear"
 
 
-async def test_segments_of_a_whole_reply_are_forgotten_and_read_once(
-    harness: Harness, receivers: list[Replies]
+async def test_segments_of_a_complete_reply_are_deleted_and_read_once(
+    harness: Harness, replies: list[Replies]
 ) -> None:
     await harness.start()
     family = Family(n=1)
@@ -71,7 +73,7 @@ async def test_segments_of_a_whole_reply_are_forgotten_and_read_once(
     await harness.smsc.reply(family.number, ["3#", "2"])
     await harness.status(family, "refused")
     await older(harness, "reply_segments", 601)
-    await receivers[0].flush_incomplete()
+    await replies[0].flush_incomplete()
     assert await harness.connection.fetchval("SELECT count(*) FROM reply_segments") == 0
     assert (await harness.events(family)).count("reply_read") == 1
 
@@ -102,7 +104,7 @@ async def test_other_octets_another_number_or_another_destination_are_another_re
     assert await harness.connection.fetchval("SELECT count(*) FROM replies") == 4
 
 
-async def test_an_id_that_the_smsc_uses_again_is_the_latest_texts(harness: Harness) -> None:
+async def test_a_reused_message_id_belongs_to_the_latest_text(harness: Harness) -> None:
     harness.smsc.add("accept message_id=SAME")
     await harness.start()
     first, second = Family(n=1), Family(n=2)
@@ -113,11 +115,11 @@ async def test_an_id_that_the_smsc_uses_again_is_the_latest_texts(harness: Harne
     assert "delivered" not in harness.sdu.statuses(first.record_id)
 
 
-async def test_ids_expire_and_so_do_receipts_that_nobody_waited_for(harness: Harness) -> None:
+async def test_expected_message_ids_and_unmatched_receipts_expire(harness: Harness) -> None:
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)
-    await harness.smsc.receipt("never-heard-of")
+    await harness.smsc.receipt("unknown-id")
     assert await receipts.expire(harness.connection, 100) == 0
     for table in ("receipts_expected", "receipts_unmatched"):
         await harness.connection.execute(f"UPDATE {table} SET expires_at = clock_timestamp()")

@@ -1,4 +1,4 @@
-"""TLS to the SMSC: who is trusted, by which name, and who we say we are."""
+"""TLS to the SMSC: trusted authorities, the host name checked, and the client certificate."""
 
 import asyncio
 import shutil
@@ -29,10 +29,10 @@ async def certificate(directory: Path, name: str) -> None:
 
 @pytest.fixture
 async def secure(tmp_path: Path) -> AsyncIterator[SmscSimulator]:
-    """An SMSC that speaks TLS and wants to know who calls."""
+    """An SMSC over TLS that requires a client certificate."""
     if shutil.which("openssl") is None:
         pytest.skip("no openssl to make a certificate with")
-    for name in ("smsc", "gateway", "stranger"):
+    for name in ("smsc", "gateway", "untrusted"):
         await certificate(tmp_path, name)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(tmp_path / "gateway.pem"))
     context.load_cert_chain(tmp_path / "smsc.pem", tmp_path / "smsc.key")
@@ -55,7 +55,7 @@ def link(
     }
 
 
-async def test_a_link_over_tls_with_a_certificate_of_its_own(
+async def test_a_link_binds_over_tls_with_a_client_certificate(
     harness: Harness, secure: SmscSimulator, tmp_path: Path
 ) -> None:
     await harness.launch(link=link(secure, tmp_path))
@@ -69,10 +69,10 @@ async def test_a_link_over_tls_with_a_certificate_of_its_own(
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"host": "127.0.0.1"}, {"ca": "stranger"}],
-    ids=["a host that the certificate does not name", "a certificate that nobody trusts"],
+    [{"host": "127.0.0.1"}, {"ca": "untrusted"}],
+    ids=["a host name that is not in the certificate", "an authority that did not sign the certificate"],
 )
-async def test_an_smsc_that_is_not_who_it_should_be_gets_no_password(
+async def test_an_smsc_with_a_wrong_certificate_is_sent_no_password(
     harness: Harness, secure: SmscSimulator, tmp_path: Path, wrong: dict[str, str]
 ) -> None:
     before = metric("link_failures_total", link="kcell", reason="unreachable")
@@ -82,10 +82,10 @@ async def test_an_smsc_that_is_not_who_it_should_be_gets_no_password(
     assert metric("link_failures_total", link="kcell", reason="unreachable") > before
 
 
-async def test_an_smsc_that_does_not_know_our_certificate_is_tried_again(
+async def test_a_link_whose_certificate_the_smsc_rejects_is_not_bound(
     harness: Harness, secure: SmscSimulator, tmp_path: Path
 ) -> None:
-    await harness.launch(link=link(secure, tmp_path, own="stranger"))
+    await harness.launch(link=link(secure, tmp_path, own="untrusted"))
     with pytest.raises(TimeoutError):
         await secure.bound(within=0.5)
     assert not any(session.bound for session in secure.connections)

@@ -31,12 +31,12 @@ def test_reconnects_back_off_from_1_s_to_60_s_with_jitter(failures: int, least: 
 
 
 @pytest.mark.parametrize("refused", BAD_CREDENTIALS)
-def test_bad_credentials_back_off_long(refused: int) -> None:
+def test_refused_credentials_back_off_for_at_least_60_s(refused: int) -> None:
     assert all(wait_before_binding(POLICY, refused, failures) >= 60 for failures in range(12))
     assert wait_before_binding(POLICY, refused, 10) >= 300
 
 
-def test_an_already_bound_session_is_waited_out_however_often() -> None:
+def test_every_wait_after_already_bound_is_stale_session_seconds() -> None:
     waits = {wait_before_binding(POLICY, consts.SMPP_ESME_RALYBND, failures) for failures in range(9)}
     assert waits == {POLICY.stale_session_seconds}
 
@@ -56,10 +56,10 @@ class Watched:
         return getattr(self._transport, name)
 
 
-async def test_a_bind_has_no_delay_and_one_write_a_turn() -> None:
+async def test_a_connection_has_tcp_nodelay_and_one_write_per_event_loop_iteration() -> None:
     async with SmscSimulator() as smsc:
         loop, bound = asyncio.get_running_loop(), asyncio.Event()
-        session = Session(
+        session: Session[None] = Session(
             role=Role.TRANSCEIVER,
             system_id="gateway",
             password="secret",
@@ -87,16 +87,17 @@ async def test_a_bind_has_no_delay_and_one_write_a_turn() -> None:
         await bind.lost.wait()
 
 
-async def test_a_defect_in_a_handler_closes_nothing_and_loses_no_reply(
+async def test_an_exception_in_the_receiver_closes_no_session_and_loses_no_reply(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take, failed = receiver.Receiver.receive, []
+    receive = receiver.Receiver.receive
+    failed: list[tuple[Any, ...]] = []
 
     def fail_once(self: receiver.Receiver, *arguments: Any) -> None:
         if not failed:
             failed.append(arguments)
             raise RuntimeError("a defect")
-        take(self, *arguments)
+        receive(self, *arguments)
 
     await harness.start()
     family = Family(n=1)

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from smpplib import consts
 
+from gateway.simulators.smsc import SmscSimulator
+from gateway.simulators.smsc_session import Session
 from tests.harness import Family, Harness, metric
 
 DELIVER_SM, DATA_SM, SUBMIT_SM = 0x05, 0x103, 0x04
@@ -135,7 +137,12 @@ PDUS = {
 }  # fmt: skip
 
 
-async def test_each_malformed_pdu_costs_at_most_itself(harness: Harness) -> None:
+async def reaction(smsc: SmscSimulator, session: Session, before: tuple[int, int]) -> None:
+    """Returns when the SMSC has more complaints or generic_nacks than the numbers `before`."""
+    await smsc.wait_for(lambda: before != (len(smsc.complaints), len(session.nacks)))
+
+
+async def test_malformed_pdus_end_no_session_and_lose_no_reply(harness: Harness) -> None:
     strange = metric("unexpected_pdus_total", link="kcell")
     await harness.start()
     (session,) = harness.smsc.sessions
@@ -146,9 +153,7 @@ async def test_each_malformed_pdu_costs_at_most_itself(harness: Harness) -> None
         head = struct.pack(">IIII", 16 + len(sent.body), sent.command_id, 0, sequence_number)
         await harness.smsc.send_raw(head + sent.body, via=session)
         if sent.answer:
-            await harness.smsc.wait_for(
-                lambda had=(complaints, nacks): had != (len(harness.smsc.complaints), len(session.nacks))
-            )
+            await reaction(harness.smsc, session, (complaints, nacks))
         await harness.smsc.enquire()  # behind it: what gets no answer has been seen by now
         answers = [
             complaint.split(": ")[1].removesuffix(f" {sequence_number} answers nothing")

@@ -1,4 +1,4 @@
-"""Receipts: in whatever form, order and number they come, a text is reported once and rightly."""
+"""Receipts in every form, order and number: the delivery of a text is reported once, with the right state."""
 
 import asyncio
 
@@ -8,7 +8,9 @@ from gateway.simulators.receipts import Receipts
 from tests.harness import SEGMENTS, Family, Harness, metric
 
 
-async def test_a_delivered_request_and_repeat_are_told_and_answers_are_only_journaled(harness: Harness) -> None:
+async def test_delivery_of_request_and_repeat_is_reported_and_of_texts_2_and_3_only_journaled(
+    harness: Harness,
+) -> None:
     harness.smsc.receipts = [Receipts(outcome="delivered")]
     await harness.start()
     family = Family(n=1)
@@ -24,7 +26,7 @@ async def test_a_delivered_request_and_repeat_are_told_and_answers_are_only_jour
 
 
 @pytest.mark.parametrize("policy", ["delivered times=2", "delivered intermediate=yes", "delivered form=tlvs"])
-async def test_a_receipt_counts_once(harness: Harness, policy: str) -> None:
+async def test_receipts_of_one_text_report_its_delivery_once(harness: Harness, policy: str) -> None:
     harness.smsc.receipts = [Receipts.parse(policy)]
     await harness.start()
     family = Family(n=1)
@@ -36,7 +38,7 @@ async def test_a_receipt_counts_once(harness: Harness, policy: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["text", "both"])
-async def test_a_receipt_before_the_response_is_parked_and_applied_later(harness: Harness, form: str) -> None:
+async def test_a_receipt_before_the_response_is_unmatched_and_applied_later(harness: Harness, form: str) -> None:
     harness.smsc.receipts = [Receipts(outcome="delivered", before_response=True, form=form)]
     await harness.start()
     family = Family(n=1)
@@ -60,7 +62,7 @@ async def test_a_receipt_before_the_response_is_parked_and_applied_later(harness
         ("uuid", "same", "auto"),
     ],
 )
-async def test_a_receipts_id_is_found_however_the_operator_writes_it(
+async def test_a_receipts_message_id_is_matched_in_every_form_of_operators(
     harness: Harness, message_ids: str, id_form: str, relation: str
 ) -> None:
     harness.smsc.message_ids = message_ids
@@ -71,23 +73,23 @@ async def test_a_receipts_id_is_found_however_the_operator_writes_it(
     await harness.status(family, "delivered")
 
 
-async def test_with_receipts_for_all_segments_one_that_failed_makes_the_text_undeliverable(
+async def test_with_receipts_for_all_segments_one_failed_segment_makes_the_text_undeliverable(
     harness: Harness,
 ) -> None:
     await harness.start(link={"receipts": "all"})
-    whole, torn = Family(n=1), Family(n=2)
-    await harness.ask(whole, torn)
+    delivered, failed = Family(n=1), Family(n=2)
+    await harness.ask(delivered, failed)
     for submit in harness.smsc.submitted:
-        outcome = "undeliverable" if submit.destination == torn.number and submit.number == 7 else "delivered"
+        outcome = "undeliverable" if submit.destination == failed.number and submit.number == 7 else "delivered"
         assert submit.registered_delivery == 1
         await harness.smsc.receipt(submit, outcome)
-    await harness.status(whole, "delivered")
-    assert (await harness.journaled(torn, "text_undeliverable"))["state"] == "undeliverable"
-    assert "delivered" not in await harness.events(torn)
-    assert (await harness.events(whole)).count("delivered") == 1
+    await harness.status(delivered, "delivered")
+    assert (await harness.journaled(failed, "text_undeliverable"))["state"] == "undeliverable"
+    assert "delivered" not in await harness.events(failed)
+    assert (await harness.events(delivered)).count("delivered") == 1
 
 
-async def test_a_final_state_is_never_overwritten(harness: Harness) -> None:
+async def test_a_final_delivery_state_is_never_overwritten(harness: Harness) -> None:
     await harness.start()
     arrived, failed = Family(n=1), Family(n=2)
     await harness.ask(arrived, failed)
@@ -103,7 +105,7 @@ async def test_a_final_state_is_never_overwritten(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize("outcome", ["enroute", "accepted"])
-async def test_what_is_not_final_changes_nothing(harness: Harness, outcome: str) -> None:
+async def test_a_receipt_whose_state_is_not_final_changes_nothing(harness: Harness, outcome: str) -> None:
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)
@@ -113,10 +115,10 @@ async def test_what_is_not_final_changes_nothing(harness: Harness, outcome: str)
     await harness.status(family, "delivered")
 
 
-async def test_a_receipt_nobody_knows_is_taken_and_kept_for_a_day(harness: Harness) -> None:
+async def test_a_receipt_with_an_unknown_message_id_is_accepted_and_kept_as_unmatched(harness: Harness) -> None:
     before = metric("receipts_total", link="kcell", state="delivered")
     await harness.start()
-    assert await harness.smsc.receipt("never-heard-of", "delivered", source="77010000001") == 0
+    assert await harness.smsc.receipt("unknown-id", "delivered", source="77010000001") == 0
     assert await harness.connection.fetchval("SELECT count(*) FROM receipts_unmatched") == 1
     assert metric("receipts_total", link="kcell", state="delivered") == before + 1
     assert await harness.events(None) == []
@@ -136,7 +138,7 @@ async def test_a_receipt_is_never_read_as_a_reply_nor_a_reply_as_a_receipt(harne
     assert (await harness.journaled(family, "reply_read"))["verdict"] == "unclear"
 
 
-async def test_receipts_come_as_data_sm_by_another_bind_and_with_a_false_esm_class(harness: Harness) -> None:
+async def test_receipts_are_recognised_as_data_sm_by_another_bind_and_with_esm_class_0(harness: Harness) -> None:
     await harness.start(link={"sessions": 2})
     await harness.smsc.bound(2)
     families = [Family(n=n) for n in (1, 2, 3)]

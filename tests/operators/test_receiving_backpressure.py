@@ -1,4 +1,4 @@
-"""More comes in than the database takes: binds are not read any further until there is room again."""
+"""Deliveries arrive faster than the database commits: reading of binds pauses until the queue has room."""
 
 import asyncio
 from contextlib import suppress
@@ -11,17 +11,17 @@ from gateway.smpp.pdu import CommandId
 from gateway.smpp.session import Received
 
 LINK = cast("Any", SimpleNamespace(name="kcell", default_alphabet="gsm7"))
-MOST = 20
+MAX_QUEUED = 20
 
 
 class SmppConnection:
-    """The side of a bind that the receiver sees."""
+    """The part of a connection that the receiver uses."""
 
     is_bound = True
 
     def __init__(self) -> None:
         self.paused = False
-        self.answered: list[int] = []
+        self.responded_to: list[int] = []
 
     def pause_reading(self) -> None:
         self.paused = True
@@ -30,11 +30,11 @@ class SmppConnection:
         self.paused = False
 
     def respond(self, _command_id: int, sequence_number: int, _command_status: int = 0) -> None:
-        self.answered.append(sequence_number)
+        self.responded_to.append(sequence_number)
 
 
 class Inbound:
-    """A database that is asked to commit; `meanwhile` is what comes in while it does."""
+    """A use case that counts its commits; `meanwhile` runs during each of them."""
 
     def __init__(self) -> None:
         self.commits = 0
@@ -52,7 +52,7 @@ def deliver(receiver: Receiver, bind: SmppConnection, sequence_number: int) -> N
 
 
 def new_receiver(inbound: Inbound) -> Receiver:
-    return Receiver(cast("Any", inbound), ReceiverPolicy(max_queued=MOST, max_batch=5))
+    return Receiver(cast("Any", inbound), ReceiverPolicy(max_queued=MAX_QUEUED, max_batch=5))
 
 
 async def run(receiver: Receiver, until: Any) -> None:
@@ -67,22 +67,22 @@ async def run(receiver: Receiver, until: Any) -> None:
             await running
 
 
-async def test_a_bind_is_read_no_further_while_too_much_waits_and_goes_on_when_it_is_stored() -> None:
+async def test_reading_pauses_above_max_queued_deliveries_and_resumes_after_the_commit() -> None:
     receiver, bind = new_receiver(Inbound()), SmppConnection()
-    for n in range(MOST):
+    for n in range(MAX_QUEUED):
         deliver(receiver, bind, n)
     assert not bind.paused
-    deliver(receiver, bind, MOST)
+    deliver(receiver, bind, MAX_QUEUED)
     assert bind.paused
     await run(receiver, lambda: not bind.paused)
-    assert bind.answered == list(range(MOST + 1))[: len(bind.answered)]
+    assert bind.responded_to == list(range(MAX_QUEUED + 1))[: len(bind.responded_to)]
 
 
-async def test_a_bind_that_is_held_goes_on_though_another_never_stops() -> None:
+async def test_a_paused_bind_resumes_while_another_bind_keeps_delivering() -> None:
     inbound = Inbound()
     receiver, paused, busy = new_receiver(inbound), SmppConnection(), SmppConnection()
-    for n in range(MOST + 1):
+    for n in range(MAX_QUEUED + 1):
         deliver(receiver, paused, n)
     inbound.meanwhile = lambda: deliver(receiver, busy, inbound.commits)
-    await run(receiver, lambda: not paused.paused or inbound.commits > 10 * MOST)
+    await run(receiver, lambda: not paused.paused or inbound.commits > 10 * MAX_QUEUED)
     assert not paused.paused

@@ -1,4 +1,4 @@
-"""A reply counts only by a link that may carry it: nobody answers for another operator's subscriber."""
+"""A reply counts only by a link of its number: one operator cannot reply for another's subscriber."""
 
 import pytest
 
@@ -23,7 +23,7 @@ async def test_a_reply_by_another_operators_link_is_journaled_and_does_not_count
     await harness.status(family, "consented")
 
 
-async def test_a_ported_number_answers_by_the_link_of_the_operator_that_the_mcb_names(
+async def test_a_ported_number_replies_by_the_link_of_the_operator_that_the_mcb_returns(
     harness: Harness, tele2: SmscSimulator
 ) -> None:
     family = Family(n=1, mother=("77010000001", TELE2))
@@ -34,8 +34,8 @@ async def test_a_ported_number_answers_by_the_link_of_the_operator_that_the_mcb_
     await harness.status(family, "consented")
 
 
-@pytest.mark.parametrize("operator", [None, "unacknowledged of"])
-async def test_a_number_whose_operator_nobody_knows_may_have_been_ported_to_any(
+@pytest.mark.parametrize("operator", [None, "unlisted"])
+async def test_a_reply_of_a_number_of_unknown_operator_counts_by_any_link(
     harness: Harness, tele2: SmscSimulator, operator: str | None
 ) -> None:
     family = Family(n=1, mother=("77010000001", operator))
@@ -44,8 +44,10 @@ async def test_a_number_whose_operator_nobody_knows_may_have_been_ported_to_any(
     await harness.status(family, "consented")
 
 
-async def test_a_forged_reply_takes_no_doubt_away(harness: Harness, tele2: SmscSimulator) -> None:
-    """The copy of the first child's answer is still to come: nothing that counts for nobody stands in for it."""
+async def test_a_reply_by_a_wrong_link_does_not_stand_for_an_expected_redelivery(
+    harness: Harness, tele2: SmscSimulator
+) -> None:
+    """The redelivery of the first child's reply is still to come: the ignored reply was not that redelivery."""
     first, second = (Family(n=n, mother=("77010000001", KCELL)) for n in (1, 2))
     await harness.push(first, second)
     await harness.status(first, "asked")

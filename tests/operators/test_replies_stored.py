@@ -1,8 +1,9 @@
-"""deliver_sm and data_sm: stored before they are answered, read whatever they look like."""
+"""deliver_sm and data_sm: stored before the response, and read in every form they may have."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import asyncpg
 import pytest
@@ -13,11 +14,11 @@ from tests.harness import Family, Harness, metric
 
 @asynccontextmanager
 async def database_away(harness: Harness) -> AsyncIterator[None]:
-    """Nobody can reach the test's database, as when its server restarts; connections are cut."""
+    """The test's database refuses connections and has ended them, as during a restart of its server."""
     name = await harness.connection.fetchval("SELECT current_database()")
-    keeper = await asyncpg.connect(harness.database_url.replace(f"/{name}?", "/postgres?"))
-    await keeper.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-    await keeper.execute(
+    admin = await asyncpg.connect(harness.database_url.replace(f"/{name}?", "/postgres?"))
+    await admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    await admin.execute(
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1 AND pid <> $2",
         name,
         harness.connection.get_server_pid(),
@@ -25,18 +26,18 @@ async def database_away(harness: Harness) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await keeper.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-        await keeper.close()
+        await admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        await admin.close()
 
 
-async def test_a_reply_is_answered_only_after_it_is_committed(harness: Harness) -> None:
+async def test_deliver_sm_resp_is_sent_only_after_the_reply_is_committed(harness: Harness) -> None:
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)
     async with harness.connection.transaction():
         await harness.connection.execute("SELECT FROM cases FOR UPDATE")
         reply = asyncio.create_task(harness.smsc.reply(family.number, "3#1"))
-        for _ in range(3):  # the session is alive, and the reply is not answered
+        for _ in range(3):  # the session is alive, and the deliver_sm has no response
             await harness.smsc.enquire()
         assert not reply.done()
         assert await harness.connection.fetchval("SELECT count(*) FROM replies") == 0
@@ -44,7 +45,7 @@ async def test_a_reply_is_answered_only_after_it_is_committed(harness: Harness) 
     assert "consented" in await harness.events(family)
 
 
-async def test_what_cannot_be_stored_stays_with_the_smsc(harness: Harness) -> None:
+async def test_a_reply_that_cannot_be_stored_gets_rx_t_appn_and_is_delivered_again(harness: Harness) -> None:
     before = metric("inbound_not_stored_total", link="kcell")
     await harness.start()
     family = Family(n=1)
@@ -58,7 +59,7 @@ async def test_what_cannot_be_stored_stays_with_the_smsc(harness: Harness) -> No
     assert len(harness.smsc.connections) == 1
 
 
-async def test_a_text_under_way_survives_a_database_that_goes_away(harness: Harness) -> None:
+async def test_a_text_being_sent_while_the_database_is_away_is_sent_once(harness: Harness) -> None:
     harness.smsc.add("delay delay=0.05")
     await harness.start(link={"window": 1})
     family = Family(n=1)
@@ -88,7 +89,9 @@ async def test_a_text_under_way_survives_a_database_that_goes_away(harness: Harn
     ],
     ids=str,
 )
-async def test_a_reply_counts_in_whatever_it_is_wrapped(harness: Harness, how: dict[str, object]) -> None:
+async def test_a_reply_counts_in_every_form_of_deliver_sm_and_data_sm(
+    harness: Harness, how: dict[str, Any]
+) -> None:
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)
@@ -97,7 +100,7 @@ async def test_a_reply_counts_in_whatever_it_is_wrapped(harness: Harness, how: d
     assert len(harness.smsc.connections) == 1
 
 
-async def test_a_sender_is_one_number_however_the_smsc_writes_it(harness: Harness) -> None:
+async def test_every_spelling_of_source_addr_is_one_msisdn(harness: Harness) -> None:
     await harness.start()
     spellings = {
         "+77010000001": (1, 1), "87010000002": (2, 1), "7010000003": (0, 0), "0077010000004": (5, 9),
@@ -112,7 +115,9 @@ async def test_a_sender_is_one_number_however_the_smsc_writes_it(harness: Harnes
 
 
 @pytest.mark.parametrize("long", ["udh8", "udh16", "sar"])
-async def test_a_long_reply_is_whole_in_any_order_with_any_copies(harness: Harness, long: str) -> None:
+async def test_a_long_reply_is_joined_from_segments_in_any_order_with_duplicates(
+    harness: Harness, long: str
+) -> None:
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)
@@ -122,19 +127,19 @@ async def test_a_long_reply_is_whole_in_any_order_with_any_copies(harness: Harne
     assert (events.count("reply_read"), events.count("consented")) == (1, 1)
 
 
-async def test_long_replies_with_one_reference_from_two_numbers_are_two(harness: Harness) -> None:
+async def test_long_replies_of_two_numbers_with_one_reference_are_two_replies(harness: Harness) -> None:
     await harness.start()
-    yes, no = Family(n=1), Family(n=2)
-    await harness.ask(yes, no)
+    agreeing, refusing = Family(n=1), Family(n=2)
+    await harness.ask(agreeing, refusing)
     for order in ([1], [2]):
-        await harness.smsc.reply(yes.number, ["3#", "1"], reference=7, order=order)
-        await harness.smsc.reply(no.number, ["3#", "2"], reference=7, order=order)
-    assert "consented" in await harness.events(yes)
-    assert "refused" in await harness.events(no)
+        await harness.smsc.reply(agreeing.number, ["3#", "1"], reference=7, order=order)
+        await harness.smsc.reply(refusing.number, ["3#", "2"], reference=7, order=order)
+    assert "consented" in await harness.events(agreeing)
+    assert "refused" in await harness.events(refusing)
 
 
-async def test_a_reference_that_comes_again_is_another_reply(harness: Harness) -> None:
-    """Handsets count to 255 and begin anew, some always with the same number."""
+async def test_a_reused_segment_reference_is_another_reply(harness: Harness) -> None:
+    """Handsets wrap their references at 255; some always use the same one."""
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)
@@ -144,7 +149,7 @@ async def test_a_reference_that_comes_again_is_another_reply(harness: Harness) -
 
 
 async def test_segments_of_two_replies_with_one_reference_are_never_joined(harness: Harness) -> None:
-    """The first one's end was lost: it is read as it is when the second one takes its reference."""
+    """The last segment of the first was lost: it is read incomplete when the second uses its reference."""
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)
@@ -157,7 +162,7 @@ async def test_segments_of_two_replies_with_one_reference_are_never_joined(harne
     assert (await harness.events(family)).count("reply_read") == 2
 
 
-async def test_octets_that_are_no_text_are_kept_and_unclear(harness: Harness) -> None:
+async def test_octets_that_do_not_decode_are_kept_and_unclear(harness: Harness) -> None:
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)
@@ -172,7 +177,9 @@ async def test_octets_that_are_no_text_are_kept_and_unclear(harness: Harness) ->
 @pytest.mark.parametrize(
     ("alphabet", "encoding"), [("packed", "packed"), ("ascii", "ascii"), ("latin1", "latin1"), ("gsm7", "gsm7")]
 )
-async def test_data_coding_0_is_what_the_link_says(harness: Harness, alphabet: str, encoding: str) -> None:
+async def test_data_coding_0_is_decoded_with_the_default_alphabet_of_the_link(
+    harness: Harness, alphabet: str, encoding: str
+) -> None:
     await harness.start(link={"default_alphabet": alphabet})
     family = Family(n=1)
     await harness.ask(family)
@@ -180,7 +187,7 @@ async def test_data_coding_0_is_what_the_link_says(harness: Harness, alphabet: s
     assert "consented" in await harness.events(family)
 
 
-async def test_hundreds_of_replies_at_once_are_all_taken(harness: Harness) -> None:
+async def test_hundreds_of_concurrent_replies_are_all_stored(harness: Harness) -> None:
     await harness.start()
     families = [Family(n=n) for n in range(1, 101)]
     await harness.ask(*families)

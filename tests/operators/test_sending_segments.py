@@ -1,4 +1,4 @@
-"""What SMSCs do to segments, and what the parent has on the screen in the end."""
+"""Responses and failures of SMSCs for single segments, and the text that the handset shows in the end."""
 
 from collections import Counter
 
@@ -7,7 +7,7 @@ import pytest
 from tests.harness import SEGMENTS, WITHIN, Family, Harness, metric
 
 
-async def test_addresses_and_receipts_are_as_the_configuration_says(harness: Harness) -> None:
+async def test_addresses_and_registered_delivery_are_as_configured(harness: Harness) -> None:
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)
@@ -19,7 +19,7 @@ async def test_addresses_and_receipts_are_as_the_configuration_says(harness: Har
 
 
 @pytest.mark.parametrize(("long_messages", "segments"), [("udh16", 16), ("sar", 16), ("payload", 1)])
-async def test_a_long_text_is_whole_however_it_travels(
+async def test_a_long_text_arrives_whole_in_every_form_of_long_messages(
     harness: Harness, long_messages: str, segments: int
 ) -> None:
     await harness.start(link={"long_messages": long_messages})
@@ -30,7 +30,7 @@ async def test_a_long_text_is_whole_however_it_travels(
     assert len(harness.smsc.submitted) == segments
 
 
-async def test_a_throttled_segment_goes_again(harness: Harness) -> None:
+async def test_a_throttled_segment_is_sent_again(harness: Harness) -> None:
     harness.smsc.add("throttle nth=3")
     before = metric("segments_total", link="kcell", outcome="throttled")
     await harness.start()
@@ -39,11 +39,11 @@ async def test_a_throttled_segment_goes_again(harness: Harness) -> None:
     assert metric("segments_total", link="kcell", outcome="throttled") == before + 1
     assert harness.smsc.inbox(family.number)[0].repeated == 0
     assert len(harness.smsc.submitted) == SEGMENTS + 1
-    again = [s.short_message for s in harness.smsc.submitted]
-    assert [n for n in Counter(again).values() if n > 1] == [2]
+    sent = [s.short_message for s in harness.smsc.submitted]
+    assert [n for n in Counter(sent).values() if n > 1] == [2]
 
 
-async def test_a_busy_smsc_gets_the_same_segments_after_a_while(harness: Harness) -> None:
+async def test_a_busy_smsc_is_sent_the_same_segments_again(harness: Harness) -> None:
     for rule in ("full nth=2", "full nth=5 status=RSYSERR", "full nth=7 status=RX_T_APPN", "nack nth=9"):
         harness.smsc.add(rule)
     before = metric("segments_total", link="kcell", outcome="busy")
@@ -54,7 +54,7 @@ async def test_a_busy_smsc_gets_the_same_segments_after_a_while(harness: Harness
     assert harness.smsc.inbox(family.number)[0].repeated == 0
 
 
-async def test_a_segment_without_answer_goes_again_byte_for_byte(harness: Harness) -> None:
+async def test_a_segment_without_response_is_sent_again_byte_for_byte(harness: Harness) -> None:
     harness.smsc.add("no_answer nth=4")
     before = metric("segments_unknown_total", link="kcell")
     await harness.start(link={"response_timeout": "300ms"})
@@ -69,7 +69,7 @@ async def test_a_segment_without_answer_goes_again_byte_for_byte(harness: Harnes
     assert len(harness.smsc.messages) == 1
 
 
-async def test_an_answer_that_comes_too_late_is_still_one_acceptance(harness: Harness) -> None:
+async def test_a_text_with_a_late_response_is_accepted_once(harness: Harness) -> None:
     harness.smsc.add("delay nth=4 delay=0.5")
     await harness.start(link={"response_timeout": "300ms"})
     family = Family(n=1)
@@ -78,8 +78,8 @@ async def test_an_answer_that_comes_too_late_is_still_one_acceptance(harness: Ha
     assert (await harness.events(family)).count("text_accepted") == 1
 
 
-async def test_a_cut_in_mid_message_costs_the_parent_nothing(harness: Harness) -> None:
-    """The SMSC has taken segments that it has not answered: they go again, and the handset drops the copies."""
+async def test_after_a_connection_lost_in_mid_message_the_handset_shows_the_text_once(harness: Harness) -> None:
+    """The SMSC has accepted segments without a response: they are sent again, and the handset drops duplicates."""
     cut = harness.smsc.add("drop_before nth=6")
     before = metric("segments_unknown_total", link="kcell")
     await harness.start(link={"window": 10})
@@ -95,7 +95,7 @@ async def test_a_cut_in_mid_message_costs_the_parent_nothing(harness: Harness) -
     assert len(harness.smsc.connections) == 2
 
 
-async def test_a_segment_that_was_answered_is_never_sent_again(harness: Harness) -> None:
+async def test_a_segment_with_a_response_is_never_sent_again(harness: Harness) -> None:
     harness.smsc.add("drop_after nth=7")
     await harness.start(link={"window": 1})
     family = Family(n=1)
@@ -124,7 +124,7 @@ async def test_an_empty_message_id_is_accepted_and_not_tracked(harness: Harness)
         ("nack status=RINVCMDID", "ESME_RINVCMDID"),
     ],
 )
-async def test_what_nobody_knows_is_permanent_and_journaled_with_its_number(
+async def test_an_unknown_refusal_is_permanent_and_journaled_with_its_status(
     harness: Harness, rule: str, name: str
 ) -> None:
     harness.smsc.add(rule)
@@ -136,7 +136,7 @@ async def test_what_nobody_knows_is_permanent_and_journaled_with_its_number(
     assert harness.smsc.messages == []
 
 
-async def test_a_links_table_says_what_a_vendors_status_means(harness: Harness) -> None:
+async def test_a_vendor_status_is_classified_by_the_statuses_of_the_link(harness: Harness) -> None:
     harness.smsc.add("refuse status=0x421 times=2")
     harness.smsc.add("refuse status=0x58 times=1 after=5")
     await harness.start(link={"statuses": {"0x421": "busy", "0x58": "busy"}})
@@ -145,7 +145,7 @@ async def test_a_links_table_says_what_a_vendors_status_means(harness: Harness) 
     assert harness.smsc.inbox(family.number)[0].repeated == 0
 
 
-async def test_strange_answers_cost_nothing(harness: Harness) -> None:
+async def test_unexpected_responses_lose_no_segment(harness: Harness) -> None:
     for rule in ("foreign nth=1", "unknown_tlv nth=2", "split nth=3", "reorder after=3"):
         harness.smsc.add(rule)
     before = metric("unexpected_pdus_total", link="kcell")
@@ -157,7 +157,7 @@ async def test_strange_answers_cost_nothing(harness: Harness) -> None:
     assert len(harness.smsc.submitted) == 3 * SEGMENTS
 
 
-async def test_the_window_and_the_pace_are_kept(harness: Harness) -> None:
+async def test_window_and_tps_are_never_exceeded(harness: Harness) -> None:
     harness.smsc.tps = 100
     harness.smsc.add("delay delay=0.05")
     await harness.start(link={"window": 4, "tps": 100})
@@ -167,7 +167,7 @@ async def test_the_window_and_the_pace_are_kept(harness: Harness) -> None:
     assert harness.smsc.max_in_flight == 4
 
 
-async def test_an_answer_overtakes_the_requests_that_wait(harness: Harness) -> None:
+async def test_text_3_is_sent_before_queued_requests(harness: Harness) -> None:
     await harness.start(link={"tps": 300})
     early = Family(n=1)
     await harness.ask(early)
@@ -184,8 +184,8 @@ async def test_an_answer_overtakes_the_requests_that_wait(harness: Harness) -> N
     assert len(harness.smsc.submitted) < len(bulk) * SEGMENTS
 
 
-async def test_texts_of_one_link_share_it_fairly_while_one_is_busy(harness: Harness) -> None:
-    """A text that the SMSC has no room for waits alone."""
+async def test_a_text_in_backoff_does_not_delay_the_other_texts_of_its_link(harness: Harness) -> None:
+    """Only the text for which the SMSC's queue is full waits."""
     harness.smsc.add("full to=77010000001 times=3")
     await harness.start(link={"window": 2})
     busy, free = Family(n=1), Family(n=2)

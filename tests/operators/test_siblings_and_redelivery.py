@@ -1,6 +1,7 @@
-"""A reply that the SMSC delivers again must not answer the sibling's question that it made room for."""
+"""A redelivery must not count for the sibling, whose question was sent because of the first delivery."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -8,7 +9,8 @@ import asyncpg
 import pytest
 from smpplib.consts import SMPP_ESME_RX_T_APPN
 
-from gateway.operators.receiver import Receiver
+from gateway.operators.connection import SmppConnection
+from gateway.operators.receiver import Receiver, _Delivery
 from gateway.simulators.smsc_session import Session
 from gateway.usecases.replies import Replies
 from gateway.usecases.unit_of_work import UnitOfWork
@@ -21,49 +23,50 @@ def siblings() -> tuple[Family, Family]:
 
 
 @pytest.fixture
-def dying(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
-    """Set when the gateway has committed a reply; its acknowledgement never leaves."""
+def committed_unacknowledged(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set when the gateway has committed a reply; its deliver_sm_resp is not sent."""
     committed, respond = asyncio.Event(), Receiver._respond
 
-    def die(*_: object) -> None:
+    def drop_response(*_: object) -> None:
         monkeypatch.setattr(Receiver, "_respond", respond)
         committed.set()
 
-    monkeypatch.setattr(Receiver, "_respond", die)
+    monkeypatch.setattr(Receiver, "_respond", drop_response)
     return committed
 
 
 async def _lose_an_acknowledgement(
-    harness: Harness, family: Family, answer: str, via: Session | None = None
+    harness: Harness, family: Family, reply: str, via: Session | None = None
 ) -> None:
-    """The family's answer is stored, and the connection breaks before the SMSC hears of it."""
+    """The family's reply is stored, and the connection ends before the SMSC has its deliver_sm_resp."""
     respond = Receiver._respond
 
-    def lose(receiver: Receiver, batch: Any, _: int) -> None:
+    def abort(self: Receiver, deliveries: Sequence[_Delivery], command_status: int) -> None:
         Receiver._respond = respond  # type: ignore[method-assign]
-        for arrival in batch:
-            arrival.bind.abort()
+        for delivery in deliveries:
+            assert isinstance(delivery.bind, SmppConnection)
+            delivery.bind.abort()
 
-    Receiver._respond = lose  # type: ignore[method-assign]
+    Receiver._respond = abort  # type: ignore[method-assign]
     with suppress(ConnectionError):
-        await harness.smsc.reply(family.number, answer, via=via)
-    await harness.status(family, "consented" if answer == "3#1" else "refused")
+        await harness.smsc.reply(family.number, reply, via=via)
+    await harness.status(family, "consented" if reply == "3#1" else "refused")
     await harness.smsc.bound(within=10.0)
 
 
-@pytest.mark.parametrize("answer", ["3#1", "3#2"])
-async def test_a_reply_delivered_again_after_a_kill_answers_the_same_question(
+@pytest.mark.parametrize("reply", ["3#1", "3#2"])
+async def test_a_reply_redelivered_after_a_kill_counts_for_the_same_case(
     harness: Harness,
     siblings: tuple[Family, Family],
-    dying: asyncio.Event,
-    answer: str,
+    committed_unacknowledged: asyncio.Event,
+    reply: str,
 ) -> None:
     first, second = siblings
     process = await harness.start()
     await harness.push(*siblings)
     await harness.status(first, "asked")
-    replying = asyncio.create_task(harness.smsc.reply(first.number, answer, until_accepted=True))
-    await dying.wait()
+    replying = asyncio.create_task(harness.smsc.reply(first.number, reply, until_accepted=True))
+    await committed_unacknowledged.wait()
     await process.kill()
     harness.running.remove(process)
     await harness.let_replies_age()
@@ -73,58 +76,58 @@ async def test_a_reply_delivered_again_after_a_kill_answers_the_same_question(
     assert (await harness.case(second))["answered_at"] is None
 
 
-@pytest.mark.parametrize("answer", ["3#1", "3#2"])
-async def test_a_copy_that_comes_when_the_sibling_is_asked_is_not_guessed_to_be_the_answer(
-    harness: Harness, siblings: tuple[Family, Family], answer: str
+@pytest.mark.parametrize("reply", ["3#1", "3#2"])
+async def test_a_redelivery_after_the_sibling_was_asked_is_unclear(
+    harness: Harness, siblings: tuple[Family, Family], reply: str
 ) -> None:
-    """It is asked to be clear; what it says then counts."""
+    """The parent gets a clarification; the reply to it counts."""
     first, second = siblings
     await harness.start()
     await harness.push(*siblings)
     await harness.status(first, "asked")
-    await _lose_an_acknowledgement(harness, first, answer)
+    await _lose_an_acknowledgement(harness, first, reply)
     await harness.status(second, "asked")
     await harness.let_replies_age()
-    assert await harness.smsc.reply(first.number, answer) == 0  # the copy
+    assert await harness.smsc.reply(first.number, reply) == 0  # the redelivery
     await harness.journaled(second, "reply_unclear")
     await harness.text(second, "түсініксіз")
     assert (await harness.case(second))["answered_at"] is None
     await harness.let_replies_age()
-    assert await harness.smsc.reply(first.number, answer) == 0
-    await harness.status(second, "consented" if answer == "3#1" else "refused")
+    assert await harness.smsc.reply(first.number, reply) == 0
+    await harness.status(second, "consented" if reply == "3#1" else "refused")
 
 
-async def test_a_copy_that_comes_before_the_sibling_is_asked_repeats_the_first_answer(
+async def test_a_redelivery_before_the_sibling_was_asked_repeats_the_first_reply(
     harness: Harness, siblings: tuple[Family, Family]
 ) -> None:
     first, second = siblings
     await harness.start(link={"response_timeout": "500ms"})
     await harness.push(*siblings)
     await harness.status(first, "asked")
-    holding = harness.smsc.add("no_answer")  # the sibling's question is not known to have left
+    unanswered = harness.smsc.add("no_answer")  # the sibling's question is not known to have left
     await _lose_an_acknowledgement(harness, first, "3#1")
     await harness.let_replies_age()
     assert await harness.smsc.reply(first.number, "3#1") == 0
     await harness.journaled(first, "reply_repeated")
-    harness.smsc.rules.remove(holding)
+    harness.smsc.rules.remove(unanswered)
     await harness.status(second, "asked")
     assert (await harness.case(second))["answered_at"] is None
 
 
-async def test_a_parent_who_says_it_twice_leaves_room_for_the_copy(
+async def test_a_redelivery_is_still_possible_after_the_parent_repeated_the_reply(
     harness: Harness, siblings: tuple[Family, Family]
 ) -> None:
-    """What came again was no copy: that is still with the SMSC, and comes when the sibling is asked."""
+    """The second reply was no redelivery: that one comes from the SMSC after the sibling was asked."""
     first, second = siblings
     await harness.start(link={"response_timeout": "500ms"})
     await harness.push(*siblings)
     await harness.status(first, "asked")
-    holding = harness.smsc.add("no_answer")
+    unanswered = harness.smsc.add("no_answer")
     await _lose_an_acknowledgement(harness, first, "3#1")
     await harness.let_replies_age()
     assert await harness.smsc.reply(first.number, "3#1") == 0
     await harness.journaled(first, "reply_repeated")
-    harness.smsc.rules.remove(holding)
+    harness.smsc.rules.remove(unanswered)
     await harness.status(second, "asked")
     await harness.let_replies_age()
     assert await harness.smsc.reply(first.number, "3#1") == 0
@@ -134,7 +137,7 @@ async def test_a_parent_who_says_it_twice_leaves_room_for_the_copy(
     await harness.status(second, "consented")
 
 
-async def test_an_acknowledgement_that_was_heard_leaves_no_doubt(
+async def test_after_an_orderly_unbind_no_redelivery_is_expected(
     harness: Harness, siblings: tuple[Family, Family]
 ) -> None:
     first, second = siblings
@@ -143,7 +146,7 @@ async def test_an_acknowledgement_that_was_heard_leaves_no_doubt(
     await harness.status(first, "asked")
     assert await harness.smsc.reply(first.number, "3#1") == 0
     await harness.status(second, "asked")
-    await process.stop()  # in good order: the SMSC has answered our unbind
+    await process.stop()  # orderly: the SMSC has responded to our unbind
     harness.running.remove(process)
     await harness.let_replies_age()
     await harness.start()
@@ -152,24 +155,24 @@ async def test_an_acknowledgement_that_was_heard_leaves_no_doubt(
 
 
 @pytest.mark.parametrize("committed", [True, False])
-async def test_a_reply_of_which_we_do_not_know_whether_it_is_stored_counts_once(
+async def test_a_reply_with_an_unseen_commit_counts_once(
     harness: Harness, siblings: tuple[Family, Family], monkeypatch: pytest.MonkeyPatch, committed: bool
 ) -> None:
-    """The SMSC is asked to keep it, and delivers it again."""
+    """Its deliver_sm_resp asks the SMSC for a redelivery."""
     first, second = siblings
     await harness.start()
     await harness.push(*siblings)
     await harness.status(first, "asked")
     receive = Replies.receive
 
-    async def receive_and_end(replies: Replies, uow: UnitOfWork, *batch: Any) -> None:
+    async def receive_and_disconnect(replies: Replies, uow: UnitOfWork, *batch: Any) -> None:
         await receive(replies, uow, *batch)
         await uow.write_journal()
         if committed:
             await uow.connection.execute("COMMIT")
         raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
 
-    monkeypatch.setattr(Replies, "receive", receive_and_end)
+    monkeypatch.setattr(Replies, "receive", receive_and_disconnect)
     assert await harness.smsc.reply(first.number, "3#1") == SMPP_ESME_RX_T_APPN
     monkeypatch.setattr(Replies, "receive", receive)
     await harness.let_replies_age()
@@ -179,15 +182,15 @@ async def test_a_reply_of_which_we_do_not_know_whether_it_is_stored_counts_once(
     assert (await harness.case(second))["answered_at"] is None
 
 
-async def test_a_reply_whose_acknowledgement_was_lost_with_the_connection_answers_the_same_question(
+async def test_a_reply_whose_deliver_sm_resp_was_lost_counts_for_the_same_case(
     harness: Harness, siblings: tuple[Family, Family], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sibling's question was in memory already, and none of it had been answered."""
+    """The sibling's question was claimed already, and none of its segments had a response."""
     first, second = siblings
     await harness.start()
     await harness.push(*siblings)
     await harness.status(first, "asked")
-    harness.smsc.silence()  # it hears nothing of what follows
+    harness.smsc.silence()  # it receives nothing of what follows
     dropping = harness.smsc.add("drop_before", first=True)
     reply = asyncio.create_task(harness.smsc.reply(first.number, "3#1"))
     await harness.smsc.wait_for(lambda: dropping.fired)
@@ -200,7 +203,7 @@ async def test_a_reply_whose_acknowledgement_was_lost_with_the_connection_answer
     assert (await harness.case(second))["answered_at"] is None
 
 
-async def test_another_reply_after_a_lost_connection_answers_the_siblings_question(
+async def test_a_different_reply_after_a_lost_connection_counts_for_the_sibling(
     harness: Harness, siblings: tuple[Family, Family]
 ) -> None:
     first, second = siblings
@@ -215,8 +218,10 @@ async def test_another_reply_after_a_lost_connection_answers_the_siblings_questi
     await harness.status(second, "refused")
 
 
-async def test_a_reply_acknowledged_late_may_come_again(harness: Harness, siblings: tuple[Family, Family]) -> None:
-    """The SMSC may have given up waiting, and delivers it again on the same connection."""
+async def test_a_reply_acknowledged_after_the_ack_timeout_is_a_possible_redelivery(
+    harness: Harness, siblings: tuple[Family, Family]
+) -> None:
+    """The SMSC's own timer may have ended before, and it delivers the reply again on the same connection."""
     first, second = siblings
     harness.set_policy(receiver={"ack_timeout_seconds": 0.0})
     await harness.start()
@@ -224,15 +229,18 @@ async def test_a_reply_acknowledged_late_may_come_again(harness: Harness, siblin
     await harness.status(first, "asked")
     assert await harness.smsc.reply(first.number, "3#1") == 0
     await harness.status(second, "asked")
+    async with asyncio.timeout(10):
+        while not await harness.connection.fetchval("SELECT count(*) FROM unacknowledged_periods"):
+            await harness.connection.execute("SELECT pg_sleep(0.02)")
     await harness.let_replies_age()
     assert await harness.smsc.reply(first.number, "3#1") == 0
     await harness.journaled(second, "reply_unclear")
 
 
-async def test_a_sibling_is_asked_once_more_whatever_the_bind_by_which_the_copy_comes(
+async def test_a_redelivery_by_another_bind_is_unclear_for_the_sibling(
     harness: Harness, siblings: tuple[Family, Family]
 ) -> None:
-    """Of two binds one breaks, with the acknowledgement under way; the question leaves by the other one."""
+    """Of two binds one ends with the deliver_sm_resp in flight; the question is sent by the other one."""
     first, second = siblings
     await harness.start(link={"sessions": 2})
     one, other = await harness.smsc.bound(2)
@@ -245,30 +253,30 @@ async def test_a_sibling_is_asked_once_more_whatever_the_bind_by_which_the_copy_
     await harness.journaled(second, "reply_unclear")
 
 
-async def test_a_question_in_memory_of_which_nothing_has_left_is_not_open(
+async def test_a_claimed_question_without_a_submitted_segment_is_not_open(
     harness: Harness, siblings: tuple[Family, Family]
 ) -> None:
-    """The window is full: the sibling's question has been taken for sending, and waits."""
+    """The window is full: the sibling's question is claimed and waits in memory."""
     first, second = siblings
     await harness.start(link={"bind": "transmitter+receiver", "window": 1})
     await harness.smsc.bound(2)
     await harness.push(*siblings)
     await harness.status(first, "asked")
     before = len(harness.smsc.submitted)
-    holding = harness.smsc.add("no_answer")
+    unanswered = harness.smsc.add("no_answer")
     assert await harness.smsc.reply(first.number, "3#1") == 0
     await harness.smsc.wait_for(lambda: len(harness.smsc.submitted) > before)  # text 3
     assert await harness.smsc.reply(first.number, "3#1.") == 0
     await harness.journaled(first, "reply_repeated")
     assert (await harness.case(second))["answered_at"] is None
-    harness.smsc.rules.remove(holding)
+    harness.smsc.rules.remove(unanswered)
 
 
-@pytest.mark.parametrize("whose", ["the gateway's", "the SMSC's"])
-async def test_a_reply_that_is_committed_after_a_goodbye_may_come_again(
-    harness: Harness, siblings: tuple[Family, Family], monkeypatch: pytest.MonkeyPatch, whose: str
+@pytest.mark.parametrize("unbound_by", ["the gateway's", "the SMSC's"])
+async def test_a_reply_committed_after_an_unbind_is_a_possible_redelivery(
+    harness: Harness, siblings: tuple[Family, Family], monkeypatch: pytest.MonkeyPatch, unbound_by: str
 ) -> None:
-    """Its acknowledgement follows an unbind, or an unbind_resp, behind which nobody need read."""
+    """Its deliver_sm_resp follows an unbind or unbind_resp, after which a peer need not read."""
     first, _ = siblings
     process = await harness.start()
     await harness.push(*siblings)
@@ -277,16 +285,16 @@ async def test_a_reply_that_is_committed_after_a_goodbye_may_come_again(
     async with harness.connection.transaction():
         await harness.connection.execute("SELECT FROM cases FOR UPDATE")
         reply = asyncio.create_task(harness.smsc.reply(first.number, "3#1"))
-        for _ in range(3):  # it has been read
+        for _ in range(3):  # the reply has been read
             await harness.smsc.enquire()
-        if whose == "the SMSC's":
+        if unbound_by == "the SMSC's":
             await session.unbind()
         else:
             stopping = asyncio.create_task(process.stop())
             await harness.smsc.wait_for(lambda: session.closed, within=10.0)
     with suppress(ConnectionError):
         await reply
-    if whose == "the SMSC's":
+    if unbound_by == "the SMSC's":
         await harness.status(first, "consented")
     else:
         await stopping

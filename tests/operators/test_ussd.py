@@ -1,12 +1,12 @@
-"""A question answered on the telephone's screen: USSD over SMPP, between the gateway and a dialling telephone."""
+"""USSD over SMPP: dialogues between the gateway and a handset that dials, and the replies made in them."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from gateway.simulators.ussd import OP as SERVICE_OP
 from gateway.simulators.ussd import (
-    PSSD_INDICATION,
     PSSD_RESPONSE,
     PSSR_RESPONSE,
     SESSION,
@@ -17,11 +17,13 @@ from gateway.simulators.ussd import (
 from gateway.store import dialogues, nodes, sms
 from tests.harness import SEGMENTS, Family, Harness
 
+PSSD_INDICATION = 0  # ussd_service_op (SMPP 3.4 §5.3.2.44)
+
 MENU = {
     "kk": "Балаңызға тегін тамақтануға келісесіз бе?\n1 - келісемін\n2 - бас тартамын",
     "ru": "Бесплатное питание для Вашего ребёнка?\n1 - согласие\n2 - отказ",
 }
-NOTHING = "Сізге қойылған ашық сұрақ жоқ."
+NO_OPEN_QUESTION = "Сізге қойылған ашық сұрақ жоқ."
 INVALID = "Жауап түсініксіз. SMS жіберіңіз: 3#1 - келісу, 3#2 - бас тарту."
 
 
@@ -36,14 +38,14 @@ def ops(harness: Harness) -> list[int]:
     return [s.tlvs[SERVICE_OP][0] for s in harness.smsc.submitted if SERVICE_OP in s.tlvs]
 
 
-async def menu(harness: Harness, family: Family, **how: object) -> Dialogue:
-    """A dialogue whose menu is on the screen."""
-    dialogue = await harness.smsc.dial(family.number, **how)  # type: ignore[arg-type]
+async def menu(harness: Harness, family: Family, **how: Any) -> Dialogue:
+    """A dialogue whose menu has reached the handset."""
+    dialogue = await harness.smsc.dial(family.number, **how)
     assert await dialogue.screen() == MENU[family.language]
     return dialogue
 
 
-async def test_one_in_the_dialogue_is_a_consent_and_text_3_goes_by_sms(harness: Harness) -> None:
+async def test_1_in_a_dialogue_is_a_consent_and_text_3_is_sent_by_sms(harness: Harness) -> None:
     await harness.start()
     family = await asked(harness)
     dialogue = await menu(harness, family)
@@ -53,13 +55,13 @@ async def test_one_in_the_dialogue_is_a_consent_and_text_3_goes_by_sms(harness: 
     assert dialogue.ended
     await harness.text(family, "socwallet")
     await harness.status(family, "voucher_issued")
-    told = await harness.status(family, "consented")
-    assert told["detail"]["normalised"] is False
+    event = await harness.status(family, "consented")
+    assert event["detail"]["normalised"] is False
     assert ops(harness) == [USSR_REQUEST, PSSR_RESPONSE]
     harness.no_complaints()
 
 
-async def test_two_in_the_dialogue_is_a_refusal_and_text_2_goes_by_sms(harness: Harness) -> None:
+async def test_2_in_a_dialogue_is_a_refusal_and_text_2_is_sent_by_sms(harness: Harness) -> None:
     await harness.start()
     family = await asked(harness, language="ru")
     dialogue = await menu(harness, family)
@@ -70,7 +72,7 @@ async def test_two_in_the_dialogue_is_a_refusal_and_text_2_goes_by_sms(harness: 
     harness.no_complaints()
 
 
-async def test_the_answer_is_kept_as_evidence(harness: Harness) -> None:
+async def test_a_reply_by_ussd_is_kept_as_evidence(harness: Harness) -> None:
     await harness.start()
     family = await asked(harness)
     dialogue = await menu(harness, family)
@@ -78,6 +80,7 @@ async def test_the_answer_is_kept_as_evidence(harness: Harness) -> None:
     await dialogue.screen()
     case = await harness.case(family)
     reply = await harness.connection.fetchrow("SELECT * FROM replies WHERE case_id = $1", case["case_id"])
+    assert reply is not None
     assert (reply["octets"], reply["data_coding"], reply["verdict"]) == (b"\x001", 8, "agree")
     read = await harness.journaled(family, "reply_read")
     assert read["ussd"] is True
@@ -85,13 +88,14 @@ async def test_the_answer_is_kept_as_evidence(harness: Harness) -> None:
     shown = [detail for event, detail in await harness.journal(family) if event == "text_queued"]
     assert [detail["text"] for detail in shown if detail["text"].startswith("menu")] == ["menu", "menu_agreed"]
     kept = await harness.connection.fetchrow("SELECT body, template FROM sms WHERE kind = 'menu'")
+    assert kept is not None
     assert kept["body"] == MENU["kk"]
     name = await harness.connection.fetchval("SELECT name FROM templates WHERE version = $1", kept["template"])
     assert name == "menu"
 
 
 @pytest.mark.parametrize("session_info", [None, b"\x07\x00", b"\xff\xff", b"\x00\x01\x02\x03"])
-async def test_the_session_id_is_echoed_as_it_came(harness: Harness, session_info: bytes | None) -> None:
+async def test_the_ussd_session_id_is_echoed_unchanged(harness: Harness, session_info: bytes | None) -> None:
     await harness.start()
     family = await asked(harness)
     dialogue = await menu(harness, family, session_info=session_info)
@@ -104,22 +108,22 @@ async def test_the_session_id_is_echoed_as_it_came(harness: Harness, session_inf
 
 
 @pytest.mark.parametrize("code", ["*1414*3#", "*1414#", "*1414*3*1#", "", "*1414*99#"])
-async def test_whatever_is_dialled_opens_the_open_question(harness: Harness, code: str) -> None:
+async def test_every_dialled_code_shows_the_menu_of_the_open_question(harness: Harness, code: str) -> None:
     await harness.start()
     family = await asked(harness)
     await menu(harness, family, code=code)
 
 
-async def test_with_no_open_question_it_says_so_and_ends(harness: Harness) -> None:
+async def test_without_an_open_question_a_dialogue_ends_with_a_notice(harness: Harness) -> None:
     await harness.start()
     dialogue = await harness.smsc.dial("77017654321")
-    assert await dialogue.screen() == NOTHING
+    assert await dialogue.screen() == NO_OPEN_QUESTION
     assert dialogue.ended
     assert ops(harness) == [PSSR_RESPONSE]
     await harness.journaled(None, "reply_ignored")
 
 
-async def test_an_answered_question_is_open_no_more_and_the_language_stays(harness: Harness) -> None:
+async def test_after_a_refusal_a_dialogue_ends_with_a_notice_in_the_language_of_the_case(harness: Harness) -> None:
     await harness.start()
     family = await asked(harness, language="ru")
     await harness.smsc.reply(family.number, "3#2")
@@ -128,15 +132,15 @@ async def test_an_answered_question_is_open_no_more_and_the_language_stays(harne
     assert await dialogue.screen() == "Для Вас сейчас нет открытых вопросов."
 
 
-async def test_a_question_that_has_not_left_cannot_be_answered_on_the_screen(harness: Harness) -> None:
+async def test_a_question_that_was_never_submitted_is_not_shown_by_ussd(harness: Harness) -> None:
     await harness.start()
     family = await asked(harness)
-    await harness.connection.execute("UPDATE sms SET attempts = 0")  # as if nobody had taken it for sending yet
+    await harness.connection.execute("UPDATE sms SET attempts = 0")  # as before any process has claimed it
     dialogue = await harness.smsc.dial(family.number)
-    assert await dialogue.screen() == NOTHING
+    assert await dialogue.screen() == NO_OPEN_QUESTION
 
 
-async def test_anything_else_shows_the_menu_once_more_then_ends(harness: Harness) -> None:
+async def test_invalid_ussd_input_shows_the_menu_once_more_and_then_ends_the_dialogue(harness: Harness) -> None:
     await harness.start()
     family = await asked(harness)
     dialogue = await menu(harness, family)
@@ -150,7 +154,7 @@ async def test_anything_else_shows_the_menu_once_more_then_ends(harness: Harness
     assert len(harness.smsc.inbox(family.number)) == 1  # no clarification by SMS
 
 
-async def test_the_menu_shown_again_can_be_answered(harness: Harness) -> None:
+async def test_a_digit_counts_after_the_menu_was_shown_again(harness: Harness) -> None:
     await harness.start()
     family = await asked(harness)
     dialogue = await menu(harness, family)
@@ -161,7 +165,7 @@ async def test_the_menu_shown_again_can_be_answered(harness: Harness) -> None:
     await harness.status(family, "refused")
 
 
-async def test_an_abort_ends_the_dialogue(harness: Harness) -> None:
+async def test_an_abort_ends_the_ussd_dialogue(harness: Harness) -> None:
     await harness.start()
     family = await asked(harness)
     dialogue = await menu(harness, family)
@@ -172,7 +176,7 @@ async def test_an_abort_ends_the_dialogue(harness: Harness) -> None:
     assert (await harness.case(family))["state"] == "asked"
 
 
-async def test_a_dialogue_expires(harness: Harness) -> None:
+async def test_a_ussd_dialogue_expires_after_90_s(harness: Harness) -> None:
     await harness.start()
     family = await asked(harness)
     dialogue = await menu(harness, family)
@@ -184,8 +188,8 @@ async def test_a_dialogue_expires(harness: Harness) -> None:
     assert (await harness.case(family))["state"] == "asked"
 
 
-async def test_an_answer_counts_only_for_the_case_whose_menu_was_shown(harness: Harness) -> None:
-    """While the screen waits, the question is answered by SMS, and the sibling's goes out."""
+async def test_a_digit_counts_only_for_the_case_whose_menu_was_shown(harness: Harness) -> None:
+    """While the menu is shown, the question gets a reply by SMS, and the sibling's question is sent."""
     await harness.start()
     first, second = (Family(n=n, mother="77010000001") for n in (1, 2))
     await harness.push(first, second)
@@ -194,23 +198,23 @@ async def test_an_answer_counts_only_for_the_case_whose_menu_was_shown(harness: 
     await harness.smsc.reply(first.number, "3#2")
     await harness.status(second, "asked")
     await dialogue.reply("1")
-    assert await dialogue.screen() == NOTHING
+    assert await dialogue.screen() == NO_OPEN_QUESTION
     await harness.status(first, "late_reply")
     assert (await harness.case(second))["state"] == "asked"
 
 
-async def test_an_answer_from_another_number_or_session_counts_for_nobody(harness: Harness) -> None:
+async def test_a_digit_from_another_number_or_session_counts_for_no_case(harness: Harness) -> None:
     await harness.start()
     family = await asked(harness)
     await menu(harness, family)
-    stranger = await harness.smsc.dial("77017654321", op=USSR_CONFIRM)
-    assert await stranger.screen() == NOTHING
-    late = await harness.smsc.dial(family.number, "1", op=USSR_CONFIRM)
-    assert await late.screen() == INVALID
+    other_number = await harness.smsc.dial("77017654321", op=USSR_CONFIRM)
+    assert await other_number.screen() == NO_OPEN_QUESTION
+    without_menu = await harness.smsc.dial(family.number, "1", op=USSR_CONFIRM)
+    assert await without_menu.screen() == INVALID
     assert (await harness.case(family))["state"] == "asked"
 
 
-async def test_dialling_again_begins_anew(harness: Harness) -> None:
+async def test_dialling_again_starts_a_new_dialogue(harness: Harness) -> None:
     await harness.start()
     family = await asked(harness)
     await menu(harness, family)
@@ -220,7 +224,7 @@ async def test_dialling_again_begins_anew(harness: Harness) -> None:
     await harness.status(family, "voucher_issued")
 
 
-async def test_a_telephone_that_cannot_answer_is_told_to_write(harness: Harness) -> None:
+async def test_a_pssd_indication_gets_the_notice_to_reply_by_sms(harness: Harness) -> None:
     await harness.start()
     family = await asked(harness)
     dialogue = await harness.smsc.dial(family.number, op=PSSD_INDICATION)
@@ -229,7 +233,7 @@ async def test_a_telephone_that_cannot_answer_is_told_to_write(harness: Harness)
 
 
 @pytest.mark.parametrize("op", [2, 3, 16, 17, 19, 0x99])
-async def test_a_strange_op_costs_only_itself(harness: Harness, op: int) -> None:
+async def test_an_unexpected_ussd_service_op_leaves_the_dialogue_open(harness: Harness, op: int) -> None:
     await harness.start()
     family = await asked(harness)
     dialogue = await menu(harness, family)
@@ -239,7 +243,7 @@ async def test_a_strange_op_costs_only_itself(harness: Harness, op: int) -> None
     await harness.status(family, "voucher_issued")
 
 
-async def test_a_typed_digit_never_reaches_the_reader_of_replies_nor_a_reply_the_dialogue(
+async def test_ussd_input_is_never_read_as_an_sms_reply_nor_an_sms_as_ussd_input(
     harness: Harness,
 ) -> None:
     await harness.start()
@@ -256,7 +260,9 @@ async def test_a_typed_digit_never_reaches_the_reader_of_replies_nor_a_reply_the
 @pytest.mark.parametrize(
     ("encoding", "data_coding"), [("gsm7", 0x0F), ("ucs2", 0x48), ("ucs2", 8), ("ascii", 1), ("gsm7", 0x44)]
 )
-async def test_a_digit_is_read_in_the_codings_of_ussd(harness: Harness, encoding: str, data_coding: int) -> None:
+async def test_a_digit_is_decoded_in_every_data_coding_of_ussd(
+    harness: Harness, encoding: str, data_coding: int
+) -> None:
     await harness.start()
     family = await asked(harness)
     dialogue = await menu(harness, family)
@@ -265,12 +271,12 @@ async def test_a_digit_is_read_in_the_codings_of_ussd(harness: Harness, encoding
     await harness.status(family, "voucher_issued")
 
 
-async def test_screens_overtake_bulk(harness: Harness) -> None:
+async def test_ussd_screens_are_sent_before_bulk(harness: Harness) -> None:
     family = Family(n=1)
     await harness.start(link={"tps": 20})
     await harness.ask(family)
-    crowd = [Family(n=n) for n in range(2, 12)]
-    await harness.push(*crowd)
+    bulk = [Family(n=n) for n in range(2, 12)]
+    await harness.push(*bulk)
     await harness.smsc.wait_for(lambda: len(harness.smsc.submitted) > 2 * SEGMENTS)
     dialogue = await menu(harness, family)
     await dialogue.reply("2")
@@ -278,7 +284,7 @@ async def test_screens_overtake_bulk(harness: Harness) -> None:
     assert len(harness.smsc.submitted) < 5 * SEGMENTS
 
 
-async def test_a_screen_asks_for_no_receipt_and_is_no_text_of_the_case(harness: Harness) -> None:
+async def test_a_ussd_screen_requests_no_receipt_and_does_not_change_the_case(harness: Harness) -> None:
     await harness.start(link={"receipts": "all"})
     family = await asked(harness)
     await menu(harness, family)
@@ -289,7 +295,7 @@ async def test_a_screen_asks_for_no_receipt_and_is_no_text_of_the_case(harness: 
     assert (await harness.case(family))["state"] == "asked"
 
 
-async def test_a_screen_that_is_gone_is_not_sent_again(harness: Harness) -> None:
+async def test_a_ussd_screen_is_not_sent_once_its_dialogue_has_expired(harness: Harness) -> None:
     harness.set_policy(dialogue_lifetime_seconds=0.5)
     await harness.start()
     family = await asked(harness)
@@ -302,13 +308,14 @@ async def test_a_screen_that_is_gone_is_not_sent_again(harness: Harness) -> None
     assert ops(harness) == [USSR_REQUEST]
 
 
-async def test_what_is_over_is_forgotten(harness: Harness) -> None:
+async def test_expired_dialogues_are_deleted_and_their_screens_cancelled(harness: Harness) -> None:
     await harness.start()
     family = await asked(harness)
     dialogue = await menu(harness, family)
     await harness.connection.execute("UPDATE dialogues SET expires_at = clock_timestamp()")
     await harness.connection.execute(
-        "UPDATE sms SET state = 'queued', next_at = 'infinity', expires_at = clock_timestamp() WHERE kind = 'menu'"
+        """UPDATE sms SET state = 'queued', node = NULL, next_at = 'infinity', expires_at = clock_timestamp()
+           WHERE kind = 'menu'"""
     )
     assert await dialogues.expire(harness.connection) == 2
     assert await harness.connection.fetchval("SELECT state FROM sms WHERE kind = 'menu'") == "cancelled"
@@ -317,16 +324,17 @@ async def test_what_is_over_is_forgotten(harness: Harness) -> None:
     assert await dialogue.screen() == INVALID
 
 
-async def test_a_screen_never_goes_through_a_fallback(harness: Harness) -> None:
+async def test_a_ussd_screen_is_never_sent_through_a_fallback(harness: Harness) -> None:
     await harness.start()
     family = await asked(harness)
     await menu(harness, family)
     await harness.stop()
     await nodes.join(harness.connection, "node", "node", ["kcell"])
     await harness.connection.execute(
-        "UPDATE sms SET state = 'queued', next_at = '-infinity' WHERE kind IN ('menu', 'request')"
+        """UPDATE sms SET state = 'queued', node = NULL, next_at = '-infinity'
+           WHERE kind IN ('menu', 'request')"""
     )
-    taken = await sms.claim(harness.connection, "node", "tele2", others=["kcell"], bulk=True, limit=9)
-    assert [text.kind for text in taken] == ["request"]
-    taken = await sms.claim(harness.connection, "node", "kcell", bulk=True, limit=9)
-    assert [text.kind for text in taken] == ["menu"]
+    claimed = await sms.claim(harness.connection, "node", "tele2", others=["kcell"], bulk=True, limit=9)
+    assert [text.kind for text in claimed] == ["request"]
+    claimed = await sms.claim(harness.connection, "node", "kcell", bulk=True, limit=9)
+    assert [text.kind for text in claimed] == ["menu"]

@@ -155,7 +155,7 @@ def test_installed_example_configuration_is_valid(installed: Path, tmp_path: Pat
 
 def test_installed_package_finds_all_its_migrations(installed: Path, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-P", "-c", "from gateway.store.database import migrations; print(len(migrations()))"],
+        [sys.executable, "-P", "-c", "from gateway.store.migrations import migrations; print(len(migrations()))"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(installed)},
         capture_output=True,

@@ -375,7 +375,7 @@ class Life:
             self.truth.stored[int(number)] += 1
             if self.time.now - at <= SAME_REPLY_WITHIN_SECONDS:
                 return
-            case_id, possible_redelivery = self.rows.answered_by(msisdn, text)
+            case_id, possible_redelivery = self.rows.addressee(msisdn, text)
             if case_id is None:
                 return
             answer = ParentReply(
@@ -407,7 +407,7 @@ class Life:
     def step(self, inputs: list[tuple[str, Input]]) -> None:
         """One transaction with these inputs, tried until the database is there."""
         try:
-            self.transact(lambda: self.rows.take(inputs) and None)
+            self.transact(lambda: self.rows.take(inputs))
         except Away:
             self.after(RETRY, self.step, inputs)
         self.dispatch()

@@ -85,9 +85,9 @@ class Rows:
         while asking or giving:
             turns = [self._give(*turn) for turn in giving] + [self._ask(case_id) for case_id in asking]
             asking, giving = [], []
-            for case_id in turns:
-                if case_id is not None:
-                    self._step(case_id, OpenQuestion(), asking, giving)
+            for opened in turns:
+                if opened is not None:
+                    self._step(opened, OpenQuestion(), asking, giving)
 
     def due(self) -> list[tuple[str, Input]]:
         now = self.time.at
@@ -97,9 +97,10 @@ class Rows:
             if case.due_at is not None and case.due_at <= now
         ]
 
-    def answered_by(self, msisdn: str, text: str) -> tuple[str | None, bool]:
+    def addressee(self, msisdn: str, text: str) -> tuple[str | None, bool]:
         """The case that a reply from there speaks to, and whether it is possible_redelivery; the reply is kept."""
-        case_id, possible_redelivery = None, False
+        case_id: str | None = None
+        possible_redelivery = False
         if asked := self.questions.get(msisdn):
             sent = [s for s in self.sms.values() if s.case_id == asked.case_id and s.attempts]
             question = Question(
@@ -110,7 +111,7 @@ class Rows:
                 links=frozenset(["link"] if sent else ()),
                 accepted_by_smsc=any(sms.accepted_segments for sms in sent),
             )
-            case_id, possible_redelivery = question.answered_by(
+            case_id, possible_redelivery = question.addressee(
                 [
                     EarlierReply(r.case_id, any(began <= r.at <= ended for began, ended in self.doubts))
                     for r in self.replies

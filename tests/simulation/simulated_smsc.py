@@ -164,13 +164,13 @@ class Smsc:
             case CommandId.ENQUIRE_LINK:
                 self._answer(wire, command_id, sequence, 0)
             case CommandId.DELIVER_SM_RESP:
-                reply = self._under_way.pop((wire, sequence), None)
-                if reply is not None and status == 0:
-                    reply.acknowledged = True
-                    self._replies.remove(reply)
-                    self._truth.acknowledged(reply.number)
-                elif reply is not None:
-                    self._time.after(self._dice.uniform(*NOT_TAKEN), self._deliver, reply)
+                acknowledged = self._under_way.pop((wire, sequence), None)
+                if acknowledged is not None and status == 0:
+                    acknowledged.acknowledged = True
+                    self._replies.remove(acknowledged)
+                    self._truth.acknowledged(acknowledged.number)
+                elif acknowledged is not None:
+                    self._time.after(self._dice.uniform(*NOT_TAKEN), self._deliver, acknowledged)
 
     def _take_submit(self, wire: Wire, sequence: int, body: bytes) -> None:
         dice, faults = self._dice, self.faults

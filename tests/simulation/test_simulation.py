@@ -9,9 +9,10 @@ from gateway.consent.events import Event, EventType
 from gateway.consent.inputs import Decision, Input, ParentReply, Send
 from gateway.consent.reply import Verdict
 from gateway.consent.texts import Kind
-from tests.simulation.campaign import Timeline, plain, run
+from tests.simulation.campaign import plain, run
 from tests.simulation.simulated_gateway import Bug
 from tests.simulation.simulated_rows import Decide
+from tests.simulation.simulated_time import Timeline
 from tests.simulation.simulated_truth import Broken
 
 pytestmark = pytest.mark.no_cover  # tracing doubles its minute, and other tests cover the same lines
@@ -83,7 +84,7 @@ def told_besides(when: EventType, besides: EventType) -> Decide:
         decision = plain(case, given, time, rules)
         if all(event.name is not when for event in decision.events):
             return decision
-        return decision._replace(events=[*decision.events, Event(besides)])
+        return decision._replace(events=(*decision.events, Event(besides)))
 
     return told
 
@@ -111,7 +112,7 @@ def test_a_text_3_too_few_or_too_many_is_found(texts: int, because: str) -> None
             effect for effect in decision.effects if isinstance(effect, Send) and effect.text is Kind.AGREED
         ]
         others = [effect for effect in decision.effects if effect not in answers]
-        return decision._replace(effects=[*others, *answers * texts])
+        return decision._replace(effects=(*others, *answers * texts))
 
     with pytest.raises(Broken, match=rf"seed \d+: .*{because}"):
         run_many(decide=careless)

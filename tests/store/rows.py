@@ -30,6 +30,7 @@ async def add_case(connection: Connection, case_id: str, **columns: Any) -> None
         "language": "kk",
         "pupil_iin": "131106697007",
         "record": json.dumps(record),
+        "state": "looking_up",
         "opened_at": MONDAY,
         **columns,
     }

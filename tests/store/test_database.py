@@ -1,4 +1,4 @@
-"""The pool, the clock's origin, the migrations, the embedded server: against PostgreSQL itself."""
+"""The pool, the origin of the clock, the migrations and the embedded server, with a real PostgreSQL."""
 
 import asyncio
 import os
@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
 # The pool
 
 
-async def test_a_session_speaks_utc_and_waits_for_its_commits(database: Database) -> None:
+async def test_a_database_session_uses_utc_and_synchronous_commit(database: Database) -> None:
     async with database.acquire() as connection:
         for name, value in {
             "timezone": "UTC",
@@ -52,7 +52,7 @@ async def test_a_session_speaks_utc_and_waits_for_its_commits(database: Database
             assert await connection.fetchval("SELECT current_setting($1)", name) == value
 
 
-async def test_a_transaction_left_open_does_not_outlive_its_loan(database_url: str) -> None:
+async def test_a_transaction_left_open_is_rolled_back_when_its_connection_is_released(database_url: str) -> None:
     database = await connect(database_url, size=1)
     async with database.acquire() as connection:
         await connection.execute("BEGIN; INSERT INTO feeds (feed) VALUES ('sdu')")
@@ -62,23 +62,23 @@ async def test_a_transaction_left_open_does_not_outlive_its_loan(database_url: s
     await database.close()
 
 
-async def test_closing_does_not_wait_for_ever_for_a_connection_in_use(database_url: str) -> None:
-    database = await connect(database_url, size=1, close_timeout=0.05)
+async def test_closing_the_pool_does_not_wait_forever_for_a_connection_in_use(database_url: str) -> None:
+    database = await connect(database_url, size=1, close_timeout_seconds=0.05)
     await database.pool.acquire()
     await database.close()
     with pytest.raises(asyncpg.InterfaceError):
         await database.pool.fetch("SELECT 1")
 
 
-async def test_a_database_that_is_not_there_is_one_clear_line() -> None:
-    with pytest.raises(DatabaseError, match=r"^the database is not to be reached: [^\n]+$"):
+async def test_an_unreachable_database_is_a_one_line_error() -> None:
+    with pytest.raises(DatabaseError, match=r"^the database cannot be reached: [^\n]+$"):
         await connect("postgresql://nobody@127.0.0.1:1/nothing", size=1)
 
 
 # The clock
 
 
-async def test_the_origin_is_laid_down_once_and_shared(database: Database) -> None:
+async def test_the_origin_of_the_clock_is_stored_once_and_shared(database: Database) -> None:
     async with database.acquire() as connection:
         first = await load_clock(connection, 86400)
         second = await load_clock(connection, 600)
@@ -105,15 +105,15 @@ async def test_a_new_migration_is_pending(bare: asyncpg.Connection, folder: Path
     assert await migrate(bare, folder) == ["0003_third"]
 
 
-async def test_a_migration_that_fails_leaves_no_trace(bare: asyncpg.Connection, folder: Path) -> None:
+async def test_a_failed_migration_is_rolled_back(bare: asyncpg.Connection, folder: Path) -> None:
     (folder / "0002_second.sql").write_text("CREATE TABLE second (b integer); SELECT 1/0;")
-    with pytest.raises(DatabaseError, match="0002_second failed and left no trace: division by zero"):
+    with pytest.raises(DatabaseError, match="0002_second failed and was rolled back: division by zero"):
         await migrate(bare, folder)
     assert await bare.fetchval("SELECT to_regclass('second')") is None
     assert [migration.name for migration in await pending(bare, folder)] == ["0002_second"]
 
 
-async def test_processes_that_start_at_once_migrate_once(bare_database_url: str, folder: Path) -> None:
+async def test_concurrent_processes_migrate_once(bare_database_url: str, folder: Path) -> None:
     database = await connect(bare_database_url, size=4)
 
     async def start() -> list[str]:
@@ -125,25 +125,25 @@ async def test_processes_that_start_at_once_migrate_once(bare_database_url: str,
     await database.close()
 
 
-async def test_an_edited_old_migration_is_refused(bare: asyncpg.Connection, folder: Path) -> None:
+async def test_an_applied_migration_that_was_edited_is_rejected(bare: asyncpg.Connection, folder: Path) -> None:
     await migrate(bare, folder)
     (folder / "0001_first.sql").write_text("CREATE TABLE first (a bigint)")
     for attempt in (pending, migrate):
-        with pytest.raises(DatabaseError, match=r"0001_first\.sql was changed after the database had it"):
+        with pytest.raises(DatabaseError, match=r"0001_first\.sql was changed after it was applied"):
             await attempt(bare, folder)
 
 
-async def test_a_database_ahead_of_the_program_is_refused(bare: asyncpg.Connection, folder: Path) -> None:
+async def test_a_database_newer_than_the_program_is_rejected(bare: asyncpg.Connection, folder: Path) -> None:
     await migrate(bare, folder)
     (folder / "0002_second.sql").unlink()
-    with pytest.raises(DatabaseError, match="has had 0002_second, which this version does not know"):
+    with pytest.raises(DatabaseError, match="has 0002_second, which this version does not know"):
         await pending(bare, folder)
 
 
 @pytest.mark.parametrize("name", ["0004_gap.sql", "3_short.sql", "0003-dash.sql"])
-def test_a_migration_out_of_turn_is_refused(folder: Path, name: str) -> None:
+def test_a_migration_with_a_wrong_number_is_rejected(folder: Path, name: str) -> None:
     (folder / name).write_text("SELECT 1")
-    with pytest.raises(DatabaseError, match="0003_… must come there"):
+    with pytest.raises(DatabaseError, match="0003_… is expected"):
         migrations(folder)
 
 
@@ -168,22 +168,24 @@ def postmaster(directory: Path) -> psutil.Process:
     return psutil.Process(int((directory / "postgresql/postmaster.pid").read_text().split()[0]))
 
 
-def gone(process: psutil.Process) -> bool:
-    """Whether it has ended, even if nobody has taken note yet."""
+def has_ended(process: psutil.Process) -> bool:
+    """Whether the process has ended, even if its parent has not waited for it yet."""
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
-async def test_it_starts_with_our_settings_and_stops_when_released(server: EmbeddedServer, data_dir: Path) -> None:
+async def test_the_embedded_server_starts_with_our_settings_and_stops_when_released(
+    server: EmbeddedServer, data_dir: Path
+) -> None:
     connection = await asyncpg.connect(await server.ensure())
     for name in ("shared_buffers", "max_wal_size", "wal_level", "log_error_verbosity", "autovacuum_naptime"):
         assert await connection.fetchval("SELECT current_setting($1)", name) == SMALL[name]
     await connection.close()
     process = postmaster(data_dir)
     server.release()
-    assert gone(process)
+    assert has_ended(process)
 
 
-async def test_it_keeps_what_was_committed(server: EmbeddedServer) -> None:
+async def test_the_embedded_server_keeps_committed_rows(server: EmbeddedServer) -> None:
     for expected in (0, 1):
         connection = await asyncpg.connect(await server.ensure())
         await connection.execute("CREATE TABLE IF NOT EXISTS kept (a integer)")
@@ -193,7 +195,7 @@ async def test_it_keeps_what_was_committed(server: EmbeddedServer) -> None:
         server.release()
 
 
-async def test_it_is_brought_back_when_it_was_killed(server: EmbeddedServer, data_dir: Path) -> None:
+async def test_a_killed_embedded_server_is_restarted(server: EmbeddedServer, data_dir: Path) -> None:
     database = await connect(await server.ensure(), size=1, server=server)
     before = await database.pool.fetchval("SELECT pg_postmaster_start_time()")
     postmaster(data_dir).kill()
@@ -207,10 +209,10 @@ async def test_it_is_brought_back_when_it_was_killed(server: EmbeddedServer, dat
     await database.close()
 
 
-async def test_it_comes_back_though_sessions_of_the_killed_one_still_end(
+async def test_the_embedded_server_restarts_while_sessions_of_the_killed_one_still_end(
     server: EmbeddedServer, data_dir: Path
 ) -> None:
-    """They hold its memory for a moment, while they notice."""
+    """They hold its shared memory until they notice its end."""
     for _ in range(2):
         url = await server.ensure()
         sessions = [await asyncpg.connect(url) for _ in range(4)]
@@ -223,13 +225,13 @@ async def test_it_comes_back_though_sessions_of_the_killed_one_still_end(
             session.terminate()
 
 
-async def test_releasing_one_that_was_killed_is_no_failure(server: EmbeddedServer, data_dir: Path) -> None:
+async def test_releasing_a_killed_embedded_server_succeeds(server: EmbeddedServer, data_dir: Path) -> None:
     await server.ensure()
     postmaster(data_dir).kill()
     server.release()
 
 
-SECOND = """
+SECOND_PROCESS = """
 import sys
 from pathlib import Path
 from gateway.store.embedded import EmbeddedServer
@@ -244,7 +246,7 @@ server.release()
 
 def second_process(directory: Path) -> "subprocess.Popen[str]":
     process = subprocess.Popen(
-        [sys.executable, "-c", SECOND, str(directory)],
+        [sys.executable, "-c", SECOND_PROCESS, str(directory)],
         cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout
@@ -252,26 +254,30 @@ def second_process(directory: Path) -> "subprocess.Popen[str]":
     return process
 
 
-async def test_the_last_of_several_processes_stops_it(server: EmbeddedServer, data_dir: Path) -> None:
+async def test_the_last_of_several_processes_stops_the_embedded_server(
+    server: EmbeddedServer, data_dir: Path
+) -> None:
     await server.ensure()
     with second_process(data_dir) as other:
         process = postmaster(data_dir)
         server.release()
-        assert not gone(process)
+        assert not has_ended(process)
         other.communicate()
-    assert gone(process)
+    assert has_ended(process)
 
 
-async def test_a_killed_process_does_not_keep_it_running_for_ever(server: EmbeddedServer, data_dir: Path) -> None:
+async def test_a_killed_process_does_not_keep_the_embedded_server_running(
+    server: EmbeddedServer, data_dir: Path
+) -> None:
     with second_process(data_dir) as other:
         other.send_signal(signal.SIGKILL)
     await server.ensure()
     process = postmaster(data_dir)
     server.release()
-    assert gone(process)
+    assert has_ended(process)
 
 
-async def test_a_locale_that_the_machine_lacks_does_no_harm(
+async def test_the_embedded_server_starts_with_an_unknown_locale(
     server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LC_ALL", "kk_KZ.no-such")
@@ -281,13 +287,13 @@ async def test_a_locale_that_the_machine_lacks_does_no_harm(
     assert os.environ["LC_ALL"] == "kk_KZ.no-such"
 
 
-async def test_a_folder_that_cannot_hold_it_is_one_clear_line(data_dir: Path) -> None:
+async def test_a_folder_unusable_for_the_embedded_server_is_a_one_line_error(data_dir: Path) -> None:
     (data_dir / "var").write_text("a file")
     with pytest.raises(EmbeddedError, match=r"^the embedded PostgreSQL does not start: [^\n]+$"):
         await EmbeddedServer(data_dir / "var", SMALL).ensure()
 
 
-async def test_a_failed_start_names_the_log_of_the_server(data_dir: Path) -> None:
-    server = EmbeddedServer(data_dir, {**SMALL, "wal_level": "no-such"}, retry_seconds=0.0)
+async def test_the_error_for_invalid_settings_of_the_embedded_server_names_its_log(data_dir: Path) -> None:
+    server = EmbeddedServer(data_dir, {**SMALL, "wal_level": "no-such"}, crash_cleanup_seconds=0.0)
     with pytest.raises(EmbeddedError, match=r"does not start \(pg_ctl failed\); see .*/log$"):
         await server.ensure()

@@ -1,4 +1,4 @@
-"""The embedded server under misfortune: it ends while it is awaited, its disk is full, its number is another's."""
+"""Failures of the embedded server: during its start, by invalid settings, by a pid that was reused."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ import pytest
 
 from gateway.store import embedded
 from gateway.store.embedded import EmbeddedError, EmbeddedServer
-from tests.store.test_database import ROOT, SMALL, gone, postmaster
+from tests.store.test_database import ROOT, SMALL, has_ended, postmaster
 
 
 @pytest.fixture
@@ -27,21 +27,23 @@ def server(data_dir: Path) -> Iterator[EmbeddedServer]:
 
 @pytest.fixture
 def launches(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """When the server was started, each time."""
-    launch, at = embedded._launch, []
+    """The monotonic time of each start of the server."""
+    launch = embedded._launch
+    started_at: list[float] = []
 
     def launch_and_count(server: Any) -> None:
-        at.append(time.monotonic())
+        started_at.append(time.monotonic())
         launch(server)
 
     monkeypatch.setattr(embedded, "_launch", launch_and_count)
-    return at
+    return started_at
 
 
-async def answers(url: str) -> bool:
+async def responds(url: str) -> bool:
     connection = await asyncpg.connect(url)
     try:
-        return await connection.fetchval("SELECT true")
+        response: bool = await connection.fetchval("SELECT true")
+        return response
     finally:
         await connection.close()
 
@@ -49,7 +51,7 @@ async def answers(url: str) -> bool:
 def kill(data_dir: Path) -> None:
     process = postmaster(data_dir)
     process.kill()
-    wait_until(lambda: gone(process))
+    wait_until(lambda: has_ended(process))
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
@@ -57,7 +59,7 @@ def wait_until(holds: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-async def test_all_who_ask_wait_for_one_start(
+async def test_concurrent_callers_wait_for_one_start_of_the_server(
     server: EmbeddedServer, data_dir: Path, launches: list[float]
 ) -> None:
     await server.ensure()
@@ -65,22 +67,23 @@ async def test_all_who_ask_wait_for_one_start(
     launches.clear()
     urls = await asyncio.gather(*(server.ensure() for _ in range(20)))
     assert len(set(urls)) == 1
-    assert await answers(urls[0])
-    assert len(launches) <= 2  # the first may meet remains of the killed one
+    assert await responds(urls[0])
+    assert len(launches) <= 2  # the first may find remains of the killed one
 
 
-async def test_who_does_not_want_to_wait_does_not_end_the_start(server: EmbeddedServer) -> None:
+async def test_a_caller_that_times_out_does_not_end_the_start_of_the_server(server: EmbeddedServer) -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0):
             await server.ensure()
-    assert await answers(await server.ensure())
+    assert await responds(await server.ensure())
 
 
-async def test_it_comes_up_although_it_ends_just_when_it_was_started(
+async def test_server_starts_although_its_first_process_ends_at_once(
     server: EmbeddedServer, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on a full disk: it takes connections for a moment."""
-    launch, ended = embedded._launch, []
+    """As on a full disk: it accepts connections for a moment."""
+    launch = embedded._launch
+    ended: list[psutil.Process] = []
 
     def launch_and_end(package: Any) -> None:
         launch(package)
@@ -94,23 +97,23 @@ async def test_it_comes_up_although_it_ends_just_when_it_was_started(
 
     monkeypatch.setattr(embedded, "_launch", launch_and_end)
     async with asyncio.timeout(20):
-        assert await answers(await server.ensure())
+        assert await responds(await server.ensure())
     assert ended
 
 
-async def test_a_mark_whose_number_is_now_another_programs_keeps_nobody_from_starting(
+async def test_server_starts_despite_a_pid_file_with_the_pid_of_another_program(
     server: EmbeddedServer, data_dir: Path
 ) -> None:
-    """A container's numbers are small and come again."""
+    """Process ids in a container are small and are reused."""
     await server.ensure()
-    mark = data_dir / "postgresql/postmaster.pid"
-    left = mark.read_text().splitlines()
+    pid_file = data_dir / "postgresql/postmaster.pid"
+    left = pid_file.read_text().splitlines()
     kill(data_dir)
-    mark.write_text("\n".join([str(os.getpid()), *left[1:]]) + "\n")
-    assert await answers(await server.ensure())
+    pid_file.write_text("\n".join([str(os.getpid()), *left[1:]]) + "\n")
+    assert await responds(await server.ensure())
 
 
-async def test_giving_it_up_ends_a_start_that_does_not_succeed(data_dir: Path) -> None:
+async def test_release_ends_a_start_of_the_server_that_does_not_succeed(data_dir: Path) -> None:
     server = EmbeddedServer(data_dir, {**SMALL, "wal_level": "no-such"})
     starting = asyncio.create_task(server.ensure())
     await asyncio.to_thread(wait_until, (data_dir / "postgresql/log").exists)
@@ -119,8 +122,10 @@ async def test_giving_it_up_ends_a_start_that_does_not_succeed(data_dir: Path) -
         await starting
 
 
-async def test_settings_that_stand_there_are_not_written_again(server: EmbeddedServer, data_dir: Path) -> None:
-    """Nothing would be left of them on a full disk."""
+async def test_unchanged_settings_of_the_server_are_not_written_again(
+    server: EmbeddedServer, data_dir: Path
+) -> None:
+    """On a full disk a rewrite would leave an empty file."""
     settings = data_dir / "postgresql/gateway.conf"
     await server.ensure()
     written = settings.stat().st_mtime_ns
@@ -148,9 +153,9 @@ def test_server_starts_where_the_lock_file_of_the_temporary_folder_is_not_ours(d
     assert (done.returncode, done.stderr) == (0, "")
 
 
-async def test_server_starts_in_a_folder_whose_name_has_spaces_a_comma_and_an_apostrophe(data_dir: Path) -> None:
-    server = EmbeddedServer(data_dir / "it's a, folder", SMALL)
+async def test_server_starts_in_a_folder_whose_name_has_spaces_and_an_apostrophe(data_dir: Path) -> None:
+    server = EmbeddedServer(data_dir / "it's a folder", SMALL)
     try:
-        assert await answers(await server.ensure())
+        assert await responds(await server.ensure())
     finally:
         await asyncio.to_thread(server.release)

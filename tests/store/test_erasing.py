@@ -1,4 +1,4 @@
-"""After the time of keeping nobody can be found in the database any more; what was decided still stands."""
+"""After erasure the database has no personal data of a case; its outcome and evidence stay."""
 
 from datetime import timedelta
 
@@ -13,7 +13,7 @@ KEEP_NOTHING = timedelta()
 
 
 async def traces(harness: Harness, *secrets: str) -> dict[str, list[str]]:
-    """Tables whose rows have one of these somewhere, as text, as UCS-2 or as octets."""
+    """The secrets found in each table, as text, as UCS-2 or as octets in hexadecimal."""
     wanted = {*secrets, *(s.encode("utf-16-be").hex() for s in secrets), *(s.encode().hex() for s in secrets)}
     tables = await harness.connection.fetch(
         "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
@@ -27,17 +27,17 @@ async def traces(harness: Harness, *secrets: str) -> dict[str, list[str]]:
 
 
 @pytest.fixture
-async def lived(harness: Harness) -> Harness:
-    """A harness in which everything has been said that has a name or a number in it."""
+async def finished(harness: Harness) -> Harness:
+    """A harness whose database has names and numbers in every table that can have them."""
     await harness.start()
-    agreed, refused, nobody, siblings = (
+    agreed, refused, without_number, siblings = (
         Family(n=1),
         Family(n=2),
         Family(n=3, mother=None, father=None),
         [Family(n=4, mother="77010000004"), Family(n=5, mother="77010000004")],
     )
     await harness.ask(agreed, refused, siblings[0])
-    await harness.push(nobody, siblings[1])
+    await harness.push(without_number, siblings[1])
     for number in (agreed.number, refused.number):
         await harness.smsc.reply(number, "Ахметова 8703")
     await harness.smsc.reply(agreed.number, "3#1")
@@ -47,7 +47,7 @@ async def lived(harness: Harness) -> Harness:
     for sibling in siblings:
         await harness.status(sibling, "asked")
         await harness.act(sibling, "cancel", {"reason": "the school has closed"})
-    await harness.status(nobody, "no_number")
+    await harness.status(without_number, "no_number")
     await harness.text(refused, "бас тарттыңыз")
     await harness.text(agreed, "socwallet")
     await harness.smsc.reply("77019999999", "бұл Ахметова")
@@ -63,36 +63,38 @@ async def erase(harness: Harness) -> int:
     now = await connection.fetchval("SELECT clock_timestamp() + interval '1 s'")
     async with connection.transaction():
         erased = await erasure.erase_ended(connection, now, now, lambda octets: "hash", 500)
-        await erasure.erase_stray_replies(connection, now)
+        await erasure.erase_unassigned_replies(connection, now)
     return len(erased)
 
 
-async def test_no_name_and_no_number_is_left_anywhere(lived: Harness) -> None:
+async def test_after_erasure_no_table_has_a_name_or_a_number(finished: Harness) -> None:
     iins = [Family(n=n).pupil_iin for n in range(1, 6)]
-    assert await traces(lived, *SECRETS, *iins)
-    assert await erase(lived) == 5
-    assert await traces(lived, *SECRETS, *iins) == {}
+    assert await traces(finished, *SECRETS, *iins)
+    assert await erase(finished) == 5
+    assert await traces(finished, *SECRETS, *iins) == {}
 
 
-async def test_what_was_decided_and_its_evidence_stay(lived: Harness) -> None:
-    before = await lived.connection.fetch(
+async def test_erasure_keeps_outcomes_and_evidence(finished: Harness) -> None:
+    before = await finished.connection.fetch(
         "SELECT case_id, state, evidence, voucher_id FROM cases ORDER BY case_id"
     )
-    while await journal.seal(lived.connection):
+    while await journal.seal(finished.connection):
         pass
-    await erase(lived)
-    after = await lived.connection.fetch("SELECT case_id, state, evidence, voucher_id FROM cases ORDER BY case_id")
+    await erase(finished)
+    after = await finished.connection.fetch(
+        "SELECT case_id, state, evidence, voucher_id FROM cases ORDER BY case_id"
+    )
     assert after == before
-    assert (await journal.verify(lived.connection)).fault is None
-    verdicts = await lived.connection.fetch(
+    assert (await journal.verify(finished.connection)).fault is None
+    verdicts = await finished.connection.fetch(
         "SELECT verdict FROM replies WHERE source_addr = 'hash' ORDER BY verdict"
     )
     assert [row["verdict"] for row in verdicts] == ["agree", "refuse", "refuse", "unclear", "unclear"]
-    kept = await lived.connection.fetch("SELECT template, message_ids FROM sms WHERE body IS NULL")
+    kept = await finished.connection.fetch("SELECT template, message_ids FROM sms WHERE body IS NULL")
     assert all(row["template"] for row in kept)
 
 
-async def test_an_open_case_keeps_what_it_needs(harness: Harness) -> None:
+async def test_an_open_case_continues_after_the_erasure_of_its_sibling(harness: Harness) -> None:
     await harness.start()
     ended, still_open = Family(n=1, mother="77010000001"), Family(n=2, mother="77010000001")
     await harness.ask(ended)
@@ -105,11 +107,11 @@ async def test_an_open_case_keeps_what_it_needs(harness: Harness) -> None:
     assert await harness.connection.fetchval("SELECT count(*) FROM subscribers") == 1
 
 
-async def test_erasing_twice_erases_once(lived: Harness) -> None:
-    assert (await erase(lived), await erase(lived)) == (5, 0)
+async def test_an_erased_case_is_not_erased_again(finished: Harness) -> None:
+    assert (await erase(finished), await erase(finished)) == (5, 0)
 
 
-async def test_a_text_that_never_left_is_not_sent_without_its_words(harness: Harness) -> None:
+async def test_a_queued_text_of_an_erased_case_is_cancelled(harness: Harness) -> None:
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)

@@ -1,4 +1,4 @@
-"""The record of a case is of one instant, whatever goes on meanwhile."""
+"""The record of a case is a consistent snapshot, also during concurrent writes."""
 
 from typing import Any
 
@@ -16,17 +16,17 @@ async def record_of(connection: Connection) -> dict[str, Any]:
     return record
 
 
-async def test_what_happens_while_the_journal_is_being_sealed_is_in_it(
+async def test_a_record_contains_entries_committed_while_the_journal_is_being_sealed(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else it would show a text, or a reply, that the journal does not know of."""
-    seal, happened = journal.seal, False
+    """Otherwise it would show a text or a reply without its journal entry."""
+    seal, written = journal.seal, False
 
     async def sealing(connection: Connection, limit: int = 5000) -> int:
-        nonlocal happened
+        nonlocal written
         sealed = await seal(connection, limit)
-        if not sealed and not happened:
-            happened = True
+        if not sealed and not written:
+            written = True
             async with database.acquire() as other, other.transaction():
                 await add_case(other, "case")
                 await journal.append(other, [journal.entry(MONDAY, "case", Event(EventType.RECEIVED))])
@@ -38,7 +38,7 @@ async def test_what_happens_while_the_journal_is_being_sealed_is_in_it(
     assert [entry["event"] for entry in record["journal"]] == ["received"]
 
 
-async def test_a_case_whose_entries_were_taken_away_has_a_record_that_does_not_hold(database: Database) -> None:
+async def test_the_record_of_a_case_without_entries_has_an_empty_journal(database: Database) -> None:
     async with database.acquire() as connection:
         await add_case(connection, "case")
         record = await record_of(connection)

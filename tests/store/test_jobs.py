@@ -1,4 +1,4 @@
-"""Whose turn it is to run a job of the cluster."""
+"""Claims of the jobs that one process of the cluster runs."""
 
 import asyncio
 
@@ -8,9 +8,9 @@ from gateway.store import jobs
 from gateway.store.database import Database
 
 
-async def claimed(database: Database, node: str) -> bool:
+async def claim(database: Database, node: str) -> bool:
     async with database.acquire() as connection:
-        return await jobs.claim(connection, "erase", node, every=3600.0, again=60.0)
+        return await jobs.claim(connection, "erase", node, interval_seconds=3600.0, retry_seconds=60.0)
 
 
 async def due_in(database: Database) -> float:
@@ -21,25 +21,25 @@ async def due_in(database: Database) -> float:
 
 
 @pytest.mark.parametrize("due", ["-infinity", "yesterday", "tomorrow", "infinity"])
-async def test_a_job_that_is_due_is_one_nodes(database: Database, due: str) -> None:
-    """So is one that is due later than it could be: the clock that said so was wrong, and was put right."""
+async def test_a_due_job_is_claimed_by_one_node(database: Database, due: str) -> None:
+    """Also a job due later than its interval allows: it was written while the clock was wrong."""
     async with database.acquire() as connection:
         await connection.execute(f"INSERT INTO jobs (job, node, due_at) VALUES ('erase', 'a', '{due}')")
-    assert sorted(await asyncio.gather(*(claimed(database, node) for node in "abc"))) == [False, False, True]
+    assert sorted(await asyncio.gather(*(claim(database, node) for node in "abc"))) == [False, False, True]
 
 
-async def test_a_job_that_nobody_ever_ran_is_one_nodes(database: Database) -> None:
-    assert sorted(await asyncio.gather(*(claimed(database, node) for node in "abc"))) == [False, False, True]
+async def test_a_job_that_never_ran_is_claimed_by_one_node(database: Database) -> None:
+    assert sorted(await asyncio.gather(*(claim(database, node) for node in "abc"))) == [False, False, True]
 
 
-async def test_a_run_that_fails_is_made_good_soon_and_one_that_is_finished_is_not_run_again(
+async def test_a_failed_job_is_due_again_soon_and_a_finished_one_after_its_interval(
     database: Database,
 ) -> None:
-    assert await claimed(database, "a")
-    assert 0 < await due_in(database) <= 60  # whoever looks then
+    assert await claim(database, "a")
+    assert 0 < await due_in(database) <= 60  # for any node
     async with database.acquire() as connection:
-        await jobs.finish(connection, "erase", "b", every=3600.0)  # which is not its run
+        await jobs.finish(connection, "erase", "b", interval_seconds=3600.0)  # not the node that runs it
         assert await due_in(database) <= 60
-        await jobs.finish(connection, "erase", "a", every=3600.0)
+        await jobs.finish(connection, "erase", "a", interval_seconds=3600.0)
     assert 3500 < await due_in(database) <= 3600
-    assert not await claimed(database, "b")
+    assert not await claim(database, "b")

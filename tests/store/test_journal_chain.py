@@ -1,4 +1,4 @@
-"""The hash chain: what is sealed can't be changed, removed, put in or moved without a trace."""
+"""The hash chain: verification finds sealed entries that were changed, removed, inserted or moved."""
 
 import asyncio
 
@@ -23,7 +23,7 @@ SELECT clock_timestamp(), 'reply_ignored', '{}' FROM generate_series(1, $1::inte
 """
 
 
-async def sealed(connection: Connection, limit: int = 5000) -> None:
+async def append_and_seal_all(connection: Connection, limit: int = 5000) -> None:
     await journal.append(connection, ENTRIES)
     await journal.append(
         connection, [journal.entry(MONDAY, None, Event(EventType.REPLY_IGNORED, Reason("ә\x1f\\u0000")))]
@@ -32,17 +32,17 @@ async def sealed(connection: Connection, limit: int = 5000) -> None:
         pass
 
 
-async def tampered(connection: Connection, statement: str) -> journal.JournalCheck:
-    """The check after somebody with all rights has laid hands on the table."""
+async def tamper(connection: Connection, statement: str) -> journal.JournalCheck:
+    """The result of verification after a superuser has executed the statement."""
     await connection.execute("ALTER TABLE journal DISABLE TRIGGER journal_append_only")
     await connection.execute(statement)
     return await journal.verify(connection)
 
 
 @pytest.mark.parametrize("limit", [1, 3, 5000])
-async def test_a_sealed_journal_holds_in_whatever_batches(database: Database, limit: int) -> None:
+async def test_a_journal_sealed_in_batches_of_any_size_verifies(database: Database, limit: int) -> None:
     async with database.acquire() as connection:
-        await sealed(connection, limit)
+        await append_and_seal_all(connection, limit)
         check = await journal.verify(connection)
         assert (check.entries, check.fault) == (11, None)
         assert (await journal.head(connection))[:2] == (11, check.head)
@@ -52,12 +52,12 @@ async def test_a_sealed_journal_holds_in_whatever_batches(database: Database, li
         assert await connection.fetchval("SELECT count(*) FROM journal_pending") == 0
 
 
-async def test_the_chain_does_not_depend_on_how_it_was_batched(database: Database) -> None:
+async def test_the_journal_head_does_not_depend_on_the_batch_size(database: Database) -> None:
     async with database.acquire() as connection:
-        await sealed(connection, 2)
+        await append_and_seal_all(connection, 2)
         by_twos = (await journal.verify(connection)).head
-        await tampered(connection, "TRUNCATE journal")
-        await sealed(connection)
+        await tamper(connection, "TRUNCATE journal")
+        await append_and_seal_all(connection)
         assert (await journal.verify(connection)).head == by_twos
 
 
@@ -88,12 +88,12 @@ async def test_the_chain_does_not_depend_on_how_it_was_batched(database: Databas
         ),
     ],
 )  # fmt: skip
-async def test_a_journal_that_was_tampered_with_names_the_first_entry(
+async def test_verification_of_a_changed_journal_names_the_first_wrong_entry(
     database: Database, statement: str, seq: int
 ) -> None:
     async with database.acquire() as connection:
-        await sealed(connection)
-        check = await tampered(connection, statement)
+        await append_and_seal_all(connection)
+        check = await tamper(connection, statement)
         assert check.fault is not None
         assert (check.fault.seq, check.entries) == (seq, seq - 1)
 
@@ -101,14 +101,14 @@ async def test_a_journal_that_was_tampered_with_names_the_first_entry(
 @pytest.mark.parametrize(
     "statement", ["UPDATE journal SET event = 'x'", "DELETE FROM journal", "TRUNCATE journal"]
 )
-async def test_the_table_takes_nothing_but_entries(database: Database, statement: str) -> None:
+async def test_the_journal_table_is_append_only(database: Database, statement: str) -> None:
     async with database.acquire() as connection:
-        await sealed(connection)
+        await append_and_seal_all(connection)
         with pytest.raises(asyncpg.RaiseError, match="append-only"):
             await connection.execute(statement)
 
 
-async def test_several_sealers_make_one_chain(database: Database) -> None:
+async def test_concurrent_sealers_make_one_chain(database: Database) -> None:
     async def append_and_seal(n: int) -> None:
         for _ in range(5):
             async with database.acquire() as connection:
@@ -123,8 +123,8 @@ async def test_several_sealers_make_one_chain(database: Database) -> None:
     assert (check.entries, check.fault) == (200, None)
 
 
-async def test_an_entry_that_commits_late_gets_a_late_number(database: Database) -> None:
-    """So that a reader who follows seq misses nothing."""
+async def test_an_entry_committed_later_gets_a_higher_seq(database: Database) -> None:
+    """A reader that follows seq then misses no entry."""
     async with database.acquire() as slow, database.acquire() as quick:
         transaction = slow.transaction()
         await transaction.start()
@@ -138,52 +138,55 @@ async def test_an_entry_that_commits_late_gets_a_late_number(database: Database)
         assert [row["case_id"] for row in rows] == ["case-2", "case-1"]
 
 
-async def anchored(connection: Connection) -> Anchor:
-    """What a journal_anchor line says of the journal as it is."""
+async def make_anchor(connection: Connection) -> Anchor:
+    """The anchor that journal_anchor would log now."""
     seq, _, _ = await journal.head(connection)
     return Anchor(seq, await journal_tree.root(connection, seq))
 
 
-async def test_a_tail_that_was_cut_off_is_found_by_an_anchor(database: Database) -> None:
+async def test_deleted_last_entries_are_found_by_an_anchor(database: Database) -> None:
     async with database.acquire() as connection:
-        nothing = await anchored(connection)
-        await sealed(connection)
-        anchor = await anchored(connection)
-        await sealed(connection)
-        assert (await journal.verify(connection, [anchor, nothing, await anchored(connection)])).fault is None
-        assert (await tampered(connection, "DELETE FROM journal WHERE seq > 8")).fault is None
-        check = await journal.verify(connection, [nothing, anchor])
-        assert (check.entries, check.fault) == (8, journal.JournalFault(11, "missing, though an anchor knows it"))
+        empty = await make_anchor(connection)
+        await append_and_seal_all(connection)
+        anchor = await make_anchor(connection)
+        await append_and_seal_all(connection)
+        assert (await journal.verify(connection, [anchor, empty, await make_anchor(connection)])).fault is None
+        assert (await tamper(connection, "DELETE FROM journal WHERE seq > 8")).fault is None
+        check = await journal.verify(connection, [empty, anchor])
+        assert (check.entries, check.fault) == (8, journal.JournalFault(11, "missing, though an anchor covers it"))
 
 
-async def test_a_last_entry_that_sdu_has_taken_is_missed(database: Database) -> None:
+async def test_a_deleted_last_entry_is_found_by_the_position_of_the_feed(database: Database) -> None:
     async with database.acquire() as connection:
-        await sealed(connection)
+        await append_and_seal_all(connection)
         await connection.execute("INSERT INTO feeds (feed, seq) VALUES ('sdu', 11)")
         assert (await journal.verify(connection)).fault is None
-        check = await tampered(connection, "DELETE FROM journal WHERE seq = 11")
-        assert (check.entries, check.fault) == (10, journal.JournalFault(11, "missing, though 11 has been there"))
-
-
-async def test_a_last_entry_that_the_tree_stands_over_is_missed(database: Database) -> None:
-    async with database.acquire() as connection:
-        for _ in range(24):
-            await sealed(connection)
-        await journal_tree.grow(connection)
-        check = await tampered(connection, "DELETE FROM journal WHERE seq >= 256")
+        check = await tamper(connection, "DELETE FROM journal WHERE seq = 11")
         assert (check.entries, check.fault) == (
-            255,
-            journal.JournalFault(256, "missing, though 256 has been there"),
+            10,
+            journal.JournalFault(11, "missing, though the journal had 11 entries"),
         )
 
 
-async def test_a_chain_made_anew_is_found_by_an_anchor(database: Database) -> None:
+async def test_deleted_last_entries_are_found_by_the_journal_tree(database: Database) -> None:
     async with database.acquire() as connection:
-        await sealed(connection)
-        anchor = await anchored(connection)
-        await tampered(connection, "TRUNCATE journal")
+        for _ in range(24):
+            await append_and_seal_all(connection)
+        await journal_tree.grow(connection)
+        check = await tamper(connection, "DELETE FROM journal WHERE seq >= 256")
+        assert (check.entries, check.fault) == (
+            255,
+            journal.JournalFault(256, "missing, though the journal had 256 entries"),
+        )
+
+
+async def test_a_rewritten_chain_is_found_by_an_anchor(database: Database) -> None:
+    async with database.acquire() as connection:
+        await append_and_seal_all(connection)
+        anchor = await make_anchor(connection)
+        await tamper(connection, "TRUNCATE journal")
         await journal.append(connection, [journal.entry(MONDAY, "another", Event(EventType.RECEIVED))])
-        await sealed(connection)
+        await append_and_seal_all(connection)
         assert (await journal.verify(connection)).fault is None
         fault = (await journal.verify(connection, [anchor])).fault
         assert fault == journal.JournalFault(11, "the entries up to it are not those of the anchor")
@@ -192,17 +195,17 @@ async def test_a_chain_made_anew_is_found_by_an_anchor(database: Database) -> No
 @pytest.mark.parametrize(
     "statement", ["UPDATE journal_tree SET hash = sha256(hash)", "DELETE FROM journal_tree WHERE position = 0"]
 )
-async def test_a_tree_that_is_not_over_these_entries_is_found(database: Database, statement: str) -> None:
-    """It would prove to nobody what is in the journal."""
+async def test_a_journal_tree_over_other_entries_is_found(database: Database, statement: str) -> None:
+    """Its paths would not prove the entries of the journal."""
     async with database.acquire() as connection:
         for _ in range(50):
-            await sealed(connection)
+            await append_and_seal_all(connection)
         await journal_tree.grow(connection)
         assert (await journal.verify(connection)).fault is None
         await connection.execute("ALTER TABLE journal_tree DISABLE TRIGGER journal_append_only")
         await connection.execute(statement)
         fault = (await journal.verify(connection)).fault
-        assert fault == journal.JournalFault(1, "the tree kept over the journal is not its own from there on")
+        assert fault == journal.JournalFault(1, "the stored Merkle tree does not match the journal from there on")
 
 
 @pytest.mark.parametrize(
@@ -212,8 +215,8 @@ async def test_a_tree_that_is_not_over_these_entries_is_found(database: Database
         "DELETE FROM journal_tree WHERE (level, position) = (8, 3)",
     ],
 )
-async def test_a_node_below_another_that_is_kept_is_checked_as_well(database: Database, statement: str) -> None:
-    """The root does without it, the paths do not."""
+async def test_every_stored_level_of_the_journal_tree_is_verified(database: Database, statement: str) -> None:
+    """The root can be computed without that node; paths cannot."""
     async with database.acquire() as connection:
         await connection.execute(_ENTRIES, merkle.TILE * merkle.TILE)
         while await journal.seal(connection):

@@ -1,6 +1,8 @@
-"""One open question per number and service, whoever asks at the same time."""
+"""One open question per number and service, also for concurrent cases."""
 
 import asyncio
+
+import pytest
 
 from gateway.store import questions
 from gateway.store.database import Connection, Database
@@ -10,16 +12,24 @@ from tests.store.rows import add_case
 NUMBER = "77010000001"
 
 
-async def waiting(connection: Connection, *case_ids: str) -> None:
+@pytest.fixture(autouse=True)
+async def cases(database: Database) -> None:
+    """Those that the tests do not add themselves."""
+    async with database.acquire() as connection:
+        for case_id in ("x", "y", "z", *(f"case-{n}" for n in range(20))):
+            await add_case(connection, case_id)
+
+
+async def add_waiting_cases(connection: Connection, *case_ids: str) -> None:
     for case_id in case_ids:
         await add_case(connection, case_id, state="waiting", msisdn=NUMBER)
 
 
-async def test_the_first_takes_the_turn_and_the_others_wait_in_order(database: Database) -> None:
+async def test_the_first_case_acquires_the_number_and_the_others_wait_in_order(database: Database) -> None:
     async with database.acquire() as connection:
-        await waiting(connection, "a", "b", "c")
-        turns = [NumberClaim("3", NUMBER, case_id) for case_id in "abc"]
-        assert await questions.acquire_numbers(connection, turns) == ["a"]
+        await add_waiting_cases(connection, "a", "b", "c")
+        claims = [NumberClaim("3", NUMBER, case_id) for case_id in "abc"]
+        assert await questions.acquire_numbers(connection, claims) == ["a"]
         await connection.execute("UPDATE cases SET state = 'asked' WHERE case_id = 'a'")
         assert await questions.release_numbers(connection, [NumberClaim("3", NUMBER, "a")], ["a"]) == ["b"]
         await connection.execute("UPDATE cases SET state = 'asked' WHERE case_id = 'b'")
@@ -29,72 +39,72 @@ async def test_the_first_takes_the_turn_and_the_others_wait_in_order(database: D
         assert not await connection.fetchval("SELECT open FROM questions")
 
 
-async def test_services_and_numbers_do_not_wait_for_each_other(database: Database) -> None:
+async def test_cases_of_other_services_or_numbers_do_not_wait(database: Database) -> None:
     async with database.acquire() as connection:
-        turns = [
-            NumberClaim("3", NUMBER, "a"),
-            NumberClaim("5", NUMBER, "b"),
-            NumberClaim("3", "77010000002", "c"),
+        claims = [
+            NumberClaim("3", NUMBER, "x"),
+            NumberClaim("5", NUMBER, "y"),
+            NumberClaim("3", "77010000002", "z"),
         ]
-        assert set(await questions.acquire_numbers(connection, turns)) == {"a", "b", "c"}
+        assert set(await questions.acquire_numbers(connection, claims)) == {"x", "y", "z"}
 
 
-async def test_a_turn_is_given_back_only_by_its_holder(database: Database) -> None:
+async def test_a_number_is_released_only_by_the_case_that_holds_it(database: Database) -> None:
     async with database.acquire() as connection:
-        await questions.acquire_numbers(connection, [NumberClaim("3", NUMBER, "a")])
-        assert await questions.release_numbers(connection, [NumberClaim("3", NUMBER, "b")], []) == []
+        await questions.acquire_numbers(connection, [NumberClaim("3", NUMBER, "x")])
+        assert await questions.release_numbers(connection, [NumberClaim("3", NUMBER, "y")], []) == []
         assert await connection.fetchval("SELECT open FROM questions")
 
 
-async def test_whoever_begins_to_wait_while_the_turn_is_given_back_is_not_overlooked(database: Database) -> None:
-    """b asks while a's step, which closes the question, is not committed: b waits for it and takes the turn."""
+async def test_a_case_that_waits_during_an_uncommitted_release_acquires_the_number(database: Database) -> None:
+    """b claims while the transaction that closes a's question is open: b waits for it and acquires the number."""
     async with database.acquire() as one, database.acquire() as other:
-        await waiting(one, "a", "b")
+        await add_waiting_cases(one, "a", "b")
         await questions.acquire_numbers(one, [NumberClaim("3", NUMBER, "a")])
         closing = one.transaction()
         await closing.start()
         await one.execute("UPDATE cases SET state = 'refused' WHERE case_id = 'a'")
         assert await questions.release_numbers(one, [NumberClaim("3", NUMBER, "a")], ["a"]) == []
-        asking = asyncio.create_task(questions.acquire_numbers(other, [NumberClaim("3", NUMBER, "b")]))
-        await locked(database)
-        assert not asking.done()
+        acquiring = asyncio.create_task(questions.acquire_numbers(other, [NumberClaim("3", NUMBER, "b")]))
+        await wait_for_lock(database)
+        assert not acquiring.done()
         await closing.commit()
-        assert set(await asking) == {"b"}
+        assert set(await acquiring) == {"b"}
 
 
-async def test_a_turn_that_is_given_back_waits_for_whoever_just_began_to_wait(database: Database) -> None:
+async def test_a_release_waits_for_an_uncommitted_claim_and_passes_the_number_on(database: Database) -> None:
     async with database.acquire() as one, database.acquire() as other:
-        await waiting(one, "a", "b")
+        await add_waiting_cases(one, "a", "b")
         await questions.acquire_numbers(one, [NumberClaim("3", NUMBER, "a")])
-        asking = other.transaction()
-        await asking.start()
+        acquiring = other.transaction()
+        await acquiring.start()
         assert await questions.acquire_numbers(other, [NumberClaim("3", NUMBER, "b")]) == []
 
-        async def give() -> dict[str, bool]:
+        async def release() -> list[str]:
             async with one.transaction():
                 await one.execute("UPDATE cases SET state = 'refused' WHERE case_id = 'a'")
                 return await questions.release_numbers(one, [NumberClaim("3", NUMBER, "a")], ["a"])
 
-        giving = asyncio.create_task(give())
-        await locked(database)
-        assert not giving.done()
-        await asking.commit()
-        assert list(await giving) == ["b"]
+        releasing = asyncio.create_task(release())
+        await wait_for_lock(database)
+        assert not releasing.done()
+        await acquiring.commit()
+        assert list(await releasing) == ["b"]
 
 
-async def test_many_at_once_take_one_turn(database: Database) -> None:
-    async def take(case_id: str) -> dict[str, bool]:
+async def test_of_many_concurrent_cases_one_acquires_the_number(database: Database) -> None:
+    async def acquire(case_id: str) -> list[str]:
         async with database.acquire() as connection:
             return await questions.acquire_numbers(connection, [NumberClaim("3", NUMBER, case_id)])
 
-    taken = await asyncio.gather(*(take(f"case-{n}") for n in range(20)))
-    assert sum(map(len, taken)) == 1
+    acquired = await asyncio.gather(*(acquire(f"case-{n}") for n in range(20)))
+    assert sum(map(len, acquired)) == 1
     async with database.acquire() as connection:
         assert await connection.fetchval("SELECT waiting FROM questions") == 19
 
 
-async def locked(database: Database) -> None:
-    """Returns when somebody in the database waits for a lock: polled there, without a sleep here."""
+async def wait_for_lock(database: Database) -> None:
+    """Returns when a session of the database waits for a lock. The database sleeps between the checks."""
     async with database.acquire() as connection:
         async with asyncio.timeout(10):
             while not await connection.fetchval(

@@ -1,13 +1,16 @@
-"""Times of doubt as rows: noted, lengthened, laid down for the dead, forgotten."""
+"""Unacknowledged periods: stored, merged, added for evicted nodes, deleted."""
+
+from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 
 from gateway.consent.redelivery import MAX_COMPARED
 from gateway.store import inbound, nodes, unacknowledged
-from gateway.store.database import Database
+from gateway.store.database import Connection, Database
+from tests.store.rows import add_case
 
-_KEEP = """
+_INSERT = """
 INSERT INTO replies (case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time, verdict,
                      normalised, rule_version, received_at, arrived_at)
 VALUES ($1, $2, $3, '1414', $4, 0, '', 'agree', false, '1', now(), clock_timestamp() - make_interval(secs => $5))
@@ -16,13 +19,15 @@ ALIYA, BERIK = "77010000001", "77010000002"
 
 
 @pytest.fixture
-async def connection(database: Database):
+async def connection(database: Database) -> AsyncIterator[Connection]:
     async with database.acquire() as connection:
+        for case_id in "abcdef":
+            await add_case(connection, case_id)
         yield connection
 
 
-async def times(connection):
-    """(link, seconds since it began, seconds since it ended), to the second."""
+async def periods(connection: Connection) -> list[tuple[str, int, int]]:
+    """(link, seconds since its beginning, seconds since its end) of each period, to the second."""
     return [
         (row["link"], round(row["began"]), round(row["ended"]))
         for row in await connection.fetch(
@@ -33,15 +38,15 @@ async def times(connection):
     ]
 
 
-async def test_times_that_overlap_become_one(connection):
+async def test_overlapping_unacknowledged_periods_are_merged(connection: Connection) -> None:
     await unacknowledged.note(connection, "kcell", 100, 60)
     await unacknowledged.note(connection, "kcell", 70, 30)
     await unacknowledged.note(connection, "kcell", 20, 10)
     await unacknowledged.note(connection, "beeline", 70, 30)
-    assert await times(connection) == [("beeline", 70, 30), ("kcell", 100, 30), ("kcell", 20, 10)]
+    assert await periods(connection) == [("beeline", 70, 30), ("kcell", 100, 30), ("kcell", 20, 10)]
 
 
-async def test_replies_like_it_are_found_with_their_doubts_newest_first(connection):
+async def test_equal_replies_are_found_newest_first_with_their_unacknowledged_flag(connection: Connection) -> None:
     for case_id, link, sender, octets, ago in (
         ("a", "kcell", ALIYA, b"3#1", 50),
         ("b", "kcell", ALIYA, b"3#1", 10),
@@ -50,10 +55,10 @@ async def test_replies_like_it_are_found_with_their_doubts_newest_first(connecti
         ("e", "kcell", BERIK, b"3#1", 50),
         ("f", "beeline", ALIYA, b"3#1", 1),
     ):
-        await connection.execute(_KEEP, case_id, link, sender, octets, float(ago))
+        await connection.execute(_INSERT, case_id, link, sender, octets, float(ago))
     await unacknowledged.note(connection, "kcell", 60, 40)
-    found = await inbound.alike(connection, {(ALIYA, b"3#1"), (BERIK, b"3#2")})
-    assert [(reply.case_id, reply.unacknowledged, reply.just_now) for reply in found] == [
+    found = await inbound.similar(connection, {(ALIYA, b"3#1"), (BERIK, b"3#2")})
+    assert [(reply.case_id, reply.unacknowledged, reply.is_recent) for reply in found] == [
         ("f", False, True),
         ("b", False, False),
         ("c", False, False),
@@ -61,41 +66,53 @@ async def test_replies_like_it_are_found_with_their_doubts_newest_first(connecti
     ]
 
 
-async def test_of_a_flood_the_newest_are_found_at_once(connection):
-    """However many an SMSC delivers again and again: the others' replies wait for it."""
+async def test_of_50_000_equal_replies_only_the_newest_are_read_by_index(connection: Connection) -> None:
+    """However many redeliveries an SMSC sends: replies of other numbers wait for the comparison."""
+    await connection.execute(
+        """INSERT INTO cases (case_id, list_id, record_id, service, category, language, pupil_iin, opened_at,
+                              state)
+           SELECT 'case-' || n, 'list', 'case-' || n, '3', 1, 'kk', '131106697007', now(), 'refused'
+           FROM generate_series(1, 50000) AS n"""
+    )
     await connection.execute(
         """INSERT INTO replies (case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time,
                                 verdict, normalised, rule_version, received_at, arrived_at)
-           SELECT n::text, 'kcell', $1, '1414', CASE WHEN n % 2 = 0 THEN '3#1' ELSE n::text END::bytea, 0, '',
+           SELECT 'case-' || n, 'kcell', $1, '1414', CASE WHEN n % 2 = 0 THEN '3#1' ELSE n::text END::bytea, 0, '',
                   'agree', false, '1', now(), clock_timestamp() - make_interval(secs => n)
            FROM generate_series(1, 50000) AS n""",
         ALIYA,
     )
     await connection.execute("ANALYZE replies")
-    found = await inbound.alike(connection, {(ALIYA, b"3#1")})
-    assert [int(reply.case_id) for reply in found] == list(range(2, 2 * MAX_COMPARED + 1, 2))
+    found = await inbound.similar(connection, {(ALIYA, b"3#1")})
+    assert [reply.case_id for reply in found] == [f"case-{n}" for n in range(2, 2 * MAX_COMPARED + 1, 2)]
     plan = await connection.fetch(
-        "EXPLAIN (ANALYZE, BUFFERS, FORMAT TEXT) " + inbound._ALIKE, [(ALIYA, b"3#1")], 2.0, 1e6, MAX_COMPARED
+        "EXPLAIN (ANALYZE, BUFFERS, FORMAT TEXT) " + inbound._SIMILAR, [(ALIYA, b"3#1")], 2.0, 1e6, MAX_COMPARED
     )
     assert any("replies_alike" in row[0] for row in plan)
     assert not any("Seq Scan on replies" in row[0] or "Sort " in row[0] for row in plan)
 
 
-async def test_what_the_dead_acknowledged_last_is_in_doubt(connection, database_url):
+async def test_the_last_acknowledgements_of_an_evicted_node_are_an_unacknowledged_period(
+    connection: Connection, database_url: str
+) -> None:
     other = await asyncpg.connect(database_url)
-    await nodes.join(other, "dead", "dead", ["kcell", "beeline"])
-    assert await nodes.claim_links(other, "dead", ["kcell"]) == ["kcell"]
+    await nodes.join(other, "expired", "expired", ["kcell", "beeline"])
+    assert await nodes.claim_links(other, "expired", ["kcell"]) == ["kcell"]
     await other.close()
     await connection.execute("UPDATE nodes SET seen_at = clock_timestamp() - interval '20 s'")
     assert (
         await nodes.evict_expired(
-            connection, "survivor", expired_after=10.0, restart_grace=0.0, loss_detection_seconds=60.0
+            connection,
+            "survivor",
+            expired_after_seconds=10.0,
+            restart_grace_seconds=0.0,
+            loss_detection_seconds=60.0,
         )
-    )[0] == ["dead"]
-    assert await times(connection) == [("kcell", 80, 0)]
+    )[0] == ["expired"]
+    assert await periods(connection) == [("kcell", 80, 0)]
 
 
-async def test_times_from_which_no_copy_comes_any_more_are_forgotten(connection):
+async def test_unacknowledged_periods_without_possible_redeliveries_are_deleted(connection: Connection) -> None:
     await unacknowledged.note(
         connection,
         "kcell",
@@ -104,4 +121,4 @@ async def test_times_from_which_no_copy_comes_any_more_are_forgotten(connection)
     )
     await unacknowledged.note(connection, "kcell", 20, 10)
     await unacknowledged.expire(connection)
-    assert await times(connection) == [("kcell", 20, 10)]
+    assert await periods(connection) == [("kcell", 20, 10)]

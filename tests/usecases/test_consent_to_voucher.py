@@ -1,4 +1,4 @@
-"""The way most cases travel."""
+"""The most frequent course of a case: a consent, and its voucher."""
 
 from tests.harness import Family, Harness
 

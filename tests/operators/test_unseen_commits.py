@@ -1,4 +1,4 @@
-"""What was committed although the database went away before it could say so."""
+"""Commits that succeed although the connection ends before the gateway receives the result."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -12,19 +12,19 @@ from gateway.store import calls, nodes, sms
 from tests.harness import Family, Harness
 
 
-def unacknowledged(take: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """The same, but the first time that it takes something, the connection ends before it can say so."""
+def unacknowledged(claim: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """The same function; after its first claim of something it raises as if the connection had ended."""
     ended = False
 
-    async def take_and_end(*arguments: Any, **more: Any) -> Any:
+    async def claim_and_disconnect(*arguments: Any, **more: Any) -> Any:
         nonlocal ended
-        taken = await take(*arguments, **more)
-        if taken and not ended:
+        claimed = await claim(*arguments, **more)
+        if claimed and not ended:
             ended = True
             raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
-        return taken
+        return claimed
 
-    return take_and_end
+    return claim_and_disconnect
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def _at_once(harness: Harness) -> None:
     harness.set_policy(task_retry=Backoff(first_seconds=0.01, max_seconds=0.1))
 
 
-async def test_texts_taken_unheard_are_sent_all_the_same(
+async def test_texts_claimed_by_an_unseen_commit_are_sent(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sms, "claim", unacknowledged(sms.claim))
@@ -42,7 +42,7 @@ async def test_texts_taken_unheard_are_sent_all_the_same(
     await harness.status(family, "asked")
 
 
-async def test_calls_taken_unheard_are_made_all_the_same(
+async def test_calls_claimed_by_an_unseen_commit_are_made(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(calls, "claim", unacknowledged(calls.claim))
@@ -52,7 +52,9 @@ async def test_calls_taken_unheard_are_made_all_the_same(
     await harness.status(family, "number_found")
 
 
-async def test_a_link_taken_unheard_is_run_all_the_same(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_link_claimed_by_an_unseen_commit_is_bound(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(nodes, "claim_links", unacknowledged(nodes.claim_links))
     await harness.start()
     family = Family(n=1)
@@ -60,21 +62,21 @@ async def test_a_link_taken_unheard_is_run_all_the_same(harness: Harness, monkey
     await harness.status(family, "asked")
 
 
-async def test_an_answer_about_the_mother_recorded_unheard_says_nothing_of_the_father(
+async def test_a_result_recorded_by_an_unseen_commit_is_not_applied_to_the_next_recipient(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is written once more, when the father's look-up is this process's already."""
+    """It is written again after this process has claimed the look-up of the next recipient."""
     write = Caller._write
-    unseen: list[str] = []
+    written: list[Any] = []
 
-    async def write_and_end(caller: Caller, outcomes: Any) -> None:
+    async def write_and_disconnect(caller: Caller, outcomes: Any) -> None:
         await write(caller, outcomes)
-        if not unseen:
-            unseen.append("the commit")
+        if not written:
+            written.append(outcomes)
             await caller._claim()
             raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
 
-    monkeypatch.setattr(Caller, "_write", write_and_end)
+    monkeypatch.setattr(Caller, "_write", write_and_disconnect)
     await harness.start()
     family = Family(n=1, mother=None, father="77010000002")
     await harness.push(family)

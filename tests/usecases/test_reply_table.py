@@ -1,4 +1,4 @@
-"""Every row of the reply table, from the handset's octets to the case: the real deliver_sm, the real session."""
+"""Every row of the reply table, from the octets of a deliver_sm to the case, through a real session."""
 
 import asyncio
 import itertools
@@ -50,27 +50,27 @@ OUTCOME = {
     "other": "reply_other",
     "empty": "reply_ignored",
 }
-TEXT_BACK = {"agree": "agreed", "refuse": "refused", "unclear": "clarify", "other": None, "empty": None}
+NEXT_TEXT = {"agree": "agreed", "refuse": "refused", "unclear": "clarify", "other": None, "empty": None}
 
 
-class Seen(NamedTuple):
+class Result(NamedTuple):
     verdict: str
     normalised: bool
     outcome: str
-    text_back: str | None
+    next_text: str | None
 
 
-async def seen_of(harness: Harness, family: Family) -> Seen:
+async def result_of(harness: Harness, family: Family) -> Result:
     entries = await harness.journal(family)
     events = [event for event, _ in entries]
     reading = next(detail for event, detail in entries if event == "reply_read")
     (outcome,) = set(events) & {*OUTCOME.values()}
     texts = [detail["text"] for event, detail in entries if event == "text_queued"]
-    return Seen(reading["verdict"], reading["normalised"], outcome, texts[1] if len(texts) > 1 else None)
+    return Result(reading["verdict"], reading["normalised"], outcome, texts[1] if len(texts) > 1 else None)
 
 
-async def ask_each(harness: Harness, rows: Sequence[Row], **how: Any) -> dict[str, Seen]:
-    """What became of each row's reply, by its text; every row from a number of its own, all at once."""
+async def ask_each(harness: Harness, rows: Sequence[Row], **how: Any) -> dict[str, Result]:
+    """The result of each row's reply, by its text. Every reply comes from its own number, all at once."""
     families = [Family(n=n) for n in range(1, len(rows) + 1)]
     await harness.ask(*families)
     replies = [
@@ -81,47 +81,47 @@ async def ask_each(harness: Harness, rows: Sequence[Row], **how: Any) -> dict[st
 
 async def read_each(
     harness: Harness, rows: Sequence[Row], families: Sequence[Family], replies: Sequence[Awaitable[int]]
-) -> dict[str, Seen]:
+) -> dict[str, Result]:
     assert set(await asyncio.gather(*replies)) == {0}
     harness.no_complaints()
-    return {row.text: await seen_of(harness, family) for family, row in zip(families, rows, strict=True)}
+    return {row.text: await result_of(harness, family) for family, row in zip(families, rows, strict=True)}
 
 
-def pieces(text: str) -> list[str]:
-    """The text as two segments, cut where it hurts."""
+def halves(text: str) -> list[str]:
+    """The text as two segments, cut in the middle."""
     return [text[: len(text) // 2], text[len(text) // 2 :]]
 
 
-def due(rows: Sequence[Row]) -> dict[str, Seen]:
+def expected(rows: Sequence[Row]) -> dict[str, Result]:
     return {
-        row.text: Seen(row.verdict, row.normalised, OUTCOME[row.verdict], TEXT_BACK[row.verdict]) for row in rows
+        row.text: Result(row.verdict, row.normalised, OUTCOME[row.verdict], NEXT_TEXT[row.verdict]) for row in rows
     }
 
 
 @pytest.mark.parametrize("encoding", ["auto", "ucs2"])
-async def test_each_reply_is_read_as_the_table_says(harness: Harness, encoding: str) -> None:
-    """`auto` is GSM 03.38 wherever the text has its letters there."""
+async def test_each_reply_has_the_verdict_of_the_reply_table(harness: Harness, encoding: str) -> None:
+    """`auto` is GSM 03.38 if it has all letters of the text, else UCS-2."""
     await harness.start()
-    assert await ask_each(harness, ROWS, encoding=encoding) == due(ROWS)
+    assert await ask_each(harness, ROWS, encoding=encoding) == expected(ROWS)
 
 
-async def test_each_reply_in_two_segments_is_read_as_one(harness: Harness) -> None:
+async def test_each_reply_in_two_segments_has_the_verdict_of_the_reply_table(harness: Harness) -> None:
     rows = [row for row in ROWS if len(row.text) > 1]
     families = [Family(n=n) for n in range(1, len(rows) + 1)]
     await harness.start()
     await harness.ask(*families)
     forms = itertools.cycle(("udh8", "udh16", "sar"))
     replies = [
-        harness.smsc.reply(family.number, pieces(row.text), encoding="ucs2", long=form)
+        harness.smsc.reply(family.number, halves(row.text), encoding="ucs2", long=form)
         for family, row, form in zip(families, rows, forms, strict=False)
     ]
-    assert await read_each(harness, rows, families, replies) == due(rows)
+    assert await read_each(harness, rows, families, replies) == expected(rows)
 
 
-async def test_a_strict_gateway_takes_no_normalised_answer(harness: Harness) -> None:
+async def test_with_strict_replies_a_normalised_reply_is_unclear(harness: Harness) -> None:
     rows = [row for row in ROWS if row.normalised]
     await harness.start(replies={"strict": True})
-    assert await ask_each(harness, rows) == due([Row(row.text, "unclear") for row in rows])
+    assert await ask_each(harness, rows) == expected([Row(row.text, "unclear") for row in rows])
 
 
 CODINGS = [
@@ -130,7 +130,7 @@ CODINGS = [
 ]  # fmt: skip
 
 
-async def test_a_consent_in_any_coding_counts(harness: Harness) -> None:
+async def test_a_consent_counts_in_every_data_coding(harness: Harness) -> None:
     await harness.start()
     families = [Family(n=n) for n in range(1, len(CODINGS) + 1)]
     await harness.ask(*families)

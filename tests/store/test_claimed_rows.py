@@ -1,4 +1,4 @@
-"""Work as rows: taken by one node each, in order, and free again when the node is gone."""
+"""Rows of the queues: claimed by one node each, in order, and free again once the node has left."""
 
 import asyncio
 from datetime import timedelta
@@ -15,27 +15,27 @@ from tests.store.rows import MONDAY, NODE, add_node, new_sms
 OTHER = "01M80000000000000000000NOD2"
 
 
-async def test_two_nodes_share_the_calls_and_none_is_made_twice(database: Database) -> None:
+async def test_two_nodes_claim_every_call_once(database: Database) -> None:
     async with database.acquire() as connection:
         await add_node(connection)
         await add_node(connection, OTHER)
         await calls.add(connection, [(f"case-{n}", CallKind.LOOKUP) for n in range(100)])
 
-    async def take(node: str) -> list[str]:
-        taken: list[str] = []
+    async def claim_all(node: str) -> list[str]:
+        claimed: list[str] = []
         while True:
             async with database.acquire() as connection:
                 batch = await calls.claim(connection, node, CallKind.LOOKUP, 7)
             if not batch:
-                return taken
-            taken += [call.case_id for call in batch]
+                return claimed
+            claimed += [call.case_id for call in batch]
 
-    first, second = await asyncio.gather(take(NODE), take(OTHER))
+    first, second = await asyncio.gather(claim_all(NODE), claim_all(OTHER))
     assert len(first) + len(second) == 100
     assert not set(first) & set(second)
 
 
-async def test_a_row_that_somebody_is_taking_is_skipped_and_not_waited_for(database: Database) -> None:
+async def test_a_call_being_claimed_is_skipped_without_waiting(database: Database) -> None:
     async with database.acquire() as one, database.acquire() as other:
         await add_node(one)
         await add_node(one, OTHER)
@@ -45,7 +45,7 @@ async def test_a_row_that_somebody_is_taking_is_skipped_and_not_waited_for(datab
             assert len(await calls.claim(other, OTHER, CallKind.LOOKUP, 5)) == 1
 
 
-async def test_an_answer_counts_only_for_the_node_that_holds_the_call(database: Database) -> None:
+async def test_only_the_node_that_holds_a_call_can_finish_it(database: Database) -> None:
     async with database.acquire() as connection:
         await add_node(connection)
         await calls.add(connection, [("case-1", CallKind.VOUCHER)])
@@ -55,20 +55,20 @@ async def test_an_answer_counts_only_for_the_node_that_holds_the_call(database: 
         assert await calls.finish(connection, NODE, CallKind.VOUCHER, [call]) == set()
 
 
-async def test_a_call_that_is_put_off_rests_and_counts_its_attempts(database: Database) -> None:
+async def test_a_postponed_call_counts_its_attempts_and_is_not_claimed_before_its_time(database: Database) -> None:
     async with database.acquire() as connection:
         await add_node(connection)
         await calls.add(connection, [("case-1", CallKind.LOOKUP)])
         for attempts in range(3):
             (call,) = await calls.claim(connection, NODE, CallKind.LOOKUP, 1)
             assert call.attempts == attempts
-            await calls.put_off(connection, NODE, CallKind.LOOKUP, [(call, timedelta())])
+            await calls.postpone(connection, NODE, CallKind.LOOKUP, [(call, timedelta())])
         (call,) = await calls.claim(connection, NODE, CallKind.LOOKUP, 1)
-        await calls.put_off(connection, NODE, CallKind.LOOKUP, [(call, timedelta(hours=1))])
+        await calls.postpone(connection, NODE, CallKind.LOOKUP, [(call, timedelta(hours=1))])
         assert await calls.claim(connection, NODE, CallKind.LOOKUP, 1) == []
 
 
-async def test_a_node_that_was_declared_dead_gets_nothing_and_writes_nothing(database: Database) -> None:
+async def test_an_evicted_node_claims_no_rows_and_is_fenced(database: Database) -> None:
     async with database.acquire() as connection:
         await calls.add(connection, [("case-1", CallKind.LOOKUP)])
         await sms.queue(connection, [new_sms("case-1", "77010000001")], MONDAY)
@@ -78,7 +78,7 @@ async def test_a_node_that_was_declared_dead_gets_nothing_and_writes_nothing(dat
             await nodes.fence(connection, NODE)
 
 
-async def test_answers_are_taken_before_requests_and_alone_outside_the_window(database: Database) -> None:
+async def test_urgent_texts_are_claimed_first_and_alone_outside_the_send_window(database: Database) -> None:
     async with database.acquire() as connection:
         await add_node(connection)
         await sms.queue(
@@ -91,29 +91,29 @@ async def test_answers_are_taken_before_requests_and_alone_outside_the_window(da
             ],
             MONDAY,
         )
-        answers = await sms.claim(connection, NODE, "kcell", bulk=False, limit=10)
-        assert [row.case_id for row in answers] == ["case-3", "case-4"]
-        await sms.release(connection, NODE, [row.sms_id for row in answers], timedelta())
+        urgent = await sms.claim(connection, NODE, "kcell", bulk=False, limit=10)
+        assert [row.case_id for row in urgent] == ["case-3", "case-4"]
+        await sms.release(connection, NODE, [row.sms_id for row in urgent], timedelta())
         everything = await sms.claim(connection, NODE, "kcell", bulk=True, limit=3)
         assert [row.case_id for row in everything] == ["case-3", "case-4", "case-1"]
 
 
-async def test_a_text_taken_over_goes_on_behind_its_last_durable_segment(database: Database) -> None:
+async def test_a_text_claimed_by_the_next_node_keeps_its_accepted_segments(database: Database) -> None:
     async with database.acquire() as connection:
         await add_node(connection)
         await sms.queue(connection, [new_sms("case-1", "77010000001")], MONDAY)
-        (taken,) = await sms.claim(connection, NODE, "kcell", bulk=True, limit=1)
-        progress = SmsProgress(taken.sms_id, SmsState.SENDING, 0b101, 0b100, ("1", None, "3"), None)
-        assert await sms.record(connection, NODE, [progress]) == {taken.sms_id}
+        (claimed,) = await sms.claim(connection, NODE, "kcell", bulk=True, limit=1)
+        progress = SmsProgress(claimed.sms_id, SmsState.SENDING, 0b101, 0b100, ("1", None, "3"), None)
+        assert await sms.record(connection, NODE, [progress]) == {claimed.sms_id}
         await nodes.leave(connection, NODE)
         assert await sms.record(connection, NODE, [progress]) == set()
         await add_node(connection, OTHER)
         (again,) = await sms.claim(connection, OTHER, "kcell", bulk=True, limit=1)
         assert (again.accepted_segments, again.tracked_segments, again.attempts) == (0b101, 0b100, 2)
-        assert again.reference == taken.reference
+        assert again.reference == claimed.reference
 
 
-async def test_texts_to_one_number_never_share_a_reference_whoever_queues_them(database: Database) -> None:
+async def test_texts_queued_concurrently_for_one_number_have_distinct_references(database: Database) -> None:
     async def queue(n: int) -> None:
         async with database.acquire() as connection, connection.transaction():
             await sms.queue(
@@ -130,7 +130,7 @@ async def test_texts_to_one_number_never_share_a_reference_whoever_queues_them(d
         assert len(octets) == len(set(octets)) == texts
 
 
-async def test_references_go_round_at_the_end_of_their_field(database: Database) -> None:
+async def test_references_wrap_after_65535(database: Database) -> None:
     async with database.acquire() as connection:
         await connection.execute("INSERT INTO subscribers VALUES ('77010000001', 65534)")
         await sms.queue(connection, [new_sms(f"case-{n}", "77010000001") for n in range(4)], MONDAY)

@@ -1,4 +1,4 @@
-"""What parents answer, when, and how often."""
+"""Replies of parents: their order, repetitions and times, and the texts they get."""
 
 import asyncio
 import json
@@ -6,7 +6,7 @@ import json
 from tests.harness import SEGMENTS, WITHIN, Family, Harness
 
 
-async def test_siblings_are_asked_in_turn(harness: Harness) -> None:
+async def test_siblings_of_one_number_are_asked_one_after_another(harness: Harness) -> None:
     await harness.start()
     first, second, third = (Family(n=n, mother="77010000001") for n in (1, 2, 3))
     await harness.push(first, second, third)
@@ -41,8 +41,8 @@ async def test_texts_to_one_number_never_share_a_reference(harness: Harness) -> 
     assert len(set(references)) == len(references) == 6
 
 
-async def test_the_same_answer_typed_again_is_not_the_siblings(harness: Harness) -> None:
-    """Before the sibling's question has left, nobody can have answered it."""
+async def test_a_repeated_reply_does_not_count_for_a_sibling_that_was_not_asked_yet(harness: Harness) -> None:
+    """Before the sibling's question was submitted, no reply can belong to it."""
     await harness.start()
     first, second = (Family(n=n, mother="77010000001") for n in (1, 2))
     harness.smsc.silence()
@@ -55,12 +55,12 @@ async def test_the_same_answer_typed_again_is_not_the_siblings(harness: Harness)
     assert "consented" not in await harness.events(second)
 
 
-async def test_an_answer_before_the_last_response_counts_and_asked_is_told_first(harness: Harness) -> None:
-    last_is_held = harness.smsc.add(f"no_answer nth={SEGMENTS}")
+async def test_a_reply_before_the_last_submit_sm_resp_counts_and_asked_is_reported_first(harness: Harness) -> None:
+    last_unanswered = harness.smsc.add(f"no_answer nth={SEGMENTS}")
     await harness.start()
     family = Family(n=1)
     await harness.push(family)
-    await harness.smsc.wait_for(lambda: last_is_held.fired)
+    await harness.smsc.wait_for(lambda: last_unanswered.fired)
     await harness.smsc.reply(family.number, "3#1")
     await harness.status(family, "voucher_issued")
     assert harness.sdu.statuses(family.record_id) == [
@@ -72,7 +72,7 @@ async def test_an_answer_before_the_last_response_counts_and_asked_is_told_first
     ]
 
 
-async def test_a_refusal_after_a_consent_is_told_as_a_request_to_withdraw(harness: Harness) -> None:
+async def test_a_refusal_after_a_consent_is_reported_as_withdrawal_requested(harness: Harness) -> None:
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)
@@ -85,7 +85,7 @@ async def test_a_refusal_after_a_consent_is_told_as_a_request_to_withdraw(harnes
     assert len(harness.smsc.inbox(family.number)) == 2
 
 
-async def test_a_consent_after_a_refusal_is_told_as_late(harness: Harness) -> None:
+async def test_a_consent_after_a_refusal_is_reported_as_late_reply(harness: Harness) -> None:
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)
@@ -97,7 +97,7 @@ async def test_a_consent_after_a_refusal_is_told_as_late(harness: Harness) -> No
     assert harness.wallet.called == 0
 
 
-async def test_a_reply_that_the_smsc_delivers_twice_is_one(harness: Harness) -> None:
+async def test_a_reply_delivered_several_times_at_once_is_one_reply(harness: Harness) -> None:
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)
@@ -107,7 +107,7 @@ async def test_a_reply_that_the_smsc_delivers_twice_is_one(harness: Harness) -> 
     assert (events.count("reply_read"), events.count("consented"), events.count("reply_repeated")) == (1, 1, 0)
 
 
-async def test_the_same_answer_later_is_another_reply_and_the_same_answer(harness: Harness) -> None:
+async def test_the_same_reply_after_2_s_is_journaled_as_repeated(harness: Harness) -> None:
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)
@@ -136,7 +136,7 @@ async def test_an_unclear_reply_is_clarified_once(harness: Harness) -> None:
     assert "3#2" in clarification.text
 
 
-async def test_without_the_switch_an_unclear_reply_gets_no_text(harness: Harness) -> None:
+async def test_with_clarify_off_an_unclear_reply_gets_no_text(harness: Harness) -> None:
     await harness.start(journey={"clarify": False})
     family = Family(n=1)
     await harness.ask(family)
@@ -145,7 +145,7 @@ async def test_without_the_switch_an_unclear_reply_gets_no_text(harness: Harness
     assert "text_queued" not in (await harness.events(family))[3:]
 
 
-async def test_a_russian_record_is_asked_and_answered_in_russian(harness: Harness) -> None:
+async def test_the_texts_of_a_russian_record_are_in_russian(harness: Harness) -> None:
     await harness.start()
     family = Family(n=1, language="ru")
     await harness.push(family)
@@ -155,7 +155,7 @@ async def test_a_russian_record_is_asked_and_answered_in_russian(harness: Harnes
     await harness.text(family, "Вы отказались от услуги.")
 
 
-async def test_the_evidence_of_a_consent_is_all_there(harness: Harness) -> None:
+async def test_the_evidence_of_a_consent_is_complete(harness: Harness) -> None:
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)
@@ -178,16 +178,16 @@ async def test_the_evidence_of_a_consent_is_all_there(harness: Harness) -> None:
     assert len(json.loads(sms["message_ids"])) == SEGMENTS
     evidence = harness.wallet.calls[0].body["consent"]["evidence"]
     assert evidence == (await harness.case(family))["evidence"]
-    told = await harness.journaled(family, "reply_read")
-    assert told["reply"].rpartition(":")[2] == evidence.removeprefix("sha256:")
+    read = await harness.journaled(family, "reply_read")
+    assert read["reply"].rpartition(":")[2] == evidence.removeprefix("sha256:")
 
 
-async def test_a_long_letter_in_many_segments_is_unclear_and_costs_one_clarification(harness: Harness) -> None:
+async def test_a_long_unclear_reply_in_many_segments_gets_one_clarification(harness: Harness) -> None:
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)
-    letter = "Сәлеметсіз бе! Бұл қандай қызмет, түсіндіріп беріңізші. " * 6
+    long_text = "Сәлеметсіз бе! Бұл қандай қызмет, түсіндіріп беріңізші. " * 6
     order = [3, 1, 2, 5, 4, 6, 1, 3]
-    assert await harness.smsc.reply(family.number, letter, order=order, within=WITHIN) == 0
+    assert await harness.smsc.reply(family.number, long_text, order=order, within=WITHIN) == 0
     events = await harness.events(family)
     assert (events.count("reply_read"), events.count("reply_unclear")) == (1, 1)

@@ -1,11 +1,11 @@
-"""What people do about a case: cancel, release, resend."""
+"""Manual actions of operators on a case: cancel, release, resend."""
 
 import pytest
 
 from tests.harness import Family, Harness
 
 
-async def test_a_case_that_is_cancelled_before_its_text_left_sends_nothing(harness: Harness) -> None:
+async def test_a_case_cancelled_before_its_text_was_sent_sends_nothing(harness: Harness) -> None:
     await harness.start(journey={"send_window": "00:00-00:01"})
     family, sibling = Family(n=1), Family(n=2, mother="77010000001")
     await harness.push(family, sibling)
@@ -21,7 +21,7 @@ async def test_a_case_that_is_cancelled_before_its_text_left_sends_nothing(harne
     assert (await harness.case(sibling))["state"] == "queued"
 
 
-async def test_a_case_that_is_cancelled_after_asking_takes_no_answer(harness: Harness) -> None:
+async def test_a_reply_to_a_cancelled_case_is_late(harness: Harness) -> None:
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)
@@ -33,7 +33,7 @@ async def test_a_case_that_is_cancelled_after_asking_takes_no_answer(harness: Ha
     assert len(harness.smsc.inbox(family.number)) == 1
 
 
-async def test_a_case_that_has_ended_is_not_cancelled(harness: Harness) -> None:
+async def test_a_case_that_has_ended_cannot_be_cancelled(harness: Harness) -> None:
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)
@@ -44,7 +44,7 @@ async def test_a_case_that_has_ended_is_not_cancelled(harness: Harness) -> None:
     assert (await harness.case(family))["state"] == "refused"
 
 
-async def test_a_look_up_of_a_cancelled_case_changes_nothing(harness: Harness) -> None:
+async def test_cancelling_a_case_removes_its_look_up(harness: Harness) -> None:
     harness.mcb.down(hang=True)
     await harness.start(mcb={"timeout": "60s"})
     family = Family(n=1)
@@ -55,7 +55,7 @@ async def test_a_look_up_of_a_cancelled_case_changes_nothing(harness: Harness) -
     await harness.status(family, "cancelled")
 
 
-async def test_a_resent_question_comes_again_and_its_deadline_stays(harness: Harness) -> None:
+async def test_a_resent_question_is_sent_again_and_keeps_its_deadline(harness: Harness) -> None:
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)
@@ -69,7 +69,7 @@ async def test_a_resent_question_comes_again_and_its_deadline_stays(harness: Har
 
 
 @pytest.mark.parametrize(("reply", "words"), [("3#1", "socwallet"), ("3#2", "бас тарттыңыз")])
-async def test_a_resent_answer_comes_again(harness: Harness, reply: str, words: str) -> None:
+async def test_a_resent_text_2_or_3_is_sent_again(harness: Harness, reply: str, words: str) -> None:
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)
@@ -79,12 +79,12 @@ async def test_a_resent_answer_comes_again(harness: Harness, reply: str, words: 
     await harness.text(family, words, nth=2)
 
 
-async def test_a_parked_case_without_a_link_goes_on_when_a_link_takes_it(harness: Harness) -> None:
+async def test_a_case_parked_without_a_route_is_asked_once_released_with_a_route(harness: Harness) -> None:
     process = await harness.start(link={"default": False})
     family, sibling = (Family(n=n, mother="77470000001") for n in (1, 2))
     await harness.push(family, sibling)
     await harness.journaled(family, "parked")
-    await harness.journaled(sibling, "parked")  # it had waited behind the other in the same step
+    await harness.journaled(sibling, "parked")  # it had waited for the other one's number in the same unit of work
     assert (await harness.act(family, "cancel", {"reason": "asked by letter"}))[0] == 200
     await process.stop()
     await harness.start()
@@ -93,7 +93,7 @@ async def test_a_parked_case_without_a_link_goes_on_when_a_link_takes_it(harness
     assert (await harness.act(sibling, "release"))[0] == 409
 
 
-async def test_a_repeat_that_no_link_carries_any_more_still_has_its_end(harness: Harness) -> None:
+async def test_a_case_whose_repeat_has_no_route_still_has_a_deadline(harness: Harness) -> None:
     process = await harness.start()
     family = Family(n=1, mother="77470000001")
     await harness.ask(family)
@@ -106,7 +106,7 @@ async def test_a_repeat_that_no_link_carries_any_more_still_has_its_end(harness:
     assert case["due_at"] is not None
 
 
-async def test_a_case_whose_personal_data_is_erased_has_nothing_to_send_again(harness: Harness) -> None:
+async def test_a_case_whose_personal_data_is_erased_cannot_be_resent(harness: Harness) -> None:
     await harness.start(privacy={"keep_days": 0})
     family = Family(n=1)
     await harness.ask(family)

@@ -10,8 +10,8 @@ from gateway.smpp.pdu import CommandId, encode_pdu
 from gateway.smpp.session import Role, Session
 
 
-async def test_a_connection_whose_peer_never_reads_is_given_up() -> None:
-    session = Session(
+async def test_a_connection_whose_peer_never_reads_is_closed() -> None:
+    session: Session[object] = Session(
         role=Role.TRANSCEIVER, system_id="a", password="b", window=1, enquire_link=60, response_timeout=60
     )
     loop = asyncio.get_running_loop()

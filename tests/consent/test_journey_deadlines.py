@@ -1,4 +1,4 @@
-"""When a question is repeated and ends (rules of the field: time), and what people and the wallet do."""
+"""Deadlines of repeats and ends, manual actions, and events of the wallet."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -47,7 +47,7 @@ from tests.consent.case_factories import (
         ("2024-02-26 10:00", "2024-03-01 09:00"),
     ],
 )
-def test_the_repeat_is_due_on_the_fourth_day_when_the_window_opens(accepted_at: str, repeat_at: str) -> None:
+def test_a_repeat_is_due_on_the_fourth_day_when_the_window_opens(accepted_at: str, repeat_at: str) -> None:
     case = after(queued(), accepted(almaty(accepted_at)))
     due_at = almaty(repeat_at)
     assert case.due_at == due_at
@@ -64,7 +64,7 @@ def test_the_repeat_is_due_on_the_fourth_day_when_the_window_opens(accepted_at: 
         ("2024-02-26 10:00", "2024-03-01 00:10"),
     ],
 )
-def test_the_end_is_the_fourth_midnight_after_the_repeat_and_the_grace(accepted_at: str, end_at: str) -> None:
+def test_a_case_ends_at_the_fourth_midnight_after_the_repeat_plus_the_grace(accepted_at: str, end_at: str) -> None:
     repeating = CASES["repeating"]
     case = after(repeating, accepted(almaty(accepted_at), repeat=1))
     due_at = almaty(end_at)
@@ -75,7 +75,7 @@ def test_the_end_is_the_fourth_midnight_after_the_repeat_and_the_grace(accepted_
     assert after(case, MeetDeadline(), now=due_at).state is State.NO_ANSWER
 
 
-def test_29_february_2024_was_an_hour_longer_for_the_parent() -> None:
+def test_a_deadline_across_29_february_2024_has_25_hours_more() -> None:
     case = after(queued(), accepted(almaty("2024-02-25 12:00")))
     later = after(queued(), accepted(almaty("2024-02-26 12:00")))
     assert case.due_at is not None
@@ -84,7 +84,7 @@ def test_29_february_2024_was_an_hour_longer_for_the_parent() -> None:
 
 
 @pytest.mark.parametrize("repeats", [0, 1, 3])
-def test_the_question_is_repeated_as_often_as_configured(repeats: int) -> None:
+def test_a_question_is_repeated_as_often_as_configured(repeats: int) -> None:
     rules = replace(RULES, repeats=repeats)
     case, sent = after(queued(), accepted(), rules=rules), 0
     while case.state not in ENDED:
@@ -98,19 +98,19 @@ def test_the_question_is_repeated_as_often_as_configured(repeats: int) -> None:
     assert (sent, case.state) == (repeats, State.NO_ANSWER)
 
 
-def test_a_resent_text_moves_no_deadline() -> None:
+def test_a_resent_text_does_not_move_the_deadline() -> None:
     case = after(asked(), Resend(), accepted(MONDAY + timedelta(days=2)))
     assert case == asked()
 
 
-def test_the_wallets_news_may_overtake_its_answer() -> None:
+def test_a_voucher_use_before_the_voucher_response_is_reported_after_it() -> None:
     early = decide(CASES["consented"], UseVoucher(at=MONDAY), MONDAY, RULES)
     assert not {event.name for event in early.events} & STATUSES
     issued = decide(early.case, IssueVoucher(voucher_id="V-1"), MONDAY, RULES)
     assert names(issued) == ["voucher_issued", "service_received"]
 
 
-def test_activation_and_first_use_are_told_once() -> None:
+def test_voucher_activation_and_first_use_are_reported_once() -> None:
     case = CASES["voucher_issued"]
     for given, status in (
         (ActivateVoucher(at=MONDAY), "voucher_activated"),
@@ -124,10 +124,10 @@ def test_activation_and_first_use_are_told_once() -> None:
 
 
 @pytest.mark.parametrize("state", ["refused", "voucher_issued"])
-def test_an_erased_case_has_nobody_to_send_a_text_to(state: str) -> None:
+def test_an_erased_case_rejects_a_resend(state: str) -> None:
     assert decide(CASES[state]._replace(relations=()), Resend(), MONDAY, RULES).rejected
 
 
-def test_cancelling_withdraws_what_has_not_left() -> None:
+def test_cancelling_a_case_withdraws_its_unsent_texts() -> None:
     for case in (queued(), asked(), reminded()):
         assert Effect.WITHDRAW in decide(case, Cancel(reason="moved away"), MONDAY, RULES).effects

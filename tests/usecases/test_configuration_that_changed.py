@@ -1,4 +1,4 @@
-"""What a start finds in the database that the configuration no longer knows, and defects in single cases."""
+"""Rows of services and links that are no longer configured, and defects in single cases."""
 
 from dataclasses import replace
 
@@ -9,7 +9,9 @@ from gateway.store.database import DatabaseError, connect
 from tests.harness import Family, Harness
 
 
-async def test_a_service_with_open_cases_can_not_be_left_out(harness: Harness, database_url: str) -> None:
+async def test_a_service_with_open_cases_cannot_be_removed_from_the_configuration(
+    harness: Harness, database_url: str
+) -> None:
     await harness.start()
     await harness.ask(Family(n=1))
     await harness.stop()
@@ -22,26 +24,26 @@ async def test_a_service_with_open_cases_can_not_be_left_out(harness: Harness, d
     await database.close()
 
 
-async def test_texts_of_a_link_that_is_gone_go_by_another(harness: Harness) -> None:
+async def test_texts_of_a_removed_link_are_sent_by_another_link(harness: Harness) -> None:
     await harness.start(journey={"send_window": "00:00-00:01"})
     family = Family(n=1)
     await harness.push(family)
     await harness.journaled(family, "text_queued")
     await harness.stop()
-    await harness.connection.execute("UPDATE sms SET link = 'sold'")
+    await harness.connection.execute("UPDATE sms SET link = 'removed'")
     await harness.start()
     await harness.status(family, "asked")
     assert await harness.connection.fetchval("SELECT link FROM sms") == "kcell"
 
 
-async def test_a_case_that_can_not_go_on_keeps_no_other(harness: Harness) -> None:
+async def test_a_case_that_cannot_be_processed_does_not_block_other_cases(harness: Harness) -> None:
     await harness.start()
-    stuck, other = Family(n=1), Family(n=2)
-    await harness.ask(stuck, other)
+    defective, other = Family(n=1), Family(n=2)
+    await harness.ask(defective, other)
     await harness.connection.execute(
         'UPDATE cases SET record = \'{"recipients": [{"relation": "mother"}]}\' WHERE case_id = $1',
-        await harness.case_id(stuck),
+        await harness.case_id(defective),
     )
     await harness.connection.execute("UPDATE cases SET due_at = '2020-01-01'")
     await harness.status(other, "reminded")
-    assert (await harness.case(stuck))["state"] == "asked"
+    assert (await harness.case(defective))["state"] == "asked"

@@ -1,4 +1,4 @@
-"""A process that no longer gets through to the database makes way for whoever takes its links over."""
+"""A process whose heartbeats fail releases its links, so that another process can claim them."""
 
 import asyncio
 import time
@@ -18,25 +18,25 @@ def _soon(harness: Harness) -> None:
 
 @pytest.fixture
 def cut_off(monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """Nodes whose beats do not get through."""
+    """Nodes whose heartbeats fail."""
     heartbeat, cut_off = nodes.heartbeat, set[str]()
 
-    async def beat_unless_cut_off(connection: Connection, node: str) -> None:
+    async def heartbeat_unless_cut_off(connection: Connection, node: str) -> None:
         if node in cut_off:
             raise ConnectionResetError
         await heartbeat(connection, node)
 
-    monkeypatch.setattr(nodes, "heartbeat", beat_unless_cut_off)
+    monkeypatch.setattr(nodes, "heartbeat", heartbeat_unless_cut_off)
     return cut_off
 
 
 async def holder(harness: Harness) -> str:
-    """The node that has the link."""
+    """The node that holds the link."""
     node: str = await harness.connection.fetchval("SELECT node FROM links")
     return node
 
 
-async def test_the_links_of_a_process_that_cannot_beat_pass_to_the_other(
+async def test_links_of_a_process_without_heartbeats_are_claimed_by_another_process(
     harness: Harness, cut_off: set[str]
 ) -> None:
     await harness.start()
@@ -46,18 +46,18 @@ async def test_the_links_of_a_process_that_cannot_beat_pass_to_the_other(
     await harness.smsc.wait_for(lambda: len(harness.smsc.connections) == 2, within=WITHIN)
     await harness.smsc.wait_for(lambda: harness.smsc.connections[0].closed, within=WITHIN)
     await harness.smsc.bound(within=WITHIN)
-    harness.running.reverse()  # the lists go to the living one
+    harness.running.reverse()  # lists are pushed to the process that holds the link
     await harness.ask(Family(n=2))
     assert [session.bound for session in harness.smsc.connections] == [False, True]
 
 
-async def test_what_it_has_in_memory_waits_until_it_beats_again(harness: Harness, cut_off: set[str]) -> None:
-    """Another process may have come since, and sends it."""
+async def test_claimed_texts_are_not_sent_while_heartbeats_fail(harness: Harness, cut_off: set[str]) -> None:
+    """Another process may have claimed the link since, and send them."""
     harness.set_policy(membership={"expired_after_seconds": 60.0})
     await harness.start()
     node = await holder(harness)
     cut_off.add(node)
-    await harness.connection.execute("SELECT pg_sleep(0.3)")  # some heartbeats, in vain
+    await harness.connection.execute("SELECT pg_sleep(0.3)")  # time for some failed heartbeats
     family = Family(n=1)
     await harness.push(family)
     await harness.status(family, "number_found")
@@ -70,8 +70,10 @@ async def test_what_it_has_in_memory_waits_until_it_beats_again(harness: Harness
     assert [session.bound for session in harness.smsc.connections] == [True]
 
 
-async def test_alone_it_lets_its_links_go_as_well_and_comes_back(harness: Harness, cut_off: set[str]) -> None:
-    """Whether anybody has come since its last beat it cannot know."""
+async def test_a_single_process_without_heartbeats_releases_its_links_and_claims_them_again(
+    harness: Harness, cut_off: set[str]
+) -> None:
+    """It cannot know whether another process has joined since its last heartbeat."""
     await harness.start()
     cut_off.add(await holder(harness))
     await harness.smsc.wait_for(lambda: harness.smsc.connections[0].closed, within=WITHIN)
@@ -80,7 +82,7 @@ async def test_alone_it_lets_its_links_go_as_well_and_comes_back(harness: Harnes
     await harness.ask(Family(n=1))
 
 
-async def test_a_lease_lapses_without_a_beat_and_is_held_again_with_one() -> None:
+async def test_a_lease_lapses_without_a_heartbeat_and_is_held_again_after_one() -> None:
     lease = Lease(0.2)
     began_at = time.monotonic()
     lease.renew(began_at)
@@ -91,14 +93,14 @@ async def test_a_lease_lapses_without_a_beat_and_is_held_again_with_one() -> Non
     assert (lease.lapsed, lease.is_exclusive) == (False, True)
 
 
-async def test_a_lease_counts_from_when_the_beat_began() -> None:
-    """The others count from when the database has it: an answer that comes late makes it no younger."""
+async def test_a_lease_counts_from_the_start_of_its_heartbeat() -> None:
+    """Other processes count from its arrival in the database: a late response does not prolong the lease."""
     lease = Lease(10.0)
     lease.renew(time.monotonic() - 11.0)
     assert lease.lapsed
 
 
-async def test_a_lease_is_not_sure_once_its_connection_is_gone() -> None:
+async def test_a_lease_is_not_exclusive_once_its_lock_is_lost() -> None:
     lease = Lease(10.0)
     lease.lock_lost()
     assert (lease.lapsed, lease.is_exclusive) == (False, False)

@@ -1,4 +1,4 @@
-"""Repeats, ends and nights: the same gateway with a clock that runs, and windows that are shut."""
+"""Repeats, ends and send windows, with a clock that runs faster than real time."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -10,8 +10,8 @@ TWO_DAYS_A_SECOND = 172_800.0
 TWO_HOURS_A_SECOND = 7_200.0
 
 
-async def test_six_days_in_seconds(harness: Harness) -> None:
-    """Silent ones are repeated and end; an answer to the repeat counts; one after the end is late."""
+async def test_a_case_without_a_reply_is_repeated_and_ends_after_its_deadlines(harness: Harness) -> None:
+    """A reply to the repeat counts; a reply after the end is late."""
     await harness.start(clock={"rate": TWO_DAYS_A_SECOND}, journey={"grace": "0s", "send_window": "00:00-24:00"})
     silent, answering = Family(n=1), Family(n=2)
     await harness.ask(silent, answering)
@@ -33,14 +33,14 @@ async def test_six_days_in_seconds(harness: Harness) -> None:
         "late_reply",
     ]
     assert len(harness.smsc.inbox(silent.number)) == 2
-    told = {event["status"]: event["at"] for event in harness.sdu.of(silent.record_id)}
-    days = [datetime.fromisoformat(told[status]).date() for status in ("asked", "reminded", "no_answer")]
+    reported = {event["status"]: event["at"] for event in harness.sdu.of(silent.record_id)}
+    days = [datetime.fromisoformat(reported[status]).date() for status in ("asked", "reminded", "no_answer")]
     assert days[1] - days[0] >= timedelta(days=4)
     assert days[2] - days[1] >= timedelta(days=4)
     harness.no_complaints()
 
 
-async def test_deadlines_stand_in_the_row_as_the_order_counts_them(harness: Harness) -> None:
+async def test_the_deadline_of_a_question_is_midnight_four_days_after_its_acceptance(harness: Harness) -> None:
     await harness.start(journey={"send_window": "00:00-24:00"})
     family = Family(n=1)
     await harness.ask(family)
@@ -51,7 +51,7 @@ async def test_deadlines_stand_in_the_row_as_the_order_counts_them(harness: Harn
     assert (due_at.hour, due_at.minute) == (0, 0)
 
 
-async def test_a_repeat_is_sent_when_it_is_due_and_not_again_after(harness: Harness) -> None:
+async def test_a_repeat_is_sent_once_when_it_is_due(harness: Harness) -> None:
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)
@@ -66,18 +66,18 @@ async def test_a_repeat_is_sent_when_it_is_due_and_not_again_after(harness: Harn
     assert first.reference != second.reference
 
 
-async def test_outside_the_window_a_request_waits_queued_and_an_answer_goes_out(harness: Harness) -> None:
+async def test_outside_the_send_window_a_request_waits_and_text_3_is_sent(harness: Harness) -> None:
     hour = datetime.now(UTC).astimezone(ALMATY).hour
-    shut = "02:00-03:00" if hour >= 12 else "20:00-21:00"
+    closed_now = "02:00-03:00" if hour >= 12 else "20:00-21:00"
     process = await harness.start()
     before = Family(n=1)
     await harness.ask(before)
     await process.stop()
-    await harness.start(journey={"send_window": shut})
+    await harness.start(journey={"send_window": closed_now})
     family = Family(n=2)
     await harness.push(family)
     await harness.journaled(family, "text_queued")
-    await harness.smsc.reply(before.number, "3#1")  # its answer proves that the link sends
+    await harness.smsc.reply(before.number, "3#1")  # the text it gets proves that the link sends
     await harness.text(before, "socwallet")
     assert harness.smsc.inbox(family.number) == []
     assert len(harness.smsc.submitted) == SEGMENTS + harness.smsc.inbox(before.number)[1].total
@@ -85,7 +85,7 @@ async def test_outside_the_window_a_request_waits_queued_and_an_answer_goes_out(
     assert (status, answer["progress"]["queued"]) == (200, 1)
 
 
-async def test_a_text_queued_at_night_leaves_when_the_window_opens(harness: Harness) -> None:
+async def test_a_text_queued_at_night_is_sent_when_the_send_window_opens(harness: Harness) -> None:
     hour = datetime.now(UTC).astimezone(ALMATY).hour
     opens = hour + 2 if hour < 20 else 1
     window = f"{opens:02}:00-{opens + 3:02}:00"

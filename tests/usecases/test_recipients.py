@@ -1,11 +1,11 @@
-"""Whose number is asked, and what becomes of those who can't be reached."""
+"""The recipient whose number is asked, and cases whose recipients cannot be reached."""
 
 import pytest
 
 from tests.harness import SEGMENTS, Family, Harness, metric
 
 
-async def test_mother_then_father_then_representatives(harness: Harness) -> None:
+async def test_recipients_are_mother_then_father_then_representatives(harness: Harness) -> None:
     await harness.start()
     families = [
         Family(n=1),
@@ -14,12 +14,12 @@ async def test_mother_then_father_then_representatives(harness: Harness) -> None
         Family(n=4, representatives=("77050000004",)),
     ]
     await harness.ask(*families)
-    told = [(await harness.status(family, "asked"))["detail"]["relation"] for family in families]
-    assert told == ["mother", "father", "representative", "representative"]
+    relations = [(await harness.status(family, "asked"))["detail"]["relation"] for family in families]
+    assert relations == ["mother", "father", "representative", "representative"]
     assert "Ахметова Айгүл Серікқызы" in harness.smsc.inbox("77020000002")[0].text
 
 
-async def test_nobodys_number_ends_as_no_number_and_says_who_was_checked(harness: Harness) -> None:
+async def test_a_case_without_any_number_ends_as_no_number_with_the_relations_checked(harness: Harness) -> None:
     await harness.start()
     family = Family(n=1, mother=None, father=None, representatives=(None, None))
     await harness.push(family)
@@ -30,7 +30,9 @@ async def test_nobodys_number_ends_as_no_number_and_says_who_was_checked(harness
 
 
 @pytest.mark.parametrize("number", ["79161234567", "77271234567", "12345", "+1 212 555 0100", ""])
-async def test_a_number_that_is_no_kazakh_mobile_number_counts_as_none(harness: Harness, number: str) -> None:
+async def test_a_number_that_is_not_a_kazakh_mobile_number_counts_as_missing(
+    harness: Harness, number: str
+) -> None:
     await harness.start()
     family = Family(n=1, mother="77010000001", father="77020000001")
     harness.know([family])
@@ -40,7 +42,7 @@ async def test_a_number_that_is_no_kazakh_mobile_number_counts_as_none(harness: 
     assert await harness.journaled(family, "number_invalid") == {"relation": "mother"}
 
 
-async def test_a_number_in_any_spelling_is_one_number(harness: Harness) -> None:
+async def test_every_spelling_of_a_number_is_one_msisdn(harness: Harness) -> None:
     await harness.start()
     spellings = ["8 (701) 123-45-67", "8-10-7-701-1234567", "87011234567", "7011234567"]
     families = [Family(n=n, mother=spelling) for n, spelling in enumerate(spellings, start=1)]
@@ -51,20 +53,20 @@ async def test_a_number_in_any_spelling_is_one_number(harness: Harness) -> None:
     assert [row["msisdn"] for row in numbers] == ["77011234567"]
 
 
-async def test_the_mcbs_operator_beats_the_prefix(harness: Harness) -> None:
+async def test_routing_prefers_the_operator_of_the_mcb_to_the_prefix(harness: Harness) -> None:
     await harness.start(link={"operators": ["Beeline KZ"], "prefixes": ["705"], "default": False})
-    named, prefixed, ported = (
+    by_operator, by_prefix, by_prefix_of_unlisted = (
         Family(n=1, mother=("77470000001", "beeline kz")),
         Family(n=2, mother="77050000002"),
-        Family(n=3, mother=("77050000003", "nobody's")),
+        Family(n=3, mother=("77050000003", "unlisted")),
     )
-    stray = Family(n=4, mother="77470000004")
-    await harness.ask(named, prefixed, ported)
-    await harness.push(stray)
-    assert await harness.journaled(stray, "parked") == {"reason": "no_route"}
+    unroutable = Family(n=4, mother="77470000004")
+    await harness.ask(by_operator, by_prefix, by_prefix_of_unlisted)
+    await harness.push(unroutable)
+    assert await harness.journaled(unroutable, "parked") == {"reason": "no_route"}
 
 
-async def test_refused_for_good_at_once_ends_as_undeliverable(harness: Harness) -> None:
+async def test_a_request_refused_permanently_ends_as_undeliverable(harness: Harness) -> None:
     harness.smsc.add("refuse to=77010000001")
     before = metric("segments_total", link="kcell", outcome="refused")
     await harness.start()
@@ -78,7 +80,9 @@ async def test_refused_for_good_at_once_ends_as_undeliverable(harness: Harness) 
     assert harness.smsc.inbox(family.number) == []
 
 
-async def test_with_the_switch_a_refused_mother_leads_to_the_father(harness: Harness) -> None:
+async def test_with_fallback_on_undeliverable_a_refused_request_to_the_mother_goes_to_the_father(
+    harness: Harness,
+) -> None:
     harness.smsc.add("refuse to=77010000001")
     await harness.start(journey={"fallback_on_undeliverable": True})
     family = Family(n=1, mother="77010000001", father="77020000001")
@@ -90,7 +94,7 @@ async def test_with_the_switch_a_refused_mother_leads_to_the_father(harness: Har
     assert harness.wallet.calls[0].body["recipient"]["relation"] == "father"
 
 
-async def test_undeliverable_by_receipt_is_repeated_and_ends_as_undeliverable(harness: Harness) -> None:
+async def test_a_request_undeliverable_by_receipt_is_repeated_and_ends_as_undeliverable(harness: Harness) -> None:
     await harness.start()
     family = Family(n=1)
     for repeat in range(2):
@@ -105,7 +109,7 @@ async def test_undeliverable_by_receipt_is_repeated_and_ends_as_undeliverable(ha
     assert harness.sdu.statuses(family.record_id)[-3:] == ["asked", "reminded", "undeliverable"]
 
 
-async def test_with_the_switch_an_undeliverable_receipt_leads_to_the_father(harness: Harness) -> None:
+async def test_with_fallback_on_undeliverable_a_failed_receipt_leads_to_the_father(harness: Harness) -> None:
     await harness.start(journey={"fallback_on_undeliverable": True})
     family = Family(n=1, mother="77010000001", father="77020000001")
     await harness.ask(family)
@@ -118,7 +122,9 @@ async def test_with_the_switch_an_undeliverable_receipt_leads_to_the_father(harn
     await harness.status(family, "refused")
 
 
-async def test_with_the_switch_nobody_left_is_undeliverable(harness: Harness) -> None:
+async def test_with_fallback_on_undeliverable_a_case_without_further_recipients_is_undeliverable(
+    harness: Harness,
+) -> None:
     await harness.start(journey={"fallback_on_undeliverable": True})
     family = Family(n=1, mother="77010000001", father=None)
     await harness.ask(family)
