@@ -1,12 +1,10 @@
-"""The composition root: configuration → database → use cases → shells, in one TaskGroup."""
+"""The composition root: configuration → database → components → shells, in one TaskGroup."""
 
 import asyncio
 import gc
 import signal
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from datetime import timedelta
 
 import aiohttp
 
@@ -18,21 +16,14 @@ from gateway.api.ops import OpsApi
 from gateway.api.overview import OverviewApi
 from gateway.api.statuses import StatusesApi
 from gateway.api.wallet import WalletApi
-from gateway.clock import Clock, wall_now
-from gateway.cluster.lease import Lease
+from gateway.clock import wall_now
 from gateway.cluster.membership import Membership
 from gateway.cluster.retry import run_with_retry
 from gateway.cluster.scheduler import Job, Scheduler
-from gateway.cluster.wakeups import WakeUps
+from gateway.components import Components, build
 from gateway.config import Config
 from gateway.config import Link as LinkConfig
 from gateway.config.policy import Policy
-from gateway.config.routing import Routing
-from gateway.config.templates import load_templates
-from gateway.consent.case import Rules
-from gateway.consent.deadlines import Calendar
-from gateway.consent.reply import ReplyRules
-from gateway.evidence.digests import Digester
 from gateway.ids import new_ulid
 from gateway.intake.reading import ListReader
 from gateway.logs.log import Event, get_logger
@@ -44,35 +35,21 @@ from gateway.partners.http_session import partner_session
 from gateway.partners.mcb import Mcb
 from gateway.partners.sdu import SduClient, SduPush
 from gateway.partners.wallet import Wallet
-from gateway.store import nodes, setup, sms
+from gateway.store import nodes, setup
 from gateway.store.calls import CallKind
-from gateway.store.database import Database, DatabaseError, load_clock, open_pool
+from gateway.store.database import Database, DatabaseError, open_pool
 from gateway.store.migrations import migrate as migrate_database
 from gateway.store.migrations import pending
-from gateway.usecases.accept_list import AcceptList
-from gateway.usecases.case_batch import DecisionContext
-from gateway.usecases.deadlines import Deadlines
-from gateway.usecases.erasure import Erasure
-from gateway.usecases.housekeeping import Housekeeping
-from gateway.usecases.inbound import Inbound
-from gateway.usecases.journal_upkeep import JournalUpkeep
-from gateway.usecases.manual_actions import ManualActions
 from gateway.usecases.partner_calls import PartnerCalls
-from gateway.usecases.receipts import Receipts
-from gateway.usecases.replies import Replies
-from gateway.usecases.scheduled_jobs import scheduled_jobs
-from gateway.usecases.sending_state import SendingState
 from gateway.usecases.sent_texts import SentTexts
 from gateway.usecases.status_feed import StatusFeed
-from gateway.usecases.texts import Service, TextRenderer
-from gateway.usecases.unit_of_work import Transactions
-from gateway.usecases.ussd import UssdDialogues
-from gateway.usecases.wallet_events import WalletEvents
 
 log = get_logger()
 
 GC_THRESHOLDS = (50_000, 20, 50)
 """Of the garbage collector. A full collection blocks the event loop for 0.3 s while a list is being received."""
+BATCH = 500
+"""Cases or receipts per transaction of a scheduled job."""
 EXIT_FENCED = 75
 """EX_TEMPFAIL of sysexits.h: the supervisor should restart the process."""
 
@@ -128,127 +105,6 @@ async def _prepare(config: Config, database: Database, *, migrate_now: bool) -> 
                 )
 
 
-def calendar_of(config: Config) -> Calendar:
-    """The calendar of the journey."""
-    journey = config.journey
-    return Calendar(
-        timezone=journey.timezone,
-        answer_days=journey.answer_days,
-        grace=journey.grace,
-        window_opens=journey.send_window.opens,
-        window_closes=journey.send_window.closes,
-    )
-
-
-def services_of(config: Config) -> dict[str, Service]:
-    """The configured services by code, with their templates loaded."""
-    return {
-        code: Service(
-            code=code,
-            name=service.name,
-            link=service.link,
-            templates=load_templates(service.templates),
-            replies=ReplyRules(
-                service=code, agree=service.agree, refuse=service.refuse, strict=config.replies.strict
-            ),
-        )
-        for code, service in config.services.items()
-    }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Components:
-    """The use cases of one process, and what its shells share."""
-
-    policy: Policy
-    database: Database
-    node: str
-    clock: Clock
-    calendar: Calendar
-    wakeups: WakeUps
-    lease: Lease
-    sending: SendingState
-    transactions: Transactions
-    accept_list: AcceptList
-    manual_actions: ManualActions
-    wallet_events: WalletEvents
-    inbound: Inbound
-    replies: Replies
-    receipts: Receipts
-    deadlines: Deadlines
-    erasure: Erasure
-    housekeeping: Housekeeping
-    journal: JournalUpkeep
-
-
-async def build(
-    config: Config,
-    database: Database,
-    node: str,
-    policy: Policy | None = None,
-    clock: Clock | None = None,
-) -> Components:
-    """The components of a process, which is now registered; `clock` None: the clock of the database."""
-    policy = policy or Policy()
-    services, routing = services_of(config), Routing(config.links)
-    names = [link.name for link in config.links]
-    async with database.acquire() as connection:
-        clock = clock or await load_clock(connection, config.clock.rate)
-        await setup.keep_templates(connection, {code: s.templates for code, s in services.items()})
-        digests = Digester(await setup.evidence_key(connection))
-        await nodes.join(connection, node, config.gateway.node, names)
-        if moved := await sms.reroute(connection, names, routing):
-            log.warning(Event.TEXTS_REROUTED, texts=moved)
-    calendar, wakeups, sending = calendar_of(config), WakeUps(), SendingState()
-    texts = TextRenderer(services, config.links, routing)
-    context = DecisionContext(rules=_rules_of(config, calendar), texts=texts, digests=digests)
-    transactions = Transactions(database=database, node=node, clock=clock, context=context, wakeups=wakeups)
-    replies = Replies(
-        transactions=transactions,
-        services=services,
-        routing=routing,
-        alphabets={link.name: link.default_alphabet for link in config.links},
-        sending=sending,
-    )
-    receipts = Receipts(
-        transactions=transactions, message_ids={link.name: link.message_id for link in config.links}
-    )
-    dialogues = UssdDialogues(
-        services=services, routing=routing, texts=texts, lifetime_seconds=policy.dialogue_lifetime_seconds
-    )
-    return Components(
-        policy=policy,
-        database=database,
-        node=node,
-        clock=clock,
-        calendar=calendar,
-        wakeups=wakeups,
-        lease=Lease(policy.membership.expired_after_seconds),
-        sending=sending,
-        transactions=transactions,
-        accept_list=AcceptList(database=database, node=node, clock=clock, calendar=calendar, wakeups=wakeups),
-        manual_actions=ManualActions(transactions),
-        wallet_events=WalletEvents(transactions),
-        inbound=Inbound(transactions=transactions, replies=replies, receipts=receipts, dialogues=dialogues),
-        replies=replies,
-        receipts=receipts,
-        deadlines=Deadlines(transactions=transactions, database=database, clock=clock),
-        erasure=Erasure(transactions, timedelta(days=config.privacy.keep_days)),
-        housekeeping=Housekeeping(database=database, node=node),
-        journal=JournalUpkeep(database=database, node=node, wakeups=wakeups, policy=policy.journal),
-    )
-
-
-def _rules_of(config: Config, calendar: Calendar) -> Rules:
-    journey = config.journey
-    return Rules(
-        calendar=calendar,
-        repeats=journey.repeats,
-        clarify=journey.clarify,
-        fallback_on_undeliverable=journey.fallback_on_undeliverable,
-    )
-
-
 def apis_of(config: Config, components: Components) -> list[Api]:
     """The HTTP interfaces of the process."""
     c = components
@@ -284,16 +140,41 @@ def apis_of(config: Config, components: Components) -> list[Api]:
 
 
 def jobs_of(components: Components) -> list[Job]:
-    """The scheduled jobs of the process."""
+    """The scheduled jobs. Those that run in each process skip rows that another process has locked."""
     c = components
-    return scheduled_jobs(
-        deadlines=c.deadlines,
-        receipts=c.receipts,
-        replies=c.replies,
-        erasure=c.erasure,
-        housekeeping=c.housekeeping,
-        journal=c.journal,
-    )
+
+    async def meet_deadlines() -> None:
+        while await c.deadlines.meet(BATCH) == BATCH:
+            pass
+
+    async def match_receipts() -> None:
+        while await c.receipts.match_unmatched(BATCH) == BATCH:
+            pass
+
+    async def erase() -> None:
+        total = 0
+        while erased := await c.erasure.erase(BATCH):
+            total += erased
+        if total:
+            log.info(Event.PERSONAL_DATA_ERASED, cases=total)
+
+    def once(name: str, run: Callable[[], Awaitable[object]], every_seconds: float) -> Job:
+        return Job(name=name, run=run, every_seconds=every_seconds, once_per_cluster=True)
+
+    return [
+        Job(name="seal", run=c.journal.seal, every_seconds=0.2),
+        Job(name="meet_deadlines", run=meet_deadlines, every_seconds=1.0),
+        Job(name="match_receipts", run=match_receipts, every_seconds=1.0),
+        Job(name="flush_replies", run=c.replies.flush_incomplete, every_seconds=30.0),
+        once("fold_progress", c.housekeeping.fold_progress, 30.0),
+        once("check_journal", c.journal.check, 30.0),
+        once("grow_tree", c.journal.grow_tree, 30.0),
+        once("expire_receipts", c.housekeeping.expire_receipts, 60.0),
+        once("expire_dialogues", c.housekeeping.expire_dialogues, 60.0),
+        once("expire_unacknowledged", c.housekeeping.expire_unacknowledged, 3600.0),
+        once("anchor_journal", c.journal.log_anchor, 3600.0),
+        once("erase", erase, 3600.0),
+    ]
 
 
 class _Process:

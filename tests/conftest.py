@@ -1,4 +1,4 @@
-"""PostgreSQL for the tests: one server a worker, one migrated template, a fresh copy of it for each test."""
+"""PostgreSQL for the tests: one server for each worker, with a migrated template that is copied for each test."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from gateway.store.embedded import SETTINGS, EmbeddedServer
 from gateway.store.migrations import migrate
 
 # Nobody minds these databases: they may be lost with the machine, and live too shortly for a vacuum.
-SPEED = {
+FAST_SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
     "autovacuum": "off",
@@ -26,7 +26,7 @@ SPEED = {
     "max_wal_size": "256MB",
 }
 MEMORY = Path("/dev/shm")
-ENOUGH_MEMORY = 2 << 30
+MIN_FREE_BYTES = 2 << 30
 TEMPLATE = "migrated"
 
 # The same examples in each run, and no verdict on how fast a busy machine is.
@@ -38,9 +38,9 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """The address of a server's own database; beside it lies the template."""
+    """The address of the server's default database. The server also has the template."""
     with _folder() as directory:
-        server = EmbeddedServer(directory, {**SETTINGS, **SPEED})
+        server = EmbeddedServer(directory, {**SETTINGS, **FAST_SETTINGS})
         url = server.start()
         asyncio.run(_make_template(url))
         yield url
@@ -49,28 +49,28 @@ def postgres() -> Iterator[str]:
 
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
-    """A folder for an embedded server. Not `tmp_path`: another pytest may close that to the server's user."""
+    """A folder for an embedded server. Not `tmp_path`: its parents may be closed to the server's user."""
     with _folder() as directory:
         yield directory
 
 
 @pytest.fixture
 async def database_url(postgres: str) -> AsyncIterator[str]:
-    """The address of a migrated, empty database of this test's own."""
+    """The address of a migrated, empty database for this test."""
     async with fresh_database(postgres) as url:
         yield url
 
 
 @pytest.fixture
 async def bare_database_url(postgres: str) -> AsyncIterator[str]:
-    """The address of a database that no migration has touched."""
+    """The address of a database without migrations."""
     async with fresh_database(postgres, "template1") as url:
         yield url
 
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    """This test's own database, open."""
+    """The database of this test, open."""
     database = await connect(database_url, size=4, node="test")
     yield database
     await database.close()
@@ -78,14 +78,14 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 @contextlib.contextmanager
 def _folder() -> Iterator[Path]:
-    directory = Path(tempfile.mkdtemp(prefix="gateway-tests-", dir=_quickest_place()))
+    directory = Path(tempfile.mkdtemp(prefix="gateway-tests-", dir=_fastest_folder()))
     yield directory
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def _quickest_place() -> Path | None:
-    """Memory, where there is plenty of it: a copy is some 300 files, and a busy disk takes long over them."""
-    if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ENOUGH_MEMORY:
+def _fastest_folder() -> Path | None:
+    """Shared memory if there is enough: a copy has some 300 files, which is slow on a busy disk."""
+    if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > MIN_FREE_BYTES:
         return MEMORY
     return None
 
@@ -101,7 +101,7 @@ async def _make_template(url: str) -> None:
 
 @contextlib.asynccontextmanager
 async def fresh_database(url: str, template: str = TEMPLATE) -> AsyncIterator[str]:
-    """The address of a copy of the template, on the server at `url`, for as long as the block lasts."""
+    """The address of a copy of the template on the server at `url`, dropped at the end of the block."""
     name = f"test_{next(_numbers)}"
     await _execute(url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     try:

@@ -1,8 +1,8 @@
-"""The gateway as a whole, between partners that are real servers on localhost.
+"""A whole gateway between simulated partners, which are real servers on localhost.
 
 `harness` is a fixture: `await harness.start()` runs the composition root over this test's own database, with the
-configuration changed as the test wants it. Whatever a test waits for, it waits for by an event of a fake, or by
-the database's own word that something was journaled.
+configuration changed as the test needs it. Tests wait for events of a simulator, or for a notification of the
+database that something was journaled.
 """
 
 import asyncio
@@ -29,21 +29,23 @@ from gateway.simulators.smsc import Message, SmscSimulator
 from gateway.simulators.wallet import WalletSimulator
 
 WITHIN = 10.0
-"""Seconds after which a test waits in vain."""
+"""Seconds after which a wait of a test fails."""
 SEGMENTS = 15
-"""Of the request to a Family in Kazakh."""
+"""Segments of the request to a Family in Kazakh."""
 _SOON = Backoff(first_seconds=0.02, max_seconds=0.2)
 QUICK = Policy(
     links=LinkPolicy(reconnect=_SOON, busy=_SOON),
     partners=PartnerPolicy(cooldown=_SOON, retry=_SOON, push=_SOON),
     membership=MembershipPolicy(restart_grace_seconds=0.0),
 )
-"""What waits for seconds between attempts waits for a moment here; the order of things stays."""
+"""Pauses of seconds between attempts are short here; the order of events is the same."""
 TOKENS = {"sdu": "token-of-sdu", "wallet": "token-of-wallet", "ops": "token-of-ops"}
 
-_TELL = """
-CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NOTIFY journaled; RETURN NULL; END $$;
-CREATE TRIGGER tell AFTER INSERT ON journal_pending FOR EACH STATEMENT EXECUTE FUNCTION tell();
+_NOTIFY_JOURNALED = """
+CREATE FUNCTION notify_journaled() RETURNS trigger LANGUAGE plpgsql
+    AS $$ BEGIN NOTIFY journaled; RETURN NULL; END $$;
+CREATE TRIGGER notify_journaled AFTER INSERT ON journal_pending
+    FOR EACH STATEMENT EXECUTE FUNCTION notify_journaled();
 """
 _JOURNAL = """
 SELECT event, detail FROM (
@@ -55,7 +57,7 @@ WHERE case_id IS NOT DISTINCT FROM $1 ORDER BY part, place
 
 @dataclass(slots=True, kw_only=True)
 class Family:
-    """A pupil and whoever may be asked, each with what the MCB knows of them; "" is nobody there."""
+    """A pupil and the possible recipients, each with the number that the MCB has; "" is no such recipient."""
 
     n: int
     mother: Number = ""
@@ -73,7 +75,7 @@ class Family:
 
     @property
     def number(self) -> str:
-        """The mother's, or whoever's comes first."""
+        """The number of the first recipient that has one."""
         first = next(number for number in (self.mother, self.father, *self.representatives) if number)
         return first if isinstance(first, str) else first[0]
 
@@ -85,8 +87,8 @@ class Family:
     def people(self) -> list[tuple[str, str, Number]]:
         """(relation, IIN, number) in the order's order."""
         both = [("mother", self.mother), ("father", self.father)]
-        everybody = [*both, *(("representative", number) for number in self.representatives)]
-        numbered = enumerate(everybody, start=self.n * 10 + 1)
+        recipients = [*both, *(("representative", number) for number in self.representatives)]
+        numbered = enumerate(recipients, start=self.n * 10 + 1)
         return [(relation, nth_iin(k), number) for k, (relation, number) in numbered if number != ""]
 
     def record(self) -> dict[str, Any]:
@@ -122,12 +124,12 @@ class Process:
     task: asyncio.Task[int]
 
     async def stop(self) -> int:
-        """Asks it to stop, as SIGTERM does; its exit status."""
+        """Stops it as SIGTERM does; its exit status."""
         self.stopping.set()
         return await self.task
 
     async def kill(self) -> None:
-        """Ends it without any of its last words to the SMSC."""
+        """Ends it at once, without an unbind."""
         self.task.cancel()
         with suppress(asyncio.CancelledError):
             await self.task
@@ -135,7 +137,7 @@ class Process:
 
 @dataclass(slots=True, kw_only=True)
 class Harness:
-    """Everybody there is."""
+    """The gateways of a test, their database and their simulated partners."""
 
     database_url: str
     directory: Path
@@ -145,7 +147,7 @@ class Harness:
     wallet: WalletSimulator
     sdu: SduSimulator
     http: aiohttp.ClientSession
-    told: asyncio.Event
+    journal_changed: asyncio.Event
     policy: Policy = field(default_factory=lambda: QUICK)
     running: list[Process] = field(default_factory=list)
     lists: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
@@ -166,7 +168,7 @@ class Harness:
             self.policy = replace(self.policy, **{part: given})
 
     async def launch(self, **changes: Mapping[str, Any]) -> Process:
-        """A gateway on its way up."""
+        """A gateway that is starting."""
         port = _free_port()
         loaded = self.configure(port, **changes)
         stopping = asyncio.Event()
@@ -220,7 +222,7 @@ class Harness:
     async def request(
         self, method: str, path: str, *, role: str = "ops", body: Any = None, **more: Any
     ) -> tuple[int, Any]:
-        """(status, JSON) of the gateway's answer; of several, the first one's."""
+        """(status, JSON) of the response of the first running gateway."""
         headers = {"Authorization": f"Bearer {TOKENS[role]}", **more.pop("headers", {})}
         if body is not None:
             more["json"] = body
@@ -237,17 +239,17 @@ class Harness:
         return await self.put([family.record() for family in families])
 
     async def put(self, records: Sequence[Mapping[str, Any]]) -> str:
-        """Pushes a list of these records, all of them good; its list_id."""
+        """Pushes a list of these records, all of them valid; its list_id."""
         list_id = f"list-{next(self.lists)}"
         lines = b"".join(json.dumps(record).encode() + b"\n" for record in records)
-        status, answer = await self.request(
+        status, accepted = await self.request(
             "PUT",
             f"/v1/lists/{list_id}",
             role="sdu",
             data=lines,
             headers={"Content-Type": "application/x-ndjson"},
         )
-        assert (status, answer["accepted"]) == (201, len(records)), answer
+        assert (status, accepted["accepted"]) == (201, len(records)), accepted
         return list_id
 
     def know(self, families: Iterable[Family]) -> None:
@@ -255,18 +257,18 @@ class Harness:
             self.mcb.numbers |= {person: number for _, person, number in family.people}
 
     async def ask(self, *families: Family) -> None:
-        """Pushes a list and returns when every mother has the question on her screen and SDU knows."""
+        """Pushes a list and returns once every mother has received the question and SDU the status asked."""
         await self.push(*families)
         for family in families:
             await self.smsc.message(family.number, containing="3#1", within=WITHIN)
             await self.status(family, "asked")
 
     async def text(self, family: Family, containing: str, *, nth: int = 1) -> Message:
-        """The text on the family's screen."""
+        """The nth text that the family's handset has received."""
         return await self.smsc.message(family.number, containing=containing, nth=nth, within=WITHIN)
 
     async def let_replies_age(self) -> None:
-        """What was sent so far is no redelivery's original any more: more than two seconds have passed."""
+        """Moves earlier replies three seconds back: equal ones are no duplicates of them any more."""
         await self.connection.execute("UPDATE replies SET arrived_at = arrived_at - interval '3 s'")
         await self.connection.execute(
             """UPDATE unacknowledged_periods
@@ -274,14 +276,14 @@ class Harness:
         )
 
     async def status(self, family: Family, status: str) -> Mapping[str, Any]:
-        """The event by which SDU hears of it."""
+        """The status event, once SDU has received it."""
         return await self.sdu.status(family.record_id, status, within=WITHIN)
 
     async def act(self, family: Family, what: str, body: Any = None) -> tuple[int, Any]:
-        """What ops do about a case: cancel, release, resend."""
+        """A manual action on the case: cancel, release or resend."""
         return await self.request("POST", f"/v1/cases/{await self.case_id(family)}/{what}", body=body)
 
-    # What the database says
+    # Rows
 
     async def case_id(self, family: Family) -> str:
         case_id: str | None = await self.connection.fetchval(
@@ -313,16 +315,16 @@ class Harness:
         try:
             async with asyncio.timeout(WITHIN):
                 while True:
-                    self.told.clear()
+                    self.journal_changed.clear()
                     found = [detail for name, detail in await self.journal(family) if name == event]
                     if len(found) >= nth:
                         return found[nth - 1]
-                    await self.told.wait()
+                    await self.journal_changed.wait()
         except TimeoutError:
             raise AssertionError(f"no {event} in {await self.journal(family)}; {self.smsc.summary()}") from None
 
     def no_complaints(self) -> None:
-        """Nobody has seen the gateway break a contract."""
+        """Asserts that no simulator has seen a violation of its contract."""
         for partner in (self.smsc, self.mcb, self.wallet, self.sdu):
             assert partner.complaints == []
 
@@ -335,17 +337,17 @@ def metric(name: str, **labels: str) -> float:
 
 @pytest.fixture
 async def harness(database_url: str, tmp_path: Path) -> AsyncIterator[Harness]:
-    """Neighbours that listen, and no gateway yet."""
+    """Simulated partners that listen, and no gateway yet."""
     connection = await asyncpg.connect(database_url)
     listener = await asyncpg.connect(database_url)
-    told = asyncio.Event()
-    await connection.execute(_TELL)
-    await listener.add_listener("journaled", lambda *_: told.set())
+    journal_changed = asyncio.Event()
+    await connection.execute(_NOTIFY_JOURNALED)
+    await listener.add_listener("journaled", lambda *_: journal_changed.set())
     async with (
         SmscSimulator(password="secret") as smsc,
         McbSimulator(token="token-for-mcb") as mcb,
         WalletSimulator(token="token-for-wallet") as wallet,
-        SduSimulator(token="token-for-sdu", secret=new_secret()) as fake_sdu,
+        SduSimulator(token="token-for-sdu", secret=new_secret()) as sdu,
         aiohttp.ClientSession() as http,
     ):
         harness = Harness(
@@ -355,13 +357,13 @@ async def harness(database_url: str, tmp_path: Path) -> AsyncIterator[Harness]:
             smsc=smsc,
             mcb=mcb,
             wallet=wallet,
-            sdu=fake_sdu,
+            sdu=sdu,
             http=http,
-            told=told,
+            journal_changed=journal_changed,
         )
         yield harness
         try:
-            await smsc.down()  # nothing to drain for
+            await smsc.down()  # so that the stop waits for no response
             await harness.stop()
         finally:
             await listener.close()

@@ -12,7 +12,7 @@ DAY = timedelta(days=1)
 
 
 class Wall:
-    """A wall clock that stands where it is put."""
+    """A wall clock that is set by the test."""
 
     def __init__(self, at: datetime = ORIGIN) -> None:
         self.at = at
@@ -21,7 +21,7 @@ class Wall:
         return self.at
 
 
-def test_at_rate_one_business_time_is_real_time_whatever_the_origin() -> None:
+def test_at_rate_1_business_time_is_real_time_for_any_origin() -> None:
     wall = Wall(ORIGIN + DAY * 1000)
     clock = Clock(ORIGIN, 1.0, wall)
     assert clock.now() == clock.wall() == wall.at
@@ -29,7 +29,7 @@ def test_at_rate_one_business_time_is_real_time_whatever_the_origin() -> None:
     assert clock.until(wall.at + timedelta(minutes=1)) == 60
 
 
-def test_at_86400_a_day_lasts_a_second() -> None:
+def test_at_rate_86400_a_day_lasts_a_second() -> None:
     wall = Wall()
     clock = Clock(ORIGIN, 86400, wall)
     wall.at += timedelta(seconds=6)
@@ -39,7 +39,7 @@ def test_at_86400_a_day_lasts_a_second() -> None:
     assert clock.wall() == wall.at
 
 
-def test_nothing_is_left_until_an_instant_that_has_passed() -> None:
+def test_until_an_instant_in_the_past_is_0() -> None:
     assert Clock(ORIGIN, 2.0, Wall(ORIGIN + DAY)).until(ORIGIN) == 0
 
 
@@ -52,12 +52,12 @@ def test_processes_that_share_the_origin_share_business_time() -> None:
     st.floats(min_value=0.01, max_value=100_000),
     st.timedeltas(min_value=timedelta(0), max_value=timedelta(days=400)),
 )
-def test_real_is_the_inverse_of_now(rate: float, passed: timedelta) -> None:
+def test_real_time_is_the_inverse_of_business_time(rate: float, passed: timedelta) -> None:
     wall = Wall(ORIGIN + passed / rate)
     clock = Clock(ORIGIN, rate, wall)
     tolerance = timedelta(microseconds=2) + timedelta(microseconds=1) / min(rate, 1.0)
     assert abs(clock.real(clock.now()) - wall.at) <= tolerance
 
 
-def test_the_wall_clock_tells_utc() -> None:
+def test_the_wall_clock_is_utc() -> None:
     assert wall_now().utcoffset() == timedelta(0)

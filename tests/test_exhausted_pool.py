@@ -1,4 +1,4 @@
-"""All connections to the database are taken: nobody waits for ever, nothing is lost, and later all goes on."""
+"""All connections of the pool are in use: no request waits forever, nothing is lost, and work continues after."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,15 +15,15 @@ from tests.harness import TOKENS, Family, Harness, harness, metric
 
 __all__ = ["harness"]
 
-SOON = 0.3
+SHORT_SECONDS = 0.3
 
 
 @pytest.fixture(autouse=True)
-def _soon(harness: Harness) -> None:
-    """What takes ten seconds takes a moment."""
+def _short_timeouts(harness: Harness) -> None:
+    """Time-outs of ten seconds are short here."""
     harness.set_policy(
-        acquire_timeout_seconds=SOON,
-        receiver={"store_timeout_seconds": SOON, "note_retry_seconds": 0.05},
+        acquire_timeout_seconds=SHORT_SECONDS,
+        receiver={"store_timeout_seconds": SHORT_SECONDS, "note_retry_seconds": 0.05},
         membership={"heartbeat_seconds": 0.05},
         task_retry=Backoff(first_seconds=0.02, max_seconds=0.1),
     )
@@ -34,17 +34,17 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Database]:
     """The databases that gateways of this test have opened."""
     opened: list[Database] = []
 
-    async def open_and_tell(*arguments: Any, **more: Any) -> Database:
+    async def open_and_record(*arguments: Any, **more: Any) -> Database:
         opened.append(await open_pool(*arguments, **more))
         return opened[-1]
 
-    monkeypatch.setattr("gateway.app.open_pool", open_and_tell)
+    monkeypatch.setattr("gateway.app.open_pool", open_and_record)
     return opened
 
 
 @asynccontextmanager
-async def all_taken(opened: Database) -> AsyncIterator[None]:
-    """Every connection but the one that the heartbeat keeps is in somebody's hands."""
+async def pool_exhausted(opened: Database) -> AsyncIterator[None]:
+    """Every connection is in use but the one of the heartbeat."""
     async with AsyncExitStack() as held:
         for _ in range(opened.pool.get_max_size() - 1):
             await held.enter_async_context(opened.pool.acquire())
@@ -52,14 +52,14 @@ async def all_taken(opened: Database) -> AsyncIterator[None]:
 
 
 async def ask(harness: Harness, method: str, path: str, role: str, **more: Any) -> tuple[int, str | None]:
-    """(status, Retry-After) of the gateway's answer."""
+    """(status, Retry-After) of the gateway's response."""
     headers = {"Authorization": f"Bearer {TOKENS[role]}", "Content-Type": "application/x-ndjson"}
     async with harness.http.request(method, harness.running[0].url + path, headers=headers, **more) as response:
         return response.status, response.headers.get("Retry-After")
 
 
-async def beats(harness: Harness, *, times: int = 3) -> None:
-    """Returns when the node has given so many signs of life."""
+async def wait_for_heartbeats(harness: Harness, *, times: int = 3) -> None:
+    """Returns after so many further heartbeats of the node."""
     for _ in range(times):
         seen = await harness.connection.fetchval("SELECT seen_at FROM nodes")
         async with asyncio.timeout(5):
@@ -67,14 +67,14 @@ async def beats(harness: Harness, *, times: int = 3) -> None:
                 pass
 
 
-async def test_a_reply_stays_with_the_smsc_until_there_is_a_connection(
+async def test_replies_get_rx_t_appn_until_a_database_connection_is_free(
     harness: Harness, opened: list[Database]
 ) -> None:
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)
     before = metric("inbound_not_stored_total", link="kcell")
-    async with all_taken(opened[0]):
+    async with pool_exhausted(opened[0]):
         assert await harness.smsc.reply(family.number, "3#1") == consts.SMPP_ESME_RX_T_APPN
         assert metric("inbound_not_stored_total", link="kcell") == before + 1
         assert await harness.connection.fetchval("SELECT count(*) FROM replies") == 0
@@ -85,15 +85,15 @@ async def test_a_reply_stays_with_the_smsc_until_there_is_a_connection(
     harness.no_complaints()
 
 
-async def test_http_is_told_to_come_again_and_the_process_stays_alive(
+async def test_http_requests_get_503_while_the_pool_is_exhausted_and_the_process_keeps_its_heartbeat(
     harness: Harness, opened: list[Database]
 ) -> None:
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)
     case = f"/v1/cases/{await harness.case_id(family)}"
-    async with all_taken(opened[0]):
-        answers = await asyncio.gather(
+    async with pool_exhausted(opened[0]):
+        responses = await asyncio.gather(
             ask(harness, "PUT", "/v1/lists/refused", "sdu", data=b"{}\n"),
             ask(harness, "GET", case, "ops"),
             ask(harness, "POST", f"{case}/resend", "ops"),
@@ -101,30 +101,30 @@ async def test_http_is_told_to_come_again_and_the_process_stays_alive(
             ask(harness, "GET", "/v1/statuses?wait=5", "sdu"),
             ask(harness, "GET", "/v1/links", "ops"),
         )
-        assert [status for status, _ in answers] == [503] * len(answers)
-        assert all(retry_after for _, retry_after in answers)
+        assert [status for status, _ in responses] == [503] * len(responses)
+        assert all(retry_after for _, retry_after in responses)
         assert (await ask(harness, "GET", "/healthz", "ops"))[0] == 200
-        await beats(harness)
+        await wait_for_heartbeats(harness)
     other = Family(n=2)
     await harness.ask(other)
     assert await harness.connection.fetchval("SELECT count(*) FROM lists") == 2
     assert not harness.running[0].task.done()
 
 
-async def test_waiting_readers_of_statuses_hold_no_connection(harness: Harness, opened: list[Database]) -> None:
+async def test_waiting_long_polls_hold_no_database_connection(harness: Harness, opened: list[Database]) -> None:
     await harness.start()
     polls = [
         asyncio.create_task(ask(harness, "GET", "/v1/statuses?after=1000000&wait=2", "sdu")) for _ in range(20)
     ]
     family = Family(n=1)
     await harness.ask(family)
-    async with all_taken(opened[0]):
+    async with pool_exhausted(opened[0]):
         pass
     assert {status for status, _ in await asyncio.gather(*polls)} == {200}
 
 
-async def test_a_request_whose_statement_hangs_is_to_come_again(harness: Harness) -> None:
-    harness.set_policy(http={"request_timeout_seconds": SOON})
+async def test_a_request_whose_statement_hangs_gets_503_with_retry_after(harness: Harness) -> None:
+    harness.set_policy(http={"request_timeout_seconds": SHORT_SECONDS})
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)
@@ -136,8 +136,8 @@ async def test_a_request_whose_statement_hangs_is_to_come_again(harness: Harness
     assert (await ask(harness, "GET", path, "ops"))[0] == 200
 
 
-async def test_whoever_waits_behind_a_lock_goes_on_when_it_is_gone(harness: Harness) -> None:
-    """Somebody keeps a table to himself: transactions hang with their connections, until none is left."""
+async def test_requests_and_replies_behind_a_table_lock_continue_after_it(harness: Harness) -> None:
+    """A table is locked: transactions hang with their connections until the pool is exhausted."""
     await harness.start()
     families = [Family(n=n) for n in range(1, 4)]
     await harness.ask(*families)
@@ -152,7 +152,7 @@ async def test_whoever_waits_behind_a_lock_goes_on_when_it_is_gone(harness: Harn
             statuses = [await harness.smsc.reply(family.number, "3#1") for family in families]
             assert statuses == [consts.SMPP_ESME_RX_T_APPN] * 3
             assert (await ask(harness, "PUT", "/v1/lists/refused", "sdu", data=b"{}\n"))[0] == 503
-            await beats(harness)
+            await wait_for_heartbeats(harness)
     finally:
         await locker.close()
     for family in families:

@@ -1,4 +1,4 @@
-"""The disk of the embedded database really runs full, and is freed: nothing is lost, nothing invented."""
+"""The disk of the embedded database really runs full and is freed: nothing is lost or invented."""
 
 import asyncio
 import socket
@@ -23,8 +23,8 @@ __all__ = ["harness"]
 
 ROOT = Path(__file__).parent.parent
 MEGABYTES = 128
-LONG = 40.0
-"""Seconds for what takes ten when nothing else is to be done."""
+LONG_SECONDS = 40.0
+"""For steps that take ten seconds on an idle machine."""
 
 cannot = disk.why_not()
 pytestmark = pytest.mark.skipif(cannot is not None, reason=f"no small disk can be mounted here: {cannot}")
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.skipif(cannot is not None, reason=f"no small disk can b
 
 @dataclass(slots=True, kw_only=True)
 class OnSmallDisk:
-    """A gateway in a process of its own, its embedded database on a disk that nobody else sees."""
+    """A gateway process with its embedded database on a small disk of its own."""
 
     process: psutil.Process
     url: str
@@ -42,16 +42,16 @@ class OnSmallDisk:
         return await asyncpg.connect(f"postgresql://postgres@/postgres?host={self.disk}/postgresql")
 
     async def run_full(self) -> None:
-        """Leaves no room: the server ends itself, and cannot come back."""
+        """Fills the disk: the server ends and cannot start again."""
         disk.fill(self.disk)
         await disk.exhaust_wal(self.disk / "postgresql")
         assert "PANIC:" in (self.disk / "postgresql/log").read_text()
-        mark = self.disk / "postgresql/postmaster.pid"
-        await asyncio.to_thread(wait_until, lambda: not mark.exists())
+        pid_file = self.disk / "postgresql/postmaster.pid"
+        await asyncio.to_thread(wait_until, lambda: not pid_file.exists())
 
     @property
-    def worked(self) -> float:
-        """Seconds of processor time that it has used."""
+    def cpu_seconds(self) -> float:
+        """Seconds of processor time that the process has used."""
         used = self.process.cpu_times()
         seconds: float = used.user + used.system + used.children_user + used.children_system
         return seconds
@@ -59,7 +59,7 @@ class OnSmallDisk:
 
 @pytest.fixture
 async def gateway(harness: Harness, data_dir: Path) -> AsyncIterator[OnSmallDisk]:
-    """Serves, bound to the SMSC."""
+    """A running gateway, bound to the SMSC."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -72,7 +72,7 @@ async def gateway(harness: Harness, data_dir: Path) -> AsyncIterator[OnSmallDisk
     url = f"http://127.0.0.1:{port}"
     harness.running.append(Process(url, asyncio.Event(), asyncio.create_task(running.wait())))
     try:
-        await harness.smsc.bound(within=LONG)
+        await harness.smsc.bound(within=LONG_SECONDS)
         inside = Path(f"/proc/{running.pid}/root{data_dir}")
         yield OnSmallDisk(process=psutil.Process(running.pid), url=url, disk=inside)
     finally:
@@ -98,34 +98,34 @@ async def put(harness: Harness, gateway: OnSmallDisk, family: Family) -> tuple[i
         return 0, None
 
 
-async def test_what_comes_in_while_the_disk_is_full_is_left_with_the_smsc_and_taken_later(
+async def test_replies_and_lists_during_a_full_disk_are_accepted_after_it(
     harness: Harness, gateway: OnSmallDisk
 ) -> None:
-    """Put off at first; then the link is let go, since another process might have it by now."""
+    """Replies are rejected at first. Then the lease lapses and the link is released."""
     families, later = [Family(n=n) for n in range(1, 5)], Family(n=9)
     harness.know([later])
     await harness.ask(*families)
     await gateway.run_full()
-    began, worked = time.monotonic(), gateway.worked
+    began, cpu_seconds = time.monotonic(), gateway.cpu_seconds
     replies = [
-        asyncio.create_task(harness.smsc.reply(family.number, "3#1", until_accepted=True, within=LONG))
+        asyncio.create_task(harness.smsc.reply(family.number, "3#1", until_accepted=True, within=LONG_SECONDS))
         for family in families
     ]
     status, retry_after = await put(harness, gateway, later)
     assert (status, bool(retry_after)) in [(503, True), (0, False)]
-    await harness.smsc.wait_for(lambda: harness.smsc.connections[0].closed, within=LONG)
+    await harness.smsc.wait_for(lambda: harness.smsc.connections[0].closed, within=LONG_SECONDS)
     assert {delivered.status for delivered in harness.smsc.delivered} <= {consts.SMPP_ESME_RX_T_APPN, None}
-    assert gateway.worked - worked < 0.5 * (time.monotonic() - began)  # it does not spin
+    assert gateway.cpu_seconds - cpu_seconds < 0.5 * (time.monotonic() - began)  # no busy loop
 
     disk.free(gateway.disk)
     assert await asyncio.gather(*replies) == [0] * len(families)
     for family in families:
-        await harness.sdu.status(family.record_id, "voucher_issued", within=LONG)
+        await harness.sdu.status(family.record_id, "voucher_issued", within=LONG_SECONDS)
         assert [e["status"] for e in harness.sdu.events if e["record_id"] == family.record_id].count(
             "consented"
         ) == 1
     assert (await put(harness, gateway, later))[0] == 201
-    await harness.sdu.status(later.record_id, "asked", within=LONG)
+    await harness.sdu.status(later.record_id, "asked", within=LONG_SECONDS)
     connection = await gateway.connect()
     try:
         assert await connection.fetchval("SELECT count(*) FROM replies") == len(families)
@@ -139,8 +139,8 @@ async def test_what_comes_in_while_the_disk_is_full_is_left_with_the_smsc_and_ta
     harness.no_complaints()
 
 
-async def test_sigterm_ends_it_although_the_disk_is_full(harness: Harness, gateway: OnSmallDisk) -> None:
+async def test_sigterm_stops_a_gateway_with_a_full_disk(harness: Harness, gateway: OnSmallDisk) -> None:
     await gateway.run_full()
     gateway.process.terminate()
-    async with asyncio.timeout(LONG):
+    async with asyncio.timeout(LONG_SECONDS):
         assert await harness.running[0].task == 0

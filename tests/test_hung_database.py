@@ -1,4 +1,4 @@
-"""The database hangs, as on a disk that does not answer: nobody waits for ever, and nothing is lost."""
+"""The database hangs, as on a disk that does not respond: nothing waits forever, and nothing is lost."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +13,12 @@ from tests.store.test_database import SMALL, postmaster
 
 __all__ = ["harness"]
 
-SOON = 0.3
+SHORT_SECONDS = 0.3
 
 
 @contextmanager
 def hanging(data_dir: Path) -> Iterator[None]:
-    """All processes of the server stand still."""
+    """All processes of the server are stopped."""
     server = postmaster(data_dir)
     processes = [server, *server.children()]
     for process in processes:
@@ -30,11 +30,11 @@ def hanging(data_dir: Path) -> Iterator[None]:
             process.resume()
 
 
-async def test_replies_stay_with_the_smsc_until_the_database_goes_on(
+async def test_replies_get_rx_t_appn_while_the_database_hangs_and_are_processed_after_it(
     harness: Harness, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedded.EmbeddedServer.__init__, "__defaults__", (SMALL,))
-    harness.set_policy(acquire_timeout_seconds=SOON, receiver={"store_timeout_seconds": SOON})
+    harness.set_policy(acquire_timeout_seconds=SHORT_SECONDS, receiver={"store_timeout_seconds": SHORT_SECONDS})
     await harness.start(gateway={"database": "embedded", "data_dir": str(data_dir)})
     families = [Family(n=n) for n in range(1, 5)]
     await harness.ask(*families)

@@ -16,29 +16,29 @@ INSTANTS = st.datetimes(
 )
 
 
-def test_the_instant_is_written_as_the_specification_says() -> None:
+def test_the_time_of_a_ulid_is_encoded_as_specified() -> None:
     at = datetime.fromtimestamp(1469918176.385, UTC)
     assert new_ulid(at)[:10] == "01ARYZ6S41"
     assert new_ulid(datetime(1970, 1, 1, tzinfo=UTC))[:10] == "0000000000"
 
 
 @given(INSTANTS)
-def test_an_id_is_26_crockford_characters(at: datetime) -> None:
+def test_a_ulid_has_26_crockford_characters(at: datetime) -> None:
     assert SHAPE.fullmatch(new_ulid(at))
 
 
 @given(INSTANTS, st.timedeltas(min_value=timedelta(milliseconds=1), max_value=timedelta(days=9000)))
-def test_ids_of_later_instants_sort_later(at: datetime, later: timedelta) -> None:
+def test_ulids_of_later_instants_sort_later(at: datetime, later: timedelta) -> None:
     assert new_ulid(at) < new_ulid(at + later)
 
 
-def test_ids_of_one_instant_differ_and_keep_order() -> None:
+def test_ulids_of_one_instant_differ_and_sort_in_order() -> None:
     at = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
     ids = [new_ulid(at) for _ in range(10_000)]
     assert ids == sorted(set(ids))
 
 
-def test_another_instant_draws_new_random_bits() -> None:
+def test_ulids_of_different_instants_have_different_random_bits() -> None:
     at = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
     first = new_ulid(at)
     new_ulid(at + timedelta(seconds=1))

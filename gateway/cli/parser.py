@@ -109,9 +109,7 @@ def _add_local(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     command.add_argument(
         "file", nargs="?", metavar="FILE", help="a list (NDJSON, also gzip) whose segments are counted"
     )
-    command.add_argument(
-        "--families", type=int, default=preview.TYPICAL_FAMILIES, help="how many, without FILE (%(default)s)"
-    )
+    command.add_argument("--families", type=int, default=1000, help="how many, without FILE (%(default)s)")
     command.add_argument("--service", metavar="CODE", help="default: the only one configured")
     command = _add(
         commands, "link-test", link_test.link_test, "test a link with one telephone, and print its configuration",

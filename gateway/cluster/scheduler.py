@@ -24,7 +24,7 @@ log = get_logger()
 POLL_SECONDS = 60.0
 """Longest wait between checks whether a job of the cluster is due: a restart begins a new wait."""
 RETRY_SECONDS = 60.0
-"""After which a job of the cluster is due again when it has failed or its process has died."""
+"""After which a job of the cluster is due again when it has failed or its process was killed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,15 +15,15 @@ class EventType(StrEnum):
     """The event of a journal entry. Those in STATUSES are also reported to SDU."""
 
     RECEIVED = "received"  # a record of a list became this case
-    NO_NUMBER = "no_number"  # no recipient has a number at the MCB; the case has ended
-    NUMBER_FOUND = "number_found"  # the MCB has named a recipient's number
-    ASKED = "asked"  # the SMSC has accepted the request as a whole; the days to reply begin
-    DELIVERED = "delivered"  # a final receipt says that a text with the question is on the telephone
-    REMINDED = "reminded"  # the SMSC has accepted a repeat as a whole; the days to reply begin anew
+    NO_NUMBER = "no_number"  # the MCB has no number of any recipient; the case has ended
+    NUMBER_FOUND = "number_found"  # the MCB has found a recipient's number
+    ASKED = "asked"  # the SMSC has accepted all segments of the request; the days to reply begin
+    DELIVERED = "delivered"  # final receipts report a text with the question as delivered
+    REMINDED = "reminded"  # the SMSC has accepted all segments of a repeat; the days to reply begin anew
     CONSENTED = "consented"  # a reply agreed; the voucher is requested
     REFUSED = "refused"  # a reply refused; the case has ended
     NO_ANSWER = "no_answer"  # the days to reply have passed; the case has ended
-    UNDELIVERABLE = "undeliverable"  # no text with the question arrived anywhere; the case has ended
+    UNDELIVERABLE = "undeliverable"  # no text with the question was delivered; the case has ended
     VOUCHER_ISSUED = "voucher_issued"  # the wallet has issued the voucher; the case has ended
     VOUCHER_REJECTED = "voucher_rejected"  # the wallet will issue no voucher; the case has ended
     VOUCHER_ACTIVATED = "voucher_activated"  # the wallet reports that the parent has activated the voucher
@@ -33,24 +33,24 @@ class EventType(StrEnum):
     CANCELLED = "cancelled"  # SDU or ops cancelled the case; it has ended
     NUMBER_MISSING = "number_missing"  # the MCB has no number of this recipient
     NUMBER_INVALID = "number_invalid"  # the MCB's number of this recipient is no Kazakh mobile number
-    RECIPIENT_UNREACHABLE = "recipient_unreachable"  # the number was given up (fallback_on_undeliverable)
+    RECIPIENT_UNREACHABLE = "recipient_unreachable"  # the next recipient is asked (fallback_on_undeliverable)
     REPEAT_DUE = "repeat_due"  # the days to reply have passed; the question is repeated
-    TEXT_QUEUED = "text_queued"  # a text or a USSD screen waits for its link
+    TEXT_QUEUED = "text_queued"  # a text or a USSD screen was queued for its link
     TEXT_ACCEPTED = "text_accepted"  # the SMSC has accepted all segments of a text
-    TEXT_REFUSED = "text_refused"  # the SMSC refused a text for good, or no link carries it
-    TEXT_DELIVERED = "text_delivered"  # a final receipt says that another text is on the telephone
-    TEXT_UNDELIVERABLE = "text_undeliverable"  # a final receipt says that a text did not arrive
-    REPLY_READ = "reply_read"  # a reply came in and was read; what follows from it is a further entry
+    TEXT_REFUSED = "text_refused"  # the SMSC permanently refused a text, or no link carries it
+    TEXT_DELIVERED = "text_delivered"  # final receipts report another text as delivered
+    TEXT_UNDELIVERABLE = "text_undeliverable"  # a final receipt reports a text as not delivered
+    REPLY_READ = "reply_read"  # a reply was received and read; its effect is a further entry
     REPLY_UNCLEAR = "reply_unclear"  # a reply to the open question is neither consent nor refusal
-    REPLY_OTHER = "reply_other"  # a reply is meant for another service of the number
+    REPLY_OTHER = "reply_other"  # a reply is for another service at the same short code
     REPLY_IGNORED = "reply_ignored"  # a reply changes nothing
-    REPLY_REPEATED = "reply_repeated"  # a reply says the same as the one that counted
-    DIALOGUE_ABORTED = "dialogue_aborted"  # the parent left the USSD dialogue without a choice
+    REPLY_REPEATED = "reply_repeated"  # a reply has the same verdict as the one that counted
+    DIALOGUE_ABORTED = "dialogue_aborted"  # the parent aborted the USSD dialogue without a reply
     VOUCHER_REQUESTED = "voucher_requested"  # the call to the wallet is queued
     VOUCHER_EVENT_EARLY = "voucher_event_early"  # the wallet's event came before its response to the voucher call
     PARKED = "parked"  # the case waits for ops
-    RELEASED = "released"  # ops released the parked case; it goes on where it stood
-    RESENT = "resent"  # ops had the current text sent again
+    RELEASED = "released"  # ops released the parked case; it continues in its former state
+    RESENT = "resent"  # ops sent the current text again
     ERASED = "erased"  # names, numbers and texts were erased (privacy.keep_days)
 
 
@@ -101,7 +101,7 @@ class Reply(NamedTuple):
     """The parent's reply that caused the event."""
 
     reply_at: str  # RFC 3339, local time
-    normalised: bool  # as in `consent.reply.Reading`
+    normalised: bool  # the verdict is not literally in the text: another digit, a look-alike letter, a word
 
 
 class Voucher(NamedTuple):
@@ -142,7 +142,7 @@ class TextQueued(NamedTuple):
     text: str  # request, repeat, agreed, refused, clarify, or a screen: menu, menu_agreed …
     template: str  # version of the template
     link: str  # by which it is sent
-    segments: int  # how many it has
+    segments: int  # number of segments
     body: str  # digest of the text as sent
 
 
@@ -186,7 +186,7 @@ class ReplyRead(NamedTuple):
     """How a reply by SMS was read, and its digest."""
 
     verdict: str  # agree, refuse, unclear, other, empty
-    normalised: bool  # as of a reply that made an event
+    normalised: bool  # the verdict is not literally in the text
     rules: str  # version of the reading rules
     link: str  # by which it came
     reply: str  # digest of the reply as received
@@ -196,7 +196,7 @@ class UssdReplyRead(NamedTuple):
     """How a reply by USSD was read, and its digest."""
 
     verdict: str  # agree, refuse, unclear, other, empty
-    normalised: bool  # as of a reply that made an event
+    normalised: bool  # the verdict is not literally in the text
     rules: str  # version of the reading rules
     link: str  # by which it came
     ussd: bool  # true

@@ -6,10 +6,10 @@ The steps, on the decoded text with its segments joined:
 2. Format characters are dropped. Runs of white space and control characters become one space, digits of any script
    become ASCII, letters become lower case. An empty result is *empty*.
 3. Every ``3#1`` and ``3#2`` is matched, also with a space before or after the ``#``, with look-alike letters, or
-with another ``#`` at the end; not inside a longer word or number. 4. The residue is the text without the matches,
-spaces, quotes, brackets and punctuation. A question mark stays. 5. If all matches have one value, and the residue
-is empty or a word with the same meaning: *agree* or *refuse*. 6. If the text is only another service's pattern,
-``R`` and digits, or 4–8 digits: *other*. Else: *unclear*.
+   with another ``#`` at the end; not inside a longer word or number.
+4. The residue is the text without the matches, spaces, quotes, brackets and punctuation. A question mark stays.
+5. If all matches have one value, and the residue is empty or has the same meaning in words: *agree* or *refuse*.
+6. If the text is only another service's pattern, ``R`` and digits, or 4–8 digits: *other*. Else: *unclear*.
 """
 
 import re

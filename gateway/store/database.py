@@ -42,7 +42,6 @@ class Database:
         acquire_timeout_seconds: float = ACQUIRE_TIMEOUT_SECONDS,
         close_timeout_seconds: float = _CLOSE_TIMEOUT_SECONDS,
     ) -> None:
-        """`acquire_timeout` and `close_timeout` are seconds."""
         self.pool = pool
         self.url = url
         self._server = server
@@ -54,7 +53,7 @@ class Database:
         return self.pool.acquire(timeout=self._acquire_timeout_seconds)
 
     async def close(self) -> None:
-        """Closes all connections and releases the embedded server; those still in use after 5 s are terminated."""
+        """Closes all connections, after the time-out by force, and releases the embedded server."""
         try:
             async with asyncio.timeout(self._close_timeout_seconds):
                 await self.pool.close()

@@ -57,7 +57,7 @@ async def lock(connection: Connection, keys: Collection[DialogueKey]) -> dict[Di
 async def save(
     connection: Connection, dialogues: dict[DialogueKey, Dialogue | None], *, lifetime_seconds: float
 ) -> None:
-    """Stores dialogues for so long from now on; None deletes one."""
+    """Stores dialogues for `lifetime_seconds` from now on; None deletes one."""
     kept = [(link, msisdn, d) for (link, msisdn), d in dialogues.items() if d is not None]
     ended = [key for key, dialogue in dialogues.items() if dialogue is None]
     if kept:

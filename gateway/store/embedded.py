@@ -36,7 +36,7 @@ SETTINGS: Mapping[str, str] = {
     "random_page_cost": "1.1",
     "jit": "off",
     "max_parallel_workers_per_gather": "0",
-    # Rows of the queue tables live for seconds: dead rows must be vacuumed at that rate.
+    # Rows of the queue tables are updated and deleted within seconds: vacuum has to keep up.
     "autovacuum_naptime": "5s",
     "autovacuum_vacuum_cost_delay": "0",
     "autovacuum_vacuum_scale_factor": "0.05",
@@ -76,7 +76,7 @@ class EmbeddedServer:
         *,
         crash_cleanup_seconds: float = _CRASH_CLEANUP_SECONDS,
     ) -> None:
-        """`crash_cleanup_seconds`: how long a failed start is repeated: a killed server may hold its files."""
+        """A failed start is retried for `crash_cleanup_seconds`: a killed server may still have its lock files."""
         self._directory = (data_dir / "postgresql").resolve()
         self._settings = settings
         self._crash_cleanup_seconds = crash_cleanup_seconds
@@ -112,10 +112,11 @@ class EmbeddedServer:
             if self._server is not None:
                 atexit.unregister(self.release)
                 _remove_stale_pid_file(self._directory / "postmaster.pid")
-                # NoSuchProcess: it was killed. OSError: its disk is full; the next process to start uses the
-                # server.
-                stop_timeout = _environment("PGCTLTIMEOUT", str(_STOP_TIMEOUT_SECONDS))
-                with suppress(psutil.NoSuchProcess, OSError), stop_timeout:
+                # NoSuchProcess: it was killed. OSError: its disk is full; the next process uses the server.
+                with (
+                    suppress(psutil.NoSuchProcess, OSError),
+                    _environment("PGCTLTIMEOUT", str(_STOP_TIMEOUT_SECONDS)),
+                ):
                     self._server.__exit__(None, None, None)
                 self._server = None
 

@@ -45,7 +45,7 @@ unacknowledged AS (
 SELECT node FROM evicted
 """
 
-_WAIT_SHORTLY = "SET LOCAL lock_timeout = '1s'"
+_SHORT_LOCK_TIMEOUT = "SET LOCAL lock_timeout = '1s'"
 
 _RELEASE_CALLS = """
 UPDATE calls SET node = NULL WHERE node IS NOT NULL AND NOT EXISTS (SELECT FROM nodes n WHERE n.node = calls.node)
@@ -125,7 +125,7 @@ async def evict_expired(
     """
     unknown: Counter[str] = Counter()
     async with connection.transaction():
-        await connection.execute(_WAIT_SHORTLY)
+        await connection.execute(_SHORT_LOCK_TIMEOUT)
         rows = await connection.fetch(_EXPIRED, expired_after_seconds, node, unlocked, restart_grace_seconds)
         expired = [row["node"] for row in rows]
         if expired:

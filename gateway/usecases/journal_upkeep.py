@@ -12,6 +12,7 @@ from gateway.store.journal_tree import JournalIncompleteError
 log = get_logger()
 
 SEAL_BATCH = 5000
+"""Entries sealed per transaction."""
 MAX_GROWTHS_PER_RUN = 400
 """Calls of `journal_tree.grow` in one run: at most 400,000 entries and one second of work."""
 
@@ -27,7 +28,7 @@ class JournalUpkeep:
         self._wakeups = wakeups
         self._policy = policy or JournalPolicy()
         self._checked: journal.ChainPosition | None = None  # of the last entry checked as a new one
-        self._walked = journal.CHAIN_START
+        self._walked = journal.CHAIN_START  # of the cyclic walk
 
     async def seal(self) -> None:
         """Moves pending entries into the chain, and wakes the readers of statuses."""

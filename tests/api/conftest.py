@@ -7,7 +7,8 @@ import aiohttp
 import pytest
 
 from gateway.api.app import serve_http
-from gateway.app import Components, apis_of, build
+from gateway.app import apis_of
+from gateway.components import Components, build
 from gateway.config import Config, load
 from gateway.config.policy import HttpPolicy, Policy
 from gateway.store.database import Database

@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 import pytest
 
-from gateway.app import Components
+from gateway.components import Components
 from gateway.consent.inputs import Park, UseNumber
 from gateway.store import history, journal
 from tests.api.apiclient import Api

@@ -14,7 +14,8 @@ import pytest
 
 from gateway.api import connections
 from gateway.api.app import serve_http
-from gateway.app import Components, apis_of
+from gateway.app import apis_of
+from gateway.components import Components
 from gateway.config import Config
 from gateway.config.policy import HttpPolicy
 from gateway.metrics import REGISTRY

@@ -17,7 +17,8 @@ import pytest
 
 from gateway.api.app import serve_http
 from gateway.api.auth import Tokens
-from gateway.app import Components, apis_of
+from gateway.app import apis_of
+from gateway.components import Components
 from gateway.config import Config
 from gateway.config.policy import HttpPolicy
 from tests.api.apiclient import NDJSON, Api, ndjson

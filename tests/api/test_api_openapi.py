@@ -5,7 +5,8 @@ from openapi_spec_validator import validate
 from gateway.api.app import build_app
 from gateway.api.connections import ConnectionLimiter
 from gateway.api.lists import shown_progress
-from gateway.app import Components, apis_of
+from gateway.app import apis_of
+from gateway.components import Components
 from gateway.config import Config
 from gateway.consent.events import STATUSES
 from gateway.intake.records import Code

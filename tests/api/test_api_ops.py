@@ -2,7 +2,7 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.app import Components
+from gateway.components import Components
 from gateway.consent.inputs import UseNumber
 from tests.api.apiclient import Api
 from tests.record_factories import PUPILS, good

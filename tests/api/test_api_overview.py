@@ -8,7 +8,7 @@ import pytest
 
 from gateway import metrics
 from gateway.api.alerts import Alert, Code, Level, LinkState, QueueState, alerts, span
-from gateway.app import Components
+from gateway.components import Components
 from gateway.consent.inputs import Park, UseNumber
 from gateway.store import journal, queues
 from gateway.store.database import Database

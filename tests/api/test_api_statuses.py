@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from gateway.app import Components
+from gateway.components import Components
 from gateway.consent.inputs import SkipRecipient, UseNumber
 from gateway.store import journal
 from tests.api.apiclient import Api

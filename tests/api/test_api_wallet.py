@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.app import Components
+from gateway.components import Components
 from gateway.consent.inputs import IssueVoucher, ParentReply, UseNumber
 from gateway.consent.reply import Verdict
 from tests.api.apiclient import Api

@@ -1,4 +1,4 @@
-"""The command line, without a running gateway: what is said, where, and with which exit status."""
+"""The command line without a running gateway: output, errors and exit status."""
 
 import gzip
 import io
@@ -56,7 +56,7 @@ RECORD = {
 
 
 @pytest.fixture(autouse=True)
-def nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_gateway_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GATEWAY_URL", "GATEWAY_TOKEN", "GATEWAY_DATABASE"):
         monkeypatch.delenv(name, raising=False)
 
@@ -71,18 +71,20 @@ def config(tmp_path: Path) -> Path:
 # check-config
 
 
-def test_a_valid_file_is_said_to_be_valid(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_config_reports_a_valid_file(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check-config", "--config", str(config)]) == 0
     assert capsys.readouterr().out == f"{config} is valid: services 3 (school-meals); links kcell\n"
 
 
-def test_every_fault_is_a_line_on_standard_error(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_config_writes_every_fault_as_a_line_on_standard_error(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with config.open("a") as file:
         file.write('window = 0\npace = 1\nlong_message = "x"\n')
     assert main(["check-config", "--config", str(config)]) == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert [line.partition(": must")[0].partition(": unknown")[0] for line in sorted(said.err.splitlines())] == [
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert [line.partition(": must")[0].partition(": unknown")[0] for line in sorted(output.err.splitlines())] == [
         "gateway: links.kcell.long_message",
         "gateway: links.kcell.pace",
         "gateway: links.kcell.window",
@@ -90,23 +92,25 @@ def test_every_fault_is_a_line_on_standard_error(config: Path, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize("command", ["serve", "check-config", "migrate", "preview", "verify-journal", "lists"])
-def test_a_missing_file_is_one_line(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_configuration_is_a_one_line_error(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([command, "--config", str(tmp_path / "none.toml")]) == 1
-    said = capsys.readouterr().err
+    output = capsys.readouterr().err
     example = ROOT / "config.toml"
-    assert said == (
+    assert output == (
         f"gateway: {tmp_path}/none.toml: cannot be read: No such file or directory; an example is {example}\n"
     )
 
 
-def test_wrong_words_end_with_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_command_exits_with_status_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["serves"])
     assert ended.value.code == 2
     assert "invalid choice" in capsys.readouterr().err
 
 
-def test_the_module_is_the_command() -> None:
+def test_python_m_gateway_has_all_commands() -> None:
     shown = subprocess.run(
         [sys.executable, "-m", "gateway", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -120,7 +124,7 @@ def test_the_module_is_the_command() -> None:
 # migrate, verify-journal
 
 
-def test_migrating_twice_does_nothing_the_second_time(
+def test_a_second_migrate_does_nothing(
     config: Path, bare_database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GATEWAY_DATABASE", bare_database_url)
@@ -132,7 +136,7 @@ def test_migrating_twice_does_nothing_the_second_time(
     assert capsys.readouterr().out == "nothing to do: the database has all migrations\n"
 
 
-def test_serving_an_external_database_waits_for_its_migrations(
+def test_serve_fails_on_an_external_database_with_pending_migrations(
     config: Path, bare_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GATEWAY_DATABASE", bare_database_url)
@@ -145,29 +149,29 @@ def test_serving_an_external_database_waits_for_its_migrations(
     assert served.stderr.count("\n") == 1
 
 
-def test_a_port_that_is_taken_is_one_line(config: Path, database_url: str) -> None:
-    taken = socket.create_server(("127.0.0.1", 0))
-    port = taken.getsockname()[1]
+def test_serve_on_a_port_in_use_is_a_one_line_error(config: Path, database_url: str) -> None:
+    occupied = socket.create_server(("127.0.0.1", 0))
+    port = occupied.getsockname()[1]
     config.write_text(config.read_text().replace("8123", str(port)))
     served = subprocess.run(
         [sys.executable, "-m", "gateway", "serve", "--config", str(config)],
         cwd=ROOT, capture_output=True, text=True, timeout=30, env={"GATEWAY_DATABASE": database_url},
     )  # fmt: skip
-    taken.close()
+    occupied.close()
     assert served.returncode == 1
     assert served.stderr == f"gateway: cannot serve on 127.0.0.1:{port}: Address already in use\n"
     assert json.loads(served.stdout.splitlines()[-1])["event"] == "failed"
 
 
-def test_a_database_that_is_away_is_one_line(
+def test_an_unreachable_database_is_one_line_without_its_password(
     config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GATEWAY_DATABASE", "postgresql://u:database-secret@127.0.0.1:9/x")
     assert main(["migrate", "--config", str(config)]) == 1
-    said = capsys.readouterr().err
-    assert said.startswith("gateway: the database cannot be reached: ")
-    assert said.count("\n") == 1
-    assert "database-secret" not in said
+    output = capsys.readouterr().err
+    assert output.startswith("gateway: the database cannot be reached: ")
+    assert output.count("\n") == 1
+    assert "database-secret" not in output
 
 
 async def journal_of_three(database: Database) -> None:
@@ -186,7 +190,7 @@ def verified(config: Path, url: str, *more: str) -> "subprocess.CompletedProcess
     )  # fmt: skip
 
 
-async def test_a_journal_that_holds_is_said_to_hold(config: Path, database: Database) -> None:
+async def test_verify_journal_reports_a_valid_journal(config: Path, database: Database) -> None:
     await journal_of_three(database)
     checked = verified(config, database.url)
     assert checked.returncode == 0, checked.stderr
@@ -194,7 +198,9 @@ async def test_a_journal_that_holds_is_said_to_hold(config: Path, database: Data
     assert json.loads(checked.stdout)["fault"] is None
 
 
-async def test_an_anchor_has_to_be_in_the_journal(config: Path, database: Database) -> None:
+async def test_verify_journal_reports_an_anchor_that_is_not_in_the_journal(
+    config: Path, database: Database
+) -> None:
     await journal_of_three(database)
     root = json.loads(verified(config, database.url).stdout)["root"]
     assert verified(config, database.url, "--anchor", f"3:{root}").returncode == 0
@@ -206,7 +212,7 @@ async def test_an_anchor_has_to_be_in_the_journal(config: Path, database: Databa
         assert (malformed.returncode, "SEQ:ROOT" in malformed.stderr) == (2, True), anchor
 
 
-async def test_the_first_entry_that_does_not_hold_is_named(config: Path, database: Database) -> None:
+async def test_verify_journal_names_the_first_wrong_entry(config: Path, database: Database) -> None:
     await journal_of_three(database)
     connection = await asyncpg.connect(database.url)
     await connection.execute(
@@ -221,12 +227,12 @@ async def test_the_first_entry_that_does_not_hold_is_named(config: Path, databas
 # preview
 
 
-def preview(config: Path, capsys: pytest.CaptureFixture[str], *words: str) -> Any:
-    assert main(["preview", "--json", "--config", str(config), *words]) == 0
+def preview(config: Path, capsys: pytest.CaptureFixture[str], *options: str) -> Any:
+    assert main(["preview", "--json", "--config", str(config), *options]) == 0
     return json.loads(capsys.readouterr().out)
 
 
-def test_the_texts_of_the_order_have_the_length_the_rules_name(
+def test_preview_shows_the_lengths_and_segments_of_the_order(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     texts = {(text["text"], text["language"]): text for text in preview(config, capsys)["texts"]}
@@ -242,14 +248,14 @@ def test_the_texts_of_the_order_have_the_length_the_rules_name(
     assert {text["encoding"] for text in texts.values()} == {"UCS-2"}
 
 
-def test_typical_families_cost_what_their_texts_do(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_preview_counts_the_segments_of_typical_families(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cost = preview(config, capsys, "--families", "2250")["cost"]
     assert (cost["requests"], cost["repeats"], cost["consents"]) == (36_000, 36_000, 9_000)
     assert (cost["tps"], cost["hours"], cost["days"]) == (100, 0.1, 1)
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-def test_a_list_costs_what_its_own_names_and_languages_do(
+def test_preview_counts_the_segments_of_a_list_by_its_names_and_languages(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], zipped: bool
 ) -> None:
     names = {"surname": "Ә" * 60, "given_name": "Ә" * 60}
@@ -263,7 +269,7 @@ def test_a_list_costs_what_its_own_names_and_languages_do(
     assert cost["consents"] == 12
 
 
-def test_links_that_cut_differently_count_as_the_worst(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_preview_counts_the_most_segments_of_all_links(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with config.open("a") as file:
         file.write(LINK.format(name="other", tps=0, long_messages="payload"))
     shown = preview(config, capsys, "--families", "1")
@@ -271,7 +277,7 @@ def test_links_that_cut_differently_count_as_the_worst(config: Path, capsys: pyt
     assert (shown["cost"]["requests"], shown["cost"]["tps"], shown["cost"]["hours"]) == (16, None, None)
 
 
-def test_people_see_the_texts_and_the_cost(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_preview_without_json_shows_texts_and_cost(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["preview", "--config", str(config)]) == 0
     shown = capsys.readouterr().out
     assert "Сіз қызметтен бас тарттыңыз." in shown
@@ -281,7 +287,9 @@ def test_people_see_the_texts_and_the_cost(config: Path, capsys: pytest.CaptureF
     assert "at 100 segments a second" in shown
 
 
-def test_a_service_that_is_not_there_is_one_line(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_preview_of_an_unknown_service_is_a_one_line_error(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["preview", "--config", str(config), "--service", "9"]) == 1
     assert capsys.readouterr().err == "gateway: there is no service 9; there are 3\n"
 
@@ -293,30 +301,30 @@ def arguments(config: Path, url: str | None = None) -> Namespace:
     return Namespace(config=str(config), url=url)
 
 
-def test_the_address_is_the_words_then_the_environments_then_the_files(config: Path) -> None:
+def test_the_address_comes_from_the_argument_then_the_environment_then_the_file(config: Path) -> None:
     environ = {"GATEWAY_URL": "http://from-environment/"}
-    assert address_of(arguments(config, "http://from-words"), "ops", environ).url == "http://from-words"
+    assert address_of(arguments(config, "http://from-argument"), "ops", environ).url == "http://from-argument"
     assert address_of(arguments(config), "ops", environ).url == "http://from-environment"
     assert address_of(arguments(config), "ops", {}).url == "http://127.0.0.1:8123"
 
 
-def test_the_token_is_the_environments_then_the_files_for_that_role(config: Path) -> None:
+def test_the_token_comes_from_the_environment_then_the_file(config: Path) -> None:
     assert address_of(arguments(config), "ops", {"GATEWAY_TOKEN": "given"}).token == "given"
     assert address_of(arguments(config), "ops", {}).token == "ops-token"
     assert address_of(arguments(config), "sdu", {}).token == "sdu-token"
 
 
-def test_no_file_is_needed_where_the_environment_says_all(tmp_path: Path) -> None:
+def test_no_file_is_needed_with_address_and_token_in_the_environment(tmp_path: Path) -> None:
     environ = {"GATEWAY_URL": "https://gateway", "GATEWAY_TOKEN": "given"}
     assert address_of(arguments(tmp_path / "none.toml"), "ops", environ).url == "https://gateway"
 
 
-def test_a_gateway_that_listens_everywhere_is_called_here(config: Path) -> None:
+def test_a_gateway_that_listens_on_all_addresses_is_called_on_localhost(config: Path) -> None:
     config.write_text(config.read_text().replace("port = 8123", 'port = 8123\nhost = "::"'))
     assert address_of(arguments(config), "ops", {}).url == "http://[::1]:8123"
 
 
-def test_a_missing_address_or_token_is_named(config: Path, tmp_path: Path) -> None:
+def test_a_missing_address_or_token_is_an_error_that_names_it(config: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         address_of(arguments(tmp_path / "none.toml"), "ops", {"GATEWAY_TOKEN": "given"})
     with pytest.raises(CommandError, match="no token: set GATEWAY_TOKEN"):
@@ -329,25 +337,25 @@ def test_a_missing_address_or_token_is_named(config: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "words",
+    "options",
     [["lists"], ["status", "a"], ["case", "a"], ["links"], ["cancel", "a"], ["release", "a"], ["resend", "a"]],
 )
-def test_a_gateway_that_does_not_run_is_one_line(
-    config: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+def test_a_gateway_that_is_not_running_is_a_one_line_error(
+    config: Path, options: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*words, "--config", str(config), "--url", "http://127.0.0.1:9"]) == 1
+    assert main([*options, "--config", str(config), "--url", "http://127.0.0.1:9"]) == 1
     assert capsys.readouterr().err == (
         "gateway: no gateway responds at http://127.0.0.1:9 (Connection refused): "
         "is it running? Set --url or GATEWAY_URL\n"
     )
 
 
-def test_an_address_that_is_none_is_one_line(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_address_is_a_one_line_error(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lists", "--config", str(config), "--url", "gateway"]) == 1
     assert capsys.readouterr().err == "gateway: 'gateway' is no http:// or https:// address\n"
 
 
-def test_a_list_that_is_not_there_is_one_line(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pushing_a_missing_file_is_a_one_line_error(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["push", "--config", str(config), "no-such.ndjson"]) == 1
     assert capsys.readouterr().err == "gateway: no-such.ndjson cannot be read: No such file or directory\n"
     assert main(["push", "--config", str(config), "a list.ndjson"]) == 1
@@ -358,10 +366,10 @@ def test_a_list_that_is_not_there_is_one_line(config: Path, capsys: pytest.Captu
 
 
 def tailed(
-    lines: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str
+    lines: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *options: str
 ) -> list[str]:
     monkeypatch.setattr("sys.stdin", io.StringIO(lines))
-    assert main(["tail", *words]) == 0
+    assert main(["tail", *options]) == 0
     return capsys.readouterr().out.splitlines()
 
 
@@ -373,14 +381,14 @@ not a line of the log
 """
 
 
-def test_a_line_is_shown_by_its_time_level_event_and_fields(
+def test_tail_shows_time_level_event_and_fields_of_a_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shown = tailed(LINES, monkeypatch, capsys)
     assert shown[:2] == ["10:15:03.512 info     link_bound link=kcell bound=1", "not a line of the log"]
 
 
-def test_an_exception_is_shown_with_its_frames_and_cause(
+def test_tail_shows_an_exception_with_its_frames_and_cause(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert tailed(LINES, monkeypatch, capsys, "--level", "error")[1:] == [

@@ -1,4 +1,4 @@
-"""`gateway link-test` against the fake SMSC: what it learns of operators that differ, and how it ends."""
+"""`gateway link-test` against the SMSC simulator: what it learns of different operators, and its exit status."""
 
 import asyncio
 import json
@@ -43,14 +43,14 @@ LinkTest = Callable[..., tuple[int, Any]]
 
 
 async def agree(smsc: SmscSimulator) -> None:
-    """The telephone answers as soon as it has the long text."""
+    """The handset replies as soon as it has the long text."""
     await smsc.message(NUMBER, containing="Проверка связи")
     await smsc.reply(NUMBER, "3#1")
 
 
 @contextmanager
 def running(smsc: SmscSimulator, act: Act | None) -> Iterator[None]:
-    """The SMSC in a thread of its own, and what its telephone does: the command has its own event loop."""
+    """The SMSC and the actions of its handset, in a thread: the command has its own event loop."""
     up, down = threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
 
@@ -74,7 +74,7 @@ def running(smsc: SmscSimulator, act: Act | None) -> Iterator[None]:
 
 @pytest.fixture
 def link_test(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> LinkTest:
-    """Runs the command against that SMSC: its status, and what it said, read as JSON where there is any."""
+    """Runs the command against that SMSC: (exit status, output, read as JSON where it is JSON)."""
 
     def run(
         smsc: SmscSimulator, *words: str, act: Act | None = agree, more: str = "", password: str = "secret"
@@ -83,15 +83,17 @@ def link_test(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> LinkTest:
         with running(smsc, act):
             path.write_text(CONFIG.format(port=smsc.port, password=password) + more, encoding="utf-8")
             status = main(["link-test", "kcell", "--config", str(path), "--to", "+7 701 123-45-67", *words])
-        said = capsys.readouterr()
+        output = capsys.readouterr()
         assert smsc.complaints == []
         assert smsc.failures == []
-        return status, json.loads(said.out) if said.out.startswith("{") else said.out + said.err
+        return status, json.loads(output.out) if output.out.startswith("{") else output.out + output.err
 
     return run
 
 
-def test_a_link_as_configured_is_complete_and_the_lines_can_be_pasted(link_test: LinkTest, tmp_path: Path) -> None:
+def test_link_test_of_a_complete_link_prints_valid_configuration_lines(
+    link_test: LinkTest, tmp_path: Path
+) -> None:
     status, shown = link_test(SmscSimulator(password="secret", receipts="delivered"), "--wait", "10")
     assert status == 0
     for line in ("bound to SMSC", "answer 3#1 from that telephone", "agree, data_coding 0, gsm7, TON 1, NPI 1"):
@@ -123,15 +125,15 @@ def test_a_link_as_configured_is_complete_and_the_lines_can_be_pasted(link_test:
         ("uuid", "same", ("uuid", "uuid", "exact")),
     ],
 )
-def test_the_relation_of_ids_is_learned(
+def test_link_test_learns_the_relation_of_message_ids(
     link_test: LinkTest, message_ids: str, id_form: str, learned: tuple[str, str, str]
 ) -> None:
     smsc = SmscSimulator(message_ids=message_ids, receipts=Receipts(id_form=id_form), first_id=0xABCDE)
-    status, said = link_test(smsc, "--json")
+    status, output = link_test(smsc, "--json")
     assert status == 0
-    assert (said["response_id"], said["receipt_id"], said["message_id"]) == learned
-    assert said["config"]["message_id"] == learned[2]
-    assert said["complete"] is True
+    assert (output["response_id"], output["receipt_id"], output["message_id"]) == learned
+    assert output["config"]["message_id"] == learned[2]
+    assert output["complete"] is True
 
 
 @pytest.mark.parametrize(
@@ -142,124 +144,138 @@ def test_the_relation_of_ids_is_learned(
         ("text", "text, esm_class 0x04"),
     ],
 )
-def test_the_format_of_receipts_is_learned(link_test: LinkTest, receipt_form: str, learned: str) -> None:
-    status, said = link_test(SmscSimulator(receipts=Receipts(form=receipt_form)), "--json")
-    assert (status, said["receipt_format"], said["short"], said["long"]) == (0, learned, "delivered", "delivered")
+def test_link_test_learns_the_format_of_receipts(link_test: LinkTest, receipt_form: str, learned: str) -> None:
+    status, output = link_test(SmscSimulator(receipts=Receipts(form=receipt_form)), "--json")
+    assert (status, output["receipt_format"], output["short"], output["long"]) == (
+        0,
+        learned,
+        "delivered",
+        "delivered",
+    )
 
 
-def test_receipts_before_the_response_are_matched(link_test: LinkTest) -> None:
-    status, said = link_test(SmscSimulator(receipts=Receipts(before_response=True)), "--json")
-    assert (status, said["stray_receipts"]) == (0, 0)
+def test_link_test_matches_receipts_before_the_response(link_test: LinkTest) -> None:
+    status, output = link_test(SmscSimulator(receipts=Receipts(before_response=True)), "--json")
+    assert (status, output["stray_receipts"]) == (0, 0)
 
 
 @pytest.mark.parametrize(
     ("encoding", "coding", "alphabet"),
     [("packed", 0, "packed"), ("gsm7", 0, "gsm7"), ("ucs2", 8, None), ("ascii", 1, None), ("cyrillic", 6, None)],
 )
-def test_the_alphabet_of_the_reply_is_learned(
+def test_link_test_learns_the_alphabet_of_the_reply(
     link_test: LinkTest, encoding: str, coding: int, alphabet: str | None
 ) -> None:
-    async def answer(smsc: SmscSimulator) -> None:
+    async def reply(smsc: SmscSimulator) -> None:
         await smsc.message(NUMBER, containing="Проверка связи")
         await smsc.reply("8" + NUMBER[1:], "3#2", encoding=encoding)
 
-    status, said = link_test(SmscSimulator(receipts="delivered"), "--json", act=answer)
-    assert (status, said["reply_coding"], said["alphabet"]) == (0, coding, alphabet)
-    assert said["config"]["default_alphabet"] == (alphabet or "gsm7")
-    assert said["reply_verdict"] == "refuse"
+    status, output = link_test(SmscSimulator(receipts="delivered"), "--json", act=reply)
+    assert (status, output["reply_coding"], output["alphabet"]) == (0, coding, alphabet)
+    assert output["config"]["default_alphabet"] == (alphabet or "gsm7")
+    assert output["reply_verdict"] == "refuse"
 
 
-def test_the_configured_alphabet_is_kept_where_it_reads_as_well(link_test: LinkTest) -> None:
+def test_link_test_keeps_a_configured_alphabet_that_decodes_the_reply(link_test: LinkTest) -> None:
     smsc = SmscSimulator(receipts="delivered")
-    status, said = link_test(smsc, "--json", more='default_alphabet = "latin1"\n')
-    assert (status, said["config"]["default_alphabet"]) == (0, "latin1")
+    status, output = link_test(smsc, "--json", more='default_alphabet = "latin1"\n')
+    assert (status, output["config"]["default_alphabet"]) == (0, "latin1")
 
 
-def test_the_long_text_goes_as_configured_and_both_sessions_of_a_pair_are_bound(link_test: LinkTest) -> None:
+def test_link_test_sends_the_long_text_as_configured_and_binds_both_sessions_of_a_pair(
+    link_test: LinkTest,
+) -> None:
     smsc = SmscSimulator(receipts="delivered")
     more = 'bind = "transmitter+receiver"\nlong_messages = "sar"\nreceipts = "all"\nsessions = 3\n'
-    status, said = link_test(smsc, "--json", more=more)
-    assert (status, said["segments"]) == (0, 3)
+    status, output = link_test(smsc, "--json", more=more)
+    assert (status, output["segments"]) == (0, 3)
     assert sorted(session.role or "" for session in smsc.connections) == ["receiver", "transmitter"]
     assert all(segment.registered_delivery for segment in smsc.submitted)
     assert len(smsc.delivered) == 1 + 1 + 3
 
 
-def test_the_throttling_point_is_found_when_asked_for(link_test: LinkTest) -> None:
+def test_link_test_finds_the_throttling_point_when_requested(link_test: LinkTest) -> None:
     smsc = SmscSimulator(receipts="delivered", tps=30)
-    status, said = link_test(smsc, "--json", "--find-throttle", "200")
+    status, output = link_test(smsc, "--json", "--find-throttle", "200")
     assert status == 0
-    assert 26 <= said["throttled_at"] <= 30  # the two texts may lie in the same second
-    assert said["config"]["tps"] == said["throttled_at"]
+    assert 26 <= output["throttled_at"] <= 30  # the two texts may fall into the same second
+    assert output["config"]["tps"] == output["throttled_at"]
     assert smsc.throttled
 
 
-def test_an_smsc_that_does_not_throttle_leaves_tps_as_it_is(link_test: LinkTest) -> None:
-    status, said = link_test(SmscSimulator(receipts="delivered"), "--json", "--find-throttle", "20")
-    assert (status, said["throttled_at"], said["burst"], said["config"]["tps"]) == (0, None, 20, 100)
+def test_link_test_without_throttling_keeps_the_configured_tps(link_test: LinkTest) -> None:
+    status, output = link_test(SmscSimulator(receipts="delivered"), "--json", "--find-throttle", "20")
+    assert (status, output["throttled_at"], output["burst"], output["config"]["tps"]) == (0, None, 20, 100)
 
 
-def test_no_burst_unless_asked_for(link_test: LinkTest) -> None:
+def test_link_test_sends_no_burst_unless_requested(link_test: LinkTest) -> None:
     smsc = SmscSimulator(receipts="delivered")
     link_test(smsc)
     assert len(smsc.submitted) == 1 + 3
 
 
 @pytest.mark.parametrize(
-    ("receipts", "act", "what", "became"),
+    ("receipts", "act", "what", "state"),
     [
         ("none", agree, "short", "accepted"),
         ("undeliverable", agree, "long", "undeliverable"),
         ("delivered", None, "reply_verdict", None),
     ],
 )
-def test_what_does_not_come_is_not_complete(
-    link_test: LinkTest, receipts: str, act: Act | None, what: str, became: str | None
+def test_link_test_without_a_receipt_or_reply_is_not_complete(
+    link_test: LinkTest, receipts: str, act: Act | None, what: str, state: str | None
 ) -> None:
-    status, said = link_test(SmscSimulator(receipts=receipts), "--json", "--wait", "0.5", act=act)
-    assert (status, said[what], said["complete"]) == (1, became, False)
+    status, output = link_test(SmscSimulator(receipts=receipts), "--json", "--wait", "0.5", act=act)
+    assert (status, output[what], output["complete"]) == (1, state, False)
 
 
-def test_without_receipts_asked_for_none_is_missed(link_test: LinkTest) -> None:
-    status, said = link_test(SmscSimulator(), "--json", more='receipts = "none"\n')
-    assert (status, said["short"], said["long"]) == (0, "accepted", "accepted")
+def test_link_test_with_receipts_off_is_complete_without_receipts(link_test: LinkTest) -> None:
+    status, output = link_test(SmscSimulator(), "--json", more='receipts = "none"\n')
+    assert (status, output["short"], output["long"]) == (0, "accepted", "accepted")
 
 
-def test_a_refusal_is_told_by_its_name(link_test: LinkTest) -> None:
+def test_link_test_reports_a_refusal_by_the_name_of_its_status(link_test: LinkTest) -> None:
     smsc = SmscSimulator(rules=["refuse"])
-    status, said = link_test(smsc, "--json", "--wait", "0.5", act=None)
-    assert (status, said["short"]) == (1, "ESME_RINVDSTADR")
+    status, output = link_test(smsc, "--json", "--wait", "0.5", act=None)
+    assert (status, output["short"]) == (1, "ESME_RINVDSTADR")
 
 
-def test_texts_that_nobody_answers_are_told(link_test: LinkTest) -> None:
-    status, said = link_test(SmscSimulator(rules=["no_answer"]), "--json", "--wait", "2", act=None)
-    assert (status, said["short"], said["long"], said["response_in"]) == (1, "no response", "no response", None)
+def test_link_test_reports_texts_without_response(link_test: LinkTest) -> None:
+    status, output = link_test(SmscSimulator(rules=["no_answer"]), "--json", "--wait", "2", act=None)
+    assert (status, output["short"], output["long"], output["response_in"]) == (
+        1,
+        "no response",
+        "no response",
+        None,
+    )
 
 
-def test_a_receipt_for_an_unknown_id_is_told(link_test: LinkTest) -> None:
+def test_link_test_reports_a_receipt_with_an_unknown_message_id(link_test: LinkTest) -> None:
     async def stray(smsc: SmscSimulator) -> None:
         await smsc.bound()
-        await smsc.receipt("unacknowledged-of")
+        await smsc.receipt("unknown-id")
         await agree(smsc)
 
-    status, said = link_test(SmscSimulator(receipts="delivered"), "--json", act=stray)
-    assert (status, said["stray_receipts"]) == (1, 1)
+    status, output = link_test(SmscSimulator(receipts="delivered"), "--json", act=stray)
+    assert (status, output["stray_receipts"]) == (1, 1)
 
 
-def test_a_bind_refused_is_one_line(link_test: LinkTest) -> None:
-    status, said = link_test(SmscSimulator(password="another"), act=None)
-    assert (status, said) == (1, "gateway: the SMSC refuses the bind: ESME_RINVPASWD\n")
+def test_link_test_reports_a_refused_bind_in_one_line(link_test: LinkTest) -> None:
+    status, output = link_test(SmscSimulator(password="another"), act=None)
+    assert (status, output) == (1, "gateway: the SMSC refuses the bind: ESME_RINVPASWD\n")
 
 
-def test_a_silent_smsc_is_one_line(link_test: LinkTest) -> None:
+def test_link_test_reports_an_smsc_without_response_in_one_line(link_test: LinkTest) -> None:
     smsc = SmscSimulator()
     smsc.refuse_binds(None)
-    status, said = link_test(smsc, act=None)
+    status, output = link_test(smsc, act=None)
     assert status == 1
-    assert said == f"gateway: 127.0.0.1:{smsc.port} has not answered the bind in 0.5 s\n"
+    assert output == f"gateway: 127.0.0.1:{smsc.port} has not answered the bind in 0.5 s\n"
 
 
-def test_nobody_there_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_link_test_reports_an_unreachable_smsc_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "config.toml"
     path.write_text(CONFIG.format(port=9, password="secret"), encoding="utf-8")
     assert main(["link-test", "kcell", "--config", str(path), "--to", NUMBER]) == 1
@@ -267,22 +283,22 @@ def test_nobody_there_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "output"),
     [
         (["beeline", "--to", NUMBER], "there is no link beeline; there are kcell"),
         (["kcell", "--to", "+79161234567"], "--to: +79161234567 is no Kazakh mobile number"),
     ],
 )
-def test_wrong_names_and_numbers_are_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+def test_link_test_reports_an_unknown_link_or_invalid_number_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], output: str
 ) -> None:
     path = tmp_path / "config.toml"
     path.write_text(CONFIG.format(port=9, password="secret"), encoding="utf-8")
     assert main(["link-test", *words, "--config", str(path)]) == 1
-    assert capsys.readouterr().err == f"gateway: {said}\n"
+    assert capsys.readouterr().err == f"gateway: {output}\n"
 
 
-def test_a_password_that_is_not_to_be_had_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_link_test_names_the_key_of_a_missing_password(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "config.toml"
     path.write_text(CONFIG.format(port=9, password="env:NOT_SET_EITHER"), encoding="utf-8")
     assert main(["link-test", "kcell", "--config", str(path), "--to", NUMBER]) == 1
@@ -300,12 +316,12 @@ def test_a_password_that_is_not_to_be_had_is_named(tmp_path: Path, capsys: pytes
         ("x-1", "1", None),
     ],
 )
-def test_relations_of_ids(response_id: str, receipt_id: str, how: str | None) -> None:
+def test_the_relation_of_two_message_ids_is_recognised(response_id: str, receipt_id: str, how: str | None) -> None:
     assert relation(response_id, receipt_id) == how
 
 
 @pytest.mark.parametrize(
-    ("message_id", "looks"),
+    ("message_id", "expected"),
     [
         ("0012", "decimal"),
         ("00fA", "hexadecimal"),
@@ -314,5 +330,5 @@ def test_relations_of_ids(response_id: str, receipt_id: str, how: str | None) ->
         ("", "empty"),
     ],
 )
-def test_forms_of_ids(message_id: str, looks: str) -> None:
-    assert form(message_id) == looks
+def test_the_form_of_a_message_id_is_recognised(message_id: str, expected: str) -> None:
+    assert form(message_id) == expected

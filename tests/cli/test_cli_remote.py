@@ -1,4 +1,4 @@
-"""The commands that speak to a running gateway, against one: a process of its own with a database of its own."""
+"""The commands that call a running gateway: a process with its own database."""
 
 import asyncio
 import gzip
@@ -48,11 +48,11 @@ source = "1414"
 
 
 def good(number: int) -> dict[str, Any]:
-    """A good record, each number's with another pupil."""
+    """A valid record; every number has its own pupil."""
     digits = (f"1311066{number:04}{last}" for last in range(10))
     iin = next((iin for iin in digits if iin_fault(iin) is None), None)
     record = good_of()
-    record["pupil"]["iin"] = iin or good(number + 5000)["pupil"]["iin"]  # some numbers are never issued
+    record["pupil"]["iin"] = iin or good(number + 5000)["pupil"]["iin"]  # some digits have no valid check digit
     return record
 
 
@@ -67,7 +67,7 @@ def its_database(postgres: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def gateway(its_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a running gateway; afterwards it stops as it should."""
+    """The address of a running gateway. After the tests SIGTERM stops it with status 0."""
     config = tmp_path_factory.mktemp("cli") / "config.toml"
     config.write_text(CONFIG, encoding="utf-8")
     process = subprocess.Popen(
@@ -98,7 +98,7 @@ def ops(gateway: str, monkeypatch: pytest.MonkeyPatch) -> None:
 Captured = pytest.CaptureFixture[str]
 
 
-def asked(capsys: Captured, *words: str) -> Any:
+def json_of(capsys: Captured, *words: str) -> Any:
     assert main([*words, "--json"]) == 0
     return json.loads(capsys.readouterr().out)
 
@@ -113,7 +113,7 @@ NewCase = Callable[[], str]
 
 @pytest.fixture
 def case_id(new_case: NewCase) -> str:
-    """A case just opened, of a pupil of its own."""
+    """The case_id of a new case with its own pupil."""
     return new_case()
 
 
@@ -121,12 +121,12 @@ def case_id(new_case: NewCase) -> str:
 def new_case(
     gateway: str, ops: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> NewCase:
-    """Opens a case in a list of its own, of a pupil of its own."""
-    return lambda: opened(gateway, tmp_path, monkeypatch, capsys)
+    """Opens a case with its own list and its own pupil."""
+    return lambda: open_case(gateway, tmp_path, monkeypatch, capsys)
 
 
-def opened(gateway: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> str:
-    """The case_id of a case just opened."""
+def open_case(gateway: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> str:
+    """Opens a case; its case_id."""
     number = next(_numbers)
     with monkeypatch.context() as as_sdu:
         as_sdu.setenv("GATEWAY_TOKEN", "sdu-token")
@@ -134,8 +134,8 @@ def opened(gateway: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     capsys.readouterr()
     query = urlencode({"list_id": f"case-{number}", "record_id": good(number)["record_id"]})
     request = Request(f"{gateway}/v1/cases?{query}", headers={"Authorization": "Bearer ops-token"})
-    with urlopen(request) as answer:
-        found: str = json.load(answer)["cases"][0]["case_id"]
+    with urlopen(request) as response:
+        found: str = json.load(response)["cases"][0]["case_id"]
     return found
 
 
@@ -156,7 +156,7 @@ Park = Callable[[str], str]
 
 @pytest.fixture
 def park(its_database: str, capsys: Captured) -> Park:
-    """Parks a case, as an MCB does that refuses the look-up; its list_id."""
+    """Parks a case, as after a look-up that the MCB refused; its list_id."""
 
     async def carry_out(case_id: str) -> None:
         connection = await asyncpg.connect(its_database)
@@ -167,7 +167,7 @@ def park(its_database: str, capsys: Captured) -> Park:
 
     def park(case_id: str) -> str:
         asyncio.run(carry_out(case_id))
-        shown = asked(capsys, "case", case_id)  # seals why
+        shown = json_of(capsys, "case", case_id)  # seals the reason
         assert shown["state"] == "parked"
         list_id: str = shown["list_id"]
         return list_id
@@ -179,50 +179,52 @@ def park(its_database: str, capsys: Captured) -> Park:
 
 
 @pytest.mark.usefixtures("sdu")
-def test_a_list_with_a_rejected_line_ends_with_status_1_and_a_table(tmp_path: Path, capsys: Captured) -> None:
-    wrong = good(2)
-    wrong["mother"]["iin"] = "870312497006"
-    assert main(["push", written(tmp_path / "2026-11-22-a.ndjson", good(1), wrong)]) == 1
-    said = capsys.readouterr()
-    assert "2026-11-22-a: 2 records, 1 accepted, 0 duplicates, 1 rejected" in said.out
-    assert "/mother/iin" in said.out
-    assert "iin_checksum" in said.out
-    assert "2026-11-22-a: sent, being accepted" in said.err
+def test_push_with_a_rejected_line_exits_with_status_1_and_a_table(tmp_path: Path, capsys: Captured) -> None:
+    invalid = good(2)
+    invalid["mother"]["iin"] = "870312497006"
+    assert main(["push", written(tmp_path / "2026-11-22-a.ndjson", good(1), invalid)]) == 1
+    output = capsys.readouterr()
+    assert "2026-11-22-a: 2 records, 1 accepted, 0 duplicates, 1 rejected" in output.out
+    assert "/mother/iin" in output.out
+    assert "iin_checksum" in output.out
+    assert "2026-11-22-a: sent, being accepted" in output.err
 
 
 @pytest.mark.usefixtures("sdu")
-def test_a_duplicate_is_no_failure_and_gzip_makes_no_difference(tmp_path: Path, capsys: Captured) -> None:
+def test_push_with_a_duplicate_exits_with_status_0_also_for_gzip(tmp_path: Path, capsys: Captured) -> None:
     path = Path(written(tmp_path / "plain.ndjson", good(3)))
     zipped = tmp_path / "zipped.ndjson.gz"
     zipped.write_bytes(gzip.compress(path.read_bytes()))
-    assert asked(capsys, "push", str(path))["accepted"] == 1
-    assert asked(capsys, "push", str(zipped))["duplicates"] == 1
-    again = asked(capsys, "push", str(zipped), "--list-id", "plain")
+    assert json_of(capsys, "push", str(path))["accepted"] == 1
+    assert json_of(capsys, "push", str(zipped))["duplicates"] == 1
+    again = json_of(capsys, "push", str(zipped), "--list-id", "plain")
     assert (again["list_id"], again["accepted"]) == ("plain", 1)
 
 
 @pytest.mark.usefixtures("sdu")
-def test_another_list_under_an_accepted_list_id_is_rejected_in_one_line(tmp_path: Path, capsys: Captured) -> None:
-    assert main(["push", written(tmp_path / "taken.ndjson", good(4))]) == 0
+def test_push_of_another_body_under_a_list_id_is_a_one_line_error(tmp_path: Path, capsys: Captured) -> None:
+    assert main(["push", written(tmp_path / "same-id.ndjson", good(4))]) == 0
     capsys.readouterr()
-    assert main(["push", written(tmp_path / "taken.ndjson", good(5))]) == 1
+    assert main(["push", written(tmp_path / "same-id.ndjson", good(5))]) == 1
     assert capsys.readouterr().err.splitlines()[-1] == "gateway: Another list was accepted under this list_id."
 
 
 @pytest.mark.usefixtures("sdu")
-def test_a_list_for_an_unknown_service_is_rejected(tmp_path: Path, capsys: Captured) -> None:
+def test_push_for_an_unknown_service_is_an_error(tmp_path: Path, capsys: Captured) -> None:
     assert main(["push", written(tmp_path / "nine.ndjson", good(6)), "--service", "9"]) == 1
     assert "service" in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.usefixtures("ops")
-def test_a_token_of_another_role_may_not_push(tmp_path: Path, capsys: Captured) -> None:
+def test_push_with_a_token_of_another_role_is_an_error(tmp_path: Path, capsys: Captured) -> None:
     assert main(["push", written(tmp_path / "ops.ndjson", good(7))]) == 1
     assert capsys.readouterr().err.splitlines()[-1].startswith("gateway: ")
 
 
-def test_an_unknown_token_is_one_line(gateway: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
-    monkeypatch.setenv("GATEWAY_TOKEN", "nobody's")
+def test_an_unknown_token_is_a_one_line_error(
+    gateway: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setenv("GATEWAY_TOKEN", "unknown")
     assert main(["lists", "--url", gateway]) == 1
     assert capsys.readouterr().err == f"gateway: the gateway at {gateway} rejects the token: set GATEWAY_TOKEN\n"
 
@@ -230,102 +232,104 @@ def test_an_unknown_token_is_one_line(gateway: str, monkeypatch: pytest.MonkeyPa
 # questions
 
 
-def test_lists_are_listed(case_id: str, capsys: Captured) -> None:
-    listed = [one["list_id"] for one in asked(capsys, "lists")["lists"]]
+def test_lists_command_shows_all_lists(case_id: str, capsys: Captured) -> None:
+    listed = [one["list_id"] for one in json_of(capsys, "lists")["lists"]]
     assert any(list_id.startswith("case-") for list_id in listed)
     assert main(["lists"]) == 0
     assert listed[0] in capsys.readouterr().out
 
 
-def test_a_list_has_its_cases_by_state(case_id: str, capsys: Captured) -> None:
-    list_id = asked(capsys, "case", case_id)["list_id"]
-    answer = asked(capsys, "status", list_id)
-    assert sum(answer["progress"].values()) == answer["accepted"] == 1
+def test_status_command_shows_the_cases_of_a_list_by_state(case_id: str, capsys: Captured) -> None:
+    list_id = json_of(capsys, "case", case_id)["list_id"]
+    shown = json_of(capsys, "status", list_id)
+    assert sum(shown["progress"].values()) == shown["accepted"] == 1
     assert main(["status", list_id]) == 0
-    said = capsys.readouterr().out
-    assert "looking_up" in said
-    assert "100.0%" in said
+    output = capsys.readouterr().out
+    assert "looking_up" in output
+    assert "100.0%" in output
 
 
-def test_a_case_is_shown_with_its_journal(case_id: str, capsys: Captured) -> None:
-    assert asked(capsys, "case", case_id)["state"] == "looking_up"
+def test_case_command_shows_a_case_with_its_journal(case_id: str, capsys: Captured) -> None:
+    assert json_of(capsys, "case", case_id)["state"] == "looking_up"
     assert main(["case", case_id]) == 0
-    said = capsys.readouterr().out
-    assert said.startswith(f"{case_id}: looking_up\n")
-    assert "ended not yet" in said
+    output = capsys.readouterr().out
+    assert output.startswith(f"{case_id}: looking_up\n")
+    assert "ended not yet" in output
 
 
-def test_links_are_shown_with_what_waits_for_them(ops: None, capsys: Captured) -> None:
-    assert [link["link"] for link in asked(capsys, "links")["links"]] == ["kcell"]
+def test_links_command_shows_links_with_their_queues(ops: None, capsys: Captured) -> None:
+    assert [link["link"] for link in json_of(capsys, "links")["links"]] == ["kcell"]
     assert main(["links"]) == 0
     assert "kcell" in capsys.readouterr().out
 
 
-def test_a_list_shows_what_is_parked_and_why(case_id: str, park: Park, capsys: Captured) -> None:
+def test_status_command_shows_parked_cases_with_their_reason(case_id: str, park: Park, capsys: Captured) -> None:
     list_id = park(case_id)
     assert main(["status", list_id]) == 0
-    said = capsys.readouterr().out
-    assert case_id in said
-    assert "mcb: 403" in said
-    assert set(asked(capsys, "status", list_id)["progress"].values()) == {0, 1}
+    output = capsys.readouterr().out
+    assert case_id in output
+    assert "mcb: 403" in output
+    assert set(json_of(capsys, "status", list_id)["progress"].values()) == {0, 1}
 
 
-def test_parked_cases_are_found_in_a_list_and_everywhere(new_case: NewCase, park: Park, capsys: Captured) -> None:
+def test_cases_command_shows_parked_cases_of_one_list_or_of_all(
+    new_case: NewCase, park: Park, capsys: Captured
+) -> None:
     first, second = new_case(), new_case()
     list_id = park(first)
     park(second)
-    everywhere = asked(capsys, "cases", "--state", "parked", "--limit", "1000")
+    everywhere = json_of(capsys, "cases", "--state", "parked", "--limit", "1000")
     assert {first, second} <= {case["case_id"] for case in everywhere["cases"]}
-    (case,) = asked(capsys, "cases", list_id, "--state", "parked")["cases"]
+    (case,) = json_of(capsys, "cases", list_id, "--state", "parked")["cases"]
     assert (case["case_id"], case["parked"]["reason"]) == (first, "mcb: 403")
     assert main(["cases", "--state", "parked"]) == 0
     assert "mcb: 403" in capsys.readouterr().out
 
 
-def test_cases_come_in_pages_that_follow_each_other(
+def test_cases_command_pages_without_gaps(
     new_case: NewCase, park: Park, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     monkeypatch.setattr(ask, "_PAGE", 1)
     for _ in range(3):
         park(new_case())
-    together = asked(capsys, "cases", "--state", "parked")["cases"]
-    first = asked(capsys, "cases", "--state", "parked", "--limit", "2")
-    others = asked(capsys, "cases", "--state", "parked", "--after", first["next"])
+    together = json_of(capsys, "cases", "--state", "parked")["cases"]
+    first = json_of(capsys, "cases", "--state", "parked", "--limit", "2")
+    others = json_of(capsys, "cases", "--state", "parked", "--after", first["next"])
     assert first["cases"] + others["cases"] == together
     assert others["next"] is None
     assert main(["cases", "--state", "parked", "--limit", "2"]) == 0
     assert f"there may be more: --after {first['next']}" in capsys.readouterr().out
 
 
-def test_the_cases_of_a_list_are_listed_by_state(case_id: str, capsys: Captured) -> None:
-    list_id = asked(capsys, "case", case_id)["list_id"]
+def test_cases_command_shows_the_cases_of_a_list_by_state(case_id: str, capsys: Captured) -> None:
+    list_id = json_of(capsys, "case", case_id)["list_id"]
     for words, number in ((["cases", list_id], 1), (["cases", list_id, "--state", "refused"], 0)):
-        assert len(asked(capsys, *words)["cases"]) == number
+        assert len(json_of(capsys, *words)["cases"]) == number
     assert main(["cases", list_id]) == 0
     assert case_id in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("ops")
-def test_which_cases_has_to_be_said(capsys: Captured) -> None:
+def test_cases_command_with_an_incomplete_query_is_an_error(capsys: Captured) -> None:
     for words in (["cases"], ["cases", "--state", "asked"], ["cases", "list", "--state", "lost"]):
         assert main(words) == 1
         assert capsys.readouterr().err.startswith("gateway: ")
 
 
 @pytest.mark.usefixtures("ops")
-def test_what_is_not_there_is_one_line(capsys: Captured) -> None:
+def test_an_unknown_case_or_list_is_a_one_line_error(capsys: Captured) -> None:
     for words in (["case", "01KAN00000000000000000000A"], ["case", "a/b?c"], ["status", "no-such-list"]):
         assert main(words) == 1
-        said = capsys.readouterr().err
-        assert said.startswith("gateway: ")
-        assert said.count("\n") == 1
+        output = capsys.readouterr().err
+        assert output.startswith("gateway: ")
+        assert output.count("\n") == 1
 
 
 # acts
 
 
-def test_a_cancelled_case_has_ended_and_is_not_cancelled_again(case_id: str, capsys: Captured) -> None:
-    ended = asked(capsys, "cancel", case_id, "--reason", "moved [away]")
+def test_cancel_command_ends_a_case_once(case_id: str, capsys: Captured) -> None:
+    ended = json_of(capsys, "cancel", case_id, "--reason", "moved [away]")
     assert ended["state"] == "cancelled"
     assert main(["case", case_id]) == 0
     assert "moved [away]" in capsys.readouterr().out
@@ -333,44 +337,42 @@ def test_a_cancelled_case_has_ended_and_is_not_cancelled_again(case_id: str, cap
     assert capsys.readouterr().err.startswith("gateway: The case has ended")
 
 
-def test_a_case_that_is_not_parked_is_not_released(case_id: str, capsys: Captured) -> None:
+def test_release_of_a_case_that_is_not_parked_is_an_error(case_id: str, capsys: Captured) -> None:
     assert main(["release", case_id]) == 1
     assert capsys.readouterr().err == "gateway: The case is not parked.\n"
 
 
-def test_all_parked_cases_of_a_list_are_released_and_no_others(
-    new_case: NewCase, park: Park, capsys: Captured
-) -> None:
+def test_release_of_a_list_releases_only_its_parked_cases(new_case: NewCase, park: Park, capsys: Captured) -> None:
     first, second = new_case(), new_case()
     list_id = park(first)
     park(second)
-    assert asked(capsys, "release", "--list", list_id) == {"released": 1}
-    assert asked(capsys, "case", first)["state"] == "looking_up"
-    assert asked(capsys, "case", second)["state"] == "parked"
+    assert json_of(capsys, "release", "--list", list_id) == {"released": 1}
+    assert json_of(capsys, "case", first)["state"] == "looking_up"
+    assert json_of(capsys, "case", second)["state"] == "parked"
     assert main(["release", "--list", list_id]) == 0
     assert capsys.readouterr().out == "Nothing is parked.\n"
 
 
-def test_all_parked_cases_are_released_page_by_page(
+def test_release_of_all_releases_every_page_of_parked_cases(
     new_case: NewCase, park: Park, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     monkeypatch.setattr(ask, "_PAGE", 2)
     case_ids = [new_case() for _ in range(3)]
     for case_id in case_ids:
         park(case_id)
-    assert asked(capsys, "release", "--all")["released"] >= 3
-    assert {asked(capsys, "case", case_id)["state"] for case_id in case_ids} == {"looking_up"}
-    assert asked(capsys, "cases", "--state", "parked") == {"cases": [], "next": None}
+    assert json_of(capsys, "release", "--all")["released"] >= 3
+    assert {json_of(capsys, "case", case_id)["state"] for case_id in case_ids} == {"looking_up"}
+    assert json_of(capsys, "cases", "--state", "parked") == {"cases": [], "next": None}
 
 
 @pytest.mark.parametrize("words", [[], ["01KAN00000000000000000000A", "--all"], ["--list", "a", "--all"]])
-def test_one_case_is_released_or_a_list_or_all(words: list[str], capsys: Captured) -> None:
-    with pytest.raises(SystemExit) as wrong:
+def test_release_takes_exactly_one_of_case_list_or_all(words: list[str], capsys: Captured) -> None:
+    with pytest.raises(SystemExit) as invalid:
         main(["release", *words])
-    assert wrong.value.code == 2
+    assert invalid.value.code == 2
     assert "usage: gateway release" in capsys.readouterr().err
 
 
-def test_a_case_without_a_text_has_none_to_send_again(case_id: str, capsys: Captured) -> None:
+def test_resend_of_a_case_without_a_text_is_an_error(case_id: str, capsys: Captured) -> None:
     assert main(["resend", case_id]) == 1
     assert capsys.readouterr().err == "gateway: The case has no text to send again.\n"

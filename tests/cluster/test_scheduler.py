@@ -9,9 +9,10 @@ import pytest
 from structlog.testing import CapturingLogger
 
 from gateway import app, config
-from gateway.app import Components
+from gateway.app import BATCH
 from gateway.clock import Clock
 from gateway.cluster.scheduler import Job, Scheduler
+from gateway.components import Components, build
 from gateway.config.policy import JournalPolicy, Policy
 from gateway.consent.events import Event as JourneyEvent
 from gateway.consent.events import EventType, Repeat
@@ -20,8 +21,7 @@ from gateway.logs.log import Event
 from gateway.store import inbound, journal, nodes
 from gateway.store.database import Database
 from gateway.store.inbound import ReplySegment
-from gateway.usecases import journal_upkeep, scheduled_jobs
-from gateway.usecases.scheduled_jobs import BATCH
+from gateway.usecases import journal_upkeep
 from tests.harness import TOKENS, metric
 
 Jobs = Mapping[str, Callable[[], Awaitable[object]]]
@@ -67,7 +67,7 @@ async def components(database: Database, tmp_path: Path) -> Components:
     async with database.acquire() as connection:
         await connection.execute("INSERT INTO lists VALUES ('list', '3', '', 0, 0, 0, 0, now())")
     policy = Policy(journal=JournalPolicy(check_batch=10, max_checked_per_run=40))
-    return await app.build(loaded, database, NODE, policy, clock=Clock(MONDAY, wall=lambda: MONDAY))
+    return await build(loaded, database, NODE, policy, clock=Clock(MONDAY, wall=lambda: MONDAY))
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ async def test_personal_data_is_erased_after_keep_days_and_the_erasure_is_logged
         await connection.execute(_CASES, expired, "refused", 0, None, MONDAY - KEEP, 4, 5)
         await connection.execute(_CASES, expired, "asked", 0, MONDAY, None, 6, 7)
     log = CapturingLogger()
-    monkeypatch.setattr(scheduled_jobs, "log", log)
+    monkeypatch.setattr(app, "log", log)
     await jobs["erase"]()
     async with database.acquire() as connection:
         erased = await connection.fetch("SELECT case_id FROM cases WHERE record IS NULL ORDER BY case_id")

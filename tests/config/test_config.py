@@ -1,4 +1,4 @@
-"""config.toml: what it means, and how each fault is told by its key."""
+"""config.toml: defaults and values, and each fault by its key."""
 
 import re
 import tomllib
@@ -22,7 +22,7 @@ SECRETS = {
     "GATEWAY_WALLET_OUT_TOKEN": "wallet-out-secret",
     "KCELL_PASSWORD": "kcellpw",
 }
-LEAST = """
+MINIMAL = """
 [services.3]
 name = "school-meals"
 link = "https://example.kz/wallet"
@@ -49,8 +49,8 @@ def read(directory: Path, text: str, environ: Mapping[str, str] = SECRETS, *, se
 
 
 def altered(old: str, new: str) -> str:
-    assert old in LEAST
-    return LEAST.replace(old, new)
+    assert old in MINIMAL
+    return MINIMAL.replace(old, new)
 
 
 def refusal(directory: Path, text: str, environ: Mapping[str, str] = SECRETS) -> ConfigErrors:
@@ -59,8 +59,8 @@ def refusal(directory: Path, text: str, environ: Mapping[str, str] = SECRETS) ->
     return refused.value
 
 
-def test_the_least_that_must_be_said_gets_the_defaults_of_the_contract(tmp_path: Path) -> None:
-    config = read(tmp_path, LEAST)
+def test_a_minimal_configuration_has_the_documented_defaults(tmp_path: Path) -> None:
+    config = read(tmp_path, MINIMAL)
     assert config.path == tmp_path / "config.toml"
     assert config.gateway.embedded
     assert config.gateway.data_dir == tmp_path / "var"
@@ -103,11 +103,11 @@ def test_the_least_that_must_be_said_gets_the_defaults_of_the_contract(tmp_path:
     assert (config.privacy.keep_days, config.log.level) == (1095, "info")
 
 
-def test_the_file_in_the_repository_is_valid_and_complete() -> None:
+def test_the_example_configuration_is_valid_and_complete() -> None:
     text = (ROOT / "config.toml").read_text(encoding="utf-8")
     config = load(ROOT / "config.toml", environ=SECRETS)
     assert config.links[0].prefixes == ("701", "702", "775", "778")
-    # Every key it shows in a comment is a key, too.
+    # Every key shown in a comment is a valid key.
     shown = re.sub(r"(?m)^# (?=\w+ = )", "", text)
     keys = {(table, key) for table, value in tomllib.loads(shown).items() for key in _keys(value)}
     for table, fields in (
@@ -129,59 +129,61 @@ def _keys(value: Any) -> set[str]:
             return set().union(*(_keys(inner) for inner in value))
 
 
-def test_almaty_is_read_from_the_tzdata_package() -> None:
+def test_the_configured_time_zone_is_read_from_the_tzdata_package() -> None:
     zone = load(ROOT / "config.toml", environ=SECRETS).journey.timezone
     assert isinstance(zone, ZoneInfo)
     assert zone is not ZoneInfo("Asia/Almaty")
 
 
-def test_the_environment_names_another_database(tmp_path: Path) -> None:
+def test_gateway_database_overrides_the_configured_database(tmp_path: Path) -> None:
     address = "postgresql://gateway:database-secret@db/gateway"
-    config = read(tmp_path, LEAST, {**SECRETS, "GATEWAY_DATABASE": address})
+    config = read(tmp_path, MINIMAL, {**SECRETS, "GATEWAY_DATABASE": address})
     assert config.gateway.database == address
     assert not config.gateway.embedded
 
 
-def test_this_process_is_named_after_its_host_and_number(tmp_path: Path) -> None:
-    assert re.fullmatch(r".+-\d+", read(tmp_path, LEAST).gateway.node)
-    assert read(tmp_path, LEAST + '[gateway]\nnode = "a-1"').gateway.node == "a-1"
+def test_the_default_node_name_is_host_and_process_id(tmp_path: Path) -> None:
+    assert re.fullmatch(r".+-\d+", read(tmp_path, MINIMAL).gateway.node)
+    assert read(tmp_path, MINIMAL + '[gateway]\nnode = "a-1"').gateway.node == "a-1"
 
 
-def test_secrets_come_from_files_without_the_line_end(tmp_path: Path) -> None:
+def test_a_secret_from_a_file_has_no_line_end(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("from-file\n", encoding="utf-8")
     assert read(tmp_path, altered("env:KCELL_PASSWORD", "file:password")).links[0].password == "from-file"
 
 
-def test_any_string_may_come_from_the_environment(tmp_path: Path) -> None:
+def test_any_string_value_may_come_from_the_environment(tmp_path: Path) -> None:
     config = read(tmp_path, altered('"1414"', '"env:SOURCE"'), {**SECRETS, "SOURCE": "1415"})
     assert config.links[0].source == "1415"
 
 
 def test_a_role_may_have_several_tokens_during_a_rotation(tmp_path: Path) -> None:
-    config = read(tmp_path, LEAST + '[http.tokens]\nops = ["env:NEW", "old"]', {**SECRETS, "NEW": "new"})
+    config = read(tmp_path, MINIMAL + '[http.tokens]\nops = ["env:NEW", "old"]', {**SECRETS, "NEW": "new"})
     assert config.http.tokens["ops"] == ("new", "old")
 
 
-def test_pacing_may_be_off(tmp_path: Path) -> None:
-    assert read(tmp_path, LEAST + "tps = 0").links[0].tps == 0
+def test_tps_0_turns_pacing_off(tmp_path: Path) -> None:
+    assert read(tmp_path, MINIMAL + "tps = 0").links[0].tps == 0
 
 
-def test_statuses_are_numbers_in_either_notation(tmp_path: Path) -> None:
-    config = read(tmp_path, LEAST + 'statuses = { 0x58 = "busy", 1025 = "accepted" }')
+def test_keys_of_statuses_are_decimal_or_hexadecimal(tmp_path: Path) -> None:
+    config = read(tmp_path, MINIMAL + 'statuses = { 0x58 = "busy", 1025 = "accepted" }')
     assert config.links[0].statuses == {0x58: "busy", 1025: "accepted"}
 
 
 @pytest.mark.parametrize(
     ("source", "ton", "npi"), [("1414", 3, 0), ("eGov", 5, 0), ("77011234567", 1, 1), ("+77011234567", 1, 1)]
 )
-def test_a_source_has_the_numbering_of_its_kind(tmp_path: Path, source: str, ton: int, npi: int) -> None:
+def test_the_default_ton_and_npi_follow_the_form_of_the_source(
+    tmp_path: Path, source: str, ton: int, npi: int
+) -> None:
     (link,) = read(tmp_path, altered('"1414"', f'"{source}"')).links
     assert (link.source_ton, link.source_npi) == (ton, npi)
     assert link.source_address == Address(addr=source, ton=ton, npi=npi)
 
 
 def test_source_ton_and_source_npi_override_the_numbering_of_the_source(tmp_path: Path) -> None:
-    (link,) = read(tmp_path, LEAST + "source_ton = 4\nsource_npi = 8").links
+    (link,) = read(tmp_path, MINIMAL + "source_ton = 4\nsource_npi = 8").links
     assert link.source_address == Address(addr="1414", ton=4, npi=8)
 
 
@@ -196,11 +198,11 @@ def test_source_ton_and_source_npi_override_the_numbering_of_the_source(tmp_path
     ],
 )
 def test_a_duration_is_a_number_and_its_unit(tmp_path: Path, written: str, length: timedelta) -> None:
-    assert read(tmp_path, LEAST + f'[journey]\ngrace = "{written}"').journey.grace == length
+    assert read(tmp_path, MINIMAL + f'[journey]\ngrace = "{written}"').journey.grace == length
 
 
-def test_nothing_secret_stands_in_the_repr(tmp_path: Path) -> None:
-    text = LEAST + (
+def test_the_repr_of_a_configuration_has_no_secrets(tmp_path: Path) -> None:
+    text = MINIMAL + (
         '[sdu]\nurl = "https://sdu"\ntoken = "push-secret"\nsigning_secret = "whsec_c2lnbmluZw=="\n'
         '[gateway]\ndatabase = "postgresql://gateway:database-secret@db/gateway"\n'
     )
@@ -209,15 +211,15 @@ def test_nothing_secret_stands_in_the_repr(tmp_path: Path) -> None:
         assert secret not in shown
 
 
-def test_a_command_that_needs_no_secrets_reads_the_file_without_them(tmp_path: Path) -> None:
-    config = read(tmp_path, LEAST, {}, secrets=False)
+def test_a_configuration_is_loaded_without_secrets_on_request(tmp_path: Path) -> None:
+    config = read(tmp_path, MINIMAL, {}, secrets=False)
     assert config.links[0].password == ""
     assert config.http.tokens["ops"] == ("",)
     assert config.http.port == 8080
 
 
-def test_all_faults_are_told_at_once_one_line_each(tmp_path: Path) -> None:
-    refused = refusal(tmp_path, LEAST + 'tps = -1\ncolour = "red"\n[http]\nport = 70000', {})
+def test_all_faults_of_a_configuration_are_reported_one_line_each(tmp_path: Path) -> None:
+    refused = refusal(tmp_path, MINIMAL + 'tps = -1\ncolour = "red"\n[http]\nport = 70000', {})
     assert str(refused).count("\n") == len(refused.errors) - 1
     assert {
         "links.kcell.tps",
@@ -230,16 +232,18 @@ def test_all_faults_are_told_at_once_one_line_each(tmp_path: Path) -> None:
     assert ConfigError("a", "b").errors[0].message == "b"
 
 
-def test_a_slip_of_the_pen_is_guessed(tmp_path: Path) -> None:
-    assert str(refusal(tmp_path, LEAST + 'sorce = "1"')) == "links.kcell.sorce: unknown key; did you mean source?"
+def test_a_misspelled_key_gets_a_suggestion(tmp_path: Path) -> None:
+    assert (
+        str(refusal(tmp_path, MINIMAL + 'sorce = "1"')) == "links.kcell.sorce: unknown key; did you mean source?"
+    )
 
 
-REFUSED = [
+FAULTS = [
     # unknown keys
-    (LEAST + "[gatway]", "gatway", "did you mean gateway"),
-    (LEAST + '[gateway]\ndatabse = "embedded"', "gateway.databse", "did you mean database"),
-    (LEAST + 'extra = "x"', "links.kcell.extra", "remove it"),
-    (LEAST + '[http.tokens]\nadmin = "x"', "http.tokens.admin", "unknown key"),
+    (MINIMAL + "[gatway]", "gatway", "did you mean gateway"),
+    (MINIMAL + '[gateway]\ndatabse = "embedded"', "gateway.databse", "did you mean database"),
+    (MINIMAL + 'extra = "x"', "links.kcell.extra", "remove it"),
+    (MINIMAL + '[http.tokens]\nadmin = "x"', "http.tokens.admin", "unknown key"),
     # what must not be left out
     (altered('host = "127.0.0.1"\n', ""), "links.kcell.host", "required"),
     (altered('name = "kcell"\n', ""), "links[0].name", "required"),
@@ -250,120 +254,127 @@ REFUSED = [
     (altered('url = "http://127.0.0.1:9101"\n', ""), "mcb.url", "required"),
     (altered('url = "http://127.0.0.1:9102"\n', ""), "wallet.url", "required"),
     (altered('token = "env:GATEWAY_MCB_TOKEN"\n', ""), "mcb.token", "required"),
-    (LEAST.split("[[links]]")[0], "links", "at least one"),
-    ("[mcb]" + LEAST.split("[mcb]")[1], "services", "at least one"),
-    (LEAST + '[sdu]\nurl = "https://sdu"\ntoken = "t"', "sdu.signing_secret", "required"),
-    (LEAST + '[sdu]\nurl = "https://sdu"\nsigning_secret = "whsec_MTIz"', "sdu.token", "required"),
+    (MINIMAL.split("[[links]]")[0], "links", "at least one"),
+    ("[mcb]" + MINIMAL.split("[mcb]")[1], "services", "at least one"),
+    (MINIMAL + '[sdu]\nurl = "https://sdu"\ntoken = "t"', "sdu.signing_secret", "required"),
+    (MINIMAL + '[sdu]\nurl = "https://sdu"\nsigning_secret = "whsec_MTIz"', "sdu.token", "required"),
     # secrets
     (altered("env:KCELL_PASSWORD", "env:NOT_SET"), "links.kcell.password", "NOT_SET is not set"),
     (altered("env:GATEWAY_MCB_TOKEN", "file:no-such-file"), "mcb.token", "cannot read"),
     (altered("env:GATEWAY_MCB_TOKEN", ""), "mcb.token", "must not be empty"),
-    (LEAST + '[http.tokens]\nops = "env:NOT_SET"', "http.tokens.ops", "NOT_SET is not set"),
-    (LEAST + "[http.tokens]\nops = []", "http.tokens.ops", "not an empty array"),
-    (LEAST + '[http.tokens]\nops = ["a", 7]', "http.tokens.ops", "must be a string"),
-    (LEAST + '[http.tokens]\nops = "same"\nsdu = ["b", "same"]', "http.tokens.ops", "a token has one role"),
+    (MINIMAL + '[http.tokens]\nops = "env:NOT_SET"', "http.tokens.ops", "NOT_SET is not set"),
+    (MINIMAL + "[http.tokens]\nops = []", "http.tokens.ops", "not an empty array"),
+    (MINIMAL + '[http.tokens]\nops = ["a", 7]', "http.tokens.ops", "must be a string"),
+    (MINIMAL + '[http.tokens]\nops = "same"\nsdu = ["b", "same"]', "http.tokens.ops", "a token has one role"),
     (
-        LEAST + '[sdu]\nurl = "https://sdu"\ntoken = "t"\nsigning_secret = "plain"',
+        MINIMAL + '[sdu]\nurl = "https://sdu"\ntoken = "t"\nsigning_secret = "plain"',
         "sdu.signing_secret",
         "whsec_",
     ),
     # types
-    (LEAST + 'tps = "100"', "links.kcell.tps", "must be a number, not '100'"),
-    (LEAST + "window = 1.5", "links.kcell.window", "must be a whole number, not 1.5"),
-    (LEAST + "window = true", "links.kcell.window", "not true"),
-    (LEAST + 'default = "yes"', "links.kcell.default", "true or false"),
-    (LEAST + 'prefixes = "701"', "links.kcell.prefixes", "array of strings"),
+    (MINIMAL + 'tps = "100"', "links.kcell.tps", "must be a number, not '100'"),
+    (MINIMAL + "window = 1.5", "links.kcell.window", "must be a whole number, not 1.5"),
+    (MINIMAL + "window = true", "links.kcell.window", "not true"),
+    (MINIMAL + 'default = "yes"', "links.kcell.default", "true or false"),
+    (MINIMAL + 'prefixes = "701"', "links.kcell.prefixes", "array of strings"),
     (altered("[mcb]\n", "[mcb]\nbatch = {}\n"), "mcb.batch", "not a table"),
-    (LEAST.replace("[[links]]", "[links]"), "links", "write [[links]]"),
-    ("http = 1\n" + LEAST, "http", "must be a table"),
+    (MINIMAL.replace("[[links]]", "[links]"), "links", "write [[links]]"),
+    ("http = 1\n" + MINIMAL, "http", "must be a table"),
     (altered('"127.0.0.1"', "127"), "links.kcell.host", "must be a string"),
     # ranges
-    (LEAST + "tps = -1", "links.kcell.tps", "from 0"),
-    (LEAST + "tps = nan", "links.kcell.tps", "from 0"),
-    (LEAST + "window = 0", "links.kcell.window", "from 1"),
-    (LEAST + "sessions = 0", "links.kcell.sessions", "from 1"),
+    (MINIMAL + "tps = -1", "links.kcell.tps", "from 0"),
+    (MINIMAL + "tps = nan", "links.kcell.tps", "from 0"),
+    (MINIMAL + "window = 0", "links.kcell.window", "from 1"),
+    (MINIMAL + "sessions = 0", "links.kcell.sessions", "from 1"),
     (altered("port = 2775", "port = 70000"), "links.kcell.port", "from 1 to 65535"),
-    (LEAST + "[http]\nport = -1", "http.port", "from 0 to 65535"),
-    (LEAST + "[http]\nmax_list_bytes = 0", "http.max_list_bytes", "from 1"),
-    (LEAST + "[clock]\nrate = 0", "clock.rate", "from 0.001"),
-    (LEAST + "[journey]\nanswer_days = 0", "journey.answer_days", "from 1"),
-    (LEAST + "[journey]\nrepeats = -1", "journey.repeats", "from 0"),
-    (LEAST + "[journey]\nrepeats = 15", "journey.repeats", "to 14"),
-    (LEAST + "[privacy]\nkeep_days = -1", "privacy.keep_days", "from 0"),
+    (MINIMAL + "[http]\nport = -1", "http.port", "from 0 to 65535"),
+    (MINIMAL + "[http]\nmax_list_bytes = 0", "http.max_list_bytes", "from 1"),
+    (MINIMAL + "[clock]\nrate = 0", "clock.rate", "from 0.001"),
+    (MINIMAL + "[journey]\nanswer_days = 0", "journey.answer_days", "from 1"),
+    (MINIMAL + "[journey]\nrepeats = -1", "journey.repeats", "from 0"),
+    (MINIMAL + "[journey]\nrepeats = 15", "journey.repeats", "to 14"),
+    (MINIMAL + "[privacy]\nkeep_days = -1", "privacy.keep_days", "from 0"),
     (altered("[mcb]\n", "[mcb]\nbatch = 0\n"), "mcb.batch", "from 1"),
     (altered("[wallet]\n", "[wallet]\nconcurrency = 0\n"), "wallet.concurrency", "from 1"),
     # forms
-    (LEAST + 'bind = "receiver"', "links.kcell.bind", "transceiver, transmitter+receiver"),
-    (LEAST + 'long_messages = "udh"', "links.kcell.long_messages", "udh8, udh16, sar, payload"),
-    (LEAST + 'receipts = "some"', "links.kcell.receipts", "last, all, none"),
-    (LEAST + 'default_alphabet = "utf8"', "links.kcell.default_alphabet", "gsm7"),
-    (LEAST + 'message_id = "hex"', "links.kcell.message_id", "hex-to-dec"),
-    (LEAST + 'enquire_link = "30"', "links.kcell.enquire_link", 'such as "30s"'),
-    (LEAST + "response_timeout = 30", "links.kcell.response_timeout", "must be a string"),
-    (LEAST + 'response_timeout = "0s"', "links.kcell.response_timeout", "from 1ms"),
-    (LEAST + 'prefixes = ["7O1"]', "links.kcell.prefixes", "'7O1'"),
-    (LEAST + 'prefixes = ["7011"]', "links.kcell.prefixes", "three digits"),
-    (LEAST + 'statuses = { 0x58 = "slow" }', "links.kcell.statuses.0x58", "throttled"),
-    (LEAST + 'statuses = { ESME_RTHROTTLED = "busy" }', "links.kcell.statuses.ESME_RTHROTTLED", "0x58"),
+    (MINIMAL + 'bind = "receiver"', "links.kcell.bind", "transceiver, transmitter+receiver"),
+    (MINIMAL + 'long_messages = "udh"', "links.kcell.long_messages", "udh8, udh16, sar, payload"),
+    (MINIMAL + 'receipts = "some"', "links.kcell.receipts", "last, all, none"),
+    (MINIMAL + 'default_alphabet = "utf8"', "links.kcell.default_alphabet", "gsm7"),
+    (MINIMAL + 'message_id = "hex"', "links.kcell.message_id", "hex-to-dec"),
+    (MINIMAL + 'enquire_link = "30"', "links.kcell.enquire_link", 'such as "30s"'),
+    (MINIMAL + "response_timeout = 30", "links.kcell.response_timeout", "must be a string"),
+    (MINIMAL + 'response_timeout = "0s"', "links.kcell.response_timeout", "from 1ms"),
+    (MINIMAL + 'prefixes = ["7O1"]', "links.kcell.prefixes", "'7O1'"),
+    (MINIMAL + 'prefixes = ["7011"]', "links.kcell.prefixes", "three digits"),
+    (MINIMAL + 'statuses = { 0x58 = "slow" }', "links.kcell.statuses.0x58", "throttled"),
+    (MINIMAL + 'statuses = { ESME_RTHROTTLED = "busy" }', "links.kcell.statuses.ESME_RTHROTTLED", "0x58"),
     (altered('"gateway"', '"a-system-id-of-20-chr"'), "links.kcell.system_id", "1 to 15"),
     (altered('"1414"', '"Тамақ"'), "links.kcell.source", "ASCII"),
-    (LEAST + '[journey]\ntimezone = "Asia/Atlantis"', "journey.timezone", "Asia/Atlantis"),
-    (LEAST + '[journey]\nsend_window = "21:00-09:00"', "journey.send_window", "within one day"),
-    (LEAST + '[journey]\nsend_window = "9-21"', "journey.send_window", "HH:MM-HH:MM"),
-    (LEAST + '[journey]\ngrace = "ten minutes"', "journey.grace", "whole number and ms"),
-    (LEAST + '[log]\nlevel = "verbose"', "log.level", "debug, info, warning, error"),
-    (LEAST + '[gateway]\ndatabase = "mysql://db"', "gateway.database", "postgresql://"),
-    (LEAST + '[gateway]\nnode = "a b"', "gateway.node", "letters"),
+    (MINIMAL + '[journey]\ntimezone = "Asia/Atlantis"', "journey.timezone", "Asia/Atlantis"),
+    (MINIMAL + '[journey]\nsend_window = "21:00-09:00"', "journey.send_window", "within one day"),
+    (MINIMAL + '[journey]\nsend_window = "9-21"', "journey.send_window", "HH:MM-HH:MM"),
+    (MINIMAL + '[journey]\ngrace = "ten minutes"', "journey.grace", "whole number and ms"),
+    (MINIMAL + '[log]\nlevel = "verbose"', "log.level", "debug, info, warning, error"),
+    (MINIMAL + '[gateway]\ndatabase = "mysql://db"', "gateway.database", "postgresql://"),
+    (MINIMAL + '[gateway]\nnode = "a b"', "gateway.node", "letters"),
     (altered("http://127.0.0.1:9101", "127.0.0.1:9101"), "mcb.url", "http://"),
     (altered("http://127.0.0.1:9101", "http://user:pass@mcb"), "mcb.url", "without user"),
     (altered("http://127.0.0.1:9101", "http://mcb:port"), "mcb.url", "address"),
     (altered("[services.3]", "[services.meals]"), "services.meals", "1 to 6 digits"),
     # things that do not go together
-    (LEAST.replace("[mcb]", 'refuse = "1"\n[mcb]'), "services.3.refuse", "differ from agree"),
-    (LEAST.replace("[mcb]", 'agree = "10"\n[mcb]'), "services.3.agree", "one digit"),
+    (MINIMAL.replace("[mcb]", 'refuse = "1"\n[mcb]'), "services.3.refuse", "differ from agree"),
+    (MINIMAL.replace("[mcb]", 'agree = "10"\n[mcb]'), "services.3.agree", "one digit"),
     (altered('"school-meals"', '"no-such-texts"'), "services.3.templates", "is not a folder"),
-    (LEAST.replace("[mcb]", 'templates = "."\n[mcb]'), "services.3.templates", "request.kk.txt"),
-    (LEAST.replace("[mcb]", 'templates = "nowhere"\n[mcb]'), "services.3.templates", "is not a folder"),
-    (LEAST + LEAST[LEAST.index("[[links]]") :], "links.kcell.name", "stands there twice"),
-    (LEAST + 'fallback = ["beeline"]', "links.kcell.fallback", "no link 'beeline'"),
-    (LEAST + 'fallback = ["kcell"]', "links.kcell.fallback", "not the link itself"),
+    (MINIMAL.replace("[mcb]", 'templates = "."\n[mcb]'), "services.3.templates", "request.kk.txt"),
+    (MINIMAL.replace("[mcb]", 'templates = "nowhere"\n[mcb]'), "services.3.templates", "is not a folder"),
+    (MINIMAL + MINIMAL[MINIMAL.index("[[links]]") :], "links.kcell.name", "stands there twice"),
+    (MINIMAL + 'fallback = ["beeline"]', "links.kcell.fallback", "no link 'beeline'"),
+    (MINIMAL + 'fallback = ["kcell"]', "links.kcell.fallback", "not the link itself"),
     (
-        LEAST + "default = true\n" + LEAST[LEAST.index("[[links]]") :].replace("kcell", "b") + "default = true",
+        MINIMAL
+        + "default = true\n"
+        + MINIMAL[MINIMAL.index("[[links]]") :].replace("kcell", "b")
+        + "default = true",
         "links.b.default",
         "kcell has it already",
     ),
-    (LEAST + 'ca = "ca.crt"', "links.kcell.ca", "is not a file"),
-    (LEAST + '[http]\ntls_cert = "config.toml"', "http.tls_key", "required beside tls_cert"),
-    (LEAST + '[http]\ntls_key = "config.toml"', "http.tls_cert", "required beside tls_key"),
-    (LEAST + '[http]\nclient_ca = "config.toml"', "http.client_ca", "needs tls_cert"),
-    (LEAST + 'tls_cert = "config.toml"\ntls_key = "config.toml"', "links.kcell.tls_cert", "needs tls = true"),
+    (MINIMAL + 'ca = "ca.crt"', "links.kcell.ca", "is not a file"),
+    (MINIMAL + '[http]\ntls_cert = "config.toml"', "http.tls_key", "required beside tls_cert"),
+    (MINIMAL + '[http]\ntls_key = "config.toml"', "http.tls_cert", "required beside tls_key"),
+    (MINIMAL + '[http]\nclient_ca = "config.toml"', "http.client_ca", "needs tls_cert"),
+    (MINIMAL + 'tls_cert = "config.toml"\ntls_key = "config.toml"', "links.kcell.tls_cert", "needs tls = true"),
 ]
 
 
-@pytest.mark.parametrize(("text", "key", "says"), REFUSED, ids=[f"{key}-{says[:16]}" for _, key, says in REFUSED])
-def test_a_fault_is_refused_by_its_key(tmp_path: Path, text: str, key: str, says: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "key", "expected"), FAULTS, ids=[f"{key}-{expected[:16]}" for _, key, expected in FAULTS]
+)
+def test_a_fault_of_a_configuration_is_reported_by_its_key(
+    tmp_path: Path, text: str, key: str, expected: str
+) -> None:
     refused = refusal(tmp_path, text)
-    told = [error.message for error in refused.errors if error.key == key]
-    assert any(says in message for message in told), str(refused)
+    messages = [error.message for error in refused.errors if error.key == key]
+    assert any(expected in message for message in messages), str(refused)
     assert all("\n" not in str(error) for error in refused.errors)
     assert not any(secret in str(refused) for secret in SECRETS.values())
 
 
-def test_an_address_that_is_not_shown_may_hold_a_password(tmp_path: Path) -> None:
-    refused = refusal(tmp_path, LEAST, {**SECRETS, "GATEWAY_DATABASE": "mysql://u:database-secret@db"})
+def test_an_invalid_database_address_is_reported_without_its_password(tmp_path: Path) -> None:
+    refused = refusal(tmp_path, MINIMAL, {**SECRETS, "GATEWAY_DATABASE": "mysql://u:database-secret@db"})
     assert refused.key == "gateway.database"
     assert "database-secret" not in str(refused)
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "expected"),
     [(b"[http", "is not TOML"), (b"\xff\xfe", "is not UTF-8 text"), (None, "cannot be read")],
 )
-def test_a_file_that_cannot_be_read_is_refused_by_its_name(
-    tmp_path: Path, content: bytes | None, says: str
+def test_the_error_for_an_unreadable_configuration_names_the_file(
+    tmp_path: Path, content: bytes | None, expected: str
 ) -> None:
     path = tmp_path / "config.toml"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ConfigError, match=re.escape(f"{path}: {says}")):
+    with pytest.raises(ConfigError, match=re.escape(f"{path}: {expected}")):
         load(path)

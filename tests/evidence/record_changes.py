@@ -23,7 +23,7 @@ def leaves(value: Any, path: Place = ()) -> Iterator[Place]:
 
 
 def changed(record: Record, path: Place) -> Record:
-    """A copy with another value there."""
+    """A copy of the record with another value at that place."""
     record = copy.deepcopy(record)
     holder: Any = record
     for step in path[:-1]:

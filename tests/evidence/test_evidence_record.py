@@ -1,4 +1,4 @@
-"""A record of consent: it holds as it was printed, and no change of it goes unseen."""
+"""Evidence records: a printed record verifies, and every change of it is found."""
 
 import asyncio
 import copy
@@ -24,12 +24,12 @@ from tests.harness import Family, Harness, harness
 __all__ = ["harness"]
 
 ROOT = Path(__file__).parents[2]
-BESIDE = {
+WITHOUT_DIGEST = {
     "made_at", "list_id", "record_id", "service", "language", "state", "opened_at", "ended_at", "voucher_id",
     "erased_at", "record", "msisdn", "repeat", "segments", "reference", "size", "accepted_at",
     "rules", "default_alphabet",
 }  # fmt: skip
-"""What the journal has no digest of: the seal alone vouches for it."""
+"""Fields without a digest in the journal: only the seal protects them."""
 
 
 async def run(harness: Harness, family: Family, *options: str) -> tuple[int | None, bytes, bytes]:
@@ -44,14 +44,14 @@ async def run(harness: Harness, family: Family, *options: str) -> tuple[int | No
 
 
 async def printed(harness: Harness, family: Family, *options: str) -> bytes:
-    """What it prints."""
+    """The output of `gateway evidence`."""
     status, out, errors = await run(harness, family, *options)
     assert status == 0, errors
     return out
 
 
 async def consent(harness: Harness) -> Family:
-    """A family that was asked, replied something unclear, was asked to be clear, and agreed."""
+    """A family that was asked, sent an unclear reply, got a clarification, and agreed."""
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)
@@ -70,7 +70,7 @@ async def record(harness: Harness) -> Record:
     return record
 
 
-async def test_a_record_holds_as_it_was_printed(record: Record) -> None:
+async def test_a_printed_evidence_record_verifies(record: Record) -> None:
     assert verification.check(record) == []
     assert [text["kind"] for text in record["texts"]] == ["request", "clarify", "agreed"]
     assert [reply["text"] for reply in record["replies"]] == ["қалай?", "«3#1»"]
@@ -78,41 +78,41 @@ async def test_a_record_holds_as_it_was_printed(record: Record) -> None:
     assert all(text["message_ids"] and None not in text["message_ids"] for text in record["texts"])
 
 
-async def test_no_change_of_any_field_goes_unseen(record: Record) -> None:
+async def test_a_change_of_any_field_of_a_record_is_found(record: Record) -> None:
     paths = list(leaves(record))
     assert len(paths) > 150
     assert [path for path in paths if not verification.check(changed(record, path))] == []
 
 
-async def test_who_seals_a_change_anew_is_found_by_the_journals_digests(record: Record) -> None:
+async def test_a_change_of_a_resealed_record_is_found_by_the_digests_of_the_journal(record: Record) -> None:
     unseen = []
     for path in leaves(record):
         forged = changed(record, path)
         forged["seal"] = digests.seal(forged)
-        if path != ("seal",) and not BESIDE & set(path) and not verification.check(forged):
+        if path != ("seal",) and not WITHOUT_DIGEST & set(path) and not verification.check(forged):
             unseen.append(path)
     assert unseen == []
 
 
-async def test_nothing_is_left_out_or_put_in_another_place(record: Record) -> None:
+async def test_removed_or_reordered_parts_of_a_record_are_found(record: Record) -> None:
     for part in ("texts", "replies", "journal"):
         for n in range(len(record[part])):
             shorter = copy.deepcopy(record)
             del shorter[part][n]
             shorter["seal"] = digests.seal(shorter)
-            assert verification.check(shorter) or (part == "journal" and not _vouched(record, n))
-    turned = copy.deepcopy(record)
-    turned["journal"].reverse()
-    turned["seal"] = digests.seal(turned)
-    assert verification.check(turned)
+            assert verification.check(shorter) or (part == "journal" and not _is_required(record, n))
+    reordered = copy.deepcopy(record)
+    reordered["journal"].reverse()
+    reordered["seal"] = digests.seal(reordered)
+    assert verification.check(reordered)
 
 
-def _vouched(record: Record, n: int) -> bool:
-    """Something in the record says that this entry of the journal must be there."""
+def _is_required(record: Record, n: int) -> bool:
+    """Another part of the record requires this entry of the journal."""
     return record["journal"][n]["event"] in ("text_queued", "text_accepted", "reply_read", "consented")
 
 
-async def test_another_cases_key_opens_nothing(record: Record) -> None:
+async def test_a_record_with_the_key_of_another_case_does_not_verify(record: Record) -> None:
     master = b"the database's own"
     assert digests.case_key(master, "one") != digests.case_key(master, "other")
     forged = copy.deepcopy(record)
@@ -122,7 +122,7 @@ async def test_another_cases_key_opens_nothing(record: Record) -> None:
     assert {"/texts/0/body", "/replies/0/octets", "/replies/1/octets"} <= pointers
 
 
-async def test_a_record_of_erased_data_still_shows_what_the_journal_says(harness: Harness) -> None:
+async def test_a_record_of_an_erased_case_verifies_without_personal_data(harness: Harness) -> None:
     family = await consent(harness)
     now = datetime.now(UTC) + timedelta(days=2000)
     async with harness.connection.transaction():
@@ -137,8 +137,8 @@ async def test_a_record_of_erased_data_still_shows_what_the_journal_says(harness
     assert {reply["octets"] for reply in record["replies"]} == {None}
 
 
-async def test_a_record_leads_to_an_anchor_that_was_kept_and_to_no_other(harness: Harness) -> None:
-    """Offline, without the database that made it: who holds that may have made a journal of his own."""
+async def test_a_record_verifies_against_its_anchor_and_no_other(harness: Harness) -> None:
+    """Offline, without the database: its owner could have written another journal."""
     family = await consent(harness)
     first = json.loads(await printed(harness, family))
     async with harness.connection.transaction():
@@ -160,21 +160,21 @@ async def test_a_record_leads_to_an_anchor_that_was_kept_and_to_no_other(harness
         assert f"from {first['journal'][-1]['seq']} to".encode() in errors
 
 
-async def test_an_alphabet_nobody_has_heard_of_is_a_fault_as_any_other(record: Record) -> None:
-    record["replies"][0] |= {"data_coding": 0, "default_alphabet": "unacknowledged of"}
+async def test_an_unknown_alphabet_in_a_record_is_a_fault(record: Record) -> None:
+    record["replies"][0] |= {"data_coding": 0, "default_alphabet": "unlisted"}
     record["seal"] = digests.seal(record)
     assert "/replies" in {fault.pointer for fault in verification.check(record)}
 
 
 def pointers(record: Record, change: Callable[[Record], object]) -> set[str]:
-    """Where a record that was changed, and sealed anew, does not hold."""
+    """The pointers of the faults of a record that was changed and sealed again."""
     forged = copy.deepcopy(record)
     change(forged)
     forged["seal"] = digests.seal(forged)
     return {fault.pointer for fault in verification.check(forged)}
 
 
-async def test_nothing_is_shown_twice(record: Record) -> None:
+async def test_a_duplicate_text_or_reply_in_a_record_is_found(record: Record) -> None:
     def twice(part: str) -> Callable[[Record], object]:
         return lambda forged: forged[part].append(forged[part][-1] | {"msisdn": "77019999999"})
 
@@ -182,7 +182,7 @@ async def test_nothing_is_shown_twice(record: Record) -> None:
     assert pointers(record, twice("replies")) == {"/replies/2/digest"}
 
 
-async def test_nothing_is_erased_but_by_an_entry_and_no_text_stands_beside(record: Record) -> None:
+async def test_erased_values_in_a_record_need_an_erased_entry(record: Record) -> None:
     def erased(forged: Record) -> None:
         forged["replies"][1] |= {"octets": None, "text": None}
         forged["texts"][0]["body"] = None
@@ -191,7 +191,7 @@ async def test_nothing_is_erased_but_by_an_entry_and_no_text_stands_beside(recor
     assert pointers(record, lambda forged: forged["replies"][1].update(octets=None)) == {"/replies/1/octets"}
 
 
-async def test_a_case_without_a_consent_is_in_no_state_that_needs_one(record: Record) -> None:
+async def test_a_record_whose_state_contradicts_its_journal_is_found(record: Record) -> None:
     def refused(forged: Record) -> None:
         forged["journal"] = [entry for entry in forged["journal"] if entry["event"] != "consented"]
         forged["case"]["evidence"] = None
@@ -201,7 +201,9 @@ async def test_a_case_without_a_consent_is_in_no_state_that_needs_one(record: Re
 
 
 @pytest.mark.parametrize("part", ["state", "case_id", "key", "rules", "evidence"])
-async def test_a_record_that_lacks_a_part_is_no_failure(record: Record, tmp_path: Path, part: str) -> None:
+async def test_verify_evidence_reports_a_record_with_a_missing_part(
+    record: Record, tmp_path: Path, part: str
+) -> None:
     del record["case"][part]
     record["seal"] = digests.seal(record)
     file = tmp_path / "record.json"
@@ -209,8 +211,8 @@ async def test_a_record_that_lacks_a_part_is_no_failure(record: Record, tmp_path
     assert main(["verify-evidence", str(file)]) == 1
 
 
-async def test_a_forged_record_is_checked_in_no_time(record: Record) -> None:
-    """Patterns that would be searched for ever."""
+async def test_a_forged_record_is_verified_in_bounded_time(record: Record) -> None:
+    """Its patterns would need exponential time in a naive search."""
 
     def forged_template(forged: Record) -> None:
         forged["texts"][0] |= {"template_body": "{a}" * 14 + "x", "body": "a" * 3000}
@@ -227,8 +229,8 @@ async def test_a_forged_record_is_checked_in_no_time(record: Record) -> None:
     assert time.process_time() - began < 5
 
 
-async def test_the_same_words_twice_are_two_replies(harness: Harness) -> None:
-    """Their digests are the same, as an SMSC need not say when they were sent."""
+async def test_two_replies_with_the_same_text_are_both_in_the_record(harness: Harness) -> None:
+    """Their digests are equal: an SMSC need not send the time of a message."""
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)
@@ -242,8 +244,8 @@ async def test_the_same_words_twice_are_two_replies(harness: Harness) -> None:
     assert verification.check(record) == []
 
 
-async def test_a_reply_by_another_operators_link_is_no_reply_of_the_case(harness: Harness) -> None:
-    """The journal has it nevertheless, and before those that count."""
+async def test_a_reply_by_another_operators_link_is_not_in_the_record(harness: Harness) -> None:
+    """The journal has it, before the replies that count."""
     async with SmscSimulator(password="secret") as other:
         await harness.start(
             link={"operators": ["kcell"]}, other_link={"name": "tele2", "port": other.port, "operators": []}
@@ -260,7 +262,7 @@ async def test_a_reply_by_another_operators_link_is_no_reply_of_the_case(harness
     assert verification.check(record) == []
 
 
-async def test_a_service_that_left_the_configuration_is_named(harness: Harness) -> None:
+async def test_the_error_for_a_service_not_configured_names_it(harness: Harness) -> None:
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)
@@ -271,11 +273,11 @@ async def test_a_service_that_left_the_configuration_is_named(harness: Harness) 
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", '{"format": "gateway-evidence-1"}', "7"])
-def test_what_is_no_record_is_said_to_be_none(content: str) -> None:
+def test_json_that_is_not_a_record_has_faults(content: str) -> None:
     assert verification.check(json.loads(content))
 
 
-async def test_the_command_says_what_does_not_hold(
+async def test_verify_evidence_prints_the_faults_of_a_record(
     record: Record, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "record.json"
@@ -288,11 +290,13 @@ async def test_the_command_says_what_does_not_hold(
     record["replies"][1]["verdict"] = "refuse"
     file.write_text(json.dumps(record))
     assert main(["verify-evidence", str(file), "--json"]) == 1
-    said = json.loads(capsys.readouterr().out)
-    assert not said["holds"]
-    assert "/replies/1" in {fault["pointer"] for fault in said["faults"]}
+    output = json.loads(capsys.readouterr().out)
+    assert not output["holds"]
+    assert "/replies/1" in {fault["pointer"] for fault in output["faults"]}
 
 
-def test_a_file_that_is_none_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_evidence_of_a_missing_file_is_a_one_line_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["verify-evidence", str(tmp_path / "none.json")]) == 1
     assert capsys.readouterr().err.count("\n") == 1

@@ -1,4 +1,4 @@
-"""The Merkle tree: its roots by the vectors of Certificate Transparency, its paths for every leaf."""
+"""The Merkle tree: roots by the test vectors of Certificate Transparency, and paths of every leaf."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +17,7 @@ ROOTS = [
     "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
     "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
 ]
-"""By the number of entries; test vectors of RFC 6962's first implementation, which many others use."""
+"""Roots by the number of entries: the test vectors of the first implementation of RFC 6962."""
 SIZES = st.integers(1, 3 * merkle.TILE)
 
 
@@ -38,31 +38,31 @@ def over(entries: list[bytes], *, kept: int = 0) -> merkle.Lookup:
     return look
 
 
-def appended(entries: list[bytes]) -> merkle.Frontier:
+def frontier_of(entries: list[bytes]) -> merkle.Frontier:
     frontier = merkle.Frontier()
     for entry in entries:
         frontier.append(entry)
     return frontier
 
 
-def test_the_roots_are_those_of_certificate_transparency() -> None:
+def test_merkle_roots_equal_the_vectors_of_certificate_transparency() -> None:
     entries = [bytes.fromhex(entry) for entry in ENTRIES]
     for size, expected in enumerate(ROOTS):
         assert merkle.root(over(entries), size).hex() == expected
-        assert appended(entries[:size]).root().hex() == expected
+        assert frontier_of(entries[:size]).root().hex() == expected
 
 
 @given(SIZES, st.integers(0, 3))
-def test_the_root_does_not_depend_on_what_is_kept(size: int, kept: int) -> None:
+def test_a_merkle_root_does_not_depend_on_the_stored_nodes(size: int, kept: int) -> None:
     entries = log(size)
-    assert merkle.root(over(entries, kept=kept), size) == appended(entries).root()
+    assert merkle.root(over(entries, kept=kept), size) == frontier_of(entries).root()
 
 
 @given(st.data(), SIZES)
-def test_the_path_of_a_leaf_leads_to_the_root_and_no_other_leads_there(data: st.DataObject, size: int) -> None:
+def test_only_the_merkle_path_of_a_leaf_leads_to_the_root(data: st.DataObject, size: int) -> None:
     index = data.draw(st.integers(0, size - 1))
     entries = log(size)
-    look, root, leaf = over(entries, kept=2), appended(entries).root(), merkle.leaf(entries[index])
+    look, root, leaf = over(entries, kept=2), frontier_of(entries).root(), merkle.leaf(entries[index])
     path = merkle.path(look, index, size)
     assert merkle.climb(leaf, index, size, path) == root
     assert merkle.climb(merkle.leaf(b"another"), index, size, path) != root
@@ -75,9 +75,9 @@ def test_the_path_of_a_leaf_leads_to_the_root_and_no_other_leads_there(data: st.
         assert merkle.climb(leaf, index, size, path[:-1]) is None
 
 
-def test_every_leaf_of_small_trees_has_its_path() -> None:
+def test_every_leaf_of_small_merkle_trees_has_a_path_to_the_root() -> None:
     for size in range(1, 70):
         entries = log(size)
-        look, root = over(entries), appended(entries).root()
+        look, root = over(entries), frontier_of(entries).root()
         for index, entry in enumerate(entries):
             assert merkle.climb(merkle.leaf(entry), index, size, merkle.path(look, index, size)) == root

@@ -1,4 +1,4 @@
-"""The log's lines: their shape, what is bound to them, and that the layer masks on its own."""
+"""Log lines: their form, bound context variables, and masking."""
 
 import io
 import json
@@ -19,7 +19,7 @@ from gateway.logs.log import Event, capture_interpreter_warnings, configure, get
 
 @pytest.fixture
 def stream() -> Iterator[io.BytesIO]:
-    """A log at `info` into memory; afterwards logging is as it was."""
+    """A log at `info` in memory; the fixture restores logging afterwards."""
     handlers, level = logging.root.handlers, logging.root.level
     stream = io.BytesIO()
     configure("info", stream)
@@ -34,7 +34,7 @@ def lines(stream: io.BytesIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def test_a_line_is_one_json_object_that_begins_with_at_level_and_event(stream: io.BytesIO) -> None:
+def test_a_log_line_is_a_json_object_that_begins_with_at_level_and_event(stream: io.BytesIO) -> None:
     get_logger().info(Event.STARTED, port=8080)
     (line,) = lines(stream)
     assert list(line) == ["at", "level", "event", "port"]
@@ -42,7 +42,7 @@ def test_a_line_is_one_json_object_that_begins_with_at_level_and_event(stream: i
     assert line == {"level": "info", "event": "started", "port": 8080}
 
 
-def test_what_is_bound_stands_in_every_line(stream: io.BytesIO) -> None:
+def test_bound_context_variables_are_in_every_log_line(stream: io.BytesIO) -> None:
     with structlog.contextvars.bound_contextvars(case_id="01KAN00000000000000000000A", link="kcell"):
         get_logger().warning(Event.STARTED)
     get_logger().info(Event.STOPPED)
@@ -55,12 +55,12 @@ def test_what_is_bound_stands_in_every_line(stream: io.BytesIO) -> None:
     assert "case_id" not in plain
 
 
-def test_lines_below_the_level_are_not_written(stream: io.BytesIO) -> None:
+def test_log_lines_below_the_level_are_not_written(stream: io.BytesIO) -> None:
     get_logger().debug(Event.STARTED)
     assert not stream.getvalue()
 
 
-def test_a_caller_that_forgets_leaks_nothing(stream: io.BytesIO) -> None:
+def test_personal_data_passed_to_the_log_is_masked(stream: io.BytesIO) -> None:
     with structlog.contextvars.bound_contextvars(iin="870312497005"):
         get_logger().info(Event.STARTED, number="+77011234567", surname="Akhmetova", nested=[{"password": "x"}])
     (line,) = lines(stream)
@@ -70,7 +70,7 @@ def test_a_caller_that_forgets_leaks_nothing(stream: io.BytesIO) -> None:
     assert line["nested"] == [{"password": "•••"}]
 
 
-def test_an_exception_is_told_with_its_cause_and_without_personal_data(stream: io.BytesIO) -> None:
+def test_an_exception_is_logged_with_its_cause_and_without_personal_data(stream: io.BytesIO) -> None:
     try:
         try:
             raise KeyError("Ахметова")
@@ -85,7 +85,7 @@ def test_an_exception_is_told_with_its_cause_and_without_personal_data(stream: i
     assert "test_log.py" in line["exception"]["frames"][0]
 
 
-def test_each_exception_of_a_group_is_told(stream: io.BytesIO) -> None:
+def test_each_exception_of_a_group_is_logged(stream: io.BytesIO) -> None:
     group = ExceptionGroup("two", [ValueError("a"), TypeError("87011234567")])
     get_logger().error(Event.FAILED, exc_info=group)
     (line,) = lines(stream)
@@ -95,14 +95,14 @@ def test_each_exception_of_a_group_is_told(stream: io.BytesIO) -> None:
     ]
 
 
-def test_an_exception_that_causes_itself_is_told(stream: io.BytesIO) -> None:
+def test_a_cycle_of_exception_causes_is_logged(stream: io.BytesIO) -> None:
     first, second = ValueError("a"), ValueError("b")
     first.__context__, second.__context__ = second, first
     get_logger().error(Event.FAILED, exc_info=first)
     assert lines(stream)[0]["exception"]["cause"]["error"] == "ValueError: b"
 
 
-def test_libraries_go_the_same_way(stream: io.BytesIO) -> None:
+def test_log_records_of_libraries_are_logged_and_masked(stream: io.BytesIO) -> None:
     logging.getLogger("aiohttp.server").error("Error handling request from %s", "+7 701 123 45 67")
     logging.getLogger("apscheduler").info("Running job")
     (line,) = lines(stream)
@@ -115,7 +115,7 @@ def test_libraries_go_the_same_way(stream: io.BytesIO) -> None:
     }
 
 
-def test_a_librarys_traceback_is_masked(stream: io.BytesIO) -> None:
+def test_the_traceback_of_a_library_is_masked(stream: io.BytesIO) -> None:
     try:
         raise ValueError("870312497005")
     except ValueError:
@@ -123,14 +123,14 @@ def test_a_librarys_traceback_is_masked(stream: io.BytesIO) -> None:
     assert lines(stream)[0]["exception"]["error"] == "ValueError: 8703••••••05"
 
 
-def test_a_librarys_slip_is_still_a_line(stream: io.BytesIO) -> None:
+def test_an_invalid_log_record_of_a_library_is_logged(stream: io.BytesIO) -> None:
     (handler, *_) = logging.root.handlers
     for level, message in ((logging.WARNING, "%d of %d"), (35, "an unusual level")):
-        handler.handle(logging.LogRecord("careless", level, __file__, 1, message, ("one", 2), None))
+        handler.handle(logging.LogRecord("library", level, __file__, 1, message, ("one", 2), None))
     assert [line["message"] for line in lines(stream)] == ["%d of %d", "an unusual level"]
 
 
-def test_a_database_error_names_what_is_to_blame_and_nobody(stream: io.BytesIO) -> None:
+def test_a_database_error_is_logged_with_table_and_constraint_and_no_row(stream: io.BytesIO) -> None:
     error = asyncpg.CheckViolationError.new(
         {
             "S": "ERROR",
@@ -151,7 +151,7 @@ def test_a_database_error_names_what_is_to_blame_and_nobody(stream: io.BytesIO) 
     }
 
 
-def test_what_the_interpreter_says_goes_the_same_way(
+def test_warnings_and_unraisable_exceptions_are_logged_and_masked(
     stream: io.BytesIO, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     class Careless:
@@ -172,20 +172,22 @@ def test_what_the_interpreter_says_goes_the_same_way(
     assert capfd.readouterr() == ("", "")
 
 
-def test_what_json_cannot_say_is_written_all_the_same(stream: io.BytesIO) -> None:
+def test_values_without_a_json_form_are_logged(stream: io.BytesIO) -> None:
     get_logger().info(Event.STARTED, odd="\ud800", huge=1 << 80, none=float("nan"), thing=object(), keys={1: 2})
     (line,) = lines(stream)
     assert (line["odd"], line["none"], line["thing"], line["keys"]) == ("?", None, "<object>", {"1": 2})
 
 
-def test_standard_output_is_the_default(capsysbinary: pytest.CaptureFixture[bytes], stream: io.BytesIO) -> None:
+def test_the_log_is_written_to_standard_output_by_default(
+    capsysbinary: pytest.CaptureFixture[bytes], stream: io.BytesIO
+) -> None:
     configure("info")
     get_logger().info(Event.STARTED)
     assert json.loads(capsysbinary.readouterr().out)["event"] == "started"
     assert not stream.getvalue()
 
 
-def test_a_logger_made_before_configuring_follows_it() -> None:
+def test_a_logger_created_before_configure_follows_it() -> None:
     log = get_logger()
     stream = io.BytesIO()
     configure("debug", stream)
@@ -195,6 +197,6 @@ def test_a_logger_made_before_configuring_follows_it() -> None:
     structlog.reset_defaults()
 
 
-def test_a_log_that_nobody_reads_stops_nobody(stream: io.BytesIO) -> None:
+def test_a_closed_log_stream_raises_nothing(stream: io.BytesIO) -> None:
     stream.close()
     get_logger().info(Event.STARTED)

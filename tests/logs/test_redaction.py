@@ -1,4 +1,4 @@
-"""What a log may show, and what it must not."""
+"""Redaction of log values: personal data and secrets are masked, other values are not."""
 
 import uuid
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ MSISDNS = st.builds(
         f'{{"iin":"{IIN}"}}',
     ],
 )
-def test_an_iin_is_masked_wherever_it_stands(text: str) -> None:
+def test_an_iin_is_masked_in_any_context(text: str) -> None:
     assert masked_text(text) == text.replace(IIN, MASKED_IIN)
 
 
@@ -79,17 +79,17 @@ def test_an_iin_is_masked_wherever_it_stands(text: str) -> None:
     ],
 )
 @pytest.mark.parametrize("around", ["{}", "to {} failed", "tel:{}", "({})", "x{}y", "'{}'", "%2B{}", "1414 {}, 3"])
-def test_a_number_is_masked_in_every_spelling(written: str, around: str) -> None:
+def test_an_msisdn_is_masked_in_every_spelling(written: str, around: str) -> None:
     assert masked_text(around.format(written)) == around.format(MASKED_MSISDN)
 
 
 @given(NOT_DIGITS, st.from_regex(r"[0-9]{12}", fullmatch=True), NOT_DIGITS)
-def test_twelve_digits_never_pass_whatever_stands_around(before: str, iin: str, after: str) -> None:
+def test_12_digits_are_masked_between_any_characters(before: str, iin: str, after: str) -> None:
     assert iin not in masked_text(f"{before}{iin}{after}")
 
 
 @given(NOT_DIGITS, MSISDNS, NOT_DIGITS)
-def test_a_number_never_passes_whatever_stands_around(before: str, msisdn: str, after: str) -> None:
+def test_an_msisdn_is_masked_between_any_characters(before: str, msisdn: str, after: str) -> None:
     shown = masked_text(f"{before}{msisdn}{after}")
     assert msisdn not in shown
     assert msisdn[1:] not in shown
@@ -103,7 +103,7 @@ def test_a_number_never_passes_whatever_stands_around(before: str, msisdn: str, 
         ),
     )
 )
-def test_nothing_private_passes_at_any_depth(value: object) -> None:
+def test_personal_data_is_masked_at_any_depth(value: object) -> None:
     shown = repr(masked(value))
     assert IIN not in shown
     assert "7011234567" not in shown
@@ -111,20 +111,20 @@ def test_nothing_private_passes_at_any_depth(value: object) -> None:
 
 
 @given(st.datetimes(timezones=st.just(UTC), min_value=datetime(2020, 1, 1)))  # noqa: DTZ001
-def test_an_instant_passes(at: datetime) -> None:
+def test_an_instant_is_not_masked(at: datetime) -> None:
     assert masked(at) == at.isoformat()
     assert masked_text(at.isoformat(timespec="milliseconds")) == at.isoformat(timespec="milliseconds")
 
 
 @given(st.datetimes(timezones=st.just(UTC), min_value=datetime(2020, 1, 1)))  # noqa: DTZ001
-def test_an_id_of_ours_passes(at: datetime) -> None:
+def test_a_ulid_is_not_masked(at: datetime) -> None:
     ulid = new_ulid(at)
     assert masked(ulid) == ulid
     assert masked_text(f"case {ulid} of r-000001") == f"case {ulid} of r-000001"
 
 
 @given(st.integers(-10_000_000, 6_999_999_999) | st.booleans() | st.floats(allow_nan=False) | st.none())
-def test_sequence_numbers_ports_and_measures_pass(value: object) -> None:
+def test_small_numbers_are_not_masked(value: object) -> None:
     assert masked(value) == value
 
 
@@ -142,7 +142,7 @@ def test_sequence_numbers_ports_and_measures_pass(value: object) -> None:
         "postgresql:///gateway?host=/run/gateway",
     ],
 )
-def test_what_is_no_personal_data_passes(text: str) -> None:
+def test_a_text_without_personal_data_is_not_masked(text: str) -> None:
     assert masked_text(text) == text
 
 
@@ -153,7 +153,7 @@ def test_what_is_no_personal_data_passes(text: str) -> None:
         "authorization", "Authorization", "short_message", "octets", "pupil", "mother",
     ],
 )  # fmt: skip
-def test_nothing_is_shown_under_a_private_key(key: str) -> None:
+def test_the_value_of_a_private_key_is_masked(key: str) -> None:
     assert masked({key: "Akhmetova", "a": [{key: {"deep": 1}}]}) == {key: MASK, "a": [{key: MASK}]}
 
 
@@ -169,12 +169,12 @@ def test_nothing_is_shown_under_a_private_key(key: str) -> None:
         ("invalid input for query argument $1: 'Akhmetova' (x)", f"invalid input for query argument {MASK}"),
     ],
 )
-def test_words_and_credentials_inside_a_text_are_masked(text: str, shown: str) -> None:
+def test_cyrillic_words_and_credentials_in_a_text_are_masked(text: str, shown: str) -> None:
     assert masked_text(text) == shown
 
 
 @pytest.mark.parametrize(
-    ("saying", "shown"),
+    ("message", "shown"),
     [
         ("could not convert string to float: 'Akhmetova'", f"could not convert string to float: '{MASK}'"),
         (
@@ -187,12 +187,12 @@ def test_words_and_credentials_inside_a_text_are_masked(text: str, shown: str) -
         ("half an answer is out", "half an answer is out"),
     ],
 )
-def test_of_what_others_say_nothing_quoted_is_shown(saying: str, shown: str) -> None:
-    assert masked_message(saying) == shown
-    assert masked(ValueError(saying)) == f"ValueError: {shown}"
+def test_quoted_parts_of_exception_texts_are_masked(message: str, shown: str) -> None:
+    assert masked_message(message) == shown
+    assert masked(ValueError(message)) == f"ValueError: {shown}"
 
 
-def test_an_error_of_the_system_says_where() -> None:
+def test_an_os_error_keeps_its_path() -> None:
     error = FileNotFoundError(2, "No such file or directory", "/etc/gateway/authority.pem")
     assert str(masked(error)).endswith("No such file or directory: '/etc/gateway/authority.pem'")
 
@@ -202,12 +202,12 @@ class Person:
     surname: str
 
 
-def test_an_object_shows_its_class_only() -> None:
+def test_an_object_is_logged_as_its_class() -> None:
     assert masked(Person("Akhmetova")) == "<Person>"
     assert masked(uuid.UUID(int=870312497005)) == "<UUID>"
 
 
-def test_plain_things_become_plain_data() -> None:
+def test_plain_values_are_converted_to_json_values() -> None:
     assert masked(b"3#1") == "<3 octets>"
     assert masked(timedelta(milliseconds=250)) == 0.25
     assert masked(Path("var/x")) == "var/x"
@@ -217,14 +217,14 @@ def test_plain_things_become_plain_data() -> None:
     assert masked(ValueError(f"{IIN} again")) == f"ValueError: {MASKED_IIN} again"
 
 
-def test_what_contains_itself_ends() -> None:
+def test_a_list_that_contains_itself_is_masked_at_a_bounded_depth() -> None:
     loop: list[object] = []
     loop.append(loop)
     assert MASK in repr(masked(loop))
 
 
-def test_of_what_people_read_only_the_numbers_are_masked() -> None:
-    told = f"Отказ: ИИН {IIN} есть у +7 701 123-45-67, case 01M82VGH46478RQAG5D65SFDDF"
-    assert without_numbers(told) == (
+def test_without_numbers_masks_only_iins_and_msisdns() -> None:
+    text = f"Отказ: ИИН {IIN} есть у +7 701 123-45-67, case 01M82VGH46478RQAG5D65SFDDF"
+    assert without_numbers(text) == (
         f"Отказ: ИИН {MASKED_IIN} есть у {MASKED_MSISDN}, case 01M82VGH46478RQAG5D65SFDDF"
     )

@@ -1,4 +1,4 @@
-"""Binds: how they come, how they go, and what happens to texts meanwhile."""
+"""Binds: their beginning and end, and the texts sent meanwhile."""
 
 import asyncio
 
@@ -60,16 +60,16 @@ async def test_an_enquire_link_without_response_ends_the_session_and_the_link_bi
 
 async def test_an_smsc_that_closes_connections_or_is_down_is_bound_once_it_is_up(harness: Harness) -> None:
     await harness.smsc.down()
-    hung_up = asyncio.Semaphore(0)
+    closed_connection = asyncio.Semaphore(0)
 
-    def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def close_at_once(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.close()
-        hung_up.release()
+        closed_connection.release()
 
-    async with await asyncio.start_server(hang_up, "127.0.0.1", harness.smsc.port):
+    async with await asyncio.start_server(close_at_once, "127.0.0.1", harness.smsc.port):
         await harness.launch()
         for _ in range(3):
-            await hung_up.acquire()
+            await closed_connection.acquire()
     await harness.smsc.up()
     await harness.smsc.bound(within=WITHIN)
     await harness.ask(Family(n=1))
@@ -152,20 +152,22 @@ async def test_a_stop_leaves_unclaimed_texts_queued(harness: Harness) -> None:
 
 
 async def test_responses_being_written_during_a_stop_are_not_lost(harness: Harness) -> None:
-    """The row is not given back before the write under way has told it what the SMSC has accepted."""
+    """The row is released only after the write in progress has stored the accepted segments."""
     harness.smsc.add("delay delay=0.1 times=10")
     process = await harness.start(link={"window": 5})
     await harness.push(Family(n=1))
     await harness.smsc.wait_for(lambda: len(harness.smsc.submitted) >= 5)
     (session,) = harness.smsc.sessions
     async with harness.connection.transaction():
-        await harness.connection.execute("SELECT FROM nodes FOR UPDATE")  # every step of the process waits here
+        await harness.connection.execute(
+            "SELECT FROM nodes FOR UPDATE"
+        )  # every transaction of the process waits here
         stopping = asyncio.create_task(process.stop())
         await harness.smsc.wait_for(lambda: session.closed, within=WITHIN)
         await harness.connection.execute("SELECT pg_sleep(0.2)")
     await stopping
-    answered = await harness.connection.fetchval("SELECT accepted_segments FROM sms")
-    assert answered.bit_count() == len(harness.smsc.submitted)
+    accepted = await harness.connection.fetchval("SELECT accepted_segments FROM sms")
+    assert accepted.bit_count() == len(harness.smsc.submitted)
 
 
 async def test_replies_delivered_during_a_stop_are_acknowledged_or_redelivered(harness: Harness) -> None:

@@ -1,4 +1,4 @@
-"""Between two binds: how long a link waits; and on the socket: how it is set, and how often it is written to."""
+"""The wait of a link between two binds, and the options and writes of its socket."""
 
 import asyncio
 import socket
@@ -41,8 +41,8 @@ def test_every_wait_after_already_bound_is_stale_session_seconds() -> None:
     assert waits == {POLICY.stale_session_seconds}
 
 
-class Watched:
-    """A transport that counts its writes."""
+class RecordingTransport:
+    """A transport that records its writes."""
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
@@ -73,15 +73,15 @@ async def test_a_connection_has_tcp_nodelay_and_one_write_per_event_loop_iterati
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
         await bound.wait()
 
-        watched = Watched(transport)
-        bind._transport = watched  # type: ignore[assignment]
+        transport_with_writes = RecordingTransport(transport)
+        bind._transport = transport_with_writes  # type: ignore[assignment]
         data_coding, parts = segments("a" * 153 * 50, LongMessages.UDH8, 1)
         encoder = SubmitEncoder(Address(addr="1414", ton=3, npi=0), receipts="none")
         for body in encoder.bodies("77011234567", parts, data_coding):
             bind.submit(body, None)
-        assert watched.writes == []
+        assert transport_with_writes.writes == []
         await smsc.message("77011234567")
-        assert len(watched.writes) == 1
+        assert len(transport_with_writes.writes) == 1
         assert len(smsc.submitted) == 50
         bind.abort()
         await bind.lost.wait()
@@ -96,7 +96,7 @@ async def test_an_exception_in_the_receiver_closes_no_session_and_loses_no_reply
     def fail_once(self: receiver.Receiver, *arguments: Any) -> None:
         if not failed:
             failed.append(arguments)
-            raise RuntimeError("a defect")
+            raise RuntimeError("an exception")
         receive(self, *arguments)
 
     await harness.start()

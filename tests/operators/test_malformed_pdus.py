@@ -1,6 +1,4 @@
-"""PDUs that no SMSC should send. Each costs at most itself: it is answered, journaled or counted, and the
-session goes on.
-"""
+"""PDUs that no SMSC should send. Each is responded to, journaled or counted, and the session continues."""
 
 import struct
 from random import Random
@@ -27,7 +25,7 @@ def deliver_sm(
     sm_length: int | None = None,
     tail: bytes = b"",
 ) -> bytes:
-    """A body by hand (SMPP 3.4 §4.6.1)."""
+    """The body of a deliver_sm (SMPP 3.4 §4.6.1)."""
     length = len(short_message) if sm_length is None else sm_length
     fixed = bytes((esm_class, 0, 0)) + b"\0\0" + bytes((0, 0, data_coding, 0, length))
     return service_type + source + US + fixed + short_message + tail
@@ -36,10 +34,10 @@ def deliver_sm(
 class Sent(NamedTuple):
     command_id: int
     body: bytes
-    answer: str
+    response: str
     """deliver_sm_resp and the like, a generic_nack's status, or nothing."""
     journaled: str
-    """The verdict of a reply, "receipt" for what is none, "" for what is no message at all."""
+    """The verdict of a reply, "receipt" for a receipt, "" for a PDU without a message."""
 
 
 NACK = f"generic_nack {consts.SMPP_ESME_RINVCMDID}"
@@ -112,7 +110,7 @@ PDUS = {
         DELIVER_SM, deliver_sm(b"3#1", source=b"\1\1\xff\xfe\x80\0"), "deliver_sm_resp", "agree"
     ),
     "a receipt without a text": Sent(DELIVER_SM, deliver_sm(b"", esm_class=4), "deliver_sm_resp", "receipt"),
-    "a receipt of nonsense": Sent(
+    "a receipt without valid fields": Sent(
         DELIVER_SM, deliver_sm(b"stat:\xff id: err", esm_class=4), "deliver_sm_resp", "receipt"
     ),
     "a receipt for an id of 238 octets": Sent(
@@ -127,7 +125,7 @@ PDUS = {
     "a submit_sm": Sent(SUBMIT_SM, deliver_sm(b"3#1"), NACK, ""),
     "a bind": Sent(0x09, b"SMSC\0\0\0\x34\0\0\0", NACK, ""),
     "a broadcast_sm": Sent(0x111, b"", NACK, ""),
-    "a command of nobody": Sent(0x00FFFFFF, b"\x01", NACK, ""),
+    "an unknown command": Sent(0x00FFFFFF, b"\x01", NACK, ""),
     "a submit_sm_resp to nothing": Sent(0x80000004, b"77\0", "", ""),
     "a bind_resp once more": Sent(0x80000009, b"SMSC\0", "", ""),
     "an unbind_resp to nothing": Sent(0x80000006, b"", "", ""),
@@ -143,7 +141,7 @@ async def reaction(smsc: SmscSimulator, session: Session, before: tuple[int, int
 
 
 async def test_malformed_pdus_end_no_session_and_lose_no_reply(harness: Harness) -> None:
-    strange = metric("unexpected_pdus_total", link="kcell")
+    unexpected = metric("unexpected_pdus_total", link="kcell")
     await harness.start()
     (session,) = harness.smsc.sessions
     seen: dict[str, tuple[str, str]] = {}
@@ -152,24 +150,24 @@ async def test_malformed_pdus_end_no_session_and_lose_no_reply(harness: Harness)
         entries = len(await harness.journal(None))
         head = struct.pack(">IIII", 16 + len(sent.body), sent.command_id, 0, sequence_number)
         await harness.smsc.send_raw(head + sent.body, via=session)
-        if sent.answer:
+        if sent.response:
             await reaction(harness.smsc, session, (complaints, nacks))
-        await harness.smsc.enquire()  # behind it: what gets no answer has been seen by now
-        answers = [
-            complaint.split(": ")[1].removesuffix(f" {sequence_number} answers nothing")
+        await harness.smsc.enquire()  # its response comes after the PDU was processed
+        responses = [
+            complaint.split(": ")[1].removesuffix(f" {sequence_number} matches no request")
             for complaint in harness.smsc.complaints[complaints:]
         ] + [f"generic_nack {status}" for status in session.nacks[nacks:]]
         read = [
             detail["verdict"] for event, detail in (await harness.journal(None))[entries:] if "verdict" in detail
         ]
-        seen[name] = ("".join(answers), "".join(read))
+        seen[name] = ("".join(responses), "".join(read))
         await harness.let_replies_age()
 
     assert seen == {
-        name: (sent.answer, "" if sent.journaled == "receipt" else sent.journaled) for name, sent in PDUS.items()
+        name: (sent.response, "" if sent.journaled == "receipt" else sent.journaled) for name, sent in PDUS.items()
     }
     no_messages = [sent for sent in PDUS.values() if not sent.journaled]
-    assert metric("unexpected_pdus_total", link="kcell") == strange + len(no_messages)
+    assert metric("unexpected_pdus_total", link="kcell") == unexpected + len(no_messages)
     assert len(harness.smsc.connections) == 1
     kept = await harness.connection.fetchval("SELECT count(*) FROM replies WHERE octets IS NOT NULL")
     assert kept == sum(sent.journaled not in ("", "receipt") for sent in PDUS.values())

@@ -1,4 +1,4 @@
-"""An SMSC that talks and does not read costs its connection, not our memory."""
+"""An SMSC that sends and never reads loses its connection; our memory stays bounded."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""One simulated campaign: a seed makes it, and makes it again exactly."""
+"""One simulated campaign, determined by its seed."""
 
 import random
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ _SIBLINGS = (Manner.AGREES, Manner.REFUSES, Manner.WAITS)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of it; two runs of one seed have the same."""
+    """The result of a campaign; two runs of one seed have the same."""
 
     states: tuple[State, ...]
     happened: tuple[tuple[EventType, ...], ...]
@@ -41,12 +41,12 @@ class Outcome:
 
 
 def plain(case: Case, given: Input, time: Timeline, rules: Rules) -> Decision:
-    """The journey as it is."""
+    """The journey of production."""
     return decide(case, given, time.at, rules)
 
 
 def run(seed: int, *, bugs: frozenset[Bug] = frozenset(), decide: Decide = plain) -> Outcome:
-    """Plays the campaign through; Broken, with the seed, when an invariant does not hold."""
+    """Runs the campaign to its end; raises Broken, with the seed, when an invariant does not hold."""
     try:
         return _run(random.Random(seed), bugs, decide)
     except Broken as broken:
@@ -62,10 +62,10 @@ def _run(dice: random.Random, bugs: frozenset[Bug], decide: Decide) -> Outcome:
         calendar=CALENDAR,
         repeats=dice.choice((0, 1, 1, 2)),
         clarify=dice.random() < 0.8,
-        # Receipts lie here: a question given up may be answered, and then the sibling's is out.
+        # Receipts may be false: an abandoned question may get a reply after the sibling's was sent.
         fallback_on_undeliverable=not siblings and dice.random() < 0.2,
     )
-    bad = dice.random()  # how bad a time it is
+    bad = dice.random()  # scales all faults of the campaign
     faults = Faults(busy=0.05 * bad, unanswered=0.05 * bad, lost=0.03 * bad, cut=0.03 * bad)
     smsc = Smsc(dice, time, truth, faults)
     Parents(smsc, dice, time, truth, manners, siblings)
@@ -95,7 +95,7 @@ def _run(dice: random.Random, bugs: frozenset[Bug], decide: Decide) -> Outcome:
 def _families(
     dice: random.Random,
 ) -> tuple[dict[str, list[str | None]], dict[str, Manner], frozenset[str]]:
-    """Numbers of each case's recipients, its parent's manner, and who of them are siblings."""
+    """(numbers of the recipients by case, manner of the parent by case, cases with siblings)."""
     together: set[str] = set()
     numbers: dict[str, list[str | None]] = {}
     manners: dict[str, Manner] = {}
@@ -116,7 +116,7 @@ def _families(
 def _is_over(rows: Rows, smsc: Smsc) -> bool:
     return (
         all(case.ended_at is not None for case in rows.cases.values())
-        and not smsc.parents.speaking
+        and not smsc.parents.replying
         and not smsc.undelivered
         and not any(sms.state in ("queued", "sending") for sms in rows.sms.values())
     )

@@ -1,7 +1,7 @@
-"""The shells, in virtual time: one life of the process after the other around the real session and pacer.
+"""The shells, in virtual time: processes one after the other, around the real session and pacer.
 
 They keep the contract of the real ones: no effect that is not first a row, no deliver_sm_resp before the commit,
-what is in memory may be gone at any instant. `Bug` plants what the simulation has to find.
+and memory may be lost at any instant. `Bug` plants errors that the simulation must find.
 """
 
 import random
@@ -37,27 +37,27 @@ GATHER_SECONDS = 0.02
 RETRY = 1.0
 RESTART = (0.5, 15.0)
 SAME_REPLY_WITHIN_SECONDS = 2.0
-UNHEARD_FOR = 60.0
-"""Seconds: what was acknowledged longer ago than this, before an end, the SMSC has heard."""
+LOSS_DETECTION_SECONDS = 60.0
+"""Responses sent longer than this before the end of a connection have reached the SMSC."""
 _RULES = ReplyRules(service="3", agree="1", refuse="2", strict=False)
 
 
 class Bug(Enum):
-    """What a careless hand might do to the shells."""
+    """Errors that the shells could have."""
 
     ACKNOWLEDGES_BEFORE_THE_COMMIT = auto()
-    TAKES_AN_ANSWER_FOR_DURABLE_BEFORE_THE_COMMIT = auto()
-    TAKES_EVERY_REPLY_FOR_NEW = auto()
-    SENDS_WHAT_IS_ANSWERED_AGAIN = auto()
-    LEAVES_WHAT_IT_TOOK_UNAWARES = auto()
+    TREATS_RESPONSES_AS_DURABLE_BEFORE_THE_COMMIT = auto()
+    IGNORES_POSSIBLE_REDELIVERIES = auto()
+    SENDS_ACCEPTED_SEGMENTS_AGAIN = auto()
+    LEAVES_TEXTS_OF_UNSEEN_COMMITS = auto()
 
 
 class Killed(Exception):
-    """SIGKILL, here and now."""
+    """The process is ended by SIGKILL."""
 
 
 class Away(Exception):
-    """The database is; whether the transaction was committed is not known."""
+    """The database is away; it is not known whether the transaction was committed."""
 
 
 @cache
@@ -66,7 +66,7 @@ def _verdict(text: str) -> Verdict:
 
 
 class Gateway:
-    """The process, and whoever starts it again."""
+    """The process and its supervisor, which starts it again."""
 
     def __init__(
         self,
@@ -83,17 +83,17 @@ class Gateway:
         away: float,
         bugs: frozenset[Bug],
     ) -> None:
-        """`kill` and `away`: the chances at each commit. `numbers`: of each case's recipients, in order."""
+        """`kill`, `away`: probabilities at each commit. `numbers`: of the recipients of each case, in order."""
         self.dice, self.time, self.truth, self.rows, self.smsc = dice, time, truth, rows, smsc
         self.numbers, self.window, self.tps = numbers, window, tps
         self.kill, self.away, self.bugs = kill, away, bugs
         self.kills = 0
-        self.life: Life | None = None
+        self.life: ProcessLife | None = None
         self.died_at: float | None = None
         self.deadlines: set[float] = set()
 
     def start(self) -> None:
-        self.life = Life(self)
+        self.life = ProcessLife(self)
         self.life.guarded(self.life.begin)
 
     def die(self) -> None:
@@ -105,7 +105,7 @@ class Gateway:
         self.time.after(self.dice.uniform(*RESTART), self.start)
 
 
-class Life:
+class ProcessLife:
     """One process, from its start to its kill."""
 
     def __init__(self, gateway: Gateway) -> None:
@@ -114,7 +114,7 @@ class Life:
         self.pacer = Pacer(gateway.tps)
         self.held: dict[int, Sms] = {}
         self.unsent: list[tuple[Sms, int]] = []
-        self.answered: dict[int, int] = {}  # what the SMSC has said, by sms_id; the rows follow
+        self.accepted: dict[int, int] = {}  # accepted segments by sms_id; the rows are written later
         self.refused: set[int] = set()
         self.under_way: dict[int, int] = {}
         self.dirty: set[int] = set()
@@ -123,10 +123,10 @@ class Life:
         self.tick_at = float("inf")
         self.connect()
 
-    # --- life and death ----------------------------------------------------------------------------------
+    # --- start and kill ------------------------------------------------------------------------------------
 
     def guarded(self, work: Callable[..., None], *arguments: object) -> None:
-        """Does it if this process still lives; it may end by it."""
+        """Runs `work` if this process still runs; the work may end it."""
         if self.gateway.life is self:
             try:
                 work(*arguments)
@@ -150,13 +150,13 @@ class Life:
             raise Killed
         if chance < after + gateway.away:
             raise Away
-        self.look_at_deadlines()
+        self.schedule_deadlines()
 
     def begin(self) -> None:
         self.rows.release()
         if self.gateway.died_at is not None:
-            self.rows.doubt(self.gateway.died_at - UNHEARD_FOR)
-        self.look_at_deadlines()
+            self.rows.note_unacknowledged(self.gateway.died_at - LOSS_DETECTION_SECONDS)
+        self.schedule_deadlines()
         self.dispatch()
 
     # --- the link ----------------------------------------------------------------------------------------
@@ -180,10 +180,10 @@ class Life:
         self.handle(self.session.receive(octets, self.time.now))
 
     def disconnected(self) -> None:
-        self.rows.doubt(self.time.now - UNHEARD_FOR)
+        self.rows.note_unacknowledged(self.time.now - LOSS_DETECTION_SECONDS)
         self.handle(self.session.disconnected(self.time.now))
         for sms in [sms for sms_id, sms in self.held.items() if sms_id not in self.dirty]:
-            sms.state = "queued"  # it goes back to its row
+            sms.state = "queued"  # its row is released
             del self.held[sms.sms_id]
         self.unsent = [(sms, n) for sms, n in self.unsent if sms.sms_id in self.held]
         self.after(self.dice.uniform(1.0, 5.0), self.connect)
@@ -198,16 +198,16 @@ class Life:
             match event:
                 case smpp.SubmitResponse(tag=(sms, segment)):
                     self.under_way[sms.sms_id] -= 1
-                    self.take_answer(sms, segment, event.command_status)
+                    self.process_response(sms, segment, event.command_status)
                 case smpp.NoResponse(tag=(sms, segment)):
                     self.under_way[sms.sms_id] -= 1
                     self.send_again(sms, segment)
                 case smpp.LateResponse(tag=(sms, segment)):
                     if event.command_status == 0 and (sms, segment) in self.unsent:
                         self.unsent.remove((sms, segment))
-                        self.take_answer(sms, segment, 0)
+                        self.process_response(sms, segment, 0)
                 case smpp.Received():
-                    self.take_reply(event)
+                    self.process_reply(event)
         self.pump()
 
     def flush(self) -> None:
@@ -223,9 +223,9 @@ class Life:
     # --- texts out ---------------------------------------------------------------------------------------
 
     def pump(self) -> None:
-        """Takes texts and submits what window and pace allow; comes again when there is reason to."""
+        """Claims texts and submits the segments that window and pacing allow."""
         now = self.time.now
-        self.take_texts()
+        self.claim_texts()
         while self.unsent and self.session.free:
             if delay := self.pacer.delay(now):
                 self.pump_soon(delay)
@@ -247,7 +247,7 @@ class Life:
         self.pumping = False
         self.pump()
 
-    def take_texts(self) -> None:
+    def claim_texts(self) -> None:
         if not self.session.free or len(self.unsent) >= self.gateway.window:
             return
         calendar = self.rows.rules.calendar
@@ -260,41 +260,41 @@ class Life:
         ready = [sms for sms in queued if in_window or not sms.is_bulk]
         if not ready:
             return
-        taken = sorted(ready, key=lambda sms: (sms.is_bulk, sms.sms_id))[:2]
+        claimed = sorted(ready, key=lambda sms: (sms.is_bulk, sms.sms_id))[:2]
 
-        def take() -> None:
-            for sms in taken:
+        def claim() -> None:
+            for sms in claimed:
                 sms.state, sms.attempts = "sending", sms.attempts + 1
 
         try:
-            self.transact(take)
+            self.transact(claim)
         except Away:
-            if Bug.LEAVES_WHAT_IT_TOOK_UNAWARES not in self.bugs:
-                self.after(RETRY, self.give_back_unheld)
+            if Bug.LEAVES_TEXTS_OF_UNSEEN_COMMITS not in self.bugs:
+                self.after(RETRY, self.release_unheld)
             self.pump_soon(RETRY)
             return
-        for sms in taken:
+        for sms in claimed:
             self.held[sms.sms_id] = sms
-            self.answered[sms.sms_id] = sms.accepted_segments
+            self.accepted[sms.sms_id] = sms.accepted_segments
             self.under_way.setdefault(sms.sms_id, 0)
-            everything = Bug.SENDS_WHAT_IS_ANSWERED_AGAIN in self.bugs
+            everything = Bug.SENDS_ACCEPTED_SEGMENTS_AGAIN in self.bugs
             self.unsent += [
                 (sms, n) for n in range(sms.segments) if everything or not sms.accepted_segments >> n & 1
             ]
 
-    def give_back_unheld(self) -> None:
-        """Texts that a lost commit had taken for us after all."""
+    def release_unheld(self) -> None:
+        """Releases texts that an unseen commit has claimed."""
         for sms in self.rows.sms.values():
             if sms.state == "sending" and sms.sms_id not in self.held:
                 sms.state = "queued"
         self.pump()
 
-    def take_answer(self, sms: Sms, segment: int, command_status: int) -> None:
+    def process_response(self, sms: Sms, segment: int, command_status: int) -> None:
         match status.classify(command_status, {}):
             case status.StatusKind.ACCEPTED:
                 self.pacer.accepted(self.time.now)
-                self.answered[sms.sms_id] |= 1 << segment
-                if Bug.TAKES_AN_ANSWER_FOR_DURABLE_BEFORE_THE_COMMIT in self.bugs:
+                self.accepted[sms.sms_id] |= 1 << segment
+                if Bug.TREATS_RESPONSES_AS_DURABLE_BEFORE_THE_COMMIT in self.bugs:
                     self.truth.durable.add((sms.sms_id, segment))
                 self.touch(sms)
             case status.StatusKind.THROTTLED:
@@ -318,24 +318,24 @@ class Life:
             self.after(GATHER_SECONDS, self.write)
 
     def write(self) -> None:
-        """What the SMSC has answered becomes durable, and what it means for the cases."""
+        """Stores the responses of the SMSC and applies them to the cases."""
         self.gathering = False
         batch = [self.held[sms_id] for sms_id in sorted(self.dirty) if sms_id in self.held]
 
         def record() -> None:
             for sms in batch:
-                sms.accepted_segments = self.answered[sms.sms_id]
+                sms.accepted_segments = self.accepted[sms.sms_id]
                 self.truth.durable |= {
                     (sms.sms_id, n) for n in range(sms.segments) if sms.accepted_segments >> n & 1
                 }
                 if sms.is_accepted or (sms.sms_id in self.refused and not self.under_way[sms.sms_id]):
                     sms.state = "accepted" if sms.is_accepted else "refused"
-                    self.rows.take([(sms.case_id, self.outcome(sms))])
+                    self.rows.apply([(sms.case_id, self.outcome(sms))])
 
         try:
             self.transact(record)
         except Away:
-            # The commit may have gone through: then the rows are no longer ours to write (sms.node is).
+            # The commit may have succeeded: then these rows are not this process's any more (sms.node).
             self.gathering = True
             self.after(RETRY, self.write)
             self.forget(batch)
@@ -345,8 +345,8 @@ class Life:
         for sms in batch:
             if sms.state == "accepted" and sms.is_bulk and (chance := self.dice.random()) < 0.6:
                 report = ReportDelivered if chance < 0.5 else _undeliverable
-                told = report(text=sms.kind, repeat=sms.repeat, msisdn=sms.msisdn)
-                self.after(self.dice.uniform(0.1, 60.0), self.step, [(sms.case_id, told)])
+                reported = report(text=sms.kind, repeat=sms.repeat, msisdn=sms.msisdn)
+                self.after(self.dice.uniform(0.1, 60.0), self.step, [(sms.case_id, reported)])
         self.pump()
 
     def forget(self, batch: list[Sms]) -> None:
@@ -363,7 +363,7 @@ class Life:
 
     # --- replies in --------------------------------------------------------------------------------------
 
-    def take_reply(self, received: smpp.Received) -> None:
+    def process_reply(self, received: smpp.Received) -> None:
         msisdn, text, number = received.body.decode().split("|")
         if Bug.ACKNOWLEDGES_BEFORE_THE_COMMIT in self.bugs:
             self.session.respond(received.command_id, received.sequence_number)
@@ -378,22 +378,22 @@ class Life:
             case_id, possible_redelivery = self.rows.addressee(msisdn, text)
             if case_id is None:
                 return
-            answer = ParentReply(
+            reply = ParentReply(
                 msisdn=msisdn,
                 verdict=_verdict(text),
                 normalised=False,
                 reply_at=self.time.at,
                 submitted=True,
-                possible_redelivery=possible_redelivery and Bug.TAKES_EVERY_REPLY_FOR_NEW not in self.bugs,
+                possible_redelivery=possible_redelivery and Bug.IGNORES_POSSIBLE_REDELIVERIES not in self.bugs,
                 evidence="sha256:",
                 link="link",
             )
-            self.rows.take([(case_id, answer)])
+            self.rows.apply([(case_id, reply)])
 
         try:
             self.transact(store)
         except Away:
-            self.rows.doubt(self.time.now)
+            self.rows.note_unacknowledged(self.time.now)
             self.session.respond(received.command_id, received.sequence_number, 0x64)
             self.flush()
             return
@@ -402,18 +402,18 @@ class Life:
         self.dispatch()
         self.pump()
 
-    # --- what else makes cases go on ---------------------------------------------------------------------
+    # --- other inputs of cases -----------------------------------------------------------------------
 
     def step(self, inputs: list[tuple[str, Input]]) -> None:
-        """One transaction with these inputs, tried until the database is there."""
+        """One transaction with these inputs, repeated until the database is there."""
         try:
-            self.transact(lambda: self.rows.take(inputs))
+            self.transact(lambda: self.rows.apply(inputs))
         except Away:
             self.after(RETRY, self.step, inputs)
         self.dispatch()
         self.pump()
 
-    def look_at_deadlines(self) -> None:
+    def schedule_deadlines(self) -> None:
         for case in self.rows.cases.values():
             if case.due_at is not None:
                 at = max((case.due_at - self.time.at).total_seconds(), 0.0) + self.time.now
@@ -422,7 +422,7 @@ class Life:
                     self.time.after(at - self.time.now, self.gateway_meets, at)
 
     def gateway_meets(self, at: float) -> None:
-        """Whichever process lives then."""
+        """Meets deadlines in the process that runs at that time."""
         self.gateway.deadlines.discard(at)
         life = self.gateway.life
         if life is None:
@@ -431,14 +431,14 @@ class Life:
             life.guarded(lambda: life.step(life.rows.due()))
 
     def dispatch(self) -> None:
-        """Makes the calls that wait as rows."""
+        """Makes the calls that are stored as rows."""
         for case_id, kind in list(self.rows.calls.items()):
             if case_id not in self.calling:
                 self.calling.add(case_id)
                 self.after(self.dice.uniform(0.01, 0.5), self.call, case_id, kind)
 
     def call(self, case_id: str, kind: Effect) -> None:
-        """Asks the partner, who may do it and not answer."""
+        """Calls the partner, whose response may be lost."""
         if self.rows.calls.get(case_id) is not kind:
             self.calling.discard(case_id)
             return
@@ -463,7 +463,7 @@ class Life:
         def finish() -> None:
             if self.rows.calls.get(case_id) is kind:
                 del self.rows.calls[case_id]
-                self.rows.take([(case_id, given)])
+                self.rows.apply([(case_id, given)])
 
         try:
             self.transact(finish)

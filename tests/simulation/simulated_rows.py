@@ -1,4 +1,4 @@
-"""The rows, in memory: what is here is committed. One step of cases is applied whole or not at all."""
+"""The rows, in memory: all of them are committed. One unit of work is applied whole or not at all."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -44,7 +44,7 @@ class Sms:
 
 @dataclass(slots=True)
 class Asked:
-    """Whose question it is, or was the last, at a number."""
+    """The case of the open question of a number, or of its last one."""
 
     case_id: str
     previous_case_id: str | None = None
@@ -61,7 +61,7 @@ class Reply:
 
 @dataclass(slots=True)
 class Rows:
-    """Also the use cases of gateway/usecases/unit_of_work.py, without their SQL."""
+    """The rows and the unit of work of gateway/usecases/unit_of_work.py, without SQL."""
 
     time: Timeline
     truth: Truth
@@ -74,20 +74,21 @@ class Rows:
     references: dict[str, int] = field(default_factory=dict)
     recent: dict[tuple[str, str], float] = field(default_factory=dict)
     replies: list[Reply] = field(default_factory=list)
-    doubts: list[tuple[float, float]] = field(default_factory=list)  # from, to
+    unacknowledged_periods: list[tuple[float, float]] = field(default_factory=list)  # from, to
 
-    def take(self, inputs: Sequence[tuple[str, Input]]) -> None:
-        """Steps of cases."""
-        asking: list[str] = []
-        giving: list[tuple[str, str]] = []
+    def apply(self, inputs: Sequence[tuple[str, Input]]) -> None:
+        """Applies inputs to cases, and their effects."""
+        acquiring: list[str] = []
+        releasing: list[tuple[str, str]] = []
         for case_id, given in inputs:
-            self._step(case_id, given, asking, giving)
-        while asking or giving:
-            turns = [self._give(*turn) for turn in giving] + [self._ask(case_id) for case_id in asking]
-            asking, giving = [], []
-            for opened in turns:
+            self._step(case_id, given, acquiring, releasing)
+        while acquiring or releasing:
+            opened_cases = [self._release(*held) for held in releasing]
+            opened_cases += [self._acquire(case_id) for case_id in acquiring]
+            acquiring, releasing = [], []
+            for opened in opened_cases:
                 if opened is not None:
-                    self._step(opened, OpenQuestion(), asking, giving)
+                    self._step(opened, OpenQuestion(), acquiring, releasing)
 
     def due(self) -> list[tuple[str, Input]]:
         now = self.time.at
@@ -98,7 +99,7 @@ class Rows:
         ]
 
     def addressee(self, msisdn: str, text: str) -> tuple[str | None, bool]:
-        """The case that a reply from there speaks to, and whether it is possible_redelivery; the reply is kept."""
+        """(case of a reply from this number, whether it is a possible redelivery). The reply is stored."""
         case_id: str | None = None
         possible_redelivery = False
         if asked := self.questions.get(msisdn):
@@ -113,7 +114,9 @@ class Rows:
             )
             case_id, possible_redelivery = question.addressee(
                 [
-                    EarlierReply(r.case_id, any(began <= r.at <= ended for began, ended in self.doubts))
+                    EarlierReply(
+                        r.case_id, any(began <= r.at <= ended for began, ended in self.unacknowledged_periods)
+                    )
                     for r in self.replies
                     if r.msisdn == msisdn and r.text == text
                 ]
@@ -121,17 +124,17 @@ class Rows:
         self.replies.append(Reply(case_id, msisdn, text, self.time.now))
         return case_id, possible_redelivery
 
-    def doubt(self, since: float) -> None:
-        """The SMSC may not have heard what was acknowledged since then."""
-        self.doubts.append((since, self.time.now))
+    def note_unacknowledged(self, since: float) -> None:
+        """The SMSC may not have received the responses since then."""
+        self.unacknowledged_periods.append((since, self.time.now))
 
     def release(self) -> None:
-        """What a dead process had taken is free again."""
+        """Releases the texts that a killed process had claimed."""
         for sms in self.sms.values():
             if sms.state == "sending":
                 sms.state = "queued"
 
-    def _step(self, case_id: str, given: Input, asking: list[str], giving: list[tuple[str, str]]) -> None:
+    def _step(self, case_id: str, given: Input, acquiring: list[str], releasing: list[tuple[str, str]]) -> None:
         before = self.cases[case_id]
         decision = self.decide(before, given, self.time, self.rules)
         if decision.rejected:
@@ -146,13 +149,18 @@ class Rows:
                 case Send():
                     self._queue(case_id, effect)
                 case Effect.ACQUIRE_NUMBER:
-                    asking.append(case_id)
+                    acquiring.append(case_id)
                 case Effect.RELEASE_NUMBER:
-                    giving.append((case_id, before.msisdn or ""))
+                    releasing.append((case_id, before.msisdn or ""))
                 case Effect.WITHDRAW:
                     for sms in self.sms.values():
-                        asks = sms.is_bulk or sms.kind is Kind.CLARIFY
-                        if sms.case_id == case_id and sms.state == "queued" and asks and not sms.accepted_segments:
+                        is_question = sms.is_bulk or sms.kind is Kind.CLARIFY
+                        if (
+                            sms.case_id == case_id
+                            and sms.state == "queued"
+                            and is_question
+                            and not sms.accepted_segments
+                        ):
                             sms.state = "cancelled"
                 case Effect.LOOK_UP | Effect.FORM_VOUCHER:
                     self.calls[case_id] = effect
@@ -163,7 +171,7 @@ class Rows:
         sms_id = len(self.sms) + 1
         self.sms[sms_id] = Sms(sms_id, case_id, send.text, send.repeat, msisdn, reference)
 
-    def _ask(self, case_id: str) -> str | None:
+    def _acquire(self, case_id: str) -> str | None:
         msisdn = self.cases[case_id].msisdn or ""
         question = self.questions.get(msisdn)
         if question is not None and question.is_open:
@@ -171,7 +179,7 @@ class Rows:
         self.questions[msisdn] = Asked(case_id, question.case_id if question else None)
         return case_id
 
-    def _give(self, case_id: str, msisdn: str) -> str | None:
+    def _release(self, case_id: str, msisdn: str) -> str | None:
         question = self.questions[msisdn]
         if not question.is_open or question.case_id != case_id:
             return None

@@ -1,4 +1,4 @@
-"""The SMSC and the parents behind it, in virtual time: they answer, refuse, lose, repeat and fall silent.
+"""The SMSC and the parents behind it, in virtual time: they respond, refuse, lose, repeat and stop responding.
 
 PDUs have real headers, since the session reads them; their bodies are this harness's own short notes:
 ``sms_id|segment|msisdn|reference|total|case_id|kind`` one way, ``msisdn|text|reply`` the other.
@@ -17,13 +17,13 @@ from gateway.smpp.pdu import HEADER, RESPONSE_BIT, CommandId, encode_pdu
 from tests.simulation.simulated_time import DAY, Timeline
 from tests.simulation.simulated_truth import Truth
 
-LATENCY = (0.001, 0.05)
-NOT_TAKEN = (1.0, 20.0)
-"""Seconds after which a deliver_sm that was answered with an error goes again."""
-COPY = (0.0, 3600.0)
-"""Seconds after which one goes again that the gateway has, though nobody here knows; half of them at once."""
-UNACKNOWLEDGED = 20.0
-"""Seconds after which a deliver_sm without a response goes again."""
+LATENCY_SECONDS = (0.001, 0.05)
+REDELIVERY_AFTER_ERROR_SECONDS = (1.0, 20.0)
+"""Seconds after which a deliver_sm whose response was an error is delivered again."""
+REDELIVERY_SECONDS = (0.0, 3600.0)
+"""Seconds after a bind until replies are redelivered that the gateway has stored; half of them at once."""
+RESPONSE_TIMEOUT_SECONDS = 20.0
+"""Seconds after which a deliver_sm without a response is delivered again."""
 _BUSY = (consts.SMPP_ESME_RTHROTTLED, consts.SMPP_ESME_RMSGQFUL, consts.SMPP_ESME_RSYSERR)
 
 
@@ -32,7 +32,7 @@ class Manner(StrEnum):
     REFUSES = "refuses"
     WAITS = "agrees to the repeat"
     UNCLEAR = "unclear, then agrees if asked to clarify"
-    MUMBLES = "unclear, always"
+    ALWAYS_UNCLEAR = "unclear, always"
     TWICE = "agrees twice"
     CHANGES = "agrees, then refuses"
     RETURNS = "refuses, then agrees"
@@ -43,7 +43,7 @@ class Manner(StrEnum):
 
 @dataclass(slots=True)
 class Faults:
-    """Chances of what may go wrong, each time it can."""
+    """The probability of each fault, each time it can occur."""
 
     busy: float = 0.0
     refused: float = 0.0
@@ -61,7 +61,7 @@ class Reply:
 
 
 class Wire:
-    """One connection. Octets arrive in order, cut anyhow; what is under way when it is cut may be lost."""
+    """One connection. Octets arrive in order, split anywhere; those in flight when it is cut may be lost."""
 
     __slots__ = ("_arrives", "_dice", "_lost", "_time", "closed", "on_cut", "on_octets", "smsc")
 
@@ -88,7 +88,7 @@ class Wire:
     def _send(self, way: int, octets: bytes, arrive: Callable[[bytes], None]) -> None:
         split = self._dice.randrange(1, len(octets)) if self._dice.random() < 0.1 else 0
         for piece in (octets[:split], octets[split:]) if split else (octets,):
-            at = max(self._arrives[way], self._time.now + self._dice.uniform(*LATENCY))
+            at = max(self._arrives[way], self._time.now + self._dice.uniform(*LATENCY_SECONDS))
             self._arrives[way] = at
             self._time.after(at - self._time.now, arrive, piece)
 
@@ -130,7 +130,7 @@ class Smsc:
         for key in [key for key in self._under_way if key[0] is wire]:
             del self._under_way[key]
 
-    def take_reply(self, reply: Reply) -> None:
+    def accept_reply(self, reply: Reply) -> None:
         """A handset has sent it; it is kept until the gateway has acknowledged it."""
         self._replies.append(reply)
         self._deliver(reply)
@@ -148,21 +148,21 @@ class Smsc:
                 return
             body = bytes(buffer[HEADER.size : length])
             del buffer[:length]
-            self._take(wire, command_id, status, sequence, body)
+            self._receive_pdu(wire, command_id, status, sequence, body)
 
-    def _take(self, wire: Wire, command_id: int, status: int, sequence: int, body: bytes) -> None:
+    def _receive_pdu(self, wire: Wire, command_id: int, status: int, sequence: int, body: bytes) -> None:
         match command_id:
             case CommandId.SUBMIT_SM:
-                self._take_submit(wire, sequence, body)
+                self._receive_submit(wire, sequence, body)
             case CommandId.BIND_TRANSCEIVER if not wire.closed:
                 self._bound = wire
-                self._answer(wire, command_id, sequence, 0, b"SMSC\0")
+                self._respond(wire, command_id, sequence, 0, b"SMSC\0")
                 for reply in self._replies:
-                    is_copy = self._truth.stored[reply.number] and self._dice.random() < 0.5
-                    later = self._dice.uniform(*COPY) if is_copy else 0.0
+                    is_redelivery = self._truth.stored[reply.number] and self._dice.random() < 0.5
+                    later = self._dice.uniform(*REDELIVERY_SECONDS) if is_redelivery else 0.0
                     self._time.after(later, self._deliver, reply)
             case CommandId.ENQUIRE_LINK:
-                self._answer(wire, command_id, sequence, 0)
+                self._respond(wire, command_id, sequence, 0)
             case CommandId.DELIVER_SM_RESP:
                 acknowledged = self._under_way.pop((wire, sequence), None)
                 if acknowledged is not None and status == 0:
@@ -170,33 +170,35 @@ class Smsc:
                     self._replies.remove(acknowledged)
                     self._truth.acknowledged(acknowledged.number)
                 elif acknowledged is not None:
-                    self._time.after(self._dice.uniform(*NOT_TAKEN), self._deliver, acknowledged)
+                    self._time.after(
+                        self._dice.uniform(*REDELIVERY_AFTER_ERROR_SECONDS), self._deliver, acknowledged
+                    )
 
-    def _take_submit(self, wire: Wire, sequence: int, body: bytes) -> None:
+    def _receive_submit(self, wire: Wire, sequence: int, body: bytes) -> None:
         dice, faults = self._dice, self.faults
         if dice.random() < faults.cut:
             wire.cut()
             return
         msisdn = body.split(b"|", 3)[2].decode()
         if msisdn.endswith("9"):
-            self._answer(wire, CommandId.SUBMIT_SM, sequence, consts.SMPP_ESME_RINVDSTADR)
+            self._respond(wire, CommandId.SUBMIT_SM, sequence, consts.SMPP_ESME_RINVDSTADR)
             return
         if dice.random() < faults.busy:
-            self._answer(wire, CommandId.SUBMIT_SM, sequence, dice.choice(_BUSY))
+            self._respond(wire, CommandId.SUBMIT_SM, sequence, dice.choice(_BUSY))
             return
         chance = dice.random()
         if chance >= faults.lost:
-            self._carry(body.decode())
+            self._transmit(body.decode())
         if chance >= faults.lost + faults.unanswered:
             self._ids += 1
-            self._answer(wire, CommandId.SUBMIT_SM, sequence, 0, b"%d\0" % self._ids)
+            self._respond(wire, CommandId.SUBMIT_SM, sequence, 0, b"%d\0" % self._ids)
 
-    def _answer(self, wire: Wire, command_id: int, sequence: int, status: int, body: bytes = b"") -> None:
+    def _respond(self, wire: Wire, command_id: int, sequence: int, status: int, body: bytes = b"") -> None:
         if not wire.closed:
             wire.to_esme(encode_pdu(command_id | RESPONSE_BIT, status, sequence, body))
 
-    def _carry(self, note: str) -> None:
-        """The segment reaches the handset, which drops what it has and shows what is whole."""
+    def _transmit(self, note: str) -> None:
+        """The segment reaches the handset, which drops duplicates and shows complete texts."""
         _, segment, msisdn, reference, total, case_id, kind = note.split("|")
         message = (msisdn, int(reference), int(total))
         self._truth.carried(*message, int(segment), f"{case_id} {kind}")
@@ -204,7 +206,7 @@ class Smsc:
         if kind == "agreed" and not had:
             self._truth.began_text_3(case_id)
         if not had:
-            self.parents.glance(msisdn, case_id, kind)
+            self.parents.first_segment(msisdn, case_id, kind)
         had.add(int(segment))
         if len(had) == int(total) and message not in self._whole:
             self._whole.add(message)
@@ -218,7 +220,7 @@ class Smsc:
         self._under_way[self._bound, self._sequence] = reply
         note = f"{reply.msisdn}|{reply.text}|{reply.number}".encode()
         self._bound.to_esme(encode_pdu(CommandId.DELIVER_SM, 0, self._sequence, note))
-        self._time.after(UNACKNOWLEDGED, self._again, self._bound, self._sequence)
+        self._time.after(RESPONSE_TIMEOUT_SECONDS, self._again, self._bound, self._sequence)
 
     def _again(self, wire: Wire, sequence: int) -> None:
         if reply := self._under_way.pop((wire, sequence), None):
@@ -226,7 +228,7 @@ class Smsc:
 
 
 class Parents:
-    """Each answers the question about a child in its manner."""
+    """Parents that reply to the question about each case in its manner."""
 
     def __init__(
         self,
@@ -241,51 +243,51 @@ class Parents:
         self._smsc, self._dice, self._time, self._truth = smsc, dice, time, truth
         self._manners, self._siblings = manners, siblings
         self._asked: defaultdict[str, int] = defaultdict(int)
-        self._spoke: defaultdict[str, float] = defaultdict(float)
-        self._confirmed: set[str] = set()  # cases whose text 2 or 3 is on the screen
-        self._said = 0
-        self.speaking = 0
+        self._replied_at: defaultdict[str, float] = defaultdict(float)
+        self._confirmed: set[str] = set()  # cases whose text 2 or 3 was read
+        self._replies_sent = 0
+        self.replying = 0
         smsc.parents = self
 
-    def glance(self, msisdn: str, case_id: str, kind: str) -> None:
+    def first_segment(self, msisdn: str, case_id: str, kind: str) -> None:
         if kind == "request" and self._manners[case_id] is Manner.EAGER:
-            self._say(msisdn, case_id, 0.0, "3#1")
+            self._reply_later(msisdn, case_id, 0.0, "3#1")
 
     def read(self, msisdn: str, case_id: str, kind: str) -> None:
         if kind == "clarify":
             if case_id in self._siblings or self._manners[case_id] is Manner.UNCLEAR:
                 text = "3#2" if self._manners[case_id] is Manner.REFUSES else "3#1"
-                self._say(msisdn, case_id, self._while(case_id), text)
+                self._reply_later(msisdn, case_id, self._delay(case_id), text)
             return
         if kind not in ("request", "repeat"):
             self._confirmed.add(case_id)
             return
         self._asked[case_id] += 1
-        first, soon = self._asked[case_id] == 1, self._while(case_id)
+        first, soon = self._asked[case_id] == 1, self._delay(case_id)
         match self._manners[case_id]:
             case Manner.AGREES if first or case_id in self._siblings:
-                self._say(msisdn, case_id, soon, "3#1")
+                self._reply_later(msisdn, case_id, soon, "3#1")
             case Manner.REFUSES if first or case_id in self._siblings:
-                self._say(msisdn, case_id, soon, "3#2")
+                self._reply_later(msisdn, case_id, soon, "3#2")
             case Manner.WAITS if not first:
-                self._say(msisdn, case_id, soon, "3#1")
+                self._reply_later(msisdn, case_id, soon, "3#1")
             case Manner.UNCLEAR if first:
-                self._say(msisdn, case_id, soon, "не поняла")
-            case Manner.MUMBLES:
-                self._say(msisdn, case_id, soon, "жоқ")
+                self._reply_later(msisdn, case_id, soon, "не поняла")
+            case Manner.ALWAYS_UNCLEAR:
+                self._reply_later(msisdn, case_id, soon, "жоқ")
             case Manner.TWICE if first:
-                self._say(msisdn, case_id, soon, "3#1", "3#1.")
+                self._reply_later(msisdn, case_id, soon, "3#1", "3#1.")
             case Manner.CHANGES if first:
-                self._say(msisdn, case_id, soon, "3#1", "3#2")
+                self._reply_later(msisdn, case_id, soon, "3#1", "3#2")
             case Manner.RETURNS if first:
-                self._say(msisdn, case_id, soon, "3#2", "3#1")
+                self._reply_later(msisdn, case_id, soon, "3#2", "3#1")
             case Manner.LATE if first:
-                self._say(msisdn, case_id, 10 * DAY, "3#1")
+                self._reply_later(msisdn, case_id, 10 * DAY, "3#1")
 
-    def _while(self, case_id: str) -> float:
-        """Seconds to an answer: moments, which are the likelier to meet a fault, or days.
+    def _delay(self, case_id: str) -> float:
+        """Seconds to a reply: moments, which are more likely to meet a fault, or days.
 
-        Nobody reads a second question and answers it within two seconds of the answer to the first.
+        No parent replies to a second question within two seconds of the reply to the first.
         """
         if case_id in self._siblings:
             return self._dice.uniform(2.1, 3.0)
@@ -293,27 +295,27 @@ class Parents:
             return self._dice.uniform(0.0, 1.0)
         return self._dice.expovariate(1 / DAY)
 
-    def _say(self, msisdn: str, case_id: str, delay: float, *texts: str) -> None:
-        self.speaking += 1
-        self._time.after(delay, self._speak, msisdn, case_id, texts, self._time.now)
+    def _reply_later(self, msisdn: str, case_id: str, delay: float, *texts: str) -> None:
+        self.replying += 1
+        self._time.after(delay, self._reply, msisdn, case_id, texts, self._time.now)
 
-    def _speak(self, msisdn: str, case_id: str, texts: tuple[str, ...], read_at: float) -> None:
-        """One text after the other, the next when the one before has arrived."""
-        self.speaking -= 1
-        if case_id in self._siblings and (case_id in self._confirmed or self._spoke[case_id] > read_at):
-            return  # nobody answers once more what has been confirmed, or just answered
-        self._spoke[case_id] = self._time.now
-        self._said += 1
+    def _reply(self, msisdn: str, case_id: str, texts: tuple[str, ...], read_at: float) -> None:
+        """Sends the texts in order, each after the one before was acknowledged."""
+        self.replying -= 1
+        if case_id in self._siblings and (case_id in self._confirmed or self._replied_at[case_id] > read_at):
+            return  # no second reply to a question that was confirmed or just replied to
+        self._replied_at[case_id] = self._time.now
+        self._replies_sent += 1
         if "#" in texts[0]:
-            self._truth.said[case_id].append("#1" in texts[0])
-        reply = Reply(self._said, msisdn, texts[0])
-        self._smsc.take_reply(reply)
+            self._truth.sent_replies[case_id].append("#1" in texts[0])
+        reply = Reply(self._replies_sent, msisdn, texts[0])
+        self._smsc.accept_reply(reply)
         if texts[1:]:
-            self.speaking += 1
-            self._time.after(1.0, self._go_on, reply, msisdn, case_id, texts[1:])
+            self.replying += 1
+            self._time.after(1.0, self._reply_next, reply, msisdn, case_id, texts[1:])
 
-    def _go_on(self, reply: Reply, msisdn: str, case_id: str, texts: tuple[str, ...]) -> None:
+    def _reply_next(self, reply: Reply, msisdn: str, case_id: str, texts: tuple[str, ...]) -> None:
         if reply.acknowledged:
-            self._speak(msisdn, case_id, texts, self._time.now)
+            self._reply(msisdn, case_id, texts, self._time.now)
         else:
-            self._time.after(5.0, self._go_on, reply, msisdn, case_id, texts)
+            self._time.after(5.0, self._reply_next, reply, msisdn, case_id, texts)

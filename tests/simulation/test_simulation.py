@@ -1,4 +1,4 @@
-"""Thousands of simulated campaigns: whatever fails, nothing is lost or invented. And a test of that test."""
+"""Thousands of simulated campaigns: whatever fails, nothing is lost or invented. Planted bugs are found."""
 
 from typing import Any
 
@@ -17,31 +17,31 @@ from tests.simulation.simulated_truth import Broken
 
 pytestmark = pytest.mark.no_cover  # tracing doubles its minute, and other tests cover the same lines
 CAMPAIGNS = 10_000
-AT_ONCE = 500
-"""Campaigns of one test: several workers share them."""
+CAMPAIGNS_PER_TEST = 500
+"""Several workers share the tests."""
 FOUND_WITHIN = 1_000
 """Campaigns within which a planted bug shows."""
 FAILED_ONCE: tuple[int, ...] = (25, 94, 195, 1296, 1744, 1854, 7658, 9077)
-"""Seeds that found something when the simulation or the gateway was younger. Add each that fails."""
+"""Seeds that failed with earlier versions of the simulation or the gateway. Add each one that fails."""
 
 
-@pytest.mark.parametrize("first", range(0, CAMPAIGNS, AT_ONCE))
-def test_no_campaign_breaks_an_invariant(first: int) -> None:
-    for seed in range(first, first + AT_ONCE):
+@pytest.mark.parametrize("first", range(0, CAMPAIGNS, CAMPAIGNS_PER_TEST))
+def test_no_simulated_campaign_breaks_an_invariant(first: int) -> None:
+    for seed in range(first, first + CAMPAIGNS_PER_TEST):
         run(seed)
 
 
 @pytest.mark.parametrize("seed", FAILED_ONCE)
-def test_what_failed_once_holds(seed: int) -> None:
+def test_seeds_that_failed_once_break_no_invariant(seed: int) -> None:
     run(seed)
 
 
 @pytest.mark.parametrize("seed", [7, 4711])
-def test_a_seed_replays_exactly(seed: int) -> None:
+def test_a_simulated_campaign_is_the_same_for_the_same_seed(seed: int) -> None:
     assert run(seed) == run(seed)
 
 
-def test_the_campaigns_see_every_end_and_much_trouble() -> None:
+def test_simulated_campaigns_reach_every_end_state_and_many_faults() -> None:
     outcomes = [run(seed) for seed in range(300)]
     ends = {state for outcome in outcomes for state in outcome.states}
     assert ends == {
@@ -58,7 +58,7 @@ def run_many(**how: Any) -> None:
 
 
 def count_unclear_as_consent(case: Case, given: Input, time: Timeline, rules: Rules) -> Decision:
-    """A journey that guesses."""
+    """A journey that counts unclear replies as consents."""
     if isinstance(given, ParentReply) and given.verdict is Verdict.UNCLEAR:
         given = ParentReply(
             msisdn=given.msisdn,
@@ -72,21 +72,21 @@ def count_unclear_as_consent(case: Case, given: Input, time: Timeline, rules: Ru
     return plain(case, given, time, rules)
 
 
-def test_a_consent_counted_from_an_unclear_reply_is_found() -> None:
-    with pytest.raises(Broken, match=r"seed \d+: .* its parent has said"):
+def test_the_simulation_finds_a_consent_counted_from_an_unclear_reply() -> None:
+    with pytest.raises(Broken, match=r"seed \d+: .* its parent has replied"):
         run_many(decide=count_unclear_as_consent)
 
 
-def told_besides(when: EventType, besides: EventType) -> Decide:
-    """A journey that tells one thing more than happened."""
+def with_extra_event(when: EventType, besides: EventType) -> Decide:
+    """A journey with an extra event `besides` at every event `when`."""
 
-    def told(case: Case, given: Input, time: Timeline, rules: Rules) -> Decision:
+    def changed(case: Case, given: Input, time: Timeline, rules: Rules) -> Decision:
         decision = plain(case, given, time, rules)
         if all(event.name is not when for event in decision.events):
             return decision
         return decision._replace(events=(*decision.events, Event(besides)))
 
-    return told
+    return changed
 
 
 @pytest.mark.parametrize(
@@ -99,35 +99,37 @@ def told_besides(when: EventType, besides: EventType) -> Decide:
         (EventType.ASKED, EventType.LATE_REPLY, "late_reply before its end"),
     ],
 )
-def test_a_status_out_of_order_is_found(when: EventType, besides: EventType, because: str) -> None:
+def test_the_simulation_finds_a_status_out_of_order(when: EventType, besides: EventType, because: str) -> None:
     with pytest.raises(Broken, match=rf"seed \d+: .*{because}"):
-        run_many(decide=told_besides(when, besides))
+        run_many(decide=with_extra_event(when, besides))
 
 
-@pytest.mark.parametrize(("texts", "because"), [(0, "is consented, and was never told"), (2, "is told twice")])
-def test_a_text_3_too_few_or_too_many_is_found(texts: int, because: str) -> None:
-    def careless(case: Case, given: Input, time: Timeline, rules: Rules) -> Decision:
+@pytest.mark.parametrize(
+    ("texts", "because"), [(0, "is consented, and never got its text"), (2, "gets the text of consented twice")]
+)
+def test_the_simulation_finds_a_missing_or_duplicate_text_3(texts: int, because: str) -> None:
+    def with_wrong_texts(case: Case, given: Input, time: Timeline, rules: Rules) -> Decision:
         decision = plain(case, given, time, rules)
-        answers = [
+        texts_3 = [
             effect for effect in decision.effects if isinstance(effect, Send) and effect.text is Kind.AGREED
         ]
-        others = [effect for effect in decision.effects if effect not in answers]
-        return decision._replace(effects=(*others, *answers * texts))
+        others = [effect for effect in decision.effects if effect not in texts_3]
+        return decision._replace(effects=(*others, *texts_3 * texts))
 
     with pytest.raises(Broken, match=rf"seed \d+: .*{because}"):
-        run_many(decide=careless)
+        run_many(decide=with_wrong_texts)
 
 
 @pytest.mark.parametrize(
     ("bug", "because"),
     [
         (Bug.ACKNOWLEDGES_BEFORE_THE_COMMIT, "is acknowledged and not stored"),
-        (Bug.TAKES_AN_ANSWER_FOR_DURABLE_BEFORE_THE_COMMIT, "its acceptance is durable"),
-        (Bug.SENDS_WHAT_IS_ANSWERED_AGAIN, "its acceptance is durable"),
-        (Bug.TAKES_EVERY_REPLY_FOR_NEW, "its parent has said"),
-        (Bug.LEAVES_WHAT_IT_TOOK_UNAWARES, "stands still"),
+        (Bug.TREATS_RESPONSES_AS_DURABLE_BEFORE_THE_COMMIT, "its acceptance is durable"),
+        (Bug.SENDS_ACCEPTED_SEGMENTS_AGAIN, "its acceptance is durable"),
+        (Bug.IGNORES_POSSIBLE_REDELIVERIES, "its parent has replied"),
+        (Bug.LEAVES_TEXTS_OF_UNSEEN_COMMITS, "has not ended"),
     ],
 )
-def test_a_planted_bug_is_found(bug: Bug, because: str) -> None:
+def test_the_simulation_finds_every_planted_bug(bug: Bug, because: str) -> None:
     with pytest.raises(Broken, match=rf"seed \d+: .*{because}"):
         run_many(bugs=frozenset({bug}))

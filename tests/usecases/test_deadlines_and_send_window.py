@@ -33,10 +33,12 @@ async def test_a_case_without_a_reply_is_repeated_and_ends_after_its_deadlines(h
         "late_reply",
     ]
     assert len(harness.smsc.inbox(silent.number)) == 2
-    reported = {event["status"]: event["at"] for event in harness.sdu.of(silent.record_id)}
-    days = [datetime.fromisoformat(reported[status]).date() for status in ("asked", "reminded", "no_answer")]
-    assert days[1] - days[0] >= timedelta(days=4)
-    assert days[2] - days[1] >= timedelta(days=4)
+    texts = "SELECT t.accepted_at FROM sms t JOIN cases c USING (case_id) WHERE c.record_id = $1 ORDER BY t.sms_id"
+    accepted = [row["accepted_at"] for row in await harness.connection.fetch(texts, silent.record_id)]
+    reported = {event["status"]: datetime.fromisoformat(event["at"]) for event in harness.sdu.of(silent.record_id)}
+    request, repeat, end = (at.astimezone(ALMATY).date() for at in (*accepted, reported["no_answer"]))
+    assert repeat - request >= timedelta(days=4)
+    assert end - repeat >= timedelta(days=4)
     harness.no_complaints()
 
 

@@ -1,0 +1,157 @@
+"""The components of one process: its use cases, and what its shells share."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from gateway.clock import Clock
+from gateway.cluster.lease import Lease
+from gateway.cluster.wakeups import WakeUps
+from gateway.config import Config
+from gateway.config.policy import Policy
+from gateway.config.routing import Routing
+from gateway.config.templates import load_templates
+from gateway.consent.case import Rules
+from gateway.consent.deadlines import Calendar
+from gateway.consent.reply import ReplyRules
+from gateway.evidence.digests import Digester
+from gateway.logs.log import Event, get_logger
+from gateway.store import nodes, setup, sms
+from gateway.store.database import Database, load_clock
+from gateway.usecases.accept_list import AcceptList
+from gateway.usecases.case_batch import DecisionContext
+from gateway.usecases.deadlines import Deadlines
+from gateway.usecases.erasure import Erasure
+from gateway.usecases.housekeeping import Housekeeping
+from gateway.usecases.inbound import Inbound
+from gateway.usecases.journal_upkeep import JournalUpkeep
+from gateway.usecases.manual_actions import ManualActions
+from gateway.usecases.receipts import Receipts
+from gateway.usecases.replies import Replies
+from gateway.usecases.sending_state import SendingState
+from gateway.usecases.texts import Service, TextRenderer
+from gateway.usecases.unit_of_work import Transactions
+from gateway.usecases.ussd import UssdDialogues
+from gateway.usecases.wallet_events import WalletEvents
+
+log = get_logger()
+
+
+def calendar_of(config: Config) -> Calendar:
+    """The calendar of the journey."""
+    journey = config.journey
+    return Calendar(
+        timezone=journey.timezone,
+        answer_days=journey.answer_days,
+        grace=journey.grace,
+        window_opens=journey.send_window.opens,
+        window_closes=journey.send_window.closes,
+    )
+
+
+def services_of(config: Config) -> dict[str, Service]:
+    """The configured services by code, with their templates loaded."""
+    return {
+        code: Service(
+            code=code,
+            name=service.name,
+            link=service.link,
+            templates=load_templates(service.templates),
+            replies=ReplyRules(
+                service=code, agree=service.agree, refuse=service.refuse, strict=config.replies.strict
+            ),
+        )
+        for code, service in config.services.items()
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Components:
+    """The use cases of one process, and what its shells share."""
+
+    policy: Policy
+    database: Database
+    node: str
+    clock: Clock
+    calendar: Calendar
+    wakeups: WakeUps
+    lease: Lease
+    sending: SendingState
+    transactions: Transactions
+    accept_list: AcceptList
+    manual_actions: ManualActions
+    wallet_events: WalletEvents
+    inbound: Inbound
+    replies: Replies
+    receipts: Receipts
+    deadlines: Deadlines
+    erasure: Erasure
+    housekeeping: Housekeeping
+    journal: JournalUpkeep
+
+
+async def build(
+    config: Config,
+    database: Database,
+    node: str,
+    policy: Policy | None = None,
+    clock: Clock | None = None,
+) -> Components:
+    """The components of a process, which is now registered; `clock` None: the clock of the database."""
+    policy = policy or Policy()
+    services, routing = services_of(config), Routing(config.links)
+    names = [link.name for link in config.links]
+    async with database.acquire() as connection:
+        clock = clock or await load_clock(connection, config.clock.rate)
+        await setup.keep_templates(connection, {code: s.templates for code, s in services.items()})
+        digests = Digester(await setup.evidence_key(connection))
+        await nodes.join(connection, node, config.gateway.node, names)
+        if moved := await sms.reroute(connection, names, routing):
+            log.warning(Event.TEXTS_REROUTED, texts=moved)
+    calendar, wakeups, sending = calendar_of(config), WakeUps(), SendingState()
+    texts = TextRenderer(services, config.links, routing)
+    context = DecisionContext(rules=_rules_of(config, calendar), texts=texts, digests=digests)
+    transactions = Transactions(database=database, node=node, clock=clock, context=context, wakeups=wakeups)
+    replies = Replies(
+        transactions=transactions,
+        services=services,
+        routing=routing,
+        alphabets={link.name: link.default_alphabet for link in config.links},
+        sending=sending,
+    )
+    receipts = Receipts(
+        transactions=transactions, message_ids={link.name: link.message_id for link in config.links}
+    )
+    dialogues = UssdDialogues(
+        services=services, routing=routing, texts=texts, lifetime_seconds=policy.dialogue_lifetime_seconds
+    )
+    return Components(
+        policy=policy,
+        database=database,
+        node=node,
+        clock=clock,
+        calendar=calendar,
+        wakeups=wakeups,
+        lease=Lease(policy.membership.expired_after_seconds),
+        sending=sending,
+        transactions=transactions,
+        accept_list=AcceptList(database=database, node=node, clock=clock, calendar=calendar, wakeups=wakeups),
+        manual_actions=ManualActions(transactions),
+        wallet_events=WalletEvents(transactions),
+        inbound=Inbound(transactions=transactions, replies=replies, receipts=receipts, dialogues=dialogues),
+        replies=replies,
+        receipts=receipts,
+        deadlines=Deadlines(transactions=transactions, database=database, clock=clock),
+        erasure=Erasure(transactions, timedelta(days=config.privacy.keep_days)),
+        housekeeping=Housekeeping(database=database, node=node),
+        journal=JournalUpkeep(database=database, node=node, wakeups=wakeups, policy=policy.journal),
+    )
+
+
+def _rules_of(config: Config, calendar: Calendar) -> Rules:
+    journey = config.journey
+    return Rules(
+        calendar=calendar,
+        repeats=journey.repeats,
+        clarify=journey.clarify,
+        fallback_on_undeliverable=journey.fallback_on_undeliverable,
+    )
