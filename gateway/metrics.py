@@ -5,7 +5,7 @@ docs/reference/metrics.md lists them. Rows that wait in the database are counted
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each counter, that nobody needs
+disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each counter
 
 REGISTRY = CollectorRegistry()
 """The process's own, without the default collectors of the client library."""

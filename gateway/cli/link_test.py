@@ -102,7 +102,7 @@ async def _try(link: Link, msisdn: str, wait: float, most: int) -> Outcome:
 def learn(link: Link, outcome: Outcome) -> Learned:
     """The results of a test."""
     texts = [*outcome.of("short"), *outcome.of("long")]
-    answered = [1000 * (s.responded_at - s.sent_at) for s in texts if s.responded_at and not s.is_unknown]
+    response_times = [1000 * (s.responded_at - s.sent_at) for s in texts if s.responded_at and not s.is_unknown]
     ids = [s.message_id for s in texts if s.accepted]
     reported = [(s, r) for s in texts for r in s.receipts]
     first = next(((s, r) for s, r in reported if r.receipt.final), None)
@@ -115,8 +115,8 @@ def learn(link: Link, outcome: Outcome) -> Learned:
         short=_became(outcome.of("short")),
         long=_became(outcome.of("long")),
         segments=len(outcome.of("long")),
-        response_in=mean(answered) if answered else None,
-        response_in_at_most=max(answered, default=None),
+        response_in=mean(response_times) if response_times else None,
+        response_in_at_most=max(response_times, default=None),
         response_id=_common([form(i) for i in ids]),
         receipts=link.receipts,
         receipt_id=_common([form(r.receipt.message_id) for _, r in reported]),

@@ -108,7 +108,7 @@ def _cost(config: Config, service: Service, templates: Templates, file: str | No
     agreed = {
         language: segments(Kind.AGREED, language, TYPICAL_RECIPIENT, TYPICAL_PUPIL) for language in LANGUAGES
     }
-    requests = consents = asked = refused = 0
+    requests = consents = asked = rejected = 0
     if file is None:
         asked = families
         requests = families * segments(Kind.REQUEST, LANGUAGES[0], TYPICAL_RECIPIENT, TYPICAL_PUPIL)
@@ -116,7 +116,7 @@ def _cost(config: Config, service: Service, templates: Templates, file: str | No
     else:
         for record in _records(Path(file)):
             if record is None:
-                refused += 1
+                rejected += 1
                 continue
             people = orjson.loads(record.content)
             recipient, pupil = _name(people["recipients"][0]), _name(people["pupil"])
@@ -129,7 +129,7 @@ def _cost(config: Config, service: Service, templates: Templates, file: str | No
     open_hours = (window.closes - window.opens).total_seconds() / 3600
     return Cost(
         families=asked,
-        rejected_lines=refused,
+        rejected_lines=rejected,
         requests=requests,
         repeats=requests * config.journey.repeats,
         consents=consents,

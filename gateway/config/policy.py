@@ -114,7 +114,7 @@ class MembershipPolicy:
     expired_after_seconds: float = 10.0
     """Without a heartbeat, after which a process is evicted and its work taken over."""
     restart_grace_seconds: float = 10.0
-    """After a start of the database, in which the other processes come back and nobody is evicted."""
+    """After a start of the database, in which the other processes reconnect and none is evicted."""
     link_down_after_seconds: float = 10.0
     """Without a bound session, after which a link's texts may go through another one."""
 
@@ -136,7 +136,7 @@ class Policy:
     staged_batch: int = 2000
     """Lines of a list between two COPYs: some milliseconds of work, and no more than that many records twice."""
     acquire_timeout_seconds: float = 10.0
-    """For a connection to the database while all are in use; whoever asked over HTTP may ask again."""
+    """For a connection to the database while all are in use; an HTTP client may then retry."""
     stop_timeout_seconds: float = 8.0
     """In which a stopping process drains links and partners (`serve` promises 10 for all)."""
     flush_timeout_seconds: float = 1.0

@@ -28,7 +28,7 @@ def case_key(evidence_key: bytes, case_id: str) -> bytes:
 
 
 def keyed_hash(key: bytes, octets: bytes) -> str:
-    """`hmac-sha256:` and 64 hex digits. Without the key nobody can try names and numbers out against it."""
+    """`hmac-sha256:` and 64 hex digits. Names and numbers cannot be tested against it without the key."""
     return "hmac-sha256:" + hmac.digest(key, octets, "sha256").hex()
 
 

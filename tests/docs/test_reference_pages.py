@@ -54,6 +54,13 @@ def test_every_metric_has_its_row_with_type_and_labels() -> None:
     assert all(meaning for _, _, meaning in rows("metrics.md").values())
 
 
+def test_every_metric_that_a_page_names_exists() -> None:
+    pages = [ROOT / name for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md", "DECISIONS.md")]
+    for page in [*pages, *(ROOT / "docs").rglob("*.md")]:
+        named = set(re.findall(r"`(gateway_[a-z_]+|\w*segments_\w+_total)\b", page.read_text(encoding="utf-8")))
+        assert named - rows("metrics.md").keys() == set(), page
+
+
 def test_every_configuration_key_has_its_row_with_type_default_and_range() -> None:
     shown = rows("configuration.md")
     keys = configuration_keys()
