@@ -12,12 +12,13 @@ from pathlib import Path
 import asyncpg
 import hypothesis
 import pytest
+import structlog
 
 from gateway.store.database import Database, connect
 from gateway.store.embedded import SETTINGS, EmbeddedServer
 from gateway.store.migrations import migrate
 
-# Nobody minds these databases: they may be lost with the machine, and live too shortly for a vacuum.
+# These databases need no durability, and are too short-lived for a vacuum.
 FAST_SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
@@ -32,6 +33,15 @@ TEMPLATE = "migrated"
 # The same examples in each run, and no verdict on how fast a busy machine is.
 hypothesis.settings.register_profile("deterministic", derandomize=True, database=None, deadline=None)
 hypothesis.settings.load_profile("deterministic")
+
+# Rich, which comes with import-linter, takes a second for a traceback: timers of the gateway expire meanwhile.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=True),
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 _numbers = itertools.count(1)
 

@@ -31,6 +31,7 @@ _DATABASE_ERRORS = (
     OSError,
     asyncpg.PostgresConnectionError,
     asyncpg.InsufficientResourcesError,
+    asyncpg.LockNotAvailableError,
     asyncpg.OperatorInterventionError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InterfaceError,

@@ -1,4 +1,4 @@
-"""The processes of the cluster: their heartbeats, locks and links, and the eviction of expired ones. Real time only.
+"""The processes of the cluster: their heartbeats, locks and links, and the eviction of expired ones. Real time.
 
 A process holds an advisory lock while it runs. When it is killed, its connection ends and PostgreSQL frees the
 lock. When it is paused, or its host is down, the lock may still be held, but the heartbeats stop. In both cases

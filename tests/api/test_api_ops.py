@@ -1,5 +1,6 @@
 """Health, readiness and metrics, for ops."""
 
+import asyncpg
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.components import Components
@@ -33,6 +34,23 @@ async def test_requests_without_the_database_get_503_with_retry_after(api: Api, 
     await components.database.pool.close()
     for response in (await api.get("/v1/lists"), await api.push([good(1)])):
         assert (response.status, response.headers["Retry-After"]) == (503, "5")
+
+
+async def test_a_request_behind_a_lock_gets_503_after_the_lock_timeout(
+    api: Api, components: Components, database_url: str
+) -> None:
+    pool = components.database.pool
+    pool.set_connect_args(database_url, server_settings={"lock_timeout": "50ms"})
+    await pool.expire_connections()
+    locker = await asyncpg.connect(database_url)
+    try:
+        async with locker.transaction():
+            await locker.execute("LOCK TABLE lists IN ACCESS EXCLUSIVE MODE")
+            response = await api.get("/v1/lists")
+            assert (response.status, response.headers["Retry-After"]) == (503, "5")
+    finally:
+        await locker.close()
+    assert (await api.get("/v1/lists")).status == 200
 
 
 async def test_links_show_their_node_and_their_queue(api: Api, components: Components) -> None:
