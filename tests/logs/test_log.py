@@ -20,12 +20,12 @@ from gateway.logs.log import Event, capture_interpreter_warnings, configure, get
 @pytest.fixture
 def stream() -> Iterator[io.BytesIO]:
     """A log at `info` in memory; the fixture restores logging afterwards."""
-    handlers, level = logging.root.handlers, logging.root.level
+    handlers, level, settings = logging.root.handlers, logging.root.level, structlog.get_config()
     stream = io.BytesIO()
     configure("info", stream)
     yield stream
     configure("info", None)
-    structlog.reset_defaults()
+    structlog.configure(**settings)
     logging.root.handlers = handlers
     logging.root.setLevel(level)
 
@@ -188,13 +188,13 @@ def test_the_log_is_written_to_standard_output_by_default(
 
 
 def test_a_logger_created_before_configure_follows_it() -> None:
-    log = get_logger()
+    log, settings = get_logger(), structlog.get_config()
     stream = io.BytesIO()
     configure("debug", stream)
     log.debug(Event.STARTED)
     assert lines(stream)[0]["level"] == "debug"
     configure("info", None)
-    structlog.reset_defaults()
+    structlog.configure(**settings)
 
 
 def test_a_closed_log_stream_raises_nothing(stream: io.BytesIO) -> None:
