@@ -24,8 +24,10 @@ async def test_openapi_json_is_served(api: Api) -> None:
 async def test_openapi_json_has_every_route_and_no_other(config: Config, components: Components) -> None:
     policy = components.policy.http
     app = build_app(config.http, apis_of(config, components), ConnectionLimiter(policy), policy)
-    resources = ((route.method, route.resource) for route in app.router.routes())
-    served = {(method, resource.canonical) for method, resource in resources if resource is not None}
+    served = set()
+    for route in app.router.routes():
+        assert route.resource is not None, route
+        served.add((route.method, route.resource.canonical))
     described = {
         (method.upper(), path)
         for path, item in DOCUMENT["paths"].items()
