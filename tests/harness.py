@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import json
 import socket
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -333,6 +333,13 @@ def metric(name: str, **labels: str) -> float:
     """The counter's value now; it grows over all tests of a process, so compare two readings."""
     both = (metrics.REGISTRY.get_sample_value(full, labels) for full in (f"gateway_{name}", name))
     return next((value for value in both if value is not None), 0.0)
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Returns once the condition holds; for what a gateway counts or logs, of which there is no event."""
+    async with asyncio.timeout(WITHIN):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from gateway.metrics import REGISTRY
 from tests.api.apiclient import Api
 from tests.api.test_api_hardening import make_certificate
 from tests.api.test_api_statuses import seal
+from tests.harness import eventually
 from tests.record_factories import good
 
 IdleConnection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -90,13 +91,6 @@ async def poll(session: aiohttp.ClientSession) -> tuple[int, int]:
         return response.status, len((await response.json(content_type=None)).get("events", ()))
 
 
-async def until(true: Callable[[], bool]) -> None:
-    """Returns once the condition holds."""
-    async with asyncio.timeout(WITHIN):
-        while not true():  # noqa: ASYNC110 - what the server counts has no event
-            await asyncio.sleep(0.01)
-
-
 def open_now() -> float:
     return REGISTRY.get_sample_value("gateway_http_connections") or 0.0
 
@@ -115,7 +109,7 @@ async def test_the_oldest_idle_connection_is_closed_above_the_limit(api: Api) ->
         assert cut("made_room") - made_room == 1
         assert await is_cut(held[0])
         assert not [connection for connection in held[1:] if await is_cut(connection, within=0.1)]
-    await until(lambda: open_now() - before == 1)
+    await eventually(lambda: open_now() - before == 1)
 
 
 class WarningLog:
@@ -153,7 +147,7 @@ async def test_connections_with_a_request_in_progress_stay_and_probes_are_served
     components: Components,
 ) -> None:
     polls = [asyncio.create_task(poll(sdu)) for _ in range(5)]
-    await until(lambda: sealed.waiting == 5)
+    await eventually(lambda: sealed.waiting == 5)
     async with idle_connections(api.call.port, 30):
         refused = await api.get("/v1/lists")
         assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
@@ -162,7 +156,7 @@ async def test_connections_with_a_request_in_progress_stay_and_probes_are_served
     async with sealed:
         sealed.notify_all()
     polls.pop().cancel()  # which leaves room for one request
-    await until(lambda: sealed.waiting == 4)
+    await eventually(lambda: sealed.waiting == 4)
     await api.push([good(1)])
     await seal(components)
     assert await asyncio.gather(*polls) == [(200, 1)] * 4
@@ -174,12 +168,12 @@ async def test_a_new_connection_is_closed_when_all_others_have_a_request_in_prog
 ) -> None:
     before = cut("refused")
     polls = [asyncio.create_task(poll(sdu)) for _ in range(4)]
-    await until(lambda: sealed.waiting == 4)
+    await eventually(lambda: sealed.waiting == 4)
     async with idle_connections(api.call.port, 2) as held:
         assert [await is_cut(connection) for connection in held] == [True, True]
     assert cut("refused") - before == 2
     polls.pop().cancel()  # one client gives up
-    await until(lambda: sealed.waiting == 3)
+    await eventually(lambda: sealed.waiting == 3)
     assert (await api.get("/healthz")).status == 200
     for waiting in polls:
         waiting.cancel()
@@ -191,10 +185,10 @@ async def test_a_request_whose_client_has_disconnected_frees_its_place(
 ) -> None:
     for _ in range(3):
         waiting = asyncio.create_task(poll(sdu))
-        await until(lambda: sealed.waiting == 1)
+        await eventually(lambda: sealed.waiting == 1)
         assert (await api.get("/v1/lists")).status == 503
         waiting.cancel()
-        await until(lambda: sealed.waiting == 0)
+        await eventually(lambda: sealed.waiting == 0)
         assert (await api.get("/v1/lists")).status == 200
 
 
@@ -213,13 +207,13 @@ async def test_500_long_polls_leave_database_connections_for_other_requests(
         refused = sum(waiting.done() for waiting in polls)
         return sealed.waiting == limits.max_requests and refused == 500 - limits.max_requests
 
-    await until(all_wait)
+    await eventually(all_wait)
     assert most <= limits.max_feed_readers
     assert (await api.get("/metrics")).status == 200
     waiting = [one for one in polls if not one.done()]
     for cancelled in waiting[10:]:
         cancelled.cancel()
-    await until(lambda: sealed.waiting == 10)
+    await eventually(lambda: sealed.waiting == 10)
     await api.push([good(1)])
     await seal(components)
     assert await asyncio.gather(*waiting[:10]) == [(200, 1)] * 10
@@ -254,10 +248,10 @@ async def test_a_connection_without_a_handshake_is_closed_to_make_room(
     before = open_now()
     async with tls_server(config, components, tmp_path, HttpPolicy(max_connections=5)) as (port, probe):
         async with idle_connections(port, 5) as held:
-            await until(lambda: open_now() - before == 5)
+            await eventually(lambda: open_now() - before == 5)
             assert await probe() == 200
             assert await is_cut(held[0])
-        await until(lambda: open_now() == before)
+        await eventually(lambda: open_now() == before)
 
 
 async def test_a_connection_whose_tls_handshake_takes_too_long_is_closed(
@@ -273,7 +267,7 @@ async def test_a_connection_whose_tls_handshake_takes_too_long_is_closed(
         for reader, _ in held:
             with suppress(ConnectionError):
                 await reader.read()
-        await until(lambda: open_now() == before)
+        await eventually(lambda: open_now() == before)
         assert await probe() == 200
 
 
