@@ -92,7 +92,8 @@ async def run(
 async def _prepare(config: Config, database: Database, *, migrate_now: bool) -> None:
     async with database.acquire() as connection:
         if migrate_now:
-            await migrate_database(connection)
+            if await migrate_database(connection):
+                await database.pool.expire_connections()  # they know the types of the old schema only
         elif waiting := await pending(connection):
             names = ", ".join(migration.name for migration in waiting)
             raise DatabaseError(

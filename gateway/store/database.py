@@ -20,6 +20,10 @@ _SESSION = {
     "idle_in_transaction_session_timeout": "10s",
     "lock_timeout": "10s",
 }
+_ROW_TYPES = """
+SELECT string_agg(format('NULL::%I[]', typname), ', ') FROM pg_type JOIN pg_class ON pg_class.oid = typrelid
+WHERE relkind = 'c' AND typnamespace = current_schema()::regnamespace
+"""
 ACQUIRE_TIMEOUT_SECONDS = 10.0
 """For a free connection of the pool; the default of `Policy.acquire_timeout_seconds`."""
 _MAX_APPLICATION_NAME_BYTES = 63  # PostgreSQL's NAMEDATALEN - 1
@@ -117,6 +121,7 @@ async def connect(
             max_size=size,
             max_inactive_connection_lifetime=0,
             connect=connect_or_restart,
+            init=_learn_row_types,
             reset=_reset,
             statement_cache_size=_MAX_CACHED_STATEMENTS,
             max_cached_statement_lifetime=0,
@@ -125,6 +130,12 @@ async def connect(
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
         raise DatabaseError(f"the database cannot be reached: {error}") from error
     return Database(pool, url, server, acquire_timeout_seconds, close_timeout_seconds)
+
+
+async def _learn_row_types(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Has asyncpg look up all composite types at once: 10 ms a connection now, not 10 ms a type amid the work."""
+    if arrays := await connection.fetchval(_ROW_TYPES):
+        await connection.prepare(f"SELECT {arrays}")
 
 
 async def _reset(connection: Any) -> None:

@@ -8,7 +8,7 @@ import gzip
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,8 @@ class Campaign:
 
     harness: Harness
     beeline: SmscSimulator
+    begun: dict[str, str] = field(default_factory=dict)
+    """The states before the start."""
 
     async def statuses(self, names: Iterable[str], status: str) -> None:
         """Returns once SDU has had this status of each of the records."""
@@ -132,11 +134,13 @@ async def campaign(harness: Harness) -> AsyncIterator[Campaign]:
     """Today's gateway is bound to both SMSCs; the SMSCs, MCB, wallet and SDU work again."""
     harness.know(PUSHED[name] for name in [*LOOKED_UP, "parked-1"])
     async with SmscSimulator(password="secret", first_id=500_001) as beeline:
+        campaign = Campaign(harness, beeline)
+        campaign.begun = await campaign.states()
         await harness.start(
             clock={"rate": 2}, other_link={"name": "beeline", "prefixes": ["705"], "port": beeline.port}
         )
         await beeline.bound()
-        yield Campaign(harness, beeline)
+        yield campaign
         await harness.stop()
 
 
@@ -150,7 +154,6 @@ async def test_rows_of_0_1_0_hold_to_every_constraint_of_today(database_url: str
 
 async def test_work_of_a_process_of_0_1_0_is_carried_on_where_it_was(campaign: Campaign) -> None:
     harness = campaign.harness
-    before = await campaign.states()
     await campaign.statuses([*UNFINISHED, *LOOKED_UP], "asked")
     await campaign.statuses(["consented-1", "consented-2"], "voucher_issued")
     await harness.status(PUSHED["sending-1"], "delivered")  # its receipt came before the last segment's response
@@ -164,7 +167,7 @@ async def test_work_of_a_process_of_0_1_0_is_carried_on_where_it_was(campaign: C
     for name in ("consented-1", "consented-2"):
         assert len(await campaign.texts(name, "sms_id", kind="agreed")) == 1, "text 3 was sent before the kill"
     after = await campaign.states()
-    changed = {name for name, state in after.items() if state != before[name]}
+    changed = {name for name, state in after.items() if state != campaign.begun[name]}
     assert changed == {*UNFINISHED, *LOOKED_UP, "consented-1", "consented-2"}
     assert await harness.connection.fetchval("SELECT count(*) FROM receipts_unmatched") == 0
     periods = await harness.connection.fetch("SELECT link FROM unacknowledged_periods")
