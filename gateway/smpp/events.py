@@ -37,6 +37,8 @@ class SessionState(StrEnum):
     """We have sent unbind, or gave the bind up before its response."""
     DRAINING = "draining"
     """The SMSC has sent unbind; responses that either side owes are still awaited."""
+    LAPSED = "lapsed"
+    """The SMSC says that we are not bound; responses that either side owes are still awaited."""
     CLOSED = "closed"
 
 
@@ -51,6 +53,10 @@ class CloseReason(StrEnum):
     UNBIND_TIMEOUT = "unbind_timeout"
     SMSC_UNBOUND = "smsc_unbound"
     CONNECTION_LOST = "connection_lost"
+    NOT_BOUND = "not_bound"
+    """To the SMSC we are not bound: ESME_RINVBNDSTS, or an error in response to enquire_link."""
+    UNRESPONSIVE = "unresponsive"
+    """The SMSC has responded to no segment of a full window."""
 
 
 class Bound(NamedTuple):

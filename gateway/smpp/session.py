@@ -8,8 +8,12 @@ transport and calls `disconnected`.
 enquire_link gets its response in every state. A request that an ESME does not serve gets a generic_nack, and a PDU
 that does not fit the state is reported as UnexpectedPdu. Neither ends the session.
 
-A segment without a response within response_timeout leaves the window as NoResponse: its outcome is unknown. A
-later response is reported as LateResponse.
+A segment without a response within response_timeout is reported as NoResponse: its outcome is unknown. It keeps its
+place in the window for the same time again, because the SMSC may still be serving it. A later response is reported as
+LateResponse. `gateway.smpp.window` adapts the window to how fast the SMSC responds.
+
+A session that only looks bound is ended: when the SMSC says that it is not bound, or has responded to no segment of a
+full window within twice response_timeout.
 """
 
 from collections import OrderedDict
@@ -48,6 +52,7 @@ from gateway.smpp.pdu import (
     encode_pdu,
 )
 from gateway.smpp.transitions import Input, Transition, transition
+from gateway.smpp.window import AdaptiveWindow
 
 __all__ = [
     "BindRefused",
@@ -100,13 +105,16 @@ class Session(Generic[Tag]):
         window: int,
         enquire_link: float,
         response_timeout: float,
+        window_size: float | None = None,
     ) -> None:
+        """`window` is the most segments under way; `window_size` is the `window.size` of the session before."""
         self.state = SessionState.OPEN
         self.unacknowledged_deliveries = 0
         """Received PDUs without a response so far. The shell bounds them: it pauses reading."""
         self._role = role
         self._bind_body = encode_bind(system_id, password, system_type)
-        self._slots_when_bound = 0 if role is Role.RECEIVER else window
+        self.window = AdaptiveWindow(window, response_timeout, window_size)
+        self._may_submit = role is not Role.RECEIVER
         self._slots = 0
         self._enquire_link = enquire_link
         self._response_timeout = response_timeout
@@ -114,8 +122,12 @@ class Session(Generic[Tag]):
         self._pending = bytearray()  # the octets of an incomplete PDU
         self._pending_length = 0  # octets until which it stays incomplete
         self._sequence = 0
-        self._window: dict[int, tuple[Tag, float]] = {}  # by sequence_number: tag, sent at; oldest first
+        # By sequence_number: tag, sent at; oldest first. After response_timeout a segment goes from the first to the
+        # second, and after twice that to the third.
+        self._window: dict[int, tuple[Tag, float]] = {}
+        self._overdue: dict[int, tuple[Tag, float]] = {}
         self._late: OrderedDict[int, Tag] = OrderedDict()
+        self._responded_at = float("-inf")  # the last submit_sm_resp
         self._awaited: int | None = None  # the sequence_number of our bind or unbind under way
         self._deadline = 0.0  # of BINDING, UNBINDING and DRAINING
         self._received_at = 0.0
@@ -129,7 +141,7 @@ class Session(Generic[Tag]):
     @property
     def free(self) -> int:
         """Segments that the window has room for; 0 unless bound as transmitter or transceiver."""
-        return max(self._slots - len(self._window), 0)
+        return max(self._slots - len(self._window) - len(self._overdue), 0)
 
     def connected(self, now: float) -> None:
         """Queues the bind, the first PDU of the connection. Raises RuntimeError unless the session is OPEN."""
@@ -143,7 +155,7 @@ class Session(Generic[Tag]):
         Raises RuntimeError when the window has no `free` place.
         """
         window = self._window
-        if len(window) >= self._slots:
+        if len(window) + len(self._overdue) >= self._slots:
             raise RuntimeError(f"no slot of the window is free ({self.state})")
         sequence_number = self._next_sequence_number()
         window[sequence_number] = (tag, now)
@@ -179,7 +191,7 @@ class Session(Generic[Tag]):
         match self.state:
             case SessionState.OPEN | SessionState.CLOSED:
                 return None
-            case SessionState.BINDING | SessionState.UNBINDING | SessionState.DRAINING:
+            case SessionState.BINDING | SessionState.UNBINDING | SessionState.DRAINING | SessionState.LAPSED:
                 deadline = self._deadline
             case SessionState.BOUND:
                 enquire_link_at = self._enquire_link_at
@@ -189,7 +201,10 @@ class Session(Generic[Tag]):
                     else enquire_link_at + self._response_timeout
                 )
         for _, sent_at in self._window.values():
-            return min(deadline, sent_at + self._response_timeout)
+            deadline = min(deadline, sent_at + self._response_timeout)
+            break
+        for _, sent_at in self._overdue.values():
+            return min(deadline, sent_at + 2 * self._response_timeout)
         return deadline
 
     def tick(self, now: float) -> list[Event[Tag]]:
@@ -198,6 +213,7 @@ class Session(Generic[Tag]):
         if self.closing:
             return events
         self._expire(now, events)
+        self._expire_overdue(now, events)
         match self.state:
             case SessionState.BOUND if self._enquire_link_at is not None:
                 if now >= self._enquire_link_at + self._response_timeout:
@@ -205,10 +221,11 @@ class Session(Generic[Tag]):
             case SessionState.BOUND if now >= self._received_at + self._enquire_link:
                 self._request(CommandId.ENQUIRE_LINK)
                 self._enquire_link_at = now
-            case SessionState.DRAINING if self._is_drained():
+            case SessionState.DRAINING | SessionState.LAPSED if self._is_drained():
                 self._close(Input.DRAINED, events)
-            case SessionState.BINDING | SessionState.UNBINDING | SessionState.DRAINING if now >= self._deadline:
-                self._close(Input.RESPONSE_TIMEOUT, events)
+            case SessionState.BINDING | SessionState.UNBINDING | SessionState.DRAINING | SessionState.LAPSED:
+                if now >= self._deadline:
+                    self._close(Input.RESPONSE_TIMEOUT, events)
         return events
 
     def disconnected(self, now: float) -> list[Event[Tag]]:
@@ -231,6 +248,8 @@ class Session(Generic[Tag]):
             data = bytes(self._pending)
             self._pending.clear()
         window, unpack_header = self._window, HEADER.unpack_from
+        under_way, adaptive = len(window), self.window
+        late_seconds = adaptive.late_seconds if adaptive.limit == adaptive.ceiling else -1.0
         position, end, pending_length = 0, len(data), _HEADER_SIZE
         while end - position >= _HEADER_SIZE:
             length, command_id, command_status, sequence_number = unpack_header(data, position)
@@ -249,6 +268,10 @@ class Session(Generic[Tag]):
                 if not body <= stop <= after:
                     stop = min(after, body + MAX_MESSAGE_ID_BYTES)
                 events.append(_submit_response((sent[0], command_status, str(data[body:stop], "latin-1"))))
+                if now - sent[1] > late_seconds:
+                    self._adapt(sent[1], now)
+                if command_status == consts.SMPP_ESME_RINVBNDSTS:
+                    self._lapse(Input.NOT_BOUND, now)
             else:
                 self._handle(command_id, command_status, sequence_number, data[body:after], now, events)
                 if self.closing:
@@ -259,6 +282,8 @@ class Session(Generic[Tag]):
             position = after
         if position:
             self._received_at = now
+            if len(window) < under_way:
+                self._responded_at = now
         if position < end:
             self._pending += data[position:]
             self._pending_length = pending_length
@@ -286,6 +311,8 @@ class Session(Generic[Tag]):
                 self._out.append(encode_pdu(CommandId.ENQUIRE_LINK_RESP, 0, sequence_number))
             case CommandId.ENQUIRE_LINK_RESP:
                 self._enquire_link_at = None
+                if command_status:
+                    self._lapse(Input.ENQUIRE_LINK_RESP_ERROR, now)
             case CommandId.UNBIND:
                 self._out.append(encode_pdu(CommandId.UNBIND_RESP, 0, sequence_number))
                 events.append(SmscUnbound())
@@ -296,19 +323,20 @@ class Session(Generic[Tag]):
                 self._close(Input.UNBIND_RESP, events)
             case (
                 CommandId.BIND_TRANSCEIVER_RESP | CommandId.BIND_TRANSMITTER_RESP | CommandId.BIND_RECEIVER_RESP
-            ) if self._is_response(SessionState.BINDING, sequence_number):
+            ) if self.state is SessionState.BINDING:  # some SMSCs number it themselves
                 if command_status:
                     events.append(BindRefused(command_status))
                     self._close(Input.BIND_RESP_ERROR, events)
                 else:
                     self._enter(Input.BIND_RESP)
-                    self._slots, self._received_at = self._slots_when_bound, now
+                    self._received_at = now
+                    self._resize()
                     events.append(Bound(*decode_bind_resp(body)))
-            case CommandId.SUBMIT_SM_RESP if sequence_number in self._late:
+            case CommandId.SUBMIT_SM_RESP if (late := self._pop_late(sequence_number, now)) is not None:
                 message_id = body.partition(b"\0")[0][:MAX_MESSAGE_ID_BYTES].decode("latin-1")
-                events.append(LateResponse(self._late.pop(sequence_number), command_status, message_id))
+                events.append(LateResponse(late, command_status, message_id))
             case CommandId.GENERIC_NACK:
-                self._handle_nack(sequence_number, command_status, events)
+                self._handle_nack(sequence_number, command_status, now, events)
             case CommandId.ALERT_NOTIFICATION | CommandId.OUTBIND:
                 events.append(UnexpectedPdu(command_id, "not valid for this bind"))  # neither has a response
             case _ if command_id & RESPONSE_BIT:
@@ -317,13 +345,15 @@ class Session(Generic[Tag]):
                 self._nack(consts.SMPP_ESME_RINVCMDID, sequence_number)
                 events.append(UnexpectedPdu(command_id, "request that an ESME does not serve"))
 
-    def _handle_nack(self, sequence_number: int, command_status: int, events: list[Event[Tag]]) -> None:
+    def _handle_nack(
+        self, sequence_number: int, command_status: int, now: float, events: list[Event[Tag]]
+    ) -> None:
         # A generic_nack never means success, whatever its status.
         command_status = command_status or consts.SMPP_ESME_RSYSERR
         if sent := self._window.pop(sequence_number, None):
             events.append(SubmitResponse(sent[0], command_status, ""))
-        elif sequence_number in self._late:
-            events.append(LateResponse(self._late.pop(sequence_number), command_status, ""))
+        elif (late := self._pop_late(sequence_number, now)) is not None:
+            events.append(LateResponse(late, command_status, ""))
         elif self._is_response(SessionState.BINDING, sequence_number):
             events.append(BindRefused(command_status))
             self._close(Input.GENERIC_NACK, events)
@@ -338,21 +368,58 @@ class Session(Generic[Tag]):
         return self.state is state and self._awaited == sequence_number
 
     def _is_drained(self) -> bool:
-        """Whether the SMSC has unbound and neither side owes a response any more."""
-        return self.state is SessionState.DRAINING and not self._window and not self.unacknowledged_deliveries
+        """Whether the SMSC has ended the session and neither side owes a response any more."""
+        ended = self.state is SessionState.DRAINING or self.state is SessionState.LAPSED
+        return ended and not self._window and not self.unacknowledged_deliveries
+
+    def _lapse(self, given: Input, now: float) -> None:
+        """Submits nothing more to an SMSC that says we are not bound; awaits the responses under way."""
+        if self._enter(given).to is not None:
+            self._slots, self._deadline = 0, now + self._response_timeout
+
+    def _adapt(self, sent_at: float, now: float) -> None:
+        self.window.responded(sent_at, now)
+        self._resize()
+
+    def _resize(self) -> None:
+        if self.state is SessionState.BOUND and self._may_submit:
+            self._slots = self.window.limit
+
+    def _pop_late(self, sequence_number: int, now: float) -> Tag | None:
+        """The tag of a segment whose response_timeout is over; None when there is no such segment."""
+        overdue = self._overdue.pop(sequence_number, None)
+        late = overdue[0] if overdue is not None else self._late.pop(sequence_number, None)
+        if late is not None:
+            self._responded_at = now
+        return late
 
     def _expire(self, now: float, events: list[Event[Tag]]) -> None:
-        """Removes the segments whose response_timeout is over; the window has the oldest first."""
-        window, late = self._window, self._late
+        """Reports the segments whose response_timeout is over; the window has the oldest first."""
+        window = self._window
         while window:
             sequence_number, (tag, sent_at) = next(iter(window.items()))
             if sent_at + self._response_timeout > now:
                 break
             del window[sequence_number]
+            self._overdue[sequence_number] = tag, sent_at
+            self.window.timed_out(sent_at, now)
+            events.append(NoResponse(tag))
+        self._resize()
+
+    def _expire_overdue(self, now: float, events: list[Event[Tag]]) -> None:
+        """Frees the places of segments without a response for twice response_timeout, or ends a silent session."""
+        overdue, late = self._overdue, self._late
+        while overdue:
+            sequence_number, (tag, sent_at) = next(iter(overdue.items()))
+            if sent_at + 2 * self._response_timeout > now:
+                break
+            if self.state is SessionState.BOUND and not self.free and self._responded_at <= sent_at:
+                self._close(Input.UNRESPONSIVE, events)
+                return
             late[sequence_number] = tag
+            del overdue[sequence_number]
             if len(late) > MAX_LATE_RESPONSES:
                 late.popitem(last=False)
-            events.append(NoResponse(tag))
 
     def _enter(self, given: Input) -> Transition:
         """Changes the state as the table has it; the only place that does."""
@@ -380,7 +447,7 @@ class Session(Generic[Tag]):
     def _next_sequence_number(self) -> int:
         """The next of 1…0x7FFFFFFF, then from 1, without those whose response may still come (SMPP 3.4 §5.1.4)."""
         number = self._sequence % MAX_SEQUENCE_NUMBER + 1
-        while number in self._window or number in self._late:
+        while number in self._window or number in self._overdue or number in self._late:
             number = number % MAX_SEQUENCE_NUMBER + 1
         self._sequence = number
         return number

@@ -38,18 +38,20 @@ class Input(StrEnum):
     SEGMENT_TIMEOUT = "response_timeout since a submit_sm"
     IDLE = "enquire_link interval without a PDU"
     ENQUIRE_LINK_TIMEOUT = "response_timeout since our enquire_link"
+    UNRESPONSIVE = "twice response_timeout without any submit_sm_resp, and a full window"
     DRAINED = "no response owed by either side"
 
     BIND_RESP = "bind_*_resp, status 0"
     BIND_RESP_ERROR = "bind_*_resp, other status"
-    BIND_RESP_UNMATCHED = "bind_*_resp to another sequence_number"
     SUBMIT_SM_RESP = "submit_sm_resp"
+    NOT_BOUND = "submit_sm_resp ESME_RINVBNDSTS"
     SUBMIT_SM_RESP_LATE = "submit_sm_resp after response_timeout"
     SUBMIT_SM_RESP_UNMATCHED = "submit_sm_resp to no segment"
     DELIVER_SM = "deliver_sm"
     DATA_SM = "data_sm"
     ENQUIRE_LINK = "enquire_link"
     ENQUIRE_LINK_RESP = "enquire_link_resp"
+    ENQUIRE_LINK_RESP_ERROR = "enquire_link_resp, other status"
     SMSC_UNBIND = "unbind from the SMSC"
     UNBIND_RESP = "unbind_resp"
     UNBIND_RESP_UNMATCHED = "unbind_resp to another sequence_number"
@@ -86,9 +88,11 @@ _BINDING: Final = (SessionState.BINDING,)
 _BOUND: Final = (SessionState.BOUND,)
 _UNBINDING: Final = (SessionState.UNBINDING,)
 _DRAINING: Final = (SessionState.DRAINING,)
+_LAPSED: Final = (SessionState.LAPSED,)
+_ENDED: Final = _DRAINING + _LAPSED
 _CLOSED: Final = (SessionState.CLOSED,)
 _UNBOUND: Final = _OPEN + _BINDING
-_WAS_BOUND: Final = _BOUND + _UNBINDING + _DRAINING
+_WAS_BOUND: Final = _BOUND + _UNBINDING + _ENDED
 _ALIVE: Final = _UNBOUND + _WAS_BOUND
 
 # A pair without a row is refused with RuntimeError (connected, submit), or cannot occur: before a bind is accepted
@@ -100,7 +104,7 @@ _CALLS: Final = (
     Transition(_ALIVE, Input.RESPOND, None, "deliver_sm_resp", (), "§4.6.2"),
     Transition(_BINDING, Input.UNBIND, SessionState.UNBINDING, "", (), "§4.2"),
     Transition(_BOUND, Input.UNBIND, SessionState.UNBINDING, "unbind", (), "§4.2"),
-    Transition(_OPEN + _UNBINDING + _DRAINING, Input.UNBIND, None, "", (), "§4.2"),
+    Transition(_OPEN + _UNBINDING + _ENDED, Input.UNBIND, None, "", (), "§4.2"),
     Transition(_UNBOUND, Input.DISCONNECTED, SessionState.CLOSED, "", (), "§2.2", CloseReason.CONNECTION_LOST),
     Transition(
         _WAS_BOUND, Input.DISCONNECTED, SessionState.CLOSED, "", (NoResponse,), "§2.2", CloseReason.CONNECTION_LOST
@@ -113,16 +117,20 @@ _TIME: Final = (
         _UNBINDING, Input.RESPONSE_TIMEOUT, SessionState.CLOSED, "", (), "§7.2", CloseReason.UNBIND_TIMEOUT
     ),
     Transition(_DRAINING, Input.RESPONSE_TIMEOUT, SessionState.CLOSED, "", (), "§7.2", CloseReason.SMSC_UNBOUND),
+    Transition(_LAPSED, Input.RESPONSE_TIMEOUT, SessionState.CLOSED, "", (), "§7.2", CloseReason.NOT_BOUND),
     Transition(_OPEN + _BOUND, Input.RESPONSE_TIMEOUT, None, "", (), "§7.2"),
     Transition(_DRAINING, Input.DRAINED, SessionState.CLOSED, "", (), "§4.2", CloseReason.SMSC_UNBOUND),
+    Transition(_LAPSED, Input.DRAINED, SessionState.CLOSED, "", (), "§4.4.2", CloseReason.NOT_BOUND),
     Transition(_UNBOUND + _BOUND + _UNBINDING, Input.DRAINED, None, "", (), "§4.2"),
     Transition(_WAS_BOUND, Input.SEGMENT_TIMEOUT, None, "", (NoResponse,), "§7.2"),
     Transition(_BOUND, Input.IDLE, None, "enquire_link", (), "§7.2"),
-    Transition(_UNBOUND + _UNBINDING + _DRAINING, Input.IDLE, None, "", (), "§7.2"),
+    Transition(_UNBOUND + _UNBINDING + _ENDED, Input.IDLE, None, "", (), "§7.2"),
     Transition(
         _BOUND, Input.ENQUIRE_LINK_TIMEOUT, SessionState.CLOSED, "", (), "§7.2", CloseReason.ENQUIRE_LINK_TIMEOUT
     ),
-    Transition(_UNBINDING + _DRAINING, Input.ENQUIRE_LINK_TIMEOUT, None, "", (), "§7.2"),
+    Transition(_UNBINDING + _ENDED, Input.ENQUIRE_LINK_TIMEOUT, None, "", (), "§7.2"),
+    Transition(_BOUND, Input.UNRESPONSIVE, SessionState.CLOSED, "", (), "§7.2", CloseReason.UNRESPONSIVE),
+    Transition(_UNBINDING + _ENDED, Input.UNRESPONSIVE, None, "", (), "§7.2"),
 )
 _BIND_AND_UNBIND: Final = (
     Transition(_BINDING, Input.BIND_RESP, SessionState.BOUND, "", (Bound,), "§4.1"),
@@ -131,20 +139,21 @@ _BIND_AND_UNBIND: Final = (
     ),
     Transition(_OPEN + _WAS_BOUND, Input.BIND_RESP, None, "", (UnexpectedPdu,), "§4.1"),
     Transition(_OPEN + _WAS_BOUND, Input.BIND_RESP_ERROR, None, "", (UnexpectedPdu,), "§4.1"),
-    Transition(_ALIVE, Input.BIND_RESP_UNMATCHED, None, "", (UnexpectedPdu,), "§4.1"),
     Transition(
         _BINDING, Input.GENERIC_NACK, SessionState.CLOSED, "", (BindRefused,), "§4.3", CloseReason.BIND_REFUSED
     ),
     Transition(_UNBINDING, Input.GENERIC_NACK, SessionState.CLOSED, "", (), "§4.3", CloseReason.UNBOUND),
-    Transition(_OPEN + _BOUND + _DRAINING, Input.GENERIC_NACK, None, "", (UnmatchedNack,), "§4.3"),
+    Transition(_OPEN + _BOUND + _ENDED, Input.GENERIC_NACK, None, "", (UnmatchedNack,), "§4.3"),
     Transition(_UNBINDING, Input.UNBIND_RESP, SessionState.CLOSED, "", (Unbound,), "§4.2", CloseReason.UNBOUND),
-    Transition(_UNBOUND + _BOUND + _DRAINING, Input.UNBIND_RESP, None, "", (UnexpectedPdu,), "§4.2"),
+    Transition(_UNBOUND + _BOUND + _ENDED, Input.UNBIND_RESP, None, "", (UnexpectedPdu,), "§4.2"),
     Transition(_ALIVE, Input.UNBIND_RESP_UNMATCHED, None, "", (UnexpectedPdu,), "§4.2"),
     Transition(_UNBOUND + _BOUND, Input.SMSC_UNBIND, SessionState.DRAINING, "unbind_resp", (SmscUnbound,), "§4.2"),
-    Transition(_UNBINDING + _DRAINING, Input.SMSC_UNBIND, None, "unbind_resp", (SmscUnbound,), "§4.2"),
+    Transition(_UNBINDING + _ENDED, Input.SMSC_UNBIND, None, "unbind_resp", (SmscUnbound,), "§4.2"),
 )
 _PDUS: Final = (
     Transition(_WAS_BOUND, Input.SUBMIT_SM_RESP, None, "", (SubmitResponse,), "§4.4.2"),
+    Transition(_BOUND, Input.NOT_BOUND, SessionState.LAPSED, "", (SubmitResponse,), "§4.4.2"),
+    Transition(_UNBINDING + _ENDED, Input.NOT_BOUND, None, "", (SubmitResponse,), "§4.4.2"),
     Transition(_WAS_BOUND, Input.SUBMIT_SM_RESP_LATE, None, "", (LateResponse,), "§4.4.2"),
     Transition(_ALIVE, Input.SUBMIT_SM_RESP_UNMATCHED, None, "", (UnexpectedPdu,), "§4.4.2"),
     Transition(_WAS_BOUND, Input.GENERIC_NACK_SEGMENT, None, "", (SubmitResponse,), "§4.3"),
@@ -156,6 +165,8 @@ _PDUS: Final = (
     Transition(_WAS_BOUND, Input.DATA_SM, None, "", (Received,), "§4.7"),
     Transition(_ALIVE, Input.ENQUIRE_LINK, None, "enquire_link_resp", (), "§4.11"),
     Transition(_ALIVE, Input.ENQUIRE_LINK_RESP, None, "", (), "§4.11"),
+    Transition(_BOUND, Input.ENQUIRE_LINK_RESP_ERROR, SessionState.LAPSED, "", (), "§4.11"),
+    Transition(_UNBOUND + _UNBINDING + _ENDED, Input.ENQUIRE_LINK_RESP_ERROR, None, "", (), "§4.11"),
     Transition(_ALIVE, Input.ALERT_NOTIFICATION, None, "", (UnexpectedPdu,), "§4.12"),
     Transition(_ALIVE, Input.OUTBIND, None, "", (UnexpectedPdu,), "§4.1.7"),
     Transition(_ALIVE, Input.OTHER_REQUEST, None, "generic_nack ESME_RINVCMDID", (UnexpectedPdu,), "§4.3"),

@@ -70,11 +70,14 @@ def test_a_bind_without_response_ends_the_session() -> None:
     assert session.tick(10.0) == [Closed(CloseReason.BIND_TIMEOUT)]
 
 
-def test_a_bind_resp_to_another_sequence_number_is_unexpected() -> None:
+@pytest.mark.parametrize("sequence_number", [0, 2, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_the_bind_under_way_takes_a_bind_resp_with_any_sequence_number(sequence_number: int) -> None:
     session = binding_session()
-    [event] = session.receive(smpplib_encode("bind_transceiver_resp", 2, system_id="smsc"), 1.0)
+    octets = smpplib_encode("bind_transceiver_resp", sequence_number, system_id="smsc")
+    assert session.receive(octets, 1.0) == [Bound("smsc", None)]
+    [event] = session.receive(octets, 1.0)
     assert isinstance(event, UnexpectedPdu)
-    assert session.state is SessionState.BINDING
+    assert session.state is SessionState.BOUND
 
 
 def test_a_deliver_sm_before_bind_resp_is_responded_with_rinvbndsts() -> None:
@@ -211,7 +214,63 @@ def test_a_segment_without_response_leaves_the_window_and_the_session_continues(
     assert session.next_deadline() == 11.0
     assert session.tick(10.9) == []
     assert session.tick(11.0) == [NoResponse("first")]
-    assert (session.free, session.state, session.next_deadline()) == (1, SessionState.BOUND, 12.0)
+    assert (session.state, session.next_deadline()) == (SessionState.BOUND, 12.0)
+
+
+def test_a_segment_keeps_its_place_in_the_window_for_twice_response_timeout() -> None:
+    session = bound_session(window=8)
+    for n in range(3):
+        session.submit(b"", n, 1.0)
+    session.submit(b"", "responded", 2.0)
+    session.receive(submit_sm_resp(5), 10.0)
+    session.tick(11.0)
+    assert (session.window.limit, session.free) == (4, 1)
+    assert session.receive(submit_sm_resp(3), 12.0) == [LateResponse(1, 0, "")]
+    assert session.free == 2
+    assert session.next_deadline() == 21.0
+    assert session.tick(21.0) == []
+    assert session.free == 4
+    assert session.receive(submit_sm_resp(2), 25.0) == [LateResponse(0, 0, "")]
+    assert session.free == 4
+
+
+def test_a_session_ends_when_a_full_window_has_no_response_within_twice_response_timeout() -> None:
+    session = bound_session(window=2)
+    for n in range(2):
+        session.submit(b"", n, 1.0)
+    assert session.tick(11.0) == [NoResponse(0), NoResponse(1)]
+    session.receive(smpplib_encode("enquire_link_resp", 9), 20.0)
+    assert session.tick(20.9) == []
+    assert session.tick(21.0) == [Closed(CloseReason.UNRESPONSIVE)]
+
+
+def test_a_session_with_a_full_window_goes_on_while_late_responses_come() -> None:
+    session = bound_session(window=2)
+    for n in range(2):
+        session.submit(b"", n, 1.0)
+    session.tick(11.0)
+    session.receive(submit_sm_resp(2), 12.0)
+    assert session.tick(21.0) == []
+    assert session.state is SessionState.BOUND
+
+
+@pytest.mark.parametrize("command", ["submit_sm_resp", "enquire_link_resp"])
+def test_a_session_of_which_the_smsc_does_not_know_submits_nothing_and_ends(command: str) -> None:
+    session = bound_session()
+    session.submit(b"", "first", 1.0)
+    session.submit(b"", "second", 1.0)
+    session.receive(smpplib_encode(command, 2, 0x04), 2.0)
+    assert (session.state, session.free) == (SessionState.LAPSED, 0)
+    assert session.receive(submit_sm_resp(3, "id"), 3.0)[0] == SubmitResponse("second", 0, "id")
+    session.receive(submit_sm_resp(2, "id"), 3.0)
+    assert session.closing
+
+
+def test_a_session_of_which_the_smsc_does_not_know_waits_for_responses_no_longer_than_response_timeout() -> None:
+    session = bound_session()
+    session.submit(b"", "first", 1.0)
+    session.receive(smpplib_encode("enquire_link_resp", 2, 0x0D), 2.0)
+    assert session.tick(12.0) == [NoResponse("first"), Closed(CloseReason.NOT_BOUND)]
 
 
 def test_a_response_after_response_timeout_is_reported_once_as_late() -> None:
@@ -233,7 +292,8 @@ def test_late_responses_are_recognised_up_to_a_limit(monkeypatch: pytest.MonkeyP
     for n in range(3):
         session.submit(b"", n, 1.0)
     session.tick(11.0)
-    events = session.receive(submit_sm_resp(2) + submit_sm_resp(3) + submit_sm_resp(4), 12.0)
+    session.tick(21.0)
+    events = session.receive(submit_sm_resp(2) + submit_sm_resp(3) + submit_sm_resp(4), 22.0)
     assert [type(event) for event in events] == [UnexpectedPdu, LateResponse, LateResponse]
 
 

@@ -126,7 +126,7 @@ class AnySession(RuleBasedStateMachine):
         self.now = 0.0
         self.tags = 0
         self.under_way: dict[int, tuple[object, float]] = {}
-        self.late: dict[int, object] = {}
+        self.late: dict[int, tuple[object, float]] = {}
         self.unacknowledged: list[int] = []
         self.unbinding = False
 
@@ -169,7 +169,7 @@ class AnySession(RuleBasedStateMachine):
     @rule(data=st.data(), message_id=message_ids)
     def respond_late(self, data: st.DataObject, message_id: str) -> None:
         sequence_number = data.draw(st.sampled_from(sorted(self.late)))
-        tag = self.late.pop(sequence_number)
+        tag, _ = self.late.pop(sequence_number)
         assert self.receive(submit_sm_resp(sequence_number, message_id), data)[:1] == [
             LateResponse(tag, 0, message_id)
         ]
@@ -222,14 +222,17 @@ class AnySession(RuleBasedStateMachine):
                 NoResponse(self.under_way[n][0]) for n in due
             ]
             for n in due:
-                self.late[n] = self.under_way.pop(n)[0]
+                self.late[n] = self.under_way.pop(n)
         after = self.session.next_deadline()
         assert after is None or after > self.now
 
     @invariant()
     def the_window_equals_that_of_the_model(self) -> None:
         bound = self.session.state is SessionState.BOUND
-        assert self.session.free == (self.WINDOW - len(self.under_way) if bound else 0)
+        overdue = [n for n, (_, sent_at) in self.late.items() if sent_at + 2 * RESPONSE_TIMEOUT_SECONDS > self.now]
+        free = self.session.window.limit - len(self.under_way) - len(overdue)
+        assert self.session.free == (max(free, 0) if bound else 0)
+        assert 1 <= self.session.window.limit <= self.WINDOW
         assert self.session.unacknowledged_deliveries == len(self.unacknowledged)
         deadline = self.session.next_deadline()
         assert (deadline is None) == self.session.closing

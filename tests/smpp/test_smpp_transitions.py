@@ -15,13 +15,17 @@ from tests.smpp.sessions import sent_by
 
 ENQUIRE_LINK, RESPONSE_TIMEOUT = 3.0, 10.0
 LEFT_AT = 4.0
-"""When UNBINDING, DRAINING or CLOSED is entered; BINDING and BOUND are entered at 0."""
+"""When UNBINDING, DRAINING, LAPSED or CLOSED is entered; BINDING and BOUND are entered at 0."""
 SEGMENT_AT = 0.0
 ENQUIRE_LINK_AT = ENQUIRE_LINK
 STATE_TIMEOUT_AT = LEFT_AT + RESPONSE_TIMEOUT
 
+UNANSWERED_AT = -7.0
+"""When a full window is submitted to an SMSC that responds to none of it."""
+UNRESPONSIVE_AT = UNANSWERED_AT + 2 * RESPONSE_TIMEOUT
+
 BIND, LATE_SEGMENT, SEGMENT, DELIVERY, UNKNOWN = 1, 2, 3, 77, 99
-OK, THROTTLED, REFUSED_BIND = 0x00, 0x58, 0x0D
+OK, NOT_BOUND, THROTTLED, REFUSED_BIND = 0x00, 0x04, 0x58, 0x0D
 
 
 @dataclass(kw_only=True)
@@ -50,6 +54,7 @@ class Driver:
     in_bound: Act | None = None
     before: Act | None = None
     needs_segment: bool = False
+    full_window: bool = False
     statuses: tuple[int, ...] = (OK,)
 
 
@@ -93,6 +98,15 @@ def respond_to_everything(run: Run) -> list[Event[object]]:
     return []
 
 
+def time_out_once(run: Run) -> list[Event[object]]:
+    run.session.tick(ENQUIRE_LINK_AT)
+    return run.receive(CommandId.ENQUIRE_LINK_RESP, UNKNOWN, ENQUIRE_LINK_AT)
+
+
+def keep_alive_with_window(run: Run) -> list[Event[object]]:
+    return run.receive(CommandId.ENQUIRE_LINK_RESP, UNKNOWN, UNRESPONSIVE_AT - 0.1)
+
+
 def tick(now: float) -> Act:
     return lambda run: run.session.tick(now)
 
@@ -113,17 +127,21 @@ DRIVERS: Final[dict[Input, Driver]] = {
         before=tick(ENQUIRE_LINK_AT + RESPONSE_TIMEOUT - 0.1),
         act=tick(ENQUIRE_LINK_AT + RESPONSE_TIMEOUT),
     ),
+    Input.UNRESPONSIVE: Driver(
+        in_bound=time_out_once, before=keep_alive_with_window, act=tick(UNRESPONSIVE_AT), full_window=True
+    ),
     Input.DRAINED: Driver(before=respond_to_everything, act=tick(LEFT_AT)),
     Input.BIND_RESP: pdu(CommandId.BIND_TRANSCEIVER_RESP, BIND, statuses=(OK,)),
     Input.BIND_RESP_ERROR: pdu(CommandId.BIND_TRANSCEIVER_RESP, BIND, statuses=(REFUSED_BIND, THROTTLED)),
-    Input.BIND_RESP_UNMATCHED: pdu(CommandId.BIND_TRANSCEIVER_RESP, UNKNOWN),
     Input.SUBMIT_SM_RESP: pdu(CommandId.SUBMIT_SM_RESP, SEGMENT, needs_segment=True),
+    Input.NOT_BOUND: pdu(CommandId.SUBMIT_SM_RESP, SEGMENT, needs_segment=True, statuses=(NOT_BOUND,)),
     Input.SUBMIT_SM_RESP_LATE: pdu(CommandId.SUBMIT_SM_RESP, LATE_SEGMENT, needs_segment=True),
     Input.SUBMIT_SM_RESP_UNMATCHED: pdu(CommandId.SUBMIT_SM_RESP, UNKNOWN),
     Input.DELIVER_SM: pdu(CommandId.DELIVER_SM, UNKNOWN),
     Input.DATA_SM: pdu(CommandId.DATA_SM, UNKNOWN),
     Input.ENQUIRE_LINK: pdu(CommandId.ENQUIRE_LINK, UNKNOWN),
-    Input.ENQUIRE_LINK_RESP: pdu(CommandId.ENQUIRE_LINK_RESP, UNKNOWN),
+    Input.ENQUIRE_LINK_RESP: pdu(CommandId.ENQUIRE_LINK_RESP, UNKNOWN, statuses=(OK,)),
+    Input.ENQUIRE_LINK_RESP_ERROR: pdu(CommandId.ENQUIRE_LINK_RESP, UNKNOWN, statuses=(NOT_BOUND, THROTTLED)),
     Input.SMSC_UNBIND: pdu(CommandId.UNBIND, UNKNOWN),
     Input.UNBIND_RESP: pdu(CommandId.UNBIND_RESP),
     Input.UNBIND_RESP_UNMATCHED: pdu(CommandId.UNBIND_RESP, UNKNOWN),
@@ -140,6 +158,7 @@ DRIVERS: Final[dict[Input, Driver]] = {
     ),
 }
 
+ENDED: Final = (SessionState.DRAINING, SessionState.LAPSED)
 WITHOUT_SEGMENTS: Final = (SessionState.OPEN, SessionState.BINDING)
 PAIRS: Final = frozenset((state, row.input) for row in TABLE for state in row.states)
 
@@ -150,7 +169,7 @@ def run_in(state: SessionState, driver: Driver, *, owes: bool, command_status: i
         role=Role.TRANSCEIVER,
         system_id="gateway",
         password="secret",
-        window=10,
+        window=40,
         enquire_link=ENQUIRE_LINK,
         response_timeout=RESPONSE_TIMEOUT,
     )
@@ -161,8 +180,12 @@ def run_in(state: SessionState, driver: Driver, *, owes: bool, command_status: i
         session.receive(HEADER.pack(16, CommandId.BIND_TRANSCEIVER_RESP, OK, BIND), 0.0)
         assert session.submit(b"", "late", SEGMENT_AT - RESPONSE_TIMEOUT) == LATE_SEGMENT
         session.tick(0.0)
+        if driver.full_window:
+            run.receive(CommandId.SUBMIT_SM_RESP, LATE_SEGMENT, UNANSWERED_AT - 1)
+            while session.free:
+                session.submit(b"", "without response", UNANSWERED_AT)
         if owes:
-            assert session.submit(b"", "segment", SEGMENT_AT) == SEGMENT
+            assert driver.full_window or session.submit(b"", "segment", SEGMENT_AT) == SEGMENT
             session.receive(HEADER.pack(16, CommandId.DELIVER_SM, OK, DELIVERY), 0.0)
         if driver.in_bound is not None:
             driver.in_bound(run)
@@ -182,6 +205,8 @@ def leave_bound(run: Run, state: SessionState) -> None:
             [(_, _, run.awaited)] = sent_by(run.session)
         case SessionState.DRAINING:
             run.session.receive(HEADER.pack(16, CommandId.UNBIND, OK, UNKNOWN), LEFT_AT)
+        case SessionState.LAPSED:
+            run.session.receive(HEADER.pack(16, CommandId.ENQUIRE_LINK_RESP, NOT_BOUND, UNKNOWN), LEFT_AT)
         case SessionState.CLOSED:
             run.session.receive(HEADER.pack(15, 0, OK, UNKNOWN), LEFT_AT)
 
@@ -193,7 +218,7 @@ def expected(state: SessionState, given: Input, *, owes: bool) -> tuple[SessionS
     events: list[object] = [event for event in row.events if not (event is NoResponse and concerns_none)]
     events += [row.reason] if row.reason is not None else []
     target, sends = row.to or state, [row.sends] if row.sends else []
-    if target is SessionState.DRAINING and not owes:  # in the same call
+    if target in ENDED and not owes:  # in the same call
         target, more, end = expected(target, Input.DRAINED, owes=owes)
         return target, sends + more, events + end
     return target, sends, events
@@ -215,9 +240,7 @@ def every_run() -> Iterator[tuple[SessionState, Input, bool, int]]:
     for state in SessionState:
         for given, driver in DRIVERS.items():
             for owes in (False, True):
-                possible = (not owes and state is not SessionState.DRAINING) or (
-                    owes and state not in WITHOUT_SEGMENTS
-                )
+                possible = (not owes and state not in ENDED) or (owes and state not in WITHOUT_SEGMENTS)
                 if (state, given) in PAIRS and possible and (owes or not driver.needs_segment):
                     yield from ((state, given, owes, command_status) for command_status in driver.statuses)
 
@@ -247,6 +270,7 @@ def test_every_pair_of_state_and_input_is_driven_or_has_no_row() -> None:
             Input.SUBMIT: set(SessionState) - {SessionState.BOUND},
             **{given: set(WITHOUT_SEGMENTS) for given, driver in DRIVERS.items() if driver.needs_segment},
             Input.ENQUIRE_LINK_TIMEOUT: set(WITHOUT_SEGMENTS),
+            Input.UNRESPONSIVE: set(WITHOUT_SEGMENTS),
         }.items()
         for state in states
     }

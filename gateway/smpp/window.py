@@ -1,0 +1,56 @@
+"""How many segments of a session may be under way: as many as the SMSC responds to in time.
+
+An SMSC that serves one PDU after the other responds to the last segment of a full window after `window` times its
+service time. Where that exceeds `response_timeout`, every segment of a full window would be sent again, for ever. So
+the window shrinks while responses come late, and grows again while they come early (additive increase,
+multiplicative decrease, as in TCP).
+"""
+
+from typing import Final
+
+LATE_SHARE: Final = 0.5
+"""Of response_timeout, after which a response is late: the window is halved, long before a time-out."""
+EARLY_SHARE: Final = 0.25
+"""Of response_timeout, within which a response is early: the window grows by one segment for each window of them."""
+_REDUCTION: Final = 0.5
+
+
+class AdaptiveWindow:
+    """The window of one session. Instants are monotonic seconds, `response_timeout` is in seconds."""
+
+    __slots__ = ("_early_seconds", "_reduced_at", "_size", "ceiling", "late_seconds")
+
+    def __init__(self, ceiling: int, response_timeout: float, size: float | None = None) -> None:
+        """`ceiling` is the configured window; `size` that of an earlier session, from which this one goes on."""
+        self.ceiling = ceiling
+        self.late_seconds = response_timeout * LATE_SHARE
+        self._early_seconds = response_timeout * EARLY_SHARE
+        self._size = float(ceiling if size is None else min(size, ceiling))
+        self._reduced_at = float("-inf")
+
+    @property
+    def size(self) -> float:
+        """The size with its fraction, for the session after this one."""
+        return self._size
+
+    @property
+    def limit(self) -> int:
+        """The number of segments that may be under way, from 1 to `ceiling`."""
+        return int(self._size)
+
+    def responded(self, sent_at: float, now: float) -> None:
+        """Adapts the window to a response that came before the time-out."""
+        took = now - sent_at
+        if took > self.late_seconds:
+            self._reduce(sent_at, now)
+        elif took <= self._early_seconds:
+            self._size = min(self._size + 1 / self._size, self.ceiling)
+
+    def timed_out(self, sent_at: float, now: float) -> None:
+        """Shrinks the window: a segment has no response within response_timeout."""
+        self._reduce(sent_at, now)
+
+    def _reduce(self, sent_at: float, now: float) -> None:
+        if sent_at >= self._reduced_at:  # segments sent before are of the window that was reduced already
+            self._size = max(self._size * _REDUCTION, 1.0)
+            self._reduced_at = now

@@ -1,0 +1,62 @@
+"""The adaptive window alone, and against an SMSC that serves one PDU after the other."""
+
+import pytest
+
+from gateway.smpp.window import AdaptiveWindow
+
+
+def test_a_window_has_its_configured_size_while_responses_come_early() -> None:
+    window = AdaptiveWindow(100, 30.0)
+    for n in range(1_000):
+        window.responded(n / 100, n / 100 + 0.2)
+    assert window.limit == 100
+
+
+def test_late_responses_of_one_window_halve_it_once() -> None:
+    window = AdaptiveWindow(100, 30.0)
+    for n in range(100):
+        window.responded(n / 100, 16.0 + n / 100)
+    assert window.limit == 50
+
+
+def test_responses_neither_early_nor_late_leave_the_window_as_it_is() -> None:
+    window = AdaptiveWindow(100, 30.0, size=40.0)
+    for n in range(1_000):
+        window.responded(float(n), n + 10.0)
+    assert window.limit == 40
+
+
+def test_a_window_without_responses_shrinks_to_one_segment_and_no_further() -> None:
+    window = AdaptiveWindow(100, 30.0)
+    for n in range(20):
+        window.timed_out(n * 30.0, (n + 1) * 30.0)
+    assert window.limit == 1
+
+
+def test_a_reduced_window_grows_by_one_for_each_window_of_early_responses() -> None:
+    window = AdaptiveWindow(100, 30.0, size=10.0)
+    for n in range(11):
+        window.responded(float(n), n + 0.1)
+    assert window.limit == 11
+
+
+@pytest.mark.parametrize("service_seconds", [0.05, 0.2, 0.4, 1.0, 5.0, 20.0])
+def test_an_smsc_that_serves_one_pdu_after_the_other_is_kept_busy_and_times_no_segment_out_twice(
+    service_seconds: float,
+) -> None:
+    response_timeout = 30.0
+    window = AdaptiveWindow(100, response_timeout)
+    now, served, timed_out = 0.0, 0, 0
+    under_way: list[float] = []
+    for _ in range(2_000):
+        under_way += [now] * (window.limit - len(under_way))
+        now += service_seconds
+        sent_at = under_way.pop(0)
+        served += 1
+        if now - sent_at > response_timeout:
+            timed_out += 1
+            window.timed_out(sent_at, now)
+        else:
+            window.responded(sent_at, now)
+        assert under_way or window.limit == 1, "the SMSC has nothing to do"
+    assert timed_out <= 200, "those sent before the SMSC was known to be slow"
