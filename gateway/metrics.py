@@ -27,6 +27,9 @@ SEGMENTS_UNKNOWN = Counter(  # operators know it by this name, without a prefix
     "segments_unknown", "Segments without a response, which are sent again", ["link"], registry=REGISTRY
 )
 BOUND = Gauge("gateway_sessions_bound", "SMPP sessions bound now", ["link"], registry=REGISTRY)
+LINK_STOPPED = Gauge(
+    "gateway_link_stopped", "1 while the SMSC refuses whatever the link sends", ["link"], registry=REGISTRY
+)
 LINK_FAILURES = _counter("link_failures", "Connections and binds that failed", "link", "reason")
 UNEXPECTED_PDUS = _counter("unexpected_pdus", "PDUs that were unexpected and were skipped", "link")
 RECEIPTS = _counter("receipts", "Final delivery receipts", "link", "state")

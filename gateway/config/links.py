@@ -9,7 +9,7 @@ from gateway.config.table import NAME, NAMED, Table, check_key_pair
 from gateway.smpp.events import BindMode
 from gateway.smpp.pdu import SOURCE_ADDRESS, ReceiptRequest, source_numbering
 from gateway.smpp.receipt import IdRelation
-from gateway.smpp.status import StatusKind
+from gateway.smpp.status import CONFIGURABLE, StatusKind
 from gateway.smpp.text import DefaultAlphabet, LongMessages
 
 RECEIPT_REQUESTS: tuple[ReceiptRequest, ...] = get_args(ReceiptRequest)
@@ -66,6 +66,7 @@ def _link(table: Table) -> Link:
         statuses=_statuses(table.table("statuses")),
         enquire_link=table.duration("enquire_link", "30s", least="1ms", most="1d"),
         response_timeout=table.duration("response_timeout", "30s", least="1ms", most="1h"),
+        give_up=table.duration("give_up", "3d", least="1m", most="30d"),
     )
     if not link.password.isascii() or len(link.password) > _MAX_PASSWORD_LENGTH:
         table.fault("password", f"must be at most {_MAX_PASSWORD_LENGTH} ASCII characters")
@@ -78,10 +79,10 @@ def _link(table: Table) -> Link:
 
 
 def _statuses(table: Table) -> Mapping[int, StatusKind]:
-    """What this operator's command_status values mean: 0x58 or 88 → accepted, throttled, busy or refused."""
+    """What this operator's command_status values mean: 0x58 or 88 → accepted, throttled, busy, refused or link."""
     statuses: dict[int, StatusKind] = {}
     for key in table.keys():  # noqa: SIM118 (a Table is no mapping)
-        kind = table.choice(key, tuple(StatusKind), StatusKind.REFUSED)
+        kind = table.choice(key, CONFIGURABLE, StatusKind.REFUSED)
         try:
             status = int(key, 0)
         except ValueError:

@@ -138,6 +138,7 @@ class Link:
     statuses: Mapping[int, StatusKind]
     enquire_link: timedelta
     response_timeout: timedelta
+    give_up: timedelta  # business time
 
     @property
     def source_address(self) -> Address:

@@ -23,6 +23,14 @@ class LinkPolicy:
     """Of a text, after the SMSC was too busy for it."""
     max_busy_retries: int = 6
     """Such waits in memory, after which the text goes back to its row."""
+    undecided: Backoff = Backoff(first_seconds=30.0, max_seconds=600.0)
+    """Of a text, after a refusal that may be the link's fault."""
+    first_probe_seconds: float = 30.0
+    """Between segments sent by a link that the SMSC refuses; longer after ten minutes of it."""
+    useful_session_seconds: float = 60.0
+    """For which a session must have been bound, before the wait for the next bind begins anew."""
+    note_seconds: float = 2.0
+    """Between two looks at what a link says about itself."""
     busy_pause: timedelta = timedelta(minutes=1)
     """For which it then stays there."""
     drain_timeout_seconds: float = 4.0

@@ -23,8 +23,9 @@ class SmppConnection(asyncio.Protocol, Generic[Tag]):
     def __init__(self, session: Session[Tag], handle: Handler[Tag]) -> None:
         self.session = session
         self.lost = asyncio.Event()
-        self.was_bound = False
+        self.bound_at: float | None = None  # monotonic seconds
         self.bind_refusal: int | None = None  # the command_status with which the SMSC refused the bind
+        self.lost_at: float | None = None
         self._handle = handle
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -36,6 +37,13 @@ class SmppConnection(asyncio.Protocol, Generic[Tag]):
     def free(self) -> int:
         """The number of segments that may be submitted now."""
         return self.session.free if self._writable else 0
+
+    @property
+    def bound_seconds(self) -> float:
+        """For which the session has been bound, or had been when it was lost; 0 when it never was."""
+        if self.bound_at is None:
+            return 0.0
+        return (self._loop.time() if self.lost_at is None else self.lost_at) - self.bound_at
 
     @property
     def open(self) -> bool:
@@ -118,7 +126,8 @@ class SmppConnection(asyncio.Protocol, Generic[Tag]):
         if self._timer is not None:
             self._timer.cancel()
         self._transport = None
-        self._handle(self, self.session.disconnected(self._loop.time()))
+        self.lost_at = self._loop.time()
+        self._handle(self, self.session.disconnected(self.lost_at))
         self.lost.set()
 
     def flush(self) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 import time
+from contextlib import suppress
 from typing import Any, assert_never
 
 from smpplib.consts import (
@@ -29,6 +30,7 @@ from gateway.smpp import status
 from gateway.smpp.session import Role, Session
 from gateway.store import nodes
 from gateway.store.database import Database
+from gateway.store.nodes import LinkState
 from gateway.usecases.sending_state import SendingState
 from gateway.usecases.sent_texts import SentTexts
 
@@ -65,6 +67,7 @@ class Link:
         self._bound: set[SmppConnection[SegmentTag]] = set()
         self._stopping = asyncio.Event()
         self._changed = asyncio.Event()
+        self._window_size: float | None = None  # of the session that ended last
 
     async def run(self) -> None:
         """Keeps the sessions bound, and sends and records texts, until cancelled."""
@@ -72,7 +75,7 @@ class Link:
             for role in roles_of(self.config):
                 tasks.create_task(self._keep_bound(role))
             for name, work in (
-                ("fill", self._sender.fill), ("record", self._sender.record), ("note_bound", self._note_bound)
+                ("fill", self._sender.fill), ("record", self._sender.record), ("note_state", self._note_state)
             ):  # fmt: skip
                 tasks.create_task(run_with_retry(work, name, backoff=self._task_retry, link=self.config.name))
             tasks.create_task(self._release_when_lapsed())
@@ -109,10 +112,10 @@ class Link:
 
     async def _keep_bound(self, role: Role) -> None:
         """Connects and binds until `stop`, with a longer pause after each failure."""
-        failures = 0
+        failures, useful = 0, self._policy.useful_session_seconds
         while not self._stopping.is_set():
             bind = await self._connect(role)
-            failures = 0 if bind is not None and bind.was_bound else failures + 1
+            failures = 0 if bind is not None and bind.bound_seconds >= useful else failures + 1
             refusal = bind.bind_refusal if bind is not None else None
             self._report_refusal(refusal)
             wait = wait_before_binding(self._policy, refusal, failures)
@@ -144,7 +147,7 @@ class Link:
     async def _connect(self, role: Role) -> SmppConnection[SegmentTag] | None:
         """The connection, after it was lost; None when it could not be established."""
         config = self.config
-        bind = SmppConnection[SegmentTag](new_session(config, role), self._handle)
+        bind = SmppConnection[SegmentTag](new_session(config, role, self._window_size), self._handle)
         await self._lease.wait_held()
         loop = asyncio.get_running_loop()
         try:
@@ -161,6 +164,7 @@ class Link:
             await bind.lost.wait()
         finally:
             self._binds.discard(bind)
+            self._window_size = bind.session.window.size
             bind.abort()
         return bind
 
@@ -183,7 +187,7 @@ class Link:
             case smpp.SubmitResponse() | smpp.LateResponse():
                 self._sender.responded(event)
             case smpp.NoResponse():
-                self._sender.not_responded(event)
+                self._sender.not_responded(event, timed_out=bind.open)
             case smpp.Received():
                 self._receiver.receive(bind, self.config, event)
             case smpp.Bound():
@@ -205,7 +209,7 @@ class Link:
                 assert_never(event)
 
     def _came_up(self, bind: SmppConnection[SegmentTag], event: smpp.Bound) -> None:
-        bind.was_bound = True
+        bind.bound_at = asyncio.get_running_loop().time()
         self._bound.add(bind)
         self._changed.set()
         log.info(LogEvent.LINK_BOUND, link=self.config.name, smsc=event.system_id, bound=len(self._bound))
@@ -223,14 +227,33 @@ class Link:
             self._changed.set()
             log.info(LogEvent.LINK_LOST, link=self.config.name, bound=len(self._bound))
 
-    async def _note_bound(self) -> None:
-        """Writes the number of the link's bound sessions, for other processes and /readyz, until cancelled."""
+    async def _note_state(self) -> None:
+        """Writes the link's state, for other processes and /readyz, when it changes, until cancelled."""
+        noted = None
         while True:
             metrics.BOUND.labels(self.config.name).set(len(self._bound))
-            async with self._database.acquire() as connection:
-                await nodes.note_bound(connection, self._node, self.config.name, len(self._bound))
-            await self._changed.wait()
+            if (state := self._state_now()) != noted:
+                async with self._database.acquire() as connection:
+                    await nodes.note_link(connection, self._node, self.config.name, state)
+                noted = state
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._policy.note_seconds):
+                    await self._changed.wait()
             self._changed.clear()
+
+    def _state_now(self) -> LinkState:
+        """The state as its row has it; instants become distances from the time of writing."""
+        health = self._sender.health()
+        windows = [bind.session.window.limit for bind in self._bound if bind.session.window_in_use]
+        now = asyncio.get_running_loop().time()
+        return LinkState(
+            bound=len(self._bound),
+            send_window=sum(windows) if windows else None,
+            stopped_status=health.stopped_status,
+            stopped_seconds=round(now - health.stopped_at) if health.stopped_status is not None else None,
+            unaccepted_seconds=round(now - since) if (since := health.unaccepted_since) is not None else None,
+            needed_timeout_seconds=health.needed_timeout_seconds,
+        )
 
 
 def wait_before_binding(policy: LinkPolicy, command_status: int | None, failures: int) -> float:
@@ -241,8 +264,8 @@ def wait_before_binding(policy: LinkPolicy, command_status: int | None, failures
     return backoff.delay(failures)
 
 
-def new_session(config: LinkConfig, role: Role) -> Session[Any]:
-    """A session of the link, not connected yet."""
+def new_session(config: LinkConfig, role: Role, window_size: float | None = None) -> Session[Any]:
+    """A session of the link, not connected yet; it goes on with the window of an earlier one."""
     return Session(
         role=role,
         system_id=config.system_id,
@@ -251,6 +274,7 @@ def new_session(config: LinkConfig, role: Role) -> Session[Any]:
         window=config.window,
         enquire_link=config.enquire_link.total_seconds(),
         response_timeout=config.response_timeout.total_seconds(),
+        window_size=window_size,
     )
 
 

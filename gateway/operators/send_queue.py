@@ -17,9 +17,9 @@ class OutgoingText:
     """A text being sent: its unsent segments, and what the SMSC has responded to the others."""
 
     __slots__ = (
-        "accepted_at", "accepted_segments", "begun", "bodies", "busy", "claimed", "deadline", "expected",
-        "is_waiting", "message_ids", "queued", "refused", "stale", "tracked_segments", "under_way", "unsent",
-        "weight",
+        "accepted_at", "accepted_segments", "begun", "bodies", "busy", "busy_since", "claimed", "deadline",
+        "expected", "is_waiting", "message_ids", "queued", "refused", "sendings", "stale", "timed_out",
+        "tracked_segments", "undecided", "under_way", "unknown_segments", "unsent", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -39,11 +39,16 @@ class OutgoingText:
             orjson.loads(claimed.message_ids) if claimed.message_ids else [None] * len(bodies)
         )
         self.expected: list[ExpectedReceipt] = []  # not yet written
+        self.unknown_segments = 0  # bit n: segment n was submitted, and may have been accepted
+        self.timed_out = False  # one of them by the time-out, so that its response may still come
+        self.sendings = claimed.attempts  # of its segments, copies included
         self.refused: int | None = None  # the command_status of a permanent refusal
+        self.undecided: int | None = None  # the command_status of a refusal that may be the link's
         self.accepted_at: datetime | None = None
         self.deadline = deadline  # monotonic; after it a USSD screen is not sent
         self.stale = False  # the deadline has passed
         self.busy = 0  # consecutive "busy" responses to it
+        self.busy_since = claimed.busy_since  # business time of the first of them
         self.queued = False  # it is in one of the two deques
         self.is_waiting = False  # it is not sent before `requeue`
 
@@ -54,6 +59,16 @@ class OutgoingText:
     @property
     def is_screen(self) -> bool:
         return self.claimed.tlvs is not None
+
+    @property
+    def is_single(self) -> bool:
+        """Whether the text is one submit_sm, so that a handset shows a copy of it."""
+        return len(self.bodies) == 1
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether only segments of unknown outcome are left."""
+        return bool(self.unknown_segments) and not self.unsent and not self.under_way
 
     @property
     def is_accepted(self) -> bool:
@@ -147,14 +162,27 @@ class SendQueue:
             out.queued = True
             (self._bulk if out.is_bulk else self._urgent).appendleft(out)
 
-    def drop(self, out: OutgoingText, segment: int) -> bool:
-        """Whether the segment was queued; it is not sent again."""
-        if segment not in out.unsent:
-            return False
-        out.unsent.remove(segment)
-        if out.is_bulk and not out.is_waiting:
-            self.ready -= 1
-        return True
+    def drop(self, out: OutgoingText, segment: int) -> None:
+        """Removes the segment if it is queued."""
+        if segment in out.unsent:
+            out.unsent.remove(segment)
+            if out.is_bulk and not out.is_waiting:
+                self.ready -= 1
+
+    def repeat_unknown(self, out: OutgoingText) -> None:
+        """Queues the segments of unknown outcome of a waiting text again."""
+        unknown = out.unknown_segments
+        out.unsent.extend(n for n in range(len(out.bodies)) if unknown >> n & 1)
+        out.unknown_segments, out.timed_out = 0, False
+        out.sendings += 1
+        self.requeue(out)
+
+    def move_back(self, out: OutgoingText) -> None:
+        """Moves a queued text behind the others of its priority."""
+        queue = self._bulk if out.is_bulk else self._urgent
+        if out.queued and len(queue) > 1:
+            queue.remove(out)
+            queue.append(out)
 
     def drop_unsent(self, out: OutgoingText) -> None:
         """Removes all unsent segments of the text."""

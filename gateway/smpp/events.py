@@ -87,11 +87,13 @@ class NoResponse(NamedTuple, Generic[Tag]):
 
 
 class LateResponse(NamedTuple, Generic[Tag]):
-    """The response to a segment that was reported as NoResponse; its place in the window is free since then."""
+    """The response to a segment that was reported as NoResponse."""
 
     tag: Tag
     command_status: int
     message_id: str
+    seconds: float
+    """Since the segment was submitted."""
 
 
 class Received(NamedTuple):

@@ -8,12 +8,12 @@ transport and calls `disconnected`.
 enquire_link gets its response in every state. A request that an ESME does not serve gets a generic_nack, and a PDU
 that does not fit the state is reported as UnexpectedPdu. Neither ends the session.
 
-A segment without a response within response_timeout is reported as NoResponse: its outcome is unknown. It keeps its
-place in the window for the same time again, because the SMSC may still be serving it. A later response is reported as
-LateResponse. `gateway.smpp.window` adapts the window to how fast the SMSC responds.
+A segment without a response within response_timeout is reported as NoResponse: its outcome is unknown. It keeps
+its place in the window for the same time again, because the SMSC may still be serving it. A later response is
+reported as LateResponse. `gateway.smpp.window` adapts the window to how fast the SMSC responds.
 
-A session that only looks bound is ended: when the SMSC says that it is not bound, or has responded to no segment of a
-full window within twice response_timeout.
+A session that only looks bound is ended: when the SMSC says that it is not bound, or has responded to no segment
+of a full window within twice response_timeout.
 """
 
 from collections import OrderedDict
@@ -122,11 +122,11 @@ class Session(Generic[Tag]):
         self._pending = bytearray()  # the octets of an incomplete PDU
         self._pending_length = 0  # octets until which it stays incomplete
         self._sequence = 0
-        # By sequence_number: tag, sent at; oldest first. After response_timeout a segment goes from the first to the
-        # second, and after twice that to the third.
+        # By sequence_number: tag, sent at; oldest first. After response_timeout a segment goes from the first to
+        # the second, and after twice that to the third.
         self._window: dict[int, tuple[Tag, float]] = {}
         self._overdue: dict[int, tuple[Tag, float]] = {}
-        self._late: OrderedDict[int, Tag] = OrderedDict()
+        self._late: OrderedDict[int, tuple[Tag, float]] = OrderedDict()
         self._responded_at = float("-inf")  # the last submit_sm_resp
         self._awaited: int | None = None  # the sequence_number of our bind or unbind under way
         self._deadline = 0.0  # of BINDING, UNBINDING and DRAINING
@@ -137,6 +137,11 @@ class Session(Generic[Tag]):
     def closing(self) -> bool:
         """Whether the transport is to be closed once `data_to_send` is written."""
         return self.state is SessionState.CLOSED
+
+    @property
+    def window_in_use(self) -> bool:
+        """Whether the session may submit."""
+        return self._slots > 0
 
     @property
     def free(self) -> int:
@@ -334,7 +339,7 @@ class Session(Generic[Tag]):
                     events.append(Bound(*decode_bind_resp(body)))
             case CommandId.SUBMIT_SM_RESP if (late := self._pop_late(sequence_number, now)) is not None:
                 message_id = body.partition(b"\0")[0][:MAX_MESSAGE_ID_BYTES].decode("latin-1")
-                events.append(LateResponse(late, command_status, message_id))
+                events.append(LateResponse(late[0], command_status, message_id, now - late[1]))
             case CommandId.GENERIC_NACK:
                 self._handle_nack(sequence_number, command_status, now, events)
             case CommandId.ALERT_NOTIFICATION | CommandId.OUTBIND:
@@ -353,7 +358,7 @@ class Session(Generic[Tag]):
         if sent := self._window.pop(sequence_number, None):
             events.append(SubmitResponse(sent[0], command_status, ""))
         elif (late := self._pop_late(sequence_number, now)) is not None:
-            events.append(LateResponse(late, command_status, ""))
+            events.append(LateResponse(late[0], command_status, "", now - late[1]))
         elif self._is_response(SessionState.BINDING, sequence_number):
             events.append(BindRefused(command_status))
             self._close(Input.GENERIC_NACK, events)
@@ -385,10 +390,9 @@ class Session(Generic[Tag]):
         if self.state is SessionState.BOUND and self._may_submit:
             self._slots = self.window.limit
 
-    def _pop_late(self, sequence_number: int, now: float) -> Tag | None:
-        """The tag of a segment whose response_timeout is over; None when there is no such segment."""
-        overdue = self._overdue.pop(sequence_number, None)
-        late = overdue[0] if overdue is not None else self._late.pop(sequence_number, None)
+    def _pop_late(self, sequence_number: int, now: float) -> tuple[Tag, float] | None:
+        """(tag, sent at) of a segment whose response_timeout is over; None when there is no such segment."""
+        late = self._overdue.pop(sequence_number, None) or self._late.pop(sequence_number, None)
         if late is not None:
             self._responded_at = now
         return late
@@ -416,7 +420,7 @@ class Session(Generic[Tag]):
             if self.state is SessionState.BOUND and not self.free and self._responded_at <= sent_at:
                 self._close(Input.UNRESPONSIVE, events)
                 return
-            late[sequence_number] = tag
+            late[sequence_number] = tag, sent_at
             del overdue[sequence_number]
             if len(late) > MAX_LATE_RESPONSES:
                 late.popitem(last=False)

@@ -18,6 +18,12 @@ class StatusKind(StrEnum):
     """The SMSC has no capacity now. The same segment goes again after a pause, a bounded number of times."""
     REFUSED = "refused"
     """Permanent for this number."""
+    LINK = "link"
+    """About the link: its sender, service type, account, credit or bind. Nothing is sent but probes until one is
+    accepted."""
+    UNCLEAR = "unclear"
+    """Refused with a status that is about the message, or that nobody knows. It is about the number when the link
+    accepts another number after it, and about the link when many numbers in a row get it."""
 
 
 _KINDS: Final = {
@@ -26,9 +32,21 @@ _KINDS: Final = {
     consts.SMPP_ESME_RMSGQFUL: StatusKind.BUSY,
     consts.SMPP_ESME_RSYSERR: StatusKind.BUSY,
     consts.SMPP_ESME_RX_T_APPN: StatusKind.BUSY,
-    # The SMSC no longer knows our bind. That is no property of the destination.
+    # The session ends, and the segment goes again by the next one (gateway/smpp/session.py).
     consts.SMPP_ESME_RINVBNDSTS: StatusKind.BUSY,
+    consts.SMPP_ESME_RINVDSTADR: StatusKind.REFUSED,
+    consts.SMPP_ESME_RINVSRCADR: StatusKind.LINK,
+    consts.SMPP_ESME_RINVSRCTON: StatusKind.LINK,
+    consts.SMPP_ESME_RINVSRCNPI: StatusKind.LINK,
+    consts.SMPP_ESME_RINVSERTYP: StatusKind.LINK,
+    consts.SMPP_ESME_RSUBMITFAIL: StatusKind.LINK,
+    consts.SMPP_ESME_RBINDFAIL: StatusKind.LINK,
+    consts.SMPP_ESME_RINVPASWD: StatusKind.LINK,
+    consts.SMPP_ESME_RINVSYSID: StatusKind.LINK,
+    consts.SMPP_ESME_RINVSYSTYP: StatusKind.LINK,
 }
+CONFIGURABLE: Final = tuple(kind for kind in StatusKind if kind is not StatusKind.UNCLEAR)
+"""What `links.statuses` may say of a status."""
 _NAMES: Final[dict[int, str]] = {
     value: constant.removeprefix("SMPP_") for constant, value in vars(consts).items() if "_ESME_R" in constant
 }
@@ -37,11 +55,11 @@ _NAMES: Final[dict[int, str]] = {
 def classify(command_status: int, overrides: Mapping[int, StatusKind]) -> StatusKind:
     """The kind of a submit_sm_resp; a link's `overrides` win for every status but 0.
 
-    An unknown status is REFUSED. What a vendor means by it belongs into the link's table of statuses.
+    A status that nobody knows is UNCLEAR. What a vendor means by it belongs into the link's table of statuses.
     """
     if command_status == consts.SMPP_ESME_ROK:
         return StatusKind.ACCEPTED
-    return overrides.get(command_status) or _KINDS.get(command_status, StatusKind.REFUSED)
+    return overrides.get(command_status) or _KINDS.get(command_status, StatusKind.UNCLEAR)
 
 
 def name(command_status: int) -> str:

@@ -1,8 +1,8 @@
 """How many segments of a session may be under way: as many as the SMSC responds to in time.
 
-An SMSC that serves one PDU after the other responds to the last segment of a full window after `window` times its
-service time. Where that exceeds `response_timeout`, every segment of a full window would be sent again, for ever. So
-the window shrinks while responses come late, and grows again while they come early (additive increase,
+An SMSC that serves one PDU after the other responds to the last segment of a full window after `window` times
+its service time. Where that exceeds `response_timeout`, every segment of a full window would be sent again, for
+ever. So the window shrinks while responses come late, and grows again while they come early (additive increase,
 multiplicative decrease, as in TCP).
 """
 
@@ -11,7 +11,7 @@ from typing import Final
 LATE_SHARE: Final = 0.5
 """Of response_timeout, after which a response is late: the window is halved, long before a time-out."""
 EARLY_SHARE: Final = 0.25
-"""Of response_timeout, within which a response is early: the window grows by one segment for each window of them."""
+"""Of response_timeout, within which a response is early: a window of them lets it grow by one segment."""
 _REDUCTION: Final = 0.5
 
 

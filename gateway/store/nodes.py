@@ -9,6 +9,7 @@ one that was evicted by mistake does no harm and only has to restart.
 from collections import Counter
 from collections.abc import Collection
 from contextlib import suppress
+from typing import NamedTuple
 
 import asyncpg
 
@@ -60,19 +61,34 @@ RETURNING link, segments - bit_count(accepted_segments::bit(64)) AS unknown_segm
 # `node = $1`: an earlier claim whose COMMIT was not confirmed. `changed_at` is set so that the new process gets
 # the full time to bind before the link counts as down.
 _CLAIM_LINKS = """
-UPDATE links SET node = $1, bound = 0, changed_at = clock_timestamp(), taken_at = clock_timestamp()
+UPDATE links SET node = $1, bound = 0, send_window = NULL, stopped_status = NULL,
+    unaccepted_since = NULL, changed_at = clock_timestamp(), taken_at = clock_timestamp()
 WHERE link = ANY($2::text[]) AND (node IS NULL OR node = $1) AND EXISTS (SELECT FROM nodes WHERE node = $1)
 RETURNING link
 """
 
-_NOTE_BOUND = """
-UPDATE links SET bound = $3, changed_at = clock_timestamp() WHERE link = $2 AND node = $1 AND bound <> $3
+_NOTE_LINK = """
+UPDATE links SET changed_at = CASE WHEN bound = $3 THEN changed_at ELSE clock_timestamp() END, bound = $3,
+    send_window = $4, stopped_status = $5, stopped_at = clock_timestamp() - make_interval(secs => $6),
+    unaccepted_since = clock_timestamp() - make_interval(secs => $7), needed_timeout_seconds = $8
+WHERE link = $2 AND node = $1
 """
 
 _DOWN = """
 SELECT link FROM links WHERE link = ANY($1::text[]) AND node IS NOT NULL AND bound = 0
   AND changed_at < clock_timestamp() - make_interval(secs => $2)
 """
+
+
+class LinkState(NamedTuple):
+    """What a link says about itself; lengths of time in seconds."""
+
+    bound: int
+    send_window: int | None
+    stopped_status: int | None
+    stopped_seconds: float | None
+    unaccepted_seconds: float | None
+    needed_timeout_seconds: float | None
 
 
 class FencedError(Exception):
@@ -147,9 +163,9 @@ async def claim_links(connection: Connection, node: str, links: Collection[str])
     return [row["link"] for row in await connection.fetch(_CLAIM_LINKS, node, list(links))]
 
 
-async def note_bound(connection: Connection, node: str, link: str, sessions: int) -> None:
-    """Writes the number of bound sessions of a link that this node holds."""
-    await connection.execute(_NOTE_BOUND, node, link, sessions)
+async def note_link(connection: Connection, node: str, link: str, state: LinkState) -> None:
+    """Writes the state of a link that this node holds."""
+    await connection.execute(_NOTE_LINK, node, link, *state)
 
 
 async def down_links(connection: Connection, links: Collection[str], down_after_seconds: float) -> list[str]:

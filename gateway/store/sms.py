@@ -3,7 +3,7 @@
 `clock_timestamp()` is real time; a text's `created_at` and `accepted_at` are business time.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
@@ -88,6 +88,7 @@ class ClaimedSms(NamedTuple):
     message_ids: str | None  # JSON list, in the order of segments
     tlvs: bytes | None  # of a screen; None: a text
     expires_in_seconds: float | None  # of a screen; after that it is not sent
+    busy_since: datetime | None  # business time since which the SMSC has been too busy for it
 
 
 class SmsProgress(NamedTuple):
@@ -99,6 +100,15 @@ class SmsProgress(NamedTuple):
     tracked_segments: int
     message_ids: Sequence[str | None]  # in the order of segments
     accepted_at: datetime | None
+
+
+class Released(NamedTuple):
+    """A claimed text that goes back into the queue."""
+
+    sms_id: int
+    delay: timedelta  # real time before which it cannot be claimed again
+    unsent: bool  # no segment was submitted: this claim does not count as an attempt
+    busy_since: datetime | None
 
 
 class ExpectedReceipt(NamedTuple):
@@ -156,7 +166,7 @@ UPDATE sms SET state = 'sending', node = $1, link = $5, attempts = attempts + 1
 FROM ready WHERE sms.sms_id = ready.sms_id
 RETURNING sms.sms_id, case_id, kind, repeat, msisdn, priority, body, long_messages, reference, segments, attempts,
           accepted_segments, tracked_segments, message_ids, tlvs,
-          extract(epoch FROM expires_at - clock_timestamp())::float8 AS expires_in_seconds
+          extract(epoch FROM expires_at - clock_timestamp())::float8 AS expires_in_seconds, busy_since
 """
 
 _RECORD = """
@@ -176,9 +186,15 @@ SELECT $1, key, message_id, sms_id, segment, clock_timestamp() + $3 FROM unnest(
 _STILL_CLAIMED = "SELECT sms_id FROM sms WHERE sms_id = ANY($1::bigint[]) AND node = $2 AND state = 'sending'"
 
 _RELEASE = """
-UPDATE sms SET state = 'queued', node = NULL, next_at = clock_timestamp() + $3,
-       attempts = attempts - (sms_id = ANY($4::bigint[]))::integer
-WHERE sms_id = ANY($1::bigint[]) AND node = $2 AND state = 'sending'
+UPDATE sms SET state = 'queued', node = NULL, next_at = clock_timestamp() + r.delay,
+       attempts = attempts - r.unsent::integer, busy_since = r.busy_since
+FROM unnest($1::released_text_row[]) AS r
+WHERE sms.sms_id = r.sms_id AND sms.node = $2 AND sms.state = 'sending'
+"""
+
+_ACCEPT_LATE = """
+UPDATE sms SET accepted_segments = accepted_segments | late.segments, next_at = clock_timestamp()
+FROM unnest($1::late_text_row[]) AS late WHERE sms.sms_id = late.sms_id AND sms.state = 'queued'
 """
 
 _RELEASE_OTHERS = """
@@ -281,14 +297,14 @@ async def still_claimed(connection: Connection, node: str, sms_ids: Collection[i
     return {row["sms_id"] for row in await connection.fetch(_STILL_CLAIMED, list(sms_ids), node)}
 
 
-async def release(
-    connection: Connection, node: str, sms_ids: Collection[int], delay: timedelta, *, unsent: Collection[int] = ()
-) -> None:
-    """Puts claimed texts back into the queue; they cannot be claimed again before `delay` (real time).
+async def release(connection: Connection, node: str, texts: Sequence[Released]) -> None:
+    """Puts claimed texts back into the queue."""
+    await connection.execute(_RELEASE, texts, node)
 
-    `unsent` are those of which no segment was submitted: this claim does not count as an attempt.
-    """
-    await connection.execute(_RELEASE, list(sms_ids), node, delay, list(unsent))
+
+async def accept_late(connection: Connection, segments: Mapping[int, int]) -> None:
+    """Notes segments (a mask by sms_id) of queued texts that the SMSC has accepted: they are not sent again."""
+    await connection.execute(_ACCEPT_LATE, list(segments.items()))
 
 
 async def reroute(connection: Connection, links: Collection[str], routing: Routing) -> int:

@@ -1,6 +1,6 @@
 """Texts being sent: claimed from their rows, and the SMSC's responses written back."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from gateway.consent.texts import Kind
 from gateway.smpp import status
 from gateway.store import nodes, sms
 from gateway.store.database import Database
-from gateway.store.sms import ClaimedSms, ExpectedReceipt, Priority, SmsProgress, SmsState
+from gateway.store.sms import ClaimedSms, ExpectedReceipt, Priority, Released, SmsProgress, SmsState
 from gateway.usecases.unit_of_work import Transactions, UnitOfWork
 
 RECEIPTS_EXPECTED_FOR = timedelta(days=3)
@@ -73,13 +73,19 @@ class SentTexts:
         async with self._database.acquire() as connection:
             return await sms.still_claimed(connection, self._node, sms_ids)
 
-    async def release(self, sms_ids: Collection[int], delay: timedelta, *, unsent: Collection[int]) -> None:
-        """Puts claimed texts back into the queue; they cannot be claimed again before `delay` (real time).
-
-        `unsent` are those of which no segment was submitted: this claim does not count as an attempt.
-        """
+    async def release(self, texts: Sequence[Released]) -> None:
+        """Puts claimed texts back into the queue."""
         async with self._database.acquire() as connection:
-            await sms.release(connection, self._node, sms_ids, delay, unsent=unsent)
+            await sms.release(connection, self._node, texts)
+
+    async def accept_late(self, segments: Mapping[int, int], expected: Sequence[ExpectedReceipt]) -> None:
+        """Notes segments (a mask by sms_id) of released texts that the SMSC has accepted, and their receipts."""
+
+        async def work(uow: UnitOfWork) -> None:
+            await sms.accept_late(uow.connection, segments)
+            await sms.expect_receipts(uow.connection, self._link, expected, RECEIPTS_EXPECTED_FOR)
+
+        await self._transactions.run(work)
 
     async def release_others(self, held: Collection[int]) -> None:
         """Releases the link's texts that this process has claimed, except those in memory (`held`, by sms_id)."""

@@ -111,9 +111,9 @@ async def test_a_link_counts_as_down_only_after_the_configured_time(database: Da
         await nodes.claim_links(connection, "node", [KCELL])
         assert await nodes.down_links(connection, [KCELL], 10.0) == []  # just claimed
         assert await nodes.down_links(connection, [KCELL, TELE2], 0.0) == [KCELL]
-        await nodes.note_bound(connection, "node", KCELL, 1)
+        await nodes.note_link(connection, "node", KCELL, _state(1))
         assert await nodes.down_links(connection, [KCELL], 0.0) == []
-        await nodes.note_bound(connection, "node", KCELL, 0)
+        await nodes.note_link(connection, "node", KCELL, _state(0))
         assert await nodes.down_links(connection, [KCELL], 3600.0) == []
         assert await nodes.down_links(connection, [KCELL], 0.0) == [KCELL]
 
@@ -137,3 +137,7 @@ async def test_urgent_texts_of_a_down_link_are_claimed_before_bulk_of_its_fallba
         assert {t.long_messages for t in claimed} == {"udh16"}
         assert await connection.fetchval("SELECT count(*) FROM sms WHERE link = $1", KCELL) == 0
         assert await sms.claim(connection, "node", KCELL, bulk=True, limit=3) == []
+
+
+def _state(bound: int) -> nodes.LinkState:
+    return nodes.LinkState(bound, None, None, None, None, None)

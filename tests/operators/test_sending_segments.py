@@ -116,26 +116,6 @@ async def test_an_empty_message_id_is_accepted_and_not_tracked(harness: Harness)
     assert len(harness.smsc.submitted) == SEGMENTS
 
 
-@pytest.mark.parametrize(
-    ("rule", "name"),
-    [
-        ("refuse status=0x421", "0x00000421"),
-        ("no_body", "ESME_RINVDSTADR"),
-        ("nack status=RINVCMDID", "ESME_RINVCMDID"),
-    ],
-)
-async def test_an_unknown_refusal_is_permanent_and_journaled_with_its_status(
-    harness: Harness, rule: str, name: str
-) -> None:
-    harness.smsc.add(rule)
-    await harness.start()
-    family = Family(n=1)
-    await harness.push(family)
-    assert (await harness.journaled(family, "text_refused"))["name"] == name
-    await harness.status(family, "undeliverable")
-    assert harness.smsc.messages == []
-
-
 async def test_a_vendor_status_is_classified_by_the_statuses_of_the_link(harness: Harness) -> None:
     harness.smsc.add("refuse status=0x421 times=2")
     harness.smsc.add("refuse status=0x58 times=1 after=5")

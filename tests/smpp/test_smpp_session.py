@@ -225,12 +225,12 @@ def test_a_segment_keeps_its_place_in_the_window_for_twice_response_timeout() ->
     session.receive(submit_sm_resp(5), 10.0)
     session.tick(11.0)
     assert (session.window.limit, session.free) == (4, 1)
-    assert session.receive(submit_sm_resp(3), 12.0) == [LateResponse(1, 0, "")]
+    assert session.receive(submit_sm_resp(3), 12.0) == [LateResponse(1, 0, "", 11.0)]
     assert session.free == 2
     assert session.next_deadline() == 21.0
     assert session.tick(21.0) == []
     assert session.free == 4
-    assert session.receive(submit_sm_resp(2), 25.0) == [LateResponse(0, 0, "")]
+    assert session.receive(submit_sm_resp(2), 25.0) == [LateResponse(0, 0, "", 24.0)]
     assert session.free == 4
 
 
@@ -278,8 +278,10 @@ def test_a_response_after_response_timeout_is_reported_once_as_late() -> None:
     session.submit(b"", "first", 1.0)
     session.submit(b"", "second", 1.0)
     assert session.tick(11.0) == [NoResponse("first"), NoResponse("second")]
-    assert session.receive(submit_sm_resp(2, "id"), 12.0) == [LateResponse("first", 0, "id")]
-    assert session.receive(smpplib_encode("generic_nack", 3, 0x58), 12.0) == [LateResponse("second", 0x58, "")]
+    assert session.receive(submit_sm_resp(2, "id"), 12.0) == [LateResponse("first", 0, "id", 11.0)]
+    assert session.receive(smpplib_encode("generic_nack", 3, 0x58), 12.0) == [
+        LateResponse("second", 0x58, "", 11.0)
+    ]
     assert [type(event) for event in session.receive(submit_sm_resp(2) + submit_sm_resp(3), 12.0)] == [
         UnexpectedPdu,
         UnexpectedPdu,

@@ -169,9 +169,9 @@ class AnySession(RuleBasedStateMachine):
     @rule(data=st.data(), message_id=message_ids)
     def respond_late(self, data: st.DataObject, message_id: str) -> None:
         sequence_number = data.draw(st.sampled_from(sorted(self.late)))
-        tag, _ = self.late.pop(sequence_number)
+        tag, sent_at = self.late.pop(sequence_number)
         assert self.receive(submit_sm_resp(sequence_number, message_id), data)[:1] == [
-            LateResponse(tag, 0, message_id)
+            LateResponse(tag, 0, message_id, self.now - sent_at)
         ]
 
     @precondition(alive)

@@ -16,11 +16,11 @@ from gateway.smpp.status import StatusKind, classify, name
         (0x08, StatusKind.BUSY, "ESME_RSYSERR"),
         (0x64, StatusKind.BUSY, "ESME_RX_T_APPN"),
         (0x0B, StatusKind.REFUSED, "ESME_RINVDSTADR"),
-        (0x0A, StatusKind.REFUSED, "ESME_RINVSRCADR"),
-        (0x45, StatusKind.REFUSED, "ESME_RSUBMITFAIL"),
-        (0xFF, StatusKind.REFUSED, "ESME_RUNKNOWNERR"),
-        (0x0400, StatusKind.REFUSED, "0x00000400"),  # the first of the vendors' own (SMPP 3.4 §5.1.3)
-        (0xFFFFFFFF, StatusKind.REFUSED, "0xFFFFFFFF"),
+        (0x0A, StatusKind.LINK, "ESME_RINVSRCADR"),
+        (0x45, StatusKind.LINK, "ESME_RSUBMITFAIL"),
+        (0xFF, StatusKind.UNCLEAR, "ESME_RUNKNOWNERR"),
+        (0x0400, StatusKind.UNCLEAR, "0x00000400"),  # the first of the vendors' own (SMPP 3.4 §5.1.3)
+        (0xFFFFFFFF, StatusKind.UNCLEAR, "0xFFFFFFFF"),
     ],
 )
 def test_a_status_has_its_kind_and_its_name(command_status: int, kind: StatusKind, called: str) -> None:

@@ -46,13 +46,12 @@ def test_an_smsc_that_serves_one_pdu_after_the_other_is_kept_busy_and_times_no_s
 ) -> None:
     response_timeout = 30.0
     window = AdaptiveWindow(100, response_timeout)
-    now, served, timed_out = 0.0, 0, 0
+    now, timed_out = 0.0, 0
     under_way: list[float] = []
     for _ in range(2_000):
         under_way += [now] * (window.limit - len(under_way))
         now += service_seconds
         sent_at = under_way.pop(0)
-        served += 1
         if now - sent_at > response_timeout:
             timed_out += 1
             window.timed_out(sent_at, now)

@@ -93,7 +93,7 @@ async def test_urgent_texts_are_claimed_first_and_alone_outside_the_send_window(
         )
         urgent = await sms.claim(connection, NODE, "kcell", bulk=False, limit=10)
         assert [row.case_id for row in urgent] == ["case-3", "case-4"]
-        await sms.release(connection, NODE, [row.sms_id for row in urgent], timedelta())
+        await sms.release(connection, NODE, [sms.Released(row.sms_id, timedelta(), False, None) for row in urgent])
         everything = await sms.claim(connection, NODE, "kcell", bulk=True, limit=3)
         assert [row.case_id for row in everything] == ["case-3", "case-4", "case-1"]
 

@@ -100,6 +100,10 @@ def eviction(node: str) -> Act:
     return act
 
 
+def _released(sms_id: int) -> sms.Released:
+    return sms.Released(sms_id, AT_ONCE, False, None)
+
+
 SCREEN = NewScreen(
     case_id=CASE, kind=Kind.MENU, link="kcell", msisdn=NUMBER, template="version", body="text", tlvs=b"1"
 )
@@ -122,8 +126,8 @@ TEXT_DRIVERS: Mapping[TextInput, Driver] = {
     TextInput.RECORD_REFUSED: Driver(act=record(SmsState.REFUSED)),
     TextInput.RECORD_CANCELLED: Driver(act=record(SmsState.CANCELLED), columns=EXPIRED),
     TextInput.RECORD_BY_OTHER: Driver(act=record(SmsState.ACCEPTED, OTHER)),
-    TextInput.RELEASE: Driver(act=lambda c, sms_id: sms.release(c, NODE, [sms_id], AT_ONCE)),
-    TextInput.RELEASE_BY_OTHER: Driver(act=lambda c, sms_id: sms.release(c, OTHER, [sms_id], AT_ONCE)),
+    TextInput.RELEASE: Driver(act=lambda c, sms_id: sms.release(c, NODE, [_released(sms_id)])),
+    TextInput.RELEASE_BY_OTHER: Driver(act=lambda c, sms_id: sms.release(c, OTHER, [_released(sms_id)])),
     TextInput.RELEASE_OTHERS: Driver(act=lambda c, _: sms.release_others(c, NODE, "kcell", [])),
     TextInput.RELEASE_OTHERS_HELD: Driver(act=lambda c, sms_id: sms.release_others(c, NODE, "kcell", [sms_id])),
     TextInput.REROUTE: Driver(act=lambda c, _: sms.reroute(c, ["beeline"], ByBeeline(()))),

@@ -1,0 +1,113 @@
+"""SMSCs that refuse: a number, a text, or whatever the link sends."""
+
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from gateway.backoff import Backoff
+from gateway.simulators.smsc import SmscSimulator
+from tests.harness import WITHIN, Family, Harness, metric
+
+AT_ONCE = Backoff(first_seconds=0.05, max_seconds=0.2)
+
+
+def submitted_to(smsc: SmscSimulator, family: Family) -> int:
+    return sum(s.destination == family.number for s in smsc.submitted)
+
+
+async def test_a_refused_number_ends_its_case_while_nothing_else_is_sent(harness: Harness) -> None:
+    harness.smsc.add("no_body")
+    await harness.start()
+    family = Family(n=1)
+    await harness.push(family)
+    assert (await harness.journaled(family, "text_refused"))["name"] == "ESME_RINVDSTADR"
+    await harness.status(family, "undeliverable")
+    assert harness.smsc.messages == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "name"),
+    [
+        ("refuse status=0x421", "0x00000421"),
+        ("nack status=RINVCMDID", "ESME_RINVCMDID"),
+        ("refuse status=RINVMSGLEN", "ESME_RINVMSGLEN"),
+    ],
+)
+async def test_a_status_that_nobody_knows_refuses_the_number_once_another_is_accepted(
+    harness: Harness, rule: str, name: str
+) -> None:
+    refused, accepted = Family(n=1), Family(n=2)
+    harness.smsc.add(f"{rule} to={refused.number}")
+    await harness.start()
+    await harness.push(refused)
+    await harness.smsc.wait_for(lambda: submitted_to(harness.smsc, refused), within=WITHIN)
+    assert "text_refused" not in await harness.events(refused)
+    await harness.ask(accepted)
+    assert (await harness.journaled(refused, "text_refused"))["name"] == name
+    await harness.status(refused, "undeliverable")
+
+
+@pytest.mark.parametrize(
+    "command_status",
+    ["0x0A", "0x15", "0x45", "0x0D", "0x0E", "0x0F", "0x401", "0x403", "0x4FF", "0x67", "0xFF", "0x48", "0x0B"],
+)
+async def test_a_status_that_every_number_gets_stops_the_link_and_ends_no_case_after_it(
+    harness: Harness, command_status: str
+) -> None:
+    """Of numbers that the SMSC calls wrong, the first two are believed."""
+    refusal = harness.smsc.add(f"refuse status={command_status}")
+    harness.set_policy(links={"first_probe_seconds": 0.3, "undecided": AT_ONCE})
+    await harness.start()
+    families = [Family(n=n) for n in range(1, 26)]
+    await harness.push(*families)
+    await harness.smsc.wait_for(lambda: metric("link_stopped", link="kcell") == 1 or None, within=WITHIN)
+    harness.smsc.rules.remove(refusal)
+    believed = 2 if command_status == "0x0B" else 0
+    for family in families[believed:]:
+        await harness.smsc.message(family.number, containing="3#1", within=3 * WITHIN)
+        await harness.status(family, "asked")
+    assert metric("link_stopped", link="kcell") == 0
+    states = await harness.connection.fetch("SELECT count(*), state FROM cases GROUP BY state")
+    assert {row["state"]: row["count"] for row in states if row["state"] != "undeliverable"} == {
+        "asked": len(families) - believed
+    }
+
+
+async def test_a_stopped_link_sends_one_segment_at_a_time_of_one_text_after_the_other(harness: Harness) -> None:
+    harness.smsc.add("refuse status=RINVSRCADR")
+    harness.set_policy(links={"first_probe_seconds": 0.5})
+    await harness.start(link={"window": 20})
+    await harness.push(*[Family(n=n) for n in range(1, 6)])
+    await harness.smsc.wait_for(lambda: metric("link_stopped", link="kcell") == 1 or None, within=WITHIN)
+    burst = len(harness.smsc.submitted)
+    assert burst <= 20
+    await harness.smsc.wait_for(lambda: len(harness.smsc.submitted) >= burst + 4 or None, within=WITHIN)
+    probes = harness.smsc.submitted[burst : burst + 4]
+    assert all(later.at - earlier.at >= 0.4 for earlier, later in pairwise(probes))
+    assert len({probe.destination for probe in probes}) > 1
+
+
+@pytest.mark.parametrize("rule", ["full", "full status=RX_T_APPN", "refuse status=0x421"])
+async def test_a_text_that_the_smsc_never_takes_is_refused_after_give_up(harness: Harness, rule: str) -> None:
+    never, other = Family(n=1), Family(n=2)
+    harness.smsc.add(f"{rule} to={never.number}")
+    harness.set_policy(links={"busy": AT_ONCE, "undecided": AT_ONCE, "busy_pause": timedelta(seconds=0.1)})
+    changes: dict[str, Any] = {"clock": {"rate": 86_400}, "link": {"give_up": "1d"}}
+    await harness.start(**changes)
+    await harness.push(never)
+    await harness.smsc.wait_for(lambda: submitted_to(harness.smsc, never), within=WITHIN)
+    await harness.push(other)
+    await harness.journaled(other, "text_accepted")
+    assert (await harness.journaled(never, "text_refused"))["name"] != "ESME_ROK"
+    await harness.status(never, "undeliverable")
+
+
+async def test_a_session_that_the_smsc_does_not_know_is_bound_again_and_no_case_ends(harness: Harness) -> None:
+    harness.smsc.add("refuse status=RINVBNDSTS nth=3 times=1")
+    await harness.start()
+    family = Family(n=1)
+    await harness.ask(family)
+    assert len(harness.smsc.connections) == 2
+    assert "text_refused" not in await harness.events(family)

@@ -1,0 +1,67 @@
+"""SMSCs whose responses come late or not at all: what is sent again, and when."""
+
+from datetime import timedelta
+
+import pytest
+
+from tests.harness import SEGMENTS, WITHIN, Family, Harness, metric
+
+_ROW = "SELECT attempts, state, next_at - clock_timestamp() AS wait FROM sms WHERE kind = 'refused'"
+
+
+async def test_segments_whose_responses_all_come_late_are_sent_once(harness: Harness) -> None:
+    harness.smsc.add("delay delay=0.9")
+    before = metric("segments_unknown_total", link="kcell")
+    await harness.start(link={"response_timeout": "600ms"})
+    family = Family(n=1)
+    await harness.ask(family)
+    assert len(harness.smsc.submitted) == SEGMENTS
+    assert metric("segments_unknown_total", link="kcell") >= before + SEGMENTS - 1
+    assert (await harness.events(family)).count("text_accepted") == 1
+
+
+async def test_a_late_response_accepts_a_segment_whose_copy_is_under_way(harness: Harness) -> None:
+    harness.smsc.add("delay nth=4 delay=1.3")
+    harness.smsc.add(f"no_answer nth={SEGMENTS + 1}")
+    await harness.start(link={"response_timeout": "500ms"})
+    family = Family(n=1)
+    await harness.ask(family)
+    assert len(harness.smsc.submitted) == SEGMENTS + 1
+    assert (await harness.events(family)).count("text_accepted") == 1
+
+
+@pytest.mark.parametrize("delay", ["1.4", "0.2"])
+async def test_a_late_response_accepts_a_text_that_waits_in_its_row(harness: Harness, delay: str) -> None:
+    await harness.start(link={"response_timeout": "1s"})
+    family = Family(n=1)
+    await harness.ask(family)
+    sent = len(harness.smsc.submitted)
+    harness.smsc.add(f"delay delay={delay}")
+    await harness.smsc.reply(family.number, "3#2")
+    await harness.journaled(family, "text_accepted", nth=2)
+    assert len(harness.smsc.submitted) == sent + 1
+
+
+async def test_of_a_text_without_udh_at_most_two_copies_leave_in_an_hour(harness: Harness) -> None:
+    await harness.start(link={"response_timeout": "300ms"})
+    family = Family(n=1)
+    await harness.ask(family)
+    sent = len(harness.smsc.submitted)
+    harness.smsc.add("no_answer")
+    await harness.smsc.reply(family.number, "3#2")
+    await harness.smsc.wait_for(lambda: len(harness.smsc.submitted) >= sent + 2 or None, within=WITHIN)
+    row = None
+    while row is None or row["state"] != "queued":
+        await harness.connection.execute("SELECT pg_sleep(0.02)")
+        row = await harness.connection.fetchrow(_ROW)
+    assert row["attempts"] == 2
+    assert row["wait"] > timedelta(minutes=50)
+    assert len(harness.smsc.submitted) == sent + 2
+
+
+async def test_segments_of_a_lost_connection_go_again_after_the_next_bind(harness: Harness) -> None:
+    harness.smsc.add("drop_before nth=6")
+    await harness.start()
+    family = Family(n=1)
+    await harness.ask(family)
+    assert harness.smsc.inbox(family.number)[0].text == await harness.connection.fetchval("SELECT body FROM sms")
