@@ -298,7 +298,8 @@ class Sender:
 
     def _refused(self, out: OutgoingText, segment: int, kind: status.StatusKind, command_status: int) -> None:
         self._in_doubt = True
-        match self._refusals.refused(out.claimed.msisdn, kind):
+        cause = self._refusals.refused(out.claimed.msisdn, kind)
+        match Cause.LINK if self._stop.command_status is not None else cause:
             case Cause.NUMBER:
                 self._refuse(out, command_status)
             case Cause.UNDECIDED:

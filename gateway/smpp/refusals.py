@@ -39,7 +39,6 @@ class Refusals:
         """The cause of a refusal; `kind` is REFUSED, UNCLEAR or LINK."""
         self._numbers.add(msisdn)
         if kind is StatusKind.LINK or len(self._numbers) >= LINK_AFTER_NUMBERS:
-            self._numbers.clear()
             return Cause.LINK
         certain = kind is StatusKind.REFUSED and len(self._numbers) <= CERTAIN_NUMBERS
         return Cause.NUMBER if certain else Cause.UNDECIDED
