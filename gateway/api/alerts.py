@@ -28,6 +28,9 @@ class Level(StrEnum):
 class Code(StrEnum):
     LINK_DOWN = "link_down"
     CREDENTIALS_REFUSED = "credentials_refused"
+    LINK_STOPPED = "link_stopped"
+    NOTHING_ACCEPTED = "nothing_accepted"
+    RESPONSES_LATE = "responses_late"
     SESSIONS_MISSING = "sessions_missing"
     JOURNAL_BROKEN = "journal_broken"
     JOURNAL_LATE = "journal_late"
@@ -53,6 +56,10 @@ class LinkState:
     since: datetime  # when `bound` last changed, real time
     queued: int  # texts
     refused: bool  # the SMSC has refused our credentials in a bind of this process
+    stopped: str | None = None  # the command_status with which the SMSC refuses whatever is sent
+    stopped_at: datetime | None = None
+    unaccepted_since: datetime | None = None  # the first submit_sm after which nothing was accepted
+    needed_timeout_seconds: float | None = None  # the response_timeout that late responses would have needed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +100,8 @@ def alerts(
 def _of_link(link: LinkState, now: datetime, down_after_seconds: float) -> Iterator[Alert]:
     waiting = f" {_count(link.queued, 'text')} waiting." if link.queued else ""
     seconds = (now - link.since).total_seconds()
+    if link.bound:
+        yield from _of_bound_link(link, now, waiting)
     if link.bound >= link.sessions:
         return
     if link.bound:
@@ -106,6 +115,23 @@ def _of_link(link: LinkState, now: datetime, down_after_seconds: float) -> Itera
     elif seconds > down_after_seconds:
         text = f"{link.link}: no session bound for {span(seconds)}.{waiting}"
         yield Alert(Level.CRITICAL, Code.LINK_DOWN, text)
+
+
+def _of_bound_link(link: LinkState, now: datetime, waiting: str) -> Iterator[Alert]:
+    if link.stopped is not None:
+        since = span((now - (link.stopped_at or now)).total_seconds())
+        text = (
+            f"{link.link}: the SMSC has refused whatever is sent with {link.stopped} for {since}: "
+            f"settle it with the operator. A segment is tried at intervals.{waiting}"
+        )
+        yield Alert(Level.CRITICAL, Code.LINK_STOPPED, text)
+    elif link.unaccepted_since is not None:
+        text = f"{link.link}: bound, nothing accepted for {span((now - link.unaccepted_since).total_seconds())}."
+        yield Alert(Level.CRITICAL, Code.NOTHING_ACCEPTED, text + waiting)
+    if link.needed_timeout_seconds is not None:
+        needed = f"{link.needed_timeout_seconds:.0f}s"
+        text = f"{link.link}: responses come late: set response_timeout to {needed} or more."
+        yield Alert(Level.WARNING, Code.RESPONSES_LATE, text)
 
 
 def _of_queue(queue: QueueState) -> Iterator[Alert]:

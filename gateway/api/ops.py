@@ -60,6 +60,13 @@ class OpsApi:
         bound = {link.link for link in held if link.bound}
         if unbound := [name for name in self._links if name not in bound]:
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"Not bound: {', '.join(unbound)}.")
+        silent = [
+            f"{link.link} since {link.unaccepted_since.isoformat(timespec='seconds')}"
+            for link in held
+            if link.link in self._links and link.bound and link.unaccepted_since is not None
+        ]
+        if silent:
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"Bound, nothing accepted: {', '.join(silent)}.")
         return json_response({"ready": True, "links": list(self._links)})
 
     async def metrics(self, _request: web.Request) -> web.StreamResponse:

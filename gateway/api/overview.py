@@ -16,6 +16,7 @@ from gateway.clock import Clock
 from gateway.config.model import Link
 from gateway.consent.case import State
 from gateway.consent.deadlines import Calendar
+from gateway.smpp import status
 from gateway.smpp.status import StatusKind
 from gateway.store import journal, lists, queues
 from gateway.store.database import Database
@@ -151,6 +152,10 @@ class OverviewApi:
             since=held.changed_at,
             queued=sum(queue.depth for queue in gathered.waiting.sms if queue.link == link.name),
             refused=counted.get((_FAILURES, link.name, "credentials"), 0) > 0,
+            stopped=status.name(held.stopped_status) if held.stopped_status is not None else None,
+            stopped_at=held.stopped_at,
+            unaccepted_since=held.unaccepted_since,
+            needed_timeout_seconds=held.needed_timeout_seconds,
         )
 
     def _shown_link(self, state: LinkState, gathered: _Gathered, counted: _Counted) -> dict[str, Any]:
@@ -164,6 +169,9 @@ class OverviewApi:
             "node": state.node,
             "bound": state.bound,
             "sessions": state.sessions,
+            "send_window": gathered.held[state.link].send_window,
+            "stopped": state.stopped,
+            "unaccepted_since": self._local(state.unaccepted_since) if state.unaccepted_since else None,
             "since": self._local(state.since),
             "tps": link.tps,
             "fallback": list(link.fallback),

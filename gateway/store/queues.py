@@ -37,6 +37,11 @@ class HeldLink(NamedTuple):
     node: str | None  # None: no live process holds it
     bound: int  # sessions
     changed_at: datetime  # when `bound` last changed
+    send_window: int | None  # segments that may be under way at once
+    stopped_status: int | None  # with which the SMSC refuses whatever is sent
+    stopped_at: datetime | None
+    unaccepted_since: datetime | None  # the first submit_sm after which nothing was accepted
+    needed_timeout_seconds: float | None  # the response_timeout that late responses would have needed
 
 
 class Node(NamedTuple):
@@ -112,7 +117,8 @@ SELECT lists.service, progress.state, sum(progress.cases)::integer AS cases
 FROM progress JOIN lists USING (list_id) GROUP BY lists.service, progress.state
 """
 _LINKS = """
-SELECT link, nodes.node, CASE WHEN nodes.node IS NULL THEN 0 ELSE bound END AS bound, changed_at
+SELECT link, nodes.node, CASE WHEN nodes.node IS NULL THEN 0 ELSE bound END AS bound, changed_at,
+       send_window, stopped_status, stopped_at, unaccepted_since, needed_timeout_seconds
 FROM links LEFT JOIN nodes
   ON nodes.node = links.node AND nodes.seen_at > clock_timestamp() - make_interval(secs => $1)
 ORDER BY link
