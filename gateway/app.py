@@ -17,6 +17,7 @@ from gateway.api.overview import OverviewApi
 from gateway.api.statuses import StatusesApi
 from gateway.api.wallet import WalletApi
 from gateway.clock import wall_now
+from gateway.cluster.clock_watch import ClockWatch
 from gateway.cluster.membership import Membership
 from gateway.cluster.retry import run_with_retry
 from gateway.cluster.scheduler import Job, Scheduler
@@ -198,12 +199,14 @@ class _Process:
             sent_texts=self._sent_texts,
             policy=self._policy,
         )
+        self._scheduler = Scheduler(jobs_of(components), database=components.database, node=components.node)
         self._membership = Membership(
             database=components.database,
             node=components.node,
             lease=components.lease,
             links=self._links,
             policy=self._policy.membership,
+            clocks=ClockWatch(components.clock, self._scheduler.restart_timers),
             ack_timeout_seconds=self._policy.receiver.ack_timeout_seconds,
         )
 
@@ -216,7 +219,6 @@ class _Process:
             async with AsyncExitStack() as stack:
                 http = await stack.enter_async_context(partner_session())
                 partners = self._partners(http)
-                scheduler = Scheduler(jobs_of(c), database=c.database, node=c.node)
                 async with asyncio.TaskGroup() as tasks:
                     membership_retry = policy.task_retry.capped(policy.membership.heartbeat_seconds)
                     running = [
@@ -237,7 +239,7 @@ class _Process:
                             run_with_retry(self._membership.run, "membership", backoff=membership_retry)
                         )
                     )
-                    scheduler.start()
+                    self._scheduler.start()
                     log.info(Event.STARTED, node=self._config.gateway.node, links=len(self._config.links))
                     try:
                         await self._stopping.wait()
@@ -249,7 +251,7 @@ class _Process:
                     except TimeoutError:
                         log.warning(Event.REPLIES_NOT_FLUSHED)
                     finally:
-                        scheduler.stop()
+                        self._scheduler.stop()
                         for task in running:
                             task.cancel()
         finally:

@@ -3,8 +3,13 @@
 Business time = origin + (real time - origin) * rate. At rate 1 it is real time; at 86400 a day lasts a
 second, so that a demonstration can run the six days of the journey. The origin is stored in the database
 (store/database.py): restarts and other processes share it. No other module reads the wall clock.
+
+The real time of business is that of the database, so that all processes have the same. It runs on the monotonic
+clock and follows the database's clock: small differences at once, a step only when it has lasted. It never runs
+backwards.
 """
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -12,6 +17,50 @@ from datetime import UTC, datetime, timedelta
 def wall_now() -> datetime:
     """Real time, UTC: for log lines, webhook timestamps and the like."""
     return datetime.now(UTC)
+
+
+MAX_DRIFT_SECONDS = 2.0
+"""Up to which two clocks may differ; beyond, one of them has stepped."""
+STEP_LASTS_SECONDS = 600.0
+"""For which a step of the database's clock must last before business time follows it."""
+
+
+class SteadyTime:
+    """Real time that no step of a clock moves back, nor forward at once. Call it for the instant."""
+
+    __slots__ = ("_anchor", "_latest", "_monotonic", "_stepped_at", "_sync")
+
+    def __init__(
+        self, database_now: datetime, latest: datetime | None, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`latest` is the latest instant that a process of this database has had; None: none has."""
+        self._monotonic = monotonic
+        self._anchor, self._sync = database_now, monotonic()
+        self._latest = latest or database_now
+        self._stepped_at: float | None = None
+
+    def __call__(self) -> datetime:
+        """The instant; it stands while it is ahead of the database's clock."""
+        self._latest = max(self._latest, self._expected(self._monotonic()))
+        return self._latest
+
+    @property
+    def ahead_seconds(self) -> float:
+        """For how long the instant stands now."""
+        return max((self._latest - self._expected(self._monotonic())).total_seconds(), 0.0)
+
+    def follow(self, database_now: datetime) -> None:
+        """Takes over the database's clock, unless it has stepped within STEP_LASTS_SECONDS."""
+        now = self._monotonic()
+        drift = (database_now - self._expected(now)).total_seconds()
+        if abs(drift) > MAX_DRIFT_SECONDS:
+            self._stepped_at = now if self._stepped_at is None else self._stepped_at
+            if now - self._stepped_at < STEP_LASTS_SECONDS:
+                return
+        self._anchor, self._sync, self._stepped_at = database_now, now, None
+
+    def _expected(self, now: float) -> datetime:
+        return self._anchor + timedelta(seconds=now - self._sync)
 
 
 class Clock:
@@ -32,6 +81,13 @@ class Clock:
     def wall(self) -> datetime:
         """The real instant."""
         return self._wall()
+
+    def follow(self, database_now: datetime) -> float:
+        """Seconds for which business time stands, after the database's clock was read."""
+        if not isinstance(self._wall, SteadyTime):
+            return 0.0
+        self._wall.follow(database_now)
+        return self._wall.ahead_seconds
 
     def real(self, business: datetime) -> datetime:
         """The real instant of a business instant."""

@@ -21,6 +21,14 @@ def _histogram(name: str, documentation: str, *labels: str) -> Histogram:
     return Histogram(f"gateway_{name}", documentation, labels, registry=REGISTRY, buckets=_SECONDS)
 
 
+CLOCK_STEPS = _counter("clock_steps", "Steps of a clock by more than two seconds", "clock")
+CLOCK_DRIFT = Gauge(
+    "gateway_clock_drift_seconds",
+    "By which this host's clock is ahead of the database's, and business time of both",
+    ["of"],
+    registry=REGISTRY,
+)
+
 # Links. `outcome` is a kind of smpp/status.py.
 SEGMENTS = _counter("segments", "Segments that the SMSC responded to", "link", "outcome")
 SEGMENTS_UNKNOWN = Counter(  # operators know it by this name, without a prefix

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from gateway import metrics
+from gateway.cluster.clock_watch import ClockWatch
 from gateway.cluster.lease import Lease
 from gateway.cluster.retry import TRANSIENT_ERRORS
 from gateway.config.policy import MembershipPolicy
@@ -55,6 +56,7 @@ class Membership:
         lease: Lease,
         links: LinkHolder,
         policy: MembershipPolicy,
+        clocks: ClockWatch,
         ack_timeout_seconds: float,
     ) -> None:
         """A heartbeat later than `ack_timeout_seconds`, after which an SMSC delivers again, counts as a pause."""
@@ -64,6 +66,8 @@ class Membership:
         self._links = links
         self._policy = policy
         self._ack_timeout_seconds = ack_timeout_seconds
+        self._clocks = clocks
+        self._evict_from = float("-inf")  # monotonic
         self._just_joined = True
 
     async def run(self) -> None:
@@ -97,7 +101,9 @@ class Membership:
 
     async def _heartbeat(self, connection: Connection) -> None:
         began_at, was_exclusive = time.monotonic(), self._lease.is_exclusive
-        await nodes.heartbeat(connection, self._node)
+        database_now = await nodes.heartbeat(connection, self._node, self._clocks.instant())
+        if await self._clocks.observe(connection, database_now):  # all heartbeats look old, or in the future
+            self._evict_from = time.monotonic() + self._policy.expired_after_seconds
         before = self._lease.renew(began_at)
         if began_at - before > self._policy.heartbeat_seconds + self._ack_timeout_seconds:
             self._links.paused(before)  # messages in the socket buffers were acknowledged late
@@ -105,6 +111,8 @@ class Membership:
             self._links.resumed()
 
     async def _evict(self, connection: Connection, *, unlocked: bool) -> None:
+        if time.monotonic() < self._evict_from:
+            return
         evicted, unknown = await nodes.evict_expired(
             connection,
             self._node,

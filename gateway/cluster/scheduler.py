@@ -61,16 +61,23 @@ class Scheduler:
         # APScheduler warns about every run that is skipped because the previous one has not finished.
         logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
         for job in self._jobs:
-            seconds = min(job.every_seconds, self._poll_seconds) if job.once_per_cluster else job.every_seconds
             self._scheduler.add_job(
-                self._runner(job), "interval", seconds=seconds, id=job.name, max_instances=1, coalesce=True,
-                misfire_grace_time=None,
+                self._runner(job), "interval", seconds=self._timer_seconds(job), id=job.name, max_instances=1,
+                coalesce=True, misfire_grace_time=None,
             )  # fmt: skip
         self._scheduler.start()
+
+    def restart_timers(self) -> None:
+        """Begins all intervals anew: APScheduler waits for instants of the wall clock, which has stepped."""
+        for job in self._jobs:
+            self._scheduler.reschedule_job(job.name, trigger="interval", seconds=self._timer_seconds(job))
 
     def stop(self) -> None:
         """Starts no more jobs; running ones are cancelled with the event loop's tasks."""
         self._scheduler.shutdown(wait=False)
+
+    def _timer_seconds(self, job: Job) -> float:
+        return min(job.every_seconds, self._poll_seconds) if job.once_per_cluster else job.every_seconds
 
     async def run(self, name: str) -> None:
         """Runs one job now, as its timer would."""

@@ -48,6 +48,7 @@ class Event(StrEnum):
     CASE_STUCK = "case_stuck"
     CALL_FAILED = "call_failed"
     INBOUND_NOT_STORED = "inbound_not_stored"
+    CLOCK_STEPPED = "clock_stepped"
     LINK_ALREADY_BOUND = "link_already_bound"
     LINK_BIND_REFUSED = "link_bind_refused"
     LINK_BOUND = "link_bound"

@@ -395,6 +395,7 @@ class Session(Generic[Tag]):
         late = self._overdue.pop(sequence_number, None) or self._late.pop(sequence_number, None)
         if late is not None:
             self._responded_at = now
+            self.window.responded_late(late[1], now)
         return late
 
     def _expire(self, now: float, events: list[Event[Tag]]) -> None:

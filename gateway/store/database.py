@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import asyncpg
 from asyncpg.pool import PoolAcquireContext, PoolConnectionProxy
 
-from gateway.clock import Clock
+from gateway.clock import Clock, SteadyTime
 from gateway.config import Config
 from gateway.store.embedded import EmbeddedError, EmbeddedServer
 
@@ -147,4 +147,6 @@ async def _reset(connection: Any) -> None:
 async def load_clock(connection: Connection, rate: float) -> Clock:
     """The business clock shared by all processes of this database; the first start stores its origin."""
     await connection.execute("INSERT INTO clock DEFAULT VALUES ON CONFLICT DO NOTHING")
-    return Clock(await connection.fetchval("SELECT origin FROM clock"), rate)
+    row = await connection.fetchrow("SELECT origin, latest, clock_timestamp() AS now FROM clock")
+    assert row is not None
+    return Clock(row["origin"], rate, SteadyTime(row["now"], row["latest"]))

@@ -62,9 +62,10 @@ SegmentKey = tuple[str, str, str, int, int]
 
 _SIMILAR = """
 SELECT r.link, r.source_addr, r.destination_addr, r.octets, r.case_id,
-       r.arrived_at > clock_timestamp() - make_interval(secs => $2) AS is_recent,
+       r.arrived_at BETWEEN clock_timestamp() - make_interval(secs => $2) AND clock_timestamp() AS is_recent,
        EXISTS (SELECT FROM unacknowledged_periods AS p
-               WHERE p.link = r.link AND r.arrived_at BETWEEN p.began_at AND p.ended_at) AS unacknowledged
+               WHERE p.link = r.link AND least(r.arrived_at, clock_timestamp()) BETWEEN p.began_at AND p.ended_at
+              ) AS unacknowledged
 FROM unnest($1::sent_octets_row[]) AS new CROSS JOIN LATERAL (
     SELECT * FROM replies old
     WHERE old.source_addr = new.source_addr AND md5(old.octets) = md5(new.octets) AND old.octets = new.octets

@@ -9,6 +9,7 @@ one that was evicted by mistake does no harm and only has to restart.
 from collections import Counter
 from collections.abc import Collection
 from contextlib import suppress
+from datetime import datetime
 from typing import NamedTuple
 
 import asyncpg
@@ -18,7 +19,10 @@ from gateway.store.database import Connection
 _NODE_LOCK = 0x6E6F6465
 """First key ("node") of the processes' advisory locks; the second is the hash of the process's id."""
 
-_HEARTBEAT = "UPDATE nodes SET seen_at = clock_timestamp() WHERE node = $1 RETURNING true"
+_HEARTBEAT = """
+WITH latest AS (UPDATE clock SET latest = greatest(latest, $2))
+UPDATE nodes SET seen_at = clock_timestamp() WHERE node = $1 RETURNING seen_at
+"""
 
 # After a start of the database all locks are free and all heartbeats are old: processes get time to reconnect.
 _EXPIRED = f"""
@@ -110,10 +114,15 @@ async def join(connection: Connection, node: str, name: str, links: Collection[s
         )
 
 
-async def heartbeat(connection: Connection, node: str) -> None:
-    """Writes a heartbeat; raises FencedError when this process was evicted."""
-    if not await connection.fetchval(_HEARTBEAT, node):
+async def heartbeat(connection: Connection, node: str, latest: datetime) -> datetime:
+    """The database's clock, after a heartbeat; raises FencedError when this process was evicted.
+
+    `latest` is the real instant of business that the process has reached.
+    """
+    seen_at: datetime | None = await connection.fetchval(_HEARTBEAT, node, latest)
+    if seen_at is None:
         raise FencedError(node)
+    return seen_at
 
 
 async def fence(connection: Connection, node: str) -> None:

@@ -23,6 +23,8 @@ from gateway.usecases.unit_of_work import Transactions, UnitOfWork
 
 log = get_logger()
 
+REDELIVERED = "redelivered"
+"""How a reply is counted that the SMSC has delivered twice; its row is that of the first delivery."""
 INCOMPLETE_AFTER_SECONDS = 600.0
 """Real time after which a multipart reply with missing segments is stored as it is."""
 
@@ -92,6 +94,8 @@ class Replies:
             if reply.identity not in seen:
                 seen.add(reply.identity)
                 fresh.append(reply)
+            else:
+                metrics.REPLIES.labels(reply.link, REDELIVERED).inc()
         await self._read_all(uow, fresh, earlier)
 
     async def _join_complete(self, uow: UnitOfWork, segments: Sequence[ReplySegment]) -> list[Reply]:

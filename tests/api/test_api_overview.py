@@ -51,8 +51,8 @@ def test_no_alert_while_all_sessions_are_bound_and_no_queue_is_late() -> None:
         ({"bound": 0, "refused": True}, Level.CRITICAL, Code.CREDENTIALS_REFUSED,
          "kcell: the SMSC refuses our system_id or password: settle it with the operator."),
         ({"stopped": "ESME_RINVSRCADR", "stopped_at": NOW - timedelta(minutes=5), "queued": 2}, Level.CRITICAL,
-         Code.LINK_STOPPED, "kcell: the SMSC has refused whatever is sent with ESME_RINVSRCADR for 5 min: settle it "
-         "with the operator. A segment is tried at intervals. 2 texts are waiting."),
+         Code.LINK_STOPPED, "kcell: the SMSC has refused whatever is sent with ESME_RINVSRCADR for 5 min: settle "
+         "it with the operator. A segment is tried at intervals. 2 texts are waiting."),
         ({"unaccepted_since": NOW - timedelta(minutes=4)}, Level.CRITICAL, Code.NOTHING_ACCEPTED,
          "kcell: bound, nothing accepted for 4 min."),
         ({"needed_timeout_seconds": 46.5}, Level.WARNING, Code.RESPONSES_LATE,

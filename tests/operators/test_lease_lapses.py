@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import datetime
 
 import pytest
 
@@ -21,10 +22,10 @@ def cut_off(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Nodes whose heartbeats fail."""
     heartbeat, cut_off = nodes.heartbeat, set[str]()
 
-    async def heartbeat_unless_cut_off(connection: Connection, node: str) -> None:
+    async def heartbeat_unless_cut_off(connection: Connection, node: str, latest: datetime) -> datetime:
         if node in cut_off:
             raise ConnectionResetError
-        await heartbeat(connection, node)
+        return await heartbeat(connection, node, latest)
 
     monkeypatch.setattr(nodes, "heartbeat", heartbeat_unless_cut_off)
     return cut_off

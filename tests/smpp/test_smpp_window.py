@@ -40,6 +40,31 @@ def test_a_reduced_window_grows_by_one_for_each_window_of_early_responses() -> N
     assert window.limit == 11
 
 
+def test_a_window_stays_large_where_an_smsc_is_late_whatever_its_size() -> None:
+    window = AdaptiveWindow(64, 30.0)
+    sizes = []
+    for n in range(40):
+        sent_at = n * 31.0
+        window.timed_out(sent_at, sent_at + 30.0)
+        window.responded_late(sent_at, sent_at + 31.0)
+        sizes.append(window.limit)
+    assert min(sizes) == 16
+
+
+def test_a_window_that_an_smsc_is_late_for_by_its_size_shrinks() -> None:
+    window = AdaptiveWindow(64, 30.0)
+    now = 0.0
+    for _ in range(4):
+        took = window.limit * 1.0
+        if took > 30.0:
+            window.timed_out(now, now + 30.0)
+            window.responded_late(now, now + took)
+        else:
+            window.responded(now, now + took)
+        now += took
+    assert window.limit <= 16
+
+
 @pytest.mark.parametrize("service_seconds", [0.05, 0.2, 0.4, 1.0, 5.0, 20.0])
 def test_an_smsc_that_serves_one_pdu_after_the_other_is_kept_busy_and_times_no_segment_out_twice(
     service_seconds: float,

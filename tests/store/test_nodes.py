@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import asyncpg
 import pytest
@@ -62,7 +63,7 @@ async def test_a_killed_node_is_evicted_once_its_connection_has_ended(
         evicted, _ = await evict_until_one_has_expired(connection)
         assert evicted == ["killed"]
         with pytest.raises(nodes.FencedError):
-            await nodes.heartbeat(connection, "killed")
+            await nodes.heartbeat(connection, "killed", datetime.now(UTC))
 
 
 async def test_a_node_is_evicted_by_its_free_lock_only_if_unlocked_is_set(

@@ -1,0 +1,61 @@
+"""Steps of clocks, measured by the monotonic clock: logged and counted; what waits for an instant moves along."""
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+from gateway import metrics
+from gateway.clock import MAX_DRIFT_SECONDS, Clock, wall_now
+from gateway.logs.log import Event, get_logger
+from gateway.store import clock_steps
+from gateway.store.database import Connection
+
+log = get_logger()
+
+
+class ClockWatch:
+    """Compares this host's wall clock and the database's clock with the monotonic one, at each heartbeat."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        wall_stepped: Callable[[], None],
+        *,
+        wall: Callable[[], datetime] = wall_now,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`wall_stepped` is called after a step of this host's clock: timers that rely on it begin anew."""
+        self._clock = clock
+        self._wall_stepped = wall_stepped
+        self._wall = wall
+        self._monotonic = monotonic
+        self._seen: dict[str, tuple[datetime, float]] = {}
+
+    def instant(self) -> datetime:
+        """The real instant of business, to be kept in the database."""
+        return self._clock.wall()
+
+    async def observe(self, connection: Connection, database_now: datetime) -> bool:
+        """Whether the database's clock has stepped since the last observation."""
+        wall = self._wall()
+        standing = self._clock.follow(database_now)
+        metrics.CLOCK_DRIFT.labels("database").set((wall - database_now).total_seconds())
+        metrics.CLOCK_DRIFT.labels("business").set(standing)
+        if self._step("wall", wall):
+            self._wall_stepped()
+        step = self._step("database", database_now)
+        if step < 0:
+            await clock_steps.move_back(connection, -step)
+        return bool(step)
+
+    def _step(self, clock: str, now: datetime) -> float:
+        """Seconds by which the clock has stepped since the last observation; 0 when it has not."""
+        monotonic = self._monotonic()
+        seen_at, seen = self._seen.get(clock, (now, monotonic))
+        self._seen[clock] = now, monotonic
+        step = (now - seen_at).total_seconds() - (monotonic - seen)
+        if abs(step) <= MAX_DRIFT_SECONDS:
+            return 0.0
+        log.error(Event.CLOCK_STEPPED, clock=clock, seconds=round(step, 1))
+        metrics.CLOCK_STEPS.labels(clock).inc()
+        return step
