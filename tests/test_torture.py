@@ -9,8 +9,12 @@ import pytest
 from chaos import disk, main
 from chaos.audit import Audit
 from chaos.parents import Sent
+from chaos.profiles import PROFILES, run_phases
 from chaos.records import Records
 from chaos.run import Settings, torture
+
+from gateway.simulators.habits import Habits
+from gateway.simulators.smsc import SmscSimulator
 
 KILLS = 20
 RESTARTS = 8
@@ -32,6 +36,38 @@ async def test_a_rolling_restart_loses_invents_and_repeats_nothing(database_url:
     violations, counts = await torture(settings, tmp_path)
     assert violations == []
     assert counts["SIGTERM, then exit 0"] == RESTARTS
+
+
+async def test_smscs_that_send_what_nobody_asked_for_change_no_case(database_url: str, tmp_path: Path) -> None:
+    settings = Settings(cases=40, kills=0, seed=6, day=1.5, smsc="chatty", url=database_url)
+    violations, counts = await torture(settings, tmp_path)
+    assert violations == []
+    assert counts["kills"] == 0
+
+
+@pytest.mark.parametrize("name", PROFILES)
+async def test_smscs_take_on_the_phases_of_a_profile_one_after_the_other(name: str) -> None:
+    smsc = SmscSimulator()
+    phases = [phase._replace(seconds=0.0) for phase in PROFILES[name]]
+    await run_phases([smsc], phases)
+    assert smsc.habits == Habits.parse(phases[-1].habits)
+    assert [rule.name for rule in smsc.rules] == [rule.split()[0] for phase in phases for rule in phase.rules]
+
+
+@pytest.mark.parametrize(
+    ("copies", "allowed"), [([1] * 20, True), ([1] * 18 + [2] * 2, True), ([1] * 17 + [2] * 3, False)]
+)
+def test_the_audit_finds_too_many_copies_of_segments_with_a_reference(copies: list[int], allowed: bool) -> None:
+    submitted = [
+        SimpleNamespace(destination=f"7701{n:07}", reference=reference, total=2, number=1, accepted=accepted)
+        for n, times in enumerate(copies)
+        for reference, accepted, how_often in ((7, True, times), (8, False, 9), (None, True, 9))
+        for _ in range(how_often)
+    ]
+    partners = SimpleNamespace(smscs={"kcell": SimpleNamespace(submitted=submitted)})
+    audit = Audit(cast("Any", SimpleNamespace(pupils=[])), cast("Any", partners), cast("Any", None), Records(), [])
+    assert (list(audit.too_many_copies()) == []) is allowed
+    assert audit.counts["segments accepted"] == 20
 
 
 def test_without_permission_to_mount_a_disk_the_command_explains_it(

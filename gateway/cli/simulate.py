@@ -140,6 +140,7 @@ def _smsc(arguments: Namespace, port: int, **settings: Any) -> "SmscSimulator":
         tps=arguments.tps,
         message_ids=arguments.message_ids,
         short_code=arguments.short_code,
+        habits=arguments.habits,
         **settings,
     )
 
@@ -181,6 +182,13 @@ def _policy(line: str) -> str:
     from gateway.simulators.receipts import Receipts
 
     return _valid(Receipts.parse, line)
+
+
+def _habits(words: str) -> str:
+    """The habits as they are given, if they are valid."""
+    from gateway.simulators.habits import Habits
+
+    return _valid(Habits.parse, words)
 
 
 def _valid(parse: Callable[[str], object], line: str) -> str:
@@ -236,6 +244,7 @@ def _add_smsc_behaviour(parser: ArgumentParser, *, receipts: list[str]) -> None:
     default = f"; default: {', '.join(receipts)}" if receipts else ""
     add("--receipts", action="append", type=_policy, metavar="POLICY", help=f"see below; repeatable{default}")
     parser.set_defaults(default_receipts=receipts)
+    add("--habits", action="append", type=_habits, default=[], metavar="HABITS", help="see below; repeatable")
     add("--tps", type=int, default=0, help="more segments in any one second get ESME_RTHROTTLED")
     add("--message-ids", choices=("decimal", "hex", "uuid"), default="decimal", help="(%(default)s)")
     add("--short-code", default="1414", help="destination of replies (%(default)s)")

@@ -9,11 +9,15 @@ import struct
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from smpplib import consts, exceptions, smpp
+from smpplib import command_codes, consts, exceptions, smpp
+
+from gateway.simulators.more_commands import make_pdu
 
 HEADER = struct.Struct(">IIII")
 MAX_PDU_BYTES = 65_536
 TLV_TAGS: dict[str, int] = consts.OPTIONAL_PARAMS
+ANSWERED = frozenset({"submit_sm", "data_sm", "submit_multi", "query_sm", "cancel_sm"})
+"""Requests that a malformed PDU gets the response of; others get generic_nack."""
 
 UnknownCommand = exceptions.UnknownCommandError
 
@@ -58,7 +62,7 @@ def parse(frame: bytes) -> Any:
     Raises UnknownCommand, or MalformedPdu with the status for the response.
     """
     name = smpp.pdu.extract_command(frame)
-    pdu = smpp.make_pdu(name, client=_NO_SEQUENCE)
+    pdu = make_pdu(name, client=_NO_SEQUENCE)
     tail = bytearray()
     pdu.parse_optional_params = tail.extend
     try:
@@ -97,7 +101,7 @@ def encode(
 
     Without `body` only the header, which an error response may be (SMPP 3.4 §4.4.2).
     """
-    pdu = smpp.make_pdu(name, client=_NO_SEQUENCE, status=status, **fields)
+    pdu = make_pdu(name, client=_NO_SEQUENCE, status=status, **fields)
     pdu.sequence = sequence_number
     octets: bytes = pdu.generate()
     if not body:
@@ -105,6 +109,12 @@ def encode(
     for tag, value in (tlvs or {}).items():
         octets += struct.pack(">HH", TLV_TAGS[tag] if isinstance(tag, str) else tag, len(value)) + value
     return struct.pack(">I", len(octets)) + octets[4:]
+
+
+def command_with_response(frame: bytes) -> str | None:
+    """The command's name, if what is wrong with it goes into its own response."""
+    name = command_codes.get_command_name(int.from_bytes(frame[4:8], "big"))
+    return name if name in ANSWERED else None
 
 
 def text(field: bytes | None) -> str:

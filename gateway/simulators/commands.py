@@ -1,8 +1,12 @@
 """The commands that a running simulator takes, a line each: what `gateway simulate … --help` lists."""
 
 import shlex
+import textwrap
+from collections.abc import Iterable
+from dataclasses import fields
 from typing import Any
 
+from gateway.simulators.habits import NO_HABITS, Habits
 from gateway.simulators.mcb import McbSimulator
 from gateway.simulators.partner import PartnerSimulator, fault_settings
 from gateway.simulators.receipts import STATES
@@ -12,6 +16,11 @@ from gateway.simulators.smsc import SmscSimulator
 from gateway.simulators.wallet import WalletSimulator
 
 Simulator = SmscSimulator | McbSimulator | WalletSimulator | SduSimulator
+
+
+def _wrapped(names: Iterable[str]) -> str:
+    return textwrap.fill(", ".join(names), 110, subsequent_indent="  ")
+
 
 RULES_HELP = f"""\
 rules: REACTION [key=value ...], the first that fires acts.
@@ -24,10 +33,14 @@ receipts: OUTCOME [key=value ...], for segments that request one.
   how:      to=GLOB delay=SECONDS before_response=yes times=N intermediate=yes
             id_form=same|dec|hex|padded|upper form=both|text|tlvs
   e.g.      --receipts 'undeliverable to=7702*' --receipts 'delivered delay=1 id_form=hex'
+habits: KEY[=VALUE] ..., what this SMSC does otherwise than others (docs/simulators.md).
+  {_wrapped(field.name for field in fields(Habits))}
+  e.g.      --habits 'service_time=0.4 hold_until_whole' --habits 'refuse_all=RSUBMITFAIL refuse_seconds=60'
 """
 SMSC_HELP = """\
   reply NUMBER TEXT | receipt MESSAGE_ID [OUTCOME] | rule REACTION ... | rules clear |
   dial NUMBER [CODE] | type NUMBER TEXT | hang-up NUMBER |
+  habits KEY[=VALUE] ... | habits clear |
   enquire | unbind | drop | silence | speak | refuse-bind STATUS [TIMES] | state
 """
 _PARTNER_HELP = """\
@@ -72,6 +85,10 @@ async def _smsc(smsc: SmscSimulator, words: list[str]) -> dict[str, Any] | None:
             smsc.add(shlex.join(rule))
         case ["rules", "clear"]:
             smsc.rules.clear()
+        case ["habits", "clear"]:
+            smsc.habits = NO_HABITS
+        case ["habits", *changes]:
+            smsc.habits = smsc.habits.changed(shlex.join(changes))
         case ["enquire"]:
             await smsc.enquire()
         case ["unbind"]:

@@ -1,14 +1,12 @@
 """Delivery receipts as operators send them (SMPP 3.4 §5.2.28, §5.3.2.12, §5.3.2.35, appendix B)."""
 
-import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
 
 from smpplib import consts
 
+from gateway.simulators.settings import with_words
 from gateway.simulators.submission import Submitted
 
 RECEIPT = 0x04
@@ -49,15 +47,8 @@ class Receipts:
     @classmethod
     def parse(cls, line: str) -> "Receipts":
         """A policy from `undeliverable to=7702* delay=0.5 id_form=hex`; ValueError names what is wrong."""
-        outcome, *words = shlex.split(line)
-        policy = cls(outcome=outcome)
-        settings: dict[str, Any] = {}
-        for key, _, value in (word.partition("=") for word in words):
-            if key not in cls.__slots__:
-                raise ValueError(f"{key}: no such setting of a receipt")
-            kind = type(getattr(policy, key))
-            settings[key] = value == "yes" if kind is bool else kind(value)
-        policy = replace(policy, **settings)
+        outcome, _, words = line.strip().partition(" ")
+        policy = with_words(cls(outcome=outcome), words, "a receipt")
         if policy.outcome not in STATES and policy.outcome != "none":
             raise ValueError(f"no such outcome: {policy.outcome}; there are none, {', '.join(STATES)}")
         return policy
@@ -86,6 +77,12 @@ def policy_for(submit: Submitted, choices: Iterable[Receipts]) -> Receipts | Non
     return None
 
 
+def outcome_for(submit: Submitted, choices: Iterable[Receipts]) -> str:
+    """What becomes of a segment, whether it requests a receipt or not."""
+    outcome = next((policy.outcome for policy in choices if fnmatchcase(submit.destination, policy.to)), "none")
+    return "delivered" if outcome == "none" else outcome
+
+
 def id_in_form(submit: Submitted, form: str) -> str:
     """The message_id of the response in a receipt's form; ValueError on an unknown form."""
     match form:
@@ -101,21 +98,3 @@ def id_in_form(submit: Submitted, form: str) -> str:
             return f"{submit.serial:010d}"
         case _:
             raise ValueError(f"no such form of a message_id: {form}")
-
-
-def receipt_fields(
-    message_id: str, outcome: str, *, form: str = "both", intermediate: bool = False
-) -> dict[str, Any]:
-    """The fields of a deliver_sm, by smpplib's names, that make it this receipt."""
-    stat, state, error = STATES[outcome]
-    fields: dict[str, Any] = {"esm_class": INTERMEDIATE if intermediate else RECEIPT}
-    if form in ("text", "both"):
-        now = datetime.now(UTC).strftime("%y%m%d%H%M")
-        fields["short_message"] = (
-            f"id:{message_id} sub:001 dlvrd:{'001' if outcome == 'delivered' else '000'} "
-            f"submit date:{now} done date:{now} stat:{stat} err:{error} text:"
-        ).encode("ascii")
-    if form in ("tlvs", "both"):
-        fields["receipted_message_id"] = message_id
-        fields["message_state"] = state
-    return fields

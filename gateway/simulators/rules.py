@@ -42,6 +42,8 @@ class SubmitReaction:
     """Appended to the response."""
     foreign: bool = False
     """A PDU with a command_id that SMPP does not define is sent before the response."""
+    stray: bool = False
+    """A submit_sm_resp to no submit_sm is sent before the response."""
     split: int = 0
     """Octets per write; 0 writes the response at once."""
     drop: str = ""
@@ -65,6 +67,7 @@ REACTIONS: Mapping[str, SubmitReaction] = {
     "drop_after": SubmitReaction(drop="after"),
     "unknown_tlv": SubmitReaction(tlvs=UNLISTED_TLV),
     "foreign": SubmitReaction(foreign=True),
+    "stray": SubmitReaction(stray=True),
     "split": SubmitReaction(split=1),
 }
 """The reactions by name, before a rule's settings change them."""
@@ -143,7 +146,7 @@ class Rule:
 
 _INTEGERS = {"nth", "every", "first", "after", "times", "seed", "reorder", "split"}
 _FLOATS = {"probability", "delay"}
-_BOOLEANS = {"body", "nack", "silent", "foreign", "taken"}
+_BOOLEANS = {"body", "nack", "silent", "foreign", "stray", "taken"}
 
 
 def _value(key: str, value: str) -> int | float | bool | str:

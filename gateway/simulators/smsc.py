@@ -2,26 +2,24 @@
 
 import asyncio
 import ssl as tls_library
-import uuid
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from itertools import count
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from smpplib import consts
-
 from gateway.simulators.codec import status_number, text
-from gateway.simulators.handset import Handsets, Message
-from gateway.simulators.receipts import Receipts, policies, policy_for
-from gateway.simulators.rules import Rule, SubmitReaction, parse_rules, reaction_to
-from gateway.simulators.smsc_delivery import SmscDelivery
+from gateway.simulators.habits import Habits, habits_from
+from gateway.simulators.handset import Message
+from gateway.simulators.receipts import Receipts
+from gateway.simulators.rules import Rule, parse_rules
 from gateway.simulators.smsc_session import Delivered, NoResponse, Session
+from gateway.simulators.smsc_submits import SmscSubmits
 from gateway.simulators.submission import Submitted
-from gateway.simulators.ussd import Dialogue, is_screen
+from gateway.simulators.ussd import Dialogue
 
 __all__ = [
     "Delivered",
     "Dialogue",
+    "Habits",
     "Message",
     "NoResponse",
     "Receipts",
@@ -31,17 +29,14 @@ __all__ = [
     "Submitted",
 ]
 
-REORDER_TIMEOUT_SECONDS = 0.2
-"""How long a held response waits for others to be reordered with."""
-RECEIPT_TIMEOUT_SECONDS = 600.0
 
-
-class SmscSimulator(SmscDelivery):
+class SmscSimulator(SmscSubmits):
     """An SMSC that listens as long as the `async with` block lasts.
 
     `port` 0 is any free one. Above `tps` segments in any one second the response is ESME_RTHROTTLED.
     `message_ids` is decimal, hex or uuid; they count from `first_id`. `receipts` are the policies for segments
-    that request a receipt; by default none is sent. `tls` is a server's context.
+    that request a receipt; by default none is sent. `habits` are what this SMSC does otherwise than others, in
+    words or as Habits. `tls` is a server's context.
     """
 
     def __init__(
@@ -59,34 +54,18 @@ class SmscSimulator(SmscDelivery):
         message_ids: str = "decimal",
         first_id: int = 100_001,
         short_code: str = "1414",
+        habits: Habits | str | Iterable[str] = "",
         tls: tls_library.SSLContext | None = None,
     ) -> None:
-        super().__init__(short_code)
+        super().__init__(
+            short_code, habits_from(habits),
+            rules=rules, receipts=receipts, tps=tps, message_ids=message_ids, first_id=first_id,
+        )  # fmt: skip
         self.host, self.port, self.system_id = host, port, system_id
         self.accounts, self.password, self.exclusive = accounts, password, exclusive
-        self.rules = parse_rules(rules)
-        self.receipts = policies(receipts)
-        self.tps, self.message_ids = tps, message_ids
-        self.submitted: list[Submitted] = []
-        """Every well-formed submit_sm, in the order of arrival."""
-        self.complaints: list[str] = []
-        """Protocol violations of the ESME; empty for a conforming one."""
-        self.failures: list[BaseException] = []
-        """Exceptions of background tasks, such as NoResponse to a handset's reply."""
-        self.throttled = 0
-        """submit_sm beyond `tps`."""
-        self.max_in_flight = 0
-        """The largest number of unanswered submit_sm in one session."""
-        self.on_message: Callable[[Message], object] | None = None
-        """Called with each message that is complete on its handset."""
         self._tls = tls
         self._bind_statuses: deque[int | None] = deque()
         self._silent = False
-        self._serials = count(first_id)
-        self._handsets = Handsets()
-        self._last_second: deque[float] = deque()
-        self._held: dict[Rule, list[tuple[Session, Submitted, SubmitReaction]]] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> "SmscSimulator":
@@ -161,7 +140,7 @@ class SmscSimulator(SmscDelivery):
         assert message
         return message
 
-    # Actions; replies, dialogues and receipts are in SmscDelivery
+    # Actions; replies, dialogues and receipts are in SmscDelivery, what ESMEs submit is in SmscSubmits
 
     async def unbind(self) -> None:
         """Sends unbind on all sessions."""
@@ -202,6 +181,8 @@ class SmscSimulator(SmscDelivery):
         session.number, session.silent = len(self.connections), self._silent
         self.emit("connected", session)
         self.changed()
+        if self.habits.close_at == "connect":
+            session.close()
 
     def connection_closed(self, session: Session) -> None:
         self.emit("disconnected", session)
@@ -222,120 +203,3 @@ class SmscSimulator(SmscDelivery):
             password = self.accounts[system_id]
         wrong = password is not None and text(pdu.password) != password
         return status_number("RINVPASWD" if wrong else "ROK")
-
-    def receive_submit(self, session: Session, submit: Submitted) -> None:
-        """Decides on a submit_sm: rate limit, rules, response, handset, receipt."""
-        self.submitted.append(submit)
-        self.max_in_flight = max(self.max_in_flight, len(session.in_flight))
-        if submit.text is None:
-            self.complaints.append(f"session {session.number}: segment is not valid text: {submit.octets.hex()}")
-        reaction, rule = self._reaction(submit)
-        if submit.accepted:
-            submit.serial = next(self._serials)
-            own = reaction.message_id is None
-            submit.message_id = self._message_id(submit.serial) if own else reaction.message_id or ""
-        self.emit(
-            "submitted",
-            session,
-            sequence_number=submit.sequence_number,
-            to=submit.destination,
-            segment=f"{submit.number}/{submit.total}",
-            rule=rule.name if rule else "",
-            text=submit.text,
-        )
-        self._respond(session, submit, reaction, rule)
-        if submit.accepted:
-            self._show(session, submit)
-
-    def _reaction(self, submit: Submitted) -> tuple[SubmitReaction, Rule | None]:
-        reaction, rule = reaction_to(submit, self.rules)
-        if not reaction.status and self._exceeds_tps(submit.at):
-            self.throttled += 1
-            reaction, rule = SubmitReaction(status=consts.SMPP_ESME_RTHROTTLED), None
-        submit.accepted = reaction.taken and not reaction.status and not reaction.nack
-        return reaction, rule
-
-    def _respond(self, session: Session, submit: Submitted, reaction: SubmitReaction, rule: Rule | None) -> None:
-        """Responds, and starts the receipt before or after the response."""
-        loop = asyncio.get_running_loop()
-        receipts = policy_for(submit, self.receipts) if submit.accepted else None
-        if receipts and receipts.before_response:
-            self.start(self._send_receipts(submit, receipts))
-        if rule and reaction.reorder:
-            self._hold(rule, session, submit, reaction)
-        elif reaction.delay:
-            loop.call_later(reaction.delay, session.respond, submit, reaction)
-        elif receipts and receipts.before_response:
-            loop.call_soon(session.respond, submit, reaction)
-        else:
-            session.respond(submit, reaction)
-        if receipts and not receipts.before_response:
-            self.start(self._send_receipts(submit, receipts, reaction.delay + receipts.delay))
-
-    def _show(self, session: Session, submit: Submitted) -> None:
-        """Shows a screen or a message's segment on the handset."""
-        if is_screen(submit):
-            if complaint := self.dialogues.show(submit):
-                self.complaints.append(f"session {session.number}: {complaint}")
-                self.emit("complaint", session, reason=complaint)
-        elif message := self._handsets.receive(submit):
-            self.emit("message", session, to=message.destination, text=message.text)
-            if self.on_message is not None:
-                self.on_message(message)
-
-    def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Runs a background task that ends with the server at the latest."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._task_done)
-        return task
-
-    def _task_done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self.failures.append(error)
-
-    def _exceeds_tps(self, at: float) -> bool:
-        if not self.tps:
-            return False
-        while self._last_second and at - self._last_second[0] >= 1.0:
-            self._last_second.popleft()
-        if len(self._last_second) >= self.tps:
-            return True
-        self._last_second.append(at)
-        return False
-
-    def _message_id(self, serial: int) -> str:
-        match self.message_ids:
-            case "decimal":
-                return str(serial)
-            case "hex":
-                return f"{serial:x}"
-            case _:
-                return str(uuid.uuid4())
-
-    def _hold(self, rule: Rule, session: Session, submit: Submitted, reaction: SubmitReaction) -> None:
-        held = self._held.setdefault(rule, [])
-        held.append((session, submit, reaction))
-        if len(held) >= reaction.reorder:
-            self._release(rule)
-        elif len(held) == 1:
-            asyncio.get_running_loop().call_later(REORDER_TIMEOUT_SECONDS, self._release, rule)
-
-    def _release(self, rule: Rule) -> None:
-        for session, submit, reaction in reversed(self._held.pop(rule, [])):
-            session.respond(submit, reaction)
-
-    async def _send_receipts(self, submit: Submitted, receipts: Receipts, delay: float = 0.0) -> None:
-        if delay:
-            await asyncio.sleep(delay)
-        how: dict[str, Any] = {
-            "id_form": receipts.id_form,
-            "form": receipts.form,
-            "until_accepted": True,
-            "within": RECEIPT_TIMEOUT_SECONDS,
-        }
-        if receipts.intermediate:
-            await self.receipt(submit, "enroute", intermediate=True, **how)
-        for _ in range(receipts.times):
-            await self.receipt(submit, receipts.outcome, **how)

@@ -3,19 +3,23 @@
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, cast
 
 from smpplib import consts
 
-from gateway.simulators import codec
+from gateway.simulators import codec, submit_multi
 from gateway.simulators.codec import MalformedPdu, UnknownCommand
+from gateway.simulators.habits import Habits
 from gateway.simulators.rules import SubmitReaction
 from gateway.simulators.submission import Submitted, submitted
+from gateway.simulators.turns import Turns
 
 SPLIT_PAUSE_SECONDS = 0.001
 """Between the writes of a split PDU: long enough for the ESME to read each write on its own."""
 MAX_REQUESTS_KEPT = 1000
 FOREIGN_COMMAND = 0x0000_01FF
+UNUSED_SEQUENCE_NUMBER = 0x7FFF_FFFE
 BINDS = {"bind_transceiver": "transceiver", "bind_transmitter": "transmitter", "bind_receiver": "receiver"}
 
 
@@ -28,7 +32,7 @@ class Delivered:
     """One deliver_sm or data_sm that the SMSC sent, and its response; instants are monotonic seconds."""
 
     kind: str
-    """reply, receipt or ussd."""
+    """reply, receipt, ussd or echo."""
     at: float
     session: int
     source: str
@@ -42,6 +46,7 @@ class SessionOwner(Protocol):
 
     system_id: str
     complaints: list[str]
+    habits: Habits
 
     def connection_opened(self, session: "Session") -> None: ...
 
@@ -50,8 +55,20 @@ class SessionOwner(Protocol):
     def bind_status(self, session: "Session", pdu: Any, role: str) -> int | None:
         """command_status of the bind's response; None: no response."""
 
+    def session_bound(self, session: "Session") -> None:
+        """The bind's response is sent."""
+
     def receive_submit(self, session: "Session", submit: Submitted) -> None:
-        """Decides on a submit_sm; responds by `session.respond`."""
+        """Decides on a submit_sm or data_sm; responds by `session.respond`."""
+
+    def receive_submit_multi(self, session: "Session", sequence_number: int, submits: list[Submitted]) -> None:
+        """Decides on a submit_multi, given as a submit_sm for each destination, and responds."""
+
+    def receive_query(self, session: "Session", pdu: Any) -> None:
+        """Responds to a query_sm."""
+
+    def receive_cancel(self, session: "Session", pdu: Any) -> None:
+        """Responds to a cancel_sm."""
 
     def emit(self, event: str, session: "Session", **detail: Any) -> None:
         """Reports an event."""
@@ -79,6 +96,10 @@ class Session(asyncio.Protocol):
         """command_status of each generic_nack from the ESME."""
         self.in_flight: dict[int, Submitted] = {}
         """submit_sm without a response yet, by sequence_number."""
+        self.submits = 0
+        """submit_sm so far, since the bind."""
+        self.turns = Turns()
+        """In which its requests get their responses."""
         self._buffer = bytearray()
         self._awaiting: dict[int, asyncio.Future[Any]] = {}
         self._sequence_number = 0
@@ -98,6 +119,7 @@ class Session(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed, self.bound = True, False
+        self.turns.clear()
         for future in self._awaiting.values():
             if not future.done():
                 future.set_exception(NoResponse("the connection is closed"))
@@ -112,10 +134,12 @@ class Session(asyncio.Protocol):
                 if self._transport is None or self._transport.is_closing():
                     break  # the response to the previous PDU closed it
                 self._received(frame)
+                if self.smsc.habits.one_pdu_per_read:
+                    break
         except MalformedPdu as error:
             self._complain(str(error))
             self.send("generic_nack", 0, error.status)
-            self._close()
+            self.close()
         self.smsc.changed()
 
     # Received from the ESME
@@ -137,18 +161,16 @@ class Session(asyncio.Protocol):
             case "bind_transceiver" | "bind_transmitter" | "bind_receiver":
                 self.requests.append(pdu)
                 self._bind(pdu)
-            case "submit_sm":
-                self._submit(pdu)
+            case "submit_sm" | "data_sm" | "submit_multi" | "query_sm" | "cancel_sm":
+                self._receive_of_transmitter(pdu)
             case "enquire_link":
                 self.requests.append(pdu)
-                self.send("enquire_link_resp", sequence_number)
+                status = codec.status_number(self.smsc.habits.enquire_status)
+                self.turns.add(0.0, partial(self.send, "enquire_link_resp", sequence_number, status))
             case "unbind":
                 self.requests.append(pdu)
                 self.bound = False
-                self.send("unbind_resp", sequence_number)
-                self.smsc.emit("unbound", self)
-                if not self.silent:
-                    self._close()
+                self.turns.add(0.0, partial(self._unbound, sequence_number))
             case "deliver_sm_resp" | "data_sm_resp" | "enquire_link_resp" | "unbind_resp" | "generic_nack":
                 self._handle_response(pdu, frame)
             case other:
@@ -157,45 +179,75 @@ class Session(asyncio.Protocol):
 
     def _reject_malformed(self, frame: bytes, sequence_number: int, error: MalformedPdu) -> None:
         self._complain(str(error))
-        if frame[4:8] == (4).to_bytes(4, "big"):
-            self.send("submit_sm_resp", sequence_number, error.status, body=False)
+        if command := codec.command_with_response(frame):
+            self.send(f"{command}_resp", sequence_number, error.status, body=False)
         else:
             self.send("generic_nack", sequence_number, error.status)
 
     def _bind(self, pdu: Any) -> None:
+        if self.smsc.habits.close_at == "bind":
+            self.close()
+            return
         status = self.smsc.bind_status(self, pdu, BINDS[pdu.command])
         if status is None:
             return
         self.bind, self.system_id = pdu, codec.text(pdu.system_id)
+        number = self.smsc.habits.bind_sequence or pdu.sequence
         if status == consts.SMPP_ESME_ROK:
             self.role, self.bound = BINDS[pdu.command], True
             self.send(
                 pdu.command + "_resp",
-                pdu.sequence,
+                number,
                 system_id=self.smsc.system_id,
                 sc_interface_version=consts.SMPP_VERSION_34,
             )
             self.smsc.emit("bound", self, role=self.role, system_id=self.system_id)
+            self.smsc.session_bound(self)
         else:
-            self.send(pdu.command + "_resp", pdu.sequence, status, body=False)
+            self.send(pdu.command + "_resp", number, status, body=False)
             self.smsc.emit("bind_refused", self, status=status, system_id=self.system_id)
+
+    def _unbound(self, sequence_number: int) -> None:
+        self.send("unbind_resp", sequence_number)
+        self.smsc.emit("unbound", self)
+        if not self.silent:
+            self.close()
+
+    def _receive_of_transmitter(self, pdu: Any) -> None:
+        """What only a transmitter or a transceiver may send."""
+        if not self.bound or self.role == "receiver":
+            self._complain(f"{pdu.command} without a transmitter bind")
+            self.send(f"{pdu.command}_resp", pdu.sequence, consts.SMPP_ESME_RINVBNDSTS, body=False)
+            return
+        match pdu.command:
+            case "query_sm":
+                self.smsc.receive_query(self, pdu)
+            case "cancel_sm":
+                self.smsc.receive_cancel(self, pdu)
+            case _:
+                self._submit(pdu)
 
     def _submit(self, pdu: Any) -> None:
         number = pdu.sequence
-        if not self.bound or self.role == "receiver":
-            self._complain("submit_sm without a transmitter bind")
-            self.send("submit_sm_resp", number, consts.SMPP_ESME_RINVBNDSTS, body=False)
-            return
         if number in self.in_flight:
             self._complain(f"sequence_number {number} is still in flight")
+        at = asyncio.get_running_loop().time()
+        several = pdu.command == "submit_multi"
         try:
-            submit = submitted(pdu, at=asyncio.get_running_loop().time(), session=self.number)
+            submits = [
+                submitted(one, at=at, session=self.number, system_id=self.system_id, command=pdu.command)
+                for one in (submit_multi.submits(pdu) if several else [pdu])
+            ]
         except MalformedPdu as error:
             self._complain(str(error))
-            self.send("submit_sm_resp", number, error.status, body=False)
+            self.send(f"{pdu.command}_resp", number, error.status, body=False)
             return
-        self.in_flight[number] = submit
-        self.smsc.receive_submit(self, submit)
+        self.submits += len(submits)
+        if several:
+            self.smsc.receive_submit_multi(self, number, submits)
+        else:
+            self.in_flight[number] = submits[0]
+            self.smsc.receive_submit(self, submits[0])
 
     def _handle_response(self, pdu: Any, frame: bytes) -> None:
         if pdu.command == "generic_nack":
@@ -226,12 +278,14 @@ class Session(asyncio.Protocol):
         if reaction.silent or self.silent:
             return
         if reaction.foreign:
-            self.write(codec.HEADER.pack(codec.HEADER.size, FOREIGN_COMMAND, 0, 0x7FFF_FFFE))
+            self.write(codec.HEADER.pack(codec.HEADER.size, FOREIGN_COMMAND, 0, UNUSED_SEQUENCE_NUMBER))
+        if reaction.stray:
+            self.write(codec.encode("submit_sm_resp", UNUSED_SEQUENCE_NUMBER, message_id="stray"))
         if reaction.nack:
             octets = codec.encode("generic_nack", submit.sequence_number, reaction.status)
         else:
             octets = codec.encode(
-                "submit_sm_resp",
+                f"{submit.command}_resp",
                 submit.sequence_number,
                 reaction.status,
                 body=reaction.body,
@@ -245,7 +299,7 @@ class Session(asyncio.Protocol):
         self.smsc.emit("responded", self, **detail)
         self.smsc.changed()
         if reaction.drop == "after":
-            self._close()
+            self.close()
 
     def send(self, name: str, sequence_number: int, status: int = 0, **fields: Any) -> None:
         """Sends a PDU, its fields by smpplib's names, unless the session is silent."""
@@ -272,14 +326,28 @@ class Session(asyncio.Protocol):
 
     def request(self, name: str, *, split: int = 0, **fields: Any) -> asyncio.Future[Any]:
         """Sends a request; the future is its response, NoResponse if the connection closes."""
+        future, octets = self._prepared(name, **fields)
+        self.write(octets, split=split)
+        return future
+
+    def request_and_unbind(self, name: str, **fields: Any) -> asyncio.Future[Any]:
+        """Like `request`, with an unbind in the same write, whose response closes the connection at once."""
+        future, octets = self._prepared(name, **fields)
+        unbound, unbind = self._prepared("unbind")
+        unbound.add_done_callback(lambda _: self.close())
+        self.write(octets + unbind)
+        return future
+
+    def _prepared(self, name: str, **fields: Any) -> tuple[asyncio.Future[Any], bytes]:
+        """(future of the response, octets) of a request."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if self.closed:
             future.set_exception(NoResponse("the connection is closed"))
-            return future
+            future.exception()  # retrieved here because nobody may wait for it
+            return future, b""
         self._sequence_number = self._sequence_number % 0x7FFF_FFFF + 1
         self._awaiting[self._sequence_number] = future
-        self.write(codec.encode(name, self._sequence_number, **fields), split=split)
-        return future
+        return future, codec.encode(name, self._sequence_number, **fields)
 
     async def enquire(self, *, within: float = 5.0) -> None:
         """Sends enquire_link and waits for the response; TimeoutError after `within` seconds."""
@@ -291,7 +359,7 @@ class Session(asyncio.Protocol):
         async with asyncio.timeout(within):
             await self.request("unbind")
         self.bound = False
-        self._close()
+        self.close()
 
     def drop(self) -> None:
         """Aborts the TCP connection: unsent octets are lost and the ESME sees a reset."""
@@ -299,6 +367,7 @@ class Session(asyncio.Protocol):
             self.bound = False
             self._transport.abort()
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Closes the connection once what is written has left."""
         if self._transport is not None:
             self._transport.close()

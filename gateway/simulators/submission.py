@@ -1,18 +1,21 @@
 """A submit_sm as the SMSC received it, with its concatenation header decoded and its length checked."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from smpplib import consts
 
 from gateway.simulators import text_coding
 from gateway.simulators.codec import TLV_TAGS, MalformedPdu, text
+from gateway.simulators.smpp_time import seconds_until
 
 UDHI = consts.SMPP_GSMFEAT_UDHI
 MAX_SEGMENT_SEPTETS = 160
 MAX_SEGMENT_BYTES = 140
 MAX_SCREEN_SEPTETS = 182
 MAX_SCREEN_BYTES = 160
+SEVEN_BITS = ("gsm7", "ascii")
 
 
 @dataclass(slots=True)
@@ -48,12 +51,24 @@ class Submitted:
     accepted: bool = False
     """The SMSC forwarded it to the handset, whatever the response was."""
     serial: int = 0
+    command: str = "submit_sm"
+    """submit_sm, data_sm or, a Submitted for each of its destinations, submit_multi."""
+    system_id: str = ""
+    """Of the ESME that submitted it: receipts and replies go to its sessions."""
+    schedule_delivery_time: str = ""
+    due_in: float = 0.0
+    """Seconds until it is forwarded, by schedule_delivery_time."""
+    valid_for: float | None = None
+    """Seconds until it expires, by validity_period; None: for ever."""
+    state: str = ""
+    """What became of it, an outcome of receipts; "" until it is accepted."""
 
 
-def submitted(pdu: Any, *, at: float, session: int) -> Submitted:
-    """The submit_sm that smpplib parsed; MalformedPdu when its UDH or its length is impossible."""
+def submitted(pdu: Any, *, at: float, session: int, system_id: str = "", command: str = "submit_sm") -> Submitted:
+    """The submit_sm or data_sm that smpplib parsed; MalformedPdu when its UDH, length or times are impossible."""
     payload = pdu.tlvs.get(TLV_TAGS["message_payload"], b"")
-    octets = pdu.short_message or payload
+    short_message = getattr(pdu, "short_message", None) or b""
+    octets = short_message or payload
     reference, total, number = None, 1, 1
     if pdu.esm_class & UDHI:
         header, octets = split_udh(octets)
@@ -69,7 +84,8 @@ def submitted(pdu: Any, *, at: float, session: int) -> Submitted:
     if TLV_TAGS["ussd_service_op"] in pdu.tlvs:
         _check_screen_length(octets, pdu.data_coding)
     elif not payload:
-        _check_segment_length(pdu.short_message or b"", octets, pdu.data_coding)
+        _check_segment_length(short_message, octets, pdu.data_coding)
+    schedule, validity = (text(getattr(pdu, name, None)) for name in ("schedule_delivery_time", "validity_period"))
     return Submitted(
         at=at,
         session=session,
@@ -84,15 +100,33 @@ def submitted(pdu: Any, *, at: float, session: int) -> Submitted:
         esm_class=pdu.esm_class,
         data_coding=pdu.data_coding,
         registered_delivery=pdu.registered_delivery,
-        validity_period=text(pdu.validity_period),
-        short_message=pdu.short_message or b"",
+        validity_period=validity,
+        short_message=short_message,
         tlvs=pdu.tlvs,
         octets=octets,
         reference=reference,
         total=total,
         number=number,
         text=text_coding.decode(octets, pdu.data_coding),
+        command=command,
+        system_id=system_id,
+        schedule_delivery_time=schedule,
+        due_in=_seconds(schedule, consts.SMPP_ESME_RINVSCHED) or 0.0,
+        valid_for=_seconds(validity, consts.SMPP_ESME_RINVEXPIRY),
     )
+
+
+def _seconds(time: str, status: int) -> float | None:
+    """Seconds until a time, None for an empty one; MalformedPdu with `status` for one that is none or is past."""
+    if not time:
+        return None
+    try:
+        seconds = seconds_until(time, datetime.now(UTC))
+    except ValueError as error:
+        raise MalformedPdu(str(error), status) from None
+    if seconds < 0:
+        raise MalformedPdu(f"{time} is past", status)
+    return seconds
 
 
 def split_udh(octets: bytes) -> tuple[tuple[int, int, int] | None, bytes]:
@@ -118,9 +152,12 @@ def split_udh(octets: bytes) -> tuple[tuple[int, int, int] | None, bytes]:
 
 
 def _check_segment_length(user_data: bytes, octets: bytes, data_coding: int) -> None:
-    """MalformedPdu when the segment is longer than the 140 octets of a short message."""
+    """MalformedPdu when the segment is longer than the 140 octets of a short message.
+
+    An octet is a septet of those in the codings of seven bits.
+    """
     header = len(user_data) - len(octets)
-    if data_coding == consts.SMPP_ENCODING_DEFAULT:
+    if text_coding.alphabet(data_coding) in SEVEN_BITS:
         length, limit = (header * 8 + 6) // 7 + len(octets), MAX_SEGMENT_SEPTETS
     else:
         length, limit = len(user_data), MAX_SEGMENT_BYTES
@@ -130,6 +167,6 @@ def _check_segment_length(user_data: bytes, octets: bytes, data_coding: int) -> 
 
 def _check_screen_length(octets: bytes, data_coding: int) -> None:
     """MalformedPdu when a USSD screen is longer than 160 octets, or 182 septets (3GPP TS 23.038 §6.1.2.3)."""
-    limit = MAX_SCREEN_SEPTETS if data_coding == consts.SMPP_ENCODING_DEFAULT else MAX_SCREEN_BYTES
+    limit = MAX_SCREEN_SEPTETS if text_coding.alphabet(data_coding) in SEVEN_BITS else MAX_SCREEN_BYTES
     if len(octets) > limit:
         raise MalformedPdu(f"screen of {len(octets)}, the limit is {limit}", consts.SMPP_ESME_RINVMSGLEN)

@@ -58,15 +58,40 @@ def encode(characters: str, encoding: str = "auto") -> tuple[int, bytes]:
     return data_coding, encoder(characters)
 
 
+def alphabet(data_coding: int) -> str:
+    """A key of ENCODINGS, or `octets`.
+
+    Values below 0x10 are SMPP's own. Groups with a class, for automatic deletion or with an indication name their
+    alphabet by bits of their own (3GPP TS 23.038 §4); compressed text is not decoded.
+    """
+    if data_coding < 0x10:
+        return _SMPP_ALPHABETS.get(data_coding, "octets")
+    match data_coding >> 4:
+        case 0x1 | 0x4 | 0x5:
+            return ("gsm7", "octets", "ucs2", "octets")[data_coding >> 2 & 3]
+        case 0xC | 0xD:
+            return "gsm7"
+        case 0xE:
+            return "ucs2"
+        case 0xF:
+            return "octets" if data_coding & 4 else "gsm7"
+        case _:
+            return "octets"
+
+
+_SMPP_ALPHABETS = {data_coding: name for name, (data_coding, _) in reversed(ENCODINGS.items())}
+"""`gsm7` of data_coding 0, which may be `packed` as well."""
+
+
 def decode(octets: bytes, data_coding: int) -> str | None:
     """The text, or None when the octets are not valid in that coding."""
     try:
-        match data_coding:
-            case consts.SMPP_ENCODING_DEFAULT:
+        match alphabet(data_coding):
+            case "gsm7":
                 return gsm_decode(octets)
-            case consts.SMPP_ENCODING_ISO10646:
+            case "ucs2":
                 return octets.decode("utf-16-be")
-            case consts.SMPP_ENCODING_ISO88595:
+            case "cyrillic":
                 return octets.decode("iso8859-5")
             case _:
                 return octets.decode("latin-1")

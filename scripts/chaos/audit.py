@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import orjson
 
-from chaos.families import Families, Pupil
+from chaos.families import Behaviour, Families, Pupil
 from chaos.parents import LINK, Parents, Sent
 from chaos.partners import Partners
 from chaos.records import Entry, Records
@@ -41,6 +41,9 @@ DURABLE_WITHIN_SECONDS = 10.0
 CONFIRMS = {"agreed": "consented", "refused": "refused"}
 """Texts 3 and 2, and the status that each confirms to the parent."""
 READ_AS = {True: "consented", False: "refused"}
+READ_WITHIN_SECONDS = 1.0
+"""After so long the gateway has read a response that was sent; a copy may have left before."""
+MAX_COPIES_PER_SEGMENT = 1.1
 
 
 class Audit:
@@ -82,6 +85,9 @@ class Audit:
             self.counts[f"cases {case['state']}"] += 1
             if case["ended_at"] is None:
                 yield f"case {case_id} is stuck: {case['state']}"
+            pupil = self._pupils[case["record_id"]]
+            if case["state"] == "undeliverable" and pupil.behaviour is not Behaviour.UNREACHABLE:
+                yield f"case {case_id} is undeliverable, though no SMSC refuses its number"
         states = Counter(case["state"] for case in self._records.cases.values())
         if states != Counter(self._records.progress):
             yield f"progress counts {self._records.progress}, the cases are {dict(states)}"
@@ -240,7 +246,7 @@ class Audit:
                 accepted: Submitted | None = None
                 for submit in same:
                     # Without a reference, two texts with the same words cannot be told from one and its copy.
-                    if accepted is not None and submit.reference is not None:
+                    if accepted is not None and submit.reference is not None and _was_read(accepted, submit.at):
                         self.counts["segments repeated"] += 1
                         if not self._may_be_unrecorded(link, accepted, submit.at):
                             yield f"segment {key} had a response and was repeated, though nothing was killed"
@@ -248,6 +254,19 @@ class Audit:
                         self.counts["segments whose response was never sent"] += submit.responded_at is None
                     if submit.status == 0 and submit.responded_at is not None:
                         accepted = submit
+
+    def too_many_copies(self) -> Iterator[str]:
+        """SMSCs accepted each segment about once; only segments with a reference can be told from others."""
+        accepted: Counter[tuple[object, ...]] = Counter(
+            (link, submit.destination, submit.reference, submit.total, submit.number)
+            for link, smsc in self._partners.smscs.items()
+            for submit in smsc.submitted
+            if submit.accepted and submit.reference is not None
+        )
+        self.counts["segments accepted"] = len(accepted)
+        self.counts["copies of segments accepted"] = accepted.total() - len(accepted)
+        if accepted.total() > MAX_COPIES_PER_SEGMENT * len(accepted):
+            yield f"{accepted.total()} copies of {len(accepted)} segments"
 
     def _may_be_unrecorded(self, link: str, accepted: Submitted, repeated_at: float) -> bool:
         """The session or the database ended before the response can have been in a row."""
@@ -306,6 +325,12 @@ class Audit:
                 yield f"SMSC of {link}: {complaint}"
         for failure in self._parents.failures:
             yield f"a reply could not be sent: {failure!r}"
+
+
+def _was_read(accepted: Submitted, at: float) -> bool:
+    """Whether the response was there before a copy left: it may be late."""
+    assert accepted.responded_at is not None
+    return accepted.responded_at + READ_WITHIN_SECONDS <= at
 
 
 def _described(sent: Sent) -> str:

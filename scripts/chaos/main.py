@@ -14,7 +14,8 @@ from pathlib import Path
 
 from chaos import disk
 from chaos.cluster import log_lines
-from chaos.run import Settings, torture
+from chaos.profiles import PROFILES
+from chaos.run import DAY_WITH_SMSC_SECONDS, Settings, torture
 from gateway.logs import log
 
 MAX_SHOWN = 40
@@ -27,7 +28,7 @@ DISK_MEGABYTES_PER_CASE = 0.1
 def main() -> int:
     """0 when the audit finds no violation."""
     parser = argparse.ArgumentParser(prog="scripts/torture", description=__doc__)
-    parser.add_argument("--kills", type=int, default=200, help="SIGKILLs to the gateway (200)")
+    parser.add_argument("--kills", type=int, help="SIGKILLs to the gateway (200; none with --smsc)")
     parser.add_argument("--cases", type=int, default=2000, help="pupils (2000)")
     parser.add_argument("--processes", type=int, default=1, help="gateways on one database (1)")
     parser.add_argument("--database", action="store_true", help="kill PostgreSQL as well, with every tenth kill")
@@ -37,6 +38,7 @@ def main() -> int:
         "--rolling", action="store_true",
         help="instead of kills stop one process after the other by SIGTERM; the partners never fail",
     )  # fmt: skip
+    parser.add_argument("--smsc", choices=PROFILES, default="", help="both SMSCs are such ones; no partner fails")
     parser.add_argument("--seed", type=int, help="of everything that is random here")
     parser.add_argument("--day", type=float, help="seconds that a day lasts; derived from the kills by default")
     parser.add_argument("--window", default="06:00-23:00", help="journey.send_window")
@@ -48,11 +50,13 @@ def main() -> int:
         return _on_small_disk(given.cases, keep=given.keep)
     directory = given.directory or _new_directory()
     log.configure("error")
+    kills = given.kills if given.kills is not None else 0 if given.smsc else 200
+    day = DAY_WITH_SMSC_SECONDS if given.smsc else Settings.fitting_day(kills)
     settings = Settings(
-        cases=given.cases, kills=given.kills, processes=given.processes, database=given.database,
-        full_disk=given.full_disk, pause=given.pause, rolling=given.rolling,
+        cases=given.cases, kills=kills, processes=given.processes, database=given.database,
+        full_disk=given.full_disk, pause=given.pause, rolling=given.rolling, smsc=given.smsc,
         window=given.window,
-        day=given.day or Settings.fitting_day(given.kills),
+        day=given.day or day,
         seed=given.seed if given.seed is not None else random.SystemRandom().randrange(1_000_000),
     )  # fmt: skip
     return _report(settings, directory, keep=given.keep, as_json=given.json)

@@ -16,6 +16,7 @@ from chaos.cluster import EARLY_PROBABILITY, EMBEDDED, Cluster
 from chaos.families import Families, ndjson
 from chaos.parents import Parents
 from chaos.partners import Partners, partners
+from chaos.profiles import PROFILES, RESPONSE_TIMEOUT_SECONDS, run_phases
 from chaos.records import UNFINISHED, Records
 from gateway.simulators.sdu import new_secret
 from gateway.store import journal
@@ -27,6 +28,9 @@ PUSHED_WITHIN = 0.5
 DAYS = 9.5
 """After so many days every question has ended."""
 SETTLE_TIMEOUT_SECONDS = 180.0
+SETTLE_WITH_SMSC_TIMEOUT_SECONDS = 3600.0
+"""Where an SMSC takes its time to the end of the run."""
+DAY_WITH_SMSC_SECONDS = 12.0
 STRAY_REPLIES = 5
 REPEATED = (
     "segments repeated", "single segments shown again", "wallet calls repeated", "replies stored again",
@@ -48,6 +52,7 @@ class Settings:
     full_disk: bool = False  # the database's, a few times; its folder `data` is on a small disk
     pause: bool = False
     rolling: bool = False  # no kills and no faults: processes are stopped one after the other
+    smsc: str = ""  # a key of PROFILES: both SMSCs are such ones, and no partner fails otherwise
     window: str = "00:00-24:00"
     max_pause: float = 3.0  # seconds between kills
     url: str = EMBEDDED  # of an existing database
@@ -56,6 +61,11 @@ class Settings:
     def fitting_day(kills: int) -> float:
         """Seconds of a day such that cases are in every state while there are kills."""
         return max(kills * 1.5 / 2 / DAYS, 1.0)
+
+    @property
+    def has_faults(self) -> bool:
+        """Partners fail at random."""
+        return not self.rolling and not self.smsc
 
     @property
     def kill_seconds(self) -> float:
@@ -72,12 +82,13 @@ async def torture(settings: Settings, directory: Path) -> tuple[list[str], Count
         cluster = Cluster(
             directory, simulated,
             processes=settings.processes, rate=86_400 / settings.day, window=settings.window, secret=secret,
-            url=settings.url, partner_timeout=60.0 if settings.rolling else 2.0,
+            url=settings.url, partner_timeout=60.0 if settings.rolling else RESPONSE_TIMEOUT_SECONDS,
         )  # fmt: skip
         await cluster.start()
         try:
             await _disrupt(settings, cluster, simulated, parents, families)
-            simulated.end_faults()
+            if settings.has_faults:
+                simulated.end_faults()
             violations = await _settle(settings, directory, parents)
         finally:
             statuses = await cluster.stop()
@@ -89,6 +100,8 @@ async def torture(settings: Settings, directory: Path) -> tuple[list[str], Count
             violations.append(f"the journal breaks at {check.fault.seq}: {check.fault.reason}")
         audit = Audit(families, simulated, parents, records, cluster.disruptions)
         violations += audit.violations()
+        if settings.smsc:
+            violations += audit.too_many_copies()
         if settings.rolling:
             violations += [
                 f"{audit.counts[name]} {name}, though nothing was killed"
@@ -109,11 +122,12 @@ async def _disrupt(
     settings: Settings, cluster: Cluster, simulated: Partners, parents: Parents, families: Families
 ) -> None:
     """Pushes the lists while processes are killed and partners fail, or while processes are restarted."""
-    if not settings.rolling:
+    if settings.has_faults:
         simulated.begin_faults(settings.seed)
     async with asyncio.TaskGroup() as tasks:
         background = [tasks.create_task(simulated.post_wallet_events(cluster.url, settings.seed))]
-        if not settings.rolling:
+        phases = tasks.create_task(run_phases(simulated.smscs.values(), PROFILES.get(settings.smsc, ())))
+        if settings.has_faults:
             background.append(tasks.create_task(simulated.run_outages(settings.seed)))
         interval = settings.kill_seconds * PUSHED_WITHIN / LISTS
         pushing = tasks.create_task(_push(cluster, families, interval))
@@ -128,6 +142,7 @@ async def _disrupt(
                 pause=settings.pause,
             )  # fmt: skip
         await pushing
+        await phases
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
@@ -141,7 +156,8 @@ async def _push(cluster: Cluster, families: Families, every: float) -> None:
 
 async def _settle(settings: Settings, directory: Path, parents: Parents) -> list[str]:
     """Waits until every case has ended; what has not, as a violation."""
-    deadline = time.monotonic() + SETTLE_TIMEOUT_SECONDS + (DAYS + 1) * settings.day
+    patience = SETTLE_WITH_SMSC_TIMEOUT_SECONDS if settings.smsc else SETTLE_TIMEOUT_SECONDS
+    deadline = time.monotonic() + patience + (DAYS + 1) * settings.day
     unfinished: dict[str, int] = {}
     async with _database(settings, directory) as connection:
         while time.monotonic() < deadline:

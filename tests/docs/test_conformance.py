@@ -1,14 +1,17 @@
-"""Every test that docs/smpp-conformance.md names exists."""
+"""Every test that the pages about SMPP name exists."""
 
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
-def test_every_test_that_the_conformance_page_names_exists() -> None:
-    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs/smpp-conformance.md").read_text(encoding="utf-8")))
-    assert len(named) > 100
+@pytest.mark.parametrize(("page", "at_least"), [("smpp-conformance.md", 100), ("smsc-habits.md", 30)])
+def test_every_test_that_a_page_about_smpp_names_exists(page: str, at_least: int) -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / page).read_text(encoding="utf-8")))
+    assert len(named) > at_least
     files = (file.read_text(encoding="utf-8") for file in (ROOT / "tests").rglob("test_*.py"))
     existing = {name for file in files for name in re.findall(r"def (test_\w+)\(", file)}
     assert named - existing == set()

@@ -5,13 +5,16 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from smpplib import consts
 
 from gateway.cli import main
+from gateway.simulators.habits import Habits
 from gateway.simulators.partner import Fault, fault_settings
 from gateway.simulators.receipts import STATES
 from gateway.simulators.rules import REACTIONS
@@ -147,11 +150,34 @@ async def test_all_four_run_in_one_process_with_a_configuration_for_the_gateway(
     assert await program.quit() == 0
 
 
+async def test_the_smsc_program_takes_habits_as_options_and_changes_them_on_command(
+    simulate: Start, esme: BindEsme
+) -> None:
+    program = await simulate(
+        "smsc", "--port", "0", "--habits", "refuse_all=RSUBMITFAIL", "--habits", "echo_every=1"
+    )
+    client = await esme(SmscSimulator((await program.event("listening"))["port"]))
+    await client.submit("hello")
+    assert (await client.read()).status == consts.SMPP_ESME_RSUBMITFAIL
+    program.send("habits unbound_after=x\nhabits refuse_all=RINVSRCADR")
+    assert "invalid literal" in (await program.event("error"))["reason"]
+    program.send("state")
+    await program.event("state")
+    await client.submit("hello")
+    assert (await client.read()).status == consts.SMPP_ESME_RINVSRCADR
+    program.send("habits clear\nstate")
+    await program.event("state")
+    await client.submit("hello")
+    assert (await client.read()).status == 0
+    assert await program.quit() == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
         (("smsc", "--rule", "thottle"), "no such reaction: thottle"),
         (("smsc", "--receipts", "delivred"), "no such outcome: delivred"),
+        (("smsc", "--habits", "nul_termnated"), "nul_termnated: no such setting of the SMSC's habits"),
         (("smsc", "--account", "gateway"), "ID:PASSWORD is expected"),
         (("mcb", "--number", "77011234567"), "IIN=MSISDN or IIN=MSISDN,OPERATOR is expected"),
         (("bank",), "invalid choice: 'bank'"),
@@ -173,12 +199,13 @@ def test_an_address_that_is_not_available_is_reported_with_status_1(capsys: pyte
 
 
 @pytest.mark.parametrize("name", ["smsc", "all"])
-def test_help_lists_every_reaction_and_every_outcome(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_every_reaction_outcome_and_habit(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["simulate", name, "--help"])
     out = capsys.readouterr().out
     assert f"reactions: {', '.join(REACTIONS)}\n" in out
     assert f"outcomes: none, {', '.join(STATES)}\n" in out
+    assert all(habit.name in out for habit in fields(Habits))
     assert "refuse-bind STATUS [TIMES]" in out
 
 
