@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from gateway.store.held_replies import HeldByLink
 from gateway.store.queues import FAILING_FROM
 
 MAX_JOURNAL_SECONDS = 60.0
@@ -35,6 +36,7 @@ class Code(StrEnum):
     VOUCHERS_LATE = "vouchers_late"
     STATUSES_LATE = "statuses_late"
     CASES_PARKED = "cases_parked"
+    REPLIES_HELD = "replies_held"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ def alerts(
     links: Iterable[LinkState],
     queues: Iterable[QueueState],
     *,
+    held: Iterable[HeldByLink],
     parked: int,
     journal_faults: int,
     now: datetime,
@@ -87,6 +90,7 @@ def alerts(
     if parked:
         text = f"{_count(parked, 'case')} parked: somebody has to decide."
         found.append(Alert(Level.WARNING, Code.CASES_PARKED, text))
+    found += [_of_held(one) for one in held if one.open or one.recent]
     return sorted(found, key=lambda alert: list(Level).index(alert.level))
 
 
@@ -106,6 +110,17 @@ def _of_link(link: LinkState, now: datetime, down_after_seconds: float) -> Itera
     elif seconds > down_after_seconds:
         text = f"{link.link}: no session bound for {span(seconds)}.{waiting}"
         yield Alert(Level.CRITICAL, Code.LINK_DOWN, text)
+
+
+def _of_held(held: HeldByLink) -> Alert:
+    """One alert for all replies of an operator's numbers by a link: where there are several, the base lags."""
+    replies = "1 reply is" if held.replies == 1 else f"{held.replies:,} replies are"
+    numbers = "1 number" if held.numbers == 1 else f"{held.numbers:,} numbers"
+    text = (
+        f"{held.link}: {replies} held, {held.recent:,} of the last day, from {numbers} that the MCB assigns to "
+        f"{held.operator}: the base may lag. Somebody has to decide."
+    )
+    return Alert(Level.WARNING, Code.REPLIES_HELD, text)
 
 
 def _of_queue(queue: QueueState) -> Iterator[Alert]:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from gateway.consent.deadlines import Calendar
+from gateway.consent.reply import Verdict
 
 
 class State(StrEnum):
@@ -68,6 +69,7 @@ class Case(NamedTuple):
     used_at: datetime | None = None
     ended_at: datetime | None = None
     resume: State | None = None  # the state to which a parked case is released
+    held: Verdict | None = None  # of the held reply that ops may count; a refusal stands over an agreement
 
     @property
     def relation(self) -> str:
