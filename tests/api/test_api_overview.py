@@ -32,7 +32,9 @@ def alerts_of(*, links: list[dict[str, Any]] | None = None, queue: str = "journa
     """The alerts for these links and one queue."""
     states = [LinkState(link="kcell", **{**BOUND, **link}) for link in links or []]
     waiting = QueueState(queue=queue, **{**QUIET, **{k: v for k, v in changes.items() if k in QUIET}})
-    more = {"held": [], "parked": 0, "journal_faults": 0} | {k: v for k, v in changes.items() if k not in QUIET}
+    more: dict[str, Any] = {"held": [], "parked": 0, "journal_faults": 0} | {
+        k: v for k, v in changes.items() if k not in QUIET
+    }
     return alerts(states, [waiting], now=NOW, down_after_seconds=10.0, **more)
 
 
