@@ -184,8 +184,8 @@ def _show_parked(found: list[dict[str, Any]]) -> None:
 def _show_held(found: list[dict[str, Any]]) -> None:
     rows = []
     for case in found:
-        held = case["held"]
-        rows.append({**case, **held, "since": held["at"]})
+        held = case.get("held", {})  # it may have lapsed since the case was found
+        rows.append({**case, **held, "since": held.get("at")})
     _show_rows("Held replies", _HELD_COLUMNS, rows, empty="No reply is held.")
 
 

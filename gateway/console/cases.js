@@ -131,7 +131,7 @@ function heldItem({ case_id, list_id, record_id, held }, now) {
       {},
       h("a", { href: `#case=${case_id}`, class: "id", "data-key": `held-${case_id}` }, case_id),
       h("span", { class: "hint" }, ` ${list_id} · ${record_id}`),
-      h("p", {}, heldWords(held), h("span", { class: "hint" }, " since ", clock(held.at, now))),
+      held && h("p", {}, heldWords(held), h("span", { class: "hint" }, " since ", clock(held.at, now))),
     ),
   );
 }
