@@ -39,7 +39,7 @@ ENDED = frozenset(
         State.CANCELLED,
     }
 )
-"""The final states."""
+"""The final states. A held reply that is counted later leaves no_answer and undeliverable; nothing else does."""
 
 AGREED = frozenset({State.CONSENTED, State.VOUCHER_ISSUED, State.VOUCHER_REJECTED})
 """The states after a consent."""

@@ -127,6 +127,16 @@ async def test_a_held_reply_in_two_segments_is_counted(
     assert (await harness.act(family, "accept-reply"))[1]["state"] == "consented"
 
 
+async def test_a_held_reply_by_a_link_that_is_not_configured_any_more_is_counted(
+    harness: Harness, tele2: SmscSimulator, family: Family
+) -> None:
+    await hold(harness, tele2, family)
+    await harness.stop()
+    await harness.start(link={"operators": ["Activ"]})
+    assert (await harness.act(family, "accept-reply"))[1]["state"] == "consented"
+    await harness.text(family, "socwallet")
+
+
 async def test_an_accepted_reply_that_is_delivered_again_does_not_consent_for_the_sibling(
     harness: Harness, tele2: SmscSimulator, family: Family
 ) -> None:
