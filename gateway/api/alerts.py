@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from gateway.store.held_replies import HeldByLink
 from gateway.store.queues import FAILING_FROM
 
 MAX_JOURNAL_SECONDS = 60.0
@@ -38,6 +39,7 @@ class Code(StrEnum):
     VOUCHERS_LATE = "vouchers_late"
     STATUSES_LATE = "statuses_late"
     CASES_PARKED = "cases_parked"
+    REPLIES_HELD = "replies_held"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ def alerts(
     links: Iterable[LinkState],
     queues: Iterable[QueueState],
     *,
+    held: Iterable[HeldByLink],
     parked: int,
     journal_faults: int,
     now: datetime,
@@ -94,6 +97,7 @@ def alerts(
     if parked:
         text = f"{_count(parked, 'case')} parked: somebody has to decide."
         found.append(Alert(Level.WARNING, Code.CASES_PARKED, text))
+    found += [_of_held(one) for one in held if one.open or one.recent]
     return sorted(found, key=lambda alert: list(Level).index(alert.level))
 
 
@@ -132,6 +136,17 @@ def _of_bound_link(link: LinkState, now: datetime, waiting: str) -> Iterator[Ale
         needed = f"{link.needed_timeout_seconds:.0f}s"
         text = f"{link.link}: responses come late: set response_timeout to {needed} or more."
         yield Alert(Level.WARNING, Code.RESPONSES_LATE, text)
+
+
+def _of_held(held: HeldByLink) -> Alert:
+    """One alert for all replies of an operator's numbers by a link: where there are several, the base lags."""
+    replies = "1 reply is" if held.replies == 1 else f"{held.replies:,} replies are"
+    numbers = "1 number" if held.numbers == 1 else f"{held.numbers:,} numbers"
+    text = (
+        f"{held.link}: {replies} held, {held.recent:,} of the last day, from {numbers} that the MCB assigns to "
+        f"{held.operator}: the base may lag. Somebody has to decide."
+    )
+    return Alert(Level.WARNING, Code.REPLIES_HELD, text)
 
 
 def _of_queue(queue: QueueState) -> Iterator[Alert]:

@@ -13,7 +13,7 @@ from aiohttp.typedefs import Handler
 from gateway.api.auth import Tokens
 from gateway.api.connections import ConnectionLimiter, HttpProtocol, PendingConnection
 from gateway.api.problems import SERVER, observe, respond_with_problems
-from gateway.api.requests import HTTP_POLICY, MAX_JSON_BYTES, Route
+from gateway.api.requests import CALLER_ROLE, HTTP_POLICY, MAX_JSON_BYTES, Route
 from gateway.config.model import Http
 from gateway.config.policy import HttpPolicy
 from gateway.logs.log import Event, get_logger
@@ -116,7 +116,7 @@ def _guarded(route: Route, tokens: Tokens, limiter: ConnectionLimiter, request_t
     roles = route.roles
 
     async def handler(request: web.Request) -> web.StreamResponse:
-        tokens.require(request, roles)
+        request[CALLER_ROLE] = tokens.require(request, roles)
         with limiter.request(request):
             async with asyncio.timeout(None if route.long else request_timeout_seconds):
                 return await route.handler(request)

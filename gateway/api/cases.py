@@ -3,23 +3,24 @@
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiohttp import web
 
 from gateway.api.lists import shown_state
 from gateway.api.problems import FieldError, Problem, not_found
-from gateway.api.requests import Route, json_response, read_object, unprocessable, whole_number
+from gateway.api.requests import CALLER_ROLE, Route, json_response, read_object, unprocessable, whole_number
 from gateway.config.model import Role
-from gateway.consent.case import State
+from gateway.consent.case import AGREED, State
 from gateway.consent.deadlines import Calendar
 from gateway.consent.identity import mask_msisdn
 from gateway.consent.inputs import Decision
 from gateway.logs.redaction import without_numbers
-from gateway.store import cases, history
+from gateway.store import cases, held_replies, history
 from gateway.store.cases import StoredCase
 from gateway.store.database import Connection, Database
-from gateway.store.history import Page, PagePosition
+from gateway.store.held_replies import HeldReply
+from gateway.store.history import ForOps, Page, PagePosition
 from gateway.usecases.manual_actions import ManualActions
 
 MAX_REASON_LENGTH = 500
@@ -31,7 +32,25 @@ _CASE_ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _NEVER_STORED = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # surrogates: octets that are not UTF-8
 _SDU_AND_OPS: tuple[Role, ...] = ("sdu", "ops")
-_PARKED = frozenset((State.PARKED,))
+_NOT_HELD = "No reply of the case is held."
+_NOT_HELD_IN = {
+    **dict.fromkeys(AGREED, "The case has its consent: a reply was counted already."),
+    State.REFUSED: "The case has its refusal: a reply was counted already.",
+    State.CANCELLED: "The case was cancelled.",
+}
+"""Why no reply can be counted, by the state of the case."""
+
+
+class _Filter(NamedTuple):
+    """The cases that are searched for."""
+
+    states: frozenset[State] | None = None  # None: any
+    for_ops: ForOps | None = None  # those on which ops have to decide, of all lists too
+
+    def fits(self, stored: StoredCase) -> bool:
+        if self.for_ops is ForOps.HELD:
+            return stored.case.held is not None
+        return self.states is None or stored.case.state in self.states
 
 
 class CasesApi:
@@ -50,12 +69,13 @@ class CasesApi:
             Route("POST", "/v1/cases/{case_id}/cancel", _SDU_AND_OPS, self.cancel),
             Route("POST", "/v1/cases/{case_id}/release", ("ops",), self.release),
             Route("POST", "/v1/cases/{case_id}/resend", ("ops",), self.resend),
+            Route("POST", "/v1/cases/{case_id}/accept-reply", ("ops",), self.accept_reply),
         )
 
     async def find(self, request: web.Request) -> web.StreamResponse:
-        """The case of a record; or a page of the cases of a list, or of the parked ones of all lists."""
-        states = _states(request)
-        of_all_lists = states == _PARKED and request.query.keys().isdisjoint(("list_id", "record_id"))
+        """The case of a record; or a page of the cases of a list, or of those for ops of all lists."""
+        wanted = _filter(request)
+        of_all_lists = wanted.for_ops is not None and request.query.keys().isdisjoint(("list_id", "record_id"))
         list_id = None if of_all_lists else _searched(request, "list_id")
         record_id = _searched(request, "record_id") if "record_id" in request.query else None
         limit = whole_number(request, "limit", 100, least=1, most=MAX_PAGE)
@@ -65,10 +85,9 @@ class CasesApi:
                 page = None
                 case_ids = [case_id] if case_id is not None else []
             else:
-                page = await _page(connection, list_id, states, await _after(request, connection, list_id), limit)
+                page = await _page(connection, list_id, wanted, await _after(request, connection, list_id), limit)
                 case_ids = page.case_ids
-            found = await self._found(connection, case_ids)
-        shown = [one for one in found if states is None or one["state"] in states]
+            shown = await self._found(connection, case_ids, wanted)
         return json_response({"cases": shown} if page is None else {"cases": shown, "next": page.next})
 
     async def get(self, request: web.Request) -> web.StreamResponse:
@@ -90,6 +109,12 @@ class CasesApi:
     async def resend(self, request: web.Request) -> web.StreamResponse:
         return await self._act(request, self._actions.resend, "The case has no text to send again.")
 
+    async def accept_reply(self, request: web.Request) -> web.StreamResponse:
+        case_id = _case_id(request)
+        decision = await self._actions.accept_reply(case_id, request[CALLER_ROLE])
+        conflict = _NOT_HELD if decision is None else _NOT_HELD_IN.get(decision.case.state, _NOT_HELD)
+        return await self._done(case_id, decision, conflict)
+
     async def _act(
         self, request: web.Request, act: Callable[[str], Awaitable[Decision | None]], conflict: str
     ) -> web.StreamResponse:
@@ -109,6 +134,7 @@ class CasesApi:
             if case_id not in found:
                 raise not_found("case")
             entries = await history.of_case(connection, case_id)
+            held = await held_replies.of_cases(connection, [case_id])
         journal = [
             {
                 "seq": entry.seq,
@@ -118,27 +144,32 @@ class CasesApi:
             }
             for entry in entries
         ]
-        return {**self._shown(found[case_id]), "journal": journal}
+        return {**self._shown(found[case_id], held.get(case_id)), "journal": journal}
 
-    async def _found(self, connection: Connection, case_ids: Sequence[str]) -> list[dict[str, Any]]:
-        """The cases in this order, without journals; the parked ones with the reason."""
-        stored = await cases.fetch(connection, case_ids)
-        parked = [case_id for case_id in case_ids if stored[case_id].case.state is State.PARKED]
+    async def _found(
+        self, connection: Connection, case_ids: Sequence[str], wanted: _Filter
+    ) -> list[dict[str, Any]]:
+        """Those of the cases that are wanted, in this order, without journals; the parked ones with the reason."""
+        fetched = await cases.fetch(connection, case_ids)
+        stored = {case_id: fetched[case_id] for case_id in case_ids if wanted.fits(fetched[case_id])}
+        parked = [case_id for case_id, one in stored.items() if one.case.state is State.PARKED]
         parkings = await history.parkings(connection, parked) if parked else {}
+        holding = [case_id for case_id, one in stored.items() if one.case.held is not None]
+        held = await held_replies.of_cases(connection, holding) if holding else {}
         found = []
-        for case_id in case_ids:
-            shown = self._shown(stored[case_id])
+        for case_id, one in stored.items():
+            shown = self._shown(one, held.get(case_id))
             if parking := parkings.get(case_id):
                 shown["parked"] = {"at": self._calendar.iso_local(parking.at), "reason": parking.reason}
             found.append(shown)
         return found
 
-    def _shown(self, stored: StoredCase) -> dict[str, Any]:
+    def _shown(self, stored: StoredCase, held: HeldReply | None) -> dict[str, Any]:
         case = stored.case
         recipient = None
         if case.msisdn is not None and stored.record is not None:
             recipient = {"relation": case.relation, "msisdn": mask_msisdn(case.msisdn)}
-        return {
+        shown = {
             "case_id": stored.case_id,
             "list_id": stored.list_id,
             "record_id": stored.record_id,
@@ -148,6 +179,14 @@ class CasesApi:
             "ended_at": None if case.ended_at is None else self._calendar.iso_local(case.ended_at),
             "recipient": recipient,
         }
+        if held is not None:
+            shown["held"] = {
+                "at": self._calendar.iso_local(held.received_at),
+                "link": held.link,
+                "operator": held.operator,
+                "verdict": held.verdict,
+            }
+        return shown
 
 
 def _case_id(request: web.Request) -> str:
@@ -167,14 +206,16 @@ def _searched(request: web.Request, name: str) -> str:
     return text
 
 
-def _states(request: web.Request) -> frozenset[State] | None:
-    """The states that are shown under the requested name; None: any."""
+def _filter(request: web.Request) -> _Filter:
+    """The cases in the states that are shown under the requested name, or those with a held reply."""
     asked = request.query.get("state")
     if asked is None:
-        return None
-    if states := frozenset(state for state in State if shown_state(state) == asked):
-        return states
-    raise Problem(HTTPStatus.BAD_REQUEST, "state must be one that the progress of a list names.")
+        return _Filter()
+    for_ops = next((one for one in ForOps if one == asked), None)
+    states = frozenset(state for state in State if shown_state(state) == asked)
+    if states or for_ops is not None:
+        return _Filter(states, for_ops)
+    raise Problem(HTTPStatus.BAD_REQUEST, "state must be one that the progress of a list names, or held.")
 
 
 async def _after(request: web.Request, connection: Connection, list_id: str | None) -> PagePosition | None:
@@ -191,13 +232,14 @@ async def _after(request: web.Request, connection: Connection, list_id: str | No
 async def _page(
     connection: Connection,
     list_id: str | None,
-    states: frozenset[State] | None,
+    wanted: _Filter,
     after: PagePosition | None,
     limit: int,
 ) -> Page:
-    if list_id is None or states == _PARKED:
-        return await history.parked(connection, list_id, after, limit)
-    return await history.of_list(connection, list_id, states, after, limit)
+    if wanted.for_ops is not None:
+        return await history.for_ops(connection, wanted.for_ops, list_id, after, limit)
+    assert list_id is not None, "of all lists only the cases for ops are searched for"
+    return await history.of_list(connection, list_id, wanted.states, after, limit)
 
 
 def _case_ids(body: dict[str, Any]) -> list[str]:

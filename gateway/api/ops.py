@@ -1,6 +1,7 @@
 """For ops: whether the process is alive and ready, its metrics, and which process holds which link."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from pathlib import Path
@@ -148,4 +149,12 @@ class _WaitingCollector(Collector):
             states[key] = states.get(key, 0) + number
         for labels_of_state, number in states.items():
             cases.add_metric(labels_of_state, number)
-        return depth, age, texts, texts_age, cases
+        held = GaugeMetricFamily(
+            "gateway_cases_held", "Cases with a reply by this link that ops have to decide on", labels=["link"]
+        )
+        by_link = Counter[str]()
+        for one in self._waiting.held:
+            by_link[one.link] += one.cases
+        for link, number in by_link.items():
+            held.add_metric([link], number)
+        return depth, age, texts, texts_age, cases, held

@@ -20,6 +20,7 @@ from gateway.smpp import status
 from gateway.smpp.status import StatusKind
 from gateway.store import journal, lists, queues
 from gateway.store.database import Database
+from gateway.store.held_replies import HeldByLink
 from gateway.store.lists import StoredList
 from gateway.store.queues import HeldLink, Node, Queue
 
@@ -88,6 +89,7 @@ class OverviewApi:
         found = alerts(
             links,
             waiting,
+            held=gathered.waiting.held,
             parked=cases[State.PARKED],
             journal_faults=journal_faults,
             now=now,
@@ -110,6 +112,7 @@ class OverviewApi:
                 "links": [self._shown_link(link, gathered, counted) for link in links],
                 "queues": [asdict(queue) for queue in waiting],
                 "cases": shown_progress(cases),
+                "held": [self._held(one) for one in gathered.waiting.held],
                 "lists": [self._list(stored, gathered.progress) for stored in gathered.lists],
                 "journal": {
                     "entries": entries,
@@ -187,6 +190,16 @@ class OverviewApi:
             **node._asdict(),
             "started_at": self._local(node.started_at),
             "seen_at": self._local(node.seen_at),
+        }
+
+    def _held(self, held: HeldByLink) -> dict[str, Any]:
+        return {
+            "link": held.link,
+            "operator": held.operator,
+            "cases": held.cases,
+            "numbers": held.numbers,
+            "replies": held.replies,
+            "since": self._local(held.since),
         }
 
     def _list(self, stored: StoredList, progress: Mapping[str, dict[str, int]]) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from gateway.config.policy import HttpPolicy
 
 HTTP_POLICY = web.AppKey("http_policy", HttpPolicy)
 """The application's time-outs and limits."""
+CALLER_ROLE: web.RequestKey[Role] = web.RequestKey("caller_role", str)  # type: ignore[arg-type]
+"""The role of the request's token."""
 MAX_JSON_BYTES = 65_536
 """Of a JSON body, unless its path takes more."""
 _MAX_BIGINT = (1 << 63) - 1

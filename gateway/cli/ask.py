@@ -13,6 +13,7 @@ _LIST_COLUMNS = ("list_id", "service", "records", "accepted", "duplicates", "rej
 _LINK_COLUMNS = ("link", "node", "bound", "queued")
 _CASE_COLUMNS = ("case_id", "list_id", "record_id", "state", "opened_at", "ended_at")
 _PARKED_COLUMNS = ("case_id", "list_id", "record_id", "since", "reason")
+_HELD_COLUMNS = ("case_id", "list_id", "record_id", "state", "since", "link", "operator", "verdict")
 _JOURNAL_COLUMNS = ("seq", "at", "event", "detail")
 
 _PAGE = 500
@@ -56,6 +57,8 @@ def cases(arguments: Namespace) -> int:
         return 0
     if arguments.state == "parked":
         _show_parked(found)
+    elif arguments.state == "held":
+        _show_held(found)
     else:
         _show_rows("Cases", _CASE_COLUMNS, found, empty="There are none.")
     if after is not None:
@@ -101,6 +104,11 @@ def resend(arguments: Namespace) -> int:
     return _act(arguments, "resend", None)
 
 
+def accept_reply(arguments: Namespace) -> int:
+    """Counts the held reply of a case."""
+    return _act(arguments, "accept-reply", None)
+
+
 def _act(arguments: Namespace, act: str, body: dict[str, str] | None) -> int:
     async def call() -> Any:
         async with connected(arguments, "ops") as remote:
@@ -127,8 +135,10 @@ async def _status(arguments: Namespace) -> tuple[dict[str, Any], list[dict[str, 
 
 async def _cases(arguments: Namespace) -> tuple[list[dict[str, Any]], str | None]:
     """As many cases as requested, and the one after which the next page begins."""
-    if arguments.list_id is None and arguments.state != "parked":
-        raise CommandError("of all lists only the parked cases can be asked for: name a LIST, or --state parked")
+    if arguments.list_id is None and arguments.state not in ("parked", "held"):
+        raise CommandError(
+            "of all lists only parked and held ones can be asked for: name a LIST, or --state parked or held"
+        )
     query = {"list_id": arguments.list_id, "state": arguments.state, "after": arguments.after}
     given = {name: value for name, value in query.items() if value is not None}
     found: list[dict[str, Any]] = []
@@ -171,6 +181,14 @@ def _show_parked(found: list[dict[str, Any]]) -> None:
     _show_rows("Parked", _PARKED_COLUMNS, rows, empty="Nothing is parked.")
 
 
+def _show_held(found: list[dict[str, Any]]) -> None:
+    rows = []
+    for case in found:
+        held = case.get("held", {})  # it may have lapsed since the case was found
+        rows.append({**case, **held, "since": held.get("at")})
+    _show_rows("Held replies", _HELD_COLUMNS, rows, empty="No reply is held.")
+
+
 def _show_case(arguments: Namespace, shown: dict[str, Any]) -> None:
     if arguments.json:
         show_json(shown)
@@ -181,6 +199,8 @@ def _show_case(arguments: Namespace, shown: dict[str, Any]) -> None:
     say(f"  opened {shown['opened_at']}, ended {shown['ended_at'] or 'not yet'}")
     if recipient:
         say(f"  asks the {recipient['relation']}, {recipient['msisdn']}")
+    if held := shown.get("held"):
+        say(f"  a reply is held: {held['verdict']}, by {held['link']}; the number is of {held['operator']}")
     _show_rows("Journal", _JOURNAL_COLUMNS, shown.get("journal", []), empty="Its journal is empty.")
 
 

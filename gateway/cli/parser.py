@@ -141,6 +141,7 @@ def _add_remote(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         ("links", ask.links, "the process that holds each link, and the texts that wait for it", None),
         ("cancel", ask.cancel, "end a case", "CASE"),
         ("resend", ask.resend, "send a case's current text again", "CASE"),
+        ("accept-reply", ask.accept_reply, "count a case's held reply", "CASE"),
     ):
         command = _add(commands, name, run, summary, config=True, json=True, url=True)
         if argument:
@@ -159,8 +160,10 @@ def _add_many(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     which.add_argument("--list", metavar="LIST", help="all that are parked of this list")
     which.add_argument("--all", action="store_true", help="all that are parked")
     command = _add(commands, "cases", ask.cases, "cases by list and state", config=True, json=True, url=True)
-    command.add_argument("list_id", nargs="?", metavar="LIST", help="may be left out with --state parked")
-    command.add_argument("--state", help="looking_up, queued, asked, … parked: as `gateway status` names them")
+    command.add_argument("list_id", nargs="?", metavar="LIST", help="may be left out with --state parked or held")
+    command.add_argument(
+        "--state", help="looking_up, queued, asked, … parked: as `gateway status` names them; or held"
+    )
     command.add_argument("--limit", metavar="N", type=int, default=100, help="how many at most (100)")
     command.add_argument("--after", metavar="CASE", help="begin after this case: `next` of the previous page")
 

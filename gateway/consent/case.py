@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from gateway.consent.deadlines import Calendar
+from gateway.consent.reply import Verdict
 
 
 class State(StrEnum):
@@ -38,7 +39,7 @@ ENDED = frozenset(
         State.CANCELLED,
     }
 )
-"""The final states."""
+"""The final states. A held reply that is counted later leaves no_answer and undeliverable; nothing else does."""
 
 AGREED = frozenset({State.CONSENTED, State.VOUCHER_ISSUED, State.VOUCHER_REJECTED})
 """The states after a consent."""
@@ -68,6 +69,7 @@ class Case(NamedTuple):
     used_at: datetime | None = None
     ended_at: datetime | None = None
     resume: State | None = None  # the state to which a parked case is released
+    held: Verdict | None = None  # of the held reply that ops may count; a refusal stands over an agreement
 
     @property
     def relation(self) -> str:

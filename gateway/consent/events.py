@@ -30,6 +30,7 @@ class EventType(StrEnum):
     SERVICE_RECEIVED = "service_received"  # the wallet reports that the voucher was used
     WITHDRAWAL_REQUESTED = "withdrawal_requested"  # a reply refused after the consent; nothing else changes
     LATE_REPLY = "late_reply"  # a reply came when no question was open; nothing else changes
+    REPLY_HELD = "reply_held"  # a clear reply came by a link that may not carry the number; ops may count it
     CANCELLED = "cancelled"  # SDU or ops cancelled the case; it has ended
     NUMBER_MISSING = "number_missing"  # the MCB has no number of this recipient
     NUMBER_INVALID = "number_invalid"  # the MCB's number of this recipient is no Kazakh mobile number
@@ -45,6 +46,7 @@ class EventType(StrEnum):
     REPLY_OTHER = "reply_other"  # a reply is for another service at the same short code
     REPLY_IGNORED = "reply_ignored"  # a reply changes nothing
     REPLY_REPEATED = "reply_repeated"  # a reply has the same verdict as the one that counted
+    REPLY_ACCEPTED = "reply_accepted"  # somebody counted the held reply; its effect is a further entry
     DIALOGUE_ABORTED = "dialogue_aborted"  # the parent aborted the USSD dialogue without a reply
     VOUCHER_REQUESTED = "voucher_requested"  # the call to the wallet is queued
     VOUCHER_EVENT_EARLY = "voucher_event_early"  # the wallet's event came before its response to the voucher call
@@ -72,6 +74,7 @@ STATUSES = frozenset(
         EventType.SERVICE_RECEIVED,
         EventType.WITHDRAWAL_REQUESTED,
         EventType.LATE_REPLY,
+        EventType.REPLY_HELD,
         EventType.CANCELLED,
     }
 )
@@ -120,6 +123,21 @@ class ReplyOfReason(NamedTuple):
     """Why a reply was ignored, and the reply's digest."""
 
     reason: str  # in English
+    reply: str  # the reply's digest
+
+
+class HeldReply(NamedTuple):
+    """By which link a reply came, and which operator the number has according to the MCB."""
+
+    link: str  # its name in the configuration
+    operator: str  # as the MCB names it
+
+
+class AcceptedReply(NamedTuple):
+    """Which held reply was counted, and who did it."""
+
+    by: str  # the role of the token
+    link: str  # by which the reply came
     reply: str  # the reply's digest
 
 
@@ -224,6 +242,8 @@ Detail = (
     | Voucher
     | Reason
     | ReplyOfReason
+    | HeldReply
+    | AcceptedReply
     | TextKind
     | Repeat
     | TextQueued
@@ -254,6 +274,7 @@ DETAILS: Mapping[EventType, tuple[type[Detail], ...]] = {
     EventType.SERVICE_RECEIVED: (Voucher,),
     EventType.WITHDRAWAL_REQUESTED: (Reply,),
     EventType.LATE_REPLY: (Reply,),
+    EventType.REPLY_HELD: (HeldReply,),
     EventType.CANCELLED: (Reason,),
     EventType.NUMBER_MISSING: (Relation,),
     EventType.NUMBER_INVALID: (Relation,),
@@ -269,6 +290,7 @@ DETAILS: Mapping[EventType, tuple[type[Detail], ...]] = {
     EventType.REPLY_OTHER: (NoDetail,),
     EventType.REPLY_IGNORED: (Reason, ReplyOfReason),
     EventType.REPLY_REPEATED: (Reply,),
+    EventType.REPLY_ACCEPTED: (AcceptedReply,),
     EventType.DIALOGUE_ABORTED: (Link,),
     EventType.VOUCHER_REQUESTED: (NoDetail,),
     EventType.VOUCHER_EVENT_EARLY: (EarlyEvent,),

@@ -91,6 +91,23 @@ class ParentReply:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HoldReply:
+    """A reply has come by a link that may not carry the replies of a number of this operator."""
+
+    reply: ParentReply
+    operator: str  # as the MCB names it
+    digest: str  # of the reply, as the journal has it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptReply:
+    """Ops count the held reply of the case; None: there is none."""
+
+    held: HoldReply | None
+    by: str  # the role of the one who does it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MeetDeadline:
     """``due_at`` may have passed."""
 
@@ -157,6 +174,8 @@ Input = (
     | ReportDelivered
     | ReportUndeliverable
     | ParentReply
+    | HoldReply
+    | AcceptReply
     | MeetDeadline
     | IssueVoucher
     | RejectVoucher

@@ -3,7 +3,8 @@
 ``decide(case, given, now, rules)`` returns the new state of the case, the events to journal and the effects. It
 uses no clock, network or database. Its transitions are in the table of consent/transitions.py: an input without a
 transition for the case's state is rejected, or only journaled. A reply when no question is open is reported as
-``late_reply``, one that contradicts a consent as ``withdrawal_requested``.
+``late_reply``, one that contradicts a consent as ``withdrawal_requested``. A reply by a link that may not carry
+the number is reported as ``reply_held`` and has no effect until ops count it.
 """
 
 from datetime import datetime
@@ -11,23 +12,28 @@ from typing import assert_never
 
 from gateway.consent.case import AGREED, Case, Rules, State
 from gateway.consent.events import (
+    AcceptedReply,
     Checked,
     EarlyEvent,
     Event,
     EventType,
+    HeldReply,
     Reason,
     Relation,
     Repeat,
     Reply,
+    ReplyOfReason,
     TextKind,
     Voucher,
 )
 from gateway.consent.inputs import (
+    AcceptReply,
     ActivateVoucher,
     Cancel,
     ConfirmAccepted,
     Decision,
     Effect,
+    HoldReply,
     Input,
     IssueVoucher,
     MeetDeadline,
@@ -84,6 +90,10 @@ def decide(case: Case, given: Input, now: datetime, rules: Rules) -> Decision:
             return _report_undeliverable(case, given, now, rules)
         case ParentReply():
             return _parent_reply(case, given, now, rules)
+        case HoldReply():
+            return _hold_reply(case, given)
+        case AcceptReply():
+            return _accept_reply(case, given, now, rules)
         case MeetDeadline():
             return _meet_deadline(case, now, rules)
         case IssueVoucher() | RejectVoucher():
@@ -135,6 +145,7 @@ def _next_recipient(case: Case, why: Event, effects: tuple[Effect, ...], now: da
             clarified=-1,
             reasked=-1,
             due_at=None,
+            held=None,
         )
         return Decision(case=following, events=(why,), effects=(*effects, Effect.LOOK_UP))
     if case.unreachable:
@@ -147,7 +158,10 @@ def _next_recipient(case: Case, why: Event, effects: tuple[Effect, ...], now: da
 
 
 def _end(case: Case, state: State, now: datetime) -> Case:
-    return case._replace(state=state, ended_at=now, due_at=None, resume=None)
+    """The case as it ends; its held reply may still be counted if the question was asked and had no answer."""
+    still_counts = case.state is not State.QUEUED and state in ACCEPTED_IN[AcceptReply]
+    held = case.held if still_counts else None
+    return case._replace(state=state, ended_at=now, due_at=None, resume=None, held=held)
 
 
 # --- asking (§9–10) -----------------------------------------------------------------------------------------
@@ -262,14 +276,19 @@ def _parent_reply(case: Case, given: ParentReply, now: datetime, rules: Rules) -
         return Decision(case=case, events=(Event(EventType.REPLY_OTHER),))
     if given.verdict is Verdict.EMPTY:
         return Decision(case=case, events=(Event(EventType.REPLY_IGNORED, Reason("empty")),))
-    if given.msisdn == case.msisdn and (
-        case.state in (State.ASKED, State.REMINDED) or (case.state is State.QUEUED and given.submitted)
-    ):
-        return _reply_in_time(case, given, reply, now, rules)
+    if _is_in_time(case, given):
+        return _reply_in_time(case, given, now, rules)
     return _reply_out_of_time(case, given, reply)
 
 
-def _reply_in_time(case: Case, given: ParentReply, reply: Reply, now: datetime, rules: Rules) -> Decision:
+def _is_in_time(case: Case, given: ParentReply) -> bool:
+    """Whether the reply is one to the open question."""
+    return given.msisdn == case.msisdn and (
+        case.state in (State.ASKED, State.REMINDED) or (case.state is State.QUEUED and given.submitted)
+    )
+
+
+def _reply_in_time(case: Case, given: ParentReply, now: datetime, rules: Rules) -> Decision:
     if given.possible_redelivery:
         return _reask(case, given)
     if given.verdict is Verdict.UNCLEAR:
@@ -281,6 +300,13 @@ def _reply_in_time(case: Case, given: ParentReply, reply: Reply, now: datetime, 
             events=(unclear,),
             effects=(Send(text=Kind.CLARIFY, repeat=case.repeat, link=given.link),),
         )
+    return _count_reply(case, given, now, rules)
+
+
+def _count_reply(case: Case, given: ParentReply, now: datetime, rules: Rules) -> Decision:
+    """The consent or the refusal. The question is still open, or its case has ended without an answer."""
+    reply = Reply(rules.calendar.iso_local(given.reply_at), given.normalised)
+    closing = (Effect.WITHDRAW, Effect.RELEASE_NUMBER) if case.ended_at is None else ()
     # A reply may come before the last submit_sm_resp of the question: SDU always gets `asked` first.
     asked = (Event(EventType.ASKED, Relation(case.relation)),) if case.state is State.QUEUED else ()
     if given.verdict is Verdict.AGREE:
@@ -290,20 +316,45 @@ def _reply_in_time(case: Case, given: ParentReply, reply: Reply, now: datetime, 
                 answered_at=given.reply_at,
                 evidence=given.evidence,
                 due_at=None,
+                ended_at=None,
+                held=None,
             ),
             events=(*asked, Event(EventType.CONSENTED, reply)),
-            effects=(
-                Effect.WITHDRAW,
-                Effect.RELEASE_NUMBER,
-                Send(text=Kind.AGREED, link=given.link),
-                Effect.FORM_VOUCHER,
-            ),
+            effects=(*closing, Send(text=Kind.AGREED, link=given.link), Effect.FORM_VOUCHER),
         )
     return Decision(
         case=_end(case, State.REFUSED, now)._replace(answered_at=given.reply_at),
         events=(*asked, Event(EventType.REFUSED, reply)),
-        effects=(Effect.WITHDRAW, Effect.RELEASE_NUMBER, Send(text=Kind.REFUSED, link=given.link)),
+        effects=(*closing, Send(text=Kind.REFUSED, link=given.link)),
     )
+
+
+def _hold_reply(case: Case, given: HoldReply) -> Decision:
+    """Holds a clear reply to the open question for ops; any other is ignored.
+
+    A held agreement does not displace a held refusal: the SMSC may have delivered the agreement again.
+    """
+    reply = given.reply
+    if reply.possible_redelivery:
+        return Decision(case=case, events=(Event(EventType.REPLY_IGNORED, Reason("may be a copy")),))
+    if reply.verdict not in (Verdict.AGREE, Verdict.REFUSE) or not _is_in_time(case, reply):
+        reason = ReplyOfReason("not by a link of the number", given.digest)
+        return Decision(case=case, events=(Event(EventType.REPLY_IGNORED, reason),))
+    held = case.held if case.held is Verdict.REFUSE else reply.verdict
+    return Decision(
+        case=case._replace(held=held),
+        events=(Event(EventType.REPLY_HELD, HeldReply(reply.link, given.operator)),),
+    )
+
+
+def _accept_reply(case: Case, given: AcceptReply, now: datetime, rules: Rules) -> Decision:
+    """Counts the held reply. It came in time, also when the case has ended without an answer since."""
+    held = given.held
+    if held is None or held.reply.verdict is not case.held:
+        return _reject(case)
+    accepted = Event(EventType.REPLY_ACCEPTED, AcceptedReply(given.by, held.reply.link, held.digest))
+    counted = _count_reply(case, held.reply, now, rules)
+    return counted._replace(events=(accepted, *counted.events))
 
 
 def _reask(case: Case, given: ParentReply) -> Decision:

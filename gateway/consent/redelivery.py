@@ -17,6 +17,7 @@ class EarlierReply(NamedTuple):
 
     case_id: str | None  # that it belonged to
     unacknowledged: bool  # our deliver_sm_resp may not have reached the SMSC
+    by_other_link: bool = False  # it cannot be the redelivery of what came by the links of the reply compared
 
 
 def may_be_redelivery(case_id: str, earlier: Sequence[EarlierReply]) -> bool:
@@ -31,4 +32,6 @@ def may_be_redelivery(case_id: str, earlier: Sequence[EarlierReply]) -> bool:
         return True
     redelivered = sum(reply.unacknowledged for reply in earlier)
     of_others = any(reply.unacknowledged and reply.case_id != case_id for reply in earlier)
-    return of_others and sum(reply.case_id == case_id for reply in earlier) < redelivered
+    return (
+        of_others and sum(reply.case_id == case_id and not reply.by_other_link for reply in earlier) < redelivered
+    )

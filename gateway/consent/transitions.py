@@ -11,9 +11,11 @@ from typing import NamedTuple
 
 from gateway.consent.case import State
 from gateway.consent.inputs import (
+    AcceptReply,
     ActivateVoucher,
     Cancel,
     ConfirmAccepted,
+    HoldReply,
     Input,
     IssueVoucher,
     MeetDeadline,
@@ -84,6 +86,12 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(_REMINDED, ReportDelivered, (_REMINDED,), "delivered"),
     Transition(_REMINDED, ReportUndeliverable, (_REMINDED, _LOOKING_UP, _UNDELIVERABLE), "text_undeliverable"),
     Transition(_REMINDED, ParentReply, (_REMINDED, _CONSENTED, _REFUSED), "3#1, 3#2, or unclear (§11)"),
+    # A reply by a link that may not carry the number: ops may count it, also once the days to reply have passed.
+    *(Transition(state, HoldReply, (state,), "reply_held: ops decide") for state in (_QUEUED, _ASKED, _REMINDED)),
+    *(
+        Transition(state, AcceptReply, (_CONSENTED, _REFUSED), "ops count the held reply")
+        for state in (_QUEUED, _ASKED, _REMINDED, _NO_ANSWER, _UNDELIVERABLE)
+    ),
     # The wallet forms the voucher (§11–12).
     Transition(_CONSENTED, IssueVoucher, (_ISSUED,), "voucher_issued"),
     Transition(_CONSENTED, RejectVoucher, (_REJECTED,), "voucher_rejected"),
@@ -109,7 +117,7 @@ TRANSITIONS: tuple[Transition, ...] = (
 )
 
 JOURNALED_ANYWHERE: frozenset[type[Input]] = frozenset(
-    {ConfirmAccepted, ReportRefused, ReportDelivered, ReportUndeliverable, ParentReply}
+    {ConfirmAccepted, ReportRefused, ReportDelivered, ReportUndeliverable, ParentReply, HoldReply}
 )
 """Inputs that are never rejected: in a state without a transition for them they are only journaled."""
 

@@ -19,11 +19,13 @@ export const token = {
 
 export const overview = () => call("GET", "v1/overview");
 export const parked = (limit, after) => call("GET", "v1/cases", { query: { state: "parked", limit, after } });
+export const held = (limit) => call("GET", "v1/cases", { query: { state: "held", limit } });
 export const caseOf = (id) => call("GET", `v1/cases/${encodeURIComponent(id)}`);
 export const cancel = (id, reason) =>
   call("POST", `v1/cases/${encodeURIComponent(id)}/cancel`, { body: { reason } });
 export const release = (id) => call("POST", `v1/cases/${encodeURIComponent(id)}/release`);
 export const resend = (id) => call("POST", `v1/cases/${encodeURIComponent(id)}/resend`);
+export const acceptReply = (id) => call("POST", `v1/cases/${encodeURIComponent(id)}/accept-reply`);
 export const releaseMany = (ids) => call("POST", "v1/cases/release", { body: { case_ids: ids } });
 
 /** The JSON of the response. Throws ErrorResponse, or what fetch throws without a response. */

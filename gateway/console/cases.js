@@ -1,10 +1,10 @@
-// Cases: the parked ones, one case with its journal, and the actions on it.
+// Cases: the parked ones, those with a held reply, one case with its journal, and the actions on it.
 
 import * as api from "./api.js";
 import { badge } from "./board.js";
 import { byId, clock, count, fill, h, plural, words } from "./dom.js";
 
-const MAX_SHOWN = 50; // parked cases
+const MAX_SHOWN = 50; // parked cases, held replies
 const MAX_RELEASED = 500; // by one request
 const OPEN = ["looking_up", "queued", "asked", "reminded", "parked"];
 const HAS_TEXT = ["asked", "reminded", "consented", "voucher_issued", "voucher_rejected", "refused"];
@@ -14,6 +14,7 @@ const FAULTS = new Set([
   "text_undeliverable",
   "voucher_rejected",
   "reply_unclear",
+  "reply_held",
   "undeliverable",
 ]);
 const REASONS = { no_route: "no_route: no link of the configuration carries the number" };
@@ -102,10 +103,46 @@ function parkedItem({ case_id, list_id, record_id, parked }, now) {
   );
 }
 
+// --- held replies
+
+export async function loadHeld(overview) {
+  return overview.held.length ? (await api.held(MAX_SHOWN)).cases : [];
+}
+
+export function showHeld(cases, overview) {
+  if (!cases.length) return fill(byId("held"), h("p", {}, "No reply is held."));
+  fill(
+    byId("held"),
+    h("p", {}, cases.length < MAX_SHOWN ? plural(cases.length, "case") : `The first ${count(MAX_SHOWN)} cases`, ":"),
+    h(
+      "ul",
+      { class: "parked" },
+      cases.map((one) => heldItem(one, overview.business_now)),
+    ),
+  );
+}
+
+function heldItem({ case_id, list_id, record_id, held }, now) {
+  return h(
+    "li",
+    {},
+    h(
+      "div",
+      {},
+      h("a", { href: `#case=${case_id}`, class: "id", "data-key": `held-${case_id}` }, case_id),
+      h("span", { class: "hint" }, ` ${list_id} · ${record_id}`),
+      held && h("p", {}, heldWords(held), h("span", { class: "hint" }, " since ", clock(held.at, now))),
+    ),
+  );
+}
+
+const heldWords = ({ verdict, link, operator }) =>
+  `${verdict === "agree" ? "agrees" : "refuses"}, by ${link}; the number is of ${operator}`;
+
 // --- one case
 
 function showCase(shown) {
-  const { case_id, state, recipient, journal } = shown;
+  const { case_id, state, recipient, held, journal } = shown;
   const dialog = byId("case");
   const facts = [
     ["list", shown.list_id],
@@ -114,6 +151,7 @@ function showCase(shown) {
     ["opened", clock(shown.opened_at)],
     ["ended", shown.ended_at ? clock(shown.ended_at) : "not yet"],
     ["recipient", recipient ? `${recipient.relation}, ${recipient.msisdn}` : "unknown"],
+    ...(held ? [["held reply", heldWords(held)]] : []),
   ];
   fill(
     dialog,
@@ -133,6 +171,8 @@ function showCase(shown) {
       "p",
       { class: "row" },
       state === "parked" && h("button", { type: "button", onclick: () => askRelease(case_id) }, "Release…"),
+      held &&
+        h("button", { type: "button", onclick: () => askAcceptReply(case_id, held) }, "Count the held reply…"),
       OPEN.includes(state) && h("button", { type: "button", onclick: () => askCancel(case_id) }, "Cancel…"),
       HAS_TEXT.includes(state) &&
         h("button", { type: "button", onclick: () => askResend(case_id) }, "Send its text again…"),
@@ -198,6 +238,19 @@ function askResend(id) {
       act: "Send again",
     },
     async () => done(await api.resend(id), "sent again"),
+  );
+}
+
+function askAcceptReply(id, held) {
+  ask(
+    {
+      title: held.verdict === "agree" ? "Count the consent?" : "Count the refusal?",
+      about:
+        `The reply to ${id} came by ${held.link}, and the MCB says that the number is of ${held.operator}. ` +
+        "Count it if the number has moved; a sender can be forged. This cannot be undone.",
+      act: "Count the reply",
+    },
+    async () => done(await api.acceptReply(id), "reply counted"),
   );
 }
 

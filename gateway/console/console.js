@@ -20,10 +20,11 @@ let polls = 0; // the response of an older poll is ignored
 async function poll() {
   clearTimeout(timer);
   const own = ++polls;
-  let overview, parked, failure;
+  let overview, parked, held, failure;
   try {
     overview = await api.overview();
     parked = await cases.loadParked(overview);
+    held = await cases.loadHeld(overview);
   } catch (error) {
     failure = error;
   }
@@ -38,6 +39,7 @@ async function poll() {
     overviewTime = overview.now.slice(11, 19);
     board.show(overview);
     cases.showParked(parked, overview);
+    cases.showHeld(held, overview);
   }
   tick();
 }

@@ -9,6 +9,7 @@ import asyncpg
 import orjson
 
 from gateway.consent.case import Case, State
+from gateway.consent.reply import Verdict
 from gateway.consent.texts import Name
 from gateway.store.database import Connection
 
@@ -125,6 +126,8 @@ def _from_row(row: asyncpg.Record) -> StoredCase:
     journey["state"] = State(journey["state"])
     if journey["resume"] is not None:
         journey["resume"] = State(journey["resume"])
+    if journey["held"] is not None:
+        journey["held"] = Verdict(journey["held"])
     relations = tuple(r["relation"] for r in record["recipients"]) if record is not None else ()
     return StoredCase(
         case_id=row["case_id"],

@@ -11,7 +11,7 @@ WHERE ended_at < $1 AND erased_at IS NULL ORDER BY ended_at LIMIT $2 FOR UPDATE 
 """
 
 _CASES = """
-UPDATE cases SET record = NULL, pupil_iin = u.pupil_iin, msisdn = u.msisdn, erased_at = $2
+UPDATE cases SET record = NULL, pupil_iin = u.pupil_iin, msisdn = u.msisdn, held = NULL, erased_at = $2
 FROM unnest($1::erased_case_row[]) AS u WHERE cases.case_id = u.case_id
 """
 

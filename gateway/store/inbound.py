@@ -28,6 +28,7 @@ class StoredReply(NamedTuple):
     verdict: str
     normalised: bool
     rule_version: str
+    held: bool = False  # it came by a link that may not carry the number: ops may count it
 
 
 class ReplySegment(NamedTuple):
@@ -75,9 +76,9 @@ FROM unnest($1::sent_octets_row[]) AS new CROSS JOIN LATERAL (
 
 _KEEP = """
 INSERT INTO replies (case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time, verdict,
-                     normalised, rule_version, received_at)
+                     normalised, rule_version, held, received_at)
 SELECT case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time, verdict, normalised,
-       rule_version, $2
+       rule_version, held, $2
 FROM unnest($1::reply_row[])
 RETURNING reply_id
 """

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+from gateway.store import held_replies
 from gateway.store.database import Connection
+from gateway.store.held_replies import HeldByLink
 from gateway.store.rows import reader
 
 ALIVE_WITHIN_SECONDS = 15.0
@@ -56,11 +58,12 @@ class Node(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """All queues, and the number of cases in each state."""
+    """All queues, the number of cases in each state, and the held replies."""
 
     queues: list[Queue]
     sms: list[SmsQueue]
     cases: list[tuple[str, str, int]]  # service, state, number of cases
+    held: list[HeldByLink]
 
 
 # Counting stops at a million rows. A look-up waits since its case was opened, and case_ids (ULIDs) sort by that
@@ -135,7 +138,7 @@ _read_node = reader(Node)
 
 
 async def waiting(connection: Connection) -> Waiting:
-    """Depth and age of every queue, and the number of cases in each state."""
+    """Depth and age of every queue, the number of cases in each state, and the held replies."""
     queues = []
     for name, query in (
         ("lookup", _LOOKUPS),
@@ -149,6 +152,7 @@ async def waiting(connection: Connection) -> Waiting:
         queues=queues,
         sms=await waiting_texts(connection),
         cases=[(row["service"], row["state"], row["cases"]) for row in await connection.fetch(_CASES)],
+        held=await held_replies.by_link(connection),
     )
 
 

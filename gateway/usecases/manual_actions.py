@@ -1,9 +1,11 @@
-"""Manual actions of ops and SDU on a case: cancel it, release a parked one, resend its current text."""
+"""Manual actions of ops and SDU on a case: cancel it, release it, resend its text, count its held reply."""
 
 from collections.abc import Sequence
 
-from gateway.consent.inputs import Cancel, Decision, Input, Release, Resend
-from gateway.usecases.unit_of_work import Transactions
+from gateway.consent.inputs import AcceptReply, Cancel, Decision, Input, Release, Resend
+from gateway.store import cases, held_replies
+from gateway.usecases.reply_evidence import held_reply
+from gateway.usecases.unit_of_work import Transactions, UnitOfWork
 
 
 class ManualActions:
@@ -28,6 +30,17 @@ class ManualActions:
     async def resend(self, case_id: str) -> Decision | None:
         """The decision to send the case's current text again; None when there is no such case."""
         return await self._apply(case_id, Resend())
+
+    async def accept_reply(self, case_id: str, by: str) -> Decision | None:
+        """The decision to count the held reply, journaled with `by`; None when there is no such case."""
+
+        async def work(uow: UnitOfWork) -> Decision | None:
+            await cases.lock(uow.connection, [case_id])  # no other reply is held before the decision
+            row = (await held_replies.of_cases(uow.connection, [case_id])).get(case_id)
+            held = held_reply(uow.digests, row) if row is not None else None
+            return next(iter(await uow.apply([(case_id, AcceptReply(held=held, by=by))])), None)
+
+        return await self._transactions.run(work)
 
     async def _apply(self, case_id: str, given: Input) -> Decision | None:
         return next(iter(await self._transactions.apply([(case_id, given)])), None)

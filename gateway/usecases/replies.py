@@ -1,4 +1,4 @@
-"""Replies by SMS: segments joined, redeliveries dropped, read, kept as evidence, and applied to their case."""
+"""Replies by SMS: segments joined, redeliveries dropped, read, applied to their case, and kept as evidence."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from gateway import metrics
 from gateway.config.routing import Routing
 from gateway.consent.events import Event, EventType, Reason, ReplyOfReason
-from gateway.consent.inputs import Input, ParentReply
+from gateway.consent.inputs import Decision, HoldReply, Input, ParentReply
 from gateway.consent.question import Question
 from gateway.consent.redelivery import EarlierReply
 from gateway.consent.reply import Reading, Verdict, read_reply
@@ -15,7 +15,7 @@ from gateway.logs.log import Event as LogEvent
 from gateway.logs.log import get_logger
 from gateway.smpp.text import decode_segments
 from gateway.store import inbound, questions
-from gateway.store.inbound import ReplySegment, StoredReply
+from gateway.store.inbound import ReplySegment, SimilarReply, StoredReply
 from gateway.usecases.reply_evidence import Reply, reply_evidence
 from gateway.usecases.sending_state import SendingState
 from gateway.usecases.texts import Service
@@ -30,7 +30,7 @@ INCOMPLETE_AFTER_SECONDS = 600.0
 
 _Asked = Mapping[tuple[str, str], Question]
 """The latest question by (msisdn, service)."""
-_Earlier = Mapping[tuple[str, bytes], Sequence[EarlierReply]]
+_Similar = Mapping[tuple[str, bytes], Sequence[SimilarReply]]
 """Earlier replies by (sender, octets)."""
 
 
@@ -86,9 +86,9 @@ class Replies:
             return
         similar = await inbound.similar(uow.connection, {(reply.source_addr, reply.octets) for reply in replies})
         seen = {(s.link, s.source_addr, s.destination_addr, s.octets) for s in similar if s.is_recent}
-        earlier: defaultdict[tuple[str, bytes], list[EarlierReply]] = defaultdict(list)
+        earlier: defaultdict[tuple[str, bytes], list[SimilarReply]] = defaultdict(list)
         for s in similar:
-            earlier[s.source_addr, s.octets].append(EarlierReply(s.case_id, s.unacknowledged))
+            earlier[s.source_addr, s.octets].append(s)
         fresh = []
         for reply in replies:
             if reply.identity not in seen:
@@ -124,20 +124,24 @@ class Replies:
             text=decode_segments(octets, first.data_coding, self._alphabets[first.link], first.udh_octets),
         )
 
-    async def _read_all(self, uow: UnitOfWork, replies: Sequence[Reply], earlier: _Earlier) -> None:
+    async def _read_all(self, uow: UnitOfWork, replies: Sequence[Reply], earlier: _Similar) -> None:
         """Stores the replies as evidence and applies them to their cases; `earlier` are the similar ones."""
         if not replies:
             return
         asked = await questions.asked_at(uow.connection, {reply.source_addr for reply in replies})
         stored: list[StoredReply] = []
         inputs: list[tuple[str, Input]] = []
+        addressed: list[int] = []  # the places in `stored` of the replies with an input
         for reply in replies:
             read = self._read(reply, asked)
-            kept, given = self._addressed(uow, read, earlier.get((reply.source_addr, reply.octets), ()))
+            kept, addressee = self._addressed(uow, read, earlier.get((reply.source_addr, reply.octets), ()))
+            addressed += [len(stored)] * len(addressee)
             stored.append(kept)
-            inputs += given
+            inputs += addressee
+        decisions = await uow.apply(inputs)
+        for place, (case_id, given), decision in zip(addressed, inputs, decisions, strict=True):
+            stored[place] = _as_decided(stored[place], case_id, given, decision)
         await inbound.keep(uow.connection, stored, uow.now)
-        await uow.apply(inputs)
 
     def _read(self, reply: Reply, asked: _Asked) -> _Read:
         """The reply as read by the rules of its service, and the latest question of that service at the number.
@@ -160,12 +164,14 @@ class Replies:
         return _Read(reply, readings[code], question)
 
     def _addressed(
-        self, uow: UnitOfWork, read: _Read, earlier: Sequence[EarlierReply]
+        self, uow: UnitOfWork, read: _Read, similar: Sequence[SimilarReply]
     ) -> tuple[StoredReply, list[tuple[str, Input]]]:
         """The reply's row, and the input for the case that it replies to, if any. Journals the reply."""
         reply, reading, question = read
-        case_id, possible_redelivery = (None, False) if question is None else question.addressee(earlier)
         link_fits = question is None or may_come_by(self._routing, reply.link, question)
+        case_id, possible_redelivery = None, False
+        if question is not None:
+            case_id, possible_redelivery = question.addressee(self._comparable(similar, question, link_fits))
         evidence = reply_evidence(uow.digests, reply, reading, case_id, counts=link_fits)
         metrics.REPLIES.labels(reply.link, reading.verdict.value).inc()
         uow.journal([(case_id, evidence.event)])
@@ -173,13 +179,6 @@ class Replies:
             ignored = Event(EventType.REPLY_IGNORED, Reason("no question was asked there"))
             uow.journal([(None, ignored)])
             return evidence.stored, []
-        if not link_fits:
-            log.warning(LogEvent.REPLY_BY_WRONG_LINK, link=reply.link, case_id=case_id)
-            reason = ReplyOfReason("not by a link of the number", evidence.digest)
-            uow.journal([(case_id, Event(EventType.REPLY_IGNORED, reason))])
-            return evidence.stored, []
-        if reading.verdict in (Verdict.AGREE, Verdict.REFUSE, Verdict.UNCLEAR):
-            self._sending.reply_received(case_id)
         given = ParentReply(
             msisdn=reply.source_addr,
             verdict=reading.verdict,
@@ -190,7 +189,35 @@ class Replies:
             evidence=evidence.consent,
             link=reply.link,
         )
+        if not link_fits:
+            log.warning(LogEvent.REPLY_BY_WRONG_LINK, link=reply.link, case_id=case_id)
+            held = HoldReply(reply=given, operator=question.operator or "", digest=evidence.digest)
+            return evidence.stored, [(case_id, held)]
+        if reading.verdict in (Verdict.AGREE, Verdict.REFUSE, Verdict.UNCLEAR):
+            self._sending.reply_received(case_id)
         return evidence.stored, [(case_id, given)]
+
+    def _comparable(
+        self, similar: Sequence[SimilarReply], question: Question, link_fits: bool
+    ) -> list[EarlierReply]:
+        """The earlier replies of which one by a link of the number, or by none of its links, may be a redelivery.
+
+        What came by a link of the number is not redelivered by another operator's.
+        """
+        fitting = [(one, may_come_by(self._routing, one.link, question)) for one in similar]
+        return [
+            EarlierReply(one.case_id, one.unacknowledged, by_other_link=fits is not link_fits)
+            for one, fits in fitting
+            if link_fits or not fits
+        ]
+
+
+def _as_decided(stored: StoredReply, case_id: str, given: Input, decision: Decision) -> StoredReply:
+    """The row of the reply. One by another link is the case's unless it was ignored for its link."""
+    if not isinstance(given, HoldReply) or any(isinstance(e.detail, ReplyOfReason) for e in decision.events):
+        return stored
+    held = any(event.name is EventType.REPLY_HELD for event in decision.events)
+    return stored._replace(case_id=case_id, held=held)
 
 
 def may_come_by(routing: Routing, link: str, question: Question) -> bool:

@@ -3,8 +3,10 @@
 from typing import NamedTuple
 
 from gateway.consent.events import Event, EventType, ReplyRead, UssdReplyRead
-from gateway.consent.reply import RULE_VERSION, Reading
+from gateway.consent.inputs import HoldReply, ParentReply
+from gateway.consent.reply import RULE_VERSION, Reading, Verdict
 from gateway.evidence.digests import Digester, reply_identity
+from gateway.store.held_replies import HeldReply
 from gateway.store.inbound import StoredReply
 
 
@@ -36,7 +38,7 @@ class ReplyEvidence(NamedTuple):
     @property
     def consent(self) -> str:
         """The digest in the format of `Case.evidence`: `sha256:` and 64 hex digits."""
-        return "sha256:" + self.digest.rpartition(":")[2]
+        return _consent(self.digest)
 
 
 def reply_evidence(
@@ -65,3 +67,23 @@ def reply_evidence(
             reading.verdict, reading.normalised, RULE_VERSION, reply.link, True, reply.session, digest
         )
     return ReplyEvidence(stored, Event(EventType.REPLY_READ, read), digest)
+
+
+def held_reply(digests: Digester, row: HeldReply) -> HoldReply:
+    """The input by which the reply was held, made again from its row, with the digest that the journal has."""
+    identity = reply_identity(row.link, row.source_addr, row.destination_addr, row.octets, row.smsc_time)
+    digest = digests.digest(identity, row.case_id)
+    reply = ParentReply(
+        msisdn=row.source_addr,
+        verdict=Verdict(row.verdict),
+        normalised=row.normalised,
+        reply_at=row.received_at,
+        submitted=True,
+        evidence=_consent(digest),
+        link=row.link,
+    )
+    return HoldReply(reply=reply, operator=row.operator, digest=digest)
+
+
+def _consent(digest: str) -> str:
+    return "sha256:" + digest.rpartition(":")[2]

@@ -36,7 +36,9 @@ class TextRenderer:
         """The text to queue; None when no link carries the case's number."""
         case = stored.case
         assert case.msisdn is not None, "the case has a number to send to"
-        link = send.link or self._routing.link_for(case.msisdn, case.operator)
+        link = send.link
+        if link not in self._long_messages:  # none is given, or that of a held reply is configured no more
+            link = self._routing.link_for(case.msisdn, case.operator)
         if link is None:
             return None
         service = self._services[stored.service]

@@ -1,15 +1,19 @@
 """Cases: how they are shown and found, and the manual actions on them."""
 
+from datetime import UTC, datetime
 from urllib.parse import quote
 
 import pytest
 
 from gateway.components import Components
-from gateway.consent.inputs import Park, UseNumber
-from gateway.store import history, journal
+from gateway.consent.inputs import HoldReply, ParentReply, Park, UseNumber
+from gateway.consent.reply import Verdict
+from gateway.store import history, inbound, journal
+from gateway.store.inbound import StoredReply
 from tests.api.apiclient import Api
 from tests.record_factories import MOTHER, good
 
+AT = datetime(2026, 11, 22, 5, tzinfo=UTC)
 WORDS = {"reason": "the family has moved"}
 
 
@@ -218,6 +222,95 @@ async def test_a_cursor_of_another_list_is_400(api: Api) -> None:
     await api.push([good(2)], "list-2")
     other_list = await api.case_id("r-2", "list-2")
     assert (await api.get(f"/v1/cases?list_id=list-1&after={other_list}")).status == 400
+
+
+async def hold(
+    api: Api, components: Components, verdict: Verdict, *record_ids: str, list_id: str = "list-1"
+) -> None:
+    """Lets a reply to each of these cases come by a link that may not carry the number."""
+    for record_id in record_ids:
+        case_id = await api.case_id(record_id, list_id)
+        number = f"77011234{record_id.removeprefix('r-'):0>3}"
+        await components.transactions.apply([(case_id, UseNumber(msisdn=number, operator="kcell"))])
+        await api.execute("UPDATE cases SET state = 'asked' WHERE case_id = $1", case_id)
+        reply = ParentReply(
+            msisdn=number,
+            verdict=verdict,
+            normalised=False,
+            reply_at=AT,
+            submitted=True,
+            evidence="",
+            link="tele2",
+        )
+        held = HoldReply(reply=reply, operator="kcell", digest="")
+        await components.transactions.apply([(case_id, held)])
+        row = StoredReply(case_id, "tele2", number, "1414", b"3#1", 0, "", verdict, False, "1", held=True)
+        async with components.database.acquire() as connection:
+            await inbound.keep(connection, [row], AT)
+
+
+async def test_a_case_with_a_held_reply_shows_it_and_keeps_its_state(api: Api, components: Components) -> None:
+    await api.push([good(1), good(2)])
+    await hold(api, components, Verdict.AGREE, "r-1")
+    case = (await api.get(f"/v1/cases/{await api.case_id()}")).json
+    held = {"at": "2026-11-22T10:00:00.000+05:00", "link": "tele2", "operator": "kcell", "verdict": "agree"}
+    assert (case["state"], case["held"]) == ("asked", held)
+    (listed,) = (await api.get("/v1/cases?list_id=list-1&state=asked")).json["cases"]
+    assert listed["held"] == held
+    assert "held" not in (await api.get(f"/v1/cases/{await api.case_id('r-2')}")).json
+
+
+async def test_cases_with_a_held_reply_are_listed_of_one_list_or_of_all(api: Api, components: Components) -> None:
+    await api.push([good(1), good(2), good(3)])
+    await api.push([good(4)], "list-2")
+    await hold(api, components, Verdict.AGREE, "r-1", "r-3")
+    await hold(api, components, Verdict.REFUSE, "r-4", list_id="list-2")
+    assert await pages(api, "state=held") == [["r-1", "r-3", "r-4"]]
+    assert await pages(api, "state=held&limit=2") == [["r-1", "r-3"], ["r-4"]]
+    assert await pages(api, "state=held&list_id=list-1") == [["r-1", "r-3"]]
+    for record_id, found in (("r-1", 1), ("r-2", 0)):
+        response = await api.get(f"/v1/cases?list_id=list-1&record_id={record_id}&state=held")
+        assert len(response.json["cases"]) == found
+
+
+@pytest.mark.parametrize(("verdict", "state"), [(Verdict.AGREE, "consented"), (Verdict.REFUSE, "refused")])
+async def test_accepting_a_held_reply_counts_it_and_journals_the_role(
+    api: Api, components: Components, verdict: Verdict, state: str
+) -> None:
+    await api.push([good(1)])
+    await hold(api, components, verdict, "r-1")
+    case_id = await api.case_id()
+    accepted = await api.post(f"/v1/cases/{case_id}/accept-reply")
+    assert (accepted.status, accepted.json["state"], "held" in accepted.json) == (200, state, False)
+    (detail,) = [entry["detail"] for entry in accepted.json["journal"] if entry["event"] == "reply_accepted"]
+    assert (detail["by"], detail["link"]) == ("ops", "tele2")
+    assert (await api.get("/v1/cases?state=held")).json["cases"] == []
+
+
+@pytest.mark.parametrize(
+    ("state", "detail"),
+    [
+        ("asked", "No reply of the case is held."),
+        ("no_answer", "No reply of the case is held."),
+        ("consented", "The case has its consent: a reply was counted already."),
+        ("voucher_issued", "The case has its consent: a reply was counted already."),
+        ("refused", "The case has its refusal: a reply was counted already."),
+        ("cancelled", "The case was cancelled."),
+    ],
+)
+async def test_a_case_without_a_held_reply_cannot_accept_one(api: Api, state: str, detail: str) -> None:
+    await api.push([good(1)])
+    await api.execute("UPDATE cases SET state = $1", state)
+    problem = await api.post(f"/v1/cases/{await api.case_id()}/accept-reply")
+    assert (problem.status, problem.json["detail"]) == (409, detail)
+
+
+async def test_only_ops_accept_a_reply_and_only_of_a_case_that_exists(api: Api, components: Components) -> None:
+    await api.push([good(1)])
+    await hold(api, components, Verdict.AGREE, "r-1")
+    assert (await api.post(f"/v1/cases/{await api.case_id()}/accept-reply", None, "sdu-token")).status == 403
+    assert (await api.post("/v1/cases/01KAN00000000000000000000A/accept-reply")).status == 404
+    assert (await api.post("/v1/cases/nothing/accept-reply")).status == 404
 
 
 async def test_releasing_many_cases_skips_those_that_are_not_parked(api: Api, components: Components) -> None:

@@ -85,6 +85,13 @@ def test_every_request_of_the_console_is_in_openapi_json_with_role_ops() -> None
     assert "fetch(" not in "".join(text for name, text in SCRIPTS.items() if name != "api.js")
 
 
+def test_the_console_counts_the_held_reply_of_a_case_after_a_confirmation() -> None:
+    cases = SCRIPTS["cases.js"]
+    assert ("POST", "v1/cases/${encodeURIComponent(id)}/accept-reply") in CALLS.findall(SCRIPTS["api.js"])
+    assert re.search(r"held &&\s+h\(\"button\".* askAcceptReply\(case_id, held\)", cases)
+    assert re.search(r"function askAcceptReply\(id, held\) \{\s+ask\(", cases)
+
+
 def test_the_console_has_a_colour_for_every_state() -> None:
     colours = set(re.findall(r"^\s*--([a-z_]+): #", FILES["console.css"], re.MULTILINE))
     assert set(DOCUMENT["components"]["schemas"]["State"]["enum"]) <= colours

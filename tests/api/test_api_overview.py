@@ -12,6 +12,7 @@ from gateway.components import Components
 from gateway.consent.inputs import Park, UseNumber
 from gateway.store import journal, queues
 from gateway.store.database import Database
+from gateway.store.held_replies import HeldByLink
 from tests.api.apiclient import DOCUMENT, Api
 from tests.record_factories import good
 
@@ -31,7 +32,9 @@ def alerts_of(*, links: list[dict[str, Any]] | None = None, queue: str = "journa
     """The alerts for these links and one queue."""
     states = [LinkState(link="kcell", **{**BOUND, **link}) for link in links or []]
     waiting = QueueState(queue=queue, **{**QUIET, **{k: v for k, v in changes.items() if k in QUIET}})
-    more = {"parked": 0, "journal_faults": 0} | {k: v for k, v in changes.items() if k not in QUIET}
+    more: dict[str, Any] = {"held": [], "parked": 0, "journal_faults": 0} | {
+        k: v for k, v in changes.items() if k not in QUIET
+    }
     return alerts(states, [waiting], now=NOW, down_after_seconds=10.0, **more)
 
 
@@ -91,6 +94,28 @@ def test_a_late_or_failing_queue_is_a_warning(queue: str, waiting: dict[str, Any
 
 def test_a_long_queue_of_look_ups_is_no_alert() -> None:
     assert alerts_of(queue="lookup", depth=1_000_000, seconds=7200.0) == []
+
+
+def held(**changes: Any) -> HeldByLink:
+    """Three replies of kcell's numbers that came by tele2."""
+    by_link = HeldByLink("tele2", "kcell", cases=2, numbers=1, replies=3, open=2, recent=1, since=NOW)
+    return by_link._replace(**changes)
+
+
+def test_held_replies_by_one_link_of_one_operators_numbers_are_one_alert() -> None:
+    (alert,) = alerts_of(held=[held()])
+    assert (alert.level, alert.code) == (Level.WARNING, Code.REPLIES_HELD)
+    assert alert.text == (
+        "tele2: 3 replies are held, 1 of the last day, from 1 number that the MCB assigns to kcell: "
+        "the base may lag. Somebody has to decide."
+    )
+    assert len(alerts_of(held=[held(), held(link="beeline")])) == 2
+
+
+def test_held_replies_are_an_alert_for_a_day_or_while_their_question_is_open() -> None:
+    assert len(alerts_of(held=[held(open=0)])) == 1
+    assert len(alerts_of(held=[held(recent=0)])) == 1
+    assert alerts_of(held=[held(open=0, recent=0)]) == []
 
 
 def test_critical_alerts_come_first() -> None:

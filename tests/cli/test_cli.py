@@ -116,7 +116,7 @@ def test_python_m_gateway_has_all_commands() -> None:
     )
     for command in (
         "serve", "migrate", "check-config", "push", "lists", "status", "case", "links", "cancel", "release",
-        "resend", "preview", "verify-journal", "tail",
+        "resend", "accept-reply", "preview", "verify-journal", "tail",
     ):  # fmt: skip
         assert f"    {command} " in shown.stdout or f"    {command}\n" in shown.stdout
 

@@ -175,6 +175,37 @@ def park(its_database: str, capsys: Captured) -> Park:
     return park
 
 
+HOLD = """
+WITH held AS (
+    UPDATE cases SET state = 'asked', msisdn = '77011234567', operator = 'kcell', held = 'refuse'
+    WHERE case_id = $1 RETURNING case_id, list_id
+), counted AS (
+    INSERT INTO progress SELECT list_id, move.* FROM held, (VALUES ('looking_up', -1), ('asked', 1)) AS move
+), called AS (
+    DELETE FROM calls WHERE case_id = $1
+)
+INSERT INTO replies (case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time, verdict,
+                     normalised, rule_version, held, received_at)
+SELECT case_id, 'tele2', '77011234567', '1414', '3#2', 0, '', 'refuse', false, '1', true, clock_timestamp()
+FROM held
+"""
+
+
+@pytest.fixture
+def held_case(its_database: str, case_id: str) -> str:
+    """A case that is asked, and of which a refusal by another operator's link is held; its case_id."""
+
+    async def carry_out() -> None:
+        connection = await asyncpg.connect(its_database)
+        try:
+            await connection.execute(HOLD, case_id)
+        finally:
+            await connection.close()
+
+    asyncio.run(carry_out())
+    return case_id
+
+
 # push
 
 
@@ -325,7 +356,28 @@ def test_an_unknown_case_or_list_is_a_one_line_error(capsys: Captured) -> None:
         assert output.count("\n") == 1
 
 
+def test_cases_command_shows_held_replies_of_all_lists(held_case: str, capsys: Captured) -> None:
+    found = json_of(capsys, "cases", "--state", "held")["cases"]
+    (held,) = [case["held"] for case in found if case["case_id"] == held_case]
+    assert (held["link"], held["operator"], held["verdict"]) == ("tele2", "kcell", "refuse")
+    assert main(["cases", "--state", "held"]) == 0
+    assert "Held replies" in capsys.readouterr().out
+    assert main(["case", held_case]) == 0
+    assert "a reply is held: refuse, by tele2; the number is of kcell" in capsys.readouterr().out
+
+
 # acts
+
+
+def test_accept_reply_command_counts_a_held_reply_once(held_case: str, capsys: Captured) -> None:
+    assert json_of(capsys, "accept-reply", held_case)["state"] == "refused"
+    assert main(["accept-reply", held_case]) == 1
+    assert capsys.readouterr().err == "gateway: The case has its refusal: a reply was counted already.\n"
+
+
+def test_accept_reply_of_a_case_without_a_held_reply_is_an_error(case_id: str, capsys: Captured) -> None:
+    assert main(["accept-reply", case_id]) == 1
+    assert capsys.readouterr().err == "gateway: No reply of the case is held.\n"
 
 
 def test_cancel_command_ends_a_case_once(case_id: str, capsys: Captured) -> None:

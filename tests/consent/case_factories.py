@@ -9,9 +9,11 @@ from gateway.consent.case import Case, Rules, State
 from gateway.consent.deadlines import Calendar, parse_send_window
 from gateway.consent.events import TextAccepted, TextRefused, TextUndeliverable
 from gateway.consent.inputs import (
+    AcceptReply,
     Cancel,
     ConfirmAccepted,
     Decision,
+    HoldReply,
     Input,
     IssueVoucher,
     MeetDeadline,
@@ -105,6 +107,14 @@ def refuse(at: datetime = MONDAY) -> ParentReply:
     return parent_reply(Verdict.REFUSE, at)
 
 
+def by_other_link(reply: ParentReply) -> HoldReply:
+    return HoldReply(reply=replace(reply, link="tele2"), operator="kcell", digest="hmac-sha256:00")
+
+
+def accept(reply: ParentReply | None) -> AcceptReply:
+    return AcceptReply(held=None if reply is None else by_other_link(reply), by="ops")
+
+
 def after(case: Case, *inputs: Input, now: datetime = MONDAY, rules: Rules = RULES) -> Case:
     for given in inputs:
         decision = decide(case, given, now, rules)
@@ -137,12 +147,14 @@ CASES: Mapping[str, Case] = {
     "asked": asked(),
     "repeating": after(asked(), MeetDeadline(), now=FRIDAY),
     "reminded": reminded(),
+    "holding": after(asked(), by_other_link(agree())),
     "consented": after(asked(), agree()),
     "voucher_issued": after(asked(), agree(), IssueVoucher(voucher_id="V-1")),
     "voucher_rejected": after(asked(), agree(), RejectVoucher(reason="not entitled")),
     "refused": after(asked(), refuse()),
     "no_number": after(fresh("mother"), SkipRecipient()),
     "no_answer": after(reminded(), MeetDeadline(), now=TUESDAY),
+    "no_answer, holding": after(reminded(), by_other_link(refuse()), MeetDeadline(), now=TUESDAY),
     "undeliverable": after(queued(), refused_by_smsc()),
     "cancelled": after(asked(), Cancel(reason="moved away")),
     "parked at look-up": after(fresh(), Park(reason="mcb: 404")),

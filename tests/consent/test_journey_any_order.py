@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from gateway.consent.case import ENDED, Case, Rules, State
 from gateway.consent.events import EventType
 from gateway.consent.inputs import (
+    AcceptReply,
     ActivateVoucher,
     Cancel,
     ConfirmAccepted,
@@ -47,7 +48,9 @@ from tests.consent.case_factories import (
     REFUSED,
     RULES,
     UNDELIVERABLE,
+    accept,
     accepted,
+    by_other_link,
     fresh,
     parent_reply,
     refused_by_smsc,
@@ -69,6 +72,7 @@ AFTER_THE_END = {
     EventType.REPLY_REPEATED,
     EventType.RESENT,
 }
+MAY_HOLD = {State.QUEUED, State.ASKED, State.REMINDED, State.NO_ANSWER, State.UNDELIVERABLE}
 OPEN_QUESTION = {State.QUEUED, State.ASKED, State.REMINDED}
 PLACES = ("mother", "father", "representative")
 
@@ -102,14 +106,18 @@ class Journey(RuleBasedStateMachine):
         self.case = decision.case
         if decision.rejected:
             assert decision == Decision(case=before, rejected=True)
-        if before.state in ENDED:
+        if before.state in ENDED and not isinstance(given, AcceptReply):
             assert {event.name for event in decision.events} <= AFTER_THE_END
             assert decision.case.state is before.state
             assert decision.case.ended_at == before.ended_at
         if decision.case.state is State.CONSENTED and before.state not in (State.CONSENTED, State.PARKED):
-            assert isinstance(given, ParentReply)
-            assert given.verdict is Verdict.AGREE
-            assert before.state in OPEN_QUESTION
+            if isinstance(given, AcceptReply):
+                assert before.held is Verdict.AGREE
+                assert before.state in MAY_HOLD
+            else:
+                assert isinstance(given, ParentReply)
+                assert given.verdict is Verdict.AGREE
+                assert before.state in OPEN_QUESTION
         for event in decision.events:
             if event.name in (EventType.CONSENTED, EventType.REFUSED):
                 assert EventType.ASKED in self.reported
@@ -168,15 +176,19 @@ class Journey(RuleBasedStateMachine):
         number = choice.choice([own, MOTHER, FATHER])
         text, repeat = choice.choice([(kind, n) for kind in Kind for n in range(3)])
         text_of: Mapping[str, Any] = {"text": text, "repeat": repeat, "msisdn": number}
-        replies: list[Input] = []
+        replies: list[ParentReply] = []
         if self.acquired:  # without a question there is no reply to it
             replies = [
                 parent_reply(verdict, at, msisdn=number, submitted=submitted)
                 for verdict in (Verdict.AGREE, Verdict.REFUSE, *Verdict)
                 for submitted in (True, True, False)
             ]
+        held = [by_other_link(reply) for reply in replies]
+        accepting = [accept(parent_reply(verdict, at, msisdn=own)) for verdict in (Verdict.AGREE, Verdict.REFUSE)]
         return [
             *replies,
+            *held,
+            *accepting,
             UseNumber(msisdn=number),
             SkipRecipient(invalid=True),
             OpenQuestion(),
@@ -205,6 +217,11 @@ class Journey(RuleBasedStateMachine):
     @invariant()
     def the_number_is_held_while_the_question_is_open_and_released_once(self) -> None:
         assert self.acquired - self.released == (self.case.state in OPEN_QUESTION)
+
+    @invariant()
+    def a_reply_is_held_only_where_it_may_count_later(self) -> None:
+        parked_before_its_question = self.case.state is State.WAITING or self.case.resume is State.WAITING
+        assert self.case.held is None or self.case.state in MAY_HOLD or parked_before_its_question
 
     @invariant()
     def deadlines_are_for_open_questions(self) -> None:

@@ -7,6 +7,16 @@ from gateway.consent.redelivery import MAX_COMPARED, EarlierReply, may_be_redeli
 ACKNOWLEDGED, UNACKNOWLEDGED = False, True
 
 
+def test_a_reply_by_another_link_does_not_stand_for_the_expected_redelivery() -> None:
+    """The redelivery of the brother's reply is still to come."""
+    before = [EarlierReply("brother", True), EarlierReply("sister", False, by_other_link=True)]
+    assert may_be_redelivery("sister", before)
+
+
+def test_a_reply_by_another_link_may_be_redelivered_to_another_case() -> None:
+    assert may_be_redelivery("sister", [EarlierReply("brother", True, by_other_link=True)])
+
+
 def earlier(*replies: tuple[str | None, bool]) -> list[EarlierReply]:
     return [EarlierReply(case_id, unacknowledged) for case_id, unacknowledged in replies]
 

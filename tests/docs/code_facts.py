@@ -20,6 +20,7 @@ from gateway.clock import Clock
 from gateway.config import load
 from gateway.config.table import Table
 from gateway.logs.log import Event
+from gateway.store.held_replies import HeldByLink
 from gateway.store.queues import Queue, SmsQueue, Waiting
 
 ROOT = Path(__file__).parents[2]
@@ -88,7 +89,10 @@ def metrics_shown() -> list[Metric]:
     assert {metric.name for metric in shown} == registered, "a metric of REGISTRY is no name of gateway/metrics.py"
     now = datetime(2026, 11, 23, tzinfo=UTC)
     waiting = Waiting(
-        queues=[Queue("journal", 1, now)], sms=[SmsQueue("kcell", 1, 1, now)], cases=[("3", "asked", 1)]
+        queues=[Queue("journal", 1, now)],
+        sms=[SmsQueue("kcell", 1, 1, now)],
+        cases=[("3", "asked", 1)],
+        held=[HeldByLink("tele2", "kcell", 1, 1, 1, 1, 1, now)],
     )
     of_database = database_metrics(waiting, Clock(now, wall=lambda: now)).collect()
     return shown + [Metric(one.name, one.type, tuple(one.samples[0].labels)) for one in of_database]

@@ -244,7 +244,7 @@ async def test_two_replies_with_the_same_text_are_both_in_the_record(harness: Ha
     assert verification.check(record) == []
 
 
-async def test_a_reply_by_another_operators_link_is_not_in_the_record(harness: Harness) -> None:
+async def test_an_ignored_reply_by_another_operators_link_is_not_in_the_record(harness: Harness) -> None:
     """The journal has it, before the replies that count."""
     async with SmscSimulator(password="secret") as other:
         await harness.start(
@@ -253,13 +253,39 @@ async def test_a_reply_by_another_operators_link_is_not_in_the_record(harness: H
         await other.bound()
         family = Family(n=1, mother=("77010000001", "kcell"))
         await harness.ask(family)
-        assert await other.reply(family.number, "3#2") == 0
+        assert await other.reply(family.number, "3#2?") == 0
         await harness.journaled(family, "reply_ignored")
         await harness.smsc.reply(family.number, "3#1")
         await harness.status(family, "consented")
         record = json.loads(await printed(harness, family))
     assert [reply["text"] for reply in record["replies"]] == ["3#1"]
     assert verification.check(record) == []
+
+
+@pytest.mark.parametrize(("text", "outcome"), [("3#1", "consented"), ("3#2", "refused")])
+async def test_a_held_reply_is_in_the_record_before_and_after_its_acceptance(
+    harness: Harness, text: str, outcome: str
+) -> None:
+    async with SmscSimulator(password="secret") as other:
+        await harness.start(
+            link={"operators": ["kcell"]}, other_link={"name": "tele2", "port": other.port, "operators": []}
+        )
+        await other.bound()
+        family = Family(n=1, mother=("77010000001", "kcell"))
+        await harness.ask(family)
+        assert await other.reply(family.number, text) == 0
+        await harness.status(family, "reply_held")
+        held = json.loads(await printed(harness, family))
+        assert (await harness.act(family, "accept-reply"))[0] == 200
+        await harness.status(family, outcome)
+        accepted = json.loads(await printed(harness, family))
+    for record in (held, accepted):
+        assert [(reply["link"], reply["text"]) for reply in record["replies"]] == [("tele2", text)]
+        assert verification.check(record) == []
+    events = [entry["event"] for entry in accepted["journal"]]
+    assert events.index("reply_held") < events.index("reply_accepted") < events.index(outcome)
+    detail = next(json.loads(e["detail"]) for e in accepted["journal"] if e["event"] == "reply_accepted")
+    assert detail == {"by": "ops", "link": "tele2", "reply": accepted["replies"][0]["digest"]}
 
 
 async def test_the_error_for_a_service_not_configured_names_it(harness: Harness) -> None:

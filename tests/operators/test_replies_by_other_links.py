@@ -1,4 +1,4 @@
-"""A reply counts only by a link of its number: one operator cannot reply for another's subscriber."""
+"""A reply counts only by a link of its number, or once ops have accepted it: senders can be forged."""
 
 import pytest
 
@@ -9,18 +9,29 @@ KCELL, TELE2 = "kcell", "tele2"
 
 
 @pytest.mark.parametrize("operator", [KCELL, "Activ"])
-async def test_a_reply_by_another_operators_link_is_journaled_and_does_not_count(
+async def test_a_clear_reply_by_another_operators_link_is_held_and_does_not_count(
     harness: Harness, tele2: SmscSimulator, operator: str
 ) -> None:
     family = Family(n=1, mother=("77010000001", operator))
     await harness.ask(family)
     assert await tele2.reply(family.number, "3#1") == 0
+    held = await harness.status(family, "reply_held")
+    assert held["detail"] == {"link": "tele2", "operator": operator}
+    assert ((await harness.case(family))["state"], harness.wallet.called) == ("asked", 0)
+    assert len(tele2.inbox(family.number)) == 0
+
+
+async def test_an_unclear_reply_by_another_operators_link_is_only_journaled(
+    harness: Harness, tele2: SmscSimulator
+) -> None:
+    family = Family(n=1, mother=("77010000001", KCELL))
+    await harness.ask(family)
+    assert await tele2.reply(family.number, "иә?") == 0
     ignored = await harness.journaled(family, "reply_ignored")
     assert ignored["reason"] == "not by a link of the number"
     assert ignored["reply"] == (await harness.journaled(family, "reply_read"))["reply"]
-    assert (await harness.case(family))["state"] == "asked"
-    assert await harness.smsc.reply(family.number, "3#1") == 0
-    await harness.status(family, "consented")
+    assert (await harness.case(family))["held"] is None
+    assert (await harness.act(family, "accept-reply"))[0] == 409
 
 
 async def test_a_ported_number_replies_by_the_link_of_the_operator_that_the_mcb_returns(
@@ -58,7 +69,7 @@ async def test_a_reply_by_a_wrong_link_does_not_stand_for_an_expected_redelivery
     )
     await harness.let_replies_age()
     assert await tele2.reply(first.number, "3#1") == 0
-    await harness.journaled(second, "reply_ignored")
+    await harness.status(second, "reply_held")
     await harness.let_replies_age()
     assert await harness.smsc.reply(first.number, "3#1") == 0
     await harness.journaled(second, "reply_unclear")

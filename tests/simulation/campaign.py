@@ -24,8 +24,10 @@ CALENDAR = Calendar(
     window_opens=_OPENS,
     window_closes=_CLOSES,
 )
-OVER = 30 * DAY
+OVER = 45 * DAY
 MAX_STEPS = 20_000
+LAGGING = 10
+"""The base lags in one campaign of so many."""
 _SIBLINGS = (Manner.AGREES, Manner.REFUSES, Manner.WAITS)
 
 
@@ -48,15 +50,15 @@ def plain(case: Case, given: Input, time: Timeline, rules: Rules) -> Decision:
 def run(seed: int, *, bugs: frozenset[Bug] = frozenset(), decide: Decide = plain) -> Outcome:
     """Runs the campaign to its end; raises Broken, with the seed, when an invariant does not hold."""
     try:
-        return _run(random.Random(seed), bugs, decide)
+        return _run(random.Random(seed), bugs, decide, base_lags=seed % LAGGING == LAGGING - 1)
     except Broken as broken:
         raise Broken(f"seed {seed}: {broken}") from None
 
 
-def _run(dice: random.Random, bugs: frozenset[Bug], decide: Decide) -> Outcome:
+def _run(dice: random.Random, bugs: frozenset[Bug], decide: Decide, *, base_lags: bool) -> Outcome:
     time = Timeline()
     window, tps = dice.choice((1, 3, 10)), dice.choice((0, 5, 50))
-    truth = Truth(window, tps)
+    truth = Truth(window, tps, base_lags=base_lags)
     numbers, manners, siblings = _families(dice)
     rules = Rules(
         calendar=CALENDAR,
@@ -77,9 +79,10 @@ def _run(dice: random.Random, bugs: frozenset[Bug], decide: Decide) -> Outcome:
     gateway = Gateway(
         dice, time, truth, rows, smsc,
         numbers=numbers, window=window, tps=tps, kill=0.08 * bad, away=0.04 * bad, bugs=bugs,
+        base_lags=base_lags,
     )  # fmt: skip
     gateway.start()
-    while time.now < OVER and time.steps < MAX_STEPS and time.step() and not _is_over(rows, smsc):
+    while time.now < OVER and time.steps < MAX_STEPS and time.step() and not _is_over(rows, smsc, gateway):
         pass
     for case_id, case in rows.cases.items():
         truth.over(case_id, ended=case.ended_at is not None, asked_again=rules.repeats > 0)
@@ -113,10 +116,11 @@ def _families(
     return numbers, manners, frozenset(together)
 
 
-def _is_over(rows: Rows, smsc: Smsc) -> bool:
+def _is_over(rows: Rows, smsc: Smsc, gateway: Gateway) -> bool:
     return (
         all(case.ended_at is not None for case in rows.cases.values())
         and not smsc.parents.replying
         and not smsc.undelivered
+        and not gateway.deciding
         and not any(sms.state in ("queued", "sending") for sms in rows.sms.values())
     )

@@ -13,6 +13,7 @@ from gateway.consent.events import TextAccepted, TextRefused, TextUndeliverable
 from gateway.consent.inputs import (
     ConfirmAccepted,
     Effect,
+    HoldReply,
     Input,
     IssueVoucher,
     ParentReply,
@@ -36,6 +37,8 @@ from tests.simulation.simulated_truth import Truth
 GATHER_SECONDS = 0.02
 RETRY = 1.0
 RESTART = (0.5, 15.0)
+DECISION_SECONDS = (0.0, 5 * DAY)
+"""Seconds after which ops count a held reply: the question may be repeated or over by then."""
 SAME_REPLY_WITHIN_SECONDS = 2.0
 LOSS_DETECTION_SECONDS = 60.0
 """Responses sent longer than this before the end of a connection have reached the SMSC."""
@@ -82,11 +85,17 @@ class Gateway:
         kill: float,
         away: float,
         bugs: frozenset[Bug],
+        base_lags: bool,
     ) -> None:
-        """`kill`, `away`: probabilities at each commit. `numbers`: of the recipients of each case, in order."""
+        """`kill`, `away`: probabilities at each commit. `numbers`: of the recipients of each case, in order.
+
+        `base_lags`: all numbers have moved, so that every reply comes by a link that may not carry it.
+        """
         self.dice, self.time, self.truth, self.rows, self.smsc = dice, time, truth, rows, smsc
         self.numbers, self.window, self.tps = numbers, window, tps
         self.kill, self.away, self.bugs = kill, away, bugs
+        self.base_lags = base_lags
+        self.deciding = 0  # held replies on which ops have not decided
         self.kills = 0
         self.life: ProcessLife | None = None
         self.died_at: float | None = None
@@ -95,6 +104,18 @@ class Gateway:
     def start(self) -> None:
         self.life = ProcessLife(self)
         self.life.guarded(self.life.begin)
+
+    def decide_later(self, case_id: str) -> None:
+        self.deciding += 1
+        self.time.after(self.dice.uniform(*DECISION_SECONDS), self.accept_reply, case_id)
+
+    def accept_reply(self, case_id: str) -> None:
+        """Ops count the held reply in the process that runs at that time."""
+        if (life := self.life) is None:
+            self.time.after(RETRY, self.accept_reply, case_id)
+            return
+        self.deciding -= 1
+        life.guarded(life.accept_reply, case_id)
 
     def die(self) -> None:
         assert self.life is not None
@@ -388,7 +409,11 @@ class ProcessLife:
                 evidence="sha256:",
                 link="link",
             )
-            self.rows.apply([(case_id, reply)])
+            if self.gateway.base_lags:
+                self.rows.hold(case_id, HoldReply(reply=reply, operator="moved from", digest=""))
+                self.gateway.decide_later(case_id)
+            else:
+                self.rows.apply([(case_id, reply)])
 
         try:
             self.transact(store)
@@ -410,6 +435,17 @@ class ProcessLife:
             self.transact(lambda: self.rows.apply(inputs))
         except Away:
             self.after(RETRY, self.step, inputs)
+        self.dispatch()
+        self.pump()
+
+    def accept_reply(self, case_id: str) -> None:
+        """Counts the held reply; ops try again when it is not known whether it was counted."""
+        try:
+            self.transact(lambda: self.rows.apply([(case_id, self.rows.acceptance(case_id))]))
+        except (Away, Killed) as error:
+            self.gateway.decide_later(case_id)
+            if isinstance(error, Killed):
+                raise
         self.dispatch()
         self.pump()
 

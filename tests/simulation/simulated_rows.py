@@ -1,10 +1,20 @@
 """The rows, in memory: all of them are committed. One unit of work is applied whole or not at all."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.consent.case import Case, Rules, State
-from gateway.consent.inputs import Decision, Effect, Input, MeetDeadline, OpenQuestion, Send
+from gateway.consent.events import EventType
+from gateway.consent.inputs import (
+    AcceptReply,
+    Decision,
+    Effect,
+    HoldReply,
+    Input,
+    MeetDeadline,
+    OpenQuestion,
+    Send,
+)
 from gateway.consent.question import Question
 from gateway.consent.redelivery import EarlierReply
 from gateway.consent.texts import Kind
@@ -74,6 +84,7 @@ class Rows:
     references: dict[str, int] = field(default_factory=dict)
     recent: dict[tuple[str, str], float] = field(default_factory=dict)
     replies: list[Reply] = field(default_factory=list)
+    held: dict[str, list[HoldReply]] = field(default_factory=dict)
     unacknowledged_periods: list[tuple[float, float]] = field(default_factory=list)  # from, to
 
     def apply(self, inputs: Sequence[tuple[str, Input]]) -> None:
@@ -115,7 +126,8 @@ class Rows:
             case_id, possible_redelivery = question.addressee(
                 [
                     EarlierReply(
-                        r.case_id, any(began <= r.at <= ended for began, ended in self.unacknowledged_periods)
+                        r.case_id,
+                        any(began <= r.at <= ended for began, ended in self.unacknowledged_periods),
                     )
                     for r in self.replies
                     if r.msisdn == msisdn and r.text == text
@@ -123,6 +135,21 @@ class Rows:
             )
         self.replies.append(Reply(case_id, msisdn, text, self.time.now))
         return case_id, possible_redelivery
+
+    def hold(self, case_id: str, given: HoldReply) -> None:
+        """Applies the reply, which was stored last; its row is the case's unless it was ignored for its link."""
+        self.apply([(case_id, given)])
+        held = self.truth.happened[case_id][-1] is EventType.REPLY_HELD
+        if not held and not given.reply.possible_redelivery:
+            self.replies[-1] = replace(self.replies[-1], case_id=None)
+        if held:
+            self.held.setdefault(case_id, []).append(given)
+
+    def acceptance(self, case_id: str) -> AcceptReply:
+        """The input by which ops count the held reply of the case, if it has one."""
+        verdict = self.cases[case_id].held
+        held = [given for given in self.held.get(case_id, ()) if given.reply.verdict is verdict]
+        return AcceptReply(held=held[-1] if held else None, by="ops")
 
     def note_unacknowledged(self, since: float) -> None:
         """The SMSC may not have received the responses since then."""

@@ -27,6 +27,7 @@ _BEFORE = {
     EventType.VOUCHER_REJECTED: EventType.CONSENTED,
     EventType.WITHDRAWAL_REQUESTED: EventType.CONSENTED,
 }
+_LEFT_BY_ACCEPTANCE = frozenset({EventType.NO_ANSWER, EventType.UNDELIVERABLE})
 _VOUCHER = frozenset({EventType.VOUCHER_ISSUED, EventType.VOUCHER_REJECTED})
 _NOT_AFTER_THE_END = _ENDS | {EventType.NUMBER_FOUND, EventType.ASKED, EventType.REMINDED}
 _OUTCOME_OF_TEXT = {Kind.AGREED: EventType.CONSENTED, Kind.REFUSED: EventType.REFUSED}
@@ -38,9 +39,9 @@ class Broken(AssertionError):
 
 
 class Truth:
-    """The record of one campaign. `tps` 0 is no limit."""
+    """The record of one campaign. `tps` 0 is no limit; with `base_lags` ops have to count replies."""
 
-    def __init__(self, window: int, tps: float) -> None:
+    def __init__(self, window: int, tps: float, *, base_lags: bool) -> None:
         self.sent_replies: defaultdict[str, list[bool]] = defaultdict(list)
         """Clear replies by the case they were meant for, in the order sent; True is a consent."""
         self.stored: Counter[int] = Counter()
@@ -50,7 +51,7 @@ class Truth:
         self.happened: defaultdict[str, list[EventType]] = defaultdict(list)
         self.keys: set[str] = set()
         self.repeated = 0
-        self._window, self._tps = window, tps
+        self._window, self._tps, self._base_lags = window, tps, base_lags
         self._contents: dict[tuple[str, int, int, int], str] = {}
         self._submits: deque[float] = deque()
         self._texts_read: defaultdict[str, set[Kind]] = defaultdict(set)
@@ -62,11 +63,14 @@ class Truth:
             replies = self.sent_replies[case_id]
             if any(earlier in _OUTCOMES for earlier in before):
                 raise Broken(f"{case_id} has two outcomes: {before} and {event}")
-            if not replies or replies[0] is not _OUTCOMES[event]:
+            if _OUTCOMES[event] not in (replies if self._base_lags else replies[:1]):
                 raise Broken(f"{case_id} is {event}, and its parent has replied {replies}")
         if event in _BEFORE and _BEFORE[event] not in before:
             raise Broken(f"{case_id}: {event} before {_BEFORE[event]}")
-        if event in _NOT_AFTER_THE_END and _ENDS & set(before):
+        if self._base_lags and event in _OUTCOMES and EventType.REPLY_ACCEPTED not in before:
+            raise Broken(f"{case_id}: {event} without a decision of ops")
+        accepted_late = event in _OUTCOMES and _ENDS & set(before) <= _LEFT_BY_ACCEPTANCE and self._base_lags
+        if event in _NOT_AFTER_THE_END and _ENDS & set(before) and not accepted_late:
             raise Broken(f"{case_id}: {event} after {before}")
         if event is EventType.LATE_REPLY and not _ENDS & set(before):
             raise Broken(f"{case_id}: {event} before its end")
@@ -123,7 +127,8 @@ class Truth:
         """Checks a case at the end. Without repeats a reply may be taken for a redelivery and not count."""
         if not ended:
             raise Broken(f"{case_id} has not ended after {self.happened[case_id]}")
-        if asked_again and self.sent_replies[case_id] and not _PROCESSED & set(self.happened[case_id]):
+        processed = _PROCESSED | ({EventType.REPLY_HELD, EventType.REPLY_IGNORED} if self._base_lags else set())
+        if asked_again and self.sent_replies[case_id] and not processed & set(self.happened[case_id]):
             raise Broken(f"{case_id}: its parent has replied {self.sent_replies[case_id]}, and nothing came of it")
         if EventType.CONSENTED in self.happened[case_id] and case_id not in self.keys:
             raise Broken(f"{case_id} has consented, and the wallet was never asked")

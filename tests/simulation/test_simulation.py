@@ -6,7 +6,7 @@ import pytest
 
 from gateway.consent.case import Case, Rules, State
 from gateway.consent.events import Event, EventType
-from gateway.consent.inputs import Decision, Input, ParentReply, Send
+from gateway.consent.inputs import Decision, HoldReply, Input, ParentReply, Send
 from gateway.consent.reply import Verdict
 from gateway.consent.texts import Kind
 from tests.simulation.campaign import plain, run
@@ -75,6 +75,23 @@ def count_unclear_as_consent(case: Case, given: Input, time: Timeline, rules: Ru
 def test_the_simulation_finds_a_consent_counted_from_an_unclear_reply() -> None:
     with pytest.raises(Broken, match=r"seed \d+: .* its parent has replied"):
         run_many(decide=count_unclear_as_consent)
+
+
+def count_held_replies(case: Case, given: Input, time: Timeline, rules: Rules) -> Decision:
+    """A journey that counts replies by a link that may not carry the number."""
+    return plain(case, given.reply if isinstance(given, HoldReply) else given, time, rules)
+
+
+def test_the_simulation_finds_a_held_reply_counted_without_a_decision_of_ops() -> None:
+    with pytest.raises(Broken, match=r"seed \d+: .* without a decision of ops"):
+        run_many(decide=count_held_replies)
+
+
+def test_simulated_bases_lag_and_ops_count_held_replies_also_after_the_end() -> None:
+    happened = [case for seed in range(9, 1000, 10) for case in run(seed).happened]
+    accepted = [case for case in happened if EventType.REPLY_ACCEPTED in case]
+    assert {EventType.CONSENTED, EventType.REFUSED} <= {event for case in accepted for event in case}
+    assert any(EventType.NO_ANSWER in case for case in accepted)
 
 
 def with_extra_event(when: EventType, besides: EventType) -> Decide:

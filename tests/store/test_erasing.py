@@ -107,6 +107,12 @@ async def test_an_open_case_continues_after_the_erasure_of_its_sibling(harness: 
     assert await harness.connection.fetchval("SELECT count(*) FROM subscribers") == 1
 
 
+async def test_the_held_reply_of_an_erased_case_cannot_be_counted(finished: Harness) -> None:
+    await finished.connection.execute("UPDATE cases SET held = 'refuse' WHERE state = 'no_number'")
+    await erase(finished)
+    assert await finished.connection.fetch("SELECT FROM cases WHERE held IS NOT NULL") == []
+
+
 async def test_an_erased_case_is_not_erased_again(finished: Harness) -> None:
     assert (await erase(finished), await erase(finished)) == (5, 0)
 

@@ -33,6 +33,7 @@ VALUES: Mapping[tuple[str, str], Iterable[object]] = {
     ("cases", "state"): State,
     ("cases", "resume"): targets(State.PARKED, Release),
     ("cases", "language"): LANGUAGES,
+    ("cases", "held"): [Verdict.AGREE, Verdict.REFUSE],
     ("progress", "state"): State,
     ("calls", "kind"): CallKind,
     ("sms", "state"): SmsState,
@@ -123,6 +124,7 @@ CASE = Case(
     State.PARKED, ("mother",), position=1, msisdn="77010000001", operator="kcell", repeat=2, undelivered=3,
     unreachable=4, clarified=5, reasked=6, due_at=DUE, answered_at=ANSWERED, evidence="sha256:", voucher_id="V-1",
     activated_at=ACTIVATED, used_at=USED, ended_at=ENDED, resume=State.WAITING,
+    held=Verdict.REFUSE,
 )  # fmt: skip
 STORED = StoredCase("case", "list", "record", "3", 1, "kk", "131106697007", None, AT, CASE)
 TEXT = NewSms(
@@ -135,7 +137,7 @@ SCREEN = NewScreen(
 PROGRESS = SmsProgress(7, SmsState.SENDING, 1, 2, ("a", None), AT)
 EXPECTED_RECEIPT = ExpectedReceipt("a", "0A", 7, 1)
 RECEIPT = StoredReceipt("kcell", "0A", ["0A", "a"], True, "delivered", "000")
-REPLY = StoredReply("case", "kcell", "77010000001", "1414", b"3#1", 8, "time", "agree", True, "rules")
+REPLY = StoredReply("case", "kcell", "77010000001", "1414", b"3#1", 8, "time", "agree", True, "rules", held=False)
 SEGMENT = ReplySegment("kcell", "77010000001", "1414", 77, 2, 1, b"3#", 6, 8, "time")
 CALL = Call("case", 9, 3)
 PLACE = {"link": "kcell", "msisdn": "77010000001"}

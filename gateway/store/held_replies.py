@@ -1,0 +1,71 @@
+"""Held replies: those by a link that may not carry the number, which ops may count while their case has one."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import NamedTuple
+
+from gateway.store.database import Connection
+from gateway.store.rows import reader
+
+MAX_COUNTED_CASES = 10_000
+"""Cases with a held reply of which the summary is made; more are not counted."""
+
+
+class HeldReply(NamedTuple):
+    """The held reply of a case that ops may count."""
+
+    case_id: str
+    operator: str  # of the number, as the MCB names it
+    link: str  # by which it came
+    source_addr: str
+    destination_addr: str
+    octets: bytes
+    smsc_time: str
+    verdict: str
+    normalised: bool
+    received_at: datetime  # business time
+
+
+class HeldByLink(NamedTuple):
+    """The held replies of one operator's numbers that came by one link."""
+
+    link: str
+    operator: str
+    cases: int
+    numbers: int
+    replies: int
+    open: int  # cases whose question is open
+    recent: int  # replies of the last 24 hours, real time
+    since: datetime  # of the oldest, real time
+
+
+# The latest with the verdict that the case holds, from the number that it asks.
+_OF_CASES = """
+SELECT DISTINCT ON (r.case_id) r.case_id, c.operator, r.link, r.source_addr, r.destination_addr, r.octets,
+       r.smsc_time, r.verdict, r.normalised, r.received_at
+FROM cases c JOIN replies r ON r.case_id = c.case_id AND r.held AND r.verdict = c.held AND r.source_addr = c.msisdn
+WHERE c.case_id = ANY($1::text[]) ORDER BY r.case_id, r.reply_id DESC
+"""
+_BY_LINK = """
+SELECT r.link, c.operator, count(DISTINCT c.case_id)::integer AS cases,
+       count(DISTINCT c.msisdn)::integer AS numbers, count(*)::integer AS replies,
+       (count(DISTINCT c.case_id) FILTER (WHERE c.ended_at IS NULL))::integer AS open,
+       (count(*) FILTER (WHERE r.arrived_at > clock_timestamp() - interval '24 hours'))::integer AS recent,
+       min(r.arrived_at) AS since
+FROM (SELECT case_id, operator, msisdn, ended_at FROM cases WHERE held IS NOT NULL LIMIT $1) AS c
+JOIN replies r ON r.case_id = c.case_id AND r.held AND r.source_addr = c.msisdn
+GROUP BY r.link, c.operator ORDER BY r.link, c.operator
+"""
+
+_read_held = reader(HeldReply)
+_read_by_link = reader(HeldByLink)
+
+
+async def of_cases(connection: Connection, case_ids: Collection[str]) -> dict[str, HeldReply]:
+    """By case_id, the held reply that ops may count; cases without one are left out."""
+    return {row["case_id"]: _read_held(row) for row in await connection.fetch(_OF_CASES, list(case_ids))}
+
+
+async def by_link(connection: Connection) -> list[HeldByLink]:
+    """What is held, by link and operator."""
+    return [_read_by_link(row) for row in await connection.fetch(_BY_LINK, MAX_COUNTED_CASES)]
