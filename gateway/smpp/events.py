@@ -97,7 +97,7 @@ class Received(NamedTuple):
 
 
 class SmscUnbound(NamedTuple):
-    """The SMSC sent unbind. unbind_resp is queued; nothing may be submitted any more."""
+    """The SMSC sent unbind; nothing may be submitted any more. unbind_resp follows the deliver_sm_resp that are owed."""
 
 
 class Unbound(NamedTuple):

@@ -27,6 +27,29 @@ async def test_an_unbind_by_the_smsc_gets_unbind_resp_and_the_window_is_drained(
     harness.no_complaints()
 
 
+@pytest.mark.parametrize("replies", [1, 5])
+async def test_replies_before_an_unbind_are_acknowledged_to_an_smsc_that_closes_on_unbind_resp(
+    harness: Harness, replies: int
+) -> None:
+    await harness.start()
+    families = [Family(n=n) for n in range(1, replies + 1)]
+    await harness.ask(*families)
+    (session,) = harness.smsc.sessions
+    delivered = [
+        session.request(
+            "deliver_sm", source_addr=family.number, destination_addr="1414", short_message=b"3#1"
+        )
+        for family in families
+    ]
+    unbound = session.request("unbind")
+    unbound.add_done_callback(lambda _: session.drop())
+    assert [(await response).status for response in delivered] == [0] * replies
+    assert (await unbound).command == "unbind_resp"
+    for family in families:
+        await harness.status(family, "voucher_issued")
+        assert (await harness.events(family)).count("reply_read") == 1
+
+
 async def test_an_smsc_that_unbinds_and_closes_is_bound_again(harness: Harness) -> None:
     harness.smsc.add("delay delay=0.02")
     await harness.start(link={"window": 3})
