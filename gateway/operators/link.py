@@ -248,6 +248,8 @@ def new_session(config: LinkConfig, role: Role) -> Session[Any]:
         system_id=config.system_id,
         password=config.password,
         system_type=config.system_type,
+        interface_version=config.interface_version,
+        address_range=config.address_range,
         window=config.window,
         enquire_link=config.enquire_link.total_seconds(),
         response_timeout=config.response_timeout.total_seconds(),

@@ -38,10 +38,13 @@ from gateway.smpp.events import (
 )
 from gateway.smpp.pdu import (
     HEADER,
+    INTERFACE_VERSION,
     MAX_COMMAND_LENGTH,
     MAX_MESSAGE_ID_BYTES,
     MAX_SEQUENCE_NUMBER,
+    NO_ADDRESS,
     RESPONSE_BIT,
+    Address,
     CommandId,
     decode_bind_resp,
     encode_bind,
@@ -100,6 +103,8 @@ class Session(Generic[Tag]):
         system_id: str,
         password: str,
         system_type: str = "",
+        interface_version: int = INTERFACE_VERSION,
+        address_range: Address = NO_ADDRESS,
         window: int,
         enquire_link: float,
         response_timeout: float,
@@ -108,7 +113,7 @@ class Session(Generic[Tag]):
         self.unacknowledged_deliveries = 0
         """Received PDUs without a response so far. The shell bounds them: it pauses reading."""
         self._role = role
-        self._bind_body = encode_bind(system_id, password, system_type)
+        self._bind_body = encode_bind(system_id, password, system_type, interface_version, address_range)
         self._slots_when_bound = 0 if role is Role.RECEIVER else window
         self._slots = 0
         self._enquire_link = enquire_link
