@@ -1,4 +1,4 @@
-"""The encoders of a link's submit_sm, from its configuration. Each is made once: a text then costs what differs."""
+"""The encoders of a link's submit_sm, from its configuration: made once, so that constant fields cost no text."""
 
 from gateway.config import Link as LinkConfig
 from gateway.smpp import ussd

@@ -13,6 +13,7 @@ from typing import cast, get_args
 from gateway.config import Link as LinkConfig
 from gateway.consent.identity import canonical_msisdn
 from gateway.consent.texts import Kind
+from gateway.operators import link_advice
 from gateway.operators.connection import SmppConnection
 from gateway.operators.encoders import text_encoder
 from gateway.operators.link import new_session, roles_of, tls_context
@@ -189,7 +190,9 @@ class LinkTest:
         except OSError as error:
             raise LinkTestError(f"{config.host}:{config.port} cannot be reached: {error}") from None
         if self._bind_refusal is not None:
-            raise LinkTestError(f"the SMSC refuses the bind: {status.name(self._bind_refusal)}")
+            advice = link_advice.on_bind_refusal(self._bind_refusal)
+            refusal = f"the SMSC refuses the bind: {status.name(self._bind_refusal)}"
+            raise LinkTestError(f"{refusal}: {advice}" if advice else refusal)
         if len(self._bound) < len(roles):
             raise LinkTestError("the SMSC has closed the connection")
         self.outcome.bound_in = self._loop.time() - began
@@ -210,7 +213,8 @@ class LinkTest:
         config = self._config
         data_coding, encoded = segments(text, config.long_messages, secrets.randbelow(1 << 16))
         encoder = text_encoder(config, receipts)
-        return encoder.bodies(self._msisdn, encoded, data_coding, Kind.REQUEST), encoder.tracked_segments(len(encoded))
+        bodies = encoder.bodies(self._msisdn, encoded, data_coding, Kind.REQUEST)
+        return bodies, encoder.tracked_segments(len(encoded))
 
     async def _submit(self, text: str, number: int, tracked: bool, body: bytes) -> None:
         await self._until(lambda: any(bind.free for bind in self._binds) or self._is_over())

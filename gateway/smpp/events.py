@@ -97,7 +97,7 @@ class Received(NamedTuple):
 
 
 class SmscUnbound(NamedTuple):
-    """The SMSC sent unbind; nothing may be submitted any more. unbind_resp follows the deliver_sm_resp that are owed."""
+    """The SMSC sent unbind; nothing may be submitted any more. unbind_resp follows what is owed to it."""
 
 
 class Unbound(NamedTuple):

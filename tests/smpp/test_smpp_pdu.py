@@ -156,7 +156,8 @@ def test_smpplib_decodes_service_type_and_numbering_of_the_destination(
 def test_a_text_has_the_validity_period_of_its_kind() -> None:
     validity = {"request": timedelta(days=3), "agreed": timedelta(hours=26, minutes=5, seconds=9)}
     encoder = SubmitEncoder(SOURCE, receipts="none", validity=validity)
-    periods = {kind: decoded_submit(encoder, kind).validity_period for kind in ("request", "agreed", "refused", "")}
+    kinds = ("request", "agreed", "refused", "")
+    periods = {kind: decoded_submit(encoder, kind).validity_period for kind in kinds}
     assert periods == {
         "request": b"000003000000000R",
         "agreed": b"000001020509000R",
