@@ -138,7 +138,8 @@ def _add_remote(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         ("lists", ask.lists, "the latest lists", None),
         ("status", ask.status, "a list's counts, its cases by state, and what is parked and why", "LIST"),
         ("case", ask.case, "a case and its journal", "CASE"),
-        ("links", ask.links, "the process that holds each link, and the texts that wait for it", None),
+        ("links", ask.links, "who holds each link, why it is not bound, and the texts that wait for it", None),
+        ("bind-now", ask.bind_now, "have a link try to bind at once, not after its pause", "LINK"),
         ("cancel", ask.cancel, "end a case", "CASE"),
         ("resend", ask.resend, "send a case's current text again", "CASE"),
     ):

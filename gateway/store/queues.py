@@ -37,6 +37,8 @@ class HeldLink(NamedTuple):
     node: str | None  # None: no live process holds it
     bound: int  # sessions
     changed_at: datetime  # when `bound` last changed
+    bind_failure: str | None  # why the last attempt to bind failed, or the session ended; None: all are bound
+    next_bind_at: datetime | None  # in the past: the attempt is under way
 
 
 class Node(NamedTuple):
@@ -112,7 +114,9 @@ SELECT lists.service, progress.state, sum(progress.cases)::integer AS cases
 FROM progress JOIN lists USING (list_id) GROUP BY lists.service, progress.state
 """
 _LINKS = """
-SELECT link, nodes.node, CASE WHEN nodes.node IS NULL THEN 0 ELSE bound END AS bound, changed_at
+SELECT link, nodes.node, CASE WHEN nodes.node IS NULL THEN 0 ELSE bound END AS bound, changed_at,
+       CASE WHEN nodes.node IS NOT NULL THEN bind_failure END AS bind_failure,
+       CASE WHEN nodes.node IS NOT NULL THEN next_bind_at END AS next_bind_at
 FROM links LEFT JOIN nodes
   ON nodes.node = links.node AND nodes.seen_at > clock_timestamp() - make_interval(secs => $1)
 ORDER BY link
