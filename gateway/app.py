@@ -127,7 +127,12 @@ def apis_of(config: Config, components: Components) -> list[Api]:
             max_readers=c.policy.http.max_feed_readers,
         ),
         WalletApi(c.wallet_events),
-        OpsApi(database=c.database, clock=c.clock, links=[link.name for link in config.links]),
+        OpsApi(
+            database=c.database,
+            clock=c.clock,
+            calendar=c.calendar,
+            links=[link.name for link in config.links],
+        ),
         OverviewApi(
             database=c.database,
             clock=c.clock,

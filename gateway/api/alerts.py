@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from smpplib import consts
+
+from gateway.smpp import status
 from gateway.store.held_replies import HeldByLink
 from gateway.store.queues import FAILING_FROM
 
@@ -15,6 +18,8 @@ MAX_STATUSES_SECONDS = 300.0
 MAX_VOUCHERS_SECONDS = 900.0
 """In which the wallet should have responded for a consent."""
 
+_CREDENTIALS = frozenset(status.name(s) for s in (consts.SMPP_ESME_RINVPASWD, consts.SMPP_ESME_RINVSYSID))
+_BIND_FAILED = status.name(consts.SMPP_ESME_RBINDFAIL)
 _PARTNERS = {"lookup": "MCB", "voucher": "wallet"}
 _CALLS = {"lookup": "look-ups", "voucher": "vouchers"}
 
@@ -32,6 +37,7 @@ class Code(StrEnum):
     LINK_STOPPED = "link_stopped"
     NOTHING_ACCEPTED = "nothing_accepted"
     RESPONSES_LATE = "responses_late"
+    BIND_REFUSED = "bind_refused"
     SESSIONS_MISSING = "sessions_missing"
     JOURNAL_BROKEN = "journal_broken"
     JOURNAL_LATE = "journal_late"
@@ -57,7 +63,8 @@ class LinkState:
     sessions: int  # that the configuration asks for
     since: datetime  # when `bound` last changed, real time
     queued: int  # texts
-    refused: bool  # the SMSC has refused our credentials in a bind of this process
+    bind_failure: str | None  # why the last attempt to bind failed, or the session ended; None: all are bound
+    next_bind_at: datetime | None  # real time; in the past: the attempt is under way
     stopped: str | None = None  # the command_status with which the SMSC refuses whatever is sent
     stopped_at: datetime | None = None
     unaccepted_since: datetime | None = None  # the first submit_sm after which nothing was accepted
@@ -103,22 +110,38 @@ def alerts(
 
 def _of_link(link: LinkState, now: datetime, down_after_seconds: float) -> Iterator[Alert]:
     waiting = f" {_count(link.queued, 'text')} waiting." if link.queued else ""
+    attempts = _attempts(link, now)
     seconds = (now - link.since).total_seconds()
     if link.bound:
         yield from _of_bound_link(link, now, waiting)
     if link.bound >= link.sessions:
         return
     if link.bound:
-        text = f"{link.link}: {link.bound} of {link.sessions} sessions bound for {span(seconds)}."
+        text = f"{link.link}: {link.bound} of {link.sessions} sessions bound for {span(seconds)}.{attempts}"
         yield Alert(Level.WARNING, Code.SESSIONS_MISSING, text)
     elif link.node is None:
         yield Alert(Level.CRITICAL, Code.LINK_DOWN, f"{link.link}: no living process holds the link.{waiting}")
-    elif link.refused:
-        text = f"{link.link}: the SMSC refuses our system_id or password: settle it with the operator.{waiting}"
-        yield Alert(Level.CRITICAL, Code.CREDENTIALS_REFUSED, text)
+    elif link.bind_failure in _CREDENTIALS:
+        text = f"{link.link}: the SMSC refuses our system_id or password: settle it with the operator."
+        yield Alert(Level.CRITICAL, Code.CREDENTIALS_REFUSED, text + attempts + waiting)
+    elif link.bind_failure == _BIND_FAILED:
+        text = f"{link.link}: the SMSC refuses the bind: a denied host, one session too many or a stale bind."
+        yield Alert(Level.CRITICAL, Code.BIND_REFUSED, text + attempts + waiting)
     elif seconds > down_after_seconds:
-        text = f"{link.link}: no session bound for {span(seconds)}.{waiting}"
-        yield Alert(Level.CRITICAL, Code.LINK_DOWN, text)
+        text = f"{link.link}: no session bound for {span(seconds)}."
+        yield Alert(Level.CRITICAL, Code.LINK_DOWN, text + attempts + waiting)
+
+
+def _attempts(link: LinkState, now: datetime) -> str:
+    """What came of the last attempt to bind, and when the next one is."""
+    if link.bind_failure is None or link.next_bind_at is None:
+        return ""
+    seconds = (link.next_bind_at - now).total_seconds()
+    if seconds <= 0:
+        return f" Last attempt: {link.bind_failure}; another one is under way."
+    return (
+        f" Last attempt: {link.bind_failure}; the next one in {span(seconds)} or by gateway bind-now {link.link}."
+    )
 
 
 def _of_bound_link(link: LinkState, now: datetime, waiting: str) -> Iterator[Alert]:

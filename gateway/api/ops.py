@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
@@ -12,13 +13,14 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from gateway.api.lists import shown_state
-from gateway.api.problems import Problem
+from gateway.api.problems import Problem, not_found
 from gateway.api.requests import Route, json_response
 from gateway.clock import Clock
+from gateway.consent.deadlines import Calendar
 from gateway.logs.log import Event, get_logger
 from gateway.metrics import REGISTRY
-from gateway.store import queues
-from gateway.store.database import Database
+from gateway.store import nodes, queues
+from gateway.store.database import Connection, Database
 from gateway.store.queues import Waiting
 
 log = get_logger()
@@ -32,9 +34,10 @@ _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 class OpsApi:
     """The handlers for probes and monitoring. Only the links need a token."""
 
-    def __init__(self, *, database: Database, clock: Clock, links: Sequence[str]) -> None:
+    def __init__(self, *, database: Database, clock: Clock, calendar: Calendar, links: Sequence[str]) -> None:
         self._database = database
         self._clock = clock
+        self._calendar = calendar
         self._links = tuple(links)
         self._openapi = OPENAPI.read_bytes()
 
@@ -45,6 +48,7 @@ class OpsApi:
             Route("GET", "/metrics", None, self.metrics),
             Route("GET", "/openapi.json", None, self.openapi),
             Route("GET", "/v1/links", ("ops",), self.links),
+            Route("POST", "/v1/links/{link}/bind", ("ops",), self.bind),
         )
 
     async def alive(self, _request: web.Request) -> web.StreamResponse:
@@ -85,22 +89,41 @@ class OpsApi:
         return web.Response(body=self._openapi, content_type="application/json")
 
     async def links(self, _request: web.Request) -> web.StreamResponse:
-        """The configured links, the process that holds each, and how many texts wait for it."""
+        """The configured links: who holds each, what its binds wait for, and how many texts wait for it."""
         async with self._database.acquire() as connection:
-            held = {link.link: link for link in await queues.links(connection)}
-            waiting = await queues.waiting_texts(connection)
-        shown = []
+            return json_response({"links": await self._shown_links(connection)})
+
+    async def bind(self, request: web.Request) -> web.StreamResponse:
+        """Has the process that holds the link try to bind with its next heartbeat, not after its pause."""
+        name = request.match_info["link"]
+        if name not in self._links:
+            raise not_found("link")
+        async with self._database.acquire() as connection:
+            (shown,) = [link for link in await self._shown_links(connection) if link["link"] == name]
+            if shown["node"] is None:
+                raise Problem(HTTPStatus.CONFLICT, "No living process holds the link; the next one binds at once.")
+            await nodes.request_bind(connection, name)
+        log.info(Event.LINK_BIND_REQUESTED, link=name)
+        return json_response(shown)
+
+    async def _shown_links(self, connection: Connection) -> list[dict[str, Any]]:
+        held = {link.link: link for link in await queues.links(connection)}
+        waiting = await queues.waiting_texts(connection)
+        shown: list[dict[str, Any]] = []
         for name in self._links:
             link = held.get(name)
+            next_bind_at = link.next_bind_at if link else None
             shown.append(
                 {
                     "link": name,
                     "node": link.node if link else None,
                     "bound": link.bound if link else 0,
                     "queued": sum(queue.depth for queue in waiting if queue.link == name),
+                    "bind_failure": link.bind_failure if link else None,
+                    "next_bind_at": self._calendar.iso_local(next_bind_at) if next_bind_at else None,
                 }
             )
-        return json_response({"links": shown})
+        return shown
 
 
 def database_metrics(waiting: Waiting | None, clock: Clock) -> CollectorRegistry:

@@ -29,7 +29,6 @@ MAX_LISTS = 20
 
 # Names of samples of metrics.py.
 _SEGMENTS = "gateway_segments_total"
-_FAILURES = "gateway_link_failures_total"
 _CHECKED = "gateway_journal_checked_total"
 _FAULTS = "gateway_journal_faults_total"
 _OUTCOMES = tuple(kind.value for kind in StatusKind)
@@ -80,7 +79,7 @@ class OverviewApi:
         gathered = await self._gather()
         counted = _counted()
         now, business = self._clock.wall(), self._clock.now()
-        links = [self._link(link, gathered, counted) for link in self._links.values()]
+        links = [self._link(link, gathered) for link in self._links.values()]
         waiting = [self._queue(queue, gathered) for queue in self._queues(gathered)]
         cases = Counter[str]()
         for _, state, number in gathered.waiting.cases:
@@ -145,7 +144,7 @@ class OverviewApi:
         failing = gathered.failing.get(queue.name, 0)
         return QueueState(queue=queue.name, depth=queue.depth, seconds=self._waited(queue.since), failing=failing)
 
-    def _link(self, link: Link, gathered: _Gathered, counted: _Counted) -> LinkState:
+    def _link(self, link: Link, gathered: _Gathered) -> LinkState:
         held = gathered.held[link.name]
         return LinkState(
             link=link.name,
@@ -154,11 +153,12 @@ class OverviewApi:
             sessions=link.sessions * len(link.bind.roles),
             since=held.changed_at,
             queued=sum(queue.depth for queue in gathered.waiting.sms if queue.link == link.name),
-            refused=counted.get((_FAILURES, link.name, "credentials"), 0) > 0,
             stopped=status.name(held.stopped_status) if held.stopped_status is not None else None,
             stopped_at=held.stopped_at,
             unaccepted_since=held.unaccepted_since,
             needed_timeout_seconds=held.needed_timeout_seconds,
+            bind_failure=held.bind_failure,
+            next_bind_at=held.next_bind_at,
         )
 
     def _shown_link(self, state: LinkState, gathered: _Gathered, counted: _Counted) -> dict[str, Any]:
@@ -176,6 +176,8 @@ class OverviewApi:
             "stopped": state.stopped,
             "unaccepted_since": self._local(state.unaccepted_since) if state.unaccepted_since else None,
             "since": self._local(state.since),
+            "bind_failure": state.bind_failure,
+            "next_bind_at": self._local(state.next_bind_at) if state.next_bind_at else None,
             "tps": link.tps,
             "fallback": list(link.fallback),
             "queued": state.queued,
@@ -227,5 +229,5 @@ def _counted() -> dict[tuple[str, ...], int]:
         (sample.name, *sample.labels.values()): int(sample.value)
         for family in metrics.REGISTRY.collect()
         for sample in family.samples
-        if sample.name in (_SEGMENTS, _FAILURES, _CHECKED, _FAULTS)
+        if sample.name in (_SEGMENTS, _CHECKED, _FAULTS)
     }

@@ -10,7 +10,7 @@ from gateway.cli.remote import Remote, connected
 from gateway.cli.terminal import CommandError, say, show_json, show_table
 
 _LIST_COLUMNS = ("list_id", "service", "records", "accepted", "duplicates", "rejected", "received_at")
-_LINK_COLUMNS = ("link", "node", "bound", "queued")
+_LINK_COLUMNS = ("link", "node", "bound", "queued", "bind_failure", "next_bind_at")
 _CASE_COLUMNS = ("case_id", "list_id", "record_id", "state", "opened_at", "ended_at")
 _PARKED_COLUMNS = ("case_id", "list_id", "record_id", "since", "reason")
 _HELD_COLUMNS = ("case_id", "list_id", "record_id", "state", "since", "link", "operator", "verdict")
@@ -73,12 +73,29 @@ def case(arguments: Namespace) -> int:
 
 
 def links(arguments: Namespace) -> int:
-    """The links, and the process that holds each."""
+    """The links, the process that holds each, and what its binds wait for."""
     response = asyncio.run(_get(arguments, "links"))
     if arguments.json:
         show_json(response)
     else:
         _show_rows("Links", _LINK_COLUMNS, response["links"], empty="No link is configured.")
+    return 0
+
+
+def bind_now(arguments: Namespace) -> int:
+    """Has the process that holds a link try to bind at once."""
+
+    async def call() -> Any:
+        async with connected(arguments, "ops") as remote:
+            return await remote.post("v1", "links", arguments.link_id, "bind")
+
+    link = asyncio.run(call())
+    if arguments.json:
+        show_json(link)
+    elif link["bind_failure"] is None:
+        say(f"{link['link']}: {link['bound']} sessions are bound, none waits")
+    else:
+        say(f"{link['link']}: {link['node']} tries within seconds; the last attempt: {link['bind_failure']}")
     return 0
 
 

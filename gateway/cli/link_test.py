@@ -11,6 +11,7 @@ from gateway.cli.terminal import CommandError, complain, say, show_json, show_ta
 from gateway.config import Link, load
 from gateway.consent.identity import canonical_msisdn
 from gateway.consent.reply import ReplyRules, Verdict, read_reply
+from gateway.operators import link_advice
 from gateway.operators.link_test import (
     Burst,
     LinkTest,
@@ -58,6 +59,7 @@ class Learned:
     burst: int | None
     burst_rate: float | None
     unexpected: list[str]
+    advice: list[str]  # what to try for what was refused or did not come
 
     @property
     def complete(self) -> bool:
@@ -133,7 +135,20 @@ def learn(link: Link, outcome: Outcome) -> Learned:
         burst=burst.sent if burst is not None else None,
         burst_rate=_rate(burst) if burst is not None else None,
         unexpected=outcome.unexpected,
+        advice=_advice(link, outcome),
     )
+
+
+def _advice(link: Link, outcome: Outcome) -> list[str]:
+    """What to try: for the statuses of refused segments, and for texts whose receipts did not come."""
+    refused = [s.command_status for s in outcome.sent if s.text != "burst" and s.command_status]
+    advice = link_advice.on_submit_refusals(refused)
+    tracked = {s.text for s in outcome.sent if s.tracked and s.accepted}
+    reported = {s.text for s in outcome.sent if s.receipts}
+    missing = [text for text in ("short", "long") if text in tracked - reported]
+    if missing and not outcome.stray:  # a receipt with another id is a matter of message_id
+        advice.append(link_advice.on_missing_receipts(link.receipts, missing))
+    return advice
 
 
 def settings_of(link: Link, learned: Learned) -> dict[str, object]:
@@ -218,6 +233,7 @@ def _show(link: Link, learned: Learned, settings: dict[str, object]) -> None:
         limit = f"at {learned.throttled_at} segments a second" if learned.throttled_at is not None else "never"
         rows.append(("throttles", f"{limit}; {learned.burst} were sent{rate}"))
     rows += [("unexpected", what) for what in learned.unexpected]
+    rows += [("to try", what) for what in learned.advice]
     show_table(f"Link {link.name}", ("what", "learned"), rows, empty="")
     say("for config.toml:")
     say(f'[[links]]\nname = "{link.name}"')

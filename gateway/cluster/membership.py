@@ -36,6 +36,10 @@ class LinkHolder(Protocol):
         """These links are now claimed by this process."""
         ...
 
+    def bind_now(self, names: Collection[str]) -> None:
+        """These links are to try to bind at once."""
+        ...
+
     def paused(self, since: float) -> None:
         """This process was paused since `since` (monotonic seconds), the start of its last heartbeat."""
         ...
@@ -87,8 +91,10 @@ class Membership:
                         await self._heartbeat(connection)
                         await self._evict(connection, unlocked=evict_unlocked)
                         claimed = await nodes.claim_links(connection, self._node, self._links.wanted())
+                        requested = await nodes.claim_bind_requests(connection, self._node)
                     evict_unlocked = True
                     self._links.acquired(claimed)
+                    self._links.bind_now(requested)
                     await asyncio.sleep(self._policy.heartbeat_seconds)
         finally:
             self._lease.lock_lost()

@@ -2,12 +2,23 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import get_args
 
 from gateway.config.model import Link
 from gateway.config.table import NAME, NAMED, Table, check_key_pair
+from gateway.consent.texts import Kind
 from gateway.smpp.events import BindMode
-from gateway.smpp.pdu import SOURCE_ADDRESS, ReceiptRequest, source_numbering
+from gateway.smpp.pdu import (
+    DESTINATION_NPI,
+    DESTINATION_TON,
+    INTERFACE_VERSION,
+    MAX_VALIDITY,
+    SOURCE_ADDRESS,
+    Address,
+    ReceiptRequest,
+    source_numbering,
+)
 from gateway.smpp.receipt import IdRelation
 from gateway.smpp.status import CONFIGURABLE, StatusKind
 from gateway.smpp.text import DefaultAlphabet, LongMessages
@@ -15,6 +26,9 @@ from gateway.smpp.text import DefaultAlphabet, LongMessages
 RECEIPT_REQUESTS: tuple[ReceiptRequest, ...] = get_args(ReceiptRequest)
 DEFAULT_ALPHABETS: tuple[DefaultAlphabet, ...] = get_args(DefaultAlphabet)
 ID_RELATIONS: tuple[IdRelation, ...] = get_args(IdRelation)
+
+VALIDITY_KINDS = (Kind.REQUEST, Kind.REPEAT, Kind.AGREED, Kind.REFUSED, Kind.CLARIFY)
+"""Texts that may have a validity_period of their own. A USSD screen has none: it expires with its dialogue."""
 
 _SOURCE = "be 1 to 20 digits or at most 11 ASCII characters"
 _MAX_PASSWORD_LENGTH = 64
@@ -48,11 +62,22 @@ def _link(table: Table) -> Link:
         system_id=table.text("system_id", pattern=r"[ -~]{1,15}", must="be 1 to 15 ASCII characters"),
         password=table.secret("password"),
         system_type=table.text("system_type", "", pattern=r"[ -~]{0,12}", must="be at most 12 ASCII characters"),
+        interface_version=table.whole("interface_version", INTERFACE_VERSION, least=0, most=255),
+        address_range=Address(
+            # §5.2.7: an address or a UNIX regular expression.
+            addr=table.text("address_range", "", pattern=r"[!-~]{0,40}", must="be at most 40 ASCII characters"),
+            ton=table.whole("address_ton", 0, least=0, most=255),
+            npi=table.whole("address_npi", 0, least=0, most=255),
+        ),
         bind=table.choice("bind", tuple(BindMode), BindMode.TRANSCEIVER),
         sessions=table.whole("sessions", 1, least=1, most=100),
         source=source,
         source_ton=table.whole("source_ton", ton, least=0, most=255),
         source_npi=table.whole("source_npi", npi, least=0, most=255),
+        service_type=table.text("service_type", "", pattern=r"[!-~]{0,5}", must="be at most 5 ASCII characters"),
+        dest_ton=table.whole("dest_ton", DESTINATION_TON, least=0, most=255),
+        dest_npi=table.whole("dest_npi", DESTINATION_NPI, least=0, most=255),
+        validity_period=_validity_periods(table.table("validity_period")),
         window=table.whole("window", 100, least=1, most=100_000),
         tps=table.number("tps", 100, least=0, most=1_000_000),
         prefixes=table.texts("prefixes", pattern=r"7[0-9]{2}", must='be three digits such as "701"'),
@@ -76,6 +101,19 @@ def _link(table: Table) -> Link:
             if getattr(link, name) is not None:
                 table.fault(name, "needs tls = true")
     return link
+
+
+def _validity_periods(table: Table) -> Mapping[str, timedelta]:
+    """How long the SMSC keeps a text that it cannot deliver, by kind of text, in whole seconds."""
+    periods: dict[str, timedelta] = {}
+    for key in table.keys():  # noqa: SIM118 (a Table is no mapping)
+        if key not in VALIDITY_KINDS:
+            table.fault(key, f"must be one of {', '.join(VALIDITY_KINDS)}: they are the texts")
+            continue
+        periods[key] = table.duration(key, "0s", least="1m", most=f"{MAX_VALIDITY.days}d")
+        if periods[key] % timedelta(seconds=1):
+            table.fault(key, "must be whole seconds")
+    return periods
 
 
 def _statuses(table: Table) -> Mapping[int, StatusKind]:

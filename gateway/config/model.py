@@ -120,11 +120,17 @@ class Link:
     system_id: str
     password: str = field(repr=False)
     system_type: str
+    interface_version: int
+    address_range: Address
     bind: BindMode
     sessions: int
     source: str
     source_ton: int
     source_npi: int
+    service_type: str
+    dest_ton: int
+    dest_npi: int
+    validity_period: Mapping[str, timedelta]  # by kind of text; where it is missing, the SMSC's own
     window: int  # submit_sm, per session
     tps: float  # segments, over all sessions; 0: no pacing
     prefixes: tuple[str, ...]

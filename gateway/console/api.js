@@ -26,6 +26,7 @@ export const cancel = (id, reason) =>
 export const release = (id) => call("POST", `v1/cases/${encodeURIComponent(id)}/release`);
 export const resend = (id) => call("POST", `v1/cases/${encodeURIComponent(id)}/resend`);
 export const acceptReply = (id) => call("POST", `v1/cases/${encodeURIComponent(id)}/accept-reply`);
+export const bindNow = (link) => call("POST", `v1/links/${encodeURIComponent(link)}/bind`);
 export const releaseMany = (ids) => call("POST", "v1/cases/release", { body: { case_ids: ids } });
 
 /** The JSON of the response. Throws ErrorResponse, or what fetch throws without a response. */

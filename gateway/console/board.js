@@ -21,7 +21,12 @@ const MAX_SAMPLES = 120; // of the rate: ten minutes
 
 let previous = null; // the previous overview, for the differences
 const rates = [];
+let bindNow = () => {}; // called with the link that is to bind now
 let announced = ""; // the alerts that were given to screen readers, without their numbers
+
+export function begin(onBindNow) {
+  bindNow = onBindNow;
+}
 
 /** Shows the overview in all sections. */
 export function show(overview) {
@@ -107,7 +112,7 @@ function links({ links, nodes, now }, rate) {
     const own = rate?.[link.link];
     return [
       link.link,
-      [badge(state, label), h("span", { class: "hint" }, " since ", clock(link.since, now))],
+      [badge(state, label), h("span", { class: "hint" }, " since ", clock(link.since, now)), attempt(link, now)],
       holder ? nodeName(holder) : "none",
       waiting(link),
       [
@@ -122,6 +127,28 @@ function links({ links, nodes, now }, rate) {
     "Holder, queue and rate of each link. Counted by the process that responds, since its start.",
     ["link", "sessions", "held by", "#waiting", "#segments", "#throttled", "#refused"],
     links.map(row),
+  );
+}
+
+/** What came of the last attempt to bind, when the next one is, and a button for one at once. */
+function attempt({ link, node, bind_failure, next_bind_at }, now) {
+  if (!node || !bind_failure) return null;
+  const waits = Date.parse(next_bind_at) > Date.parse(now);
+  return h(
+    "p",
+    { class: "row" },
+    h("span", {}, bind_failure, waits ? ["; next attempt ", clock(next_bind_at, now, 8)] : "; trying"),
+    waits &&
+      h(
+        "button",
+        {
+          type: "button",
+          "data-key": `bind-${link}`,
+          "aria-label": `Bind ${link} now`,
+          onclick: () => bindNow(link),
+        },
+        "Bind now…",
+      ),
   );
 }
 

@@ -1,4 +1,4 @@
-// Cases: the parked ones, those with a held reply, one case with its journal, and the actions on it.
+// Cases: the parked ones, those with a held reply, one case with its journal; and the actions on cases and links.
 
 import * as api from "./api.js";
 import { badge } from "./board.js";
@@ -272,6 +272,20 @@ function askReleaseAll(number) {
         more = after !== null;
       }
       showMessage(`${plural(released, "case")} released.`);
+    },
+  );
+}
+
+export function askBindNow(link) {
+  ask(
+    {
+      title: "Bind now?",
+      about: `The process that holds ${link} tries within seconds, not after its pause. Operators ban hosts that try too often: settle the cause first.`,
+      act: "Bind now",
+    },
+    async () => {
+      await api.bindNow(link);
+      showMessage(`${link}: an attempt to bind follows.`);
     },
   );
 }

@@ -93,6 +93,7 @@ function logout(reason) {
 }
 
 cases.begin(poll, tokenRejected);
+board.begin(cases.askBindNow);
 byId("login").addEventListener("submit", (event) => {
   event.preventDefault();
   api.token.keep(byId("token").value.trim());

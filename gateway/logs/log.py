@@ -51,6 +51,7 @@ class Event(StrEnum):
     CLOCK_STEPPED = "clock_stepped"
     LINK_ALREADY_BOUND = "link_already_bound"
     LINK_BIND_REFUSED = "link_bind_refused"
+    LINK_BIND_REQUESTED = "link_bind_requested"
     LINK_BOUND = "link_bound"
     LINK_CLOSED = "link_closed"
     LINK_CREDENTIALS_REFUSED = "link_credentials_refused"

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable
 from typing import Generic, cast
 
-from gateway.smpp.session import Event, Session, SessionState, Tag
+from gateway.smpp.session import CloseReason, Event, Session, SessionState, Tag
 
 MAX_UNREAD_BYTES = 1 << 20
 """In the write buffer: with more that the SMSC has not read, the connection is aborted."""
@@ -26,6 +26,7 @@ class SmppConnection(asyncio.Protocol, Generic[Tag]):
         self.bound_at: float | None = None  # monotonic seconds
         self.bind_refusal: int | None = None  # the command_status with which the SMSC refused the bind
         self.lost_at: float | None = None
+        self.close_reason: CloseReason | None = None
         self._handle = handle
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None

@@ -27,7 +27,7 @@ from gateway.operators.receiver import Receiver
 from gateway.operators.sender import SegmentTag, Sender
 from gateway.smpp import session as smpp
 from gateway.smpp import status
-from gateway.smpp.session import Role, Session
+from gateway.smpp.session import CloseReason, Role, Session
 from gateway.store import nodes
 from gateway.store.database import Database
 from gateway.store.nodes import LinkState
@@ -37,6 +37,7 @@ from gateway.usecases.sent_texts import SentTexts
 log = get_logger()
 
 _CREDENTIALS = frozenset({SMPP_ESME_RBINDFAIL, SMPP_ESME_RINVPASWD, SMPP_ESME_RINVSYSID})
+"""Refusals that somebody has to settle. ESME_RBINDFAIL: a denied host, one session too many, a stale bind."""
 
 
 class Link:
@@ -66,6 +67,8 @@ class Link:
         self._binds: set[SmppConnection[SegmentTag]] = set()
         self._bound: set[SmppConnection[SegmentTag]] = set()
         self._stopping = asyncio.Event()
+        self._bind_now = asyncio.Event()  # ends the waits that began before; a new one follows
+        self._failed_bind: tuple[str, float] | None = None  # why, and when the next one is (monotonic)
         self._changed = asyncio.Event()
         self._window_size: float | None = None  # of the session that ended last
 
@@ -88,9 +91,15 @@ class Link:
         """Submits again, after a period in which another process may have held the link."""
         self._sender.pump()
 
+    def bind_now(self) -> None:
+        """Ends all waits between two attempts to bind; the pauses after failures grow on."""
+        self._bind_now.set()
+        self._bind_now = asyncio.Event()
+
     async def stop(self) -> None:
         """Submits nothing new, waits for responses up to the drain time-out, unbinds, and writes all progress."""
         self._stopping.set()
+        self.bind_now()
         self._sender.stop()
         try:
             async with asyncio.timeout(self._policy.drain_timeout_seconds):
@@ -117,22 +126,37 @@ class Link:
             bind = await self._connect(role)
             failures = 0 if bind is not None and bind.bound_seconds >= useful else failures + 1
             refusal = bind.bind_refusal if bind is not None else None
-            self._report_refusal(refusal)
             wait = wait_before_binding(self._policy, refusal, failures)
-            try:
-                async with asyncio.timeout(wait):
-                    await self._stopping.wait()
-            except TimeoutError:
-                continue
+            if refusal is not None:
+                self._report_refusal(refusal, round(wait, 1))
+            await self._wait_to_bind(bind_failure(bind), wait)
 
-    def _report_refusal(self, command_status: int | None) -> None:
-        """Logs and counts a refused bind; refused credentials raise an alert, because ops have to correct them."""
-        name = self.config.name
-        if command_status is not None and command_status in _CREDENTIALS:
-            log.error(LogEvent.LINK_CREDENTIALS_REFUSED, link=name, status=status.name(command_status))
+    async def _wait_to_bind(self, failure: str, wait: float) -> None:
+        """Returns after `wait` seconds, or at once when ops ask for a bind or the link stops."""
+        if self._stopping.is_set():
+            return
+        requested = self._bind_now
+        self._failed_bind = (failure, asyncio.get_running_loop().time() + wait)
+        self._changed.set()
+        try:
+            async with asyncio.timeout(wait):
+                await requested.wait()
+        except TimeoutError:
+            return
+
+    def _report_refusal(self, command_status: int, retry_in: float) -> None:
+        """Logs and counts a refused bind, with the seconds until the next: ops may have to settle the cause."""
+        name, shown = self.config.name, status.name(command_status)
+        if command_status in (SMPP_ESME_RINVPASWD, SMPP_ESME_RINVSYSID):
+            log.error(LogEvent.LINK_CREDENTIALS_REFUSED, link=name, status=shown, retry_in=retry_in)
             metrics.LINK_FAILURES.labels(name, "credentials").inc()
         elif command_status == SMPP_ESME_RALYBND:
-            log.warning(LogEvent.LINK_ALREADY_BOUND, link=name)
+            log.warning(LogEvent.LINK_ALREADY_BOUND, link=name, retry_in=retry_in)
+        elif command_status == SMPP_ESME_RBINDFAIL:
+            log.error(LogEvent.LINK_BIND_REFUSED, link=name, status=shown, retry_in=retry_in)
+            metrics.LINK_FAILURES.labels(name, "bind_refused").inc()
+        else:
+            log.warning(LogEvent.LINK_BIND_REFUSED, link=name, status=shown, retry_in=retry_in)
 
     async def _release_when_lapsed(self) -> None:
         """Aborts all connections whenever the lease lapses: another process may have claimed the link."""
@@ -194,7 +218,6 @@ class Link:
                 self._came_up(bind, event)
             case smpp.BindRefused():
                 bind.bind_refusal = event.command_status
-                log.warning(LogEvent.LINK_BIND_REFUSED, link=name, status=status.name(event.command_status))
             case smpp.SmscUnbound():
                 log.info(LogEvent.LINK_UNBOUND_BY_SMSC, link=name)
                 self._went_down(bind)
@@ -204,6 +227,7 @@ class Link:
                 log.warning(LogEvent.LINK_UNEXPECTED_PDU, link=name, what=repr(event))
                 metrics.UNEXPECTED_PDUS.labels(name).inc()
             case smpp.Closed():
+                bind.close_reason = event.reason
                 log.warning(LogEvent.LINK_CLOSED, link=name, reason=event.reason)
             case _:
                 assert_never(event)
@@ -211,6 +235,8 @@ class Link:
     def _came_up(self, bind: SmppConnection[SegmentTag], event: smpp.Bound) -> None:
         bind.bound_at = asyncio.get_running_loop().time()
         self._bound.add(bind)
+        if len(self._bound) == len(roles_of(self.config)):
+            self._failed_bind = None
         self._changed.set()
         log.info(LogEvent.LINK_BOUND, link=self.config.name, smsc=event.system_id, bound=len(self._bound))
         if bind.free:
@@ -228,14 +254,22 @@ class Link:
             log.info(LogEvent.LINK_LOST, link=self.config.name, bound=len(self._bound))
 
     async def _note_state(self) -> None:
-        """Writes the link's state, for other processes and /readyz, when it changes, until cancelled."""
-        noted = None
+        """Writes the link's state and what a bind waits for, for other processes and ops, until cancelled."""
+        name, loop = self.config.name, asyncio.get_running_loop()
+        noted: LinkState | None = None
+        noted_failure: tuple[str, float] | None = (
+            "",
+            0.0,
+        )  # the first pass writes: an earlier one may have failed
         while True:
-            metrics.BOUND.labels(self.config.name).set(len(self._bound))
-            if (state := self._state_now()) != noted:
+            metrics.BOUND.labels(name).set(len(self._bound))
+            state, failed = self._state_now(), self._failed_bind
+            if state != noted or failed != noted_failure:
                 async with self._database.acquire() as connection:
-                    await nodes.note_link(connection, self._node, self.config.name, state)
-                noted = state
+                    await nodes.note_link(connection, self._node, name, state)
+                    failure, wait = (failed[0], failed[1] - loop.time()) if failed else (None, None)
+                    await nodes.note_bind_failure(connection, self._node, name, failure, wait)
+                noted, noted_failure = state, failed
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._policy.note_seconds):
                     await self._changed.wait()
@@ -264,6 +298,15 @@ def wait_before_binding(policy: LinkPolicy, command_status: int | None, failures
     return backoff.delay(failures)
 
 
+def bind_failure(bind: SmppConnection[Any] | None) -> str:
+    """Why a bind failed or a session ended: the status of the refusal, unreachable, or as CloseReason."""
+    if bind is None:
+        return "unreachable"
+    if bind.bind_refusal is not None:
+        return status.name(bind.bind_refusal)
+    return bind.close_reason or CloseReason.CONNECTION_LOST
+
+
 def new_session(config: LinkConfig, role: Role, window_size: float | None = None) -> Session[Any]:
     """A session of the link, not connected yet; it goes on with the window of an earlier one."""
     return Session(
@@ -271,6 +314,8 @@ def new_session(config: LinkConfig, role: Role, window_size: float | None = None
         system_id=config.system_id,
         password=config.password,
         system_type=config.system_type,
+        interface_version=config.interface_version,
+        address_range=config.address_range,
         window=config.window,
         enquire_link=config.enquire_link.total_seconds(),
         response_timeout=config.response_timeout.total_seconds(),

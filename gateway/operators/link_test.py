@@ -12,12 +12,15 @@ from typing import cast, get_args
 
 from gateway.config import Link as LinkConfig
 from gateway.consent.identity import canonical_msisdn
+from gateway.consent.texts import Kind
+from gateway.operators import link_advice
 from gateway.operators.connection import SmppConnection
+from gateway.operators.encoders import text_encoder
 from gateway.operators.link import new_session, roles_of, tls_context
 from gateway.smpp import session as smpp
 from gateway.smpp import status
 from gateway.smpp.pacing import Pacer
-from gateway.smpp.pdu import MalformedPdu, ReceiptRequest, ShortMessage, SubmitEncoder, decode_short_message
+from gateway.smpp.pdu import MalformedPdu, ReceiptRequest, ShortMessage, decode_short_message
 from gateway.smpp.receipt import IdRelation, Receipt, normalize_message_id, parse_receipt, related_ids
 from gateway.smpp.text import segments
 
@@ -187,7 +190,9 @@ class LinkTest:
         except OSError as error:
             raise LinkTestError(f"{config.host}:{config.port} cannot be reached: {error}") from None
         if self._bind_refusal is not None:
-            raise LinkTestError(f"the SMSC refuses the bind: {status.name(self._bind_refusal)}")
+            advice = link_advice.on_bind_refusal(self._bind_refusal)
+            refusal = f"the SMSC refuses the bind: {status.name(self._bind_refusal)}"
+            raise LinkTestError(f"{refusal}: {advice}" if advice else refusal)
         if len(self._bound) < len(roles):
             raise LinkTestError("the SMSC has closed the connection")
         self.outcome.bound_in = self._loop.time() - began
@@ -206,10 +211,10 @@ class LinkTest:
     def _encode(self, text: str, receipts: ReceiptRequest) -> tuple[list[bytes], int]:
         """The submit_sm bodies of the text, and the segments that request a receipt; bit n: segment n."""
         config = self._config
-        source = config.source_address
         data_coding, encoded = segments(text, config.long_messages, secrets.randbelow(1 << 16))
-        encoder = SubmitEncoder(source, receipts=receipts)
-        return encoder.bodies(self._msisdn, encoded, data_coding), encoder.tracked_segments(len(encoded))
+        encoder = text_encoder(config, receipts)
+        bodies = encoder.bodies(self._msisdn, encoded, data_coding, Kind.REQUEST)
+        return bodies, encoder.tracked_segments(len(encoded))
 
     async def _submit(self, text: str, number: int, tracked: bool, body: bytes) -> None:
         await self._until(lambda: any(bind.free for bind in self._binds) or self._is_over())

@@ -82,6 +82,12 @@ class Links:
             )
             self._group.create_task(link.run())
 
+    def bind_now(self, names: Collection[str]) -> None:
+        """Ends the waits of these links between two attempts to bind."""
+        for name in names:
+            if name in self._held:
+                self._held[name].bind_now()
+
     def paused(self, since: float) -> None:
         """Notes that messages may have been acknowledged too late since `since` (monotonic seconds)."""
         for link in self._held.values():

@@ -19,11 +19,11 @@ from gateway.config.policy import LinkPolicy
 from gateway.logs.log import Event as LogEvent
 from gateway.logs.log import get_logger
 from gateway.operators.connection import SmppConnection
+from gateway.operators.encoders import screen_encoder, text_encoder
 from gateway.operators.resending import Resending
 from gateway.operators.send_queue import OutgoingText, SendQueue
 from gateway.smpp import status, ussd
 from gateway.smpp.pacing import Pacer
-from gateway.smpp.pdu import SubmitEncoder
 from gateway.smpp.receipt import normalize_message_id
 from gateway.smpp.refusals import Cause, LinkStop, Refusals
 from gateway.smpp.session import LateResponse, NoResponse, SubmitResponse
@@ -88,9 +88,8 @@ class Sender:
         self._loop = asyncio.get_running_loop()
         self._pacer = Pacer(config.tps)
         self._paced = config.tps > 0
-        source = config.source_address
-        self._encoder = SubmitEncoder(source, receipts=config.receipts)
-        self._screen_encoder = SubmitEncoder(source, receipts="none", service_type=ussd.SERVICE_TYPE)
+        self._encoder = text_encoder(config, config.receipts)
+        self._screen_encoder = screen_encoder(config)
         self._binds: list[SmppConnection[SegmentTag]] = []
         self._queue = SendQueue(state.unsent_questions)
         self._unwritten: dict[int, OutgoingText] = {}
@@ -475,7 +474,7 @@ class Sender:
 
     def _text(self, row: ClaimedSms) -> OutgoingText:
         data_coding, encoded = segments(row.body, LongMessages(row.long_messages), row.reference)
-        bodies = self._encoder.bodies(row.msisdn, encoded, data_coding)
+        bodies = self._encoder.bodies(row.msisdn, encoded, data_coding, row.kind)
         return OutgoingText(row, bodies, self._encoder.tracked_segments(len(bodies)))
 
     def _screen(self, row: ClaimedSms, tlvs: bytes) -> OutgoingText:

@@ -105,7 +105,7 @@ class Received(NamedTuple):
 
 
 class SmscUnbound(NamedTuple):
-    """The SMSC sent unbind. unbind_resp is queued; nothing may be submitted any more."""
+    """The SMSC sent unbind; nothing may be submitted any more. unbind_resp follows what is owed to it."""
 
 
 class Unbound(NamedTuple):

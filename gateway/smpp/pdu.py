@@ -5,10 +5,12 @@ unknown, misplaced and repeated TLVs, octets after the last whole TLV. `Malforme
 is incomplete, because part of a reply must never count as the reply, and for one without usable addresses.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import IntEnum
 from struct import Struct
+from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
 from smpplib import consts
@@ -35,9 +37,18 @@ RESPONSE_BIT: Final = 0x80000000
 _TLV: Final = Struct(">HH")
 _OCTET: Final = tuple(bytes((value,)) for value in range(256))
 
-_DESTINATION_TON_NPI: Final = bytes((consts.SMPP_TON_INTL, consts.SMPP_NPI_ISDN))
-_DEFAULT_FIELDS: Final = b"\0\0\0\0"
-"""protocol_id, priority_flag, schedule_delivery_time, validity_period: all at their defaults (§4.4.1)."""
+_FIELDS_BEFORE_VALIDITY: Final = b"\0\0\0"
+"""protocol_id, priority_flag, schedule_delivery_time: all at their defaults (§4.4.1)."""
+
+INTERFACE_VERSION: Final = consts.SMPP_VERSION_34
+"""0x34 of a bind: SMPP 3.4 (§5.2.4)."""
+
+DESTINATION_TON: Final = consts.SMPP_TON_INTL
+DESTINATION_NPI: Final = consts.SMPP_NPI_ISDN
+"""Of an MSISDN (§5.2.5–6)."""
+
+MAX_VALIDITY: Final = timedelta(days=30)
+"""The longest validity_period that needs no months, whose length differs (§7.1.1)."""
 
 SOURCE_ADDRESS: Final = r"\+?[0-9]{1,20}|[ -~]{1,11}"
 """What source_addr may be: a number (§5.2.8: 20 octets) or a name (3GPP 23.040 §9.1.2.5: 11 characters)."""
@@ -100,6 +111,9 @@ class Address:
     npi: int
 
 
+NO_ADDRESS: Final = Address(addr="", ton=0, npi=0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShortMessage:
     """A decoded deliver_sm or data_sm. Fields that data_sm does not have are 0 or empty."""
@@ -155,14 +169,32 @@ def encode_tlv(tag: int, value: bytes) -> bytes:
     return _TLV.pack(tag, len(value)) + value
 
 
-def encode_bind(system_id: str, password: str, system_type: str = "") -> bytes:
-    """The body of any bind_* request: version 3.4, no address range (SMPP 3.4 §4.1.1).
+def encode_bind(
+    system_id: str,
+    password: str,
+    system_type: str = "",
+    interface_version: int = INTERFACE_VERSION,
+    address_range: Address = NO_ADDRESS,
+) -> bytes:
+    """The body of any bind_* request (SMPP 3.4 §4.1.1).
 
     Credentials longer than the specification allows are sent as they are: a password cut to 8 characters is a
     wrong password. Raises ValueError for a NUL or a character outside ASCII.
     """
     fields = b"".join(_encode_c_octet_string(field) for field in (system_id, password, system_type))
-    return fields + bytes((consts.SMPP_VERSION_34, 0, 0)) + b"\0"
+    return fields + _OCTET[interface_version] + _encode_address(address_range)
+
+
+def encode_relative_time(period: timedelta) -> str:
+    """A period in the relative time format, in whole seconds: three days are "000003000000000R" (SMPP 3.4 §7.1.1).
+
+    Raises ValueError for one beyond `MAX_VALIDITY`.
+    """
+    if not timedelta(0) <= period <= MAX_VALIDITY:
+        raise ValueError(f"a validity period of {period}")
+    minutes, seconds = divmod(period.seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"0000{period.days:02}{hours:02}{minutes:02}{seconds:02}000R"
 
 
 def decode_bind_resp(body: bytes) -> tuple[str, int | None]:
@@ -268,8 +300,25 @@ def _encode_c_octet_string(value: str) -> bytes:
 class SubmitEncoder:
     """Encodes the bodies of submit_sm (SMPP 3.4 §4.4.1) for one link. Constant fields are encoded once."""
 
-    def __init__(self, source: Address, *, receipts: ReceiptRequest, service_type: str = "") -> None:
-        self._head = _encode_c_octet_string(service_type) + _encode_address(source) + _DESTINATION_TON_NPI
+    def __init__(
+        self,
+        source: Address,
+        *,
+        receipts: ReceiptRequest,
+        service_type: str = "",
+        dest_ton: int = DESTINATION_TON,
+        dest_npi: int = DESTINATION_NPI,
+        validity: Mapping[str, timedelta] = MappingProxyType({}),
+    ) -> None:
+        """`validity`: validity_period by kind of text; where it has none, the SMSC's own applies."""
+        self._head = (
+            _encode_c_octet_string(service_type) + _encode_address(source) + _OCTET[dest_ton] + _OCTET[dest_npi]
+        )
+        self._default_fields = _FIELDS_BEFORE_VALIDITY + b"\0"
+        self._fields = {
+            kind: _FIELDS_BEFORE_VALIDITY + _encode_c_octet_string(encode_relative_time(period))
+            for kind, period in validity.items()
+        }
         requested, not_requested = _OCTET[consts.SMPP_SMSC_DELIVERY_RECEIPT_BOTH], _OCTET[0]
         self._receipt = requested if receipts == "all" else not_requested
         self._last_receipt = not_requested if receipts == "none" else requested
@@ -280,12 +329,15 @@ class SubmitEncoder:
         others = last - 1
         return (last if self._last_receipt != _OCTET[0] else 0) | (others if self._receipt != _OCTET[0] else 0)
 
-    def bodies(self, destination: str, segments: Sequence[Segment], data_coding: int) -> list[bytes]:
+    def bodies(
+        self, destination: str, segments: Sequence[Segment], data_coding: int, kind: str = ""
+    ) -> list[bytes]:
         """The submit_sm bodies of all segments of one text, in order, without headers.
 
         `destination` is a canonical MSISDN. `segments` are all segments of the text, also when only some are to be
-        sent again: which of them requests a receipt depends on its position.
+        sent again: which of them requests a receipt depends on its position. `kind` decides validity_period.
         """
+        fields = self._fields.get(kind, self._default_fields)
         head = self._head + destination.encode("ascii") + b"\0"
         coding = b"\0" + _OCTET[data_coding] + b"\0"  # between replace_if_present_flag and sm_default_msg_id
         receipt, last_receipt, last = self._receipt, self._last_receipt, len(segments) - 1
@@ -294,7 +346,7 @@ class SubmitEncoder:
                 (
                     head,
                     _OCTET[esm_class],
-                    _DEFAULT_FIELDS,
+                    fields,
                     last_receipt if position == last else receipt,
                     coding,
                     _OCTET[len(short_message)],

@@ -42,10 +42,13 @@ from gateway.smpp.events import (
 )
 from gateway.smpp.pdu import (
     HEADER,
+    INTERFACE_VERSION,
     MAX_COMMAND_LENGTH,
     MAX_MESSAGE_ID_BYTES,
     MAX_SEQUENCE_NUMBER,
+    NO_ADDRESS,
     RESPONSE_BIT,
+    Address,
     CommandId,
     decode_bind_resp,
     encode_bind,
@@ -77,6 +80,9 @@ __all__ = [
 MAX_LATE_RESPONSES: Final = 10_000
 """Segments without response whose late response is still recognised; the oldest are forgotten first."""
 
+UNBIND_RESP_DELAY_SECONDS: Final = 1.0
+"""For which unbind_resp waits for the deliver_sm_resp that are owed: some SMSCs close the connection on it."""
+
 _SUBMIT_SM: Final = CommandId.SUBMIT_SM.value
 _SUBMIT_SM_RESP: Final = CommandId.SUBMIT_SM_RESP.value
 _HEADER_SIZE: Final = HEADER.size
@@ -102,6 +108,8 @@ class Session(Generic[Tag]):
         system_id: str,
         password: str,
         system_type: str = "",
+        interface_version: int = INTERFACE_VERSION,
+        address_range: Address = NO_ADDRESS,
         window: int,
         enquire_link: float,
         response_timeout: float,
@@ -112,9 +120,9 @@ class Session(Generic[Tag]):
         self.unacknowledged_deliveries = 0
         """Received PDUs without a response so far. The shell bounds them: it pauses reading."""
         self._role = role
-        self._bind_body = encode_bind(system_id, password, system_type)
         self.window = AdaptiveWindow(window, response_timeout, window_size)
         self._may_submit = role is not Role.RECEIVER
+        self._bind_body = encode_bind(system_id, password, system_type, interface_version, address_range)
         self._slots = 0
         self._enquire_link = enquire_link
         self._response_timeout = response_timeout
@@ -130,6 +138,8 @@ class Session(Generic[Tag]):
         self._responded_at = float("-inf")  # the last submit_sm_resp
         self._awaited: int | None = None  # the sequence_number of our bind or unbind under way
         self._deadline = 0.0  # of BINDING, UNBINDING and DRAINING
+        self._unbinds: list[int] = []  # sequence_numbers of the SMSC's unbinds whose response waits
+        self._unbind_resp_at = 0.0  # until when it does
         self._received_at = 0.0
         self._enquire_link_at: float | None = None
 
@@ -173,6 +183,8 @@ class Session(Generic[Tag]):
             return
         self._out.append(encode_pdu(command_id | RESPONSE_BIT, command_status, sequence_number, b"\0"))
         self.unacknowledged_deliveries = max(self.unacknowledged_deliveries - 1, 0)
+        if self._unbinds and not self.unacknowledged_deliveries:
+            self._respond_to_unbinds()
         if self._is_drained():
             self._deadline = 0.0
 
@@ -205,6 +217,8 @@ class Session(Generic[Tag]):
                     if enquire_link_at is None
                     else enquire_link_at + self._response_timeout
                 )
+        if self._unbinds:
+            deadline = min(deadline, self._unbind_resp_at)
         for _, sent_at in self._window.values():
             deadline = min(deadline, sent_at + self._response_timeout)
             break
@@ -219,6 +233,8 @@ class Session(Generic[Tag]):
             return events
         self._expire(now, events)
         self._expire_overdue(now, events)
+        if self._unbinds and now >= self._unbind_resp_at:
+            self._respond_to_unbinds()
         match self.state:
             case SessionState.BOUND if self._enquire_link_at is not None:
                 if now >= self._enquire_link_at + self._response_timeout:
@@ -319,11 +335,13 @@ class Session(Generic[Tag]):
                 if command_status:
                     self._lapse(Input.ENQUIRE_LINK_RESP_ERROR, now)
             case CommandId.UNBIND:
-                self._out.append(encode_pdu(CommandId.UNBIND_RESP, 0, sequence_number))
                 events.append(SmscUnbound())
-                if self._enter(Input.SMSC_UNBIND).to is not None:
+                owes = self.unacknowledged_deliveries > 0
+                if self._enter(Input.SMSC_UNBIND_OWED if owes else Input.SMSC_UNBIND).to is not None:
                     self._slots, self._deadline = 0, now + self._response_timeout
+                self._delay_unbind_resp(sequence_number, now)
             case CommandId.UNBIND_RESP if self._is_response(SessionState.UNBINDING, sequence_number):
+                self._respond_to_unbinds()
                 events.append(Unbound())
                 self._close(Input.UNBIND_RESP, events)
             case (
@@ -367,6 +385,19 @@ class Session(Generic[Tag]):
         else:
             self._enquire_link_at = None  # perhaps to enquire_link: that also shows that the SMSC is there
             events.append(UnmatchedNack(sequence_number, command_status))
+
+    def _delay_unbind_resp(self, sequence_number: int, now: float) -> None:
+        """Queues unbind_resp; while deliver_sm_resp are owed, those go first, for at most a second."""
+        if not self._unbinds:
+            self._unbind_resp_at = now + min(UNBIND_RESP_DELAY_SECONDS, self._response_timeout)
+        self._unbinds.append(sequence_number)
+        if not self.unacknowledged_deliveries:
+            self._respond_to_unbinds()
+
+    def _respond_to_unbinds(self) -> None:
+        for sequence_number in self._unbinds:
+            self._out.append(encode_pdu(CommandId.UNBIND_RESP, 0, sequence_number))
+        self._unbinds.clear()
 
     def _is_response(self, state: SessionState, sequence_number: int) -> bool:
         """Whether `state` is the state, and awaits a response with this sequence_number."""

@@ -31,6 +31,7 @@ class Input(StrEnum):
     CONNECTED = "connected()"
     SUBMIT = "submit()"
     RESPOND = "respond()"
+    RESPOND_LAST = "respond() to the last deliver_sm before an unbind_resp that waits"
     UNBIND = "unbind()"
     DISCONNECTED = "disconnected()"
 
@@ -40,6 +41,7 @@ class Input(StrEnum):
     ENQUIRE_LINK_TIMEOUT = "response_timeout since our enquire_link"
     UNRESPONSIVE = "twice response_timeout without any submit_sm_resp, and a full window"
     DRAINED = "no response owed by either side"
+    UNBIND_RESP_DUE = "1 s since an unbind from the SMSC, deliver_sm_resp owed"
 
     BIND_RESP = "bind_*_resp, status 0"
     BIND_RESP_ERROR = "bind_*_resp, other status"
@@ -53,6 +55,7 @@ class Input(StrEnum):
     ENQUIRE_LINK_RESP = "enquire_link_resp"
     ENQUIRE_LINK_RESP_ERROR = "enquire_link_resp, other status"
     SMSC_UNBIND = "unbind from the SMSC"
+    SMSC_UNBIND_OWED = "unbind from the SMSC, deliver_sm_resp owed"
     UNBIND_RESP = "unbind_resp"
     UNBIND_RESP_UNMATCHED = "unbind_resp to another sequence_number"
     GENERIC_NACK = "generic_nack to the bind or unbind"
@@ -74,7 +77,7 @@ class Transition(NamedTuple):
     to: SessionState | None
     """The next state; None: the same."""
     sends: str
-    """The PDU that is sent, with its command_status where that is not 0; "" for none."""
+    """The PDUs that are sent, with their command_status where that is not 0; "" for none."""
     events: tuple[type[tuple[object, ...]], ...]
     """Types of the events in their order. NoResponse is reported for every segment that the input concerns."""
     section: str
@@ -96,7 +99,7 @@ _WAS_BOUND: Final = _BOUND + _UNBINDING + _ENDED
 _ALIVE: Final = _UNBOUND + _WAS_BOUND
 
 # A pair without a row is refused with RuntimeError (connected, submit), or cannot occur: before a bind is accepted
-# no segment is under way and no enquire_link was sent.
+# no segment is under way, no deliver_sm_resp owed and no enquire_link was sent.
 # fmt: off
 _CALLS: Final = (
     Transition(_OPEN, Input.CONNECTED, SessionState.BINDING, "bind_*", (), "§4.1"),
@@ -149,6 +152,10 @@ _BIND_AND_UNBIND: Final = (
     Transition(_ALIVE, Input.UNBIND_RESP_UNMATCHED, None, "", (UnexpectedPdu,), "§4.2"),
     Transition(_UNBOUND + _BOUND, Input.SMSC_UNBIND, SessionState.DRAINING, "unbind_resp", (SmscUnbound,), "§4.2"),
     Transition(_UNBINDING + _ENDED, Input.SMSC_UNBIND, None, "unbind_resp", (SmscUnbound,), "§4.2"),
+    Transition(_BOUND, Input.SMSC_UNBIND_OWED, SessionState.DRAINING, "", (SmscUnbound,), "§4.2"),
+    Transition(_UNBINDING + _ENDED, Input.SMSC_UNBIND_OWED, None, "", (SmscUnbound,), "§4.2"),
+    Transition(_UNBINDING + _ENDED, Input.RESPOND_LAST, None, "deliver_sm_resp, unbind_resp", (), "§4.2"),
+    Transition(_UNBINDING + _ENDED, Input.UNBIND_RESP_DUE, None, "unbind_resp", (), "§4.2"),
 )
 _PDUS: Final = (
     Transition(_WAS_BOUND, Input.SUBMIT_SM_RESP, None, "", (SubmitResponse,), "§4.4.2"),

@@ -65,8 +65,9 @@ RETURNING link, segments - bit_count(accepted_segments::bit(64)) AS unknown_segm
 # `node = $1`: an earlier claim whose COMMIT was not confirmed. `changed_at` is set so that the new process gets
 # the full time to bind before the link counts as down.
 _CLAIM_LINKS = """
-UPDATE links SET node = $1, bound = 0, send_window = NULL, stopped_status = NULL,
-    unaccepted_since = NULL, changed_at = clock_timestamp(), taken_at = clock_timestamp()
+UPDATE links SET node = $1, bound = 0, changed_at = clock_timestamp(), taken_at = clock_timestamp(),
+                 send_window = NULL, stopped_status = NULL, unaccepted_since = NULL,
+                 bind_failure = NULL, next_bind_at = NULL, bind_requested = false
 WHERE link = ANY($2::text[]) AND (node IS NULL OR node = $1) AND EXISTS (SELECT FROM nodes WHERE node = $1)
 RETURNING link
 """
@@ -77,6 +78,14 @@ UPDATE links SET changed_at = CASE WHEN bound = $3 THEN changed_at ELSE clock_ti
     unaccepted_since = clock_timestamp() - make_interval(secs => $7), needed_timeout_seconds = $8
 WHERE link = $2 AND node = $1
 """
+
+_NOTE_BIND_FAILURE = """
+UPDATE links SET bind_failure = $3, next_bind_at = clock_timestamp() + make_interval(secs => $4)
+WHERE link = $2 AND node = $1
+"""
+
+_REQUEST_BIND = "UPDATE links SET bind_requested = true WHERE link = $1 AND node IS NOT NULL"
+_CLAIM_BIND_REQUESTS = "UPDATE links SET bind_requested = false WHERE node = $1 AND bind_requested RETURNING link"
 
 _DOWN = """
 SELECT link FROM links WHERE link = ANY($1::text[]) AND node IS NOT NULL AND bound = 0
@@ -175,6 +184,23 @@ async def claim_links(connection: Connection, node: str, links: Collection[str])
 async def note_link(connection: Connection, node: str, link: str, state: LinkState) -> None:
     """Writes the state of a link that this node holds."""
     await connection.execute(_NOTE_LINK, node, link, *state)
+
+
+async def note_bind_failure(
+    connection: Connection, node: str, link: str, failure: str | None, wait_seconds: float | None
+) -> None:
+    """Writes why a link that this node holds is not wholly bound, and when it tries again; None: it is bound."""
+    await connection.execute(_NOTE_BIND_FAILURE, node, link, failure, wait_seconds)
+
+
+async def request_bind(connection: Connection, link: str) -> None:
+    """Asks the process that holds the link to bind at once. The next holder of a link does so anyway."""
+    await connection.execute(_REQUEST_BIND, link)
+
+
+async def claim_bind_requests(connection: Connection, node: str) -> list[str]:
+    """The links of this node that are to bind at once; each request is returned once."""
+    return [row["link"] for row in await connection.fetch(_CLAIM_BIND_REQUESTS, node)]
 
 
 async def down_links(connection: Connection, links: Collection[str], down_after_seconds: float) -> list[str]:

@@ -44,6 +44,8 @@ class HeldLink(NamedTuple):
     stopped_at: datetime | None
     unaccepted_since: datetime | None  # the first submit_sm after which nothing was accepted
     needed_timeout_seconds: float | None  # the response_timeout that late responses would have needed
+    bind_failure: str | None  # why the last attempt to bind failed, or the session ended; None: all are bound
+    next_bind_at: datetime | None  # in the past: the attempt is under way
 
 
 class Node(NamedTuple):
@@ -121,7 +123,9 @@ FROM progress JOIN lists USING (list_id) GROUP BY lists.service, progress.state
 """
 _LINKS = """
 SELECT link, nodes.node, CASE WHEN nodes.node IS NULL THEN 0 ELSE bound END AS bound, changed_at,
-       send_window, stopped_status, stopped_at, unaccepted_since, needed_timeout_seconds
+       send_window, stopped_status, stopped_at, unaccepted_since, needed_timeout_seconds,
+       CASE WHEN nodes.node IS NOT NULL THEN bind_failure END AS bind_failure,
+       CASE WHEN nodes.node IS NOT NULL THEN next_bind_at END AS next_bind_at
 FROM links LEFT JOIN nodes
   ON nodes.node = links.node AND nodes.seen_at > clock_timestamp() - make_interval(secs => $1)
 ORDER BY link

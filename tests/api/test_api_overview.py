@@ -23,7 +23,8 @@ BOUND = {
     "sessions": 1,
     "since": NOW - timedelta(hours=3),
     "queued": 0,
-    "refused": False,
+    "bind_failure": None,
+    "next_bind_at": None,
 }
 QUIET: dict[str, Any] = {"depth": 0, "seconds": 0.0, "failing": 0}
 
@@ -51,8 +52,6 @@ def test_no_alert_while_all_sessions_are_bound_and_no_queue_is_late() -> None:
         ({"bound": 0}, Level.CRITICAL, Code.LINK_DOWN, "kcell: no session bound for 3 h."),
         ({"bound": 0, "node": None, "queued": 1}, Level.CRITICAL, Code.LINK_DOWN,
          "kcell: no living process holds the link. 1 text is waiting."),
-        ({"bound": 0, "refused": True}, Level.CRITICAL, Code.CREDENTIALS_REFUSED,
-         "kcell: the SMSC refuses our system_id or password: settle it with the operator."),
         ({"stopped": "ESME_RINVSRCADR", "stopped_at": NOW - timedelta(minutes=5), "queued": 2}, Level.CRITICAL,
          Code.LINK_STOPPED, "kcell: the SMSC has refused whatever is sent with ESME_RINVSRCADR for 5 min: settle "
          "it with the operator. A segment is tried at intervals. 2 texts are waiting."),
@@ -60,6 +59,21 @@ def test_no_alert_while_all_sessions_are_bound_and_no_queue_is_late() -> None:
          "kcell: bound, nothing accepted for 4 min."),
         ({"needed_timeout_seconds": 46.5}, Level.WARNING, Code.RESPONSES_LATE,
          "kcell: responses come late: set response_timeout to 46s or more."),
+        ({"bound": 0, "bind_failure": "ESME_RINVPASWD", "next_bind_at": NOW + timedelta(seconds=95)},
+         Level.CRITICAL, Code.CREDENTIALS_REFUSED,
+         "kcell: the SMSC refuses our system_id or password: settle it with the operator."
+         " Last attempt: ESME_RINVPASWD; the next one in 95 s or by gateway bind-now kcell."),
+        ({"bound": 0, "bind_failure": "ESME_RBINDFAIL", "next_bind_at": NOW + timedelta(minutes=5), "queued": 2},
+         Level.CRITICAL, Code.BIND_REFUSED,
+         "kcell: the SMSC refuses the bind: a denied host, one session too many or a stale bind. Last attempt:"
+         " ESME_RBINDFAIL; the next one in 5 min or by gateway bind-now kcell. 2 texts are waiting."),
+        ({"bound": 0, "bind_failure": "unreachable", "next_bind_at": NOW - timedelta(seconds=1)},
+         Level.CRITICAL, Code.LINK_DOWN,
+         "kcell: no session bound for 3 h. Last attempt: unreachable; another one is under way."),
+        ({"sessions": 4, "bind_failure": "ESME_RBINDFAIL", "next_bind_at": NOW + timedelta(seconds=60)},
+         Level.WARNING, Code.SESSIONS_MISSING,
+         "kcell: 1 of 4 sessions bound for 3 h."
+         " Last attempt: ESME_RBINDFAIL; the next one in 60 s or by gateway bind-now kcell."),
         ({"sessions": 4}, Level.WARNING, Code.SESSIONS_MISSING, "kcell: 1 of 4 sessions bound for 3 h."),
     ],
 )  # fmt: skip
@@ -74,7 +88,7 @@ def test_a_link_down_for_less_than_down_after_seconds_is_no_alert() -> None:
 
 
 def test_a_refused_bind_before_a_successful_one_is_no_alert() -> None:
-    assert alerts_of(links=[{"refused": True}]) == []
+    assert alerts_of(links=[{"bind_failure": "ESME_RBINDFAIL"}]) == []
 
 
 @pytest.mark.parametrize(

@@ -262,7 +262,106 @@ def test_link_test_reports_a_receipt_with_an_unknown_message_id(link_test: LinkT
 
 def test_link_test_reports_a_refused_bind_in_one_line(link_test: LinkTest) -> None:
     status, output = link_test(SmscSimulator(password="another"), act=None)
-    assert (status, output) == (1, "gateway: the SMSC refuses the bind: ESME_RINVPASWD\n")
+    assert (status, output) == (1, "gateway: the SMSC refuses the bind: ESME_RINVPASWD: try password\n")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "advice"),
+    [
+        ("RBINDFAIL", ("host", "one more session", "stale bind", "address_range, system_type, interface_version")),
+        ("RALYBND", ("stale bind", "more sessions")),
+        ("RINVSYSTYP", ("system_type",)),
+    ],
+)
+def test_link_test_says_what_to_try_when_the_bind_is_refused(
+    link_test: LinkTest, refusal: str, advice: tuple[str, ...]
+) -> None:
+    smsc = SmscSimulator()
+    smsc.refuse_binds(refusal)
+    status, output = link_test(smsc, act=None)
+    assert (status, output.count("\n")) == (1, 1)
+    assert all(words in output.replace("\n", "") for words in (f"ESME_{refusal}", *advice))
+
+
+def test_link_test_reports_a_bind_refused_with_an_unknown_status_without_advice(link_test: LinkTest) -> None:
+    smsc = SmscSimulator()
+    smsc.refuse_binds(0x421)
+    assert link_test(smsc, act=None) == (1, "gateway: the SMSC refuses the bind: 0x00000421\n")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "keys"),
+    [
+        ("RINVSERTYP", "service_type"),
+        ("RINVSRCADR", "source, source_ton, source_npi"),
+        ("RINVSRCTON", "source, source_ton, source_npi"),
+        ("RINVDSTADR", "dest_ton, dest_npi"),
+        ("RINVDSTTON", "dest_ton, dest_npi"),
+        ("RINVDSTNPI", "dest_ton, dest_npi"),
+        ("RINVEXPIRY", "validity_period"),
+        ("RSUBMITFAIL", "service_type, source, source_ton, source_npi"),
+    ],
+)
+def test_link_test_says_which_keys_to_try_when_texts_are_refused(
+    link_test: LinkTest, refusal: str, keys: str
+) -> None:
+    smsc = SmscSimulator(rules=[f"refuse status={refusal}"])
+    status, output = link_test(smsc, "--json", "--wait", "0.5", act=None)
+    assert (status, output["advice"]) == (1, [f"ESME_{refusal}: try {keys}"])
+
+
+def test_link_test_without_any_receipt_says_to_request_all(link_test: LinkTest) -> None:
+    status, output = link_test(SmscSimulator(), "--json", "--wait", "0.5")
+    (advice,) = output["advice"]
+    assert (status, advice.partition(", then ")[0]) == (
+        1,
+        'no receipt came for the short and the long text: try receipts = "all"',
+    )
+
+
+def test_link_test_without_a_receipt_for_the_long_text_says_to_request_all(link_test: LinkTest) -> None:
+    async def receipt_of_the_short_text(smsc: SmscSimulator) -> None:
+        short = await smsc.wait_for(lambda: smsc.submitted)
+        await smsc.receipt(short[0], "delivered")
+        await agree(smsc)
+
+    status, output = link_test(SmscSimulator(), "--json", "--wait", "1", act=receipt_of_the_short_text)
+    assert (status, output["short"], output["long"]) == (1, "delivered", "accepted")
+    assert output["advice"][0].startswith('no receipt came for the long text: try receipts = "all"')
+
+
+def test_link_test_without_receipts_that_already_requests_all_does_not_say_so_again(link_test: LinkTest) -> None:
+    more = 'receipts = "all"\n'
+    _, output = link_test(SmscSimulator(), "--json", "--wait", "0.5", more=more)
+    (advice,) = output["advice"]
+    assert 'receipts = "all"' not in advice
+    assert "ask the operator whether receipts are enabled" in advice
+
+
+def test_link_test_of_a_complete_link_has_no_advice(link_test: LinkTest) -> None:
+    _, output = link_test(SmscSimulator(receipts="delivered"), "--json")
+    assert output["advice"] == []
+
+
+def test_link_test_shows_its_advice_in_the_table(link_test: LinkTest) -> None:
+    _, shown = link_test(SmscSimulator(rules=["refuse status=RINVSERTYP"]), "--wait", "0.5", act=None)
+    assert "to try" in shown
+    assert "service_type" in shown
+
+
+def test_link_test_submits_with_the_fields_that_the_operator_requires(link_test: LinkTest) -> None:
+    smsc = SmscSimulator(receipts="delivered")
+    more = """service_type = "CMT"
+dest_ton = 2
+dest_npi = 8
+address_range = "^1414$"
+validity_period = { request = "3d" }
+"""
+    status, _ = link_test(smsc, "--json", more=more)
+    assert status == 0
+    assert smsc.connections[0].bind.address_range == b"^1414$"
+    fields = {(s.service_type, s.destination_ton, s.destination_npi, s.validity_period) for s in smsc.submitted}
+    assert fields == {("CMT", 2, 8, "000003000000000R")}
 
 
 def test_link_test_reports_an_smsc_without_response_in_one_line(link_test: LinkTest) -> None:

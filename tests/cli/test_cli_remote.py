@@ -294,6 +294,14 @@ def test_links_command_shows_links_with_their_queues(ops: None, capsys: Captured
     assert "kcell" in capsys.readouterr().out
 
 
+def test_bind_now_command_has_a_link_bind_at_once(ops: None, capsys: Captured) -> None:
+    assert json_of(capsys, "bind-now", "kcell")["link"] == "kcell"
+    assert main(["bind-now", "kcell"]) == 0
+    assert capsys.readouterr().out.startswith("kcell: ")
+    assert main(["bind-now", "tele2"]) == 1
+    assert "no such link" in capsys.readouterr().err
+
+
 def test_status_command_shows_parked_cases_with_their_reason(case_id: str, park: Park, capsys: Captured) -> None:
     list_id = park(case_id)
     assert main(["status", list_id]) == 0

@@ -99,6 +99,8 @@ def test_a_minimal_configuration_has_the_documented_defaults(tmp_path: Path) -> 
     assert (link.prefixes, link.operators, link.fallback, link.default) == ((), (), (), False)
     assert (link.long_messages, link.receipts, link.default_alphabet) == ("udh8", "last", "gsm7")
     assert (link.message_id, link.statuses, link.tls, link.system_type) == ("auto", {}, False, "")
+    assert (link.service_type, link.dest_ton, link.dest_npi, link.validity_period) == ("", 1, 1, {})
+    assert (link.interface_version, link.address_range) == (0x34, Address(addr="", ton=0, npi=0))
     assert link.enquire_link == link.response_timeout == timedelta(seconds=30)
     assert (config.privacy.keep_days, config.log.level) == (1095, "info")
 
@@ -164,6 +166,23 @@ def test_a_role_may_have_several_tokens_during_a_rotation(tmp_path: Path) -> Non
 
 def test_tps_0_turns_pacing_off(tmp_path: Path) -> None:
     assert read(tmp_path, MINIMAL + "tps = 0").links[0].tps == 0
+
+
+def test_a_link_has_the_fields_that_its_operator_requires(tmp_path: Path) -> None:
+    more = """
+service_type = "CMT"
+interface_version = 0x33
+address_range = "^1414$"
+address_ton = 3
+address_npi = 9
+dest_ton = 2
+dest_npi = 8
+validity_period = { request = "3d", clarify = "90m" }
+"""
+    (link,) = read(tmp_path, MINIMAL + more).links
+    assert (link.service_type, link.interface_version, link.dest_ton, link.dest_npi) == ("CMT", 0x33, 2, 8)
+    assert link.address_range == Address(addr="^1414$", ton=3, npi=9)
+    assert link.validity_period == {"request": timedelta(days=3), "clarify": timedelta(minutes=90)}
 
 
 def test_keys_of_statuses_are_decimal_or_hexadecimal(tmp_path: Path) -> None:
@@ -309,6 +328,21 @@ FAULTS = [
     (MINIMAL + 'prefixes = ["7011"]', "links.kcell.prefixes", "three digits"),
     (MINIMAL + 'statuses = { 0x58 = "slow" }', "links.kcell.statuses.0x58", "throttled"),
     (MINIMAL + 'statuses = { ESME_RTHROTTLED = "busy" }', "links.kcell.statuses.ESME_RTHROTTLED", "0x58"),
+    (MINIMAL + 'service_type = "TOOLONG"', "links.kcell.service_type", "at most 5"),
+    (MINIMAL + 'service_type = "C T"', "links.kcell.service_type", "ASCII"),
+    (MINIMAL + f'address_range = "{"1" * 41}"', "links.kcell.address_range", "at most 40"),
+    (MINIMAL + "address_ton = 256", "links.kcell.address_ton", "from 0 to 255"),
+    (MINIMAL + "address_npi = -1", "links.kcell.address_npi", "from 0 to 255"),
+    (MINIMAL + "interface_version = 340", "links.kcell.interface_version", "from 0 to 255"),
+    (MINIMAL + 'interface_version = "3.4"', "links.kcell.interface_version", "whole number"),
+    (MINIMAL + "dest_ton = 256", "links.kcell.dest_ton", "from 0 to 255"),
+    (MINIMAL + "dest_npi = 256", "links.kcell.dest_npi", "from 0 to 255"),
+    (MINIMAL + 'validity_period = "3d"', "links.kcell.validity_period", "must be a table"),
+    (MINIMAL + 'validity_period = { request = "31d" }', "links.kcell.validity_period.request", "from 1m to 30d"),
+    (MINIMAL + 'validity_period = { agreed = "5s" }', "links.kcell.validity_period.agreed", "from 1m"),
+    (MINIMAL + 'validity_period = { agreed = "60500ms" }', "links.kcell.validity_period.agreed", "whole seconds"),
+    (MINIMAL + 'validity_period = { text1 = "3d" }', "links.kcell.validity_period.text1", "request, repeat"),
+    (MINIMAL + 'validity_period = { menu = "3d" }', "links.kcell.validity_period.menu", "request, repeat"),
     (altered('"gateway"', '"a-system-id-of-20-chr"'), "links.kcell.system_id", "1 to 15"),
     (altered('"1414"', '"Тамақ"'), "links.kcell.source", "ASCII"),
     (MINIMAL + '[journey]\ntimezone = "Asia/Atlantis"', "journey.timezone", "Asia/Atlantis"),

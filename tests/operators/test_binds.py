@@ -1,8 +1,14 @@
 """Binds: their beginning and end, and the texts sent meanwhile."""
 
 import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import aiohttp
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.backoff import Backoff
 from gateway.config.policy import LinkPolicy
@@ -25,6 +31,27 @@ async def test_an_unbind_by_the_smsc_gets_unbind_resp_and_the_window_is_drained(
     assert len(harness.smsc.connections) == 2
     assert (len(harness.smsc.submitted), harness.smsc.inbox(family.number)[0].repeated) == (SEGMENTS, 0)
     harness.no_complaints()
+
+
+@pytest.mark.parametrize("replies", [1, 5])
+async def test_replies_before_an_unbind_are_acknowledged_to_an_smsc_that_closes_on_unbind_resp(
+    harness: Harness, replies: int
+) -> None:
+    await harness.start()
+    families = [Family(n=n) for n in range(1, replies + 1)]
+    await harness.ask(*families)
+    (session,) = harness.smsc.sessions
+    delivered = [
+        session.request("deliver_sm", source_addr=family.number, destination_addr="1414", short_message=b"3#1")
+        for family in families
+    ]
+    unbound = session.request("unbind")
+    unbound.add_done_callback(lambda _: session.drop())
+    assert [(await response).status for response in delivered] == [0] * replies
+    assert (await unbound).command == "unbind_resp"
+    for family in families:
+        await harness.status(family, "voucher_issued")
+        assert (await harness.events(family)).count("reply_read") == 1
 
 
 async def test_an_smsc_that_unbinds_and_closes_is_bound_again(harness: Harness) -> None:
@@ -75,17 +102,103 @@ async def test_an_smsc_that_closes_connections_or_is_down_is_bound_once_it_is_up
     await harness.ask(Family(n=1))
 
 
-@pytest.mark.parametrize("status", ["RBINDFAIL", "RINVPASWD", "RINVSYSID"])
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [("RBINDFAIL", "bind_refused"), ("RINVPASWD", "credentials"), ("RINVSYSID", "credentials")],
+)
 async def test_refused_credentials_are_counted_and_retried_after_their_own_backoff(
-    harness: Harness, status: str
+    harness: Harness, status: str, reason: str
 ) -> None:
     assert LinkPolicy().credentials.first_seconds / 2 >= 60
     harness.set_policy(links={"credentials": Backoff(first_seconds=0.05, max_seconds=0.1)})
-    before = metric("link_failures_total", link="kcell", reason="credentials")
+    before = metric("link_failures_total", link="kcell", reason=reason)
     harness.smsc.refuse_binds(status, times=2)
     await harness.start()
-    assert metric("link_failures_total", link="kcell", reason="credentials") == before + 2
+    assert metric("link_failures_total", link="kcell", reason=reason) == before + 2
     assert len(harness.smsc.connections) == 3
+
+
+async def shown_link(harness: Harness, condition: Callable[[Mapping[str, Any]], bool]) -> Mapping[str, Any]:
+    """The link in the overview, once the condition holds for it."""
+    async with asyncio.timeout(WITHIN):
+        while True:
+            with suppress(aiohttp.ClientConnectionError):  # a process that is starting does not serve yet
+                _, overview = await harness.request("GET", "/v1/overview")
+                link: Mapping[str, Any] = overview["links"][0]
+                if condition(link):
+                    return link
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("status", ["RBINDFAIL", "RINVPASWD", "RSYSERR"])
+async def test_a_refused_bind_is_shown_and_logged_with_its_status_and_the_next_attempt(
+    harness: Harness, status: str
+) -> None:
+    harness.set_policy(links={"reconnect": LinkPolicy().credentials})
+    harness.smsc.refuse_binds(status, times=100)
+    with capture_logs() as logs:
+        await harness.launch()
+        link = await shown_link(harness, lambda link: link["bind_failure"] is not None)
+    assert (link["bound"], link["bind_failure"]) == (0, f"ESME_{status}")
+    _, links = await harness.request("GET", "/v1/links")
+    (same,) = links["links"]
+    assert (same["bind_failure"], same["next_bind_at"]) == (link["bind_failure"], link["next_bind_at"])
+    wait = datetime.fromisoformat(link["next_bind_at"]) - datetime.now(UTC)
+    assert timedelta(seconds=30) < wait <= timedelta(seconds=120)
+    (line,) = [line for line in logs if line.get("status") == f"ESME_{status}"]
+    assert line["event"] in ("link_bind_refused", "link_credentials_refused")
+    assert abs(line["retry_in"] - wait.total_seconds()) < WITHIN
+
+
+@pytest.mark.parametrize("asked", ["holder", "other process"])
+async def test_a_bind_requested_by_ops_is_tried_at_once_by_the_process_that_holds_the_link(
+    harness: Harness, asked: str
+) -> None:
+    harness.smsc.refuse_binds("RBINDFAIL")
+    await harness.launch()
+    await shown_link(harness, lambda link: link["bind_failure"] is not None)
+    if asked == "other process":
+        await harness.launch()
+        harness.running.reverse()
+        await shown_link(harness, lambda link: link["node"] is not None)
+    assert len(harness.smsc.connections) == 1
+    status, link = await harness.request("POST", "/v1/links/kcell/bind")
+    assert (status, link["link"], link["bind_failure"]) == (200, "kcell", "ESME_RBINDFAIL")
+    await harness.smsc.bound(within=WITHIN)
+    link = await shown_link(harness, lambda link: link["bound"] == 1)
+    assert (link["bind_failure"], link["next_bind_at"]) == (None, None)
+    await harness.ask(Family(n=1))
+    assert len(harness.smsc.connections) == 2
+
+
+async def test_a_third_session_that_the_smsc_denies_is_shown_and_the_others_stay_bound(harness: Harness) -> None:
+    await harness.start(link={"sessions": 2})
+    await harness.smsc.bound(2)
+    harness.smsc.refuse_binds("RBINDFAIL", times=100)
+    harness.smsc.sessions[0].drop()
+    link = await shown_link(harness, lambda link: link["bind_failure"] == "ESME_RBINDFAIL")
+    assert (link["bound"], link["sessions"]) == (1, 2)
+    _, overview = await harness.request("GET", "/v1/overview")
+    (alert,) = [alert for alert in overview["alerts"] if alert["code"] == "sessions_missing"]
+    assert "Last attempt: ESME_RBINDFAIL; the next one in" in alert["text"]
+    await harness.ask(Family(n=1))
+
+
+async def test_an_smsc_that_is_down_is_shown_as_unreachable(harness: Harness) -> None:
+    await harness.smsc.down()
+    await harness.launch()
+    await shown_link(harness, lambda link: link["bind_failure"] == "unreachable")
+    await harness.smsc.up()
+    await harness.smsc.bound(within=WITHIN)
+    await shown_link(harness, lambda link: link["bind_failure"] is None and link["bound"] == 1)
+
+
+async def test_a_stop_does_not_wait_for_the_next_attempt_to_bind(harness: Harness) -> None:
+    harness.smsc.refuse_binds("RBINDFAIL")
+    process = await harness.launch()
+    await shown_link(harness, lambda link: link["bind_failure"] is not None)
+    async with asyncio.timeout(WITHIN):
+        assert await process.stop() == 0
 
 
 async def test_a_link_refused_as_already_bound_binds_again(harness: Harness) -> None:

@@ -18,6 +18,50 @@ async def test_addresses_and_registered_delivery_are_as_configured(harness: Harn
     harness.no_complaints()
 
 
+async def test_binds_and_texts_have_the_fields_that_the_operator_requires(harness: Harness) -> None:
+    await harness.start(
+        link={
+            "system_type": "VMA",
+            "interface_version": 0x33,
+            "address_range": "^1414$",
+            "address_ton": 3,
+            "address_npi": 9,
+            "service_type": "CMT",
+            "dest_ton": 2,
+            "dest_npi": 8,
+            "validity_period": {"request": "3d", "agreed": "90m"},
+        }
+    )
+    (session,) = harness.smsc.sessions
+    bind = session.bind
+    assert (bind.system_type, bind.interface_version, bind.address_range) == (b"VMA", 0x33, b"^1414$")
+    assert (bind.addr_ton, bind.addr_npi) == (3, 9)
+    agrees, refuses = Family(n=1), Family(n=2)
+    await harness.ask(agrees, refuses)
+    await harness.smsc.reply(agrees.number, "3#1")
+    await harness.smsc.reply(refuses.number, "3#2")
+    await harness.text(agrees, "socwallet")
+    await harness.text(refuses, "", nth=2)
+    sent = harness.smsc.submitted
+    assert {(s.service_type, s.destination_ton, s.destination_npi) for s in sent} == {("CMT", 2, 8)}
+    periods = [s.validity_period for s in sent if s.destination == agrees.number]
+    assert set(periods) == {"000003000000000R", "000000013000000R"}
+    assert {s.validity_period for s in sent if s.destination == refuses.number} == {"000003000000000R", ""}
+    harness.no_complaints()
+
+
+async def test_a_ussd_screen_keeps_its_service_type_and_has_no_validity_period(harness: Harness) -> None:
+    await harness.start(
+        link={"service_type": "CMT", "dest_ton": 2, "dest_npi": 8, "validity_period": {"request": "3d"}}
+    )
+    family = Family(n=1)
+    await harness.ask(family)
+    await (await harness.smsc.dial(family.number)).screen()
+    screen = harness.smsc.submitted[-1]
+    assert (screen.service_type, screen.validity_period) == ("USSD", "")
+    assert (screen.destination_ton, screen.destination_npi) == (2, 8)
+
+
 @pytest.mark.parametrize(("long_messages", "segments"), [("udh16", 16), ("sar", 16), ("payload", 1)])
 async def test_a_long_text_arrives_whole_in_every_form_of_long_messages(
     harness: Harness, long_messages: str, segments: int

@@ -1,12 +1,15 @@
 """PDUs as octets: examples of the specification, and smpplib as the other codec."""
 
 import re
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.smpp.pdu import (
+    MAX_VALIDITY,
     SOURCE_ADDRESS,
     Address,
     CommandId,
@@ -19,6 +22,7 @@ from gateway.smpp.pdu import (
     decode_tlvs,
     encode_bind,
     encode_pdu,
+    encode_relative_time,
     encode_tlv,
     source_numbering,
 )
@@ -58,6 +62,20 @@ def test_smpplib_decodes_our_bind(command: str) -> None:
     assert (pdu.command, pdu.sequence) == (command, 7)
     assert (pdu.system_id, pdu.password, pdu.system_type) == (b"gateway", b"secret", b"")
     assert pdu.interface_version == 0x34
+
+
+@pytest.mark.parametrize(
+    ("addr", "ton", "npi"), [("1414", 3, 9), ("^77[0-9]{9}$", 1, 1), ("^1(4|7)1.$", 0, 0), ("9" * 40, 255, 255)]
+)
+@pytest.mark.parametrize("interface_version", [0x33, 0x34, 0x50, 0])
+def test_smpplib_decodes_the_address_range_and_the_interface_version_of_our_bind(
+    addr: str, ton: int, npi: int, interface_version: int
+) -> None:
+    address_range = Address(addr=addr, ton=ton, npi=npi)
+    bind = encode_bind("gateway", "secret", "VMA", interface_version, address_range)
+    [pdu] = smpplib_decode(encode_pdu(CommandId.BIND_TRANSCEIVER, 0, 7, bind))
+    assert (pdu.system_type, pdu.interface_version) == (b"VMA", interface_version)
+    assert (pdu.addr_ton, pdu.addr_npi, pdu.address_range) == (ton, npi, addr.encode())
 
 
 def test_a_password_longer_than_the_specification_allows_is_sent_whole() -> None:
@@ -116,6 +134,48 @@ def test_smpplib_decodes_our_submit_sm(texts: list[bytes], esm_class: int, data_
         assert (pdu.dest_addr_ton, pdu.dest_addr_npi, pdu.destination_addr) == (1, 1, msisdn.encode())
         assert (pdu.esm_class, pdu.data_coding, pdu.short_message) == (esm_class, data_coding, text)
         assert (pdu.protocol_id, pdu.priority_flag, pdu.replace_if_present_flag) == (0, 0, 0)
+
+
+def decoded_submit(encoder: SubmitEncoder, kind: str = "") -> Any:
+    [body] = encoder.bodies("77011234567", [Segment(0, b"3#1", b"")], 0, kind)
+    [pdu] = smpplib_decode(encode_pdu(CommandId.SUBMIT_SM, 0, 1, body))
+    return pdu
+
+
+@pytest.mark.parametrize(("service_type", "ton", "npi"), [("CMT", 0, 1), ("", 2, 8), ("VMA01", 255, 0)])
+def test_smpplib_decodes_service_type_and_numbering_of_the_destination(
+    service_type: str, ton: int, npi: int
+) -> None:
+    pdu = decoded_submit(
+        SubmitEncoder(SOURCE, receipts="none", service_type=service_type, dest_ton=ton, dest_npi=npi)
+    )
+    assert (pdu.service_type, pdu.dest_addr_ton, pdu.dest_addr_npi) == (service_type.encode(), ton, npi)
+    assert (pdu.destination_addr, pdu.validity_period, pdu.short_message) == (b"77011234567", b"", b"3#1")
+
+
+def test_a_text_has_the_validity_period_of_its_kind() -> None:
+    validity = {"request": timedelta(days=3), "agreed": timedelta(hours=26, minutes=5, seconds=9)}
+    encoder = SubmitEncoder(SOURCE, receipts="none", validity=validity)
+    kinds = ("request", "agreed", "refused", "")
+    periods = {kind: decoded_submit(encoder, kind).validity_period for kind in kinds}
+    assert periods == {
+        "request": b"000003000000000R",
+        "agreed": b"000001020509000R",
+        "refused": b"",
+        "": b"",
+    }
+    pdu = decoded_submit(encoder, "request")
+    assert (pdu.schedule_delivery_time, pdu.registered_delivery, pdu.short_message) == (b"", 0, b"3#1")
+
+
+def test_the_relative_time_format_is_that_of_the_specification() -> None:
+    # SMPP 3.4 §7.1.1.2: YYMMDDhhmmsstnn and R; tenths and the offset from UTC mean nothing in it.
+    assert encode_relative_time(timedelta(days=2, hours=6, minutes=23, seconds=34)) == "000002062334000R"
+    assert encode_relative_time(timedelta(minutes=90)) == "000000013000000R"
+    assert encode_relative_time(MAX_VALIDITY) == "000030000000000R"
+    for period in (MAX_VALIDITY + timedelta(seconds=1), timedelta(seconds=-1)):
+        with pytest.raises(ValueError, match="validity period"):
+            encode_relative_time(period)
 
 
 def test_smpplib_decodes_our_tlvs() -> None:

@@ -9,6 +9,7 @@ from gateway.smpp.session import (
     NoResponse,
     Received,
     Role,
+    Session,
     SmscUnbound,
     SubmitResponse,
     Unbound,
@@ -168,11 +169,91 @@ def test_after_an_unbind_from_the_smsc_owed_responses_are_exchanged() -> None:
     session.receive(smpplib_encode("deliver_sm", 5), 1.0)
     session.data_to_send()
     assert session.receive(smpplib_encode("unbind", 6), 2.0) == [SmscUnbound()]
-    assert (sent_by(session), session.free, session.closing) == ([("unbind_resp", 0, 6)], 0, False)
-    assert session.receive(submit_sm_resp(2, "id"), 3.0) == [SubmitResponse("tag", 0, "id")]
+    assert (session.free, session.closing) == (0, False)
+    assert session.receive(submit_sm_resp(2, "id"), 2.5) == [SubmitResponse("tag", 0, "id")]
     session.respond(CommandId.DELIVER_SM, 5)
-    assert (session.next_deadline(), sent_by(session)) == (0.0, [("deliver_sm_resp", 0, 5)])
-    assert session.tick(3.0) == [Closed(CloseReason.SMSC_UNBOUND)]
+    assert session.next_deadline() == 0.0
+    assert sent_by(session) == [("deliver_sm_resp", 0, 5), ("unbind_resp", 0, 6)]
+    assert session.tick(2.5) == [Closed(CloseReason.SMSC_UNBOUND)]
+
+
+def test_deliver_sm_resp_that_are_owed_go_before_unbind_resp() -> None:
+    session = bound_session()
+    octets = smpplib_encode("deliver_sm", 5) + smpplib_encode("data_sm", 6) + smpplib_encode("unbind", 7)
+    assert [type(event) for event in session.receive(octets, 2.0)] == [Received, Received, SmscUnbound]
+    assert (session.data_to_send(), session.next_deadline()) == (b"", 3.0)
+    session.respond(CommandId.DATA_SM, 6)
+    assert sent_by(session) == [("data_sm_resp", 0, 6)]
+    session.respond(CommandId.DELIVER_SM, 5, 0x64)
+    assert sent_by(session) == [("deliver_sm_resp", 0x64, 5), ("unbind_resp", 0, 7)]
+    assert session.tick(2.1) == [Closed(CloseReason.SMSC_UNBOUND)]
+
+
+def test_unbind_resp_waits_one_second_at_most_for_deliver_sm_resp() -> None:
+    session = bound_session()
+    session.receive(smpplib_encode("deliver_sm", 5) + smpplib_encode("unbind", 6), 2.0)
+    assert (session.tick(2.9), session.data_to_send(), session.next_deadline()) == ([], b"", 3.0)
+    assert (session.tick(3.0), sent_by(session)) == ([], [("unbind_resp", 0, 6)])
+    assert session.next_deadline() == 12.0
+    session.respond(CommandId.DELIVER_SM, 5)
+    assert sent_by(session) == [("deliver_sm_resp", 0, 5)]
+
+
+def test_each_unbind_of_an_smsc_that_repeats_it_gets_its_response_after_what_is_owed() -> None:
+    session = bound_session()
+    session.receive(smpplib_encode("deliver_sm", 5) + smpplib_encode("unbind", 6), 2.0)
+    assert session.receive(smpplib_encode("unbind", 7), 2.5) == [SmscUnbound()]
+    assert (session.data_to_send(), session.next_deadline()) == (b"", 3.0)
+    session.respond(CommandId.DELIVER_SM, 5)
+    assert sent_by(session) == [("deliver_sm_resp", 0, 5), ("unbind_resp", 0, 6), ("unbind_resp", 0, 7)]
+
+
+def test_a_deliver_sm_after_the_unbind_also_gets_its_response_first() -> None:
+    session = bound_session()
+    session.receive(smpplib_encode("deliver_sm", 5) + smpplib_encode("unbind", 6), 2.0)
+    [event] = session.receive(smpplib_encode("deliver_sm", 7), 2.1)
+    assert isinstance(event, Received)
+    session.respond(CommandId.DELIVER_SM, 5)
+    session.respond(CommandId.DELIVER_SM, 7)
+    assert [command for command, _, _ in sent_by(session)] == ["deliver_sm_resp"] * 2 + ["unbind_resp"]
+
+
+def test_a_response_timeout_shorter_than_a_second_also_ends_the_wait_for_deliver_sm_resp() -> None:
+    session = Session[object](
+        role=Role.TRANSCEIVER,
+        system_id="gateway",
+        password="secret",
+        window=10,
+        enquire_link=30.0,
+        response_timeout=0.5,
+    )
+    session.connected(0.0)
+    session.receive(smpplib_encode("bind_transceiver_resp", 1, system_id="smsc"), 0.0)
+    session.data_to_send()
+    session.receive(smpplib_encode("deliver_sm", 5) + smpplib_encode("unbind", 6), 1.0)
+    assert session.next_deadline() == 1.5
+    assert session.tick(1.5) == [Closed(CloseReason.SMSC_UNBOUND)]
+    assert sent_by(session) == [("unbind_resp", 0, 6)]
+
+
+def test_when_both_sides_unbind_deliver_sm_resp_go_before_unbind_resp() -> None:
+    session = bound_session()
+    session.receive(smpplib_encode("deliver_sm", 5), 1.0)
+    session.unbind(1.0)
+    session.receive(smpplib_encode("unbind", 6), 2.0)
+    assert ([command for command, _, _ in sent_by(session)], session.next_deadline()) == (["unbind"], 3.0)
+    session.respond(CommandId.DELIVER_SM, 5)
+    assert sent_by(session) == [("deliver_sm_resp", 0, 5), ("unbind_resp", 0, 6)]
+
+
+def test_an_unbind_resp_that_waits_is_sent_when_our_own_unbind_ends_the_session() -> None:
+    session = bound_session()
+    session.receive(smpplib_encode("deliver_sm", 5), 1.0)
+    session.unbind(1.0)
+    session.receive(smpplib_encode("unbind", 6), 2.0)
+    session.data_to_send()
+    assert session.receive(smpplib_encode("unbind_resp", 2), 2.1) == [Unbound(), Closed(CloseReason.UNBOUND)]
+    assert sent_by(session) == [("unbind_resp", 0, 6)]
 
 
 def test_after_an_unbind_from_the_smsc_the_session_ends_after_response_timeout() -> None:

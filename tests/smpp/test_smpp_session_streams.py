@@ -129,6 +129,7 @@ class AnySession(RuleBasedStateMachine):
         self.late: dict[int, tuple[object, float]] = {}
         self.unacknowledged: list[int] = []
         self.unbinding = False
+        self.unbind_resp_at: float | None = None  # until when the response waits for deliver_sm_resp
 
     @initialize()
     def bind(self) -> None:
@@ -192,7 +193,11 @@ class AnySession(RuleBasedStateMachine):
         sequence_number = self.unacknowledged.pop()
         self.session.data_to_send()
         self.session.respond(CommandId.DELIVER_SM, sequence_number)
-        assert sent_by(self.session) == [("deliver_sm_resp", 0, sequence_number)]
+        expected = [("deliver_sm_resp", 0, sequence_number)]
+        if self.unbind_resp_at is not None and not self.unacknowledged:
+            self.unbind_resp_at = None
+            expected.append(("unbind_resp", 0, 98))
+        assert sent_by(self.session) == expected
 
     @precondition(alive)
     @rule(data=st.data())
@@ -205,7 +210,10 @@ class AnySession(RuleBasedStateMachine):
     @rule(data=st.data())
     def unbind(self, data: st.DataObject) -> None:
         self.unbinding = True
+        self.unbind_resp_at = self.now + 1.0 if self.unacknowledged else None
+        self.session.data_to_send()
         assert self.receive(smpplib_encode("unbind", 98), data)[0] == SmscUnbound()
+        assert sent_by(self.session) == ([] if self.unacknowledged else [("unbind_resp", 0, 98)])
 
     @rule(seconds=st.floats(0, 15))
     def let_time_pass(self, seconds: float) -> None:
@@ -216,6 +224,9 @@ class AnySession(RuleBasedStateMachine):
         events = self.session.tick(self.now)
         if deadline is None or deadline > self.now:
             assert (events, self.session.data_to_send()) == ([], b"")
+        if self.unbind_resp_at is not None and self.now >= self.unbind_resp_at:
+            self.unbind_resp_at = None
+            assert sent_by(self.session) == [("unbind_resp", 0, 98)]
         due = [n for n, (_, sent_at) in self.under_way.items() if sent_at + RESPONSE_TIMEOUT_SECONDS <= self.now]
         if was_alive:
             assert [e for e in events if isinstance(e, NoResponse)] == [

@@ -1,7 +1,7 @@
 """A real session is driven through every pair of state and input, and compared with the table."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Final
 
@@ -83,19 +83,34 @@ def pdu(
 
 def keep_alive(run: Run) -> list[Event[object]]:
     """Leaves no other time-out near: neither of the segment nor of the enquire_link interval."""
+    send_unbind_resp(run)
     run.receive(CommandId.SUBMIT_SM_RESP, SEGMENT, STATE_TIMEOUT_AT - 0.1)
     return []
 
 
 def keep_alive_with_segment(run: Run) -> list[Event[object]]:
+    send_unbind_resp(run)
     return run.receive(CommandId.ENQUIRE_LINK_RESP, UNKNOWN, SEGMENT_AT + RESPONSE_TIMEOUT - 0.1)
+
+
+def send_unbind_resp(run: Run) -> list[Event[object]]:
+    """Leaves no unbind_resp waiting for the deliver_sm_resp that is owed."""
+    return run.session.tick(LEFT_AT + 1.0) if run.session.state is SessionState.DRAINING else []
+
+
+def unbind_both(run: Run) -> list[Event[object]]:
+    return run.receive(CommandId.UNBIND, UNKNOWN) if run.session.state is SessionState.UNBINDING else []
+
+
+def respond_to_delivery(run: Run) -> list[Event[object]]:
+    if run.owes:
+        run.session.respond(CommandId.DELIVER_SM, DELIVERY)
+    return []
 
 
 def respond_to_everything(run: Run) -> list[Event[object]]:
     run.receive(CommandId.SUBMIT_SM_RESP, SEGMENT)
-    if run.owes:
-        run.session.respond(CommandId.DELIVER_SM, DELIVERY)
-    return []
+    return respond_to_delivery(run)
 
 
 def time_out_once(run: Run) -> list[Event[object]]:
@@ -114,14 +129,18 @@ def tick(now: float) -> Act:
 DRIVERS: Final[dict[Input, Driver]] = {
     Input.CONNECTED: call(lambda session: session.connected(LEFT_AT)),
     Input.SUBMIT: call(lambda session: session.submit(b"", "another segment", LEFT_AT)),
-    Input.RESPOND: call(lambda session: session.respond(CommandId.DELIVER_SM, DELIVERY)),
+    Input.RESPOND: replace(
+        call(lambda session: session.respond(CommandId.DELIVER_SM, DELIVERY)), before=send_unbind_resp
+    ),
+    Input.RESPOND_LAST: Driver(before=unbind_both, act=respond_to_delivery, needs_segment=True),
     Input.UNBIND: call(lambda session: session.unbind(LEFT_AT)),
     Input.DISCONNECTED: Driver(act=lambda run: run.session.disconnected(LEFT_AT)),
     Input.RESPONSE_TIMEOUT: Driver(before=keep_alive, act=tick(STATE_TIMEOUT_AT)),
     Input.SEGMENT_TIMEOUT: Driver(
         before=keep_alive_with_segment, act=tick(SEGMENT_AT + RESPONSE_TIMEOUT), needs_segment=True
     ),
-    Input.IDLE: Driver(act=tick(LEFT_AT + ENQUIRE_LINK)),
+    Input.UNBIND_RESP_DUE: Driver(before=unbind_both, act=tick(LEFT_AT + 1.0), needs_segment=True),
+    Input.IDLE: Driver(before=send_unbind_resp, act=tick(LEFT_AT + ENQUIRE_LINK)),
     Input.ENQUIRE_LINK_TIMEOUT: Driver(
         in_bound=tick(ENQUIRE_LINK_AT),
         before=tick(ENQUIRE_LINK_AT + RESPONSE_TIMEOUT - 0.1),
@@ -142,7 +161,8 @@ DRIVERS: Final[dict[Input, Driver]] = {
     Input.ENQUIRE_LINK: pdu(CommandId.ENQUIRE_LINK, UNKNOWN),
     Input.ENQUIRE_LINK_RESP: pdu(CommandId.ENQUIRE_LINK_RESP, UNKNOWN, statuses=(OK,)),
     Input.ENQUIRE_LINK_RESP_ERROR: pdu(CommandId.ENQUIRE_LINK_RESP, UNKNOWN, statuses=(NOT_BOUND, THROTTLED)),
-    Input.SMSC_UNBIND: pdu(CommandId.UNBIND, UNKNOWN),
+    Input.SMSC_UNBIND: replace(pdu(CommandId.UNBIND, UNKNOWN), before=respond_to_delivery),
+    Input.SMSC_UNBIND_OWED: pdu(CommandId.UNBIND, UNKNOWN, needs_segment=True),
     Input.UNBIND_RESP: pdu(CommandId.UNBIND_RESP),
     Input.UNBIND_RESP_UNMATCHED: pdu(CommandId.UNBIND_RESP, UNKNOWN),
     Input.GENERIC_NACK: pdu(CommandId.GENERIC_NACK),
@@ -217,7 +237,7 @@ def expected(state: SessionState, given: Input, *, owes: bool) -> tuple[SessionS
     concerns_none = given is Input.DISCONNECTED and not owes
     events: list[object] = [event for event in row.events if not (event is NoResponse and concerns_none)]
     events += [row.reason] if row.reason is not None else []
-    target, sends = row.to or state, [row.sends] if row.sends else []
+    target, sends = row.to or state, row.sends.split(", ") if row.sends else []
     if target in ENDED and not owes:  # in the same call
         target, more, end = expected(target, Input.DRAINED, owes=owes)
         return target, sends + more, events + end
@@ -271,6 +291,8 @@ def test_every_pair_of_state_and_input_is_driven_or_has_no_row() -> None:
             **{given: set(WITHOUT_SEGMENTS) for given, driver in DRIVERS.items() if driver.needs_segment},
             Input.ENQUIRE_LINK_TIMEOUT: set(WITHOUT_SEGMENTS),
             Input.UNRESPONSIVE: set(WITHOUT_SEGMENTS),
+            Input.RESPOND_LAST: {*WITHOUT_SEGMENTS, SessionState.BOUND},
+            Input.UNBIND_RESP_DUE: {*WITHOUT_SEGMENTS, SessionState.BOUND},
         }.items()
         for state in states
     }

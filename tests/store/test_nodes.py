@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import asyncpg
 import pytest
 
-from gateway.store import nodes
+from gateway.store import nodes, queues
 from gateway.store.database import Connection, Database
 
 LINKS = ["kcell"]
@@ -154,3 +154,38 @@ async def test_a_session_of_another_role_named_like_an_expired_node_prevents_no_
         await transaction.rollback()
     assert await foreign.fetchval("SELECT true")
     await foreign.close()
+
+
+async def test_a_request_to_bind_reaches_the_holder_of_the_link_once(database: Database) -> None:
+    async with database.acquire() as connection:
+        await nodes.join(connection, "holder", "holder", LINKS)
+        await nodes.join(connection, "other", "other", LINKS)
+        await nodes.request_bind(connection, "kcell")
+        assert await nodes.claim_links(connection, "holder", LINKS) == LINKS
+        assert await nodes.claim_bind_requests(connection, "holder") == []
+        await nodes.request_bind(connection, "kcell")
+        assert await nodes.claim_bind_requests(connection, "other") == []
+        assert await nodes.claim_bind_requests(connection, "holder") == LINKS
+        assert await nodes.claim_bind_requests(connection, "holder") == []
+
+
+async def test_a_failed_bind_is_shown_until_it_succeeds_or_another_process_claims_the_link(
+    database: Database,
+) -> None:
+    async def shown() -> list[str | None]:
+        return [link.bind_failure for link in await queues.links(connection)]
+
+    async with database.acquire() as connection:
+        await nodes.join(connection, "holder", "holder", LINKS)
+        await nodes.join(connection, "other", "other", LINKS)
+        await nodes.claim_links(connection, "holder", LINKS)
+        await nodes.note_bind_failure(connection, "other", "kcell", "unreachable", 1.0)
+        assert await shown() == [None]
+        await nodes.note_bind_failure(connection, "holder", "kcell", "ESME_RBINDFAIL", 60.0)
+        assert await shown() == ["ESME_RBINDFAIL"]
+        await nodes.note_bind_failure(connection, "holder", "kcell", None, None)
+        assert await shown() == [None]
+        await nodes.note_bind_failure(connection, "holder", "kcell", "ESME_RBINDFAIL", 60.0)
+        await nodes.leave(connection, "holder")
+        assert await nodes.claim_links(connection, "other", LINKS) == LINKS
+        assert await shown() == [None]
