@@ -61,6 +61,8 @@ class Event(StrEnum):
     LINK_UNEXPECTED_PDU = "link_unexpected_pdu"
     LINK_CLAIMED = "link_claimed"
     LINK_RELEASED = "link_released"
+    MESSAGE_ID_DECIDED = "message_id_decided"
+    RECEIPT_STATE_UNKNOWN = "receipt_state_unknown"
     REPLY_BY_WRONG_LINK = "reply_by_wrong_link"
     REPLIES_NOT_FLUSHED = "replies_not_flushed"
     TEXTS_REROUTED = "texts_rerouted"

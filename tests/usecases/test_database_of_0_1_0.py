@@ -24,6 +24,7 @@ from tests.harness import TOKENS, Family, Harness
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "v0_1_0"
 NEW_MIGRATIONS = [
     "0008_field_terms", "0009_rows", "0010_valid_rows", "0011_references", "0012_comments",
+    "0015_receipts",
 ]  # fmt: skip
 
 DONE = [f"done-{n:02}" for n in range(1, 13)]
