@@ -119,7 +119,9 @@ async def build(
         sending=sending,
     )
     receipts = Receipts(
-        transactions=transactions, message_ids={link.name: link.message_id for link in config.links}
+        transactions=transactions,
+        message_ids={link.name: link.message_id for link in config.links},
+        any_segment=[link.name for link in config.links if link.receipts in ("last", "first")],
     )
     dialogues = UssdDialogues(
         services=services, routing=routing, texts=texts, lifetime_seconds=policy.dialogue_lifetime_seconds

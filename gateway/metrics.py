@@ -41,6 +41,7 @@ LINK_STOPPED = Gauge(
 LINK_FAILURES = _counter("link_failures", "Connections and binds that failed", "link", "reason")
 UNEXPECTED_PDUS = _counter("unexpected_pdus", "PDUs that were unexpected and were skipped", "link")
 RECEIPTS = _counter("receipts", "Final delivery receipts", "link", "state")
+RECEIPTS_UNKNOWN = _counter("receipts_unknown", "Receipts with a state that is not known", "link", "state")
 REPLIES = _counter("replies", "Replies read", "link", "verdict")
 REPLY_LATENCY = _histogram("reply_latency_seconds", "From a reply to the first submit_sm of the text that follows")
 INBOUND_COMMITTED = _histogram("inbound_committed_seconds", "From a deliver_sm to its commit")

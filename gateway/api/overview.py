@@ -31,6 +31,7 @@ MAX_LISTS = 20
 _SEGMENTS = "gateway_segments_total"
 _CHECKED = "gateway_journal_checked_total"
 _FAULTS = "gateway_journal_faults_total"
+_UNKNOWN_STATES = "gateway_receipts_unknown_total"
 _OUTCOMES = tuple(kind.value for kind in StatusKind)
 
 _Counted = Mapping[tuple[str, ...], int]
@@ -167,6 +168,7 @@ class OverviewApi:
         segments = round(state.queued * gathered.mean_segments.get(state.link, 0.0))
         oldest = [self._waited(queue.since) for queue in gathered.waiting.sms if queue.link == state.link]
         outcomes = {name: counted.get((_SEGMENTS, state.link, name), 0) for name in _OUTCOMES}
+        unknown = {key[2]: number for key, number in counted.items() if key[:2] == (_UNKNOWN_STATES, state.link)}
         return {
             "link": state.link,
             "node": state.node,
@@ -185,6 +187,7 @@ class OverviewApi:
             "hours": round(segments / link.tps / 3600, 4) if link.tps else None,
             "seconds": max(oldest, default=0.0),
             "counted": outcomes if state.node == self._node else None,
+            "unknown_states": unknown if state.node == self._node else None,
         }
 
     def _shown_node(self, node: Node) -> dict[str, Any]:
@@ -229,5 +232,5 @@ def _counted() -> dict[tuple[str, ...], int]:
         (sample.name, *sample.labels.values()): int(sample.value)
         for family in metrics.REGISTRY.collect()
         for sample in family.samples
-        if sample.name in (_SEGMENTS, _CHECKED, _FAULTS)
+        if sample.name in (_SEGMENTS, _CHECKED, _FAULTS, _UNKNOWN_STATES)
     }

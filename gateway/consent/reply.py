@@ -109,7 +109,7 @@ def read_reply(text: str | None, rules: ReplyRules) -> Reading:
 
 
 def read_menu_reply(text: str | None, rules: ReplyRules) -> Reading:
-    """The verdict on a reply to the USSD menu of the service: the bare digit of an answer, else unclear."""
+    """The verdict on a reply to the service's USSD menu: an answer's digit or the whole of it, else unclear."""
     folded = _fold(text) if text is not None else ""
     for verdict, digit in ((Verdict.AGREE, rules.agree), (Verdict.REFUSE, rules.refuse)):
         if folded == digit:
@@ -117,7 +117,8 @@ def read_menu_reply(text: str | None, rules: ReplyRules) -> Reading:
             if normalised and rules.strict:
                 break
             return Reading(verdict=verdict, normalised=normalised)
-    return Reading(verdict=Verdict.UNCLEAR)
+    whole = read_reply(text, rules)
+    return whole if whole.verdict in (Verdict.AGREE, Verdict.REFUSE) else Reading(verdict=Verdict.UNCLEAR)
 
 
 def _fold(text: str) -> str:

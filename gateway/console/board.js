@@ -121,11 +121,12 @@ function links({ links, nodes, now }, rate) {
       ],
       link.counted ? [count(link.counted.throttled), own?.throttled > 0 && badge("warning", "now")] : "–",
       link.counted ? count(link.counted.refused) : "–",
+      unknownStates(link),
     ];
   };
   return table(
     "Holder, queue and rate of each link. Counted by the process that responds, since its start.",
-    ["link", "sessions", "held by", "#waiting", "#segments", "#throttled", "#refused"],
+    ["link", "sessions", "held by", "#waiting", "#segments", "#throttled", "#refused", "unknown receipts"],
     links.map(row),
   );
 }
@@ -150,6 +151,12 @@ function attempt({ link, node, bind_failure, next_bind_at }, now) {
         "Bind now…",
       ),
   );
+}
+
+/** Receipts with a state that is not known, as the SMSC writes it. */
+function unknownStates({ unknown_states: states }) {
+  if (!states) return "–";
+  return Object.entries(states).map(([state, number]) => badge("warning", `${state} ${count(number)}`));
 }
 
 function waiting({ queued, segments, hours: time }) {

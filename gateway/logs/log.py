@@ -66,6 +66,8 @@ class Event(StrEnum):
     LINK_RESPONSES_LATE = "link_responses_late"
     LINK_RESUMED = "link_resumed"
     LINK_STOPPED = "link_stopped"
+    MESSAGE_ID_DECIDED = "message_id_decided"
+    RECEIPT_STATE_UNKNOWN = "receipt_state_unknown"
     REPLY_BY_WRONG_LINK = "reply_by_wrong_link"
     REPLIES_NOT_FLUSHED = "replies_not_flushed"
     TEXTS_REROUTED = "texts_rerouted"

@@ -1,11 +1,13 @@
 """Decoding of a deliver_sm or data_sm into a receipt, a USSD message, a reply, or a segment of one."""
 
+from dataclasses import replace
+
 from gateway.config import Link
 from gateway.consent.identity import canonical_msisdn
-from gateway.smpp.pdu import MalformedPdu, ShortMessage, decode_short_message
-from gateway.smpp.receipt import parse_receipt
+from gateway.smpp.pdu import BLANK_OCTETS, MalformedPdu, ShortMessage, TlvTag, decode_short_message
+from gateway.smpp.receipt import Receipt, parse_receipt
 from gateway.smpp.session import Received
-from gateway.smpp.text import Concatenation, decode, split_udh
+from gateway.smpp.text import Concatenation, decode, split_udh, without_final_nul
 from gateway.smpp.ussd import parse_ussd
 from gateway.store.inbound import ReplySegment
 from gateway.usecases.inbound import InboundBatch
@@ -15,9 +17,10 @@ from gateway.usecases.ussd import DialogueMessage
 
 
 def decode_into(batch: InboundBatch, link: Link, received: Received) -> None:
-    """Adds the message to the batch; a receipt that is not final is dropped.
+    """Adds the message to the batch; of a receipt that is not final, only a state that is not known.
 
-    A malformed PDU becomes a reply without a text, so that its octets are kept as evidence.
+    A malformed PDU becomes a reply without a text, so that its octets are kept as evidence. The same holds for a
+    message whose short_message and message_payload say different things.
     """
     try:
         message = decode_short_message(received.command_id, received.body)
@@ -25,10 +28,12 @@ def decode_into(batch: InboundBatch, link: Link, received: Received) -> None:
         batch.replies.append(Reply(link.name, "", "", received.body, 0, "", None))
         return
     if receipt := parse_receipt(message):
-        if receipt.final:
-            batch.receipts.append(FinalReceipt(link.name, receipt.message_id, receipt.state, receipt.error))
-    elif ussd := parse_ussd(message):
-        text = ussd.text(link.default_alphabet)
+        _add_receipt(batch, link, message, receipt)
+        return
+    contradiction = _contradiction(link, message)
+    if ussd := parse_ussd(message):
+        ussd = replace(ussd, octets=contradiction or _text_octets(link, message, ussd.octets))
+        text = None if contradiction else ussd.text(link.default_alphabet)
         batch.ussd.append(
             DialogueMessage(
                 link.name,
@@ -39,12 +44,58 @@ def decode_into(batch: InboundBatch, link: Link, received: Received) -> None:
                 text,
             )
         )
+    elif contradiction:
+        batch.replies.append(_reply(link, message, message.payload)._replace(octets=contradiction, text=None))
     else:
         concatenation, octets = split_udh(message)
+        octets = _text_octets(link, message, octets)
         if concatenation is None:
             batch.replies.append(_reply(link, message, octets))
         else:
             batch.segments.append(_segment(link, message, concatenation, octets))
+
+
+def _add_receipt(batch: InboundBatch, link: Link, message: ShortMessage, receipt: Receipt) -> None:
+    if receipt.unknown_state:
+        batch.unknown_states.append((link.name, receipt.unknown_state))
+    if receipt.final:
+        batch.receipts.append(
+            FinalReceipt(
+                link.name,
+                receipt.message_id,
+                receipt.state,
+                receipt.error,
+                _subscriber(link, message),
+                receipt.by_text,
+            )
+        )
+
+
+def _subscriber(link: Link, message: ShortMessage) -> str:
+    """The MSISDN that a receipt is about, in either of its addresses; "" when there is none."""
+    numbers = [canonical_msisdn(address.addr) for address in (message.source, message.destination)]
+    return next((number for number in numbers if number and number != canonical_msisdn(link.source)), "")
+
+
+def _contradiction(link: Link, message: ShortMessage) -> bytes:
+    """The octets of both, when short_message and message_payload say different things; else none."""
+    both = message.short_message, message.tlvs.get(TlvTag.MESSAGE_PAYLOAD, b"")
+    if not both[1].strip(BLANK_OCTETS) or message.payload != both[0]:
+        return b""
+    if len({_text_octets(link, message, octets).strip(BLANK_OCTETS) for octets in both}) == 1:
+        return b""
+    texts = [decode(octets, message.data_coding, link.default_alphabet) for octets in both]
+    same = None not in texts and len({(text or "").strip() for text in texts}) == 1
+    return b"" if same else b"".join(both)
+
+
+def _udh_octets(message: ShortMessage, octets: bytes) -> int:
+    """The length of the UDH before packed septets; in other codings, a final NUL may be in it."""
+    return len(message.payload) - len(octets)
+
+
+def _text_octets(link: Link, message: ShortMessage, octets: bytes) -> bytes:
+    return without_final_nul(octets, message.data_coding, link.default_alphabet)
 
 
 def sender_of(message: ShortMessage) -> str:
@@ -54,7 +105,6 @@ def sender_of(message: ShortMessage) -> str:
 
 def _reply(link: Link, message: ShortMessage, octets: bytes) -> Reply:
     """The reply in a single message; `octets` is its text without the UDH."""
-    udh_octets = len(message.payload) - len(octets)
     return Reply(
         link=link.name,
         source_addr=sender_of(message),
@@ -62,7 +112,7 @@ def _reply(link: Link, message: ShortMessage, octets: bytes) -> Reply:
         octets=octets,
         data_coding=message.data_coding,
         smsc_time=message.schedule_delivery_time,
-        text=decode(octets, message.data_coding, link.default_alphabet, udh_octets),
+        text=decode(octets, message.data_coding, link.default_alphabet, _udh_octets(message, octets)),
     )
 
 
@@ -75,7 +125,7 @@ def _segment(link: Link, message: ShortMessage, concatenation: Concatenation, oc
         total=concatenation.total,
         number=concatenation.number,
         octets=octets,
-        udh_octets=len(message.payload) - len(octets),
+        udh_octets=_udh_octets(message, octets),
         data_coding=message.data_coding,
         smsc_time=message.schedule_delivery_time,
     )

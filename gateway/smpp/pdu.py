@@ -35,6 +35,8 @@ RESPONSE_BIT: Final = 0x80000000
 """The bit that makes a command_id a response (SMPP 3.4 §5.1.2.1)."""
 
 _TLV: Final = Struct(">HH")
+BLANK_OCTETS: Final = b"\0\t\n\r "
+"""Of white space, in UCS-2 as well."""
 _OCTET: Final = tuple(bytes((value,)) for value in range(256))
 
 _FIELDS_BEFORE_VALIDITY: Final = b"\0\0\0"
@@ -49,11 +51,12 @@ DESTINATION_NPI: Final = consts.SMPP_NPI_ISDN
 
 MAX_VALIDITY: Final = timedelta(days=30)
 """The longest validity_period that needs no months, whose length differs (§7.1.1)."""
+_RECEIPT_REQUESTED: Final = _OCTET[consts.SMPP_SMSC_DELIVERY_RECEIPT_BOTH]
 
 SOURCE_ADDRESS: Final = r"\+?[0-9]{1,20}|[ -~]{1,11}"
 """What source_addr may be: a number (§5.2.8: 20 octets) or a name (3GPP 23.040 §9.1.2.5: 11 characters)."""
 
-ReceiptRequest = Literal["last", "all", "none"]
+ReceiptRequest = Literal["last", "first", "all", "none"]
 """For which segments of a text a receipt is requested (configuration `links.receipts`)."""
 
 _MAX_SHORT_CODE_DIGITS: Final = 8
@@ -134,8 +137,10 @@ class ShortMessage:
 
     @property
     def payload(self) -> bytes:
-        """The user data: short_message, or the message_payload TLV when that is empty (§5.3.2.32)."""
-        return self.short_message or self.tlvs.get(TlvTag.MESSAGE_PAYLOAD, b"")
+        """The user data: short_message, or the message_payload TLV when that is empty or blank (§5.3.2.32)."""
+        if self.short_message.strip(BLANK_OCTETS):
+            return self.short_message
+        return self.tlvs.get(TlvTag.MESSAGE_PAYLOAD, b"") or self.short_message
 
 
 def source_numbering(source: str) -> tuple[int, int]:
@@ -319,15 +324,19 @@ class SubmitEncoder:
             kind: _FIELDS_BEFORE_VALIDITY + _encode_c_octet_string(encode_relative_time(period))
             for kind, period in validity.items()
         }
-        requested, not_requested = _OCTET[consts.SMPP_SMSC_DELIVERY_RECEIPT_BOTH], _OCTET[0]
-        self._receipt = requested if receipts == "all" else not_requested
-        self._last_receipt = not_requested if receipts == "none" else requested
+        self._receipts = receipts
 
     def tracked_segments(self, count: int) -> int:
         """The segments of a text of `count` segments that request a receipt; bit n: segment n."""
-        last = 1 << count - 1
-        others = last - 1
-        return (last if self._last_receipt != _OCTET[0] else 0) | (others if self._receipt != _OCTET[0] else 0)
+        match self._receipts:
+            case "last":
+                return 1 << count - 1
+            case "first":
+                return 1
+            case "all":
+                return (1 << count) - 1
+            case "none":
+                return 0
 
     def bodies(
         self, destination: str, segments: Sequence[Segment], data_coding: int, kind: str = ""
@@ -340,14 +349,14 @@ class SubmitEncoder:
         fields = self._fields.get(kind, self._default_fields)
         head = self._head + destination.encode("ascii") + b"\0"
         coding = b"\0" + _OCTET[data_coding] + b"\0"  # between replace_if_present_flag and sm_default_msg_id
-        receipt, last_receipt, last = self._receipt, self._last_receipt, len(segments) - 1
+        tracked = self.tracked_segments(len(segments))
         return [
             b"".join(
                 (
                     head,
                     _OCTET[esm_class],
                     fields,
-                    last_receipt if position == last else receipt,
+                    _RECEIPT_REQUESTED if tracked >> position & 1 else b"\0",
                     coding,
                     _OCTET[len(short_message)],
                     short_message,

@@ -4,7 +4,9 @@ Every vendor has its own receipt text. Appendix B shows an example:
 
     id:IIIIIIIIII sub:SSS dlvrd:DDD submit date:YYMMDDhhmm done date:YYMMDDhhmm stat:DDDDDDD err:E text: . . .
 
-Fields may be missing, in any order and any case. TLVs take precedence over the text.
+Fields may be missing, in any order and any case; `status`, `state`, `=` and quoted values occur as well. TLVs take
+precedence over the text. A text that is nothing but such fields, an id and a state among them, is a receipt also
+without any other mark.
 """
 
 import re
@@ -31,18 +33,27 @@ class MessageState(StrEnum):
     ACCEPTED = "accepted"
     UNKNOWN = "unknown"
     REJECTED = "rejected"
+    SCHEDULED = "scheduled"
+    """SMPP 5.0 §4.7.15."""
+    SKIPPED = "skipped"
+    """SMPP 5.0 §4.7.15: the SMSC has left it out."""
     UNSTATED = "unstated"
-    """The receipt has no state, or one that the specification does not define."""
+    """The receipt has no state, or one that is not known."""
 
     @property
     def final(self) -> bool:
         """Whether no other state can follow."""
-        return self not in (MessageState.ENROUTE, MessageState.ACCEPTED, MessageState.UNSTATED)
+        return self not in _NOT_FINAL
 
     @property
     def delivered(self) -> bool:
         """Whether the handset has the segment."""
         return self is MessageState.DELIVERED
+
+
+_NOT_FINAL: Final = frozenset(
+    {MessageState.ENROUTE, MessageState.ACCEPTED, MessageState.SCHEDULED, MessageState.UNSTATED}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +65,10 @@ class Receipt:
     error: str
     """As the operator writes it; "" when there is none."""
     intermediate: bool
+    unknown_state: str = ""
+    """A state that is not known, as written; "" when there is none. At most MAX_STATE_LENGTH characters."""
+    by_text: bool = False
+    """Only its text makes it a receipt: a subscriber could have written it as well."""
 
     @property
     def final(self) -> bool:
@@ -65,6 +80,9 @@ _MESSAGE_TYPE: Final = 0x3C  # bits 5–2 of esm_class, §5.2.12
 _SMSC_RECEIPT: Final = 0x04
 _INTERMEDIATE: Final = 0x20
 
+MAX_STATE_LENGTH: Final = 20
+"""Characters kept of a state that is not known."""
+
 _STATE_BY_NUMBER: Final = {
     consts.SMPP_MESSAGE_STATE_ENROUTE: MessageState.ENROUTE,
     consts.SMPP_MESSAGE_STATE_DELIVERED: MessageState.DELIVERED,
@@ -74,54 +92,130 @@ _STATE_BY_NUMBER: Final = {
     consts.SMPP_MESSAGE_STATE_ACCEPTED: MessageState.ACCEPTED,
     consts.SMPP_MESSAGE_STATE_UNKNOWN: MessageState.UNKNOWN,
     consts.SMPP_MESSAGE_STATE_REJECTED: MessageState.REJECTED,
+    9: MessageState.SKIPPED,
 }
-_STATE_PREFIX: Final = 5
-# DELIVRD, EXPIRED, DELETED, UNDELIV, ACCEPTD, UNKNOWN, REJECTD (Appendix B), ENROUTE, and the unabridged words.
-_STATE_BY_WORD: Final = {state.value[:_STATE_PREFIX]: state for state in _STATE_BY_NUMBER.values()}
+_SCHEDULED: Final = b"\0"
+"""message_state 0 (SMPP 5.0). It means nothing in SMPP 3.4, so that a state in the text takes precedence."""
+
+# The states of Appendix B, abridged or not, and the words that vendors use instead, as letters alone.
+_WORDS: Final = (
+    (re.compile(r"deliv|deliv(er|r)?e?d.*|receive?d|read|displayed"), MessageState.DELIVERED),
+    (
+        re.compile(r"(un|not?|non)deliv.*|undel.*|deliver.*(fail|err).*|fail.*|err|error.*"),
+        MessageState.UNDELIVERABLE,
+    ),
+    (re.compile(r"skip.*"), MessageState.SKIPPED),
+    (re.compile(r"sched.*"), MessageState.SCHEDULED),
+    (re.compile(r"enrou.*"), MessageState.ENROUTE),
+    (re.compile(r"expir.*"), MessageState.EXPIRED),
+    (re.compile(r"delete.*"), MessageState.DELETED),
+    (re.compile(r"accept.*"), MessageState.ACCEPTED),
+    (re.compile(r"unkno.*"), MessageState.UNKNOWN),
+    (re.compile(r"rejec.*"), MessageState.REJECTED),
+)
+_NOT_A_LETTER: Final = re.compile(r"[^a-z]+")
 
 _FIELD: Final = re.compile(
-    r"(?<!\w)(?P<name>id|sub|dlvrd|submit[ _]?date|done[ _]?date|stat|err|text)\s*:", re.IGNORECASE
+    r"(?<!\w)(?P<name>(?:(?:message|msg)[ _-]?)?id|sub|dlvrd|submit[ _]?date|done[ _]?date|stat(?:us|e)?|err|text)"
+    r"[\"']?\s*[:=]",
+    re.IGNORECASE,
 )
+_SEPARATORS: Final = " \t\r\n,;{}"
+_WORD: Final = re.compile(r"\"([^\"]*)\"|'([^']*)'|([^\s,;\"']*)")
+
+# What a text without any other mark has to look like. A value is one word; dates and fields of a vendor's own may
+# follow it. A text of words in between is a subscriber's, and so is one with the sign of an answer, as in 3#1.
+_MAX_MARKLESS_LENGTH: Final = 500
+_MARKLESS_VALUE: Final = re.compile(
+    r"""[\s,;{]*(?:"[^"#]*"|'[^'#]*'|[^\s,;"'#]*)(?:[\s,;}"']+(?:[0-9:.+-]+|[A-Za-z_]\w*[:=][^\s,;#]*))*[\s,;}"']*"""
+)
+_MARKLESS_ID: Final = re.compile(r"(?=.*[0-9])[0-9A-Za-z][0-9A-Za-z.:_-]*")
+_MARKLESS_STATE: Final = re.compile(r"[A-Za-z][A-Za-z_ -]{2,19}")
+_FURTHER_FIELDS: Final = frozenset({"sub", "dlvrd", "submitdate", "donedate", "err"})
 
 
 def parse_receipt(sm: ShortMessage) -> Receipt | None:
     """The receipt that the message is, or None when it is a reply.
 
-    esm_class or a receipted_message_id makes it a receipt, even when nothing else of it can be read.
+    esm_class or a receipted_message_id makes it a receipt, even when nothing else of it can be read; else its text
+    does.
     """
     message_type = sm.esm_class & _MESSAGE_TYPE
     tlv_id = _c_octet_string(sm.tlvs.get(TlvTag.RECEIPTED_MESSAGE_ID, b""))
-    if not message_type & (_SMSC_RECEIPT | _INTERMEDIATE) and not tlv_id:
+    by_text = not message_type & (_SMSC_RECEIPT | _INTERMEDIATE) and not tlv_id
+    # Receipts are ASCII, whatever their data_coding. UCS-2 makes them ASCII with NULs between.
+    text = sm.payload.replace(b"\0", b"").decode("latin-1")
+    if by_text and not _is_receipt(text):
         return None
-    fields = _fields(sm.payload)
+    fields = _fields(text)
+    state, unknown_state = _state(sm.tlvs.get(TlvTag.MESSAGE_STATE, b""), fields.get("stat", ""))
     return Receipt(
-        message_id=(tlv_id or fields.get("id", ""))[:MAX_MESSAGE_ID_BYTES],
-        state=_state(sm.tlvs.get(TlvTag.MESSAGE_STATE, b""), fields.get("stat", "")),
-        error=fields.get("err", "") or _network_error(sm.tlvs.get(TlvTag.NETWORK_ERROR_CODE, b"")),
+        message_id=(tlv_id or _word(fields.get("id", "")))[:MAX_MESSAGE_ID_BYTES],
+        state=state,
+        error=_word(fields.get("err", "")) or _network_error(sm.tlvs.get(TlvTag.NETWORK_ERROR_CODE, b"")),
         intermediate=bool(message_type & _INTERMEDIATE),
+        unknown_state=unknown_state,
+        by_text=by_text,
     )
 
 
-def _fields(payload: bytes) -> dict[str, str]:
-    """The first word of every field. Of a repeated field the first one counts: `text` may contain anything."""
-    # Receipts are ASCII, whatever their data_coding. UCS-2 makes them ASCII with NULs between.
-    text = payload.replace(b"\0", b"").decode("latin-1")
+def _is_receipt(text: str) -> bool:
+    """Whether a text alone makes a receipt: it is fields from its beginning, with an id and a state."""
+    first = _FIELD.search(text[:_MAX_MARKLESS_LENGTH])
+    if first is None or text[: first.start()].strip(_SEPARATORS + "\"'"):
+        return False
+    fields = _fields(text, before_text=True)
+    if sum(map(len, fields.values())) > _MAX_MARKLESS_LENGTH:
+        return False
+    if not all(_MARKLESS_VALUE.fullmatch(value) for name, value in fields.items() if name != "stat"):
+        return False
+    state = fields.get("stat", "").strip(_SEPARATORS + "\"'")
+    if not _MARKLESS_ID.fullmatch(_word(fields.get("id", ""))) or not _MARKLESS_STATE.fullmatch(state):
+        return False
+    return _state_of_word(state) is not None or bool(_FURTHER_FIELDS & fields.keys())
+
+
+def _fields(text: str, *, before_text: bool = False) -> dict[str, str]:
+    """The value of every field that has one. Of a repeated field the first one counts: `text` may hold anything.
+
+    With `before_text`, only the fields before `text`.
+    """
     found = list(_FIELD.finditer(text))
     ends = [match.start() for match in found] + [len(text)]
     fields: dict[str, str] = {}
     for match, end in zip(found, ends[1:], strict=True):
-        value = text[match.end() : end].replace(",", " ").replace(";", " ").split()
-        if value:
-            fields.setdefault(match["name"].lower(), value[0])
+        name = _NOT_A_LETTER.sub("", match["name"].lower())
+        name = "stat" if name.startswith("stat") else "id" if name.endswith("id") else name
+        if name == "text" and before_text:
+            break
+        if value := text[match.end() : end].strip(_SEPARATORS):
+            fields.setdefault(name, value)
     return fields
 
 
-def _state(tlv: bytes, word: str) -> MessageState:
-    return (
-        _STATE_BY_NUMBER.get(int.from_bytes(tlv, "big"))
-        or _STATE_BY_WORD.get(word[:_STATE_PREFIX].lower())
-        or MessageState.UNSTATED
+def _word(value: str) -> str:
+    """The first word of a value, without its quotes."""
+    match = _WORD.match(value)
+    return "" if match is None else next((word for word in match.groups() if word), "").strip()
+
+
+def _state(tlv: bytes, value: str) -> tuple[MessageState, str]:
+    """The state, of message_state or else of the text; and the state as written, when it is not known."""
+    state = (
+        _STATE_BY_NUMBER.get(int.from_bytes(tlv, "big")) or _state_of_word(value) or _state_of_word(_word(value))
     )
+    if state is not None:
+        return state, ""
+    if tlv == _SCHEDULED:
+        return MessageState.SCHEDULED, ""
+    return MessageState.UNSTATED, (_word(value) or (str(int.from_bytes(tlv[:4], "big")) if tlv else ""))[
+        :MAX_STATE_LENGTH
+    ]
+
+
+def _state_of_word(value: str) -> MessageState | None:
+    letters = _NOT_A_LETTER.sub("", value.lower())
+    return next((state for words, state in _WORDS if words.fullmatch(letters)), None)
 
 
 def _network_error(tlv: bytes) -> str:

@@ -40,6 +40,7 @@ __all__ = [
     "segment_count",
     "segments",
     "split_udh",
+    "without_final_nul",
 ]
 
 
@@ -250,6 +251,17 @@ def decode_segments(
         return octets.decode(codec)
     except UnicodeDecodeError:
         return None
+
+
+def without_final_nul(octets: bytes, data_coding: int, default_alphabet: str) -> bytes:
+    """The user data without one final NUL: some SMSCs count that of a C-octet string in sm_length.
+
+    In packed septets, and at the end of a 16-bit unit of UCS-2, it belongs to the text.
+    """
+    codec = _codec(data_coding, default_alphabet)
+    if codec == "packed" or (codec == _UCS2 and len(octets) % 2 == 0):
+        return octets
+    return octets.removesuffix(b"\0")
 
 
 def _codec(data_coding: int, default_alphabet: str) -> str:

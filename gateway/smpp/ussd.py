@@ -51,14 +51,16 @@ class UssdOp(IntEnum):
     ABORT = 129
 
 
-_KNOWN_OPS: Final = frozenset(UssdOp)
+_FROM_SUBSCRIBERS: Final = frozenset(
+    {UssdOp.PSSD_INDICATION, UssdOp.PSSR_INDICATION, UssdOp.USSR_CONFIRM, UssdOp.ABORT}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UssdMessage:
-    """A deliver_sm that belongs to a dialogue. `op` is a UssdOp, or a vendor's own value."""
+    """A deliver_sm that belongs to a dialogue."""
 
-    op: int
+    op: UssdOp
     session_info: bytes
     """its_session_info as received; empty without the TLV."""
     octets: bytes
@@ -78,17 +80,14 @@ class UssdMessage:
 def parse_ussd(sm: ShortMessage) -> UssdMessage | None:
     """The message as part of a dialogue; None when it is an SMS.
 
-    An unknown op without its_session_info is a misplaced TLV: the message is an SMS, so that no reply is lost.
+    An op that no subscriber causes is a misplaced TLV: the message is an SMS, so that no reply is lost.
     """
     tlv = sm.tlvs.get(TlvTag.USSD_SERVICE_OP)
-    if not tlv:
-        return None
-    op, session_info = tlv[-1], sm.tlvs.get(TlvTag.ITS_SESSION_INFO, b"")[:MAX_SESSION_INFO_BYTES]
-    if op not in _KNOWN_OPS and not session_info:
+    if not tlv or tlv[-1] not in _FROM_SUBSCRIBERS:
         return None
     return UssdMessage(
-        op=op,
-        session_info=session_info,
+        op=UssdOp(tlv[-1]),
+        session_info=sm.tlvs.get(TlvTag.ITS_SESSION_INFO, b"")[:MAX_SESSION_INFO_BYTES],
         octets=sm.payload,
         data_coding=sm.data_coding,
     )

@@ -1,7 +1,9 @@
 """Delivery receipts matched with the texts they belong to, in any order of arrival."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
+
+from asyncpg import Record
 
 from gateway.store.database import Connection
 from gateway.store.rows import reader
@@ -16,15 +18,28 @@ class StoredReceipt(NamedTuple):
     delivered: bool
     state: str  # message_state (SMPP 3.4 §5.2.28) by name
     error: str  # `err` as the operator writes it
+    msisdn: str = ""  # the number that it is about; "" when it has none
+    by_text: bool = False  # only a text to that number matches
 
 
 class UnmatchedReceipt(NamedTuple):
     """A final receipt that came before the submit_sm_resp with its message_id."""
 
     link: str
+    key: str  # by which it is claimed
     message_id: str
     state: str
     error: str
+    msisdn: str
+    by_text: bool
+
+
+class ReadReceipt(NamedTuple):
+    """An unmatched receipt whose text is found by the number as well."""
+
+    receipt: UnmatchedReceipt
+    sms_id: int
+    is_evidence: bool  # of how receipts write message_ids: one reading fits, and the text was not settled before
 
 
 class Settled(NamedTuple):
@@ -46,7 +61,7 @@ _MATCH = """
 SELECT DISTINCT ON (r.ordinal) r.ordinal, s.sms_id, e.segment, s.state
 FROM unnest($1::receipt_key_row[]) AS r
 JOIN receipts_expected e ON e.link = r.link AND e.key = r.key
-JOIN sms s ON s.sms_id = e.sms_id
+JOIN sms s ON s.sms_id = e.sms_id AND (NOT r.by_text OR s.msisdn = r.msisdn)
 ORDER BY r.ordinal, r.rank, (e.message_id = r.message_id) DESC, e.sms_id DESC
 """
 
@@ -62,8 +77,8 @@ WHERE sms.sms_id = u.sms_id
 """
 
 _KEEP_UNMATCHED = """
-INSERT INTO receipts_unmatched (link, key, message_id, state, error, expires_at)
-SELECT link, key, message_id, state, error, clock_timestamp() + interval '1 day'
+INSERT INTO receipts_unmatched (link, key, message_id, state, error, msisdn, by_text, expires_at)
+SELECT link, key, message_id, state, error, msisdn, by_text, clock_timestamp() + interval '1 day'
 FROM unnest($1::unmatched_receipt_row[])
 """
 
@@ -72,13 +87,56 @@ DELETE FROM receipts_unmatched WHERE ctid = ANY(ARRAY(
     SELECT p.ctid FROM receipts_unmatched p
     JOIN receipts_expected e ON e.link = p.link AND e.key = p.key
     JOIN sms s ON s.sms_id = e.sms_id AND s.state NOT IN ('queued', 'sending')
-    LIMIT $1 FOR UPDATE OF p SKIP LOCKED))
-RETURNING link, key, message_id, state, error
+        AND (NOT p.by_text OR s.msisdn = p.msisdn)
+    WHERE p.link = ANY($1::text[])
+    LIMIT $2 FOR UPDATE OF p SKIP LOCKED))
+RETURNING link, key, message_id, state, error, msisdn, by_text, expires_at
+"""
+
+# While a text of the case is under way, an id may still come that the receipt is about instead.
+_CLAIM_UNAMBIGUOUS = """
+WITH found AS (
+    SELECT p.link, p.message_id, p.msisdn, min(p.key) AS key, max(s.sms_id) AS sms_id,
+        p.msisdn <> '' AND bool_or(s.state = 'accepted') AS is_evidence
+    FROM receipts_unmatched p
+    JOIN receipts_expected e ON e.link = p.link AND e.key = p.key
+    JOIN sms s ON s.sms_id = e.sms_id AND (s.msisdn = p.msisdn
+        OR p.msisdn = '' AND NOT p.by_text AND ltrim(lower(trim(p.message_id)), '0') = ltrim(p.key, '0'))
+    WHERE p.link = ANY($1::text[])
+    GROUP BY p.link, p.message_id, p.msisdn HAVING count(DISTINCT p.key) = 1
+        AND bool_and(s.state NOT IN ('queued', 'sending')
+            AND NOT EXISTS (SELECT FROM sms o WHERE o.case_id = s.case_id AND o.state = 'sending'))
+    LIMIT $2
+)
+DELETE FROM receipts_unmatched u USING found f
+WHERE u.link = f.link AND u.key = f.key AND u.message_id = f.message_id AND u.msisdn = f.msisdn
+RETURNING u.link, u.key, u.message_id, u.state, u.error, u.msisdn, u.by_text, u.expires_at, f.sms_id, f.is_evidence
+"""
+
+# The texts of the latest two cases that asked the number. Receipts that wait longer are not of texts of ours.
+_CLAIM_OF_ANY_SEGMENT = """
+WITH found AS (
+    SELECT p.link, p.message_id, p.msisdn, array_agg(DISTINCT p.key) AS keys, max(s.sms_id) AS sms_id,
+        count(DISTINCT p.key) = 1 AND bool_or(s.state = 'accepted') AS is_evidence
+    FROM receipts_unmatched p
+    JOIN questions q ON q.msisdn = p.msisdn
+    JOIN sms s ON s.case_id IN (q.case_id, q.previous_case_id) AND s.link = p.link AND s.msisdn = p.msisdn
+        AND s.state NOT IN ('queued', 'sending')
+    WHERE p.link = ANY($1::text[]) AND p.expires_at > clock_timestamp() + interval '23 h 50 min'
+      AND EXISTS (SELECT FROM json_array_elements_text(s.message_ids) AS m (id)
+                  WHERE ltrim(lower(trim(m.id)), '0') = ltrim(p.key, '0'))
+      AND NOT EXISTS (SELECT FROM sms o WHERE o.case_id = s.case_id AND o.state = 'sending')
+    GROUP BY p.link, p.message_id, p.msisdn HAVING count(DISTINCT s.sms_id) = 1
+    LIMIT $2
+)
+DELETE FROM receipts_unmatched u USING found f
+WHERE u.link = f.link AND u.key = ANY(f.keys) AND u.message_id = f.message_id AND u.msisdn = f.msisdn
+RETURNING u.link, u.key, u.message_id, u.state, u.error, u.msisdn, u.by_text, u.expires_at, f.sms_id, f.is_evidence
 """
 
 _REMOVE_UNMATCHED = """
 DELETE FROM receipts_unmatched AS r USING unnest($1::unmatched_receipt_row[]) AS u
-WHERE r.link = u.link AND r.key = u.key AND r.message_id = u.message_id
+WHERE r.link = u.link AND r.key = u.key AND r.message_id = u.message_id AND r.msisdn = u.msisdn
 """
 
 _EXPIRE = """
@@ -90,49 +148,66 @@ SELECT (SELECT count(*) FROM expected) + (SELECT count(*) FROM unmatched)
 """
 
 
-async def settle(connection: Connection, receipts: Sequence[StoredReceipt]) -> list[Settled]:
+async def settle(
+    connection: Connection, receipts: Sequence[StoredReceipt], whole: Sequence[tuple[StoredReceipt, int]] = ()
+) -> list[Settled]:
     """The texts settled by these final receipts, each applied once.
 
     A receipt whose text is unknown, or not accepted yet, is stored as unmatched. A text is delivered when all its
     tracked segments are; one failed segment makes it undeliverable. A text in a final state does not change.
+    `whole` are receipts that stand for all segments of a text, with its sms_id.
     """
     flat = [
-        (ordinal, rank, receipt.link, key, receipt.message_id)
+        (ordinal, rank, receipt.link, key, receipt.message_id, receipt.msisdn, receipt.by_text)
         for ordinal, receipt in enumerate(receipts)
         for rank, key in enumerate(receipt.keys)
     ]
-    matches = await connection.fetch(_MATCH, flat)
-    found = {row["ordinal"]: row for row in matches}
+    found = {row["ordinal"]: row for row in (await connection.fetch(_MATCH, flat) if flat else ())}
     early = [
         receipt
         for i, receipt in enumerate(receipts)
         if i not in found or found[i]["state"] in ("queued", "sending")
     ]
     if early:
-        await _keep_unmatched(connection, early)
-    rows = await connection.fetch(_LOCK, [row["sms_id"] for row in matches])
+        await keep_unmatched(connection, early)
+    reports = [_Report(receipts[i], row["sms_id"], 1 << row["segment"]) for i, row in sorted(found.items())]
+    reports += [_Report(receipt, sms_id, _ALL_SEGMENTS) for receipt, sms_id in whole]
+    return await _apply(connection, reports) if reports else []
+
+
+class _Report(NamedTuple):
+    """What a receipt says about a text; bit n of `segments` stands for segment n."""
+
+    receipt: StoredReceipt
+    sms_id: int
+    segments: int
+
+
+_ALL_SEGMENTS = -1
+
+
+async def _apply(connection: Connection, reports: Sequence[_Report]) -> list[Settled]:
+    rows = await connection.fetch(_LOCK, [report.sms_id for report in reports])
     texts = {row["sms_id"]: row for row in rows if row["state"] == "accepted"}
     arrived = {sms_id: row["delivered_segments"] for sms_id, row in texts.items()}
     settled: dict[int, Settled] = {}
-    for i, row in sorted(found.items()):
-        text = texts.get(row["sms_id"])
-        if text is None or row["sms_id"] in settled:
+    for receipt, sms_id, segments in reports:
+        text = texts.get(sms_id)
+        if text is None or sms_id in settled:
             continue
-        if receipts[i].delivered:
-            arrived[row["sms_id"]] |= 1 << row["segment"]
-        if (
-            not receipts[i].delivered
-            or arrived[row["sms_id"]] & text["tracked_segments"] == text["tracked_segments"]
-        ):
-            settled[row["sms_id"]] = Settled(
-                sms_id=text["sms_id"],
+        tracked = text["tracked_segments"]
+        if receipt.delivered:
+            arrived[sms_id] |= segments & tracked
+        if not receipt.delivered or arrived[sms_id] & tracked == tracked:
+            settled[sms_id] = Settled(
+                sms_id=sms_id,
                 case_id=text["case_id"],
                 kind=text["kind"],
                 repeat=text["repeat"],
                 msisdn=text["msisdn"],
-                delivered=receipts[i].delivered,
-                state=receipts[i].state,
-                error=receipts[i].error,
+                delivered=receipt.delivered,
+                state=receipt.state,
+                error=receipt.error,
             )
     states = {s.sms_id: "delivered" if s.delivered else "undeliverable" for s in settled.values()}
     await connection.execute(
@@ -141,9 +216,40 @@ async def settle(connection: Connection, receipts: Sequence[StoredReceipt]) -> l
     return list(settled.values())
 
 
-async def claim_matching(connection: Connection, limit: int) -> list[UnmatchedReceipt]:
-    """Up to `limit` unmatched receipts whose text was accepted meanwhile; their rows are deleted."""
-    return [_read_unmatched(row) for row in await connection.fetch(_CLAIM_MATCHING, limit)]
+async def keep_unmatched(connection: Connection, receipts: Sequence[StoredReceipt]) -> None:
+    """Stores receipts for a day, under all their keys."""
+    await connection.execute(_KEEP_UNMATCHED, _by_each_key(receipts))
+
+
+async def claim_matching(connection: Connection, links: Collection[str], limit: int) -> list[UnmatchedReceipt]:
+    """Up to `limit` unmatched receipts of the links whose text was accepted meanwhile, in order of arrival.
+
+    Their rows are deleted; so it is with the other claims.
+    """
+    return [
+        _read_unmatched(row) for row in _by_arrival(await connection.fetch(_CLAIM_MATCHING, list(links), limit))
+    ]
+
+
+async def claim_unambiguous(connection: Connection, links: Collection[str], limit: int) -> list[ReadReceipt]:
+    """Up to `limit` unmatched receipts of which one key alone is that of an accepted text to their number.
+
+    Without a number, the key must be the receipt's own id.
+    """
+    return [_read(row) for row in _by_arrival(await connection.fetch(_CLAIM_UNAMBIGUOUS, list(links), limit))]
+
+
+async def claim_of_any_segment(connection: Connection, links: Collection[str], limit: int) -> list[ReadReceipt]:
+    """Up to `limit` unmatched receipts with the id of any segment of an accepted text to their number."""
+    return [_read(row) for row in _by_arrival(await connection.fetch(_CLAIM_OF_ANY_SEGMENT, list(links), limit))]
+
+
+def _by_arrival(rows: Sequence[Record]) -> list[Record]:
+    return sorted(rows, key=lambda row: row["expires_at"])
+
+
+def _read(row: Record) -> ReadReceipt:
+    return ReadReceipt(_read_unmatched(row), row["sms_id"], row["is_evidence"])
 
 
 async def remove_unmatched(connection: Connection, receipts: Sequence[StoredReceipt]) -> None:
@@ -157,9 +263,5 @@ async def expire(connection: Connection, limit: int) -> int:
     return expired
 
 
-async def _keep_unmatched(connection: Connection, receipts: Sequence[StoredReceipt]) -> None:
-    await connection.execute(_KEEP_UNMATCHED, _by_each_key(receipts))
-
-
-def _by_each_key(receipts: Sequence[StoredReceipt]) -> list[tuple[str, str, str, str, str]]:
-    return [(r.link, key, r.message_id, r.state, r.error) for r in receipts for key in r.keys]
+def _by_each_key(receipts: Sequence[StoredReceipt]) -> list[tuple[str, str, str, str, str, str, bool]]:
+    return [(r.link, key, r.message_id, r.state, r.error, r.msisdn, r.by_text) for r in receipts for key in r.keys]

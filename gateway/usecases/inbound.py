@@ -28,6 +28,8 @@ class InboundBatch:
     replies: list[Reply] = field(default_factory=list)
     segments: list[ReplySegment] = field(default_factory=list)
     receipts: list[FinalReceipt] = field(default_factory=list)
+    unknown_states: list[tuple[str, str]] = field(default_factory=list)
+    """Link and state, as written, of receipts whose state is not known."""
     ussd: list[DialogueMessage] = field(default_factory=list)
 
 
@@ -52,6 +54,7 @@ class Inbound:
             await self._dialogues.receive(uow, batch.ussd)
 
         await self._transactions.run(work)
+        self._receipts.count_unknown(batch.unknown_states)
 
     async def note(self, periods: Iterable[UnacknowledgedPeriod]) -> None:
         """Commits the periods alone."""

@@ -1,24 +1,27 @@
 """Delivery receipts: matched with the texts they belong to, in any order of arrival."""
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple, cast
 
 from gateway import metrics
 from gateway.consent.events import TextUndeliverable
 from gateway.consent.inputs import Input, ReportDelivered, ReportUndeliverable
 from gateway.consent.texts import Kind
-from gateway.smpp.receipt import IdRelation, MessageState, related_ids
-from gateway.store import receipts
-from gateway.store.receipts import Settled, StoredReceipt
+from gateway.logs.log import Event as LogEvent
+from gateway.logs.log import get_logger
+from gateway.smpp.receipt import IdRelation, MessageState
+from gateway.smpp.relation import decided, response_ids, vote
+from gateway.store import id_relations, receipts
+from gateway.store.id_relations import IdVotes
+from gateway.store.receipts import ReadReceipt, Settled, StoredReceipt, UnmatchedReceipt
 from gateway.usecases.unit_of_work import Transactions, UnitOfWork
 
-_INVERSE: Mapping[IdRelation, IdRelation] = {
-    "exact": "exact",
-    "hex-to-dec": "dec-to-hex",
-    "dec-to-hex": "hex-to-dec",
-    "auto": "auto",
-}
-"""How a receipt's id is converted to that of the submit_sm_resp: the inverse of `links.message_id`."""
+log = get_logger()
+
+MAX_UNKNOWN_STATES = 20
+"""Names counted for each link; what comes after them is counted as OTHER_STATES."""
+OTHER_STATES = "(other)"
 
 
 class FinalReceipt(NamedTuple):
@@ -28,50 +31,133 @@ class FinalReceipt(NamedTuple):
     message_id: str
     state: MessageState
     error: str
+    msisdn: str = ""  # that it is about; "" when it has no number
+    by_text: bool = False  # only its text makes it a receipt
 
 
 class Receipts:
     """The use case of delivery receipts."""
 
-    def __init__(self, *, transactions: Transactions, message_ids: Mapping[str, IdRelation]) -> None:
-        """`message_ids` is by link the conversion from the id of a submit_sm_resp to that of its receipt."""
+    def __init__(
+        self, *, transactions: Transactions, message_ids: Mapping[str, IdRelation], any_segment: Collection[str]
+    ) -> None:
+        """`message_ids` is by link the conversion from the id of a submit_sm_resp to that of its receipt.
+
+        `any_segment` are the links where a receipt for any segment stands for the text.
+        """
         self._transactions = transactions
         self._message_ids = message_ids
+        self._any_segment = any_segment
+        self._known: dict[str, IdRelation] = {
+            link: relation for link, relation in message_ids.items() if relation != "auto"
+        }
+        self._unknown_states: defaultdict[str, set[str]] = defaultdict(set)
 
     async def apply(self, uow: UnitOfWork, received: Sequence[FinalReceipt]) -> None:
-        """Applies receipts, each once; one whose text is unknown or not accepted yet is stored as unmatched."""
-        await self._settle(uow, [self._stored(receipt) for receipt in received])
+        """Applies receipts, each once; one whose text is unknown or not accepted yet is stored as unmatched.
+
+        So is one whose id may be read in several ways, while the relation of its link is not decided.
+        """
+        if not received:
+            return
+        for receipt in received:
+            metrics.RECEIPTS.labels(receipt.link, receipt.state.value).inc()
+        if any(r.link not in self._known and len(response_ids(r.message_id, "auto")) > 1 for r in received):
+            await self._undecided(uow)
+        stored = [_stored(receipt, self._known.get(receipt.link, "auto")) for receipt in received]
+        ambiguous = [receipt for receipt in stored if len(receipt.keys) > 1]
+        clear = [receipt for receipt in stored if len(receipt.keys) == 1]
+        if ambiguous:
+            await receipts.keep_unmatched(uow.connection, ambiguous)
+            links = {receipt.link for receipt in ambiguous}
+            clear += await self._read(uow, await receipts.claim_unambiguous(uow.connection, links, len(received)))
+        settled = await receipts.settle(uow.connection, clear)
+        await uow.apply([(s.case_id, _input(s)) for s in settled])
 
     async def match_unmatched(self, limit: int) -> int:
-        """The number of unmatched receipts applied, at most `limit`: those whose text was accepted meanwhile."""
+        """The number of receipts of one kind that were applied, at most `limit`: texts were accepted meanwhile."""
 
         async def work(uow: UnitOfWork) -> int:
-            matching = await receipts.claim_matching(uow.connection, limit)
-            stored = [
-                self._stored(FinalReceipt(row.link, row.message_id, MessageState(row.state), row.error))
-                for row in dict.fromkeys(matching)
-                if row.link in self._message_ids
-            ]
-            await receipts.remove_unmatched(uow.connection, stored)
-            await self._settle(uow, stored)
-            return len(matching)
+            connection, undecided = uow.connection, await self._undecided(uow)
+            matching = await receipts.claim_matching(connection, self._known, limit)
+            readable = await receipts.claim_unambiguous(connection, undecided, limit) if undecided else []
+            whole = await receipts.claim_of_any_segment(connection, self._any_segment, limit)
+            found = dict.fromkeys(map(_final, matching))
+            if found:
+                await receipts.remove_unmatched(connection, [_by_all_keys(receipt) for receipt in found])
+            stored = [_stored(receipt, self._known[receipt.link]) for receipt in found]
+            stored += await self._read(uow, readable)
+            of_texts = [receipt.sms_id for receipt in whole]
+            settled = await receipts.settle(
+                connection, stored, list(zip(await self._read(uow, whole), of_texts, strict=True))
+            )
+            await uow.apply([(s.case_id, _input(s)) for s in settled])
+            return max(len(matching), len(readable), len(whole))
 
         return await self._transactions.run(work)
 
-    async def _settle(self, uow: UnitOfWork, received: Sequence[StoredReceipt]) -> None:
-        if not received:
-            return
-        settled = await receipts.settle(uow.connection, received)
-        for receipt in received:
-            metrics.RECEIPTS.labels(receipt.link, receipt.state).inc()
-        await uow.apply([(s.case_id, _input(s)) for s in settled])
+    def count_unknown(self, states: Iterable[tuple[str, str]]) -> None:
+        """Counts states of receipts that are not known, by link; each is logged when it comes the first time."""
+        for link, state in states:
+            seen = self._unknown_states[link]
+            if state not in seen and len(seen) < MAX_UNKNOWN_STATES:
+                seen.add(state)
+                log.warning(LogEvent.RECEIPT_STATE_UNKNOWN, link=link, state=state)
+            metrics.RECEIPTS_UNKNOWN.labels(link, state if state in seen else OTHER_STATES).inc()
 
-    def _stored(self, receipt: FinalReceipt) -> StoredReceipt:
-        candidates = related_ids(receipt.message_id, _INVERSE[self._message_ids[receipt.link]])
-        state = receipt.state
-        return StoredReceipt(
-            receipt.link, receipt.message_id, candidates, state.delivered, state.value, receipt.error
+    async def _undecided(self, uow: UnitOfWork) -> Collection[str]:
+        """The links whose relation is not known yet. One that was decided is read from the database once."""
+        if undecided := self._message_ids.keys() - self._known.keys():
+            found = await id_relations.decided(uow.connection, undecided)
+            self._known.update((link, cast("IdRelation", relation)) for link, relation in found.items())
+        return self._message_ids.keys() - self._known.keys()
+
+    async def _read(self, uow: UnitOfWork, claimed: Sequence[ReadReceipt]) -> list[StoredReceipt]:
+        """The claimed receipts, each with its one key; learns from them how their links write message_ids."""
+        stored = [_stored(_final(read.receipt)) for read in claimed]
+        if not stored:
+            return []
+        await receipts.remove_unmatched(uow.connection, [_by_all_keys(_final(read.receipt)) for read in claimed])
+        shown = Counter(
+            (row.link, relation)
+            for row in dict.fromkeys(read.receipt for read in claimed if read.is_evidence)
+            if row.link not in self._known and (relation := vote(row.message_id, row.key)) is not None
         )
+        votes = [
+            IdVotes(link, shown[link, "exact"], shown[link, "hex-to-dec"], shown[link, "dec-to-hex"])
+            for link in sorted({link for link, _ in shown})
+        ]
+        for total in await id_relations.count(uow.connection, votes) if votes else ():
+            relation = decided(
+                {"exact": total.exact, "hex-to-dec": total.hex_to_dec, "dec-to-hex": total.dec_to_hex}
+            )
+            if relation is not None and await id_relations.decide(uow.connection, total.link, relation):
+                log.info(LogEvent.MESSAGE_ID_DECIDED, link=total.link, relation=relation)
+        return [receipt._replace(keys=[read.receipt.key]) for receipt, read in zip(stored, claimed, strict=True)]
+
+
+def _final(row: UnmatchedReceipt) -> FinalReceipt:
+    return FinalReceipt(row.link, row.message_id, MessageState(row.state), row.error, row.msisdn, row.by_text)
+
+
+def _stored(receipt: FinalReceipt, relation: IdRelation = "auto") -> StoredReceipt:
+    """The receipt with the keys of its relation; with "auto", of all of them, or of "exact" without a number."""
+    keys = response_ids(receipt.message_id, relation if relation != "auto" or receipt.msisdn else "exact")
+    return StoredReceipt(
+        receipt.link,
+        receipt.message_id,
+        keys,
+        receipt.state.delivered,
+        receipt.state.value,
+        receipt.error,
+        receipt.msisdn,
+        receipt.by_text,
+    )
+
+
+def _by_all_keys(receipt: FinalReceipt) -> StoredReceipt:
+    """The receipt with every key under which it may be stored as unmatched."""
+    return _stored(receipt)._replace(keys=response_ids(receipt.message_id, "auto"))
 
 
 def _input(settled: Settled) -> Input:

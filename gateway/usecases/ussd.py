@@ -5,7 +5,7 @@ the subscriber        state                                       response
 ====================  ==========================================  =====================================
 dials                 a question open at the number               the menu; the dialogue is stored
                       none, or by a link that may not carry it    menu_nothing, the end
-types 1 or 2          the dialogue                                menu_agreed or menu_refused, the end;
+types 1, 2, 3#1, 3#2  the dialogue                                menu_agreed or menu_refused, the end;
                                                                   text 3 or 2 goes by SMS as well
 types anything else   the dialogue, the menu shown once           the menu again
                       the dialogue, the menu shown twice          menu_invalid, the end
@@ -13,6 +13,9 @@ types                 no dialogue (any more)                      menu_invalid o
                                                                   open, menu_nothing; the end
 aborts                                                            none; the dialogue is deleted
 ====================  ==========================================  =====================================
+
+Some SMSCs deliver what was typed as if it were dialled: while a dialogue is open at the number, a dialled text is
+its answer if it reads as one.
 
 A reply belongs to the case whose menu was shown, also when another pupil's question was opened at the number
 meanwhile.
@@ -131,13 +134,14 @@ class _Messages:
         for message in messages:
             match message.ussd.op:
                 case UssdOp.PSSR_INDICATION | UssdOp.PSSD_INDICATION:
-                    self._dialled(message)
+                    if (dialogue := self._answered(message)) is not None:
+                        self._typed(message, dialogue)
+                    else:
+                        self._dialled(message)
                 case UssdOp.USSR_CONFIRM:
-                    self._typed(message)
+                    self._typed(message, self._dialogue(message))
                 case UssdOp.ABORT:
                     self._aborted(message)
-                case _:
-                    metrics.UNEXPECTED_PDUS.labels(message.link).inc()
         if self._kept:
             await inbound.keep(connection, self._kept, self._uow.now)
         decisions = await self._uow.apply([(dialogue.case_id, given) for _, dialogue, given in self._replies])
@@ -159,8 +163,7 @@ class _Messages:
             session = message.ussd.session
             self._menu(message, Dialogue(session=session, service=service, case_id=question.case_id, menus=1))
 
-    def _typed(self, message: DialogueMessage) -> None:
-        dialogue = self._dialogue(message)
+    def _typed(self, message: DialogueMessage, dialogue: Dialogue | None) -> None:
         if dialogue is None:  # it has expired or ended: the case whose menu was shown is unknown
             service, question = self._open_question(message)
             kind = Kind.MENU_NOTHING if question is None else Kind.MENU_INVALID
@@ -216,6 +219,14 @@ class _Messages:
                 ignored = Event(EventType.REPLY_IGNORED, Reason("not by a link of the number"))
                 self._uow.journal([(question.case_id, ignored)])
         return codes[0], None
+
+    def _answered(self, message: DialogueMessage) -> Dialogue | None:
+        """The dialogue open at the number, in any session, whose menu the dialled text answers."""
+        dialogue = self._dialogues.get(message.key)
+        if dialogue is None or message.ussd.op != UssdOp.PSSR_INDICATION:
+            return None
+        reading = read_menu_reply(message.text, self._services[dialogue.service].replies)
+        return dialogue if reading.verdict in _CONFIRMATION else None
 
     def _dialogue(self, message: DialogueMessage) -> Dialogue | None:
         dialogue = self._dialogues.get(message.key)

@@ -361,6 +361,8 @@ def test_a_menu_digit_of_another_script_is_normalised_or_with_strict_rules_uncle
     assert read_menu_reply("١", STRICT).verdict is Verdict.UNCLEAR
 
 
-@pytest.mark.parametrize("text", ["", "3", "11", "12", "1 2", "1.", "1?", "3#1", "иә", "да", "I", "*1#", None])
+@pytest.mark.parametrize(
+    "text", ["", "3", "11", "12", "1 2", "1.", "1?", "4#1", "3#3", "3#1 жоқ", "иә", "да", "I", "*1#", None]
+)
 def test_any_other_reply_to_a_menu_is_unclear(text: str | None) -> None:
     assert read_menu_reply(text, MEALS).verdict is Verdict.UNCLEAR

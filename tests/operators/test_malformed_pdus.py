@@ -44,6 +44,7 @@ NACK = f"generic_nack {consts.SMPP_ESME_RINVCMDID}"
 LONG = Random(1).randbytes(6_000).replace(b"\0", b"")
 """PostgreSQL indexes up to 2,704 octets, and can't compress these."""
 TLV = struct.pack(">HH", 0x0424, 4) + b"3#1!"
+UCS2_TLV = struct.pack(">HH", 0x0424, 6) + b"\0003\0#\0002"
 
 PDUS = {
     "no body": Sent(DELIVER_SM, b"", "deliver_sm_resp", "unclear"),
@@ -64,7 +65,34 @@ PDUS = {
     "a TLV twice": Sent(
         DELIVER_SM, deliver_sm(b"", tail=struct.pack(">HH", 0x0424, 1) + b"?" + TLV), "deliver_sm_resp", "agree"
     ),
-    "both short_message and payload": Sent(DELIVER_SM, deliver_sm(b"3#2!", tail=TLV), "deliver_sm_resp", "refuse"),
+    "both short_message and payload": Sent(
+        DELIVER_SM, deliver_sm(b"3#2!", tail=TLV), "deliver_sm_resp", "unclear"
+    ),
+    "short_message and payload in UCS-2": Sent(
+        DELIVER_SM, deliver_sm(b"\0003\0#\0001", data_coding=8, tail=UCS2_TLV),
+        "deliver_sm_resp", "unclear",
+    ),
+    "one text in short_message and payload": Sent(
+        DELIVER_SM, deliver_sm(b"3#1! ", tail=TLV), "deliver_sm_resp", "agree"
+    ),
+    "blanks in short_message, the text in payload": Sent(
+        DELIVER_SM, deliver_sm(b"  \0", tail=TLV), "deliver_sm_resp", "agree"
+    ),
+    "blanks of UCS-2 in short_message, the text in payload": Sent(
+        DELIVER_SM, deliver_sm(b"\0 \0 ", data_coding=8, tail=UCS2_TLV),
+        "deliver_sm_resp", "refuse",
+    ),
+    "a blank payload": Sent(
+        DELIVER_SM, deliver_sm(b"3#2.", tail=struct.pack(">HH", 0x0424, 1) + b" "), "deliver_sm_resp", "refuse"
+    ),
+    "a NUL counted in the payload": Sent(
+        DELIVER_SM, deliver_sm(b"", tail=bytes.fromhex("0424000433233100")), "deliver_sm_resp", "agree"
+    ),
+    "a NUL counted in sm_length": Sent(DELIVER_SM, deliver_sm(b"3#2\0"), "deliver_sm_resp", "refuse"),
+    "a NUL after UCS-2": Sent(
+        DELIVER_SM, deliver_sm(b"\0003\0#\0001\0", data_coding=8), "deliver_sm_resp", "agree"
+    ),
+    "two NULs": Sent(DELIVER_SM, deliver_sm(b"3#1\0\0"), "deliver_sm_resp", "unclear"),
     "no text at all": Sent(DELIVER_SM, deliver_sm(b"", esm_class=0x08), "deliver_sm_resp", "empty"),
     "odd octets of UCS-2": Sent(
         DELIVER_SM, deliver_sm(b"\0003\0#\0", data_coding=8), "deliver_sm_resp", "unclear"

@@ -133,7 +133,7 @@ async def test_a_receipt_is_never_read_as_a_reply_nor_a_reply_as_a_receipt(harne
     await harness.smsc.receipt(last, "enroute", form="text", short_message=receipt.encode())
     await harness.smsc.receipt(last, "enroute", form="text", short_message=b"3#1")
     assert "reply_read" not in await harness.events(family)
-    await harness.smsc.reply(family.number, f"id:{last.message_id} stat:DELIVRD")
+    await harness.smsc.reply(family.number, f"id:{last.message_id} stat:DELIVRD, my answer is 3#1")
     assert await harness.connection.fetchval("SELECT state FROM sms WHERE kind = 'request'") == "accepted"
     assert (await harness.journaled(family, "reply_read"))["verdict"] == "unclear"
 

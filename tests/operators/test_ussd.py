@@ -233,7 +233,7 @@ async def test_a_pssd_indication_gets_the_notice_to_reply_by_sms(harness: Harnes
 
 
 @pytest.mark.parametrize("op", [2, 3, 16, 17, 19, 0x99])
-async def test_an_unexpected_ussd_service_op_leaves_the_dialogue_open(harness: Harness, op: int) -> None:
+async def test_an_sms_with_a_ussd_service_op_leaves_the_dialogue_open(harness: Harness, op: int) -> None:
     await harness.start()
     family = await asked(harness)
     dialogue = await menu(harness, family)
@@ -252,9 +252,51 @@ async def test_ussd_input_is_never_read_as_an_sms_reply_nor_an_sms_as_ussd_input
     await harness.smsc.reply(family.number, "1")  # by SMS: unclear
     await harness.text(family, "түсініксіз")
     assert (await harness.case(family))["state"] == "asked"
-    await dialogue.reply("3#1")  # on the screen: not one of the two digits
+    await dialogue.reply("1 иә")  # on the screen: none of its answers
     assert await dialogue.screen() == MENU["kk"]
     assert (await harness.case(family))["state"] == "asked"
+
+
+@pytest.mark.parametrize(("typed", "status"), [("3#1", "consented"), ("3#2", "refused"), ("«3#1»", "consented")])
+async def test_the_whole_answer_typed_at_the_menu_counts_like_its_digit(
+    harness: Harness, typed: str, status: str
+) -> None:
+    await harness.start()
+    family = await asked(harness)
+    dialogue = await menu(harness, family)
+    await dialogue.reply(typed, encoding="ucs2")
+    await dialogue.screen()
+    assert dialogue.ended
+    await harness.status(family, status)
+
+
+@pytest.mark.parametrize(("typed", "status"), [("1", "consented"), ("3#2", "refused")])
+async def test_an_answer_that_comes_as_a_dialled_code_is_that_of_the_open_dialogue(
+    harness: Harness, typed: str, status: str
+) -> None:
+    await harness.start()
+    family = await asked(harness)
+    await menu(harness, family)
+    again = await harness.smsc.dial(family.number, typed)  # op 1, in a session of its own
+    await again.screen()
+    assert again.ended
+    await harness.status(family, status)
+
+
+async def test_a_code_dialled_while_a_dialogue_is_open_shows_the_menu(harness: Harness) -> None:
+    await harness.start()
+    family = await asked(harness)
+    await menu(harness, family)
+    await menu(harness, family, code="*1414*1#")
+    assert (await harness.case(family))["state"] == "asked"
+
+
+@pytest.mark.parametrize("op", [2, 3, 16, 17, 19, 32])
+async def test_an_sms_with_a_stray_ussd_service_op_keeps_its_text(harness: Harness, op: int) -> None:
+    await harness.start()
+    family = await asked(harness)
+    await harness.smsc.reply(family.number, "3#1", ussd_service_op=op)
+    await harness.status(family, "consented")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from gateway.smpp.pdu import (
     Address,
     CommandId,
     MalformedPdu,
+    ReceiptRequest,
     Segment,
     SubmitEncoder,
     TlvTag,
@@ -111,10 +112,23 @@ def test_a_submit_sm_has_the_fields_of_the_specification_in_order() -> None:
     assert SubmitEncoder(SOURCE, receipts="last").bodies("77011234567", [segment], 8) == [expected]
 
 
-@pytest.mark.parametrize(("receipts", "requested"), [("last", [0, 0, 1]), ("all", [1, 1, 1]), ("none", [0, 0, 0])])
-def test_receipts_are_requested_as_configured(receipts: str, requested: list[int]) -> None:
-    segments = [Segment(0x40, b"\x05\x00\x03\x01\x03%c" % n, b"") for n in (1, 2, 3)]
-    bodies = SubmitEncoder(SOURCE, receipts=receipts).bodies("77011234567", segments, 8)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("receipts", "requested"),
+    [
+        ("last", [0, 0, 1]),
+        ("first", [1, 0, 0]),
+        ("all", [1, 1, 1]),
+        ("none", [0, 0, 0]),
+        ("first", [1]),
+        ("last", [1]),
+    ],
+)
+def test_receipts_are_requested_as_configured(receipts: ReceiptRequest, requested: list[int]) -> None:
+    segments = [Segment(0x40, b"\x05\x00\x03\x01\x03%c" % n, b"") for n in range(1, len(requested) + 1)]
+    encoder = SubmitEncoder(SOURCE, receipts=receipts)
+    bodies = encoder.bodies("77011234567", segments, 8)
+    tracked = encoder.tracked_segments(len(requested))
+    assert [tracked >> n & 1 for n in range(len(requested))] == requested
     pdus = [smpplib_decode(encode_pdu(CommandId.SUBMIT_SM, 0, 1, body))[0] for body in bodies]
     assert [pdu.registered_delivery for pdu in pdus] == requested
 

@@ -44,7 +44,52 @@ def test_the_receipt_of_the_specification_is_parsed() -> None:
 @pytest.mark.parametrize("esm_class", [0x00, 0x03, 0x40, 0x80, 0xC0, 0x08, 0x10])
 def test_a_message_without_receipt_marks_is_a_reply(esm_class: int) -> None:
     assert parse_receipt(delivered(b"3#1", esm_class)) is None
-    assert parse_receipt(delivered(APPENDIX_B, esm_class)) is None
+
+
+@pytest.mark.parametrize("esm_class", [0x00, 0x03, 0x80, 0x08])
+@pytest.mark.parametrize(
+    "text",
+    [
+        APPENDIX_B,
+        b"id:7 stat:DELIVRD",
+        b"id=7 status=FAILED err=12",
+        b'id:"7f-01" state:"SKIPPED"',
+        b"stat:EXPIRED, id:7, done date:26-08-01 10:15",
+        b"id:7 sub:001 dlvrd:001 submit date:2608011015 stat:BLACKLISTED err:0 text:3#1 please",
+        b"id:7 smsc:12 part:1/2 stat:DELIVRD",
+        b'{"id":"7","stat":"DELIVRD"}',
+        "id:7 stat:UNDELIV err:001".encode("utf-16-be"),
+    ],
+)
+def test_a_text_of_fields_with_id_and_state_is_a_receipt_in_any_esm_class(text: bytes, esm_class: int) -> None:
+    assert read(text, esm_class).by_text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "3#1",
+        "3#1 id:7 stat:DELIVRD",
+        "id:7 stat:DELIVRD 3#1",
+        "id:3#1 stat:DELIVRD",
+        "id:7 text:3#1 stat:DELIVRD",
+        "id:7 stat:agree",
+        "id:870312497005 status:согласна",
+        "ID: 870312497005 согласна, status: да",
+        "id:Айгүл stat:DELIVRD",
+        "My id:7, the status:received on monday",
+        "id:7 I have read it, state:ok",
+        "stat:DELIVRD",
+        "id:7",
+        "status:FAILED",
+        "id: stat:DELIVRD",
+        "delivered",
+        "",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-be"])
+def test_a_text_that_a_parent_may_write_is_never_a_receipt(text: str, encoding: str) -> None:
+    assert parse_receipt(delivered(text.encode(encoding), esm_class=0)) is None
 
 
 @pytest.mark.parametrize("esm_class", [0x04, 0x44, 0x07, 0x24])
@@ -94,6 +139,22 @@ def test_network_error_code_is_the_error_of_a_receipt_text_without_one() -> None
         (b"id:7 stat:DELIVRD err:000 text:id:8 stat:UNDELIV err:1", "7", MessageState.DELIVERED, "000"),
         (b"guid:9 id:7 stat:DELIVRD", "7", MessageState.DELIVERED, ""),
         (b"id:7 stat:SOMETHING", "7", MessageState.UNSTATED, ""),
+        (b"id:7 stat:FAILED", "7", MessageState.UNDELIVERABLE, ""),
+        (b"id:7 stat:Failure err:5", "7", MessageState.UNDELIVERABLE, "5"),
+        (b"id:7 stat:NOT_DELIVERED", "7", MessageState.UNDELIVERABLE, ""),
+        (b"id:7 stat:NOT DELIVERED err:1", "7", MessageState.UNDELIVERABLE, "1"),
+        (b"id:7 stat:NOTDELIVRD", "7", MessageState.UNDELIVERABLE, ""),
+        (b"id:7 stat:UNDELIVERED", "7", MessageState.UNDELIVERABLE, ""),
+        (b"id:7 stat:ERROR", "7", MessageState.UNDELIVERABLE, ""),
+        (b"id:7 stat:DELIVERY_FAILED", "7", MessageState.UNDELIVERABLE, ""),
+        (b"id:7 stat:SKIPPED", "7", MessageState.SKIPPED, ""),
+        (b"id:7 stat:RECEIVED", "7", MessageState.DELIVERED, ""),
+        (b"id:7 stat:READ", "7", MessageState.DELIVERED, ""),
+        (b"id:7 status:DELIVRD", "7", MessageState.DELIVERED, ""),
+        (b"id:7 state:EXPIRED", "7", MessageState.EXPIRED, ""),
+        (b"id=7 stat=DELIVRD err=000", "7", MessageState.DELIVERED, "000"),
+        (b"id:'7-a' stat:'DELIVRD'", "7-a", MessageState.DELIVERED, ""),
+        (b'message_id:"7" status:"NOT_DELIVERED"', "7", MessageState.UNDELIVERABLE, ""),
         (b"id:7", "7", MessageState.UNSTATED, ""),
         (b"delivered to handset", "", MessageState.UNSTATED, ""),
         (b"", "", MessageState.UNSTATED, ""),
@@ -136,15 +197,38 @@ def test_a_receipted_message_id_is_decoded_with_or_without_its_nul() -> None:
 
 @pytest.mark.parametrize("number", range(256))
 def test_a_message_state_is_one_of_the_specification_or_unstated(number: int) -> None:
-    # SMPP 3.4 §5.2.28.
-    names = ["ENROUTE", "DELIVERED", "EXPIRED", "DELETED", "UNDELIVERABLE", "ACCEPTED", "UNKNOWN", "REJECTED"]
-    state = read(b"", receipted_message_id="7", message_state=number).state
-    assert state.name == (names[number - 1] if 1 <= number <= 8 else "UNSTATED")
+    # SMPP 5.0 §4.7.15; 3.4 §5.2.28 has those from 1 to 8.
+    names = ["SCHEDULED", "ENROUTE", "DELIVERED", "EXPIRED", "DELETED", "UNDELIVERABLE", "ACCEPTED", "UNKNOWN",
+             "REJECTED", "SKIPPED"]  # fmt: skip
+    receipt = read(b"", receipted_message_id="7", message_state=number)
+    assert receipt.state.name == (names[number] if number < 10 else "UNSTATED")
+    assert receipt.unknown_state == ("" if number < 10 else str(number))
+
+
+def test_message_state_0_gives_way_to_a_state_in_the_text() -> None:
+    assert read(b"id:7 stat:DELIVRD", message_state=0).state is MessageState.DELIVERED
+    assert read(b"id:7 stat:FAILED", message_state=9).state is MessageState.SKIPPED
+
+
+@pytest.mark.parametrize(
+    ("text", "unknown"),
+    [
+        (b"id:7 stat:BLACKLISTED err:1", "BLACKLISTED"),
+        (b'id:7 stat:"PENDING"', "PENDING"),
+        (b"id:7 stat:" + b"X" * 100, "X" * 20),
+        (b"id:7 stat:DELIVRD", ""),
+        (b"id:7", ""),
+    ],
+)
+def test_a_state_that_is_not_known_is_kept_as_written_and_bounded(text: bytes, unknown: str) -> None:
+    receipt = read(text)
+    assert receipt.unknown_state == unknown
+    assert receipt.final is (text == b"id:7 stat:DELIVRD")
 
 
 def test_states_that_can_still_change_are_not_final() -> None:
     assert {state for state in MessageState if not state.final} == {
-        MessageState.ENROUTE, MessageState.ACCEPTED, MessageState.UNSTATED,
+        MessageState.ENROUTE, MessageState.ACCEPTED, MessageState.SCHEDULED, MessageState.UNSTATED,
     }  # fmt: skip
     assert [state for state in MessageState if state.delivered] == [MessageState.DELIVERED]
 
@@ -187,7 +271,8 @@ def test_an_id_converted_by_the_smsc_is_related_to_the_original(number: int) -> 
 @given(st.binary(max_size=160), st.integers(0, 255))
 def test_any_octets_are_a_receipt_or_a_reply(text: bytes, esm_class: int) -> None:
     receipt = parse_receipt(delivered(text, esm_class))
-    assert (receipt is not None) == bool(esm_class & 0x24)
+    assert receipt is not None or not esm_class & 0x24
+    assert receipt is None or receipt.by_text or esm_class & 0x24
 
 
 @given(st.text(max_size=300), st.sampled_from(["exact", "hex-to-dec", "dec-to-hex", "auto"]))

@@ -39,12 +39,14 @@ def test_a_message_without_ussd_service_op_is_an_sms() -> None:
     assert deliver_sm(DIALLED + "1383 0002 7f02") is None
 
 
-def test_an_unknown_ussd_service_op_without_session_info_leaves_an_sms() -> None:
-    assert deliver_sm(DIALLED + "0501 0001 99") is None
+@pytest.mark.parametrize("op", ["02", "03", "10", "11", "13", "20", "99", "ff"])
+def test_an_op_that_no_subscriber_causes_leaves_an_sms(op: str) -> None:
+    assert deliver_sm(DIALLED + f"0501 0001 {op}") is None
+    assert deliver_sm(DIALLED + f"0501 0001 {op} 1383 0002 0102") is None
+
+
+def test_an_empty_ussd_service_op_leaves_an_sms() -> None:
     assert deliver_sm(DIALLED + "0501 0000") is None
-    unknown = deliver_sm(DIALLED + "0501 0001 99 1383 0002 0102")
-    assert unknown is not None
-    assert unknown.op == 0x99
 
 
 def test_the_message_counter_is_no_part_of_the_ussd_session_id() -> None:
@@ -59,7 +61,7 @@ def test_the_message_counter_is_no_part_of_the_ussd_session_id() -> None:
 @pytest.mark.parametrize(("info", "session"), [("", b""), ("07", b"\x07"), ("01020304", b"\x01\x02\x03\x04")])
 def test_session_info_of_a_vendors_length_is_the_session_id_as_a_whole(info: str, session: bytes) -> None:
     octets = bytes.fromhex(info)
-    assert UssdMessage(op=18, session_info=octets, octets=b"1", data_coding=0).session == session
+    assert UssdMessage(op=UssdOp.USSR_CONFIRM, session_info=octets, octets=b"1", data_coding=0).session == session
 
 
 def test_ussd_service_op_has_the_values_of_the_specification() -> None:
@@ -91,7 +93,7 @@ def test_ussd_service_op_has_the_values_of_the_specification() -> None:
 def test_ussd_text_is_decoded_by_the_codings_of_cell_broadcast(
     octets: bytes, data_coding: int, text: str | None
 ) -> None:
-    message = UssdMessage(op=18, session_info=b"", octets=octets, data_coding=data_coding)
+    message = UssdMessage(op=UssdOp.USSR_CONFIRM, session_info=b"", octets=octets, data_coding=data_coding)
     assert message.text("gsm7") == text
 
 

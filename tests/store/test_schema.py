@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import pytest
 
@@ -15,13 +15,25 @@ from gateway.consent.inputs import Release
 from gateway.consent.reply import Verdict
 from gateway.consent.texts import LANGUAGES, Kind
 from gateway.consent.transitions import targets
-from gateway.smpp.receipt import MessageState
+from gateway.smpp.receipt import IdRelation, MessageState
 from gateway.smpp.text import LongMessages
-from gateway.store import calls, cases, dialogues, erasure, inbound, questions, receipts, sms, wallet_events
+from gateway.store import (
+    calls,
+    cases,
+    dialogues,
+    erasure,
+    id_relations,
+    inbound,
+    questions,
+    receipts,
+    sms,
+    wallet_events,
+)
 from gateway.store.calls import Call, CallKind
 from gateway.store.cases import StoredCase
 from gateway.store.database import Connection, Database
 from gateway.store.dialogues import Dialogue
+from gateway.store.id_relations import IdVotes
 from gateway.store.inbound import ReplySegment, StoredReply
 from gateway.store.questions import NumberClaim
 from gateway.store.receipts import StoredReceipt
@@ -41,6 +53,7 @@ VALUES: Mapping[tuple[str, str], Iterable[object]] = {
     ("sms", "priority"): Priority,
     ("sms", "long_messages"): [*LongMessages, "ussd"],
     ("receipts_unmatched", "state"): MessageState,
+    ("id_relations", "relation"): [relation for relation in get_args(IdRelation) if relation != "auto"],
     ("replies", "verdict"): Verdict,
     ("wallet_events", "type"): EventType,
     ("templates", "language"): LANGUAGES,
@@ -136,8 +149,9 @@ SCREEN = NewScreen(
 )
 PROGRESS = SmsProgress(7, SmsState.SENDING, 1, 2, ("a", None), AT)
 EXPECTED_RECEIPT = ExpectedReceipt("a", "0A", 7, 1)
-RECEIPT = StoredReceipt("kcell", "0A", ["0A", "a"], True, "delivered", "000")
 REPLY = StoredReply("case", "kcell", "77010000001", "1414", b"3#1", 8, "time", "agree", True, "rules", held=False)
+RECEIPT = StoredReceipt("kcell", "0A", ["0A", "a"], True, "delivered", "000", "77010000001", True)
+VOTES = IdVotes("kcell", 1, 2, 3)
 SEGMENT = ReplySegment("kcell", "77010000001", "1414", 77, 2, 1, b"3#", 6, 8, "time")
 CALL = Call("case", 9, 3)
 PLACE = {"link": "kcell", "msisdn": "77010000001"}
@@ -164,8 +178,9 @@ ROWS: Mapping[str, Mapping[str, object]] = {
     "screen_row": asdict(SCREEN),
     "text_progress_row": {**PROGRESS._asdict(), "message_ids": '["a",null]'},
     "expected_receipt_row": EXPECTED_RECEIPT._asdict(),
-    "receipt_key_row": {"ordinal": 0, "rank": 1, "link": "kcell", "key": "a", "message_id": "0A"},
+    "receipt_key_row": {**RECEIPT._asdict(), "ordinal": 0, "rank": 1, "key": "a"},
     "unmatched_receipt_row": {**RECEIPT._asdict(), "key": "a"},
+    "id_vote_row": VOTES._asdict(),
     "settled_text_row": {"sms_id": 7, "state": "delivered", "delivered_segments": 3},
     "reply_row": REPLY._asdict(),
     "reply_segment_row": SEGMENT._asdict(),
@@ -198,6 +213,7 @@ async def rows_sent() -> dict[str, Sequence[object]]:
     await sms.reroute(c, ["kcell"], ByKcell(()))
     await receipts.settle(c, [RECEIPT])
     await receipts.remove_unmatched(c, [RECEIPT])
+    await id_relations.count(c, [VOTES])
     await receipts.settle(cast("Connection", accepted), [RECEIPT])
     await inbound.keep(c, [REPLY], AT)
     await inbound.displace(c, [SEGMENT])
@@ -234,6 +250,7 @@ TABLES = {
     "screen_row": "sms", "text_progress_row": "sms", "expected_receipt_row": "receipts_expected",
     "unmatched_receipt_row": "receipts_unmatched", "settled_text_row": "sms", "reply_row": "replies",
     "reply_segment_row": "reply_segments", "segment_key_row": "reply_segments", "sent_octets_row": "replies",
+    "id_vote_row": "id_relations",
     "call_row": "calls", "finished_call_row": "calls", "dialogue_row": "dialogues", "place_row": "dialogues",
     "wallet_event_row": "wallet_events", "route_row": "sms", "erased_case_row": "cases",
 }  # fmt: skip
