@@ -4,7 +4,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
+from gateway.partners.responses import FailureKind
 from gateway.store.queues import FAILING_FROM
 
 MAX_JOURNAL_SECONDS = 60.0
@@ -14,8 +16,15 @@ MAX_STATUSES_SECONDS = 300.0
 MAX_VOUCHERS_SECONDS = 900.0
 """In which the wallet should have responded for a consent."""
 
-_PARTNERS = {"lookup": "MCB", "voucher": "wallet"}
+_PARTNERS = {"lookup": "The MCB", "voucher": "The wallet", "sdu": "SDU"}
 _CALLS = {"lookup": "look-ups", "voucher": "vouchers"}
+_SECTIONS = {"lookup": "mcb", "voucher": "wallet", "sdu": "sdu"}  # of config.toml
+_PAUSED_BY = {
+    FailureKind.CREDENTIALS: "does not accept our token (401, 403): settle {section}.token with those who run it",
+    FailureKind.ADDRESS: "is not at {section}.url (404, 405, a redirect): correct it, or ask those who run it",
+    FailureKind.TOO_LARGE: "does not accept even one record (413): ask those who run it to raise their limit",
+    FailureKind.INVALID: "responds as no contract says: ask those who run it, and release parked cases afterwards",
+}
 
 
 class Level(StrEnum):
@@ -31,6 +40,7 @@ class Code(StrEnum):
     SESSIONS_MISSING = "sessions_missing"
     JOURNAL_BROKEN = "journal_broken"
     JOURNAL_LATE = "journal_late"
+    PARTNER_PAUSED = "partner_paused"
     CALLS_FAILING = "calls_failing"
     VOUCHERS_LATE = "vouchers_late"
     STATUSES_LATE = "statuses_late"
@@ -55,6 +65,13 @@ class LinkState:
     refused: bool  # the SMSC has refused our credentials in a bind of this process
 
 
+class PausedPartner(NamedTuple):
+    """A partner that this process has paused until a person has acted."""
+
+    kind: str  # lookup, voucher, sdu
+    why: str  # a FailureKind
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueState:
     queue: str
@@ -67,6 +84,7 @@ def alerts(
     links: Iterable[LinkState],
     queues: Iterable[QueueState],
     *,
+    paused: Iterable[PausedPartner],
     parked: int,
     journal_faults: int,
     now: datetime,
@@ -82,6 +100,9 @@ def alerts(
         found.append(Alert(Level.CRITICAL, Code.JOURNAL_BROKEN, text))
     for link in links:
         found += _of_link(link, now, down_after_seconds)
+    for kind, why in paused:
+        text = f"{_PARTNERS[kind]} {_PAUSED_BY[FailureKind(why)].format(section=_SECTIONS[kind])}. Its calls wait."
+        found.append(Alert(Level.CRITICAL, Code.PARTNER_PAUSED, text))
     for queue in queues:
         found += _of_queue(queue)
     if parked:
@@ -119,7 +140,7 @@ def _of_queue(queue: QueueState) -> Iterator[Alert]:
             yield Alert(Level.WARNING, Code.STATUSES_LATE, text)
         case "lookup" | "voucher" if queue.failing:
             partner, calls = _PARTNERS[queue.queue], _CALLS[queue.queue]
-            text = f"The {partner} is failing: {calls} have been tried {FAILING_FROM} times or more, {oldest}"
+            text = f"{partner} is failing: {calls} have been tried {FAILING_FROM} times or more, {oldest}"
             yield Alert(Level.WARNING, Code.CALLS_FAILING, text)
         case "voucher" if queue.seconds > MAX_VOUCHERS_SECONDS:
             text = f"{queue.depth:,} consents wait for their voucher, {oldest}"
