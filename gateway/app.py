@@ -292,7 +292,7 @@ class _Process:
                 StatusFeed(database=c.database, node=c.node, calendar=c.calendar),
                 batch=config.sdu.batch,
                 wakeup=c.wakeups.statuses,
-                backoff=self._policy.partners.push,
+                policy=self._policy.partners,
             )
         return shells
 

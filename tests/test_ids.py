@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.ids import new_ulid
+from gateway.ids import _Source, new_ulid
 
 SHAPE = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 INSTANTS = st.datetimes(
@@ -36,6 +36,15 @@ def test_ulids_of_one_instant_differ_and_sort_in_order() -> None:
     at = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
     ids = [new_ulid(at) for _ in range(10_000)]
     assert ids == sorted(set(ids))
+
+
+def test_ulids_of_one_instant_sort_in_order_past_a_million() -> None:
+    source = _Source()
+    source.next(1)
+    source._random = (1 << 20) - 3
+    ids = [source.next(1) for _ in range(6)]
+    assert ids == sorted(set(ids))
+    assert [one[10:] for one in ids[1:3]] == ["000000000000ZZZZ", "0000000000010000"]
 
 
 def test_ulids_of_different_instants_have_different_random_bits() -> None:

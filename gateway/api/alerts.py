@@ -4,9 +4,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from smpplib import consts
 
+from gateway.partners.responses import FailureKind
 from gateway.smpp import status
 from gateway.store.held_replies import HeldByLink
 from gateway.store.queues import FAILING_FROM
@@ -20,8 +22,15 @@ MAX_VOUCHERS_SECONDS = 900.0
 
 _CREDENTIALS = frozenset(status.name(s) for s in (consts.SMPP_ESME_RINVPASWD, consts.SMPP_ESME_RINVSYSID))
 _BIND_FAILED = status.name(consts.SMPP_ESME_RBINDFAIL)
-_PARTNERS = {"lookup": "MCB", "voucher": "wallet"}
+_PARTNERS = {"lookup": "The MCB", "voucher": "The wallet", "sdu": "SDU"}
 _CALLS = {"lookup": "look-ups", "voucher": "vouchers"}
+_SECTIONS = {"lookup": "mcb", "voucher": "wallet", "sdu": "sdu"}  # of config.toml
+_PAUSED_BY = {
+    FailureKind.CREDENTIALS: "does not accept our token (401, 403): settle {section}.token with those who run it",
+    FailureKind.ADDRESS: "is not at {section}.url (404, 405, a redirect): correct it, or ask those who run it",
+    FailureKind.TOO_LARGE: "does not accept even one record (413): ask those who run it to raise their limit",
+    FailureKind.INVALID: "responds as no contract says: ask those who run it, and release parked cases afterwards",
+}
 
 
 class Level(StrEnum):
@@ -41,6 +50,7 @@ class Code(StrEnum):
     SESSIONS_MISSING = "sessions_missing"
     JOURNAL_BROKEN = "journal_broken"
     JOURNAL_LATE = "journal_late"
+    PARTNER_PAUSED = "partner_paused"
     CALLS_FAILING = "calls_failing"
     VOUCHERS_LATE = "vouchers_late"
     STATUSES_LATE = "statuses_late"
@@ -71,6 +81,13 @@ class LinkState:
     needed_timeout_seconds: float | None = None  # the response_timeout that late responses would have needed
 
 
+class PausedPartner(NamedTuple):
+    """A partner that this process has paused until a person has acted."""
+
+    kind: str  # lookup, voucher, sdu
+    why: str  # a FailureKind
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueState:
     queue: str
@@ -84,6 +101,7 @@ def alerts(
     queues: Iterable[QueueState],
     *,
     held: Iterable[HeldByLink],
+    paused: Iterable[PausedPartner],
     parked: int,
     journal_faults: int,
     now: datetime,
@@ -99,6 +117,9 @@ def alerts(
         found.append(Alert(Level.CRITICAL, Code.JOURNAL_BROKEN, text))
     for link in links:
         found += _of_link(link, now, down_after_seconds)
+    for kind, why in paused:
+        text = f"{_PARTNERS[kind]} {_PAUSED_BY[FailureKind(why)].format(section=_SECTIONS[kind])}. Its calls wait."
+        found.append(Alert(Level.CRITICAL, Code.PARTNER_PAUSED, text))
     for queue in queues:
         found += _of_queue(queue)
     if parked:
@@ -183,7 +204,7 @@ def _of_queue(queue: QueueState) -> Iterator[Alert]:
             yield Alert(Level.WARNING, Code.STATUSES_LATE, text)
         case "lookup" | "voucher" if queue.failing:
             partner, calls = _PARTNERS[queue.queue], _CALLS[queue.queue]
-            text = f"The {partner} is failing: {calls} have been tried {FAILING_FROM} times or more, {oldest}"
+            text = f"{partner} is failing: {calls} have been tried {FAILING_FROM} times or more, {oldest}"
             yield Alert(Level.WARNING, Code.CALLS_FAILING, text)
         case "voucher" if queue.seconds > MAX_VOUCHERS_SECONDS:
             text = f"{queue.depth:,} consents wait for their voucher, {oldest}"

@@ -10,12 +10,21 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from gateway.api.problems import Problem, not_found
+from gateway.api.problems import FieldError, Problem, not_found
 from gateway.api.requests import Route, body_chunks, json_response, whole_number
 from gateway.config.policy import HttpPolicy
 from gateway.consent.case import State
 from gateway.consent.deadlines import Calendar
-from gateway.intake.body import Body, BodyMalformedError, BodyTooLargeError, Decoder, Gunzip, Plain
+from gateway.intake.body import (
+    Body,
+    BodyEmptyError,
+    BodyEncodingError,
+    BodyMalformedError,
+    BodyTooLargeError,
+    Decoder,
+    Gunzip,
+    Plain,
+)
 from gateway.intake.reading import ListReader
 from gateway.store import lists
 from gateway.store.database import Database
@@ -78,6 +87,10 @@ class ListsApi:
                 raise Problem(HTTPStatus.BAD_REQUEST, f"The body is malformed: {error}.") from None
             except BodyTooLargeError:
                 raise self._too_large() from None
+            except BodyEmptyError:
+                raise _unusable("empty", "must have at least one record") from None
+            except BodyEncodingError:
+                raise _unusable("encoding", "must be UTF-8 throughout") from None
         if accepted is None:
             raise Problem(HTTPStatus.CONFLICT, "Another list was accepted under this list_id.")
         stored, created = accepted
@@ -186,6 +199,15 @@ def shown_progress(progress: dict[str, int]) -> dict[str, int]:
 def shown_state(state: str) -> str:
     """The state by its public name."""
     return State.QUEUED.value if state == State.WAITING else state
+
+
+def _unusable(code: str, detail: str) -> Problem:
+    """Of a body that is no list; the list_id is still free."""
+    return Problem(
+        HTTPStatus.BAD_REQUEST,
+        f"The body {detail}; nothing was stored, and the list_id can be used again.",
+        errors=[FieldError("", code, detail)],
+    )
 
 
 def _decoder(request: web.Request) -> Decoder:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from aiohttp import web
 
 from gateway import metrics
-from gateway.api.alerts import LinkState, QueueState, alerts
+from gateway.api.alerts import LinkState, PausedPartner, QueueState, alerts
 from gateway.api.lists import shown_progress
 from gateway.api.requests import Route, json_response
 from gateway.clock import Clock
@@ -32,6 +32,7 @@ _SEGMENTS = "gateway_segments_total"
 _CHECKED = "gateway_journal_checked_total"
 _FAULTS = "gateway_journal_faults_total"
 _UNKNOWN_STATES = "gateway_receipts_unknown_total"
+_PAUSED = "gateway_partner_paused"
 _OUTCOMES = tuple(kind.value for kind in StatusKind)
 
 _Counted = Mapping[tuple[str, ...], int]
@@ -90,6 +91,7 @@ class OverviewApi:
             links,
             waiting,
             held=gathered.waiting.held,
+            paused=_paused(counted),
             parked=cases[State.PARKED],
             journal_faults=journal_faults,
             now=now,
@@ -226,11 +228,15 @@ class OverviewApi:
         return self._calendar.iso_local(at)
 
 
+def _paused(counted: _Counted) -> list[PausedPartner]:
+    return [PausedPartner(*labels) for (name, *labels), value in counted.items() if name == _PAUSED and value]
+
+
 def _counted() -> dict[tuple[str, ...], int]:
-    """The counters of this process, by sample and labels."""
+    """The counters and gauges of this process, by sample and labels."""
     return {
         (sample.name, *sample.labels.values()): int(sample.value)
         for family in metrics.REGISTRY.collect()
         for sample in family.samples
-        if sample.name in (_SEGMENTS, _CHECKED, _FAULTS, _UNKNOWN_STATES)
+        if sample.name in (_SEGMENTS, _CHECKED, _FAULTS, _UNKNOWN_STATES, _PAUSED)
     }

@@ -66,6 +66,10 @@ class PartnerPolicy:
     """Of one call, by its own failures."""
     push: Backoff = Backoff(first_seconds=0.5, max_seconds=60.0)
     """Of a batch of statuses that SDU has not accepted."""
+    pause: Backoff = Backoff(first_seconds=30.0, max_seconds=300.0)
+    """Between attempts, one at a time, at a partner that no request can succeed at until a person has acted."""
+    max_invalid_responses: int = 20
+    """In a row; that one pauses the partner, those before it each park a case."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ Sans-I/O: octets in, lines out. A fault of the body as a whole is raised and end
 concerns that line only.
 """
 
+import codecs
 import hashlib
 import zlib
 from collections.abc import Iterable, Iterator
@@ -24,6 +25,28 @@ class BodyMalformedError(Exception):
 
 class BodyTooLargeError(Exception):
     """The decompressed body is longer than a list may be. The whole list is to be rejected."""
+
+
+class BodyEmptyError(Exception):
+    """No line of the body is a record. The whole list is to be rejected."""
+
+
+class BodyEncodingError(Exception):
+    """The body is not UTF-8. The whole list is to be rejected: its names cannot be read."""
+
+
+def check_encoding(line: bytes, *, whole: bool = True) -> None:
+    """Raises BodyEncodingError for a line that is not UTF-8; `whole` is False for the beginning of one.
+
+    UTF-16 and UTF-32 without a byte order mark may be valid UTF-8, but JSON then has a NUL among its first two
+    octets (RFC 4627 §3).
+    """
+    if 0 in line[:2]:
+        raise BodyEncodingError
+    try:
+        codecs.utf_8_decode(line, "strict", whole)
+    except UnicodeDecodeError:
+        raise BodyEncodingError from None
 
 
 class Decoder(Protocol):
@@ -96,7 +119,8 @@ class Body:
     def feed(self, data: bytes) -> Iterator[list[tuple[int, bytes | None]]]:
         """Complete lines with their numbers, in batches; None stands for a line that is too long.
 
-        Raises BodyMalformedError and BodyTooLargeError.
+        Raises BodyMalformedError, BodyTooLargeError, and BodyEncodingError where a line that is too long is not
+        UTF-8; the other lines are not decoded here.
         """
         for piece in self._decoder.feed(data):
             self._bytes += len(piece)
@@ -127,7 +151,8 @@ class Body:
         self._rest_bytes += len(piece)
         if self._rest_bytes <= MAX_LINE_BYTES + len(_BYTE_ORDER_MARK):
             self._rest.append(piece)
-        else:
+        elif self._rest:
+            check_encoding(b"".join(self._rest), whole=False)
             self._rest.clear()
 
     def _take_rest(self) -> tuple[int, bytes | None]:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterable, Sequence
 
 from gateway.ids import new_ulid
-from gateway.intake.body import Body
+from gateway.intake.body import Body, BodyEmptyError, check_encoding
 from gateway.intake.records import Code, Record, read_record
 from gateway.store.lists import ListError, staged_row
 from gateway.usecases.accept_list import Acceptance, AcceptList, StagedList
@@ -23,7 +23,8 @@ class ListReader:
     ) -> Acceptance | None:
         """The list as accepted; None when another list has the id.
 
-        All or nothing: after an exception of `chunks`, BodyMalformedError or BodyTooLargeError nothing is stored.
+        All or nothing: after an exception of `chunks`, or one that says what is wrong with the body as a whole
+        (gateway/intake/body.py), nothing is stored, and the id stays free.
         """
         async with self._accept_list.staging() as staged:
             reading = _Reading(staged, self._staged_batch)
@@ -32,6 +33,8 @@ class ListReader:
                     for lines in body.feed(chunk):
                         await reading.add(lines)
                 await reading.add(body.close())
+                if not reading.records:
+                    raise BodyEmptyError
                 await reading.finish()
             finally:
                 await reading.abandon()
@@ -53,7 +56,10 @@ class _Reading:
         self._copying: asyncio.Task[None] | None = None
 
     async def add(self, lines: Sequence[tuple[int, bytes | None]]) -> None:
-        """Reads lines; returns when there is room for more, after other tasks had their turn."""
+        """Reads lines; returns when there is room for more, after other tasks had their turn.
+
+        Raises BodyEncodingError where one is not UTF-8.
+        """
         for number, line in lines:
             if line is None:
                 self._reject(number, None, [("", Code.LINE_LENGTH)])
@@ -77,6 +83,7 @@ class _Reading:
     def _read(self, number: int, line: bytes) -> None:
         record = read_record(line)
         if type(record) is not Record:
+            check_encoding(line)  # of a valid record it is UTF-8
             self._reject(number, *record)
             return
         self.records += 1

@@ -8,11 +8,14 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from enum import StrEnum
+from itertools import islice, takewhile
 from typing import Any, NamedTuple
 
 import orjson
 
 from gateway.consent.identity import iin_fault
+from gateway.intake.duplicate_keys import duplicate_keys
+from gateway.intake.names import INVISIBLE_OCTETS, has_invisible, is_name
 
 MAX_NAME_LENGTH = 60
 MAX_RECORD_ID_LENGTH = 64
@@ -32,12 +35,17 @@ _RECORD = frozenset(
 )
 _PERSON = frozenset(("iin", "surname", "given_name", "patronymic"))
 _SCHOOL = frozenset(("bin", "name"))
+_OBJECTS = ("pupil", "school", "mother", "father")
+_NAMES = frozenset(("surname", "given_name", "patronymic", "name"))
+_COUNTED_OCTETS = b":\\" + INVISIBLE_OCTETS
+"""A key has a colon; an invisible character is an escape sequence, or begins with one of the others."""
 
 
 class Code(StrEnum):
     """What is wrong with a record, a field of it, or its line."""
 
     JSON = "json"
+    DUPLICATE_KEY = "duplicate_key"
     LINE_LENGTH = "line_length"
     REQUIRED = "required"
     TYPE = "type"
@@ -91,8 +99,11 @@ def read_record(line: bytes) -> Record | Rejected:
     pupil = _pupil(given.get("pupil"), faults)
     school = _school(given.get("school"), faults)
     recipients = _recipients(given, faults)
-    if not given.keys() <= _RECORD:
+    if not _RECORD.issuperset(given):
         _note_unknown(given, _RECORD, "", faults)
+    if faults or not _is_plain(line, given):
+        _note_invisible(given, faults)
+        _note_duplicates(line, faults)
     if faults or record_id is None:
         return Rejected(record_id, faults[:MAX_FAULTS])
     content = orjson.dumps({"pupil": pupil, "school": school, "recipients": recipients})
@@ -181,7 +192,7 @@ def _read_person(value: object, person: dict[str, Any], at: str, faults: list[Fa
     person["given_name"] = _name(value.get("given_name"), at, "given_name", faults)
     patronymic = value.get("patronymic")
     person["patronymic"] = None if patronymic is None else _name(patronymic, at, "patronymic", faults)
-    if not value.keys() <= _PERSON:
+    if not _PERSON.issuperset(value):
         _note_unknown(value, _PERSON, at, faults)
 
 
@@ -196,22 +207,52 @@ def _school(value: object, faults: list[Fault]) -> dict[str, Any] | None:
         faults.append(Fault("/school/bin", Code.REQUIRED if number is None else Code.TYPE))
     elif not _BIN.fullmatch(number):
         faults.append(Fault("/school/bin", Code.FORMAT))
-    name = _name(value.get("name"), "/school", "name", faults)
-    if not value.keys() <= _SCHOOL:
+    name = _name(value.get("name"), "/school", "name", faults, is_person=False)
+    if not _SCHOOL.issuperset(value):
         _note_unknown(value, _SCHOOL, "/school", faults)
     return {"bin": number, "name": name}
 
 
-def _name(value: object, at: str, field: str, faults: list[Fault]) -> str:
+def _name(value: object, at: str, field: str, faults: list[Fault], *, is_person: bool = True) -> str:
+    """The name in NFC. That of a person has a letter; that of a school a letter or a digit."""
     if type(value) is not str:
         faults.append(Fault(f"{at}/{field}", Code.REQUIRED if value is None else Code.TYPE))
         return ""
     name = value if unicodedata.is_normalized("NFC", value) else unicodedata.normalize("NFC", value)
     if not 0 < len(name) <= MAX_NAME_LENGTH:
         faults.append(Fault(f"{at}/{field}", Code.LENGTH))
-    elif name.isspace() or (not name.isprintable() and _CONTROL.search(name)):
+    elif not name.isalpha() and not is_name(name, is_person):
         faults.append(Fault(f"{at}/{field}", Code.FORMAT))
     return name
+
+
+def _is_plain(line: bytes, given: Mapping[str, Any]) -> bool:
+    """Whether the line of a record without faults certainly has no key twice and no invisible character: cheap.
+
+    It then has as many of _COUNTED_OCTETS as keys: their colons.
+    """
+    keys = len(given)
+    for field in _OBJECTS:
+        if value := given.get(field):
+            keys += len(value)
+    for value in given.get("representatives") or ():
+        keys += len(value)
+    return len(line) - len(line.translate(None, _COUNTED_OCTETS)) == keys
+
+
+def _note_invisible(given: Mapping[str, Any], faults: list[Fault]) -> None:
+    """Notes names with an invisible character that have no such fault yet."""
+    objects = {f"/{field}": given[field] for field in _RECORD & given.keys()}
+    others = given.get("representatives")
+    if type(others) is list:
+        objects |= {f"/representatives/{i}": value for i, value in enumerate(others)}
+    for at, value in objects.items():
+        if type(value) is not dict:
+            continue
+        for field in _NAMES & value.keys():
+            fault = Fault(f"{at}/{field}", Code.FORMAT)
+            if type(value[field]) is str and has_invisible(value[field]) and fault not in faults:
+                faults.append(fault)
 
 
 def _note_unknown(value: Mapping[str, Any], known: frozenset[str], at: str, faults: list[Fault]) -> None:
@@ -222,9 +263,24 @@ def _note_unknown(value: Mapping[str, Any], known: frozenset[str], at: str, faul
             continue
         if len(faults) > MAX_FAULTS:
             return
-        if len(field) <= _MAX_FIELD_LENGTH_REPORTED and field.isprintable():
-            escaped = field.replace("~", "~0").replace("/", "~1")
-            faults.append(Fault(f"{at}/{escaped}", Code.UNKNOWN_FIELD))
+        if _is_reportable(field):
+            faults.append(Fault(f"{at}/{_escaped(field)}", Code.UNKNOWN_FIELD))
         elif not unnamed:
             unnamed = True
             faults.append(Fault(at, Code.UNKNOWN_FIELD))
+
+
+def _note_duplicates(line: bytes, faults: list[Fault]) -> None:
+    """Notes duplicate keys, each place once; the pointer ends before a key that cannot be stored."""
+    pointers = (
+        "".join(f"/{_escaped(key)}" for key in takewhile(_is_reportable, path)) for path in duplicate_keys(line)
+    )
+    faults.extend(Fault(pointer, Code.DUPLICATE_KEY) for pointer in islice(dict.fromkeys(pointers), MAX_FAULTS))
+
+
+def _is_reportable(field: str) -> bool:
+    return len(field) <= _MAX_FIELD_LENGTH_REPORTED and field.isprintable()
+
+
+def _escaped(field: str) -> str:
+    return field.replace("~", "~0").replace("/", "~1")

@@ -72,6 +72,8 @@ class Event(StrEnum):
     REPLIES_NOT_FLUSHED = "replies_not_flushed"
     TEXTS_REROUTED = "texts_rerouted"
     LINK_UNREACHABLE = "link_unreachable"
+    PARTNER_PAUSED = "partner_paused"
+    PARTNER_RESUMED = "partner_resumed"
     PARTNER_UNAVAILABLE = "partner_unavailable"
     NODE_EVICTED = "node_evicted"
     NODE_FENCED = "node_fenced"

@@ -1,12 +1,14 @@
 """Makes the calls that wait as rows: claims them in batches, a bounded number of requests at once, and records the
 outcomes in batches.
 
-A partner that does not respond gets no calls for a while; they wait in their rows, however many.
+A partner that does not respond, or not as its contract says, gets no calls for a while; they wait in their rows,
+however many.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import NamedTuple, Protocol
 
 from gateway import metrics
@@ -14,8 +16,10 @@ from gateway.backoff import Backoff
 from gateway.cluster.retry import batch_then_singly, run_with_retry
 from gateway.cluster.wakeups import WakeUp
 from gateway.config.policy import PartnerPolicy
+from gateway.consent.inputs import Park
 from gateway.logs.log import Event, get_logger
-from gateway.partners.responses import Done, Outcome, Retry
+from gateway.partners.availability import Availability, at_least
+from gateway.partners.responses import Done, FailureKind, Invalid, Outcome, Retry
 from gateway.store.calls import Call
 from gateway.store.cases import StoredCase
 from gateway.usecases.partner_calls import CallOutcome, ClaimedCall, PartnerCalls
@@ -31,7 +35,10 @@ MAX_BATCH = 200
 class Client(Protocol):
     """A partner: one request for up to `batch` cases. Never raises for what the partner does."""
 
-    batch: int
+    @property
+    def batch(self) -> int:
+        """Cases for the next request."""
+        ...
 
     async def call(self, stored: Sequence[StoredCase]) -> list[Outcome]:
         """One outcome for each case, in any order."""
@@ -39,10 +46,10 @@ class Client(Protocol):
 
 
 class _Finished(NamedTuple):
-    """A call, and the partner's outcome for it."""
+    """A call, and what the partner's outcome means for it."""
 
     call: Call
-    outcome: Outcome
+    outcome: Done | Retry
 
 
 class Caller:
@@ -73,7 +80,7 @@ class Caller:
         self._has_finished = asyncio.Event()
         self._recorded = asyncio.Event()
         self._stopping = False
-        self._failures = 0
+        self._availability = Availability(calls.kind, outage=policy.cooldown, policy=policy)
         self._failed_at = 0.0
         self._cooldown_until = 0.0
 
@@ -84,6 +91,7 @@ class Caller:
                 for name, work in (("calls", self._dispatch), ("outcomes", self._record)):
                     tasks.create_task(run_with_retry(work, f"{self._kind} {name}", backoff=self._task_retry))
         finally:
+            self._availability.close()
             for request in self._under_way:
                 request.cancel()
 
@@ -102,7 +110,7 @@ class Caller:
         # It is run anew when the database was lost: perhaps after a commit that this process did not see.
         await self._calls.release_others(self._held.keys())
         while True:
-            if self._failures and self._ready:  # another process may have more luck with them
+            if self._availability.failing and self._ready:  # another process may have more luck with them
                 self._forget_ready()
                 await self._calls.release_others(self._held.keys())
             self._start()
@@ -120,7 +128,7 @@ class Caller:
         """Requests that may be started now; one at a time for a partner that did not respond to the last."""
         if self._stopping or asyncio.get_running_loop().time() < self._cooldown_until:
             return 0
-        return max((1 if self._failures else self._concurrency) - len(self._under_way), 0)
+        return max((1 if self._availability.failing else self._concurrency) - len(self._under_way), 0)
 
     @property
     def _shortage(self) -> int:
@@ -130,7 +138,7 @@ class Caller:
         """
         if self._stopping:
             return 0
-        wanted = (self._room if self._failures else self._concurrency) * self._client.batch
+        wanted = (self._room if self._availability.failing else self._concurrency) * self._client.batch
         most = MAX_ROUNDS_IN_MEMORY * self._concurrency * self._client.batch
         return wanted - len(self._ready) if 2 * len(self._ready) <= wanted and len(self._held) < most else 0
 
@@ -165,32 +173,40 @@ class Caller:
         except Exception as error:  # a defect of ours costs these calls a delay, not the others anything
             log.exception(Event.CALL_FAILED, call=self._kind)
             outcomes = [Retry(case_id, type(error).__name__) for case_id in calls_of]
-        self._finished += [_Finished(calls_of[outcome.case_id], outcome) for outcome in outcomes]
+        settled = [self._settled(outcome) for outcome in outcomes]
+        self._finished += [_Finished(calls_of[outcome.case_id], outcome) for outcome in settled]
         self._has_finished.set()
-        again = [outcome for outcome in outcomes if isinstance(outcome, Retry)]
-        metrics.CALLS.labels(self._kind.value, "done").inc(len(outcomes) - len(again))
+        again = [outcome for outcome in settled if isinstance(outcome, Retry)]
+        metrics.CALLS.labels(self._kind.value, "done").inc(len(settled) - len(again))
         metrics.CALLS.labels(self._kind.value, "retry").inc(len(again))
-        if len(again) < len(outcomes):
-            self._failures = 0
+        pausing = [outcome for outcome in again if outcome.kind is not FailureKind.OUTAGE]
+        if any(isinstance(outcome, Done) for outcome in outcomes) and not pausing:
+            self._availability.succeeded()
             self._cooldown_until = 0.0
-        elif began >= self._failed_at:  # else it was under way already when the last one failed: nothing new
-            self._cool_down(again[0])
+        elif again and began >= self._failed_at:  # else it was under way already when the last one failed
+            self._cool_down((pausing or again)[0])
+
+    def _settled(self, outcome: Outcome) -> Done | Retry:
+        """What the outcome means: an invalid response parks its case, unless it is one of many in a row."""
+        if isinstance(outcome, Invalid):
+            if self._availability.count_invalid():
+                return Retry(outcome.case_id, outcome.reason, kind=FailureKind.INVALID)
+            return Done(outcome.case_id, Park(reason=outcome.reason))
+        if isinstance(outcome, Done):
+            self._availability.responded()
+        return outcome
 
     def _done(self, request: asyncio.Task[None]) -> None:
         self._under_way.discard(request)
         self._start()
 
     def _cool_down(self, again: Retry) -> None:
-        self._failures += 1
-        seconds = self._policy.cooldown.delay(self._failures)
-        if again.retry_after is not None:
-            seconds = again.retry_after.total_seconds()
+        seconds = self._availability.failed(again.kind, again.reason, again.retry_after)
         loop = asyncio.get_running_loop()
         self._failed_at = loop.time()
         self._cooldown_until = self._failed_at + seconds
         self._wakeup.set()
         loop.call_later(seconds, self._wakeup.set)
-        log.warning(Event.PARTNER_UNAVAILABLE, call=self._kind, reason=again.reason, retry_in=round(seconds, 1))
 
     async def _record(self) -> None:
         while True:
@@ -220,7 +236,8 @@ class Caller:
         log.error(Event.CALL_FAILED, call=self._kind, case_id=call.case_id, exc_info=error)
         await self._write([_Finished(call, Retry(call.case_id, type(error).__name__))])
 
-    def _recordable(self, call: Call, outcome: Outcome) -> CallOutcome:
+    def _recordable(self, call: Call, outcome: Done | Retry) -> CallOutcome:
         if isinstance(outcome, Done):
             return CallOutcome(call, outcome.given)
-        return CallOutcome(call, None, outcome.retry_after or self._policy.retry.wait(call.attempts + 1))
+        seconds = at_least(self._policy.retry.delay(call.attempts + 1), outcome.retry_after)
+        return CallOutcome(call, None, timedelta(seconds=seconds))

@@ -9,15 +9,19 @@ import aiohttp
 
 from gateway.config.model import Mcb as McbConfig
 from gateway.consent.identity import canonical_msisdn
-from gateway.consent.inputs import Input, Park, SkipRecipient, UseNumber
+from gateway.consent.inputs import SkipRecipient, UseNumber
+from gateway.partners.batch_size import BatchSize
 from gateway.partners.responses import (
     REQUEST_ERRORS,
     Done,
+    FailureKind,
+    Invalid,
     InvalidResponse,
     Outcome,
+    RequestTooLarge,
     Retry,
     Unavailable,
-    is_retryable,
+    invalid_or_unavailable,
     is_valid_text,
     read_json_object,
 )
@@ -25,73 +29,98 @@ from gateway.store.cases import StoredCase
 
 MAX_CONSECUTIVE_FAILURES = 3
 """Lookups of a batch that fail one by one before the MCB counts as unavailable for the others as well."""
+MAX_CONSECUTIVE_INVALID = 20
+"""Invalid responses to lookups of a batch one by one, after which the others are retried later."""
 
 
 class Mcb:
     """Looks up the numbers of recipients, one or many a request. A failed request never means *no number*."""
 
     def __init__(self, http: aiohttp.ClientSession, config: McbConfig) -> None:
-        self.batch = config.batch
         self._http = http
+        self._has_batches = config.batch > 1
+        self._size = BatchSize(config.batch)
         self._url = config.url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {config.token}"}
         self._timeout = aiohttp.ClientTimeout(total=config.timeout.total_seconds())
 
+    @property
+    def batch(self) -> int:
+        """Cases for one call: fewer than configured while the MCB finds requests too large."""
+        return self._size.records
+
     async def call(self, stored: Sequence[StoredCase]) -> list[Outcome]:
         """One outcome for the current recipient of each case.
 
-        Makes one request; after an invalid response to a batch, one request for each case.
+        Makes one request; several smaller ones where the MCB finds it too large; after an invalid response to a
+        batch, one request for each case.
         """
-        if self.batch == 1:
+        if not self._has_batches:
             return await self._look_up_singly(stored)
+        outcomes: list[Outcome] = []
+        while waiting := stored[len(outcomes) :]:
+            batch = waiting[: self._size.records]
+            try:
+                found = await self._look_up_batch(batch)
+            except InvalidResponse as error:  # one recipient of the batch may be to blame
+                if isinstance(error, RequestTooLarge) and len(batch) > 1:
+                    self._size.too_large(len(batch))
+                    continue
+                found = await self._look_up_singly(batch)
+            if isinstance(found, Unavailable):
+                return outcomes + [found.retry(case.case_id) for case in waiting]
+            outcomes += found
+        return outcomes
+
+    async def _look_up_batch(self, stored: Sequence[StoredCase]) -> list[Outcome] | Unavailable:
+        """One request; raises InvalidResponse."""
         by_iin: defaultdict[str, list[str]] = defaultdict(list)
         for case in stored:
             by_iin[case.recipient["iin"]].append(case.case_id)
-        try:
-            body = await self._post("/v1/lookups", {"iins": list(by_iin)})
-            if isinstance(body, Unavailable):
-                return [body.retry(case.case_id) for case in stored]
-            results = _results_by_iin(body)
-        except InvalidResponse:  # one recipient of the batch may be to blame
-            return await self._look_up_singly(stored)
+        body = await self._post("/v1/lookups", {"iins": list(by_iin)})
+        if isinstance(body, Unavailable):
+            return body
+        results = _results_by_iin(body)
+        self._size.accepted(len(stored))
         return [
-            Done(case_id, _input_from(results[iin]))
-            if iin in results
-            else Retry(case_id, "missing from the answer")
+            _outcome(case_id, results[iin]) if iin in results else Retry(case_id, "missing from the answer")
             for iin, case_ids in by_iin.items()
             for case_id in case_ids
         ]
 
     async def _look_up_singly(self, stored: Sequence[StoredCase]) -> list[Outcome]:
-        """One request for each case; none once MAX_CONSECUTIVE_FAILURES requests have failed in a row."""
+        """One request for each case; none for those that are left once the MCB seems to fail for all."""
         outcomes: list[Outcome] = []
-        for case in stored:
-            failed = [last for last in outcomes[-MAX_CONSECUTIVE_FAILURES:] if isinstance(last, Retry)]
-            unavailable = len(failed) == MAX_CONSECUTIVE_FAILURES
-            outcomes.append(
-                replace(failed[-1], case_id=case.case_id) if unavailable else await self._look_up(case)
-            )
+        failed = invalid = 0
+        for position, case in enumerate(stored, start=1):
+            outcome = await self._look_up(case)
+            outcomes.append(outcome)
+            failed = failed + 1 if isinstance(outcome, Retry) else 0
+            invalid = invalid + 1 if isinstance(outcome, Invalid) else 0
+            if isinstance(outcome, Retry):
+                if failed == MAX_CONSECUTIVE_FAILURES or outcome.kind is not FailureKind.OUTAGE:
+                    return outcomes + [replace(outcome, case_id=left.case_id) for left in stored[position:]]
+            elif invalid == MAX_CONSECUTIVE_INVALID:
+                return outcomes + [Retry(left.case_id, "invalid responses") for left in stored[position:]]
         return outcomes
 
     async def _look_up(self, stored: StoredCase) -> Outcome:
         try:
             body = await self._post("/v1/lookup", {"iin": stored.recipient["iin"]})
         except InvalidResponse as error:
-            return Done(stored.case_id, Park(reason=f"mcb: {error}"))
+            return Invalid(stored.case_id, f"mcb: {error}")
         if isinstance(body, Unavailable):
             return body.retry(stored.case_id)
-        return Done(stored.case_id, _input_from(body))
+        return _outcome(stored.case_id, body)
 
     async def _post(self, path: str, body: Mapping[str, object]) -> Mapping[str, object] | Unavailable:
-        """The JSON object of a 200; raises InvalidResponse for what is neither that nor worth a retry."""
+        """The JSON object of a 200; raises InvalidResponse (RequestTooLarge) for what is not worth a retry."""
         try:
             async with self._http.post(
                 self._url + path, json=body, headers=self._headers, timeout=self._timeout, allow_redirects=False
             ) as response:
-                if is_retryable(response.status):
-                    return Unavailable.by_response(response)
                 if response.status != HTTPStatus.OK:
-                    raise InvalidResponse(str(response.status))
+                    return invalid_or_unavailable(response)
                 return await read_json_object(response)
         except REQUEST_ERRORS as error:
             return Unavailable.by_error(error)
@@ -110,16 +139,16 @@ def _results_by_iin(body: Mapping[str, object]) -> dict[str, Mapping[str, object
     return by_iin
 
 
-def _input_from(result: Mapping[str, object]) -> Input:
-    """The input for a case by the result for its recipient. A number that is no Kazakh mobile number is none."""
+def _outcome(case_id: str, result: Mapping[str, object]) -> Outcome:
+    """The outcome for a case by the result for its recipient. A number that is no Kazakh mobile number is none."""
     match result:
         case {"found": False}:
-            return SkipRecipient()
+            return Done(case_id, SkipRecipient())
         case {"found": True, "msisdn": str(number)}:
             msisdn = canonical_msisdn(number)
             operator = result.get("operator")
             if msisdn is None:
-                return SkipRecipient(invalid=True)
-            return UseNumber(msisdn=msisdn, operator=operator if is_valid_text(operator) else None)
+                return Done(case_id, SkipRecipient(invalid=True))
+            return Done(case_id, UseNumber(msisdn=msisdn, operator=operator if is_valid_text(operator) else None))
         case _:
-            return Park(reason="mcb: neither found nor not found")
+            return Invalid(case_id, "mcb: neither found nor not found")

@@ -1,9 +1,13 @@
-"""What a partner's HTTP response means for a call: done, or to be retried. Shared by MCB, wallet and SDU."""
+"""What a partner's HTTP response means for a call: done, to be retried, or invalid.
+
+Shared by MCB, wallet and SDU.
+"""
 
 import email.utils
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from http import HTTPStatus
 from typing import TypeGuard
 
@@ -23,6 +27,43 @@ REQUEST_ERRORS = (aiohttp.ClientError, TimeoutError, OSError)
 """No response, or one that broke off: the call is retried. It is never taken for a negative response."""
 
 
+class FailureKind(StrEnum):
+    """Why a request failed, and so what is done about it."""
+
+    OUTAGE = "outage"
+    """The same request may succeed later: it is retried with backoff."""
+    CREDENTIALS = "credentials"
+    """The partner does not accept our token: no request succeeds until a person has settled it."""
+    ADDRESS = "address"
+    """The partner is not where the configuration says: as for CREDENTIALS."""
+    TOO_LARGE = "too_large"
+    """The request is to be made with fewer records. Where it has one only, the response is invalid."""
+    INVALID = "invalid"
+    """The response fits no contract. One record may be to blame, or, after many in a row, the partner."""
+
+
+_KIND_OF_STATUS: Mapping[int, FailureKind] = {
+    HTTPStatus.UNAUTHORIZED: FailureKind.CREDENTIALS,
+    HTTPStatus.FORBIDDEN: FailureKind.CREDENTIALS,
+    HTTPStatus.PROXY_AUTHENTICATION_REQUIRED: FailureKind.CREDENTIALS,
+    HTTPStatus.NOT_FOUND: FailureKind.ADDRESS,
+    HTTPStatus.METHOD_NOT_ALLOWED: FailureKind.ADDRESS,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: FailureKind.TOO_LARGE,
+    HTTPStatus.REQUEST_TIMEOUT: FailureKind.OUTAGE,
+    HTTPStatus.TOO_EARLY: FailureKind.OUTAGE,
+    HTTPStatus.TOO_MANY_REQUESTS: FailureKind.OUTAGE,
+}
+
+
+def failure_kind(status: int) -> FailureKind:
+    """What a status code means where a partner's contract does not say more."""
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return FailureKind.OUTAGE
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:  # redirects are not followed
+        return FailureKind.ADDRESS
+    return _KIND_OF_STATUS.get(status, FailureKind.INVALID)
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """The partner has responded: an input for the case."""
@@ -33,30 +74,41 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The call has to be made again, after `retry_after` if the partner has set that."""
+    """The call has to be made again, not before `retry_after` if the partner has set that."""
 
     case_id: str
     reason: str
     retry_after: timedelta | None = None
+    kind: FailureKind = FailureKind.OUTAGE
 
 
-Outcome = Done | Retry
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """The response for the case fits no contract: a person has to look at the case, or at the partner."""
+
+    case_id: str
+    reason: str
+
+
+Outcome = Done | Retry | Invalid
 
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """The partner could not process a request: the same one may succeed later.
+    """The partner did not process a request: the same one may succeed later.
 
     `reason` is the status code or the name of an exception.
     """
 
     reason: str
     retry_after: timedelta | None = None
+    kind: FailureKind = FailureKind.OUTAGE
 
     @classmethod
     def by_response(cls, response: aiohttp.ClientResponse) -> "Unavailable":
         """By its status and Retry-After; the body is not read."""
-        return cls(str(response.status), retry_after(response.headers, wall_now()))
+        wait = retry_after(response.headers, wall_now())
+        return cls(str(response.status), wait, failure_kind(response.status))
 
     @classmethod
     def by_error(cls, error: Exception) -> "Unavailable":
@@ -65,22 +117,36 @@ class Unavailable:
 
     def retry(self, case_id: str) -> Retry:
         """The outcome for a case of the request."""
-        return Retry(case_id, self.reason, self.retry_after)
+        return Retry(case_id, self.reason, self.retry_after, self.kind)
 
 
 class InvalidResponse(Exception):
     """A response that fits no contract: a person has to look. The message holds nothing of the response's body."""
 
 
-def is_retryable(status: int) -> bool:
-    """Whether the same call may succeed later."""
-    return status >= 500 or status == HTTPStatus.TOO_MANY_REQUESTS
+class RequestTooLarge(InvalidResponse):
+    """413: the request has too many records, or the partner accepts none."""
+
+
+def invalid_or_unavailable(response: aiohttp.ClientResponse) -> Unavailable:
+    """Why a request about cases failed, by a status that the partner's contract does not have.
+
+    Raises InvalidResponse where the same request cannot succeed: RequestTooLarge for 413.
+    """
+    unavailable = Unavailable.by_response(response)
+    match unavailable.kind:
+        case FailureKind.TOO_LARGE:
+            raise RequestTooLarge(unavailable.reason)
+        case FailureKind.INVALID:
+            raise InvalidResponse(unavailable.reason)
+    return unavailable
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
     """The wait that Retry-After asks for, in seconds or as an HTTP date (RFC 9110 §10.2.3); an hour at most.
 
-    None where there is no valid value, or one of 0 or in the past: the caller's own backoff then applies.
+    None where there is no valid value, or one of 0 or in the past. The caller's own backoff applies as well: a
+    request is never repeated before it has passed.
     """
     value = headers.get("Retry-After", "").strip()
     try:

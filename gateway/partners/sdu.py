@@ -1,5 +1,7 @@
 """Pushes statuses to SDU: in batches, in order, signed, each batch retried until SDU has taken it.
 
+Nothing is left out: a status that SDU does not take holds up the ones behind it, and a person is told.
+
 The cursor moves after SDU's response: a batch that SDU took just before the process was killed is pushed again,
 with the same event_ids.
 """
@@ -11,21 +13,21 @@ import hmac
 import io
 from collections.abc import Mapping
 from contextlib import suppress
+from enum import Enum, auto
 from http import HTTPStatus
 
 import aiohttp
 import orjson
 
 from gateway import metrics
-from gateway.backoff import Backoff
 from gateway.clock import wall_now
 from gateway.cluster.wakeups import WakeUp
 from gateway.config.model import Sdu as SduConfig
-from gateway.logs.log import Event, get_logger
-from gateway.partners.responses import REQUEST_ERRORS, Unavailable
+from gateway.config.policy import PartnerPolicy
+from gateway.partners.availability import Availability
+from gateway.partners.batch_size import BatchSize
+from gateway.partners.responses import REQUEST_ERRORS, FailureKind, Unavailable
 from gateway.usecases.status_feed import FEED, StatusFeed
-
-log = get_logger()
 
 TIMEOUT = aiohttp.ClientTimeout(total=30)
 """Of one push."""
@@ -71,6 +73,16 @@ class SduClient:
         }
 
 
+class Delivery(Enum):
+    """What became of a batch."""
+
+    ACCEPTED = auto()
+    TOO_LARGE = auto()
+    """SDU may accept a smaller one."""
+    STOPPED = auto()
+    """`stop` was called before SDU accepted it."""
+
+
 class SduPush:
     """Pushes the status feed from its cursor on; one process of the cluster at a time."""
 
@@ -81,23 +93,26 @@ class SduPush:
         *,
         batch: int,
         wakeup: WakeUp,
-        backoff: Backoff,
+        policy: PartnerPolicy,
     ) -> None:
-        """`batch` is how many events go into one request."""
+        """`batch` is how many events go into one request at most."""
         self._client = client
         self._feed = feed
-        self._batch = batch
+        self._size = BatchSize(batch)
         self._wakeup = wakeup
-        self._backoff = backoff
+        self._availability = Availability(FEED, outage=policy.push, policy=policy)
         self._stopping = asyncio.Event()
         self._pushing = asyncio.Lock()
 
     async def run(self) -> None:
         """Runs until cancelled."""
-        while True:
-            while await self._push_unless_stopping():
-                pass
-            await self._wakeup.wait()
+        try:
+            while True:
+                while await self._push_unless_stopping():
+                    pass
+                await self._wakeup.wait()
+        finally:
+            self._availability.close()
 
     async def stop(self) -> None:
         """Starts no further push; returns once SDU has responded to the one under way and the cursor has moved."""
@@ -110,31 +125,41 @@ class SduPush:
             return not self._stopping.is_set() and await self._push()
 
     async def _push(self) -> bool:
-        """Pushes one batch until SDU takes it; False when there is none, or `stop` is called before that."""
-        batch = await self._feed.claim(self._batch)
-        if batch is None or not await self._deliver(orjson.dumps({"events": batch.events})):
+        """Pushes one batch until SDU has responded to it; False when there is none, or `stop` is called before."""
+        batch = await self._feed.claim(self._size.records)
+        if batch is None:
             return False
-        metrics.SDU_EVENTS.inc(len(batch.events))
-        await self._feed.acknowledge(batch)
-        return True
+        events = len(batch.events)
+        delivery = await self._deliver(orjson.dumps({"events": batch.events}), events)
+        if delivery is Delivery.TOO_LARGE:
+            self._size.too_large(events)
+        if delivery is Delivery.ACCEPTED:
+            self._size.accepted(events)
+            metrics.SDU_EVENTS.inc(events)
+            await self._feed.acknowledge(batch)
+        return delivery is not Delivery.STOPPED
 
-    async def _deliver(self, body: bytes) -> bool:
-        """Pushes one body until SDU takes it; False when `stop` is called before that."""
-        failures = 0
+    async def _deliver(self, body: bytes, events: int) -> Delivery:
+        """Pushes one body until SDU accepts it, or does not accept so many events."""
         while not self._stopping.is_set():
             unavailable = await self._client.post(body)
             if unavailable is None:
                 metrics.SDU_PUSHES.labels("accepted").inc()
-                return True
+                self._availability.responded()
+                self._availability.succeeded()
+                return Delivery.ACCEPTED
             metrics.SDU_PUSHES.labels("retry").inc()
-            failures += 1
-            seconds = self._backoff.delay(failures)
-            if unavailable.retry_after is not None:
-                seconds = unavailable.retry_after.total_seconds()
-            log.warning(
-                Event.PARTNER_UNAVAILABLE, call=FEED, reason=unavailable.reason, retry_in=round(seconds, 1)
-            )
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._stopping.wait()
-        return False
+            if unavailable.kind is FailureKind.TOO_LARGE and events > 1:
+                return Delivery.TOO_LARGE
+            await self._pause(unavailable)
+        return Delivery.STOPPED
+
+    async def _pause(self, unavailable: Unavailable) -> None:
+        """Waits until the next attempt, or until `stop` is called."""
+        kind = unavailable.kind
+        if kind is FailureKind.INVALID and not self._availability.count_invalid():
+            kind = FailureKind.OUTAGE
+        seconds = self._availability.failed(kind, unavailable.reason, unavailable.retry_after)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()

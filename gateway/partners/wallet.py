@@ -9,16 +9,17 @@ import orjson
 
 from gateway.config.model import Wallet as WalletConfig
 from gateway.consent.deadlines import Calendar
-from gateway.consent.inputs import IssueVoucher, Park, RejectVoucher
+from gateway.consent.inputs import IssueVoucher, RejectVoucher
 from gateway.logs.redaction import without_numbers
 from gateway.partners.responses import (
     MAX_TEXT_LENGTH,
     REQUEST_ERRORS,
     Done,
+    Invalid,
     InvalidResponse,
     Outcome,
     Unavailable,
-    is_retryable,
+    invalid_or_unavailable,
     is_valid_text,
     read_json_object,
 )
@@ -59,19 +60,17 @@ class Wallet:
                 timeout=self._timeout,
                 allow_redirects=False,
             ) as response:
-                if is_retryable(response.status):
-                    return Unavailable.by_response(response).retry(case_id)
                 if response.status == HTTPStatus.UNPROCESSABLE_ENTITY:
                     return Done(case_id, RejectVoucher(reason=await _rejection_reason(response)))
                 if response.status not in _ISSUED:
-                    raise InvalidResponse(str(response.status))
+                    return invalid_or_unavailable(response).retry(case_id)
                 voucher_id = (await read_json_object(response)).get("voucher_id")
         except REQUEST_ERRORS as error:
             return Unavailable.by_error(error).retry(case_id)
         except InvalidResponse as error:
-            return Done(case_id, Park(reason=f"wallet: {error}"))
+            return Invalid(case_id, f"wallet: {error}")
         if not is_valid_text(voucher_id):
-            return Done(case_id, Park(reason="wallet: no voucher_id"))
+            return Invalid(case_id, "wallet: no voucher_id")
         return Done(case_id, IssueVoucher(voucher_id=voucher_id))
 
     def _request_body(self, stored: StoredCase) -> dict[str, Any]:

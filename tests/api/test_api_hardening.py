@@ -40,8 +40,8 @@ async def begin(api: Api, list_id: str) -> tuple[asyncio.StreamReader, asyncio.S
 
 
 async def finish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Sends the announced body, of empty lines; the list is accepted."""
-    writer.write(b"\n" * 1000)
+    """Sends the announced body, of one record; the list is accepted."""
+    writer.write(ndjson([good(1)]).rjust(1000, b"\n"))
     assert (await reader.readline()).startswith(b"HTTP/1.1 201")
     writer.close()
 

@@ -99,9 +99,54 @@ async def test_empty_lines_and_a_byte_order_mark_are_not_records(api: Api) -> No
     assert [error["line"] for error in pushed.json["errors"]] == [4]
 
 
-async def test_an_empty_list_is_accepted(api: Api) -> None:
-    assert (await api.push(b"")).status == 201
-    assert (await api.get("/v1/lists/list-1")).json["records"] == 0
+EMPTY = {
+    "no octet": b"",
+    "blank lines": b"\n \r\n\t\n",
+    "a byte order mark": b"\xef\xbb\xbf",
+    "a byte order mark and a blank line": b"\xef\xbb\xbf\r\n",
+}
+RECORDS = ndjson([good(1), good(2)]).decode()
+NOT_UTF_8 = {
+    "UTF-16 with a byte order mark": RECORDS.encode("utf-16"),
+    "UTF-16 little endian": RECORDS.encode("utf-16-le"),
+    "UTF-16 big endian": RECORDS.encode("utf-16-be"),
+    "UTF-16 of ASCII": orjson.dumps({"record_id": "r-1"}).decode().encode("utf-16-le"),
+    "UTF-16 after a blank line": ("\r\n" + RECORDS).encode("utf-16-le"),
+    "UTF-32": RECORDS.encode("utf-32"),
+    "Windows-1251": RECORDS.replace("ұ", "у").replace("қ", "к").replace("і", "и").encode("cp1251", "replace"),
+    "half a character at the end": RECORDS.encode() + b'{"record_id": "\xd0',
+    "one line of another encoding": ndjson([good(1), "Ахметов".encode("cp1251"), good(2)]),
+}
+
+
+@pytest.mark.parametrize("gzipped", [False, True])
+@pytest.mark.parametrize(
+    ("code", "body"),
+    [*(("empty", body) for body in EMPTY.values()), *(("encoding", body) for body in NOT_UTF_8.values())],
+    ids=[*EMPTY, *NOT_UTF_8],
+)
+async def test_a_body_without_records_or_not_in_utf_8_is_rejected_and_its_list_id_stays_free(
+    api: Api, code: str, body: bytes, gzipped: bool
+) -> None:
+    rejected = await (api.push(gzip.compress(body), encoding="gzip") if gzipped else api.push(body))
+    assert rejected.status == 400
+    assert [(error["pointer"], error["code"]) for error in rejected.json["errors"]] == [("", code)]
+    assert await api.rows() == {}
+    assert (await api.push([good(1)])).status == 201
+
+
+async def test_a_list_with_a_byte_order_mark_and_lines_ended_by_cr_lf_is_accepted(api: Api) -> None:
+    body = b"\xef\xbb\xbf" + ndjson([good(1), good(2)]).replace(b"\n", b"\r\n")
+    assert (await api.push(body)).json["accepted"] == 2
+
+
+async def test_a_record_with_two_mothers_is_rejected_and_asks_neither(api: Api) -> None:
+    two = orjson.dumps(good(1))[:-1] + b', "mother": ' + orjson.dumps(person(PUPILS[3])) + b"}"
+    pushed = await api.push([two, good(2)])
+    assert pushed.json["errors"] == [
+        {"line": 1, "record_id": "r-1", "pointer": "/mother", "code": "duplicate_key"}
+    ]
+    assert await api.fetch("SELECT record_id FROM cases") == [("r-2",)]
 
 
 async def test_escape_sequences_of_copy_in_a_record_are_stored_unchanged(api: Api) -> None:
@@ -195,7 +240,7 @@ async def test_a_list_without_errors_has_an_empty_error_file(api: Api) -> None:
 
 async def test_lists_are_shown_newest_first(api: Api) -> None:
     for list_id in ("a", "b", "c"):
-        await api.push(b"", list_id)
+        await api.push([good(1)], list_id)
     shown = (await api.get("/v1/lists?limit=2", "ops-token")).json["lists"]
     assert [one["list_id"] for one in shown] == ["c", "b"]
 
@@ -207,7 +252,7 @@ async def test_the_service_of_a_list_may_be_given(api: Api) -> None:
 
 async def test_a_list_of_max_list_bytes_is_accepted_and_a_longer_one_is_413(api: Api) -> None:
     line = b" " * 999 + b"\n"
-    assert (await api.push(line * 1000, "just")).status == 201
+    assert (await api.push(ndjson([good(1)]).rjust(1000) + line * 999, "just")).status == 201
     assert (await api.push(line * 1000 + b" ", "longer")).status == 413
     assert (await api.push(gzip.compress(line * 1001), "packed", encoding="gzip")).status == 413
     assert await api.fetch("SELECT list_id FROM lists") == [("just",)]

@@ -14,7 +14,7 @@ from tests.record_factories import good
 LIST = "/v1/lists/list-1"
 CASE = "/v1/cases/01JD0000000000000000000000"
 PACKED = gzip.compress(ndjson([good(1)]))
-BOMB = gzip.compress(bytes(3_000_000))
+BOMB = gzip.compress(b" " * 3_000_000)
 DEEP = b'{"a":' * 5_000 + b"1" + b"}" * 5_000
 
 
@@ -145,7 +145,6 @@ async def test_an_invalid_request_gets_a_problem_with_its_reason_and_leaves_no_r
 RECORDS: dict[str, tuple[bytes, str, str]] = {
     "no JSON": (b"{", "", "json"),
     "no object": (b"[1]", "", "json"),
-    "not UTF-8": (b'{"record_id": "\xff"}', "", "json"),
     "a lone surrogate": (b'{"record_id": "\\ud800"}', "", "json"),
     "too deep": (DEEP, "", "json"),
     "too long": (b'"' + b"x" * 70_000 + b'"', "", "line_length"),

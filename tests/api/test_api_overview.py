@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from gateway import metrics
-from gateway.api.alerts import Alert, Code, Level, LinkState, QueueState, alerts, span
+from gateway.api.alerts import Alert, Code, Level, LinkState, PausedPartner, QueueState, alerts, span
 from gateway.components import Components
 from gateway.consent.inputs import Park, UseNumber
+from gateway.partners.responses import FailureKind
 from gateway.store import journal, queues
 from gateway.store.database import Database
 from gateway.store.held_replies import HeldByLink
@@ -33,7 +34,7 @@ def alerts_of(*, links: list[dict[str, Any]] | None = None, queue: str = "journa
     """The alerts for these links and one queue."""
     states = [LinkState(link="kcell", **{**BOUND, **link}) for link in links or []]
     waiting = QueueState(queue=queue, **{**QUIET, **{k: v for k, v in changes.items() if k in QUIET}})
-    more: dict[str, Any] = {"held": [], "parked": 0, "journal_faults": 0} | {
+    more: dict[str, Any] = {"held": [], "paused": [], "parked": 0, "journal_faults": 0} | {
         k: v for k, v in changes.items() if k not in QUIET
     }
     return alerts(states, [waiting], now=NOW, down_after_seconds=10.0, **more)
@@ -85,6 +86,26 @@ def test_the_alert_of_a_link_has_its_duration_and_waiting_texts(
 
 def test_a_link_down_for_less_than_down_after_seconds_is_no_alert() -> None:
     assert alerts_of(links=[{"bound": 0, "since": NOW - timedelta(seconds=5)}]) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "why", "text"),
+    [
+        ("lookup", FailureKind.CREDENTIALS,
+         "The MCB does not accept our token (401, 403): settle mcb.token with those who run it. Its calls wait."),
+        ("voucher", FailureKind.ADDRESS,
+         "The wallet is not at wallet.url (404, 405, a redirect): correct it, or ask those who run it."
+         " Its calls wait."),
+        ("sdu", FailureKind.TOO_LARGE,
+         "SDU does not accept even one record (413): ask those who run it to raise their limit. Its calls wait."),
+        ("lookup", FailureKind.INVALID,
+         "The MCB responds as no contract says: ask those who run it, and release parked cases afterwards."
+         " Its calls wait."),
+    ],
+)  # fmt: skip
+def test_the_alert_of_a_paused_partner_says_what_to_do(kind: str, why: FailureKind, text: str) -> None:
+    alert = Alert(Level.CRITICAL, Code.PARTNER_PAUSED, text)
+    assert alerts_of(paused=[PausedPartner(kind, why)]) == [alert]
 
 
 def test_a_refused_bind_before_a_successful_one_is_no_alert() -> None:

@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from gateway.intake.body import (
     MAX_LINE_BYTES,
     Body,
+    BodyEncodingError,
     BodyMalformedError,
     BodyTooLargeError,
     Decoder,
     Gunzip,
     Plain,
+    check_encoding,
 )
 
 Lines = list[tuple[int, bytes | None]]
@@ -72,6 +74,32 @@ def test_a_line_above_the_limit_is_reported_and_the_next_one_read(octets: int, s
     assert lines[2] == (3, b"last")
 
 
+@pytest.mark.parametrize(
+    "encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be", "cp1251", "koi8-r"]
+)
+@pytest.mark.parametrize("size", [1000, 1 << 20])
+def test_a_line_above_the_limit_that_is_not_utf_8_is_rejected_with_the_body(encoding: str, size: int) -> None:
+    body = ('[{"surname": "Ахметов"},' + "x" * MAX_LINE_BYTES).encode(encoding)
+    with pytest.raises(BodyEncodingError):
+        read(cut(body, size))
+
+
+@pytest.mark.parametrize("size", [999, 1000, 1 << 20])
+def test_a_line_above_the_limit_may_be_cut_within_a_character(size: int) -> None:
+    assert read(cut("Ұ".encode() * MAX_LINE_BYTES, size))[0] == [(1, None)]
+
+
+@pytest.mark.parametrize("line", [b"", b"{", b'{"a": "\x00"}', '"Ұлы"'.encode(), b"\xef\xbb\xbf{}"])
+def test_a_line_of_utf_8_passes_the_check_of_its_encoding(line: bytes) -> None:
+    check_encoding(line)
+
+
+@pytest.mark.parametrize("line", [b"\xff", b"\xd0", b"\xed\xa0\x80", b"\x00{", b"{\x00", b"\x00"])
+def test_a_line_of_another_encoding_fails_the_check(line: bytes) -> None:
+    with pytest.raises(BodyEncodingError):
+        check_encoding(line)
+
+
 def test_a_body_above_its_limit_is_rejected() -> None:
     assert len(read([b"x" * 100], limit=100)[0]) == 1
     with pytest.raises(BodyTooLargeError):
@@ -103,7 +131,7 @@ def test_invalid_gzip_is_malformed(octets: bytes, size: int) -> None:
 
 
 def test_a_gzip_bomb_is_rejected_in_bounded_memory() -> None:
-    bomb = gzip.compress(bytes(200_000_000))
+    bomb = gzip.compress(b" " * 200_000_000)
     tracemalloc.start()
     try:
         with pytest.raises(BodyTooLargeError):

@@ -1,5 +1,6 @@
 """One line of a list: valid records, and every fault of invalid ones."""
 
+import json
 import unicodedata
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.intake.duplicate_keys import duplicate_keys
 from gateway.intake.records import MAX_FAULTS, Record, Rejected, read_record
 from tests.record_factories import FATHER, MOTHER, PUPILS, good, person
 
@@ -82,6 +84,73 @@ def test_names_of_a_record_are_stored_in_nfc() -> None:
 def test_the_length_of_a_name_is_checked_after_nfc() -> None:
     assert isinstance(read(good(pupil={**person(PUPIL), "surname": "и\u0306" * 60})), Record)
     assert faults(good(pupil={**person(PUPIL), "surname": "и\u0306" * 61})) == [("/pupil/surname", "length")]
+
+
+NAMES = [
+    "Ахметов",
+    "Әбілқайыр-Тоқтар",
+    "Жан д'Арк",
+    "О’Коннор",
+    "Мұхаммед Әли ұлы",
+    "Серік\u00a0ұлы",
+    "Ә.",
+    "Е\u0301лкин",
+    "Сейітқали 2",
+    "Müller",
+    "Łukasz",
+    "김",
+    "Ұ",
+    "Ахметов (Ахмет)",
+    "Ахмет ʼ",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_with_a_letter_and_visible_characters_is_kept(name: str) -> None:
+    kept = content(good(pupil={**person(PUPIL), "surname": name}, mother={**person(MOTHER), "patronymic": name}))
+    assert (kept["pupil"]["surname"], kept["recipients"][0]["patronymic"]) == (name, name)
+
+
+UNUSABLE_NAMES = {
+    "zero width space": "\u200b",
+    "filler": "\u3164",
+    "override": "\u202e",
+    "hyphen": "-",
+    "dash": "\u2014",
+    "digits": "12",
+    "question marks": "??????",
+    "number sign": "№",
+    "combining mark alone": "\u0301",
+    "zero width space in a name": "Ахме\u200bтов",
+    "override in a name": "Ахмет\u202eов",
+    "isolate in a name": "\u2067Ахметов",
+    "Arabic letter mark": "Ахметов\u061c",
+    "soft hyphen": "Ах\u00adметов",
+    "byte order mark": "\ufeffАхметов",
+    "filler in a name": "Ахмет\u3164ов",
+    "halfwidth filler": "Ахметов\uffa0",
+    "Hangul fillers": "\u115f\u1160",
+    "combining grapheme joiner": "Ахмет\u034fов",
+    "variation selector": "Ахметов\ufe0f",
+    "braille blank": "\u2800",
+    "tag": "Ахметов\U000e0041",
+    "private use": "Ахметов\U000f0000",
+}
+
+
+@pytest.mark.parametrize("name", UNUSABLE_NAMES.values(), ids=UNUSABLE_NAMES)
+@pytest.mark.parametrize("field", ["surname", "given_name", "patronymic"])
+def test_a_name_without_a_letter_or_with_an_invisible_character_is_rejected(field: str, name: str) -> None:
+    assert faults(good(pupil={**person(PUPIL), field: name})) == [(f"/pupil/{field}", "format")]
+    assert faults(good(representatives=[{**person(FATHER), field: name}])) == [
+        (f"/representatives/0/{field}", "format")
+    ]
+
+
+@pytest.mark.parametrize(("name", "accepted"), [("№ 12", True), ("12", True), ("-", False), ("№ 12\u202e", False)])
+def test_the_name_of_a_school_may_be_a_number(name: str, accepted: bool) -> None:
+    given = good(school={"bin": "990240001234", "name": name})
+    assert isinstance(read(given), Record) if accepted else faults(given) == [("/school/name", "format")]
 
 
 PUPIL_FAULTS = [
@@ -181,6 +250,66 @@ def test_a_line_that_is_not_a_json_object_is_one_fault(line: bytes) -> None:
     assert read(line) == Rejected(None, [("", "json")])  # type: ignore[list-item]
 
 
+def line_with(*pairs: str, **more: Any) -> bytes:
+    """A valid record with these members, as they are written, before its own."""
+    return b"{" + "".join(f"{pair}, " for pair in pairs).encode() + orjson.dumps(good(**more))[1:]
+
+
+MOTHER_TWICE = orjson.dumps(person(FATHER)).decode()
+DUPLICATES = {
+    "mother": (line_with(f'"mother": {MOTHER_TWICE}'), ["/mother"]),
+    "mother and null": (line_with('"mother": null'), ["/mother"]),
+    "the same value": (line_with('"category": 1'), ["/category"]),
+    "spaces before the colon": (line_with('"category" \t : 1'), ["/category"]),
+    "an escaped key": (line_with('"c\\u0061tegory": 1'), ["/category"]),
+    "three times": (line_with('"category": 1', '"category": 1'), ["/category"]),
+    "two keys": (line_with('"category": 1', '"language": "kk"'), ["/category", "/language"]),
+    "a field of a person": (
+        orjson.dumps(good()).replace(b'{"iin":', b'{"iin": "870312497005", "iin":', 1),
+        ["/pupil/iin"],
+    ),
+    "a field of a representative": (
+        orjson.dumps(good(representatives=[person(FATHER), person(MOTHER)])).replace(
+            b'},{"iin":', b'},{"surname": "\xd0\x90:\xd0\x91", "iin":'
+        ),
+        ["/representatives/1/surname"],
+    ),
+    "a field of a school": (
+        orjson.dumps(good()).replace(b'{"bin":', b'{"name": "1:2 \\" {[,", "bin":'), ["/school/name"]
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "pointers"), DUPLICATES.values(), ids=DUPLICATES)
+def test_a_key_that_occurs_twice_in_an_object_is_a_fault(line: bytes, pointers: list[str]) -> None:
+    assert faults(line) == [(pointer, "duplicate_key") for pointer in pointers]
+
+
+def test_a_key_that_occurs_twice_in_an_unknown_field_is_reported_within_three_levels() -> None:
+    line = line_with('"x": {"y": [0, {"z": {"deep": 1, "deep": 2}}]}')
+    assert faults(line) == [("/x", "unknown_field"), ("/x/y/1", "duplicate_key")]
+
+
+def test_a_repeated_key_that_cannot_be_stored_is_reported_at_its_object() -> None:
+    line = line_with(*[f'"{"k" * 65}": 1'] * 2, '"\\u0000": 1', '"\\u0000": 2')
+    assert faults(line) == [("", "unknown_field"), ("", "duplicate_key")]
+
+
+def test_one_key_in_several_objects_is_no_duplicate() -> None:
+    assert isinstance(read(good(father=person(FATHER), representatives=[person("120915597004")] * 2)), Record)
+
+
+def test_a_colon_in_a_text_is_no_key() -> None:
+    given = good(record_id="a:b", school={"bin": "990240001234", "name": 'КГУ: "№ 12": {мектеп}, [\\]'})
+    assert isinstance(read(given), Record)
+
+
+def test_a_record_of_duplicate_keys_alone_is_read_in_bounded_steps() -> None:
+    assert ("/a", "duplicate_key") in faults(b"{" + b",".join([b'"a":1'] * 10_000) + b"}")
+    deep = b'{"a":1,"a":' * 500 + b"1" + b"}" * 500
+    assert ("/a/a/a", "duplicate_key") in faults(deep)
+
+
 def test_every_fault_of_a_record_is_reported() -> None:
     given = good(category=9, pupil={**person(PUPIL), "iin": "1", "surname": ""}, colour="red")
     assert faults(given) == [
@@ -222,6 +351,21 @@ def test_arbitrary_octets_are_rejected_without_an_exception(line: bytes) -> None
     assert isinstance(read_record(line), Rejected)
 
 
+@given(
+    st.recursive(st.integers(), lambda inner: st.lists(inner) | st.lists(st.tuples(st.text(max_size=2), inner)))
+)
+def test_duplicate_keys_are_those_that_another_parser_finds(value: Any) -> None:
+    line = _written(value).encode()
+    found: list[str] = []
+
+    def note(pairs: list[tuple[str, Any]]) -> None:
+        keys = [key for key, _ in pairs]
+        found.extend(key for position, key in enumerate(keys) if key in keys[:position])
+
+    json.loads(line, object_pairs_hook=note)
+    assert len(duplicate_keys(line)) == len(found)
+
+
 @given(st.sampled_from([*good(), "patronymic", "x"]), JSON)
 def test_any_value_in_any_field_is_accepted_or_rejected_without_an_exception(field: str, value: Any) -> None:
     line = (
@@ -232,6 +376,16 @@ def test_any_value_in_any_field_is_accepted_or_rejected_without_an_exception(fie
         assert b"\x00" not in outcome.content
     else:
         assert outcome.faults
+
+
+def _written(value: Any) -> str:
+    """JSON; a list of pairs is an object, whose keys may occur more than once."""
+    match value:
+        case [(str(), _), *_]:
+            return "{" + " , ".join(f"{json.dumps(key)} : {_written(inner)}" for key, inner in value) + "}"
+        case list():
+            return "[" + ",".join(_written(inner) for inner in value) + "]"
+    return json.dumps(value)
 
 
 def _fits(value: Any) -> bool:

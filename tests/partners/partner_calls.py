@@ -12,9 +12,9 @@ from gateway.config.model import Wallet as WalletConfig
 from gateway.config.timezones import load_timezone
 from gateway.consent.case import Case, State
 from gateway.consent.deadlines import Calendar
-from gateway.consent.inputs import Input, IssueVoucher, Park, RejectVoucher, SkipRecipient, UseNumber
+from gateway.consent.inputs import Input, IssueVoucher, RejectVoucher, SkipRecipient, UseNumber
 from gateway.partners.mcb import Mcb
-from gateway.partners.responses import Outcome, Retry, Unavailable
+from gateway.partners.responses import FailureKind, Invalid, Outcome, Retry, Unavailable
 from gateway.partners.sdu import SduClient
 from gateway.partners.wallet import Wallet
 from gateway.simulators.sdu import new_secret
@@ -46,7 +46,9 @@ class Meaning(StrEnum):
     """What a call means for one case, or for the batch of statuses."""
 
     RETRIED = "retried"
-    PARKED = "parked"
+    PAUSED = "the partner is paused, and the call retried"
+    TOO_LARGE = "made again with fewer records"
+    INVALID = "parked, unless it is one of many in a row"
     NUMBER = "number"
     NO_NUMBER = "no number"
     ISSUED = "issued"
@@ -74,7 +76,6 @@ MEANING_OF_SUCCESS = {
     Partner.SDU: Meaning.TAKEN,
 }
 _MEANINGS: dict[type[Input], Meaning] = {
-    Park: Meaning.PARKED,
     UseNumber: Meaning.NUMBER,
     SkipRecipient: Meaning.NO_NUMBER,
     IssueVoucher: Meaning.ISSUED,
@@ -111,7 +112,8 @@ async def call(
 ) -> list[Meaning]:
     """What one call means; `body` is SDU's request."""
     if partner is Partner.SDU:
-        return [Meaning.TAKEN if await push(http, url, within=within, body=body) is None else Meaning.RETRIED]
+        unavailable = await push(http, url, within=within, body=body)
+        return [Meaning.TAKEN if unavailable is None else _meaning_of_failure(unavailable.kind)]
     return [meaning(outcome) for outcome in await outcomes(partner, http, url, within=within)]
 
 
@@ -142,4 +144,21 @@ async def outcomes(
 
 def meaning(outcome: Outcome) -> Meaning:
     """What an outcome means for its case."""
-    return Meaning.RETRIED if isinstance(outcome, Retry) else _MEANINGS[type(outcome.given)]
+    match outcome:
+        case Retry():
+            return _meaning_of_failure(outcome.kind)
+        case Invalid():
+            return Meaning.INVALID
+    return _MEANINGS[type(outcome.given)]
+
+
+def _meaning_of_failure(kind: FailureKind) -> Meaning:
+    match kind:
+        case FailureKind.OUTAGE:
+            return Meaning.RETRIED
+        case FailureKind.INVALID:
+            return Meaning.INVALID
+        case FailureKind.TOO_LARGE:
+            return Meaning.TOO_LARGE
+        case FailureKind.CREDENTIALS | FailureKind.ADDRESS:
+            return Meaning.PAUSED

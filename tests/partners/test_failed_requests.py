@@ -126,8 +126,7 @@ async def test_redirect_is_not_followed_and_no_token_leaves_for_another_host(
         )
     for method in (mocked.get, mocked.post):
         method(ELSEWHERE, status=200, body=SUCCESS[partner], response_class=MockedResponse, repeat=True)
-    expected = Meaning.RETRIED if partner is Partner.SDU else Meaning.PARKED
-    assert set(await call(partner, http, URL_OF_PARTNER)) == {expected}
+    assert set(await call(partner, http, URL_OF_PARTNER)) == {Meaning.PAUSED}
     assert all(address.startswith(URL_OF_PARTNER) for address, _ in requests(mocked))
 
 
@@ -145,12 +144,12 @@ async def test_redirect_is_not_followed_and_no_token_leaves_for_another_host(
     ],
     ids=["page", "words", "byte order mark", "utf-16", "zeros", "empty", "spaces"],
 )
-async def test_response_without_json_parks_the_case(
+async def test_response_without_json_is_invalid(
     http: aiohttp.ClientSession, mocked: aioresponses, partner: Partner, content_type: str, body: bytes
 ) -> None:
     for address in {url(partner), url(Partner.MCB)}:
         mocked.post(address, body=body, content_type=content_type, response_class=MockedResponse, repeat=True)
-    assert set(await call(partner, http, URL_OF_PARTNER)) == {Meaning.PARKED}
+    assert set(await call(partner, http, URL_OF_PARTNER)) == {Meaning.INVALID}
 
 
 @pytest.mark.parametrize("partner", Partner)

@@ -26,10 +26,7 @@ NO_JSON_OBJECT = {
     "null": InvalidBody(200, "null"),
     "invalid UTF-8": InvalidBody(200, b'{"found": "\xff"}'),
     "400": InvalidBody(400, '{"title": "Bad Request"}'),
-    "401": InvalidBody(401, ""),
-    "403": InvalidBody(403, ""),
-    "404": InvalidBody(404, "not found", "text/plain"),
-    "a redirect": InvalidBody(302, ""),
+    "too large, with one record": InvalidBody(413, ""),
     "an object nested 100,000 deep": InvalidBody(200, b'{"a":' * 100_000),
 }
 MEGABYTES = "x" * responses.MAX_RESPONSE_BYTES

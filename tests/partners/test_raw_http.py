@@ -158,7 +158,7 @@ async def test_half_a_body_without_length_is_never_a_result(http: aiohttp.Client
     whole = SUCCESS[partner]
     for length in range(len(whole)):
         meanings, _ = await call_raw(sending(head() + whole[:length]), partner, http)
-        assert meanings == {Meaning.PARKED}
+        assert meanings == {Meaning.INVALID}
     meanings, _ = await call_raw(sending(head() + whole), partner, http)
     assert meanings == {MEANING_OF_SUCCESS[partner]}
 
@@ -192,21 +192,21 @@ async def test_response_that_is_no_http_is_retried(
 @pytest.mark.parametrize("status", [0, 99, 101])
 async def test_status_below_200_is_not_taken(http: aiohttp.ClientSession, status: int) -> None:
     meanings, _ = await call_raw(sending(response(b"", status)), Partner.SDU, http)
-    assert meanings == {Meaning.RETRIED}
+    assert meanings == {Meaning.INVALID}
 
 
 @pytest.mark.parametrize("partner", WITH_BODY)
 @pytest.mark.parametrize("status", [101, 202, 203, 206, 226])
-async def test_status_that_no_contract_knows_parks_the_case(
+async def test_status_that_no_contract_knows_is_invalid(
     http: aiohttp.ClientSession, partner: Partner, status: int
 ) -> None:
     meanings, _ = await call_raw(sending(response(SUCCESS[partner], status), then="keep"), partner, http)
-    assert meanings == {Meaning.PARKED}
+    assert meanings == {Meaning.INVALID}
 
 
 @pytest.mark.parametrize("partner", WITH_BODY)
 @pytest.mark.parametrize("framing", ["chunked", "length", "until close"])
-async def test_body_without_end_is_read_up_to_the_limit_and_parks_the_case(
+async def test_body_without_end_is_read_up_to_the_limit_and_is_invalid(
     http: aiohttp.ClientSession, partner: Partner, framing: str
 ) -> None:
     piece = b" " * (1 << 16)
@@ -216,7 +216,7 @@ async def test_body_without_end_is_read_up_to_the_limit_and_parks_the_case(
         "until close": repeating(head(), piece),
     }[framing]
     async with raw_server(endless) as server:
-        assert set(await call(partner, http, server.url)) == {Meaning.PARKED}
+        assert set(await call(partner, http, server.url)) == {Meaning.INVALID}
         requests = server.connections
         assert server.octets_sent < requests * 4 * MAX_RESPONSE_BYTES
     assert requests == {Partner.MCB_BATCH: 3}.get(partner, 1)
@@ -232,7 +232,7 @@ async def test_body_without_end_after_a_push_is_not_read(http: aiohttp.ClientSes
 
 
 @pytest.mark.parametrize("body", [b"{}", 8 * TWO_MEGABYTES], ids=["small", "large"])
-@pytest.mark.parametrize(("status", "meaning"), [(200, Meaning.TAKEN), (413, Meaning.RETRIED)])
+@pytest.mark.parametrize(("status", "meaning"), [(200, Meaning.TAKEN), (413, Meaning.TOO_LARGE)])
 async def test_response_before_the_request_is_read_holds_nothing_up(
     http: aiohttp.ClientSession, body: bytes, status: int, meaning: Meaning
 ) -> None:
@@ -253,8 +253,8 @@ def _damaged(octets: bytes) -> bytes:
         ("another format", Meaning.RETRIED),
         ("octet changed", Meaning.RETRIED),
         ("checksum wrong", Meaning.RETRIED),
-        ("header only", Meaning.PARKED),  # as long as Content-Length says, and no JSON once decompressed
-        ("cut off", Meaning.PARKED),
+        ("header only", Meaning.INVALID),  # as long as Content-Length says, and no JSON once decompressed
+        ("cut off", Meaning.INVALID),
     ],
 )
 async def test_gzip_that_does_not_decompress_is_never_a_result(

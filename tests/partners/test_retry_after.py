@@ -83,7 +83,7 @@ def test_any_value_gives_a_wait_up_to_an_hour_or_none(value: str) -> None:
 
 
 @pytest.mark.parametrize("partner", Partner)
-@pytest.mark.parametrize("status", [429, 500, 503])
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
 @pytest.mark.parametrize("value", ["7", "9" * 5000, "-7", "0", "Mon, 23 Nov 2026 05:01:00 +99999999999999999"])
 async def test_failed_call_is_retried_whatever_its_retry_after(
     http: aiohttp.ClientSession, mocked: aioresponses, partner: Partner, status: int, value: str

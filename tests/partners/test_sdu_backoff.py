@@ -9,7 +9,8 @@ from aioresponses import aioresponses
 from gateway.backoff import Backoff
 from gateway.cluster.wakeups import WakeUp
 from gateway.config.model import Sdu as SduConfig
-from gateway.partners.sdu import SduClient, SduPush
+from gateway.config.policy import PartnerPolicy
+from gateway.partners.sdu import Delivery, SduClient, SduPush
 from gateway.simulators.sdu import new_secret
 from tests.partners.http_failures import MockedResponse, raw_server, silent
 from tests.partners.partner_calls import PATHS, TOKEN, Partner
@@ -24,7 +25,9 @@ def sdu_push(http: aiohttp.ClientSession, url: str = URL, *, backoff: Backoff, *
     """One without a database: it can deliver a body, and nothing else."""
     config = SduConfig(url=url, token=TOKEN, signing_secret=new_secret(), batch=500)
     client = SduClient(http, config, **timeout)
-    return SduPush(client, cast("Any", None), batch=500, wakeup=WakeUp(), backoff=backoff)
+    return SduPush(
+        client, cast("Any", None), batch=500, wakeup=WakeUp(), policy=PartnerPolicy(push=backoff, pause=backoff)
+    )
 
 
 async def test_body_is_pushed_again_after_the_backoff_until_it_is_taken(http: aiohttp.ClientSession) -> None:
@@ -32,7 +35,7 @@ async def test_body_is_pushed_again_after_the_backoff_until_it_is_taken(http: ai
         for failure in ({"status": 503}, {"status": 302}, {"exception": aiohttp.ServerDisconnectedError()}):
             mocked.post(URL + PATHS[Partner.SDU], response_class=MockedResponse, **failure)
         mocked.post(URL + PATHS[Partner.SDU], status=204, response_class=MockedResponse)
-        assert await sdu_push(http, backoff=MOMENT)._deliver(BODY)
+        assert await sdu_push(http, backoff=MOMENT)._deliver(BODY, 1) is Delivery.ACCEPTED
         (calls,) = mocked.requests.values()
         assert [call.kwargs["headers"]["webhook-id"] for call in calls] == 4 * [
             calls[0].kwargs["headers"]["webhook-id"]
@@ -43,21 +46,21 @@ async def test_stop_ends_the_backoff(http: aiohttp.ClientSession) -> None:
     with aioresponses() as mocked:
         mocked.post(URL + PATHS[Partner.SDU], status=503, response_class=MockedResponse)
         push = sdu_push(http, backoff=MINUTE)
-        delivery = asyncio.create_task(push._deliver(BODY))
+        delivery = asyncio.create_task(push._deliver(BODY, 1))
         await asyncio.sleep(0.05)
         assert not delivery.done()
         async with asyncio.timeout(5):
             await push.stop()
-            assert not await delivery
+            assert await delivery is Delivery.STOPPED
 
 
 async def test_push_that_hangs_is_given_up_after_the_timeout(http: aiohttp.ClientSession) -> None:
     async with raw_server(silent) as server:
         push = sdu_push(http, server.url, backoff=MOMENT, timeout=aiohttp.ClientTimeout(total=0.05))
-        delivery = asyncio.create_task(push._deliver(BODY))
+        delivery = asyncio.create_task(push._deliver(BODY, 1))
         async with asyncio.timeout(5):
             while server.connections < 3:
                 await server.closed.wait()
                 server.closed.clear()
             await push.stop()
-            assert not await delivery
+            assert await delivery is Delivery.STOPPED

@@ -57,7 +57,7 @@ async def test_signature_covers_the_exact_octets(harness: Harness) -> None:
     assert signature_fault(call.headers, call.raw, new_secret(b"another"), sent_at) is not None
 
 
-@pytest.mark.parametrize("status", [400, 401, 409, 302, 500])
+@pytest.mark.parametrize("status", [400, 401, 404, 408, 409, 413, 425, 302, 500])
 async def test_statuses_are_pushed_until_sdu_responds_with_2xx(harness: Harness, status: int) -> None:
     harness.sdu.fail(2, status=status)
     await harness.start()
