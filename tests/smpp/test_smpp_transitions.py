@@ -99,7 +99,8 @@ def send_unbind_resp(run: Run) -> list[Event[object]]:
 
 
 def unbind_both(run: Run) -> list[Event[object]]:
-    return run.receive(CommandId.UNBIND, UNKNOWN) if run.session.state is SessionState.UNBINDING else []
+    is_first = run.session.state in (SessionState.UNBINDING, SessionState.LAPSED)
+    return run.receive(CommandId.UNBIND, UNKNOWN) if is_first else []
 
 
 def respond_to_delivery(run: Run) -> list[Event[object]]:
@@ -119,6 +120,7 @@ def time_out_once(run: Run) -> list[Event[object]]:
 
 
 def keep_alive_with_window(run: Run) -> list[Event[object]]:
+    send_unbind_resp(run)
     return run.receive(CommandId.ENQUIRE_LINK_RESP, UNKNOWN, UNRESPONSIVE_AT - 0.1)
 
 
