@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 
 from gateway.consent.case import ENDED, State
+from gateway.consent.events import DETAILS
 from gateway.consent.inputs import (
     AcceptReply,
     ActivateVoucher,
@@ -191,6 +192,7 @@ def test_every_decision_is_a_transition_of_the_table(state: str, given: str) -> 
     for rules, now in product(switches, (MONDAY, FRIDAY, TUESDAY)):
         decision = decide(case, INPUTS[given], now=now, rules=rules)
         assert decision.rejected or decision.case.state in targets(case.state, kind)
+        assert all(type(event.detail) in DETAILS[event.name] for event in decision.events)
         if kind in JOURNALED_ANYWHERE:
             assert not decision.rejected
         elif case.state not in ACCEPTED_IN.get(kind, ()):
