@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -43,7 +44,22 @@ structlog.configure(
     ]
 )
 
+_LOGGING = structlog.get_config()
+_LAZY_LOGGER = type(structlog.get_logger())
+
 _numbers = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def unconfigured_log() -> Iterator[None]:
+    """Undoes what a command that ran within the test has made of the log: its level stays with cached loggers."""
+    yield
+    if structlog.get_config()["processors"] is _LOGGING["processors"]:
+        return
+    structlog.configure(**_LOGGING)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("gateway.") and isinstance(log := vars(module).get("log"), _LAZY_LOGGER):
+            vars(log).pop("bind", None)
 
 
 @pytest.fixture(scope="session")

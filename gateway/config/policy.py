@@ -29,6 +29,8 @@ class LinkPolicy:
     """Between segments sent by a link that the SMSC refuses; longer after ten minutes of it."""
     useful_session_seconds: float = 60.0
     """For which a session must have been bound, before the wait for the next bind begins anew."""
+    useful_session_segments: int = 50
+    """Or which it must have sent, where an SMSC ends sessions sooner."""
     note_seconds: float = 2.0
     """Between two looks at what a link says about itself."""
     busy_pause: timedelta = timedelta(minutes=1)

@@ -121,15 +121,21 @@ class Link:
 
     async def _keep_bound(self, role: Role) -> None:
         """Connects and binds until `stop`, with a longer pause after each failure."""
-        failures, useful = 0, self._policy.useful_session_seconds
+        failures = 0
         while not self._stopping.is_set():
             bind = await self._connect(role)
-            failures = 0 if bind is not None and bind.bound_seconds >= useful else failures + 1
+            failures = 0 if bind is not None and self._was_useful(bind) else failures + 1
             refusal = bind.bind_refusal if bind is not None else None
             wait = wait_before_binding(self._policy, refusal, failures)
             if refusal is not None:
                 self._report_refusal(refusal, round(wait, 1))
             await self._wait_to_bind(bind_failure(bind), wait)
+
+    def _was_useful(self, bind: SmppConnection[SegmentTag]) -> bool:
+        """Whether the session lasted for a while, or sent at least a few texts."""
+        policy = self._policy
+        lasted = bind.bound_seconds >= policy.useful_session_seconds
+        return lasted or bind.session.accepted >= policy.useful_session_segments
 
     async def _wait_to_bind(self, failure: str, wait: float) -> None:
         """Returns after `wait` seconds, or at once when ops ask for a bind or the link stops."""

@@ -117,6 +117,8 @@ class Session(Generic[Tag]):
     ) -> None:
         """`window` is the most segments under way; `window_size` is the `window.size` of the session before."""
         self.state = SessionState.OPEN
+        self.accepted = 0
+        """Segments that the SMSC has accepted in time; those of the last read before its end are missing."""
         self.unacknowledged_deliveries = 0
         """Received PDUs without a response so far. The shell bounds them: it pauses reading."""
         self._role = role
@@ -271,7 +273,7 @@ class Session(Generic[Tag]):
         window, unpack_header = self._window, HEADER.unpack_from
         under_way, adaptive = len(window), self.window
         late_seconds = adaptive.late_seconds if adaptive.limit == adaptive.ceiling else -1.0
-        position, end, pending_length = 0, len(data), _HEADER_SIZE
+        position, end, pending_length, accepted = 0, len(data), _HEADER_SIZE, 0
         while end - position >= _HEADER_SIZE:
             length, command_id, command_status, sequence_number = unpack_header(data, position)
             body = position + _HEADER_SIZE
@@ -291,7 +293,9 @@ class Session(Generic[Tag]):
                 events.append(_submit_response((sent[0], command_status, str(data[body:stop], "latin-1"))))
                 if now - sent[1] > late_seconds:
                     self._adapt(sent[1], now)
-                if command_status == consts.SMPP_ESME_RINVBNDSTS:
+                if not command_status:
+                    accepted += 1
+                elif command_status == consts.SMPP_ESME_RINVBNDSTS:
                     self._lapse(Input.NOT_BOUND, now)
             else:
                 self._handle(command_id, command_status, sequence_number, data[body:after], now, events)
@@ -305,6 +309,7 @@ class Session(Generic[Tag]):
             self._received_at = now
             if len(window) < under_way:
                 self._responded_at = now
+                self.accepted += accepted
         if position < end:
             self._pending += data[position:]
             self._pending_length = pending_length

@@ -318,7 +318,7 @@ FAULTS = [
     # forms
     (MINIMAL + 'bind = "receiver"', "links.kcell.bind", "transceiver, transmitter+receiver"),
     (MINIMAL + 'long_messages = "udh"', "links.kcell.long_messages", "udh8, udh16, sar, payload"),
-    (MINIMAL + 'receipts = "some"', "links.kcell.receipts", "last, all, none"),
+    (MINIMAL + 'receipts = "some"', "links.kcell.receipts", "last, first, all, none"),
     (MINIMAL + 'default_alphabet = "utf8"', "links.kcell.default_alphabet", "gsm7"),
     (MINIMAL + 'message_id = "hex"', "links.kcell.message_id", "hex-to-dec"),
     (MINIMAL + 'enquire_link = "30"', "links.kcell.enquire_link", 'such as "30s"'),

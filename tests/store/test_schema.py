@@ -37,7 +37,7 @@ from gateway.store.id_relations import IdVotes
 from gateway.store.inbound import ReplySegment, StoredReply
 from gateway.store.questions import NumberClaim
 from gateway.store.receipts import StoredReceipt
-from gateway.store.sms import ExpectedReceipt, NewScreen, NewSms, Priority, SmsProgress, SmsState
+from gateway.store.sms import ExpectedReceipt, NewScreen, NewSms, Priority, Released, SmsProgress, SmsState
 from gateway.store.wallet_events import VoucherEvent
 from gateway.usecases.wallet_events import EventType
 
@@ -148,6 +148,7 @@ SCREEN = NewScreen(
     case_id="case", kind=Kind.MENU, link="kcell", msisdn="77010000001", template="version", body="text", tlvs=b"1"
 )
 PROGRESS = SmsProgress(7, SmsState.SENDING, 1, 2, ("a", None), AT)
+RELEASED = Released(7, timedelta(1), True, AT)
 EXPECTED_RECEIPT = ExpectedReceipt("a", "0A", 7, 1)
 REPLY = StoredReply("case", "kcell", "77010000001", "1414", b"3#1", 8, "time", "agree", True, "rules", held=False)
 RECEIPT = StoredReceipt("kcell", "0A", ["0A", "a"], True, "delivered", "000", "77010000001", True)
@@ -194,6 +195,8 @@ ROWS: Mapping[str, Mapping[str, object]] = {
     "wallet_event_row": WALLET_EVENT._asdict(),
     "route_row": {"sms_id": 7, "link": "kcell"},
     "erased_case_row": {"case_id": "case", "pupil_iin": b"131106697007".hex(), "msisdn": b"77010000001".hex()},
+    "released_text_row": RELEASED._asdict(),
+    "late_text_row": {"sms_id": 7, "segments": 5},
     "erased_number_row": {"msisdn": "77010000001", "hash": b"77010000001".hex()},
 }
 """What the examples hold, by the names of fields: at least those that are attributes of the composite type."""
@@ -209,6 +212,8 @@ async def rows_sent() -> dict[str, Sequence[object]]:
     await sms.queue(c, [TEXT], AT)
     await sms.queue_screens(c, [SCREEN], AT, 90.0)
     await sms.record(c, "node", [PROGRESS])
+    await sms.release(c, "node", [RELEASED])
+    await sms.accept_late(c, {7: 5})
     await sms.expect_receipts(c, "kcell", [EXPECTED_RECEIPT], timedelta())
     await sms.reroute(c, ["kcell"], ByKcell(()))
     await receipts.settle(c, [RECEIPT])
