@@ -271,7 +271,7 @@ class Link:
             metrics.BOUND.labels(name).set(len(self._bound))
             state, failed = self._state_now(), self._failed_bind
             if state != noted or failed != noted_failure:
-                async with self._database.acquire() as connection:
+                async with self._database.acquire() as connection, connection.transaction():
                     await nodes.note_link(connection, self._node, name, state)
                     failure, wait = (failed[0], failed[1] - loop.time()) if failed else (None, None)
                     await nodes.note_bind_failure(connection, self._node, name, failure, wait)
