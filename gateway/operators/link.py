@@ -24,7 +24,8 @@ from gateway.logs.log import Event as LogEvent
 from gateway.logs.log import get_logger
 from gateway.operators.connection import SmppConnection
 from gateway.operators.receiver import Receiver
-from gateway.operators.sender import SegmentTag, Sender
+from gateway.operators.send_queue import SegmentTag
+from gateway.operators.sender import Sender
 from gateway.smpp import session as smpp
 from gateway.smpp import status
 from gateway.smpp.session import CloseReason, Role, Session
@@ -214,8 +215,10 @@ class Link:
     def _handle_event(self, bind: SmppConnection[SegmentTag], event: smpp.Event[SegmentTag]) -> None:
         name = self.config.name
         match event:
-            case smpp.SubmitResponse() | smpp.LateResponse():
+            case smpp.SubmitResponse():
                 self._sender.responded(event)
+            case smpp.LateResponse():
+                self._sender.responded_late(event)
             case smpp.NoResponse():
                 self._sender.not_responded(event, timed_out=bind.open)
             case smpp.Received():

@@ -7,6 +7,7 @@ sockets, rows or clocks are used here.
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import orjson
 
@@ -92,6 +93,13 @@ class OutgoingText:
             self.message_ids,
             self.accepted_at,
         )
+
+
+class SegmentTag(NamedTuple):
+    """The tag that the session returns with a response: the text and the number of the segment, from 0."""
+
+    out: OutgoingText
+    segment: int
 
 
 class SendQueue:

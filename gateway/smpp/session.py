@@ -16,7 +16,6 @@ A session that only looks bound is ended: when the SMSC says that it is not boun
 of a full window within twice response_timeout.
 """
 
-from collections import OrderedDict
 from functools import partial
 from typing import Final, Generic
 
@@ -40,12 +39,12 @@ from gateway.smpp.events import (
     UnexpectedPdu,
     UnmatchedNack,
 )
+from gateway.smpp.in_flight import InFlight
 from gateway.smpp.pdu import (
     HEADER,
     INTERFACE_VERSION,
     MAX_COMMAND_LENGTH,
     MAX_MESSAGE_ID_BYTES,
-    MAX_SEQUENCE_NUMBER,
     NO_ADDRESS,
     RESPONSE_BIT,
     Address,
@@ -76,9 +75,6 @@ __all__ = [
     "UnexpectedPdu",
     "UnmatchedNack",
 ]
-
-MAX_LATE_RESPONSES: Final = 10_000
-"""Segments without response whose late response is still recognised; the oldest are forgotten first."""
 
 UNBIND_RESP_DELAY_SECONDS: Final = 1.0
 """For which unbind_resp waits for the deliver_sm_resp that are owed: some SMSCs close the connection on it."""
@@ -131,13 +127,8 @@ class Session(Generic[Tag]):
         self._out: list[bytes] = []
         self._pending = bytearray()  # the octets of an incomplete PDU
         self._pending_length = 0  # octets until which it stays incomplete
-        self._sequence = 0
-        # By sequence_number: tag, sent at; oldest first. After response_timeout a segment goes from the first to
-        # the second, and after twice that to the third.
-        self._window: dict[int, tuple[Tag, float]] = {}
-        self._overdue: dict[int, tuple[Tag, float]] = {}
-        self._late: OrderedDict[int, tuple[Tag, float]] = OrderedDict()
-        self._responded_at = float("-inf")  # the last submit_sm_resp
+        self._in_flight = InFlight[Tag](response_timeout)
+        self._window = self._in_flight.window
         self._awaited: int | None = None  # the sequence_number of our bind or unbind under way
         self._deadline = 0.0  # of BINDING, UNBINDING and DRAINING
         self._unbinds: list[int] = []  # sequence_numbers of the SMSC's unbinds whose response waits
@@ -158,7 +149,7 @@ class Session(Generic[Tag]):
     @property
     def free(self) -> int:
         """Segments that the window has room for; 0 unless bound as transmitter or transceiver."""
-        return max(self._slots - len(self._window) - len(self._overdue), 0)
+        return max(self._slots - self._in_flight.places, 0)
 
     def connected(self, now: float) -> None:
         """Queues the bind, the first PDU of the connection. Raises RuntimeError unless the session is OPEN."""
@@ -171,11 +162,10 @@ class Session(Generic[Tag]):
 
         Raises RuntimeError when the window has no `free` place.
         """
-        window = self._window
-        if len(window) + len(self._overdue) >= self._slots:
+        if self._in_flight.places >= self._slots:
             raise RuntimeError(f"no slot of the window is free ({self.state})")
-        sequence_number = self._next_sequence_number()
-        window[sequence_number] = (tag, now)
+        sequence_number = self._in_flight.next_sequence_number()
+        self._window[sequence_number] = (tag, now)
         self._out.append(HEADER.pack(_HEADER_SIZE + len(body), _SUBMIT_SM, 0, sequence_number) + body)
         return sequence_number
 
@@ -221,12 +211,7 @@ class Session(Generic[Tag]):
                 )
         if self._unbinds:
             deadline = min(deadline, self._unbind_resp_at)
-        for _, sent_at in self._window.values():
-            deadline = min(deadline, sent_at + self._response_timeout)
-            break
-        for _, sent_at in self._overdue.values():
-            return min(deadline, sent_at + 2 * self._response_timeout)
-        return deadline
+        return self._in_flight.next_deadline(deadline)
 
     def tick(self, now: float) -> list[Event[Tag]]:
         """The events that the passing of time causes: segments without response, a session that timed out."""
@@ -308,7 +293,7 @@ class Session(Generic[Tag]):
         if position:
             self._received_at = now
             if len(window) < under_way:
-                self._responded_at = now
+                self._in_flight.responded_at = now
                 self.accepted += accepted
         if position < end:
             self._pending += data[position:]
@@ -428,39 +413,27 @@ class Session(Generic[Tag]):
 
     def _pop_late(self, sequence_number: int, now: float) -> tuple[Tag, float] | None:
         """(tag, sent at) of a segment whose response_timeout is over; None when there is no such segment."""
-        late = self._overdue.pop(sequence_number, None) or self._late.pop(sequence_number, None)
+        late = self._in_flight.pop_late(sequence_number, now)
         if late is not None:
-            self._responded_at = now
             self.window.responded_late(late[1], now)
         return late
 
     def _expire(self, now: float, events: list[Event[Tag]]) -> None:
-        """Reports the segments whose response_timeout is over; the window has the oldest first."""
-        window = self._window
-        while window:
-            sequence_number, (tag, sent_at) = next(iter(window.items()))
-            if sent_at + self._response_timeout > now:
-                break
-            del window[sequence_number]
-            self._overdue[sequence_number] = tag, sent_at
+        """Reports the segments whose response_timeout is over."""
+        while (timed_out := self._in_flight.pop_timed_out(now)) is not None:
+            tag, sent_at = timed_out
             self.window.timed_out(sent_at, now)
             events.append(NoResponse(tag))
         self._resize()
 
     def _expire_overdue(self, now: float, events: list[Event[Tag]]) -> None:
         """Frees the places of segments without a response for twice response_timeout, or ends a silent session."""
-        overdue, late = self._overdue, self._late
-        while overdue:
-            sequence_number, (tag, sent_at) = next(iter(overdue.items()))
-            if sent_at + 2 * self._response_timeout > now:
-                break
-            if self.state is SessionState.BOUND and not self.free and self._responded_at <= sent_at:
+        in_flight = self._in_flight
+        while (sent_at := in_flight.oldest_expired(now)) is not None:
+            if self.state is SessionState.BOUND and not self.free and in_flight.responded_at <= sent_at:
                 self._close(Input.UNRESPONSIVE, events)
                 return
-            late[sequence_number] = tag, sent_at
-            del overdue[sequence_number]
-            if len(late) > MAX_LATE_RESPONSES:
-                late.popitem(last=False)
+            in_flight.free_oldest()
 
     def _enter(self, given: Input) -> Transition:
         """Changes the state as the table has it; the only place that does."""
@@ -478,17 +451,9 @@ class Session(Generic[Tag]):
             events.append(Closed(row.reason))
 
     def _request(self, command_id: CommandId, body: bytes = b"") -> int:
-        sequence_number = self._next_sequence_number()
+        sequence_number = self._in_flight.next_sequence_number()
         self._out.append(encode_pdu(command_id, 0, sequence_number, body))
         return sequence_number
 
     def _nack(self, command_status: int, sequence_number: int) -> None:
         self._out.append(encode_pdu(CommandId.GENERIC_NACK, command_status, sequence_number))
-
-    def _next_sequence_number(self) -> int:
-        """The next of 1…0x7FFFFFFF, then from 1, without those whose response may still come (SMPP 3.4 §5.1.4)."""
-        number = self._sequence % MAX_SEQUENCE_NUMBER + 1
-        while number in self._window or number in self._overdue or number in self._late:
-            number = number % MAX_SEQUENCE_NUMBER + 1
-        self._sequence = number
-        return number

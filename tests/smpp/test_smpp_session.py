@@ -193,17 +193,6 @@ def test_a_generic_nack_to_no_request_is_only_reported() -> None:
     assert session.state is SessionState.BOUND
 
 
-def test_sequence_numbers_wrap_and_skip_those_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.smpp.session.MAX_SEQUENCE_NUMBER", 5)
-    session = bound_session()
-    assert [session.submit(b"", n, 1.0) for n in range(4)] == [2, 3, 4, 5]
-    session.receive(submit_sm_resp(3), 1.0)
-    assert [session.submit(b"", n, 9.0) for n in range(2)] == [1, 3]
-    session.tick(11.0)  # 2, 4 and 5 have timed out; their responses may still come
-    session.receive(submit_sm_resp(1), 11.0)
-    assert session.submit(b"", 9, 11.0) == 1
-
-
 # --- segments without response ---
 
 
@@ -286,17 +275,6 @@ def test_a_response_after_response_timeout_is_reported_once_as_late() -> None:
         UnexpectedPdu,
         UnexpectedPdu,
     ]
-
-
-def test_late_responses_are_recognised_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.smpp.session.MAX_LATE_RESPONSES", 2)
-    session = bound_session()
-    for n in range(3):
-        session.submit(b"", n, 1.0)
-    session.tick(11.0)
-    session.tick(21.0)
-    events = session.receive(submit_sm_resp(2) + submit_sm_resp(3) + submit_sm_resp(4), 22.0)
-    assert [type(event) for event in events] == [UnexpectedPdu, LateResponse, LateResponse]
 
 
 def test_segments_under_way_when_the_connection_ends_have_an_unknown_outcome() -> None:

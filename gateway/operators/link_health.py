@@ -1,0 +1,108 @@
+"""Whether a link's SMSC accepts what is sent: refusals that are the link's fault, silence, late responses."""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from gateway import metrics
+from gateway.config import Link as LinkConfig
+from gateway.logs.log import Event as LogEvent
+from gateway.logs.log import get_logger
+from gateway.smpp import status
+from gateway.smpp.refusals import Cause, LinkStop, Refusals
+
+log = get_logger()
+
+LATE_LOG_SECONDS: Final = 60.0
+"""Between two log lines that say that responses come late."""
+LATE_MARGIN: Final = 1.5
+"""Of the response_timeout to set over the time that a late response took."""
+
+
+class SendingHealth(NamedTuple):
+    """What a link says about itself. Instants are monotonic seconds."""
+
+    stopped_status: int | None  # the command_status with which the SMSC refuses whatever is sent
+    stopped_at: float
+    unaccepted_since: float | None  # the first submit_sm after which nothing was accepted
+    needed_timeout_seconds: float | None  # the response_timeout that late responses would have needed
+
+
+class LinkHealth:
+    """The health of one link, over all its binds. Instants are monotonic seconds."""
+
+    def __init__(self, config: LinkConfig, first_probe_seconds: float, now: Callable[[], float]) -> None:
+        """A stopped link sends the first probe after `first_probe_seconds`; `now` is the monotonic clock."""
+        self.in_doubt = False
+        """A refusal or time-out since the last acceptance."""
+        self._link = config.name
+        self._response_timeout = config.response_timeout.total_seconds()
+        self._now = now
+        self._refusals = Refusals()
+        self._stop = LinkStop(first_probe_seconds)
+        self._stopped_at = 0.0
+        self._accepted_at = float("-inf")
+        self._waiting_since = float("-inf")  # the first submit_sm after the last acceptance
+        self._needed_timeout_seconds: float | None = None
+        self._late_logged_at = float("-inf")
+        metrics.LINK_STOPPED.labels(self._link).set(0)
+
+    def delay(self, now: float) -> float:
+        """Seconds until the next segment may be sent; more than 0 only while the link is stopped."""
+        return self._stop.delay(now) if self.in_doubt else 0.0
+
+    def submitted(self, now: float) -> None:
+        """Notes that a segment was sent; that of a stopped link is a probe."""
+        if self.in_doubt:
+            self._stop.probed(now)
+        if self._waiting_since <= self._accepted_at:
+            self._waiting_since = now
+
+    def accepted(self, now: float) -> None:
+        """Notes that a segment was accepted in time."""
+        self._accepted_at = now
+
+    def refused(self, msisdn: str, kind: status.StatusKind) -> Cause:
+        """Whom a refusal of this number is about; while the link is stopped, the link."""
+        self.in_doubt = True
+        cause = self._refusals.refused(msisdn, kind)
+        return Cause.LINK if self._stop.command_status is not None else cause
+
+    def stop(self, command_status: int) -> None:
+        """Stops the link: until an acceptance, only probes are sent."""
+        if self._stop.stop(command_status, self._now()):
+            self._stopped_at = self._now()
+            log.error(LogEvent.LINK_STOPPED, link=self._link, status=status.name(command_status))
+            metrics.LINK_STOPPED.labels(self._link).set(1)
+
+    def resume(self, *, in_doubt: bool) -> None:
+        """The link works. `in_doubt`: some refusals are still undecided."""
+        self.in_doubt = in_doubt
+        self._refusals.accepted()
+        if self._stop.resume():
+            log.info(LogEvent.LINK_RESUMED, link=self._link)
+            metrics.LINK_STOPPED.labels(self._link).set(0)
+
+    def accepted_within(self, seconds: float) -> bool:
+        """Whether a segment was accepted in the last `seconds`."""
+        return self._now() - self._accepted_at < seconds
+
+    def responded_late(self, seconds: float) -> None:
+        """Tells the response_timeout that late responses would need; a line a minute at most."""
+        self._needed_timeout_seconds = max(seconds * LATE_MARGIN, self._needed_timeout_seconds or 0.0)
+        now = self._now()
+        if now - self._late_logged_at >= LATE_LOG_SECONDS:
+            self._late_logged_at = now
+            log.warning(
+                LogEvent.LINK_RESPONSES_LATE,
+                link=self._link,
+                response_timeout=self._response_timeout,
+                needed=round(self._needed_timeout_seconds, 1),
+            )
+
+    def report(self) -> SendingHealth:
+        """What the link says about itself now."""
+        since = self._waiting_since
+        silent = since > self._accepted_at and self._now() - since > self._response_timeout
+        return SendingHealth(
+            self._stop.command_status, self._stopped_at, since if silent else None, self._needed_timeout_seconds
+        )
