@@ -32,6 +32,8 @@ class SmppConnection(asyncio.Protocol, Generic[Tag]):
         self._transport: asyncio.Transport | None = None
         self._writable = True
         self._flushing = False
+        self._reading_paused = False
+        self._catching_up = False  # octets already received are handled in the next iterations of the event loop
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -85,12 +87,16 @@ class SmppConnection(asyncio.Protocol, Generic[Tag]):
 
     def pause_reading(self) -> None:
         """Stops reading: the receive buffer fills up and TCP flow control stops the SMSC."""
+        self._reading_paused = True
         if self.open:
             cast("asyncio.Transport", self._transport).pause_reading()
 
     def resume_reading(self) -> None:
         """Reads again after `pause_reading`."""
-        if self.open:
+        self._reading_paused = False
+        if self.session.has_backlog:
+            self._catch_up_soon()
+        elif self.open:
             cast("asyncio.Transport", self._transport).resume_reading()
 
     def flush_soon(self) -> None:
@@ -115,6 +121,23 @@ class SmppConnection(asyncio.Protocol, Generic[Tag]):
 
     def data_received(self, data: bytes) -> None:
         self._pass_on(self.session.receive(data, self._loop.time()))
+        if self.session.has_backlog and self.open:
+            cast("asyncio.Transport", self._transport).pause_reading()
+            self._catch_up_soon()
+
+    def _catch_up_soon(self) -> None:
+        if not self._catching_up:
+            self._catching_up = True
+            self._loop.call_soon(self._catch_up)
+
+    def _catch_up(self) -> None:
+        """Handles more of the octets received; then the connection is read again."""
+        self._catching_up = False
+        if self._reading_paused or not self.open:
+            return
+        self.data_received(b"")
+        if not self._catching_up:
+            self.resume_reading()
 
     def pause_writing(self) -> None:
         self._writable = False
@@ -128,6 +151,8 @@ class SmppConnection(asyncio.Protocol, Generic[Tag]):
             self._timer.cancel()
         self._transport = None
         self.lost_at = self._loop.time()
+        while self.session.has_backlog:  # it may have responses to segments
+            self._handle(self, self.session.receive(b"", self.lost_at))
         self._handle(self, self.session.disconnected(self.lost_at))
         self.lost.set()
 

@@ -26,6 +26,7 @@ from gateway.operators.connection import SmppConnection
 from gateway.operators.receiver import Receiver
 from gateway.operators.send_queue import SegmentTag
 from gateway.operators.sender import Sender
+from gateway.operators.unexpected_pdus import UnexpectedPdus
 from gateway.smpp import session as smpp
 from gateway.smpp import status
 from gateway.smpp.session import CloseReason, Role, Session
@@ -64,6 +65,7 @@ class Link:
         self._receiver = receiver
         self._policy = policy.links
         self._task_retry = policy.task_retry
+        self._unexpected = UnexpectedPdus(config.name)
         self._sender = Sender(config, texts=texts, state=state, lease=lease, wakeup=wakeup, policy=policy.links)
         self._binds: set[SmppConnection[SegmentTag]] = set()
         self._bound: set[SmppConnection[SegmentTag]] = set()
@@ -233,8 +235,7 @@ class Link:
             case smpp.Unbound():
                 self._went_down(bind, all_acknowledged=True)
             case smpp.UnmatchedNack() | smpp.UnexpectedPdu():
-                log.warning(LogEvent.LINK_UNEXPECTED_PDU, link=name, what=repr(event))
-                metrics.UNEXPECTED_PDUS.labels(name).inc()
+                self._unexpected.note(event)
             case smpp.Closed():
                 bind.close_reason = event.reason
                 log.warning(LogEvent.LINK_CLOSED, link=name, reason=event.reason)

@@ -57,6 +57,8 @@ class CloseReason(StrEnum):
     """To the SMSC we are not bound: ESME_RINVBNDSTS, or an error in response to enquire_link."""
     UNRESPONSIVE = "unresponsive"
     """The SMSC has responded to no segment of a full window."""
+    UNEXPECTED_PDUS = "unexpected_pdus"
+    """The SMSC sends nothing but PDUs that fit no request and no state."""
 
 
 class Bound(NamedTuple):

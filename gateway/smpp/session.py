@@ -79,6 +79,12 @@ __all__ = [
 UNBIND_RESP_DELAY_SECONDS: Final = 1.0
 """For which unbind_resp waits for the deliver_sm_resp that are owed: some SMSCs close the connection on it."""
 
+MAX_PDUS_PER_CALL: Final = 256
+"""PDUs, responses to segments apart, that one call of `receive` handles: other links have their turn as well."""
+
+MAX_UNEXPECTED_PDUS: Final = 10_000
+"""In a row, before the session is closed: the SMSC is broken or hostile. A slow one has as many late responses."""
+
 _SUBMIT_SM: Final = CommandId.SUBMIT_SM.value
 _SUBMIT_SM_RESP: Final = CommandId.SUBMIT_SM_RESP.value
 _HEADER_SIZE: Final = HEADER.size
@@ -110,6 +116,7 @@ class Session(Generic[Tag]):
         enquire_link: float,
         response_timeout: float,
         window_size: float | None = None,
+        max_unexpected: int = MAX_UNEXPECTED_PDUS,
     ) -> None:
         """`window` is the most segments under way; `window_size` is the `window.size` of the session before."""
         self.state = SessionState.OPEN
@@ -117,7 +124,11 @@ class Session(Generic[Tag]):
         """Segments that the SMSC has accepted in time; those of the last read before its end are missing."""
         self.unacknowledged_deliveries = 0
         """Received PDUs without a response so far. The shell bounds them: it pauses reading."""
+        self.has_backlog = False
+        """Whether octets received wait for the next call of `receive`, which may have none."""
         self._role = role
+        self._max_unexpected = max_unexpected
+        self._unexpected = 0  # unexpected PDUs since the last that was not
         self.window = AdaptiveWindow(window, response_timeout, window_size)
         self._may_submit = role is not Role.RECEIVER
         self._bind_body = encode_bind(system_id, password, system_type, interface_version, address_range)
@@ -245,7 +256,10 @@ class Session(Generic[Tag]):
         return events
 
     def receive(self, data: bytes, now: float) -> list[Event[Tag]]:
-        """The events of the octets of one read. PDUs may be split over reads in any way; no octets raise."""
+        """The events of the octets of one read. PDUs may be split over reads in any way; no octets raise.
+
+        After MAX_PDUS_PER_CALL the rest waits for the next call: `has_backlog`.
+        """
         events: list[Event[Tag]] = []
         if self.closing:
             return events
@@ -258,8 +272,12 @@ class Session(Generic[Tag]):
         window, unpack_header = self._window, HEADER.unpack_from
         under_way, adaptive = len(window), self.window
         late_seconds = adaptive.late_seconds if adaptive.limit == adaptive.ceiling else -1.0
-        position, end, pending_length, accepted = 0, len(data), _HEADER_SIZE, 0
+        position, end, pending_length, accepted, handled = 0, len(data), _HEADER_SIZE, 0, 0
+        self.has_backlog = False
         while end - position >= _HEADER_SIZE:
+            if handled == MAX_PDUS_PER_CALL:
+                self.has_backlog = True
+                break
             length, command_id, command_status, sequence_number = unpack_header(data, position)
             body = position + _HEADER_SIZE
             after = position + length
@@ -283,7 +301,9 @@ class Session(Generic[Tag]):
                 elif command_status == consts.SMPP_ESME_RINVBNDSTS:
                     self._lapse(Input.NOT_BOUND, now)
             else:
+                handled, known = handled + 1, len(events)
                 self._handle(command_id, command_status, sequence_number, data[body:after], now, events)
+                self._count_unexpected(events[known:], events)
                 if self.closing:
                     return events
             if not window and self._is_drained():
@@ -293,6 +313,7 @@ class Session(Generic[Tag]):
         if position:
             self._received_at = now
             if len(window) < under_way:
+                self._unexpected = 0
                 self._in_flight.responded_at = now
                 self.accepted += accepted
         if position < end:
@@ -357,6 +378,15 @@ class Session(Generic[Tag]):
             case _:
                 self._nack(consts.SMPP_ESME_RINVCMDID, sequence_number)
                 events.append(UnexpectedPdu(command_id, "request that an ESME does not serve"))
+
+    def _count_unexpected(self, handled: list[Event[Tag]], events: list[Event[Tag]]) -> None:
+        """Closes the session after `max_unexpected` unexpected PDUs in a row; `handled`: the events of one PDU."""
+        if not any(isinstance(event, UnexpectedPdu | UnmatchedNack) for event in handled):
+            self._unexpected = 0
+            return
+        self._unexpected += 1
+        if self._unexpected >= self._max_unexpected and not self.closing:
+            self._close(Input.TOO_MANY_UNEXPECTED, events)
 
     def _handle_nack(
         self, sequence_number: int, command_status: int, now: float, events: list[Event[Tag]]

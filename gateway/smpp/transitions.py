@@ -66,6 +66,7 @@ class Input(StrEnum):
     OUTBIND = "outbind"
     OTHER_REQUEST = "any other request"
     OTHER_RESPONSE = "any other response"
+    TOO_MANY_UNEXPECTED = "the last of 10,000 unexpected PDUs in a row"
     INVALID_LENGTH = "command_length outside 16…65,536"
 
 
@@ -178,6 +179,10 @@ _PDUS: Final = (
     Transition(_ALIVE, Input.OUTBIND, None, "", (UnexpectedPdu,), "§4.1.7"),
     Transition(_ALIVE, Input.OTHER_REQUEST, None, "generic_nack ESME_RINVCMDID", (UnexpectedPdu,), "§4.3"),
     Transition(_ALIVE, Input.OTHER_RESPONSE, None, "", (UnexpectedPdu,), "§3.2"),
+    Transition(
+        _ALIVE, Input.TOO_MANY_UNEXPECTED, SessionState.CLOSED, "", (UnexpectedPdu,), "§2.2",
+        CloseReason.UNEXPECTED_PDUS,
+    ),
     Transition(
         _ALIVE, Input.INVALID_LENGTH, SessionState.CLOSED, "generic_nack ESME_RINVCMDLEN", (), "§4.3",
         CloseReason.FRAMING_LOST,

@@ -2,14 +2,16 @@
 
 from typing import Any
 
-from gateway.smpp.session import Bound, Role, Session
+from gateway.smpp.session import MAX_UNEXPECTED_PDUS, Bound, Role, Session
 from tests.smpp.smpplib_codec import smpplib_decode, smpplib_encode
 
 RESPONSE_TIMEOUT_SECONDS = 10.0
 ENQUIRE_LINK_SECONDS = 30.0
 
 
-def fresh_session(role: Role = Role.TRANSCEIVER, window: int = 10) -> Session[object]:
+def fresh_session(
+    role: Role = Role.TRANSCEIVER, window: int = 10, max_unexpected: int = MAX_UNEXPECTED_PDUS
+) -> Session[object]:
     return Session(
         role=role,
         system_id="gateway",
@@ -17,20 +19,25 @@ def fresh_session(role: Role = Role.TRANSCEIVER, window: int = 10) -> Session[ob
         window=window,
         enquire_link=ENQUIRE_LINK_SECONDS,
         response_timeout=RESPONSE_TIMEOUT_SECONDS,
+        max_unexpected=max_unexpected,
     )
 
 
-def binding_session(role: Role = Role.TRANSCEIVER, window: int = 10) -> Session[object]:
+def binding_session(
+    role: Role = Role.TRANSCEIVER, window: int = 10, max_unexpected: int = MAX_UNEXPECTED_PDUS
+) -> Session[object]:
     """BINDING since 0; the bind has sequence_number 1."""
-    session = fresh_session(role, window)
+    session = fresh_session(role, window, max_unexpected)
     session.connected(0.0)
     session.data_to_send()
     return session
 
 
-def bound_session(role: Role = Role.TRANSCEIVER, window: int = 10) -> Session[object]:
+def bound_session(
+    role: Role = Role.TRANSCEIVER, window: int = 10, max_unexpected: int = MAX_UNEXPECTED_PDUS
+) -> Session[object]:
     """BOUND since 0; the next sequence_number is 2."""
-    session = binding_session(role, window)
+    session = binding_session(role, window, max_unexpected)
     assert session.receive(smpplib_encode(f"bind_{role}_resp", 1, system_id="smsc"), 0.0) == [Bound("smsc", None)]
     return session
 

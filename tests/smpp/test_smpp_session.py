@@ -4,12 +4,14 @@ import pytest
 
 from gateway.smpp.pdu import Address, CommandId, Segment, SubmitEncoder
 from gateway.smpp.session import (
+    MAX_PDUS_PER_CALL,
     BindRefused,
     Bound,
     Closed,
     CloseReason,
     LateResponse,
     NoResponse,
+    Received,
     Role,
     Session,
     SessionState,
@@ -285,3 +287,39 @@ def test_segments_under_way_when_the_connection_ends_have_an_unknown_outcome() -
     assert session.disconnected(2.0) == [NoResponse(0), NoResponse(2), Closed(CloseReason.CONNECTION_LOST)]
     assert (session.free, session.closing, session.next_deadline()) == (0, True, None)
     assert session.disconnected(3.0) == []
+
+
+# --- a flood ---
+
+
+def test_a_call_handles_a_limited_number_of_pdus_and_the_next_goes_on() -> None:
+    session = bound_session()
+    deliveries = b"".join(
+        smpplib_encode("deliver_sm", n, short_message=b"3#1") for n in range(1, 2 * MAX_PDUS_PER_CALL + 2)
+    )
+    handled = [session.receive(deliveries[:-5], 1.0)]
+    while session.has_backlog:
+        handled.append(session.receive(b"", 1.0))
+    handled.append(session.receive(deliveries[-5:], 1.0))
+    assert [len(events) for events in handled] == [MAX_PDUS_PER_CALL, MAX_PDUS_PER_CALL, 0, 1]
+    numbers = [event.sequence_number for events in handled for event in events if isinstance(event, Received)]
+    assert numbers == list(range(1, 2 * MAX_PDUS_PER_CALL + 2))
+
+
+def test_responses_to_segments_are_all_handled_in_one_call() -> None:
+    session = bound_session(window=2 * MAX_PDUS_PER_CALL)
+    for n in range(2 * MAX_PDUS_PER_CALL):
+        session.submit(b"", n, 1.0)
+    responses = b"".join(submit_sm_resp(n) for n in range(2, 2 * MAX_PDUS_PER_CALL + 2))
+    assert len(session.receive(responses, 1.0)) == 2 * MAX_PDUS_PER_CALL
+    assert not session.has_backlog
+
+
+def test_an_expected_pdu_among_unexpected_ones_keeps_the_session() -> None:
+    session = bound_session(max_unexpected=3)
+    unexpected = submit_sm_resp(99)
+    for _ in range(5):
+        session.receive(unexpected + unexpected + smpplib_encode("enquire_link", 7), 1.0)
+    assert session.state is SessionState.BOUND
+    session.receive(unexpected * 3, 1.0)
+    assert session.closing

@@ -27,6 +27,8 @@ UNRESPONSIVE_AT = UNANSWERED_AT + 2 * RESPONSE_TIMEOUT
 BIND, LATE_SEGMENT, SEGMENT, DELIVERY, UNKNOWN = 1, 2, 3, 77, 99
 OK, NOT_BOUND, THROTTLED, REFUSED_BIND = 0x00, 0x04, 0x58, 0x0D
 
+MAX_UNEXPECTED: Final = 3
+
 
 @dataclass(kw_only=True)
 class Run:
@@ -124,6 +126,15 @@ def keep_alive_with_window(run: Run) -> list[Event[object]]:
     return run.receive(CommandId.ENQUIRE_LINK_RESP, UNKNOWN, UNRESPONSIVE_AT - 0.1)
 
 
+def one_more_unexpected(run: Run) -> list[Event[object]]:
+    return run.receive(CommandId.OUTBIND, UNKNOWN)
+
+
+def receive_unexpected(run: Run) -> list[Event[object]]:
+    send_unbind_resp(run)
+    return [event for _ in range(MAX_UNEXPECTED - 1) for event in one_more_unexpected(run)]
+
+
 def tick(now: float) -> Act:
     return lambda run: run.session.tick(now)
 
@@ -175,6 +186,7 @@ DRIVERS: Final[dict[Input, Driver]] = {
     Input.OUTBIND: pdu(CommandId.OUTBIND, UNKNOWN),
     Input.OTHER_REQUEST: pdu(0x00FACADE, UNKNOWN),
     Input.OTHER_RESPONSE: pdu(0x80FACADE, UNKNOWN),
+    Input.TOO_MANY_UNEXPECTED: Driver(before=receive_unexpected, act=one_more_unexpected),
     Input.INVALID_LENGTH: Driver(
         act=lambda run: run.session.receive(HEADER.pack(15, CommandId.DELIVER_SM, 0, UNKNOWN), LEFT_AT)
     ),
@@ -194,6 +206,7 @@ def run_in(state: SessionState, driver: Driver, *, owes: bool, command_status: i
         window=40,
         enquire_link=ENQUIRE_LINK,
         response_timeout=RESPONSE_TIMEOUT,
+        max_unexpected=MAX_UNEXPECTED,
     )
     run = Run(session=session, owes=owes, command_status=command_status)
     if state is not SessionState.OPEN:
