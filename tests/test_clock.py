@@ -1,10 +1,13 @@
 """Business time against real time."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+import gateway
 from gateway.clock import Clock, wall_now
 
 ORIGIN = datetime(2026, 11, 22, 5, 0, tzinfo=UTC)
@@ -61,3 +64,12 @@ def test_real_time_is_the_inverse_of_business_time(rate: float, passed: timedelt
 
 def test_the_wall_clock_is_utc() -> None:
     assert wall_now().utcoffset() == timedelta(0)
+
+
+def test_no_module_but_the_clock_reads_the_wall_clock() -> None:
+    reads = re.compile(r"\btime\.time(_ns)?\(|\bdatetime\.(now|utcnow|today)\(|\bdate\.today\(")
+    package = Path(gateway.__file__).parent
+    reading = {
+        path.relative_to(package).as_posix() for path in package.rglob("*.py") if reads.search(path.read_text())
+    }
+    assert reading == {"clock.py"}

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
+from gateway.api.fields import text_error, unknown_field_errors
 from gateway.api.lists import shown_state
 from gateway.api.problems import FieldError, Problem, not_found
 from gateway.api.requests import CALLER_ROLE, Route, json_response, read_object, unprocessable, whole_number
@@ -15,6 +16,7 @@ from gateway.consent.case import AGREED, State
 from gateway.consent.deadlines import Calendar
 from gateway.consent.identity import mask_msisdn
 from gateway.consent.inputs import Decision
+from gateway.intake.fields import MAX_ID_LENGTH, has_control, text_fault
 from gateway.logs.redaction import without_numbers
 from gateway.store import cases, held_replies, history
 from gateway.store.cases import StoredCase
@@ -29,8 +31,6 @@ MAX_RELEASED = 500
 """Cases released by one request, in one transaction."""
 
 _CASE_ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
-_NEVER_STORED = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # surrogates: octets that are not UTF-8
 _SDU_AND_OPS: tuple[Role, ...] = ("sdu", "ops")
 _NOT_HELD = "No reply of the case is held."
 _NOT_HELD_IN = {
@@ -199,10 +199,9 @@ def _case_id(request: web.Request) -> str:
 def _searched(request: web.Request, name: str) -> str:
     """A query field that is searched for; raises a Problem (400) for a value that no record can have."""
     text = request.query.get(name, "")
-    if not 0 < len(text) <= 64 or _NEVER_STORED.search(text):
-        raise Problem(
-            HTTPStatus.BAD_REQUEST, f"{name} must be 1 to 64 characters, none of them control characters."
-        )
+    if text_fault(text, MAX_ID_LENGTH) is not None:
+        must = f"must be 1 to {MAX_ID_LENGTH} characters, none of them control characters"
+        raise Problem(HTTPStatus.BAD_REQUEST, f"{name} {must}.")
     return text
 
 
@@ -243,7 +242,7 @@ async def _page(
 
 
 def _case_ids(body: dict[str, Any]) -> list[str]:
-    errors = _unknown_fields(body, "case_ids")
+    errors = unknown_field_errors(body, "case_ids")
     case_ids = body.get("case_ids")
     if case_ids is None:
         errors.append(FieldError("/case_ids", "required", "must name the cases"))
@@ -261,24 +260,12 @@ def _case_ids(body: dict[str, Any]) -> list[str]:
 
 
 def _reason(body: dict[str, Any]) -> str:
-    errors = _unknown_fields(body, "reason")
+    errors = unknown_field_errors(body, "reason")
     reason = body.get("reason")
-    if reason is None:
-        errors.append(FieldError("/reason", "required", "must give the reason"))
-    elif not isinstance(reason, str):
-        errors.append(FieldError("/reason", "type", "must be a string"))
-    elif not 0 < len(reason.strip()) <= MAX_REASON_LENGTH:
-        errors.append(FieldError("/reason", "length", f"must be 1 to {MAX_REASON_LENGTH} characters"))
-    elif _CONTROL.search(reason):
-        errors.append(FieldError("/reason", "format", "must hold no control characters"))
+    if isinstance(reason, str) and not has_control(reason):  # else a line break at its end would be no error
+        reason = reason.strip()
+    if error := text_error(reason, "/reason", MAX_REASON_LENGTH, required="must give the reason"):
+        errors.append(error)
     if errors or not isinstance(reason, str):
         raise unprocessable(errors)
-    return without_numbers(reason.strip())  # the journal is never erased
-
-
-def _unknown_fields(body: dict[str, Any], known: str) -> list[FieldError]:
-    return [
-        FieldError(f"/{field.replace('~', '~0').replace('/', '~1')}", "unknown_field", "is no field of this body")
-        for field in body
-        if field != known
-    ]
+    return without_numbers(reason)  # the journal is never erased

@@ -6,16 +6,16 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
+from gateway.api.fields import text_error
 from gateway.api.problems import FieldError
 from gateway.api.requests import Route, json_response, read_object, unprocessable
+from gateway.intake.fields import MAX_ID_LENGTH
 from gateway.metrics import WALLET_EVENTS
 from gateway.store.wallet_events import VoucherEvent
 from gateway.usecases.wallet_events import EventType, Rejection, WalletEvents
 
 MAX_BODY_BYTES = 1 << 20
 MAX_EVENTS = 5000
-
-MAX_TEXT_LENGTH = 64
 
 _FIELDS = dict.fromkeys(("event_id", "case_id", "type", "at")).keys()
 _TYPES = tuple(EventType)
@@ -90,16 +90,10 @@ def _read(value: object, at: str) -> VoucherEvent | list[FieldError]:
 def _text(value: Mapping[str, object], field: str, at: str, errors: list[FieldError]) -> str:
     """The field, or "" and an error in `errors`."""
     text = value.get(field)
-    if text is None:
-        errors.append(FieldError(f"{at}/{field}", "required", "must be present"))
-    elif not isinstance(text, str):
-        errors.append(FieldError(f"{at}/{field}", "type", "must be a string"))
-    elif not 0 < len(text) <= MAX_TEXT_LENGTH:
-        errors.append(FieldError(f"{at}/{field}", "length", f"must be 1 to {MAX_TEXT_LENGTH} characters"))
-    elif not text.isprintable():
-        errors.append(FieldError(f"{at}/{field}", "format", "must hold printable characters only"))
-    else:
-        return text
+    error = text_error(text, f"{at}/{field}", MAX_ID_LENGTH, printable=True)
+    if error is None:
+        return str(text)
+    errors.append(error)
     return ""
 
 

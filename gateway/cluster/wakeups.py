@@ -5,6 +5,7 @@ A lost wake-up delays work until the next poll and loses nothing.
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Iterable
 
 from gateway.store.calls import CallKind
 
@@ -41,3 +42,12 @@ class WakeUps:
         self.journal = WakeUp()
         self.statuses = WakeUp()
         self.sealed = asyncio.Condition()
+
+    def committed(self, *, links: Iterable[str] = (), calls: Iterable[CallKind] = (), journal: bool) -> None:
+        """Wakes the tasks for what a transaction has committed: texts of these links, calls, journal entries."""
+        for link in links:
+            self.texts[link].set()
+        for kind in calls:
+            self.calls[kind].set()
+        if journal:
+            self.journal.set()

@@ -42,8 +42,6 @@ def read_links(root: Table) -> tuple[Link, ...]:
     if not links:
         root.fault("links", "at least one is required; add a table [[links]]")
     _check_together(tables, links)
-    for table in tables:
-        table.close()
     return links
 
 
@@ -107,11 +105,10 @@ def _validity_periods(table: Table) -> Mapping[str, timedelta]:
     """How long the SMSC keeps a text that it cannot deliver, by kind of text, in whole seconds."""
     periods: dict[str, timedelta] = {}
     for key in table.keys():  # noqa: SIM118 (a Table is no mapping)
+        periods[key] = table.duration(key, "0s", least="1m", most=f"{MAX_VALIDITY.days}d")
         if key not in VALIDITY_KINDS:
             table.fault(key, f"must be one of {', '.join(VALIDITY_KINDS)}: they are the texts")
-            continue
-        periods[key] = table.duration(key, "0s", least="1m", most=f"{MAX_VALIDITY.days}d")
-        if periods[key] % timedelta(seconds=1):
+        elif periods[key] % timedelta(seconds=1):
             table.fault(key, "must be whole seconds")
     return periods
 

@@ -65,14 +65,15 @@ def load(path: Path | str, *, environ: Mapping[str, str] = os.environ, secrets: 
     if override and isinstance(values.setdefault("gateway", {}), dict):
         values["gateway"]["database"] = override
     source = Source(directory=path.resolve().parent, environ=environ, secrets=secrets)
-    config = _config(path, Table(values, "", source))
-    if source.faults:
-        raise ConfigErrors(source.faults)
+    root = Table(values, "", source)
+    config = _config(path, root)
+    if faults := root.faults():
+        raise ConfigErrors(faults)
     return config
 
 
 def _config(path: Path, root: Table) -> Config:
-    config = Config(
+    return Config(
         path=path,
         gateway=_gateway(root.table("gateway")),
         clock=_clock(root.table("clock")),
@@ -87,8 +88,6 @@ def _config(path: Path, root: Table) -> Config:
         privacy=_privacy(root.table("privacy")),
         log=_log(root.table("log")),
     )
-    root.close()
-    return config
 
 
 def _gateway(table: Table) -> Gateway:
@@ -101,14 +100,11 @@ def _gateway(table: Table) -> Gateway:
     if not gateway.embedded and not re.match(r"postgres(ql)?://.", gateway.database):
         # It may hold a password: the message does not show it.
         table.fault("database", 'must be "embedded" or a postgresql:// address')
-    table.close()
     return gateway
 
 
 def _clock(table: Table) -> ClockRate:
-    rate = table.number("rate", 1.0, least=0.001, most=1_000_000)
-    table.close()
-    return ClockRate(rate=rate)
+    return ClockRate(rate=table.number("rate", 1.0, least=0.001, most=1_000_000))
 
 
 def _http(table: Table) -> Http:
@@ -130,13 +126,11 @@ def _http(table: Table) -> Http:
     check_key_pair(table, http.tls_cert, http.tls_key)
     if http.client_ca and not http.tls_cert:
         table.fault("client_ca", "needs tls_cert and tls_key: client certificates come with TLS")
-    tokens.close()
-    table.close()
     return http
 
 
 def _journey(table: Table) -> Journey:
-    journey = Journey(
+    return Journey(
         timezone=_timezone(table),
         answer_days=table.whole("answer_days", 3, least=1, most=365),
         repeats=table.whole("repeats", 1, least=0, most=_MAX_REPEATS),
@@ -145,8 +139,6 @@ def _journey(table: Table) -> Journey:
         fallback_on_undeliverable=table.flag("fallback_on_undeliverable", False),
         clarify=table.flag("clarify", True),
     )
-    table.close()
-    return journey
 
 
 def _timezone(table: Table) -> ZoneInfo:
@@ -169,9 +161,7 @@ def _send_window(table: Table) -> SendWindow:
 
 
 def _replies(table: Table) -> Replies:
-    strict = table.flag("strict", False)
-    table.close()
-    return Replies(strict=strict)
+    return Replies(strict=table.flag("strict", False))
 
 
 def _services(table: Table) -> Mapping[str, Service]:
@@ -196,7 +186,6 @@ def _service(code: str, services: Table) -> Service:
     elif name:
         _check_templates(table, templates)
     link = table.text("link", pattern=r"\S{1,500}", must="be an address without spaces")
-    table.close()
     return Service(code=code, name=name, agree=agree, refuse=refuse, link=link, templates=templates)
 
 
@@ -208,26 +197,22 @@ def _check_templates(table: Table, templates: Path) -> None:
 
 
 def _mcb(table: Table) -> Mcb:
-    mcb = Mcb(
+    return Mcb(
         url=_needed_url(table),
         token=table.secret("token"),
         batch=table.whole("batch", 1, least=1, most=10_000),
         concurrency=table.whole("concurrency", 32, least=1, most=1000),
         timeout=table.duration("timeout", "5s", least="1ms", most="10m"),
     )
-    table.close()
-    return mcb
 
 
 def _wallet(table: Table) -> Wallet:
-    wallet = Wallet(
+    return Wallet(
         url=_needed_url(table),
         token=table.secret("token"),
         concurrency=table.whole("concurrency", 32, least=1, most=1000),
         timeout=table.duration("timeout", "5s", least="1ms", most="10m"),
     )
-    table.close()
-    return wallet
 
 
 def _needed_url(table: Table) -> str:
@@ -247,7 +232,6 @@ def _sdu(table: Table) -> Sdu:
     )
     if sdu.signing_secret and not _is_webhook_secret(sdu.signing_secret):
         table.fault("signing_secret", "must be whsec_ and base64, as Standard Webhooks writes it")
-    table.close()
     return sdu
 
 
@@ -259,12 +243,8 @@ def _is_webhook_secret(secret: str) -> bool:
 
 
 def _privacy(table: Table) -> Privacy:
-    keep_days = table.whole("keep_days", 1095, least=0, most=36_500)
-    table.close()
-    return Privacy(keep_days=keep_days)
+    return Privacy(keep_days=table.whole("keep_days", 1095, least=0, most=36_500))
 
 
 def _log(table: Table) -> Log:
-    level = table.choice("level", LOG_LEVELS, "info")
-    table.close()
-    return Log(level=level)
+    return Log(level=table.choice("level", LOG_LEVELS, "info"))

@@ -1,7 +1,7 @@
 """Typed reads of a TOML table: every fault is gathered with its key, none stops the reading of the rest.
 
 A read that finds a fault notes it and returns the default or a placeholder, so that one start shows all faults.
-The values are valid only when no fault was noted.
+The values are valid only when `faults` of the outermost table has none: keys that nothing has read are faults too.
 """
 
 import difflib
@@ -59,9 +59,9 @@ class ConfigErrors(ConfigError):
         return "\n".join(str(error) for error in self._errors)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where a file's values come from: its folder, the environment; and the faults found so far.
+    """Where a file's values come from: its folder, the environment.
 
     With `secrets` off, a missing secret is read as "" and is no fault: for commands that need none.
     """
@@ -69,19 +69,20 @@ class Source:
     directory: Path
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
     secrets: bool = True
-    faults: list[ConfigError] = field(default_factory=list)
 
 
 class Table:
-    """One table of the file, under its full key. After the last read `close` notes the keys that were not read."""
+    """One table of the file, under its full key."""
 
     def __init__(self, values: object, key: str, source: Source) -> None:
         self.key = key
         self._source = source
         self._known: set[str] = set()
+        self._faults: list[ConfigError] = []
+        self._tables: list[Table] = []
         self._values: Mapping[str, object] = values if isinstance(values, dict) else {}
         if not isinstance(values, dict):
-            self._note(key, f"must be a table, not {_shown(values)}")
+            self.fault("", f"must be a table, not {_shown(values)}")
 
     def keys(self) -> Sequence[str]:
         return tuple(self._values)
@@ -91,17 +92,17 @@ class Table:
 
     def fault(self, name: str, message: str) -> None:
         """Notes a fault of the key `name`; of the table itself where that is empty."""
-        self._note(self.full_key(name), message)
+        self._faults.append(ConfigError(self.full_key(name), message))
 
-    def close(self) -> None:
-        """Notes every key that nothing has read."""
-        for name in self._values.keys() - self._known:
-            near = difflib.get_close_matches(name, self._known, n=1)
-            self.fault(name, "unknown key" + (f"; did you mean {near[0]}?" if near else "; remove it"))
+    def faults(self) -> list[ConfigError]:
+        """All faults of the table and of the tables in it, with a fault for each key that nothing has read."""
+        unread = [name for name in self._values if name not in self._known]
+        unknown = [ConfigError(self.full_key(name), self._unknown(name)) for name in unread]
+        return [*self._faults, *unknown, *(fault for table in self._tables for fault in table.faults())]
 
     def table(self, name: str) -> "Table":
         """The table `name`; an empty one where it is left out."""
-        return Table(self._take(name, {}), self.full_key(name), self._source)
+        return self._table(self._take(name, {}), self.full_key(name))
 
     def tables(self, name: str) -> list["Table"]:
         """The array of tables `name`; each goes by its own `name` where it has a usable one."""
@@ -114,7 +115,7 @@ class Table:
             own = value.get("name") if isinstance(value, dict) else None
             named = isinstance(own, str) and re.fullmatch(r"[A-Za-z0-9_-]+", own)
             key = f"{self.full_key(name)}.{own}" if named else f"{self.full_key(name)}[{i}]"
-            tables.append(Table(value, key, self._source))
+            tables.append(self._table(value, key))
         return tables
 
     def text(
@@ -232,6 +233,14 @@ class Table:
             self.fault(name, "must be an http:// or https:// address without user, query or fragment")
         return text.rstrip("/")
 
+    def _table(self, values: object, key: str) -> "Table":
+        self._tables.append(Table(values, key, self._source))
+        return self._tables[-1]
+
+    def _unknown(self, name: str) -> str:
+        near = difflib.get_close_matches(name, self._known, n=1)
+        return f"unknown key; did you mean {near[0]}?" if near else "unknown key; remove it"
+
     def _take(self, name: str, default: object) -> object:
         self._known.add(name)
         return self._values.get(name, default)
@@ -283,9 +292,6 @@ class Table:
     def _missing(self, name: str, message: str) -> None:
         if self._source.secrets:
             self.fault(name, message)
-
-    def _note(self, key: str, message: str) -> None:
-        self._source.faults.append(ConfigError(key, message))
 
 
 def parse_duration(text: str) -> timedelta:

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterable, Sequence
 
 from gateway.ids import new_ulid
 from gateway.intake.body import Body, BodyEmptyError, check_encoding
-from gateway.intake.records import Code, Record, read_record
+from gateway.intake.fields import Code
+from gateway.intake.records import Record, read_record
 from gateway.store.lists import ListError, staged_row
 from gateway.usecases.accept_list import Acceptance, AcceptList, StagedList
 

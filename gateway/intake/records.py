@@ -7,7 +7,6 @@ of a record is returned, never raised.
 import re
 import unicodedata
 from collections.abc import Mapping
-from enum import StrEnum
 from itertools import islice, takewhile
 from typing import Any, NamedTuple
 
@@ -15,19 +14,16 @@ import orjson
 
 from gateway.consent.identity import iin_fault
 from gateway.intake.duplicate_keys import duplicate_keys
+from gateway.intake.fields import MAX_ID_LENGTH, Code, escaped, is_reportable, text_fault, unknown_fields
 from gateway.intake.names import INVISIBLE_OCTETS, has_invisible, is_name
 
 MAX_NAME_LENGTH = 60
-MAX_RECORD_ID_LENGTH = 64
 MAX_FAULTS = 100
 """Reported of one record; beyond them its validation stops."""
 
-_MAX_FIELD_LENGTH_REPORTED = 64
 _CATEGORIES = (1, 2, 3)
 _LANGUAGES = ("kk", "ru")
 
-# Line and paragraph separators too: they would break the lines of a text.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _BIN = re.compile(r"[0-9]{12}")
 
 _RECORD = frozenset(
@@ -39,25 +35,6 @@ _OBJECTS = ("pupil", "school", "mother", "father")
 _NAMES = frozenset(("surname", "given_name", "patronymic", "name"))
 _COUNTED_OCTETS = b":\\" + INVISIBLE_OCTETS
 """A key has a colon; an invisible character is an escape sequence, or begins with one of the others."""
-
-
-class Code(StrEnum):
-    """What is wrong with a record, a field of it, or its line."""
-
-    JSON = "json"
-    DUPLICATE_KEY = "duplicate_key"
-    LINE_LENGTH = "line_length"
-    REQUIRED = "required"
-    TYPE = "type"
-    UNKNOWN_FIELD = "unknown_field"
-    FORMAT = "format"
-    LENGTH = "length"
-    RANGE = "range"
-    IIN_LENGTH = "iin_length"
-    IIN_DIGITS = "iin_digits"
-    IIN_CHECKSUM = "iin_checksum"
-    DUPLICATE_RECORD_ID = "duplicate_record_id"
-    NO_RECIPIENT = "no_recipient"
 
 
 class Fault(NamedTuple):
@@ -110,16 +87,11 @@ def read_record(line: bytes) -> Record | Rejected:
     return Record(record_id, category, language, pupil["iin"], content)
 
 
-def _record_id(value: object, faults: list[Fault]) -> str | None:
-    if type(value) is not str:
-        faults.append(Fault("/record_id", Code.REQUIRED if value is None else Code.TYPE))
-    elif not 0 < len(value) <= MAX_RECORD_ID_LENGTH:
-        faults.append(Fault("/record_id", Code.LENGTH))
-    elif not value.isprintable() and _CONTROL.search(value):
-        faults.append(Fault("/record_id", Code.FORMAT))
-    else:
-        return value
-    return None
+def _record_id(value: Any, faults: list[Fault]) -> str | None:
+    if (code := text_fault(value, MAX_ID_LENGTH)) is not None:
+        faults.append(Fault("/record_id", code))
+        return None
+    return str(value)
 
 
 def _category(value: object, faults: list[Fault]) -> int:
@@ -256,31 +228,13 @@ def _note_invisible(given: Mapping[str, Any], faults: list[Fault]) -> None:
 
 
 def _note_unknown(value: Mapping[str, Any], known: frozenset[str], at: str, faults: list[Fault]) -> None:
-    """Notes unknown fields; those whose names cannot be stored are one fault of the object that holds them."""
-    unnamed = False
-    for field in value:
-        if field in known:
-            continue
-        if len(faults) > MAX_FAULTS:
-            return
-        if _is_reportable(field):
-            faults.append(Fault(f"{at}/{_escaped(field)}", Code.UNKNOWN_FIELD))
-        elif not unnamed:
-            unnamed = True
-            faults.append(Fault(at, Code.UNKNOWN_FIELD))
+    pointers = islice(unknown_fields(value, known, at), MAX_FAULTS)
+    faults.extend(Fault(pointer, Code.UNKNOWN_FIELD) for pointer in pointers)
 
 
 def _note_duplicates(line: bytes, faults: list[Fault]) -> None:
     """Notes duplicate keys, each place once; the pointer ends before a key that cannot be stored."""
     pointers = (
-        "".join(f"/{_escaped(key)}" for key in takewhile(_is_reportable, path)) for path in duplicate_keys(line)
+        "".join(f"/{escaped(key)}" for key in takewhile(is_reportable, path)) for path in duplicate_keys(line)
     )
     faults.extend(Fault(pointer, Code.DUPLICATE_KEY) for pointer in islice(dict.fromkeys(pointers), MAX_FAULTS))
-
-
-def _is_reportable(field: str) -> bool:
-    return len(field) <= _MAX_FIELD_LENGTH_REPORTED and field.isprintable()
-
-
-def _escaped(field: str) -> str:
-    return field.replace("~", "~0").replace("/", "~1")

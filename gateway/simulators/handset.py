@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from smpplib import consts
+
 from gateway.simulators.submission import UDHI, Submitted
 
 
@@ -74,6 +76,16 @@ class Handsets:
     def inbox(self, destination: str) -> list[Message]:
         """The complete messages of one number, oldest first."""
         return [message for message in self._by_destination.get(destination, ()) if message.complete]
+
+
+def addresses(number: str, destination: str) -> dict[str, Any]:
+    """The addresses of what the handset of this number sends."""
+    return {
+        "source_addr": number,
+        "source_addr_ton": consts.SMPP_TON_INTL,
+        "source_addr_npi": consts.SMPP_NPI_ISDN,
+        "destination_addr": destination,
+    }
 
 
 def concatenated(segments: Sequence[bytes], how: str, reference: int) -> Iterable[tuple[dict[str, Any], bytes]]:

@@ -1,10 +1,10 @@
 """The deliver_sm of a receipt, in the form that an SMSC's habits give it."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from smpplib import consts
 
+from gateway.clock import wall_now
 from gateway.simulators.habits import NO_HABITS, Habits
 from gateway.simulators.receipts import INTERMEDIATE
 from gateway.simulators.submission import Submitted
@@ -26,7 +26,7 @@ def receipt_fields(
     """The fields of a deliver_sm, by smpplib's names, that make it this receipt; addresses not included."""
     fields: dict[str, Any] = {"esm_class": INTERMEDIATE if intermediate else habits.receipt_esm_class}
     if form in ("text", "both"):
-        date = datetime.now(UTC).strftime("%y%m%d%H%M")
+        date = wall_now().strftime("%y%m%d%H%M")
         repeated = habits.receipt_udh and not isinstance(message, str)
         begin = message.short_message[:TEXT_BYTES].decode("latin-1") if repeated else ""  # type: ignore[union-attr]
         characters = habits.receipt_characters(message_id, outcome, date, begin)

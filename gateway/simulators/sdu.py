@@ -3,12 +3,12 @@
 import base64
 import hashlib
 import hmac
-import time
 from collections import Counter
 from typing import Any
 
 from aiohttp import web
 
+from gateway.clock import wall_now
 from gateway.simulators.partner import Call, PartnerSimulator, json_response
 
 TOLERANCE_SECONDS = 300
@@ -76,7 +76,7 @@ class SduSimulator(PartnerSimulator):
 
     async def _accept(self, call: Call) -> web.Response:
         if self.secret is not None:
-            fault = signature_fault(call.headers, call.raw, self.secret, time.time())
+            fault = signature_fault(call.headers, call.raw, self.secret, wall_now().timestamp())
             if fault is not None:
                 return self.complain(fault, 401)
         match call.body:

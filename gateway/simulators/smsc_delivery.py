@@ -96,10 +96,7 @@ class SmscDelivery(Observable):
             extra, user_data = prepared[number - 1]
             name = "message_payload" if payload or as_data_sm else "short_message"
             content = {
-                "source_addr": from_,
-                "source_addr_ton": consts.SMPP_TON_INTL,
-                "source_addr_npi": consts.SMPP_NPI_ISDN,
-                "destination_addr": destination,
+                **handset.addresses(from_, destination),
                 "data_coding": data_coding,
                 name: user_data,
                 **extra,
@@ -131,13 +128,8 @@ class SmscDelivery(Observable):
         """
 
         async def send(content: dict[str, Any]) -> int:
-            sender = {
-                "source_addr": from_,
-                "source_addr_ton": consts.SMPP_TON_INTL,
-                "source_addr_npi": consts.SMPP_NPI_ISDN,
-                "destination_addr": self.short_code,
-            }
-            return await self.deliver("ussd", "deliver_sm", {**sender, **content}, via, False, within)
+            addressed = {**handset.addresses(from_, self.short_code), **content}
+            return await self.deliver("ussd", "deliver_sm", addressed, via, False, within)
 
         dialogue = self.dialogues.begin(self, from_, send, session_info)
         await dialogue.send(op, code, encoding=encoding, data_coding=data_coding)

@@ -1,11 +1,11 @@
 """A submit_sm as the SMSC received it, with its concatenation header decoded and its length checked."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from smpplib import consts
 
+from gateway.clock import wall_now
 from gateway.simulators import text_coding
 from gateway.simulators.codec import TLV_TAGS, MalformedPdu, text
 from gateway.simulators.smpp_time import seconds_until
@@ -121,7 +121,7 @@ def _seconds(time: str, status: int) -> float | None:
     if not time:
         return None
     try:
-        seconds = seconds_until(time, datetime.now(UTC))
+        seconds = seconds_until(time, wall_now())
     except ValueError as error:
         raise MalformedPdu(str(error), status) from None
     if seconds < 0:

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 import aiohttp
 from aiohttp import web
 
+from gateway.clock import wall_now
 from gateway.simulators.partner import Call, PartnerSimulator, json_response, problem
 
 _NAMES = {"surname", "given_name", "patronymic"}
@@ -97,7 +97,7 @@ class WalletSimulator(PartnerSimulator):
             "event_id": event_id or uuid4().hex,
             "case_id": case_id,
             "type": type_,
-            "at": at or datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "at": at or wall_now().isoformat(timespec="milliseconds"),
         }
 
 

@@ -13,6 +13,7 @@ from gateway.consent.journey import open_case
 from gateway.logs.log import Event, get_logger
 from gateway.metrics import RECORDS
 from gateway.store import lists
+from gateway.store.calls import CallKind
 from gateway.store.database import Connection, Database
 from gateway.store.lists import InitialCase, ListError, NewList, StoredList
 from gateway.usecases.case_batch import CALL_OF
@@ -94,12 +95,10 @@ class AcceptList:
         if (stored.digest, stored.service) != (digest, service):
             return None
         if created:
-            self._announce(stored)
-            for call in calls:
-                self._wakeups.calls[call].set()
+            self._announce(stored, calls)
         return Acceptance(stored, created)
 
-    def _announce(self, stored: StoredList) -> None:
+    def _announce(self, stored: StoredList, calls: Sequence[CallKind]) -> None:
         counts = {
             "accepted": stored.accepted,
             "duplicates": stored.duplicates,
@@ -108,4 +107,4 @@ class AcceptList:
         for outcome, number in counts.items():
             RECORDS.labels(outcome).inc(number)
         log.info(Event.LIST_ACCEPTED, list_id=stored.list_id, records=stored.records, **counts)
-        self._wakeups.journal.set()
+        self._wakeups.committed(calls=calls, journal=True)

@@ -6,22 +6,18 @@ from typing import NamedTuple
 
 from gateway import metrics
 from gateway.config.routing import Routing
-from gateway.consent.events import Event, EventType, Reason, ReplyOfReason
-from gateway.consent.inputs import Decision, HoldReply, Input, ParentReply
+from gateway.consent.events import EventType, ReplyOfReason
+from gateway.consent.inputs import Decision, HoldReply, Input
 from gateway.consent.question import Question
 from gateway.consent.redelivery import EarlierReply
 from gateway.consent.reply import Reading, Verdict, read_reply
-from gateway.logs.log import Event as LogEvent
-from gateway.logs.log import get_logger
 from gateway.smpp.text import decode_segments
 from gateway.store import inbound, questions
 from gateway.store.inbound import ReplySegment, SimilarReply, StoredReply
-from gateway.usecases.reply_evidence import Reply, reply_evidence
+from gateway.usecases.reply_evidence import Reply, ignore_reply, log_wrong_link, may_come_by, record_reply
 from gateway.usecases.sending_state import SendingState
 from gateway.usecases.texts import Service
 from gateway.usecases.unit_of_work import Transactions, UnitOfWork
-
-log = get_logger()
 
 REDELIVERED = "redelivered"
 """How a reply is counted that the SMSC has delivered twice; its row is that of the first delivery."""
@@ -172,30 +168,25 @@ class Replies:
         case_id, possible_redelivery = None, False
         if question is not None:
             case_id, possible_redelivery = question.addressee(self._comparable(similar, question, link_fits))
-        evidence = reply_evidence(uow.digests, reply, reading, case_id, counts=link_fits)
-        metrics.REPLIES.labels(reply.link, reading.verdict.value).inc()
-        uow.journal([(case_id, evidence.event)])
-        if question is None or case_id is None:
-            ignored = Event(EventType.REPLY_IGNORED, Reason("no question was asked there"))
-            uow.journal([(None, ignored)])
-            return evidence.stored, []
-        given = ParentReply(
-            msisdn=reply.source_addr,
-            verdict=reading.verdict,
-            normalised=reading.normalised,
-            reply_at=uow.now,
-            submitted=question.submitted,
+        kept = record_reply(
+            uow,
+            reply,
+            reading,
+            case_id,
+            submitted=question is not None and question.submitted,
             possible_redelivery=possible_redelivery,
-            evidence=evidence.consent,
-            link=reply.link,
+            counts=link_fits,
         )
+        if question is None or case_id is None:
+            ignore_reply(uow, None, "no question was asked there")
+            return kept.stored, []
         if not link_fits:
-            log.warning(LogEvent.REPLY_BY_WRONG_LINK, link=reply.link, case_id=case_id)
-            held = HoldReply(reply=given, operator=question.operator or "", digest=evidence.digest)
-            return evidence.stored, [(case_id, held)]
+            log_wrong_link(reply.link, case_id)
+            held = HoldReply(reply=kept.given, operator=question.operator or "", digest=kept.digest)
+            return kept.stored, [(case_id, held)]
         if reading.verdict in (Verdict.AGREE, Verdict.REFUSE, Verdict.UNCLEAR):
             self._sending.reply_received(case_id)
-        return evidence.stored, [(case_id, given)]
+        return kept.stored, [(case_id, kept.given)]
 
     def _comparable(
         self, similar: Sequence[SimilarReply], question: Question, link_fits: bool
@@ -218,11 +209,3 @@ def _as_decided(stored: StoredReply, case_id: str, given: Input, decision: Decis
         return stored
     held = any(event.name is EventType.REPLY_HELD for event in decision.events)
     return stored._replace(case_id=case_id, held=held)
-
-
-def may_come_by(routing: Routing, link: str, question: Question) -> bool:
-    """Whether a reply may come by this link: one that sent the question, or one that carries the number.
-
-    This keeps an operator from replying for another operator's subscribers.
-    """
-    return link in question.links or routing.may_carry(link, question.operator)

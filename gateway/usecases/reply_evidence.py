@@ -1,13 +1,21 @@
-"""The evidence of a reply by SMS or USSD: its row, its journal event, its digest."""
+"""What replies by SMS and by USSD have in common: their evidence, and the links by which they may come."""
 
 from typing import NamedTuple
 
-from gateway.consent.events import Event, EventType, ReplyRead, UssdReplyRead
+from gateway import metrics
+from gateway.config.routing import Routing
+from gateway.consent.events import Event, EventType, Reason, ReplyRead, UssdReplyRead
 from gateway.consent.inputs import HoldReply, ParentReply
+from gateway.consent.question import Question
 from gateway.consent.reply import RULE_VERSION, Reading, Verdict
 from gateway.evidence.digests import Digester, reply_identity
+from gateway.logs.log import Event as LogEvent
+from gateway.logs.log import get_logger
 from gateway.store.held_replies import HeldReply
 from gateway.store.inbound import StoredReply
+from gateway.usecases.unit_of_work import UnitOfWork
+
+log = get_logger()
 
 
 class Reply(NamedTuple):
@@ -29,24 +37,28 @@ class Reply(NamedTuple):
 
 
 class ReplyEvidence(NamedTuple):
-    """What is stored of a reply."""
+    """What is kept of a reply: its row, still to be stored, its input for the case, and its digest."""
 
     stored: StoredReply
-    event: Event
+    given: ParentReply
     digest: str
 
-    @property
-    def consent(self) -> str:
-        """The digest in the format of `Case.evidence`: `sha256:` and 64 hex digits."""
-        return _consent(self.digest)
 
-
-def reply_evidence(
-    digests: Digester, reply: Reply, reading: Reading, case_id: str | None, *, counts: bool = True
+def record_reply(
+    uow: UnitOfWork,
+    reply: Reply,
+    reading: Reading,
+    case_id: str | None,
+    *,
+    submitted: bool,
+    possible_redelivery: bool = False,
+    counts: bool = True,
 ) -> ReplyEvidence:
-    """The evidence of a reply to the case, or to none; with `counts` False its row is assigned to no case."""
-    identity = reply_identity(*reply.identity, reply.smsc_time, reply.session)
-    digest = digests.digest(identity, case_id)
+    """The evidence of a reply to the case, or to none, which is journaled and counted by its verdict.
+
+    With `counts` False the row is assigned to no case.
+    """
+    digest = uow.digests.digest(reply_identity(*reply.identity, reply.smsc_time, reply.session), case_id)
     stored = StoredReply(
         case_id=case_id if counts else None,
         link=reply.link,
@@ -59,14 +71,45 @@ def reply_evidence(
         normalised=reading.normalised,
         rule_version=RULE_VERSION,
     )
-    read: ReplyRead | UssdReplyRead
+    given = ParentReply(
+        msisdn=reply.source_addr,
+        verdict=reading.verdict,
+        normalised=reading.normalised,
+        reply_at=uow.now,
+        submitted=submitted,
+        possible_redelivery=possible_redelivery,
+        evidence=_consent(digest),
+        link=reply.link,
+    )
+    metrics.REPLIES.labels(reply.link, reading.verdict.value).inc()
+    uow.journal([(case_id, Event(EventType.REPLY_READ, _read(reply, reading, digest)))])
+    return ReplyEvidence(stored, given, digest)
+
+
+def _read(reply: Reply, reading: Reading, digest: str) -> ReplyRead | UssdReplyRead:
     if reply.session is None:
-        read = ReplyRead(reading.verdict, reading.normalised, RULE_VERSION, reply.link, digest)
-    else:
-        read = UssdReplyRead(
-            reading.verdict, reading.normalised, RULE_VERSION, reply.link, True, reply.session, digest
-        )
-    return ReplyEvidence(stored, Event(EventType.REPLY_READ, read), digest)
+        return ReplyRead(reading.verdict, reading.normalised, RULE_VERSION, reply.link, digest)
+    return UssdReplyRead(
+        reading.verdict, reading.normalised, RULE_VERSION, reply.link, True, reply.session, digest
+    )
+
+
+def ignore_reply(uow: UnitOfWork, case_id: str | None, why: str) -> None:
+    """Journals that a reply changes nothing."""
+    uow.journal([(case_id, Event(EventType.REPLY_IGNORED, Reason(why)))])
+
+
+def may_come_by(routing: Routing, link: str, question: Question) -> bool:
+    """Whether a reply may come by this link: one that sent the question, or one that carries the number.
+
+    This keeps an operator from replying for another operator's subscribers.
+    """
+    return link in question.links or routing.may_carry(link, question.operator)
+
+
+def log_wrong_link(link: str, case_id: str) -> None:
+    """Logs a reply to the case by a link by which it may not come."""
+    log.warning(LogEvent.REPLY_BY_WRONG_LINK, link=link, case_id=case_id)
 
 
 def held_reply(digests: Digester, row: HeldReply) -> HoldReply:
@@ -86,4 +129,5 @@ def held_reply(digests: Digester, row: HeldReply) -> HoldReply:
 
 
 def _consent(digest: str) -> str:
+    """The digest in the format of `Case.evidence`: `sha256:` and 64 hex digits."""
     return "sha256:" + digest.rpartition(":")[2]

@@ -100,12 +100,7 @@ class UnitOfWork:
                 log.warning(LogEvent.CASE_PARKED, reason=event.detail.reason, **ids)
             else:
                 log.info(LogEvent.CASE_STATUS, status=event.name.value, **ids)
-        for link in self._links:
-            wakeups.texts[link].set()
-        for kind in self._calls:
-            wakeups.calls[kind].set()
-        if self._entries:
-            wakeups.journal.set()
+        wakeups.committed(links=self._links, calls=self._calls, journal=bool(self._entries))
 
 
 class Transactions:

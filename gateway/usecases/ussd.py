@@ -25,27 +25,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from gateway import metrics
 from gateway.config.routing import Routing
-from gateway.consent.events import Event, EventType, Link, Reason
+from gateway.consent.events import Event, EventType, Link
 from gateway.consent.inputs import Decision, ParentReply
 from gateway.consent.question import Question
 from gateway.consent.reply import Verdict, read_menu_reply
 from gateway.consent.texts import LANGUAGES, Kind
-from gateway.logs.log import Event as LogEvent
-from gateway.logs.log import get_logger
 from gateway.smpp.ussd import UssdMessage, UssdOp, dialled_service, encode_screen_tlvs
 from gateway.store import cases, dialogues, inbound, questions
 from gateway.store.cases import StoredCase
 from gateway.store.dialogues import Dialogue
 from gateway.store.inbound import StoredReply
 from gateway.store.sms import NewScreen
-from gateway.usecases.replies import may_come_by
-from gateway.usecases.reply_evidence import Reply, reply_evidence
+from gateway.usecases.reply_evidence import Reply, ignore_reply, log_wrong_link, may_come_by, record_reply
 from gateway.usecases.texts import Service, TextRenderer
 from gateway.usecases.unit_of_work import UnitOfWork
-
-log = get_logger()
 
 MAX_MENUS = 2
 """Per dialogue: the first one, and those after an invalid reply."""
@@ -155,8 +149,7 @@ class _Messages:
         self._note(message, None)
         if question is None:
             self._end(message, service, Kind.MENU_NOTHING, None)
-            ignored = Event(EventType.REPLY_IGNORED, Reason("dialled with no open question"))
-            self._uow.journal([(None, ignored)])
+            ignore_reply(self._uow, None, "dialled with no open question")
         elif message.ussd.op == UssdOp.PSSD_INDICATION:  # one-way: the handset cannot reply to a menu
             self._end(message, service, Kind.MENU_INVALID, question.case_id)
         else:
@@ -170,22 +163,12 @@ class _Messages:
             self._end(message, service, kind, question.case_id if question is not None else None)
             return
         reading = read_menu_reply(message.text, self._services[dialogue.service].replies)
-        evidence = reply_evidence(self._uow.digests, _reply(message), reading, dialogue.case_id)
-        metrics.REPLIES.labels(message.link, reading.verdict.value).inc()
-        self._kept.append(evidence.stored)
-        self._uow.journal([(dialogue.case_id, evidence.event)])
+        # The menu shows the question.
+        kept = record_reply(self._uow, _reply(message), reading, dialogue.case_id, submitted=True)
+        self._kept.append(kept.stored)
         if reading.verdict in _CONFIRMATION:
-            given = ParentReply(
-                msisdn=message.msisdn,
-                verdict=reading.verdict,
-                normalised=reading.normalised,
-                reply_at=self._uow.now,
-                submitted=True,  # the menu shows the question
-                evidence=evidence.consent,
-                link=message.link,
-            )
             self._note(message, None)
-            self._replies.append((message, dialogue, given))
+            self._replies.append((message, dialogue, kept.given))
         elif dialogue.menus < MAX_MENUS:
             self._menu(message, replace(dialogue, menus=dialogue.menus + 1))
         else:
@@ -215,9 +198,8 @@ class _Messages:
             if question is not None and question.open and question.submitted:
                 if may_come_by(self._routing, message.link, question):
                     return code, question
-                log.warning(LogEvent.REPLY_BY_WRONG_LINK, link=message.link, case_id=question.case_id)
-                ignored = Event(EventType.REPLY_IGNORED, Reason("not by a link of the number"))
-                self._uow.journal([(question.case_id, ignored)])
+                log_wrong_link(message.link, question.case_id)
+                ignore_reply(self._uow, question.case_id, "not by a link of the number")
         return codes[0], None
 
     def _answered(self, message: DialogueMessage) -> Dialogue | None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import orjson
 import pytest
 
+from gateway.api.fields import MAX_UNKNOWN_SHOWN, unknown_field_errors
 from tests.api.apiclient import NDJSON, Api, ndjson
 from tests.record_factories import good
 
@@ -121,6 +122,7 @@ REQUESTS = {
     "a cursor past counting": get(f"/v1/statuses?after={1 << 63}", 400, "after"),
     "a page too long": get("/v1/statuses?limit=5001", 400, "limit"),
     "waiting too long": get("/v1/statuses?wait=61", 400, "wait"),
+    "a reason with a line separator": cancel(422, "errors", b'{"reason": "a\\u2028b"}'),
     "no events": events(422, "errors", b"{}"),
     "events that are not a list": events(422, "errors", b'{"events": {}}'),
     "too many events": events(422, "errors", b'{"events": [%s0]}' % (b"0," * 5000)),
@@ -219,3 +221,14 @@ async def _exchange(api: Api, octets: bytes) -> tuple[bytes, bytes]:
     body = await reader.readexactly(length)
     writer.close()
     return head, body
+
+
+def test_unknown_fields_of_a_body_are_named_unless_their_name_cannot_be_shown() -> None:
+    body = {"reason": "moved", "a/b": 1, "7701" * 17: 2, "line\nbreak": 3}
+    errors = unknown_field_errors(body, "reason")
+    assert [(error.pointer, error.detail) for error in errors] == [
+        ("/a~1b", "is no field of this body"),
+        ("", "may have reason only"),
+    ]
+    many = {f"field-{n}": n for n in range(10_000)}
+    assert len(unknown_field_errors(many, "reason")) == MAX_UNKNOWN_SHOWN

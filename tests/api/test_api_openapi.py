@@ -9,7 +9,7 @@ from gateway.app import apis_of
 from gateway.components import Components
 from gateway.config import Config
 from gateway.consent.events import STATUSES
-from gateway.intake.records import Code
+from gateway.intake.fields import Code
 from tests.api.apiclient import DOCUMENT, Api
 
 

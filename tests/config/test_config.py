@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from gateway.config import Config, ConfigError, ConfigErrors, load
+from gateway.config.table import Source, Table
 from gateway.smpp.pdu import Address
 
 ROOT = Path(__file__).parents[2]
@@ -255,6 +256,24 @@ def test_a_misspelled_key_gets_a_suggestion(tmp_path: Path) -> None:
     assert (
         str(refusal(tmp_path, MINIMAL + 'sorce = "1"')) == "links.kcell.sorce: unknown key; did you mean source?"
     )
+
+
+def test_an_unknown_key_is_reported_in_every_table_beside_the_other_faults_there(tmp_path: Path) -> None:
+    others = ("gateway", "clock", "http", "http.tokens", "journey", "replies", "sdu", "privacy", "log")
+    text = altered("port = 2775", "port = 0") + "".join(f"[{table}]\n" for table in others)
+    refused = refusal(tmp_path, re.sub(r"(?m)^(\[.+\])$", r"\1\nextra = 1", text))
+    tables = {*others, "services.3", "mcb", "wallet", "links.kcell"}
+    keys = [error.key for error in refused.errors]
+    assert sorted(keys) == sorted({"links.kcell.port", *(f"{table}.extra" for table in tables)})
+    assert keys.index("links.kcell.extra") == keys.index("links.kcell.port") + 1
+
+
+def test_a_key_is_a_fault_unless_something_has_read_it() -> None:
+    root = Table({"http": {"port": 1, "tokens": {"sdu": "x"}}}, "", Source(directory=Path()))
+    http = root.table("http")
+    http.whole("port", least=0, most=9)
+    http.table("tokens")
+    assert [error.key for error in root.faults()] == ["http.tokens.sdu"]
 
 
 FAULTS = [

@@ -1,5 +1,6 @@
 """Thousands of simulated campaigns: whatever fails, nothing is lost or invented. Planted bugs are found."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -60,15 +61,7 @@ def run_many(**how: Any) -> None:
 def count_unclear_as_consent(case: Case, given: Input, time: Timeline, rules: Rules) -> Decision:
     """A journey that counts unclear replies as consents."""
     if isinstance(given, ParentReply) and given.verdict is Verdict.UNCLEAR:
-        given = ParentReply(
-            msisdn=given.msisdn,
-            verdict=Verdict.AGREE,
-            normalised=True,
-            reply_at=given.reply_at,
-            submitted=given.submitted,
-            evidence=given.evidence,
-            link=given.link,
-        )
+        given = replace(given, verdict=Verdict.AGREE, normalised=True)
     return plain(case, given, time, rules)
 
 
