@@ -116,6 +116,7 @@ async def build(
         services=services,
         routing=routing,
         alphabets={link.name: link.default_alphabet for link in config.links},
+        destinations={link.name: link.accepted_destinations for link in config.links},
         sending=sending,
     )
     receipts = Receipts(

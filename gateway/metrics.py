@@ -43,6 +43,7 @@ UNEXPECTED_PDUS = _counter("unexpected_pdus", "PDUs that were unexpected and wer
 RECEIPTS = _counter("receipts", "Final delivery receipts", "link", "state")
 RECEIPTS_UNKNOWN = _counter("receipts_unknown", "Receipts with a state that is not known", "link", "state")
 REPLIES = _counter("replies", "Replies read", "link", "verdict")
+REPLIES_IGNORED = _counter("replies_ignored", "Replies that are none to a question", "link", "reason")
 REPLY_LATENCY = _histogram("reply_latency_seconds", "From a reply to the first submit_sm of the text that follows")
 INBOUND_COMMITTED = _histogram("inbound_committed_seconds", "From a deliver_sm to its commit")
 INBOUND_NOT_STORED = _counter("inbound_not_stored", "PDUs that could not be stored", "link")

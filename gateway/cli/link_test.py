@@ -148,6 +148,10 @@ def _advice(link: Link, outcome: Outcome) -> list[str]:
     missing = [text for text in ("short", "long") if text in tracked - reported]
     if missing and not outcome.stray:  # a receipt with another id is a matter of message_id
         advice.append(link_advice.on_missing_receipts(link.receipts, missing))
+    if outcome.reply is not None:
+        destination = outcome.reply.message.destination.addr
+        if (try_ := link_advice.on_reply_to(destination, link.accepted_destinations)) is not None:
+            advice.append(try_)
     return advice
 
 
@@ -174,7 +178,7 @@ def alphabet_of(link: Link, reply: Replied) -> DefaultAlphabet | None:
 
 
 def _verdict(reply: Replied, alphabet: DefaultAlphabet) -> Verdict:
-    _, octets = split_udh(reply.message)
+    octets = split_udh(reply.message).octets
     return read_reply(decode(octets, reply.message.data_coding, alphabet), _RULES).verdict
 
 

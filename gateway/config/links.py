@@ -90,6 +90,10 @@ def _link(table: Table) -> Link:
         enquire_link=table.duration("enquire_link", "30s", least="1ms", most="1d"),
         response_timeout=table.duration("response_timeout", "30s", least="1ms", most="1h"),
         give_up=table.duration("give_up", "3d", least="1m", most="30d"),
+        accept_destinations=table.texts(
+            "accept_destinations", pattern=r"\+?[0-9*#]{1,20}", must="be a number of up to 20 digits"
+        ),
+        reject_source_tons=table.wholes("reject_source_tons", least=0, most=255),
     )
     if not link.password.isascii() or len(link.password) > _MAX_PASSWORD_LENGTH:
         table.fault("password", f"must be at most {_MAX_PASSWORD_LENGTH} ASCII characters")

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from gateway.logs.log import LogLevel
 from gateway.smpp.events import BindMode
-from gateway.smpp.pdu import Address, ReceiptRequest
+from gateway.smpp.pdu import Address, ReceiptRequest, is_number
 from gateway.smpp.receipt import IdRelation
 from gateway.smpp.status import StatusKind
 from gateway.smpp.text import DefaultAlphabet, LongMessages
@@ -145,11 +145,19 @@ class Link:
     enquire_link: timedelta
     response_timeout: timedelta
     give_up: timedelta  # business time
+    accept_destinations: tuple[str, ...]  # beside `source`, the numbers to which replies are sent
+    reject_source_tons: tuple[int, ...]  # of senders that are no subscribers; 5 (a name) always is
 
     @property
     def source_address(self) -> Address:
         """The source_addr of every submit_sm of this link, with its TON and NPI."""
         return Address(addr=self.source, ton=self.source_ton, npi=self.source_npi)
+
+    @property
+    def accepted_destinations(self) -> frozenset[str]:
+        """The numbers to which a reply may be sent, without `+`; none where `source` is a name: any may then."""
+        numbers = [*self.accept_destinations, *([self.source] if is_number(self.source) else [])]
+        return frozenset(number.removeprefix("+") for number in numbers)
 
     @property
     def loss_detection_seconds(self) -> float:

@@ -144,6 +144,14 @@ class Table:
                 self.fault(name, f"each must {must}, not {_shown(item)}")
         return tuple(value)
 
+    def wholes(self, name: str, *, least: int, most: int) -> tuple[int, ...]:
+        """An array of whole numbers from `least` to `most`; none where it is left out."""
+        value = self._take(name, [])
+        if not isinstance(value, list) or not all(type(item) is int and least <= item <= most for item in value):
+            self.fault(name, f"must be an array of whole numbers from {least} to {most}, not {_shown(value)}")
+            return ()
+        return tuple(value)
+
     def secret(self, name: str, default: str | None = None, *, required: bool = True) -> str:
         """A string that no message ever shows; "", and not looked up, when it is not required."""
         value = self._take(name, default)

@@ -3,6 +3,8 @@
 import re
 from enum import StrEnum
 
+from gateway.limits import MAX_MSISDN_CHARACTERS
+
 
 class IinFault(StrEnum):
     """Why a string is no IIN. The values are error codes of ``PUT /v1/lists``."""
@@ -33,9 +35,9 @@ def iin_fault(iin: str) -> IinFault | None:
     return None
 
 
-# On str, \D keeps the digits of all scripts. A number with a non-ASCII digit is then rejected below; without that
-# digit it could be another person's number.
-_NOT_A_DIGIT = re.compile(r"\D+")
+# A letter, or a digit of another script, makes it no number: without that character it could be another person's.
+_SPELLING = re.compile(r"\+?[0-9\s().\-\u2010-\u2015/]*")
+_SEPARATOR = re.compile(r"[^0-9]+")
 _INTERNATIONAL = re.compile(r"810|00")
 _KAZAKH_MOBILE = re.compile(r"77(?:0[0-25-8]|47|6[0-4]|7[15-8]|85)[0-9]{7}")
 
@@ -43,10 +45,13 @@ _KAZAKH_MOBILE = re.compile(r"77(?:0[0-25-8]|47|6[0-4]|7[15-8]|85)[0-9]{7}")
 def canonical_msisdn(raw: str) -> str | None:
     """The MSISDN as 11 digits, ``77011234567``; None when it is no Kazakh mobile number.
 
-    Accepts the customary formats: ``8 (701) 123-45-67``, ``+77011234567``, ``8-10-7-701-1234567``. Russia has the
-    same country code 7: only the prefixes of Kazakh mobile operators are accepted.
+    Accepts the customary formats: ``8 (701) 123-45-67``, ``+77011234567``, ``8-10-7-701-1234567``: digits,
+    separators and a leading ``+``, nothing else. Russia has the same country code 7: only the prefixes of Kazakh
+    mobile operators are accepted.
     """
-    digits = _NOT_A_DIGIT.sub("", raw)
+    if len(raw) > MAX_MSISDN_CHARACTERS or not _SPELLING.fullmatch(raw.strip()):
+        return None
+    digits = _SEPARATOR.sub("", raw)
     if dialled := _INTERNATIONAL.match(digits):
         digits = digits[dialled.end() :]
     if len(digits) == 11 and digits[0] == "8":

@@ -18,6 +18,8 @@ from gateway.intake.fields import MAX_ID_LENGTH, Code, escaped, is_reportable, t
 from gateway.intake.names import INVISIBLE_OCTETS, has_invisible, is_name
 
 MAX_NAME_LENGTH = 60
+MAX_RAW_NAME_LENGTH = 4 * MAX_NAME_LENGTH
+"""Before NFC, which may make one character of a letter and its marks."""
 MAX_FAULTS = 100
 """Reported of one record; beyond them its validation stops."""
 
@@ -189,6 +191,9 @@ def _name(value: object, at: str, field: str, faults: list[Fault], *, is_person:
     """The name in NFC. That of a person has a letter; that of a school a letter or a digit."""
     if type(value) is not str:
         faults.append(Fault(f"{at}/{field}", Code.REQUIRED if value is None else Code.TYPE))
+        return ""
+    if len(value) > MAX_RAW_NAME_LENGTH:  # normalising takes time: it is not even tried
+        faults.append(Fault(f"{at}/{field}", Code.LENGTH))
         return ""
     name = value if unicodedata.is_normalized("NFC", value) else unicodedata.normalize("NFC", value)
     if not 0 < len(name) <= MAX_NAME_LENGTH:

@@ -68,6 +68,7 @@ class Event(StrEnum):
     LINK_STOPPED = "link_stopped"
     MESSAGE_ID_DECIDED = "message_id_decided"
     RECEIPT_STATE_UNKNOWN = "receipt_state_unknown"
+    REPLY_TO_ANOTHER_NUMBER = "reply_to_another_number"
     REPLY_BY_WRONG_LINK = "reply_by_wrong_link"
     REPLIES_NOT_FLUSHED = "replies_not_flushed"
     TEXTS_REROUTED = "texts_rerouted"

@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import PurePath
 
 from gateway.consent.identity import canonical_msisdn, mask_iin, mask_msisdn
+from gateway.limits import MAX_LOGGED_CHARACTERS, cut
 
 MASK = "•••"
 
@@ -29,6 +30,7 @@ PRIVATE_KEYS = frozenset(
 _MAX_DEPTH = 8
 _MAX_INTEGER = 1 << 63  # larger ones are no integers of every JSON reader
 _MAX_CACHED_LENGTH = 40  # ids of lists, names of links and states recur
+_LONGEST_NUMBER = 64  # of a subscriber number with gaps, or an id
 _MIN_PRIVATE_LENGTH = 10  # of a subscriber number without its country code
 
 _GAP = r"[ \u00a0()-]{0,3}"
@@ -39,7 +41,7 @@ _PRIVATE = re.compile(
     rf"7(?:0[0-25-8]|47|6[0-4]|7[15-8]|85)(?:{_GAP}\d){{7}}(?!\d))"
     rf"|(?P<iin>{_START}\d{{12}}(?!\d))"
     r"|(?P<words>[\u0400-\u052f](?:[\u0400-\u052f\s.'’-]*[\u0400-\u052f])?)"
-    r"|(?P<credential>(?<=://)[^/\s:@]*:[^\s@]*(?=@)|(?i:\b(?:bearer|basic)\s+[^\s'\"]+)|\bwhsec_[^\s'\"]+)"
+    r"|(?P<credential>(?<=://)[^/\s:@]{0,200}:[^\s@]{0,200}(?=@)|(?i:\b(?:bearer|basic)\s{1,9}[^\s'\"]+)|\bwhsec_[^\s'\"]+)"
     # PostgreSQL shows the row, asyncpg the argument of an error: all of it may be personal data.
     r"|(?P<row>(?<=DETAIL:)[\s\S]+|(?<=invalid input for query argument )[\s\S]+)"
 )
@@ -48,11 +50,14 @@ _QUOTED = re.compile(r"(?:(?<!\w)|(?<=\bb))(['\"`]).*", re.DOTALL)
 
 
 def masked_text(text: str) -> str:
-    """The text with everything private in it masked."""
-    return _masked_word(text) if len(text) <= _MAX_CACHED_LENGTH else _masked_text(text)
+    """The text with everything private in it masked, cut at MAX_LOGGED_CHARACTERS."""
+    if len(text) <= _MAX_CACHED_LENGTH:
+        return _masked_word(text)
+    return cut(_masked_text(text), MAX_LOGGED_CHARACTERS)
 
 
 def _masked_text(text: str) -> str:
+    text = text[: MAX_LOGGED_CHARACTERS + _LONGEST_NUMBER]  # a number at the end is masked as a whole, then cut
     if not text.isascii():
         text = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates are no UTF-8
     return _PRIVATE.sub(_mask, text) if len(text) >= _MIN_PRIVATE_LENGTH or not text.isascii() else text

@@ -2,9 +2,12 @@
 
 from dataclasses import replace
 
+from smpplib.consts import SMPP_TON_ALNUM
+
 from gateway.config import Link
 from gateway.consent.identity import canonical_msisdn
-from gateway.smpp.pdu import BLANK_OCTETS, MalformedPdu, ShortMessage, TlvTag, decode_short_message
+from gateway.limits import MAX_REPLY_CHARACTERS, MAX_REPLY_OCTETS
+from gateway.smpp.pdu import BLANK_OCTETS, Address, MalformedPdu, ShortMessage, TlvTag, decode_short_message
 from gateway.smpp.receipt import Receipt, parse_receipt
 from gateway.smpp.session import Received
 from gateway.smpp.text import Concatenation, decode, split_udh, without_final_nul
@@ -25,19 +28,21 @@ def decode_into(batch: InboundBatch, link: Link, received: Received) -> None:
     try:
         message = decode_short_message(received.command_id, received.body)
     except MalformedPdu:
-        batch.replies.append(Reply(link.name, "", "", received.body, 0, "", None))
+        batch.replies.append(Reply(link.name, "", "", received.body[:MAX_REPLY_OCTETS], 0, "", None))
         return
     if receipt := parse_receipt(message):
         _add_receipt(batch, link, message, receipt)
         return
     contradiction = _contradiction(link, message)
     if ussd := parse_ussd(message):
-        ussd = replace(ussd, octets=contradiction or _text_octets(link, message, ussd.octets))
-        text = None if contradiction else ussd.text(link.default_alphabet)
+        octets = contradiction or _text_octets(link, message, ussd.octets)
+        too_long = len(octets) > MAX_REPLY_CHARACTERS
+        ussd = replace(ussd, octets=octets[:MAX_REPLY_OCTETS])
+        text = None if contradiction or too_long else ussd.text(link.default_alphabet)
         batch.ussd.append(
             DialogueMessage(
                 link.name,
-                sender_of(message),
+                sender_of(link, message.source),
                 message.destination.addr,
                 message.schedule_delivery_time,
                 ussd,
@@ -45,14 +50,20 @@ def decode_into(batch: InboundBatch, link: Link, received: Received) -> None:
             )
         )
     elif contradiction:
-        batch.replies.append(_reply(link, message, message.payload)._replace(octets=contradiction, text=None))
+        batch.replies.append(_reply(link, message, contradiction, text=None))
     else:
-        concatenation, octets = split_udh(message)
-        octets = _text_octets(link, message, octets)
-        if concatenation is None:
-            batch.replies.append(_reply(link, message, octets))
-        else:
-            batch.segments.append(_segment(link, message, concatenation, octets))
+        _add_reply(batch, link, message)
+
+
+def _add_reply(batch: InboundBatch, link: Link, message: ShortMessage) -> None:
+    data = split_udh(message)
+    octets = _text_octets(link, message, data.octets)
+    if data.to_port:
+        batch.replies.append(_reply(link, message, octets, text=None)._replace(ignored="addressed to a port"))
+    elif data.concatenation is None or len(octets) > MAX_REPLY_OCTETS:
+        batch.replies.append(_reply(link, message, octets, text=_text(link, message, octets)))
+    else:
+        batch.segments.append(_segment(link, message, data.concatenation, octets))
 
 
 def _add_receipt(batch: InboundBatch, link: Link, message: ShortMessage, receipt: Receipt) -> None:
@@ -98,30 +109,44 @@ def _text_octets(link: Link, message: ShortMessage, octets: bytes) -> bytes:
     return without_final_nul(octets, message.data_coding, link.default_alphabet)
 
 
-def sender_of(message: ShortMessage) -> str:
-    """The sender as a canonical MSISDN; as received when it is not one."""
-    return canonical_msisdn(message.source.addr) or message.source.addr
+def sender_of(link: Link, source: Address) -> str:
+    """The sender as a canonical MSISDN; as received when it is no subscriber, after its TON if need be.
+
+    Whoever may choose a name (TON 5) may choose one that reads as a subscriber's number.
+    """
+    msisdn = canonical_msisdn(source.addr)
+    if source.ton == SMPP_TON_ALNUM or source.ton in link.reject_source_tons:
+        return source.addr if msisdn is None else f"TON {source.ton}: {source.addr}"
+    return msisdn or source.addr
 
 
-def _reply(link: Link, message: ShortMessage, octets: bytes) -> Reply:
+def _text(link: Link, message: ShortMessage, octets: bytes) -> str | None:
+    """The text of a single message; None when the octets do not decode, or are more than a reply may have."""
+    if len(octets) > MAX_REPLY_OCTETS:
+        return None
+    text = decode(octets, message.data_coding, link.default_alphabet, _udh_octets(message, octets))
+    return text if text is not None and len(text) <= MAX_REPLY_CHARACTERS else None
+
+
+def _reply(link: Link, message: ShortMessage, octets: bytes, text: str | None) -> Reply:
     """The reply in a single message; `octets` is its text without the UDH."""
     return Reply(
         link=link.name,
-        source_addr=sender_of(message),
+        source_addr=sender_of(link, message.source),
         destination_addr=message.destination.addr,
-        octets=octets,
+        octets=octets[:MAX_REPLY_OCTETS],
         data_coding=message.data_coding,
         smsc_time=message.schedule_delivery_time,
-        text=decode(octets, message.data_coding, link.default_alphabet, _udh_octets(message, octets)),
+        text=text,
     )
 
 
 def _segment(link: Link, message: ShortMessage, concatenation: Concatenation, octets: bytes) -> ReplySegment:
     return ReplySegment(
         link=link.name,
-        source_addr=sender_of(message),
+        source_addr=sender_of(link, message.source),
         destination_addr=message.destination.addr,
-        reference=concatenation.reference,
+        reference=concatenation.key,
         total=concatenation.total,
         number=concatenation.number,
         octets=octets,

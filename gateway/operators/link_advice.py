@@ -57,6 +57,14 @@ def on_submit_refusals(statuses: Collection[int]) -> list[str]:
     return [f"{status.name(command_status)}: try {_OF_SUBMIT[command_status]}" for command_status in known]
 
 
+def on_reply_to(destination: str, accepted: Collection[str]) -> str | None:
+    """What to try for a reply to a number that the link does not accept; None where it does."""
+    number = destination.removeprefix("+")
+    if not accepted or number in accepted:
+        return None
+    return f'replies to {destination} count for nothing: add accept_destinations = ["{number}"]'
+
+
 def on_missing_receipts(requested: ReceiptRequest, texts: Sequence[str]) -> str:
     """What to try when no receipt came for these of the texts, although receipts were requested."""
     others = [each for each in _RECEIPTS_TO_TRY if each in RECEIPT_REQUESTS and each != requested]

@@ -145,7 +145,7 @@ def _outcome(case_id: str, result: Mapping[str, object]) -> Outcome:
         case {"found": False}:
             return Done(case_id, SkipRecipient())
         case {"found": True, "msisdn": str(number)}:
-            msisdn = canonical_msisdn(number)
+            msisdn = canonical_msisdn(number.removeprefix("tel:"))  # RFC 3966
             operator = result.get("operator")
             if msisdn is None:
                 return Done(case_id, SkipRecipient(invalid=True))

@@ -16,6 +16,8 @@ from typing import Final, Literal, NamedTuple
 from smpplib import consts
 from smpplib.command_codes import commands
 
+from gateway.limits import MAX_ADDRESS_OCTETS, MAX_SMPP_STRING_OCTETS, cut
+
 HEADER: Final = Struct(">IIII")
 """command_length, command_id, command_status, sequence_number (SMPP 3.4 §3.2)."""
 
@@ -24,12 +26,6 @@ MAX_COMMAND_LENGTH: Final = 65_536
 
 MAX_SEQUENCE_NUMBER: Final = 0x7FFFFFFF
 """SMPP 3.4 §5.1.4."""
-
-MAX_MESSAGE_ID_BYTES: Final = 255
-"""Octets kept of an SMSC's message_id. §5.2.23 allows 64; a database index cannot hold a far longer one."""
-
-MAX_ADDRESS_BYTES: Final = 255
-"""Octets of an address. §5.2.8 allows 20, and 64 in data_sm; a database index cannot hold a far longer one."""
 
 RESPONSE_BIT: Final = 0x80000000
 """The bit that makes a command_id a response (SMPP 3.4 §5.1.2.1)."""
@@ -143,12 +139,18 @@ class ShortMessage:
         return self.tlvs.get(TlvTag.MESSAGE_PAYLOAD, b"") or self.short_message
 
 
+def is_number(address: str) -> bool:
+    """Whether an address is digits, with or without a leading `+`, and no name."""
+    digits = address.removeprefix("+")
+    return digits.isascii() and digits.isdigit()
+
+
 def source_numbering(source: str) -> tuple[int, int]:
     """The TON and NPI of a source_addr by its form (§5.2.5–6).
 
     Letters are 5/0, a short code of at most 8 characters 3/0, a longer number 1/1.
     """
-    if not source.removeprefix("+").isdigit():
+    if not is_number(source):
         return consts.SMPP_TON_ALNUM, consts.SMPP_NPI_UNK
     if len(source) <= _MAX_SHORT_CODE_DIGITS:
         return consts.SMPP_TON_NWSPEC, consts.SMPP_NPI_UNK
@@ -209,7 +211,8 @@ def decode_bind_resp(body: bytes) -> tuple[str, int | None]:
         version = decode_tlvs(tail).get(TlvTag.SC_INTERFACE_VERSION)
     except MalformedPdu:
         version = None
-    return system_id.decode("latin-1"), version[-1] if version else None
+    name = cut(system_id[: MAX_SMPP_STRING_OCTETS + 1].decode("latin-1"), MAX_SMPP_STRING_OCTETS)
+    return name, version[-1] if version else None
 
 
 def decode_tlvs(data: bytes) -> dict[int, bytes]:
@@ -236,7 +239,7 @@ def decode_short_message(command_id: int, body: bytes) -> ShortMessage:
     """A deliver_sm (SMPP 3.4 §4.6.1) or data_sm (§4.7.1) from its body.
 
     Raises MalformedPdu when a mandatory field, or part of short_message, is missing, and for an address beyond
-    `MAX_ADDRESS_BYTES`.
+    MAX_ADDRESS_OCTETS. Other strings are cut at MAX_SMPP_STRING_OCTETS.
     """
     try:
         service_type, at = _decode_c_octet_string(body, 0)
@@ -280,16 +283,18 @@ def decode_short_message(command_id: int, body: bytes) -> ShortMessage:
 
 
 def _decode_c_octet_string(body: bytes, start: int) -> tuple[str, int]:
-    """A C-octet string and the offset of the next field."""
+    """A C-octet string, cut if it is too long, and the offset of the next field."""
     end = body.index(b"\0", start)
-    return body[start:end].decode("latin-1"), end + 1
+    return cut(
+        body[start : min(end, start + MAX_SMPP_STRING_OCTETS + 1)].decode("latin-1"), MAX_SMPP_STRING_OCTETS
+    ), end + 1
 
 
 def _decode_address(body: bytes, start: int) -> tuple[Address, int]:
-    addr, after = _decode_c_octet_string(body, start + 2)
-    if len(addr) > MAX_ADDRESS_BYTES:
-        raise ValueError(f"an address of {len(addr)} octets")
-    return Address(addr=addr, ton=body[start], npi=body[start + 1]), after
+    end = body.index(b"\0", start + 2)
+    if end - start - 2 > MAX_ADDRESS_OCTETS:
+        raise ValueError(f"an address of {end - start - 2} octets")
+    return Address(addr=body[start + 2 : end].decode("latin-1"), ton=body[start], npi=body[start + 1]), end + 1
 
 
 def _encode_address(address: Address) -> bytes:

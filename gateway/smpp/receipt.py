@@ -16,7 +16,13 @@ from typing import Final, Literal
 
 from smpplib import consts
 
-from gateway.smpp.pdu import MAX_MESSAGE_ID_BYTES, ShortMessage, TlvTag
+from gateway.limits import (
+    MAX_MESSAGE_ID_OCTETS,
+    MAX_RECEIPT_ERROR_CHARACTERS,
+    MAX_RECEIPT_OCTETS,
+    cut,
+)
+from gateway.smpp.pdu import ShortMessage, TlvTag
 
 IdRelation = Literal["exact", "hex-to-dec", "dec-to-hex", "auto"]
 """How the receipt writes the message_id of the submit_sm_resp (configuration `links.message_id`)."""
@@ -63,7 +69,7 @@ class Receipt:
     message_id: str
     state: MessageState
     error: str
-    """As the operator writes it; "" when there is none."""
+    """As the operator writes it, in letters, digits, `.`, `_` and `-`; "" when there is none."""
     intermediate: bool
     unknown_state: str = ""
     """A state that is not known, as written; "" when there is none. At most MAX_STATE_LENGTH characters."""
@@ -115,6 +121,8 @@ _WORDS: Final = (
 )
 _NOT_A_LETTER: Final = re.compile(r"[^a-z]+")
 
+_NOT_IN_ERROR: Final = re.compile(r"[^0-9A-Za-z._-]")
+
 _FIELD: Final = re.compile(
     r"(?<!\w)(?P<name>(?:(?:message|msg)[ _-]?)?id|sub|dlvrd|submit[ _]?date|done[ _]?date|stat(?:us|e)?|err|text)"
     r"[\"']?\s*[:=]",
@@ -144,15 +152,15 @@ def parse_receipt(sm: ShortMessage) -> Receipt | None:
     tlv_id = _c_octet_string(sm.tlvs.get(TlvTag.RECEIPTED_MESSAGE_ID, b""))
     by_text = not message_type & (_SMSC_RECEIPT | _INTERMEDIATE) and not tlv_id
     # Receipts are ASCII, whatever their data_coding. UCS-2 makes them ASCII with NULs between.
-    text = sm.payload.replace(b"\0", b"").decode("latin-1")
+    text = sm.payload[:MAX_RECEIPT_OCTETS].replace(b"\0", b"").decode("latin-1")
     if by_text and not _is_receipt(text):
         return None
     fields = _fields(text)
     state, unknown_state = _state(sm.tlvs.get(TlvTag.MESSAGE_STATE, b""), fields.get("stat", ""))
     return Receipt(
-        message_id=(tlv_id or _word(fields.get("id", "")))[:MAX_MESSAGE_ID_BYTES],
+        message_id=(tlv_id or _word(fields.get("id", "")))[:MAX_MESSAGE_ID_OCTETS],
         state=state,
-        error=_word(fields.get("err", "")) or _network_error(sm.tlvs.get(TlvTag.NETWORK_ERROR_CODE, b"")),
+        error=_error(fields.get("err", "")) or _network_error(sm.tlvs.get(TlvTag.NETWORK_ERROR_CODE, b"")),
         intermediate=bool(message_type & _INTERMEDIATE),
         unknown_state=unknown_state,
         by_text=by_text,
@@ -216,6 +224,11 @@ def _state(tlv: bytes, value: str) -> tuple[MessageState, str]:
 def _state_of_word(value: str) -> MessageState | None:
     letters = _NOT_A_LETTER.sub("", value.lower())
     return next((state for words, state in _WORDS if words.fullmatch(letters)), None)
+
+
+def _error(value: str) -> str:
+    """The error code; it is kept for ever, so that no text of a subscriber may pass for one."""
+    return cut(_NOT_IN_ERROR.sub("?", _word(value)), MAX_RECEIPT_ERROR_CHARACTERS)
 
 
 def _network_error(tlv: bytes) -> str:

@@ -21,6 +21,7 @@ from typing import Final, Generic
 
 from smpplib import consts
 
+from gateway.limits import MAX_MESSAGE_ID_OCTETS
 from gateway.smpp.events import (
     BindRefused,
     Bound,
@@ -44,7 +45,6 @@ from gateway.smpp.pdu import (
     HEADER,
     INTERFACE_VERSION,
     MAX_COMMAND_LENGTH,
-    MAX_MESSAGE_ID_BYTES,
     NO_ADDRESS,
     RESPONSE_BIT,
     Address,
@@ -290,9 +290,9 @@ class Session(Generic[Tag]):
                 break
             if command_id == _SUBMIT_SM_RESP and (sent := window.pop(sequence_number, None)):
                 # TLVs of later versions may follow message_id. Without a NUL it fills the body.
-                stop = data.find(b"\0", body, body + MAX_MESSAGE_ID_BYTES)
+                stop = data.find(b"\0", body, body + MAX_MESSAGE_ID_OCTETS)
                 if not body <= stop <= after:
-                    stop = min(after, body + MAX_MESSAGE_ID_BYTES)
+                    stop = min(after, body + MAX_MESSAGE_ID_OCTETS)
                 events.append(_submit_response((sent[0], command_status, str(data[body:stop], "latin-1"))))
                 if now - sent[1] > late_seconds:
                     self._adapt(sent[1], now)
@@ -367,7 +367,7 @@ class Session(Generic[Tag]):
                     self._resize()
                     events.append(Bound(*decode_bind_resp(body)))
             case CommandId.SUBMIT_SM_RESP if (late := self._pop_late(sequence_number, now)) is not None:
-                message_id = body.partition(b"\0")[0][:MAX_MESSAGE_ID_BYTES].decode("latin-1")
+                message_id = body.partition(b"\0")[0][:MAX_MESSAGE_ID_OCTETS].decode("latin-1")
                 events.append(LateResponse(late[0], command_status, message_id, now - late[1]))
             case CommandId.GENERIC_NACK:
                 self._handle_nack(sequence_number, command_status, now, events)

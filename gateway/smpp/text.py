@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from functools import partial
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from smpplib import consts
 
@@ -33,6 +33,7 @@ __all__ = [
     "DefaultAlphabet",
     "LongMessages",
     "Segment",
+    "UserData",
     "alphabet",
     "decode",
     "decode_segments",
@@ -111,6 +112,10 @@ _SKIN_TONES: Final = "\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
 _UDHI: Final = consts.SMPP_GSMFEAT_UDHI
 _CONCATENATION_8: Final = consts.SMPP_UDHIEIE_CONCATENATED
 _CONCATENATION_16: Final = consts.SMPP_UDHIEIE_CONCATENATED16
+_PORTS: Final = (0x04, 0x05)
+"""Application port addressing, 8 and 16 bits."""
+_WIDE: Final = 16
+"""Bits of the other kind of reference."""
 
 _UCS2: Final = "utf-16-be"
 _UNSPECIFIED_OCTETS: Final = "utf-8"
@@ -316,32 +321,50 @@ class Concatenation:
     reference: int
     total: int
     number: int
+    reference_bits: int = 8
+    """8 or 16: a telephone counts the two apart, so equal values of both are two texts."""
+
+    @property
+    def key(self) -> int:
+        """The reference, different for equal values of 8 and of 16 bits."""
+        return self.reference | (1 << 16 if self.reference_bits == _WIDE else 0)
 
 
-def split_udh(sm: ShortMessage) -> tuple[Concatenation | None, bytes]:
-    """The position of a segment, or None for a message of one segment; and the user data without the UDH.
+class UserData(NamedTuple):
+    """User data without its UDH, and what the UDH says."""
+
+    octets: bytes
+    concatenation: Concatenation | None = None
+    """The position of a segment; None for a message of one segment."""
+    to_port: bool = False
+    """It is addressed to a port, so to a program and not to a person (3GPP 23.040 §9.2.3.24.3–4)."""
+
+
+def split_udh(sm: ShortMessage) -> UserData:
+    """The user data without the UDH, and what the UDH or sar_* TLVs say.
 
     The position comes from a UDH with either reference (3GPP 23.040 §9.2.3.24.1, .8) or from sar_* TLVs (SMPP 3.4
     §5.3.2.22–24). Other information elements are skipped. A UDH with wrong lengths stays in the user data.
     """
     payload = sm.payload
     if not sm.esm_class & _UDHI:
-        return _sar(sm), payload
+        return UserData(payload, _sar(sm))
     length = payload[0] + 1 if payload else 0
     header, octets = payload[1:length], payload[length:]
     if not 2 <= len(header) == length - 1:
-        return _sar(sm), payload
-    concatenation = None
+        return UserData(payload, _sar(sm))
+    concatenation, to_port = None, False
     while len(header) >= 2:
         element, size = header[0], header[1]
         value, header = header[2 : 2 + size], header[2 + size :]
         if len(value) < size:
-            return _sar(sm), payload
+            return UserData(payload, _sar(sm))
         if element == _CONCATENATION_8 and size == 3:
             concatenation = _concatenation(value[0], value[1], value[2])
         elif element == _CONCATENATION_16 and size == 4:
-            concatenation = _concatenation(int.from_bytes(value[:2], "big"), value[2], value[3])
-    return concatenation or _sar(sm), octets
+            concatenation = _concatenation(int.from_bytes(value[:2], "big"), value[2], value[3], _WIDE)
+        to_port = to_port or element in _PORTS
+    return UserData(octets, concatenation or _sar(sm), to_port)
 
 
 def _sar(sm: ShortMessage) -> Concatenation | None:
@@ -349,11 +372,11 @@ def _sar(sm: ShortMessage) -> Concatenation | None:
         int.from_bytes(sm.tlvs.get(tag, b"")[-2:], "big")
         for tag in (TlvTag.SAR_MSG_REF_NUM, TlvTag.SAR_TOTAL_SEGMENTS, TlvTag.SAR_SEGMENT_SEQNUM)
     )
-    return _concatenation(reference, total, number)
+    return _concatenation(reference, total, number, _WIDE)
 
 
-def _concatenation(reference: int, total: int, number: int) -> Concatenation | None:
+def _concatenation(reference: int, total: int, number: int, bits: int = 8) -> Concatenation | None:
     """None for an invalid total or number: the message is then a single one (3GPP 23.040 §9.2.3.24.1)."""
     if not (2 <= total <= MAX_SEGMENTS and 1 <= number <= total):
         return None
-    return Concatenation(reference=reference, total=total, number=number)
+    return Concatenation(reference=reference, total=total, number=number, reference_bits=bits)

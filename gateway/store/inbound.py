@@ -15,6 +15,10 @@ SAME_REPLY_WITHIN_SECONDS = 2.0
 """Real time within which the same octets with the same link and addresses are one reply, delivered twice."""
 
 
+HANDSET_SENDS_WITHIN_SECONDS = 60.0
+"""Real time that a handset takes at most for all segments of a reply."""
+
+
 class StoredReply(NamedTuple):
     """A reply to store: its raw octets and its verdict."""
 
@@ -91,15 +95,18 @@ $2 FROM unnest($1::reply_segment_row[]) ON CONFLICT (link, source_addr, destinat
 DO NOTHING
 """
 
-# Handsets reuse references, some within minutes: a segment number with other octets belongs to another reply.
+# Handsets reuse references, some within minutes: a segment number with other octets belongs to another reply. So
+# does a first segment that comes when the others have waited for longer than a handset takes to send all of them.
 _DISPLACE = """
 DELETE FROM reply_segments r
-USING (SELECT DISTINCT link, source_addr, destination_addr, reference, total FROM reply_segments AS had
-       JOIN unnest($1::reply_segment_row[]) AS new
-       USING (link, source_addr, destination_addr, reference, total, number)
-       WHERE had.octets <> new.octets) AS other
+USING (SELECT link, source_addr, destination_addr, reference, total,
+              bool_or(new.number = had.number AND new.octets <> had.octets) AS reused,
+              bool_or(new.number = 1) AND NOT bool_or(had.number = 1) AS begins
+       FROM reply_segments AS had JOIN unnest($1::reply_segment_row[]) AS new
+       USING (link, source_addr, destination_addr, reference, total) GROUP BY 1, 2, 3, 4, 5) AS other
 WHERE (r.link, r.source_addr, r.destination_addr, r.reference, r.total)
     = (other.link, other.source_addr, other.destination_addr, other.reference, other.total)
+  AND (other.reused OR (other.begins AND r.arrived_at < clock_timestamp() - make_interval(secs => $2)))
 RETURNING r.link, r.source_addr, r.destination_addr, r.reference, r.total, r.number, r.octets, r.udh_octets,
           r.data_coding, r.smsc_time, r.joined
 """
@@ -144,7 +151,7 @@ async def displace(
     connection: Connection, segments: Sequence[ReplySegment]
 ) -> dict[SegmentKey, list[ReplySegment]]:
     """Incomplete replies whose segments were deleted because these segments reuse their reference."""
-    return _unjoined(await connection.fetch(_DISPLACE, segments))
+    return _unjoined(await connection.fetch(_DISPLACE, segments, HANDSET_SENDS_WITHIN_SECONDS))
 
 
 async def keep_segments(connection: Connection, segments: Sequence[ReplySegment], now: datetime) -> None:

@@ -1,7 +1,7 @@
 """Replies by SMS: segments joined, redeliveries dropped, read, applied to their case, and kept as evidence."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from gateway import metrics
@@ -11,6 +11,9 @@ from gateway.consent.inputs import Decision, HoldReply, Input
 from gateway.consent.question import Question
 from gateway.consent.redelivery import EarlierReply
 from gateway.consent.reply import Reading, Verdict, read_reply
+from gateway.limits import MAX_REPLY_CHARACTERS, MAX_REPLY_OCTETS
+from gateway.logs.log import Event as LogEvent
+from gateway.logs.log import get_logger
 from gateway.smpp.text import decode_segments
 from gateway.store import inbound, questions
 from gateway.store.inbound import ReplySegment, SimilarReply, StoredReply
@@ -19,6 +22,10 @@ from gateway.usecases.sending_state import SendingState
 from gateway.usecases.texts import Service
 from gateway.usecases.unit_of_work import Transactions, UnitOfWork
 
+log = get_logger()
+
+TO_ANOTHER_NUMBER = "sent to another number"
+"""Why a reply is ignored whose destination is none of the link's numbers (`links.accept_destinations`)."""
 REDELIVERED = "redelivered"
 """How a reply is counted that the SMSC has delivered twice; its row is that of the first delivery."""
 INCOMPLETE_AFTER_SECONDS = 600.0
@@ -48,13 +55,15 @@ class Replies:
         services: Mapping[str, Service],
         routing: Routing,
         alphabets: Mapping[str, str],
+        destinations: Mapping[str, Collection[str]],
         sending: SendingState,
     ) -> None:
-        """`alphabets` are the default alphabets by link."""
+        """By link: `alphabets` are the default ones, `destinations` the numbers that ask, none: any may."""
         self._transactions = transactions
         self._services = services
         self._routing = routing
         self._alphabets = alphabets
+        self._destinations = destinations
         self._sending = sending
 
     async def flush_incomplete(self) -> int:
@@ -95,7 +104,7 @@ class Replies:
         await self._read_all(uow, fresh, earlier)
 
     async def _join_complete(self, uow: UnitOfWork, segments: Sequence[ReplySegment]) -> list[Reply]:
-        """The replies that these segments complete, and the incomplete ones whose reference they reuse."""
+        """The replies that these segments complete, and those left incomplete whose reference they reuse."""
         places = {segment[:6] for segment in segments}
         batches = [segments] if len(places) == len(segments) else [[one] for one in segments]
         joined: list[Reply] = []
@@ -103,7 +112,8 @@ class Replies:
             displaced = await inbound.displace(uow.connection, batch)
             await inbound.keep_segments(uow.connection, batch, uow.now)
             complete = await inbound.complete(uow.connection, {segment[:5] for segment in batch})
-            joined += [self._join(stored) for stored in [*displaced.values(), *complete.values()]]
+            joined += [self._join(stored)._replace(text=None) for stored in displaced.values()]
+            joined += [self._join(stored) for stored in complete.values()]
         return joined
 
     def _join(self, segments: Sequence[ReplySegment]) -> Reply:
@@ -114,11 +124,18 @@ class Replies:
             link=first.link,
             source_addr=first.source_addr,
             destination_addr=first.destination_addr,
-            octets=b"".join(octets),
+            octets=b"".join(octets)[:MAX_REPLY_OCTETS],
             data_coding=first.data_coding,
             smsc_time=last.smsc_time,
-            text=decode_segments(octets, first.data_coding, self._alphabets[first.link], first.udh_octets),
+            text=self._text(segments),
         )
+
+    def _text(self, segments: Sequence[ReplySegment]) -> str | None:
+        octets, first = [segment.octets for segment in segments], segments[0]
+        if sum(map(len, octets)) > MAX_REPLY_OCTETS:
+            return None
+        text = decode_segments(octets, first.data_coding, self._alphabets[first.link], first.udh_octets)
+        return text if text is not None and len(text) <= MAX_REPLY_CHARACTERS else None
 
     async def _read_all(self, uow: UnitOfWork, replies: Sequence[Reply], earlier: _Similar) -> None:
         """Stores the replies as evidence and applies them to their cases; `earlier` are the similar ones."""
@@ -150,7 +167,7 @@ class Replies:
         known = [code for code in readings if (reply.source_addr, code) in asked]
         is_open = [code for code in known if asked[reply.source_addr, code].open]
         code = next(iter(clear or is_open or known or readings))
-        question = asked.get((reply.source_addr, code))
+        question = None if self._why_ignored(reply) else asked.get((reply.source_addr, code))
         if (
             question is not None
             and not question.accepted_by_smsc
@@ -178,7 +195,10 @@ class Replies:
             counts=link_fits,
         )
         if question is None or case_id is None:
-            ignore_reply(uow, None, "no question was asked there")
+            ignored = self._why_ignored(reply)
+            if ignored is not None:
+                _log_ignored(reply, reading, ignored)
+            ignore_reply(uow, None, ignored or "no question was asked there")
             return kept.stored, []
         if not link_fits:
             log_wrong_link(reply.link, case_id)
@@ -187,6 +207,13 @@ class Replies:
         if reading.verdict in (Verdict.AGREE, Verdict.REFUSE, Verdict.UNCLEAR):
             self._sending.reply_received(case_id)
         return kept.stored, [(case_id, kept.given)]
+
+    def _why_ignored(self, reply: Reply) -> str | None:
+        """Why the reply is none to a question, whatever it says; None: it may be one."""
+        accepted = self._destinations.get(reply.link)
+        if reply.ignored is None and accepted and reply.destination_addr.removeprefix("+") not in accepted:
+            return TO_ANOTHER_NUMBER
+        return reply.ignored
 
     def _comparable(
         self, similar: Sequence[SimilarReply], question: Question, link_fits: bool
@@ -201,6 +228,13 @@ class Replies:
             for one, fits in fitting
             if link_fits or not fits
         ]
+
+
+def _log_ignored(reply: Reply, reading: Reading, why: str) -> None:
+    """Counts the reply, and logs a clear one: the link may have to accept its destination."""
+    metrics.REPLIES_IGNORED.labels(reply.link, why).inc()
+    if why == TO_ANOTHER_NUMBER and reading.verdict in (Verdict.AGREE, Verdict.REFUSE):
+        log.warning(LogEvent.REPLY_TO_ANOTHER_NUMBER, link=reply.link, destination=reply.destination_addr)
 
 
 def _as_decided(stored: StoredReply, case_id: str, given: Input, decision: Decision) -> StoredReply:

@@ -29,6 +29,7 @@ class Reply(NamedTuple):
     smsc_time: str  # schedule_delivery_time
     text: str | None  # None: the octets do not decode
     session: str | None = None  # its_session_info in hex; None: not by USSD
+    ignored: str | None = None  # why it is no reply to a question; None: it may be one
 
     @property
     def identity(self) -> tuple[str, str, str, bytes]:

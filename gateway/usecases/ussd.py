@@ -31,6 +31,7 @@ from gateway.consent.inputs import Decision, ParentReply
 from gateway.consent.question import Question
 from gateway.consent.reply import Verdict, read_menu_reply
 from gateway.consent.texts import LANGUAGES, Kind
+from gateway.smpp.pdu import is_number
 from gateway.smpp.ussd import UssdMessage, UssdOp, dialled_service, encode_screen_tlvs
 from gateway.store import cases, dialogues, inbound, questions
 from gateway.store.cases import StoredCase
@@ -83,15 +84,14 @@ class UssdDialogues:
     async def receive(self, uow: UnitOfWork, messages: Sequence[DialogueMessage]) -> None:
         """Processes what was dialled and typed, in order, within the unit of work.
 
-        Messages whose sender is no number are dropped: there is no address for a response.
+        Messages whose sender is no number are only journaled: there is no address for a response.
         """
-        if valid := [message for message in messages if _is_number(message.msisdn)]:
+        if valid := [message for message in messages if is_number(message.msisdn)]:
             messages_of_unit = _Messages(uow, self._services, self._routing, self._texts, self._lifetime_seconds)
             await messages_of_unit.receive(valid)
-
-
-def _is_number(msisdn: str) -> bool:
-    return msisdn.isascii() and msisdn.removeprefix("+").isdigit()
+        for message in messages:
+            if not is_number(message.msisdn):
+                ignore_reply(uow, None, "not from a number")
 
 
 class _Messages:

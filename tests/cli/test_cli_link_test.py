@@ -343,6 +343,19 @@ def test_link_test_of_a_complete_link_has_no_advice(link_test: LinkTest) -> None
     assert output["advice"] == []
 
 
+def test_link_test_says_to_accept_the_number_that_the_reply_was_sent_to(link_test: LinkTest) -> None:
+    async def agree_elsewhere(smsc: SmscSimulator) -> None:
+        await smsc.message(NUMBER, containing="Проверка связи")
+        await smsc.reply(NUMBER, "3#1", to="+77710001414")
+
+    _, output = link_test(SmscSimulator(receipts="delivered"), "--json", act=agree_elsewhere)
+    (advice,) = output["advice"]
+    assert 'add accept_destinations = ["77710001414"]' in advice
+    accepting = 'accept_destinations = ["77710001414"]'
+    _, output = link_test(SmscSimulator(receipts="delivered"), "--json", act=agree_elsewhere, more=accepting)
+    assert output["advice"] == []
+
+
 def test_link_test_shows_its_advice_in_the_table(link_test: LinkTest) -> None:
     _, shown = link_test(SmscSimulator(rules=["refuse status=RINVSERTYP"]), "--wait", "0.5", act=None)
     assert "to try" in shown

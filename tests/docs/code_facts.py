@@ -117,6 +117,7 @@ _TYPES = {
     "secret": "secret",
     "secrets": "secret or array of secrets",
     "whole": "integer",
+    "wholes": "array of integers",
     "number": "number",
     "flag": "boolean",
     "choice": "string",

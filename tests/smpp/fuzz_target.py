@@ -4,11 +4,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, get_args
 
+from gateway.limits import MAX_ADDRESS_OCTETS, MAX_MESSAGE_ID_OCTETS
 from gateway.smpp.pdu import (
     HEADER,
-    MAX_ADDRESS_BYTES,
     MAX_COMMAND_LENGTH,
-    MAX_MESSAGE_ID_BYTES,
     RESPONSE_BIT,
     CommandId,
     MalformedPdu,
@@ -181,10 +180,10 @@ def decode_body(octets: bytes) -> None:
 
 def decode_message(message: ShortMessage) -> None:
     """Decodes it as a receipt, as USSD and as a reply, whatever it is."""
-    assert max(len(message.source.addr), len(message.destination.addr)) <= MAX_ADDRESS_BYTES
+    assert max(len(message.source.addr), len(message.destination.addr)) <= MAX_ADDRESS_OCTETS
     if receipt := parse_receipt(message):
         is_storable(receipt)
-    concatenation, octets = split_udh(message)
+    octets, concatenation, _ = split_udh(message)
     assert message.payload.endswith(octets)
     assert concatenation is None or 1 <= concatenation.number <= concatenation.total <= 255
     ussd = parse_ussd(message)
@@ -203,7 +202,7 @@ def is_text(text: str | None) -> None:
 
 def is_storable(receipt: Receipt) -> None:
     """The fields of a receipt fit their columns and the index."""
-    assert len(receipt.message_id) <= MAX_MESSAGE_ID_BYTES
+    assert len(receipt.message_id) <= MAX_MESSAGE_ID_OCTETS
     assert "\0" not in receipt.message_id + receipt.error
     for relation in get_args(IdRelation):
         found = related_ids(receipt.message_id, relation)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.smpp.pdu import CommandId, ShortMessage, decode_short_message
-from gateway.smpp.text import Concatenation, decode, decode_segments, split_udh
+from gateway.smpp.text import Concatenation, UserData, decode, decode_segments, split_udh
 from tests.smpp.smpplib_codec import smpplib_body
 
 UCS2 = "3#1".encode("utf-16-be")
@@ -151,15 +151,15 @@ def delivered(payload: bytes, esm_class: int = 0x40, **tlvs: int) -> ShortMessag
     return decode_short_message(CommandId.DELIVER_SM, encoded)
 
 
-def of(reference: int, total: int, number: int) -> Concatenation:
-    return Concatenation(reference=reference, total=total, number=number)
+def of(reference: int, total: int, number: int, bits: int = 8) -> Concatenation:
+    return Concatenation(reference=reference, total=total, number=number, reference_bits=bits)
 
 
 @pytest.mark.parametrize(
     ("udh", "concatenation"),
     [
         ("05 00 03 C8 03 02", of(0xC8, 3, 2)),  # 3GPP 23.040 §9.2.3.24.1
-        ("06 08 04 A1 C8 02 01", of(0xA1C8, 2, 1)),  # §9.2.3.24.8
+        ("06 08 04 A1 C8 02 01", of(0xA1C8, 2, 1, 16)),  # §9.2.3.24.8
         ("0B 05 04 0B84 23F0 00 03 C8 03 02", of(0xC8, 3, 2)),  # ports before it
         ("0A 00 03 C8 03 02 24 01 01 25 00", of(0xC8, 3, 2)),  # national shift tables behind it
         ("06 05 04 0B84 23F0", None),  # ports only
@@ -174,7 +174,30 @@ def of(reference: int, total: int, number: int) -> Concatenation:
 def test_a_udh_is_removed_and_has_the_position_of_the_segment(
     udh: str, concatenation: Concatenation | None
 ) -> None:
-    assert split_udh(delivered(bytes.fromhex(udh) + b"3#1")) == (concatenation, b"3#1")
+    octets, found, _ = split_udh(delivered(bytes.fromhex(udh) + b"3#1"))
+    assert (found, octets) == (concatenation, b"3#1")
+
+
+def test_equal_references_of_8_and_of_16_bits_are_of_two_texts() -> None:
+    narrow, wide = of(0xC8, 2, 1), of(0xC8, 2, 1, 16)
+    assert narrow.key != wide.key
+    assert {of(reference, 2, 1).key for reference in range(256)}.isdisjoint(
+        of(reference, 2, 1, 16).key for reference in range(65_536)
+    )
+
+
+@pytest.mark.parametrize(
+    ("udh", "to_port"),
+    [
+        ("06 05 04 0B84 23F0", True),  # WAP push
+        ("04 04 02 F0 F1", True),  # 8-bit ports
+        ("0B 05 04 0B84 23F0 00 03 C8 03 02", True),
+        ("05 00 03 C8 03 02", False),
+        ("03 25 01 00", False),  # a national shift table
+    ],
+)
+def test_a_message_to_a_port_is_recognised(udh: str, to_port: bool) -> None:
+    assert split_udh(delivered(bytes.fromhex(udh) + b"3#1")).to_port is to_port
 
 
 @pytest.mark.parametrize(
@@ -191,24 +214,24 @@ def test_a_udh_is_removed_and_has_the_position_of_the_segment(
     ],
 )
 def test_a_udh_with_wrong_lengths_is_text(payload: bytes) -> None:
-    assert split_udh(delivered(payload)) == (None, payload)
+    assert split_udh(delivered(payload)) == UserData(payload)
 
 
 def test_without_udhi_nothing_is_removed() -> None:
     payload = bytes.fromhex("050003C80302") + b"3#1"
-    assert split_udh(delivered(payload, esm_class=0)) == (None, payload)
+    assert split_udh(delivered(payload, esm_class=0)) == UserData(payload)
 
 
 def test_sar_tlvs_have_the_position_of_the_segment() -> None:
     sar = {"sar_msg_ref_num": 0xA1C8, "sar_total_segments": 2, "sar_segment_seqnum": 1}
-    assert split_udh(delivered(b"3#1", esm_class=0, **sar)) == (of(0xA1C8, 2, 1), b"3#1")
-    assert split_udh(delivered(b"3#1", esm_class=0, **sar | {"sar_segment_seqnum": 3})) == (None, b"3#1")
-    assert split_udh(delivered(b"3#1", esm_class=0, sar_msg_ref_num=5)) == (None, b"3#1")
+    assert split_udh(delivered(b"3#1", esm_class=0, **sar)) == UserData(b"3#1", of(0xA1C8, 2, 1, 16))
+    assert split_udh(delivered(b"3#1", esm_class=0, **sar | {"sar_segment_seqnum": 3})) == UserData(b"3#1")
+    assert split_udh(delivered(b"3#1", esm_class=0, sar_msg_ref_num=5)) == UserData(b"3#1")
 
 
 @given(st.binary(max_size=160), st.integers(0, 255))
 def test_any_user_data_is_split_from_its_udh_or_unchanged(payload: bytes, esm_class: int) -> None:
-    concatenation, octets = split_udh(delivered(payload, esm_class))
+    octets, concatenation, _ = split_udh(delivered(payload, esm_class))
     assert payload.endswith(octets)
     if concatenation is not None:
         assert 1 <= concatenation.number <= concatenation.total

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.limits import MAX_SMPP_STRING_OCTETS
 from gateway.smpp.pdu import (
     MAX_VALIDITY,
     SOURCE_ADDRESS,
@@ -95,6 +96,12 @@ def test_a_bind_resp_has_the_system_id_and_the_interface_version() -> None:
     assert decode_bind_resp(b"smsc\0") == ("smsc", None)
     assert decode_bind_resp(b"smsc") == ("smsc", None)
     assert decode_bind_resp(b"") == ("", None)
+
+
+def test_a_long_system_id_is_cut_and_marked() -> None:
+    name, version = decode_bind_resp(b"s" * 63_000 + b"\0" + encode_tlv(TlvTag.SC_INTERFACE_VERSION, b"\x34"))
+    assert (name, version) == ("s" * (MAX_SMPP_STRING_OCTETS - 1) + "…", 0x34)
+    assert decode_bind_resp(b"s" * MAX_SMPP_STRING_OCTETS + b"\0") == ("s" * MAX_SMPP_STRING_OCTETS, None)
 
 
 def test_a_submit_sm_has_the_fields_of_the_specification_in_order() -> None:
@@ -327,6 +334,14 @@ def test_an_address_of_more_than_255_octets_is_malformed(field: bytes) -> None:
     assert decode_short_message(CommandId.DELIVER_SM, longest).short_message == b"3#1"
     with pytest.raises(MalformedPdu):
         decode_short_message(CommandId.DELIVER_SM, longer)
+
+
+def test_long_strings_of_a_deliver_sm_are_cut_and_its_text_is_not() -> None:
+    long = b"x" * 5_000 + DELIVER_SM[:-10] + b"4" * 30_000 + b"\0" + b"5" * 20_000 + b"\0" + DELIVER_SM[-8:]
+    message = decode_short_message(CommandId.DELIVER_SM, long)
+    cut = [message.service_type, message.schedule_delivery_time, message.validity_period]
+    assert [(len(text), text[-1]) for text in cut] == [(MAX_SMPP_STRING_OCTETS, "…")] * 3
+    assert message.short_message == b"3#1"
 
 
 def test_a_truncated_message_payload_is_malformed() -> None:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.limits import MAX_RECEIPT_ERROR_CHARACTERS
 from gateway.smpp.pdu import Address, CommandId, ShortMessage, decode_short_message
 from gateway.smpp.receipt import (
     IdRelation,
@@ -39,6 +40,37 @@ def test_the_receipt_of_the_specification_is_parsed() -> None:
     assert read(APPENDIX_B) == Receipt(
         message_id="0123456789", state=MessageState.DELIVERED, error="000", intermediate=False
     )
+
+
+@pytest.mark.parametrize(
+    ("err", "kept"),
+    [
+        ("000", "000"),
+        ("0x1F", "0x1F"),
+        ("E-12.3", "E-12.3"),
+        ("870312497005", "8703124…"),  # no number of a person passes for an error code
+        ("Нұрлан", "???????…"),
+        ("<b>", "?b?"),
+    ],
+)
+def test_an_error_code_is_short_and_of_letters_and_digits(err: str, kept: str) -> None:
+    assert read(f"id:7 stat:UNDELIV err:{err} text:x".encode()).error == kept
+    assert len(kept) <= MAX_RECEIPT_ERROR_CHARACTERS
+
+
+def test_only_the_beginning_of_a_receipt_is_read() -> None:
+    long = decode_short_message(
+        CommandId.DELIVER_SM,
+        smpplib_body(
+            "deliver_sm",
+            source_addr="77012345678",
+            esm_class=0x04,
+            message_payload=b"id:7 err:" + b"9" * 60_000 + b" stat:DELIVRD",
+        ),
+    )
+    found = parse_receipt(long)
+    assert found is not None
+    assert (found.state, found.message_id, found.error) == (MessageState.UNSTATED, "7", "9999999…")
 
 
 @pytest.mark.parametrize("esm_class", [0x00, 0x03, 0x40, 0x80, 0xC0, 0x08, 0x10])
