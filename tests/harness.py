@@ -8,7 +8,6 @@ database that something was journaled.
 import asyncio
 import itertools
 import json
-import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ from typing import Any
 import aiohttp
 import asyncpg
 import pytest
+from ports import free_port
 
 from gateway import app, config, metrics
 from gateway.backoff import Backoff
@@ -170,7 +170,7 @@ class Harness:
 
     async def launch(self, **changes: Mapping[str, Any]) -> Process:
         """A gateway that is starting."""
-        port = _free_port()
+        port = free_port()
         loaded = self.configure(port, **changes)
         stopping = asyncio.Event()
         task = asyncio.create_task(app.run(loaded, stopping, policy=self.policy))
@@ -369,10 +369,3 @@ async def harness(database_url: str, tmp_path: Path) -> AsyncIterator[Harness]:
         finally:
             await listener.close()
             await connection.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from typing import Any
 import aiohttp
 import asyncpg
 import psutil
+from ports import free_port
 
 from benches.json_lines import ROOT, STOP_TIMEOUT_SECONDS, Child
 from gateway.logs import log
@@ -124,7 +124,7 @@ class Rig:
     ) -> AsyncIterator[Gateway]:
         """A gateway whose only link is to that port, once it is bound; `push`: statuses are pushed to SDU."""
         self._gateways += 1
-        port = _free_port()
+        port = free_port()
         config = self._directory / f"gateway-{self._gateways}.toml"
         log = config.with_suffix(".log")
         urls = self._urls if push else {**self._urls, "sdu": ""}
@@ -268,13 +268,6 @@ def _gateway(command: str, config: Path) -> list[str]:
     if command == "serve" and (profile := os.environ.get("BENCH_PROFILE")):
         return ["-m", "cProfile", "-o", profile, *arguments]
     return arguments
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def _seconds(process: psutil.Process) -> float:

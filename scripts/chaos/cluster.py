@@ -4,7 +4,6 @@ import asyncio
 import os
 import random
 import signal
-import socket
 import sys
 import time
 from collections import Counter
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from ports import free_port
 
 from chaos import disk
 from chaos.families import PREFIXES
@@ -64,7 +64,7 @@ class Cluster:
         self._processes: list[asyncio.subprocess.Process | None] = [None] * processes
         self._paused: set[int] = set()
         self._restarters: list[asyncio.Task[None]] = []
-        self._ports = [_free_port() for _ in range(processes)]
+        self._ports = [free_port() for _ in range(processes)]
         tables = _tables(partners, rate=rate, window=window, secret=secret, partner_timeout=partner_timeout)
         gateway = {"database": url, "data_dir": str(directory / "data")}
         tokens = {"sdu": SDU_TOKEN, "wallet": WALLET_TOKEN, "ops": "chaos-ops"}
@@ -290,10 +290,3 @@ def log_lines(directory: Path, processes: int) -> Mapping[str, int]:
                 if level in line:
                     counted[line.partition(b'"event":"')[2].partition(b'"')[0].decode()] += 1
     return counted
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
