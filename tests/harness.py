@@ -8,7 +8,6 @@ database that something was journaled.
 import asyncio
 import itertools
 import json
-import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -18,10 +17,12 @@ from typing import Any
 import aiohttp
 import asyncpg
 import pytest
+from ports import free_port
 
 from gateway import app, config, metrics
 from gateway.backoff import Backoff
 from gateway.config.policy import LinkPolicy, MembershipPolicy, PartnerPolicy, Policy
+from gateway.simulators.configuration import config_toml
 from gateway.simulators.identities import nth_iin
 from gateway.simulators.mcb import McbSimulator, Number
 from gateway.simulators.sdu import SduSimulator, new_secret
@@ -169,7 +170,7 @@ class Harness:
 
     async def launch(self, **changes: Mapping[str, Any]) -> Process:
         """A gateway that is starting."""
-        port = _free_port()
+        port = free_port()
         loaded = self.configure(port, **changes)
         stopping = asyncio.Event()
         task = asyncio.create_task(app.run(loaded, stopping, policy=self.policy))
@@ -182,18 +183,14 @@ class Harness:
             "gateway": {"database": self.database_url},
             "http": {"port": port, "tokens": TOKENS},
             "journey": {"send_window": "00:00-24:00"},
-            "services": {"3": {"name": "school-meals", "link": "https://egovmobile.page.link/socwallet"}},
             "mcb": {"url": self.mcb.url, "token": "token-for-mcb", "timeout": "2s"},
             "wallet": {"url": self.wallet.url, "token": "token-for-wallet", "timeout": "2s"},
             "sdu": {"url": self.sdu.url, "token": "token-for-sdu", "signing_secret": new_secret()},
         }
         first = {
             "name": "kcell",
-            "host": "127.0.0.1",
             "port": self.smsc.port,
-            "system_id": "gateway",
             "password": "secret",
-            "source": "1414",
             "tps": 0,
             "prefixes": ["701"],
             "default": True,
@@ -207,11 +204,8 @@ class Harness:
             else:
                 tables[table] = {**tables.get(table, {}), **values}
         path = self.directory / "config.toml"
-        lines = [line for name, values in tables.items() for line in _toml(name, values)]
-        lines += _toml("links", first, array=True)
-        if other:
-            lines += _toml("links", {**first, **other}, array=True)
-        path.write_text("\n".join(lines), encoding="utf-8")
+        links = [first, {**first, **other}] if other else [first]
+        path.write_text(config_toml(**tables, links=links), encoding="utf-8")
         return config.load(path, environ={})
 
     async def stop(self) -> list[int]:
@@ -375,17 +369,3 @@ async def harness(database_url: str, tmp_path: Path) -> AsyncIterator[Harness]:
         finally:
             await listener.close()
             await connection.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _toml(name: str, values: Mapping[str, Any], *, array: bool = False) -> list[str]:
-    """The table's lines; JSON's scalars and arrays are TOML's."""
-    plain = [f"{key} = {json.dumps(v)}" for key, v in values.items() if not isinstance(v, Mapping)]
-    tables = [_toml(f"{name}.{json.dumps(key)}", v) for key, v in values.items() if isinstance(v, Mapping)]
-    return [f"[[{name}]]" if array else f"[{name}]", *plain, *itertools.chain.from_iterable(tables)]

@@ -1,7 +1,6 @@
 """The disk of the embedded database really runs full and is freed: nothing is lost or invented."""
 
 import asyncio
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -14,6 +13,7 @@ import orjson
 import psutil
 import pytest
 from chaos import disk
+from ports import free_port
 from smpplib import consts
 
 from gateway.store import journal
@@ -60,9 +60,7 @@ class OnSmallDisk:
 @pytest.fixture
 async def gateway(harness: Harness, data_dir: Path) -> AsyncIterator[OnSmallDisk]:
     """A running gateway, bound to the SMSC."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     harness.configure(port, gateway={"database": "embedded", "data_dir": str(data_dir)})
     log = harness.directory / "log"
     serve = (sys.executable, "-m", "gateway", "serve", "--config", str(harness.directory / "config.toml"))

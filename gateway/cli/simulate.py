@@ -123,10 +123,15 @@ def run_all(arguments: Namespace) -> int:
 
 
 def _configuration(smsc: "SmscSimulator", urls: Mapping[str, str], *, token: str, secret: str) -> str:
-    from gateway.simulators.configuration import gateway_section, link_section, partners_section
+    from gateway.simulators.configuration import caller_tokens, config_toml, partner_tables
 
-    link = link_section("simulated", host=smsc.host, port=smsc.port, password=token[:8], default=True)
-    return gateway_section(token=token) + partners_section(**urls, token=token, secret=secret) + link
+    link = {"name": "simulated", "host": smsc.host, "port": smsc.port, "password": token[:8], "tps": 1000}
+    return config_toml(
+        gateway={"data_dir": "var"},
+        http={"port": 8080, "tokens": caller_tokens(token)},
+        **partner_tables(urls, token=token, secret=secret),
+        links=[{**link, "default": True}],
+    )
 
 
 def _smsc(arguments: Namespace, port: int, **settings: Any) -> "SmscSimulator":

@@ -15,7 +15,7 @@ from typing import Any, Self
 import aiohttp
 
 import gateway as package
-from gateway.simulators.configuration import gateway_section, link_section, partners_section
+from gateway.simulators.configuration import caller_tokens, config_toml, partner_tables
 from gateway.simulators.identities import PREFIXES
 
 READY_TIMEOUT_SECONDS = 90.0
@@ -40,11 +40,23 @@ class GatewayError(Exception):
 def configuration(directory: Path, *, rate: float, partners: dict[str, str], ports: dict[str, int]) -> str:
     """`config.toml` for a gateway with these partners' URLs and these SMSCs' ports on localhost."""
     links = [
-        link_section(name, port=port, password=PASSWORD, prefixes=PREFIXES[name], operators=_OPERATORS[name])
+        {
+            "name": name,
+            "port": port,
+            "password": PASSWORD,
+            "tps": 1000,
+            "prefixes": PREFIXES[name],
+            "operators": _OPERATORS[name],
+        }
         for name, port in ports.items()
     ]
-    own = gateway_section(token=TOKEN, data_dir=str(directory), node="demo", rate=rate, port=0)
-    return own + partners_section(**partners, token=TOKEN, secret=SECRET) + "".join(links)
+    return config_toml(
+        gateway={"node": "demo", "data_dir": str(directory)},
+        clock={"rate": rate},
+        http={"port": 0, "tokens": caller_tokens(TOKEN)},
+        **partner_tables(partners, token=TOKEN, secret=SECRET),
+        links=links,
+    )
 
 
 class GatewayProcess:

@@ -6,7 +6,7 @@ from gateway import metrics
 from gateway.backoff import Backoff
 from gateway.config.policy import PartnerPolicy
 from gateway.logs.log import Event, get_logger
-from gateway.partners.responses import FailureKind
+from gateway.partners.responses import FailureKind, at_least
 
 log = get_logger()
 
@@ -77,8 +77,3 @@ class Availability:
         if self._paused:
             metrics.PARTNER_PAUSED.labels(self._partner, self._paused).set(0)
         self._paused = None
-
-
-def at_least(seconds: float, retry_after: timedelta | None) -> float:
-    """The wait by backoff, or the one that the partner asks for where that is longer."""
-    return seconds if retry_after is None else max(seconds, retry_after.total_seconds())

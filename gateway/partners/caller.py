@@ -18,8 +18,8 @@ from gateway.cluster.wakeups import WakeUp
 from gateway.config.policy import PartnerPolicy
 from gateway.consent.inputs import Park
 from gateway.logs.log import Event, get_logger
-from gateway.partners.availability import Availability, at_least
-from gateway.partners.responses import Done, FailureKind, Invalid, Outcome, Retry
+from gateway.partners.availability import Availability
+from gateway.partners.responses import Done, FailureKind, Invalid, Outcome, Retry, at_least
 from gateway.store.calls import Call
 from gateway.store.cases import StoredCase
 from gateway.usecases.partner_calls import CallOutcome, ClaimedCall, PartnerCalls

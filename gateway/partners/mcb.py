@@ -40,7 +40,7 @@ class Mcb:
         self._http = http
         self._has_batches = config.batch > 1
         self._size = BatchSize(config.batch)
-        self._url = config.url.rstrip("/")
+        self._url = config.url
         self._headers = {"Authorization": f"Bearer {config.token}"}
         self._timeout = aiohttp.ClientTimeout(total=config.timeout.total_seconds())
 

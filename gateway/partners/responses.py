@@ -166,6 +166,11 @@ def _http_date(value: str) -> datetime:
     return date.replace(tzinfo=UTC) if date.tzinfo is None else date
 
 
+def at_least(seconds: float, retry_after: timedelta | None) -> float:
+    """The wait by backoff, or the one that the partner asks for where that is longer."""
+    return seconds if retry_after is None else max(seconds, retry_after.total_seconds())
+
+
 def is_valid_text(text: object) -> TypeGuard[str]:
     """Whether a partner's identifier or reason can be stored: 1 to MAX_TEXT_LENGTH printable characters."""
     return isinstance(text, str) and 0 < len(text) <= MAX_TEXT_LENGTH and text.isprintable()

@@ -40,7 +40,7 @@ class SduClient:
         self, http: aiohttp.ClientSession, config: SduConfig, *, timeout: aiohttp.ClientTimeout = TIMEOUT
     ) -> None:
         self._http = http
-        self._url = config.url.rstrip("/") + "/v1/statuses"
+        self._url = config.url + "/v1/statuses"
         self._token = config.token
         self._key = base64.b64decode(config.signing_secret.removeprefix("whsec_"))
         self._timeout = timeout

@@ -41,7 +41,7 @@ class Wallet:
 
     def __init__(self, http: aiohttp.ClientSession, config: WalletConfig, calendar: Calendar) -> None:
         self._http = http
-        self._url = config.url.rstrip("/") + "/v1/vouchers"
+        self._url = config.url + "/v1/vouchers"
         self._headers = {"Authorization": f"Bearer {config.token}", "Content-Type": "application/json"}
         self._timeout = aiohttp.ClientTimeout(total=config.timeout.total_seconds())
         self._calendar = calendar

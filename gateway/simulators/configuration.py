@@ -1,84 +1,50 @@
-"""`config.toml` for a gateway whose partners are simulated."""
+"""`config.toml` for a gateway whose partners are simulated: of demo, simulators, benches, chaos runs and tests."""
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-_GATEWAY = """\
-[gateway]
-node = {node}
-data_dir = {data_dir}
-[clock]
-rate = {rate}
-[http]
-port = {port}
-tokens = {{ sdu = {sdu_token}, wallet = {wallet_token}, ops = {ops_token} }}
-[journey]
-[services.3]
-name = "school-meals"
-link = "https://egovmobile.page.link/socwallet"
-"""
-_PARTNERS = """\
-[mcb]
-url = {mcb}
-token = {token}
-[wallet]
-url = {wallet}
-token = {token}
-[sdu]
-url = {sdu}
-token = {token}
-signing_secret = {secret}
-"""
-_LINK = """\
-[[links]]
-name = {name}
-host = {host}
-port = {port}
-system_id = "gateway"
-password = {password}
-source = "1414"
-tps = {tps}
-prefixes = {prefixes}
-operators = {operators}
-default = {default}
-"""
+_SERVICES = {"3": {"name": "school-meals", "link": "https://egovmobile.page.link/socwallet"}}
+_LINK = {"host": "127.0.0.1", "system_id": "gateway", "source": "1414"}
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def gateway_section(
-    *, token: str, data_dir: str = "var", node: str = "", rate: float = 1.0, port: int = 8080
-) -> str:
-    """The gateway's own tables. Callers present `token` with the suffix -sdu, -wallet or -ops."""
-    return _GATEWAY.format(
-        node=_toml(node), data_dir=_toml(data_dir), rate=rate, port=port,
-        sdu_token=_toml(f"{token}-sdu"), wallet_token=_toml(f"{token}-wallet"), ops_token=_toml(f"{token}-ops"),
-    )  # fmt: skip
+def config_toml(*, links: Sequence[Mapping[str, Any]], **tables: Mapping[str, Any]) -> str:
+    """The text of a `config.toml` with these tables and links.
+
+    The service is school meals unless `services` names others. A link is to localhost, binds as `gateway` and
+    sends from 1414 unless it says otherwise.
+    """
+    named = [(f"[{name}]", table) for name, table in {"services": _SERVICES, **tables}.items()]
+    named += [("[[links]]", {**_LINK, **link}) for link in links]
+    return "".join(f"{header}\n{_lines(table)}" for header, table in named)
 
 
-def partners_section(*, mcb: str, wallet: str, sdu: str, token: str, secret: str) -> str:
-    """MCB, wallet and SDU at these URLs; the gateway presents `token` to all of them."""
-    return _PARTNERS.format(
-        mcb=_toml(mcb), wallet=_toml(wallet), sdu=_toml(sdu), token=_toml(token), secret=_toml(secret)
-    )
+def partner_tables(urls: Mapping[str, str], *, token: str, secret: str) -> dict[str, dict[str, Any]]:
+    """The tables of MCB, wallet and SDU at these URLs; the gateway presents `token` to all of them."""
+    tables: dict[str, dict[str, Any]] = {
+        name: {"url": urls[name], "token": token} for name in ("mcb", "wallet", "sdu")
+    }
+    tables["sdu"]["signing_secret"] = secret
+    return tables
 
 
-def link_section(
-    name: str,
-    *,
-    port: int,
-    password: str,
-    host: str = "127.0.0.1",
-    tps: int = 1000,
-    prefixes: Sequence[str] = (),
-    operators: Sequence[str] = (),
-    default: bool = False,
-) -> str:
-    """A link to a simulated SMSC; the gateway binds as `gateway` and sends from 1414."""
-    return _LINK.format(
-        name=_toml(name), host=_toml(host), port=port, password=_toml(password), tps=tps,
-        prefixes=_toml(list(prefixes)), operators=_toml(list(operators)), default=_toml(default),
-    )  # fmt: skip
+def caller_tokens(token: str) -> dict[str, str]:
+    """`http.tokens`: callers present `token` with the suffix -sdu, -wallet or -ops."""
+    return {role: f"{token}-{role}" for role in ("sdu", "wallet", "ops")}
 
 
-def _toml(value: object) -> str:
-    """The TOML of a string, a boolean or a list of strings: for these it is JSON."""
+def _lines(table: Mapping[str, Any]) -> str:
+    return "".join(f"{_key(name)} = {_value(value)}\n" for name, value in table.items())
+
+
+def _key(name: str) -> str:
+    return name if _BARE_KEY.fullmatch(name) else json.dumps(name)
+
+
+def _value(value: object) -> str:
+    """The TOML of a scalar, an array of scalars or a table of these: but for the table it is JSON."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_key(name)} = {_value(inner)}" for name, inner in value.items()) + " }"
     return json.dumps(value, ensure_ascii=False)

@@ -7,7 +7,8 @@ import time
 from typing import NamedTuple
 
 from benches.families import families, ndjson
-from benches.rig import Child, Gateway, Rig, Used, arguments, load, median, report, rig
+from benches.json_lines import Child
+from benches.rig import Gateway, Rig, Used, arguments, load, median, report, rig
 
 
 class Result(NamedTuple):

@@ -19,7 +19,8 @@ import smpplib.gsm
 import uvloop
 
 from benches.families import families, record
-from benches.rig import Child, arguments, load, median, report
+from benches.json_lines import Child
+from benches.rig import arguments, load, median, report
 from gateway.config.templates import PACKAGE_TEMPLATES, load_templates
 from gateway.consent.texts import Kind, Name
 from gateway.operators.connection import SmppConnection
@@ -150,7 +151,8 @@ async def main() -> None:
     given = parser.parse_args()
     texts = requests()
     gc.freeze()
-    sink, listening = await Child.start("benches.sink")
+    sink = await Child.start("benches.sink")
+    listening = await sink.event("listening")
     gateway_runs, smpplib_runs = [], []
     for _ in range(given.runs):
         gateway_runs.append(await gateway_client(listening["port"], texts, given.segments))

@@ -6,14 +6,12 @@ of Fault, `{"cmd": "up", "partner": "mcb"}`, `{"cmd": "quit"}`.
 """
 
 import argparse
-import asyncio
-import json
 import os
-import sys
 from typing import Any
 
 import uvloop
 
+from benches.json_lines import commands, print_event
 from gateway.simulators.mcb import McbSimulator, derived_number
 from gateway.simulators.partner import PartnerSimulator
 from gateway.simulators.sdu import SduSimulator
@@ -38,24 +36,21 @@ async def _serve(arguments: argparse.Namespace) -> None:
         SduSimulator(arguments.sdu_port, secret=arguments.secret, **how) as sdu,
     ):
         partners: dict[str, PartnerSimulator] = {"mcb": mcb, "wallet": wallet, "sdu": sdu}
-        _print({"event": "listening", **{name: partner.url for name, partner in partners.items()}})
-        reader = asyncio.StreamReader()
-        loop = asyncio.get_running_loop()
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-        while line := await reader.readline():
-            match json.loads(line):
+        print_event("listening", **{name: partner.url for name, partner in partners.items()})
+        async for command in commands():
+            match command:
                 case {"cmd": "stats"}:
-                    _print(_stats(mcb, wallet, sdu))
+                    print_event("stats", **_stats(mcb, wallet, sdu))
                 case {"cmd": "down", "partner": str(name), **fault}:
                     partners[name].down(**{str(field): value for field, value in fault.items()})
-                    _print({"event": "down", "partner": name})
+                    print_event("down", partner=name)
                 case {"cmd": "up", "partner": str(name)}:
                     partners[name].up()
-                    _print({"event": "up", "partner": name})
+                    print_event("up", partner=name)
                 case {"cmd": "quit"}:
                     break
                 case other:
-                    _print({"event": "error", "reason": f"no such command: {other}"})
+                    print_event("error", reason=f"no such command: {other}")
 
 
 def _stats(mcb: McbSimulator, wallet: WalletSimulator, sdu: SduSimulator) -> dict[str, Any]:
@@ -71,11 +66,7 @@ def _stats(mcb: McbSimulator, wallet: WalletSimulator, sdu: SduSimulator) -> dic
     shared["mcb"] |= {"looked_up": mcb.looked_up, "largest_batch": mcb.largest_batch}
     shared["wallet"] |= {"vouchers": len(wallet.vouchers), "repeated": wallet.repeated}
     shared["sdu"] |= {"events": sdu.count.total(), "by_status": dict(sdu.count)}
-    return {"event": "stats", **shared}
-
-
-def _print(line: dict[str, Any]) -> None:
-    print(json.dumps(line, ensure_ascii=False), flush=True)
+    return shared
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from benches.campaign import campaign
 from benches.families import families
-from benches.rig import Child, Gateway, Rig, Used, arguments, load, median, report, rig
+from benches.json_lines import Child
+from benches.rig import Gateway, Rig, Used, arguments, load, median, report, rig
 
 
 class Result(NamedTuple):

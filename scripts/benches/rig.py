@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -20,103 +19,23 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import aiohttp
 import asyncpg
 import psutil
+from ports import free_port
 
+from benches.json_lines import ROOT, STOP_TIMEOUT_SECONDS, Child
 from gateway.logs import log
+from gateway.simulators.configuration import caller_tokens, config_toml, partner_tables
 from gateway.store.embedded import EmbeddedServer
 
-ROOT = Path(__file__).parent.parent.parent
-MAX_LINE_BYTES = 1 << 24
-"""Of a child's JSON."""
 READY_TIMEOUT_SECONDS = 60.0
-STOP_TIMEOUT_SECONDS = 15.0
 HIGHEST_PRIORITY = -20
 POLL_SECONDS = 0.1
 
-_CONFIG = """
-[gateway]
-node = "bench"
-database = "{database}"
-[http]
-port = {port}
-tokens = {{ sdu = "bench-sdu", wallet = "bench-wallet", ops = "bench-ops" }}
-[journey]
-send_window = "00:00-24:00"
-[services.3]
-name = "school-meals"
-link = "https://egovmobile.page.link/socwallet"
-[mcb]
-url = "{mcb}"
-token = "bench"
-batch = 100
-[wallet]
-url = "{wallet}"
-token = "bench"
-[sdu]
-url = "{sdu}"
-token = "bench"
-signing_secret = "whsec_YmVuY2hlcyBzaWduIHdpdGggdGhpcyBzZWNyZXQ="
-[[links]]
-name = "sink"
-host = "127.0.0.1"
-port = {smsc}
-system_id = "bench"
-password = "bench"
-source = "1414"
-window = {window}
-tps = {tps}
-default = true
-"""
-
-
-class Child:
-    """A process that takes commands and prints events, both as JSON lines."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self.usage = psutil.Process(process.pid)
-
-    @classmethod
-    async def start(cls, module: str, *arguments: str) -> tuple[Self, dict[str, Any]]:
-        """The process of `python -m module`, and its `listening` event."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", module, *arguments,
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": f"{ROOT / 'scripts'}:{ROOT}"}, limit=MAX_LINE_BYTES,
-        )  # fmt: skip
-        child = cls(process)
-        return child, await child.event("listening")
-
-    async def send(self, command: str, **fields: Any) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"cmd": command, **fields}).encode() + b"\n")
-        await self._process.stdin.drain()
-
-    async def event(self, name: str) -> dict[str, Any]:
-        """The next event of that name; events of other names before it are dropped."""
-        assert self._process.stdout is not None
-        while line := await self._process.stdout.readline():
-            event: dict[str, Any] = json.loads(line)
-            if event["event"] == name:
-                return event
-        raise RuntimeError(f"the process ended before the event {name}")
-
-    async def ask(self, command: str) -> dict[str, Any]:
-        await self.send(command)
-        return await self.event(command)
-
-    async def stop(self) -> None:
-        with suppress(ConnectionError):
-            await self.send("quit")
-        with suppress(TimeoutError):
-            async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
-                await self._process.wait()
-                return
-        self._process.kill()
+SIGNING_SECRET = "whsec_YmVuY2hlcyBzaWduIHdpdGggdGhpcyBzZWNyZXQ="
 
 
 class Gateway:
@@ -190,7 +109,8 @@ class Rig:
     @asynccontextmanager
     async def sink(self, *arguments: str) -> AsyncIterator[tuple[Child, int]]:
         """A sink and its port."""
-        child, listening = await Child.start("benches.sink", *arguments)
+        child = await Child.start("benches.sink", *arguments)
+        listening = await child.event("listening")
         with suppress(psutil.AccessDenied):
             child.usage.nice(HIGHEST_PRIORITY)  # its own delays would look like bursts of the gateway
         try:
@@ -204,7 +124,7 @@ class Rig:
     ) -> AsyncIterator[Gateway]:
         """A gateway whose only link is to that port, once it is bound; `push`: statuses are pushed to SDU."""
         self._gateways += 1
-        port = _free_port()
+        port = free_port()
         config = self._directory / f"gateway-{self._gateways}.toml"
         log = config.with_suffix(".log")
         urls = self._urls if push else {**self._urls, "sdu": ""}
@@ -272,8 +192,9 @@ async def rig() -> AsyncIterator[Rig]:
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
         url = await server.ensure()
         stack.callback(server.release)
-        partners, urls = await Child.start("benches.partners")
+        partners = await Child.start("benches.partners")
         stack.push_async_callback(partners.stop)
+        urls = await partners.event("listening")
         await _migrate(directory / "migrate.toml", urls, url)
         database = await asyncpg.connect(url, server_settings={"application_name": "bench"})
         stack.push_async_callback(database.close)
@@ -291,8 +212,27 @@ async def _migrate(config: Path, urls: Mapping[str, str], url: str) -> None:
         raise RuntimeError(f"the migrations failed:\n{output.decode()}")
 
 
-def _write_config(path: Path, urls: Mapping[str, str], **settings: object) -> None:
-    path.write_text(_CONFIG.format(mcb=urls["mcb"], wallet=urls["wallet"], sdu=urls["sdu"], **settings))
+def _write_config(
+    path: Path, urls: Mapping[str, str], *, database: str, port: int, smsc: int, tps: int, window: int
+) -> None:
+    tables = partner_tables(urls, token="bench", secret=SIGNING_SECRET)
+    tables["mcb"]["batch"] = 100
+    sink = {
+        "name": "sink",
+        "port": smsc,
+        "password": "bench",
+        "window": window,
+        "tps": tps,
+        "default": True,
+    }
+    text = config_toml(
+        gateway={"node": "bench", "database": database},
+        http={"port": port, "tokens": caller_tokens("bench")},
+        journey={"send_window": "00:00-24:00"},
+        **tables,
+        links=[sink],
+    )
+    path.write_text(text)
 
 
 def arguments(doc: str | None, **defaults: int) -> argparse.ArgumentParser:
@@ -328,13 +268,6 @@ def _gateway(command: str, config: Path) -> list[str]:
     if command == "serve" and (profile := os.environ.get("BENCH_PROFILE")):
         return ["-m", "cProfile", "-o", profile, *arguments]
     return arguments
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def _seconds(process: psutil.Process) -> float:

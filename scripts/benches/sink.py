@@ -18,9 +18,7 @@ that reply.
 
 import argparse
 import asyncio
-import json
 import struct
-import sys
 import time
 from array import array
 from collections import deque
@@ -28,6 +26,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import uvloop
+
+from benches.json_lines import commands, print_event
 
 HEADER = struct.Struct(">IIII")
 ACCEPTED = struct.Struct(">IIII8sx")  # submit_sm_resp with a message_id of eight characters
@@ -40,8 +40,6 @@ ESME_RTHROTTLED = 0x58
 UDHI = 0x40
 TICK_SECONDS = 0.002
 """Between two checks for replies that are due."""
-MAX_COMMAND_BYTES = 1 << 24
-"""A command may list many numbers."""
 
 
 class Sink:
@@ -152,7 +150,7 @@ class Sink:
             counter, count = waited
             if getattr(self, counter) >= count:
                 self.waits.remove(waited)
-                print_line({"event": "reached", counter: getattr(self, counter), "at": time.monotonic()})
+                print_event("reached", **{counter: getattr(self, counter)}, at=time.monotonic())
 
     def stats(self) -> dict[str, Any]:
         """All counters, the rate, and how evenly the segments arrived."""
@@ -303,10 +301,6 @@ def quantiles(seconds: "array[float]") -> dict[str, float] | None:
     }
 
 
-def print_line(line: dict[str, Any]) -> None:
-    print(json.dumps(line), flush=True)
-
-
 def main() -> None:
     """Serves until `quit` or the end of standard input."""
     parser = argparse.ArgumentParser(
@@ -334,14 +328,12 @@ def main() -> None:
 async def _serve(sink: Sink, port: int, seconds: bool) -> None:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Link(sink), "127.0.0.1", port)
-    print_line({"event": "listening", "port": server.sockets[0].getsockname()[1]})
-    reader = asyncio.StreamReader(limit=MAX_COMMAND_BYTES)
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    print_event("listening", port=server.sockets[0].getsockname()[1])
     timers = [asyncio.create_task(_repeat(TICK_SECONDS, sink.tick))]
     if seconds:
         timers.append(asyncio.create_task(_repeat(1.0, lambda: _print_counts(sink))))
-    while line := await reader.readline():
-        if not _execute(sink, json.loads(line)):
+    async for command in commands():
+        if not _execute(sink, command):
             break
     for timer in timers:
         timer.cancel()
@@ -359,18 +351,16 @@ def _execute(sink: Sink, command: dict[str, Any]) -> bool:
             rate, text = command.get("rate", 0), command.get("text", "3#1")
             sink.inject((str(number).encode() for number in numbers), text, rate)
         case "stats":
-            print_line(sink.stats())
+            print_event(**sink.stats())
         case "count":
-            print_line(
-                {"event": "count", "at": time.monotonic(), "submits": sink.submits, "throttled": sink.throttled}
-            )
+            print_event("count", at=time.monotonic(), submits=sink.submits, throttled=sink.throttled)
         case "reset":
             sink.reset()
-            print_line({"event": "reset", "at": time.monotonic()})
+            print_event("reset", at=time.monotonic())
         case "quit":
             return False
         case other:
-            print_line({"event": "error", "reason": f"no such command: {other}"})
+            print_event("error", reason=f"no such command: {other}")
     return True
 
 
@@ -381,9 +371,7 @@ async def _repeat(period: float, work: Any) -> None:
 
 
 def _print_counts(sink: Sink) -> None:
-    print_line(
-        {"event": "second", "at": time.monotonic(), "submits": sink.submits, "acknowledged": sink.acknowledged}
-    )
+    print_event("second", at=time.monotonic(), submits=sink.submits, acknowledged=sink.acknowledged)
 
 
 if __name__ == "__main__":

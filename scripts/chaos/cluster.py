@@ -4,7 +4,6 @@ import asyncio
 import os
 import random
 import signal
-import socket
 import sys
 import time
 from collections import Counter
@@ -12,12 +11,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import aiohttp
+from ports import free_port
 
 from chaos import disk
 from chaos.families import PREFIXES
 from chaos.partners import WALLET_TOKEN, Partners
+from gateway.simulators.configuration import config_toml
 
 ROOT = Path(__file__).parent.parent.parent
 SDU_TOKEN = "chaos-sdu"
@@ -35,50 +37,6 @@ CLEAN_EXITS = (0, 75)
 """Drained; fenced in the meantime."""
 EARLY_PROBABILITY = 0.3
 """That a process is killed within its first second, while it starts."""
-
-_CONFIG = """
-[gateway]
-database = "{url}"
-data_dir = "{data}"
-[clock]
-rate = {rate}
-[http]
-port = {port}
-tokens = {{ sdu = "{sdu_token}", wallet = "{wallet_token}", ops = "chaos-ops" }}
-[journey]
-send_window = "{window}"
-[services.3]
-name = "school-meals"
-link = "https://egovmobile.page.link/socwallet"
-[mcb]
-url = "{mcb}"
-token = "chaos-mcb"
-batch = 20
-timeout = "{partner_timeout:.0f}s"
-[wallet]
-url = "{wallet}"
-token = "chaos-wallet-in"
-timeout = "{partner_timeout:.0f}s"
-[sdu]
-url = "{sdu}"
-token = "chaos-sdu-in"
-signing_secret = "{secret}"
-"""
-_LINK = """
-[[links]]
-name = "{link}"
-host = "127.0.0.1"
-port = {port}
-system_id = "chaos"
-password = "chaos"
-source = "1414"
-window = 50
-tps = 2000
-prefixes = ["{prefix}"]
-default = {default}
-response_timeout = "{partner_timeout:.0f}s"
-enquire_link = "2s"
-"""
 
 
 class Cluster:
@@ -106,22 +64,12 @@ class Cluster:
         self._processes: list[asyncio.subprocess.Process | None] = [None] * processes
         self._paused: set[int] = set()
         self._restarters: list[asyncio.Task[None]] = []
-        self._ports = [_free_port() for _ in range(processes)]
+        self._ports = [free_port() for _ in range(processes)]
+        tables = _tables(partners, rate=rate, window=window, secret=secret, partner_timeout=partner_timeout)
+        gateway = {"database": url, "data_dir": str(directory / "data")}
+        tokens = {"sdu": SDU_TOKEN, "wallet": WALLET_TOKEN, "ops": "chaos-ops"}
         for n, port in enumerate(self._ports):
-            text = _CONFIG.format(
-                url=url, data=directory / "data", rate=rate, port=port, window=window, secret=secret,
-                mcb=partners.mcb.url, wallet=partners.wallet.url, sdu=partners.sdu.url,
-                sdu_token=SDU_TOKEN, wallet_token=WALLET_TOKEN, partner_timeout=partner_timeout,
-            )  # fmt: skip
-            for link, smsc in partners.smscs.items():
-                default = str(link == next(iter(PREFIXES))).lower()
-                text += _LINK.format(
-                    link=link,
-                    port=smsc.port,
-                    prefix=PREFIXES[link][1:],
-                    default=default,
-                    partner_timeout=partner_timeout,
-                )
+            text = config_toml(gateway=gateway, http={"port": port, "tokens": tokens}, **tables)
             (directory / f"{n}.toml").write_text(text)
 
     def url(self) -> str:
@@ -287,6 +235,37 @@ class Cluster:
         return process.returncode
 
 
+def _tables(
+    partners: Partners, *, rate: float, window: str, secret: str, partner_timeout: float
+) -> dict[str, Any]:
+    """The tables of `config.toml` that all processes share, and their links."""
+    timeout = f"{partner_timeout:.0f}s"
+    link = {
+        "password": "chaos",
+        "window": 50,
+        "tps": 2000,
+        "response_timeout": timeout,
+        "enquire_link": "2s",
+    }
+    return {
+        "clock": {"rate": rate},
+        "journey": {"send_window": window},
+        "mcb": {"url": partners.mcb.url, "token": "chaos-mcb", "batch": 20, "timeout": timeout},
+        "wallet": {"url": partners.wallet.url, "token": "chaos-wallet-in", "timeout": timeout},
+        "sdu": {"url": partners.sdu.url, "token": "chaos-sdu-in", "signing_secret": secret},
+        "links": [
+            {
+                **link,
+                "name": name,
+                "port": smsc.port,
+                "prefixes": [PREFIXES[name][1:]],
+                "default": name == next(iter(PREFIXES)),
+            }
+            for name, smsc in partners.smscs.items()
+        ],
+    }
+
+
 def _handles_sigterm(pid: int) -> bool:
     """Whether the process has a handler for SIGTERM yet; before that, SIGTERM kills it."""
     status = Path(f"/proc/{pid}/status").read_text()
@@ -311,10 +290,3 @@ def log_lines(directory: Path, processes: int) -> Mapping[str, int]:
                 if level in line:
                     counted[line.partition(b'"event":"')[2].partition(b'"')[0].decode()] += 1
     return counted
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port

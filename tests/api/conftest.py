@@ -11,36 +11,21 @@ from gateway.app import apis_of
 from gateway.components import Components, build
 from gateway.config import Config, load
 from gateway.config.policy import HttpPolicy, Policy
+from gateway.simulators.configuration import config_toml
 from gateway.store.database import Database
 from tests.api.apiclient import Api, Caller
 
-CONFIG = """
-[gateway]
-node = "test"
-[http]
-port = 0
-max_list_bytes = 1_000_000
-tokens = { sdu = ["sdu-token", "sdu-token-before"], wallet = "wallet-token", ops = "ops-token" }
-[services.3]
-name = "school-meals"
-agree = "1"
-refuse = "2"
-link = "https://egovmobile.page.link/socwallet"
-[mcb]
-url = "http://127.0.0.1:1"
-token = "mcb-token"
-[wallet]
-url = "http://127.0.0.1:2"
-token = "wallets-token"
-[[links]]
-name = "kcell"
-host = "127.0.0.1"
-port = 2775
-system_id = "gateway"
-password = "secret"
-source = "1414"
-prefixes = ["701", "702", "775", "778"]
-"""
+CONFIG = config_toml(
+    gateway={"node": "test"},
+    http={
+        "port": 0,
+        "max_list_bytes": 1_000_000,
+        "tokens": {"sdu": ["sdu-token", "sdu-token-before"], "wallet": "wallet-token", "ops": "ops-token"},
+    },
+    mcb={"url": "http://127.0.0.1:1", "token": "mcb-token"},
+    wallet={"url": "http://127.0.0.1:2", "token": "wallets-token"},
+    links=[{"name": "kcell", "port": 2775, "password": "secret", "prefixes": ["701", "702", "775", "778"]}],
+)
 
 
 @pytest.fixture

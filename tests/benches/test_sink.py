@@ -1,22 +1,18 @@
 """The benches' sink, against smpplib's own client."""
 
 import asyncio
-import json
-import os
-import sys
 from array import array
 from collections.abc import AsyncIterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol
 
 import pytest
+from benches.json_lines import Child
 from benches.sink import Link, Sink, max_in_a_second, quantiles
 from smpplib import consts
 
 from tests.esme_client import BindEsme
 
-ROOT = Path(__file__).parents[2]
 REQUEST = [b"\x05\0\x03\x07\x02" + bytes([number]) + b"\0?" for number in (1, 2)]
 
 
@@ -183,32 +179,17 @@ def test_maximum_in_a_second_and_quantiles_are_computed() -> None:
 
 
 async def test_the_sink_program_executes_its_commands(esme: BindEsme) -> None:
-    program = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benches.sink", "--port", "0"),
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'scripts'}"},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    stdin, stdout = program.stdin, program.stdout
-    assert stdin is not None
-    assert stdout is not None
-
-    async def line() -> dict[str, Any]:
-        parsed: dict[str, Any] = json.loads(await stdout.readline())
-        return parsed
-
-    client = await esme(SimpleNamespace(port=(await line())["port"]))
-    stdin.write(b'{"cmd": "wait", "submits": 2}\n')
+    program = await Child.start("benches.sink", "--port", "0")
+    client = await esme(SimpleNamespace(port=(await program.event("listening"))["port"]))
+    await program.send("wait", submits=2)
     for _ in range(2):
         await client.submit("hello")
         await client.read()
-    assert (await line())["submits"] == 2
-    stdin.write(b'{"cmd": "inject", "first": 77010000000, "count": 1, "rate": 100}\n')
+    assert (await program.event("reached"))["submits"] == 2
+    await program.send("inject", first=77010000000, count=1, rate=100)
     assert (await client.acknowledge()).source_addr == b"77010000000"
-    stdin.write(b'{"cmd": "wait", "acknowledged": 1}\n')
-    assert (await line())["acknowledged"] == 1
-    stdin.write(b'{"cmd": "reset"}\n{"cmd": "stats"}\n')
-    assert (await line())["event"] == "reset"
-    assert (await line())["submits"] == 0
-    stdin.write(b'{"cmd": "quit"}\n')
-    assert await program.wait() == 0
+    await program.send("wait", acknowledged=1)
+    assert (await program.event("reached"))["acknowledged"] == 1
+    await program.ask("reset")
+    assert (await program.ask("stats"))["submits"] == 0
+    assert await program.stop() == 0

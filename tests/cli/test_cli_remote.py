@@ -19,32 +19,18 @@ import pytest
 
 from gateway.cli import ask, main
 from gateway.consent.identity import iin_fault
+from gateway.simulators.configuration import config_toml
 from tests.conftest import fresh_database
 from tests.record_factories import good as good_of
 
 _numbers = itertools.count(100)
 ROOT = Path(__file__).parents[2]
-CONFIG = """
-[http]
-port = 0
-tokens = { sdu = "sdu-token", wallet = "wallet-token", ops = "ops-token" }
-[services.3]
-name = "school-meals"
-link = "https://egovmobile.page.link/socwallet"
-[mcb]
-url = "http://127.0.0.1:9"
-token = "t"
-[wallet]
-url = "http://127.0.0.1:9"
-token = "t"
-[[links]]
-name = "kcell"
-host = "127.0.0.1"
-port = 9
-system_id = "gateway"
-password = "secret"
-source = "1414"
-"""
+CONFIG = config_toml(
+    http={"port": 0, "tokens": {"sdu": "sdu-token", "wallet": "wallet-token", "ops": "ops-token"}},
+    mcb={"url": "http://127.0.0.1:9", "token": "t"},
+    wallet={"url": "http://127.0.0.1:9", "token": "t"},
+    links=[{"name": "kcell", "port": 9, "password": "secret"}],
+)
 
 
 def good(number: int) -> dict[str, Any]:

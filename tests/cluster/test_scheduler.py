@@ -18,6 +18,7 @@ from gateway.consent.events import Event as JourneyEvent
 from gateway.consent.events import EventType, Repeat
 from gateway.evidence import merkle
 from gateway.logs.log import Event
+from gateway.simulators.configuration import config_toml
 from gateway.store import inbound, journal, nodes
 from gateway.store.database import Database
 from gateway.store.inbound import ReplySegment
@@ -45,24 +46,13 @@ FROM generate_series($6::integer, $7::integer) AS n
 async def components(database: Database, tmp_path: Path) -> Components:
     """The use cases at a Monday, 10:00, over this test's database."""
     path = tmp_path / "config.toml"
-    tokens = ", ".join(f'{role} = "{token}"' for role, token in TOKENS.items())
-    path.write_text(
-        f"""
-        http.tokens = {{ {tokens} }}
-        services.3 = {{ name = "school-meals", link = "https://egovmobile.page.link/socwallet" }}
-        mcb = {{ url = "http://127.0.0.1:9101", token = "t" }}
-        wallet = {{ url = "http://127.0.0.1:9102", token = "t" }}
-        [[links]]
-        name = "kcell"
-        host = "127.0.0.1"
-        port = 2775
-        system_id = "gateway"
-        password = "secret"
-        source = "1414"
-        default = true
-        """,
-        encoding="utf-8",
+    text = config_toml(
+        http={"tokens": TOKENS},
+        mcb={"url": "http://127.0.0.1:9101", "token": "t"},
+        wallet={"url": "http://127.0.0.1:9102", "token": "t"},
+        links=[{"name": "kcell", "port": 2775, "password": "secret", "default": True}],
     )
+    path.write_text(text, encoding="utf-8")
     loaded = config.load(path, environ={})
     async with database.acquire() as connection:
         await connection.execute("INSERT INTO lists VALUES ('list', '3', '', 0, 0, 0, 0, now())")

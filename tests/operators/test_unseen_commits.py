@@ -1,6 +1,7 @@
 """Commits that succeed although the connection ends before the gateway receives the result."""
 
 from collections.abc import Awaitable, Callable
+from types import ModuleType
 from typing import Any
 
 import asyncpg
@@ -32,30 +33,11 @@ def _at_once(harness: Harness) -> None:
     harness.set_policy(task_retry=Backoff(first_seconds=0.01, max_seconds=0.1))
 
 
-async def test_texts_claimed_by_an_unseen_commit_are_sent(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("claim", [(sms, "claim"), (calls, "claim"), (nodes, "claim_links")])
+async def test_texts_calls_and_links_claimed_by_an_unseen_commit_are_processed(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, claim: tuple[ModuleType, str]
 ) -> None:
-    monkeypatch.setattr(sms, "claim", unacknowledged(sms.claim))
-    await harness.start()
-    family = Family(n=1)
-    await harness.push(family)
-    await harness.status(family, "asked")
-
-
-async def test_calls_claimed_by_an_unseen_commit_are_made(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(calls, "claim", unacknowledged(calls.claim))
-    await harness.start()
-    family = Family(n=1)
-    await harness.push(family)
-    await harness.status(family, "number_found")
-
-
-async def test_a_link_claimed_by_an_unseen_commit_is_bound(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(nodes, "claim_links", unacknowledged(nodes.claim_links))
+    monkeypatch.setattr(*claim, unacknowledged(getattr(*claim)))
     await harness.start()
     family = Family(n=1)
     await harness.push(family)

@@ -7,8 +7,8 @@ import pytest
 
 from gateway.backoff import Backoff
 from gateway.config.policy import PartnerPolicy
-from gateway.partners.availability import Availability, at_least
-from gateway.partners.responses import FailureKind, failure_kind
+from gateway.partners.availability import Availability
+from gateway.partners.responses import FailureKind, at_least, failure_kind
 from tests.harness import metric
 
 POLICY = PartnerPolicy(

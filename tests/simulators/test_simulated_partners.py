@@ -5,8 +5,6 @@ import base64
 import hashlib
 import hmac
 import json
-import os
-import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from benches.json_lines import Child
 
 from gateway.simulators.mcb import McbSimulator, Number, derived_number
 from gateway.simulators.partner import Fault
@@ -390,28 +389,14 @@ async def test_a_wrong_signature_and_a_wrong_body_are_complaints(http: aiohttp.C
 
 
 async def test_the_benches_program_serves_mcb_wallet_and_sdu(http: aiohttp.ClientSession) -> None:
-    program = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benches.partners"),
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'scripts'}"},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    stdin, stdout = program.stdin, program.stdout
-    assert stdin is not None
-    assert stdout is not None
-
-    async def send(command: dict[str, Any]) -> Any:
-        stdin.write(json.dumps(command).encode() + b"\n")
-        return json.loads(await stdout.readline())
-
-    urls = json.loads(await stdout.readline())
+    program = await Child.start("benches.partners")
+    urls = await program.event("listening")
     iin = "870312497005"
     found = {"found": True, "msisdn": "+77011249700"}
     assert await post(http, f"{urls['mcb']}/v1/lookup", {"iin": iin}) == (200, found)
     assert (await post(http, f"{urls['sdu']}/v1/statuses", {"events": [event(1)]}))[0] == 200
-    await send({"cmd": "down", "partner": "mcb", "status": 500})
+    await program.ask("down", partner="mcb", status=500)
     assert (await post(http, f"{urls['mcb']}/v1/lookup", {"iin": iin}))[0] == 500
-    stats = await send({"cmd": "stats"})
+    stats = await program.ask("stats")
     assert (stats["mcb"]["looked_up"], stats["mcb"]["failed"], stats["sdu"]["events"]) == (1, 1, 1)
-    stdin.write(b'{"cmd": "quit"}\n')
-    assert await program.wait() == 0
+    assert await program.stop() == 0

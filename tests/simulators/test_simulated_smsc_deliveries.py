@@ -1,13 +1,11 @@
 """What the simulated SMSC delivers: replies and receipts, read by smpplib's own client."""
 
 import asyncio
-import json
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from benches.json_lines import Child
 from smpplib import consts
 
 from gateway.simulators.receipts import Receipts
@@ -197,29 +195,14 @@ def test_an_invalid_policy_is_rejected_with_the_reason() -> None:
 
 
 async def test_the_smsc_program_prints_events_and_executes_commands(esme: BindEsme) -> None:
-    program = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway", "simulate", "smsc", "--port", "0", "--rule", "throttle nth=1"),
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    stdin, stdout = program.stdin, program.stdout
-    assert stdin is not None
-    assert stdout is not None
-
-    async def until(event: str) -> dict[str, Any]:
-        while True:
-            line: dict[str, Any] = json.loads(await stdout.readline())
-            if line["event"] == event:
-                return line
-
-    listening = await until("listening")
+    program = await Child.start("gateway", "simulate", "smsc", "--port", "0", "--rule", "throttle nth=1")
+    listening = await program.event("listening")
     client = await esme(SmscSimulator(listening["port"]))
     await client.submit("hello")
     assert (await client.read()).status == consts.SMPP_ESME_RTHROTTLED
-    assert (await until("submitted"))["rule"] == "throttle"
-    stdin.write(b"reply 77011234567 3#1\nunknown\n")
+    assert (await program.event("submitted"))["rule"] == "throttle"
+    await program.write("reply 77011234567 3#1\nunknown")
     assert (await client.acknowledge()).short_message == b"3#1"
-    assert (await until("acknowledged"))["status"] == 0
-    stdin.write(b"quit\n")
-    assert await program.wait() == 0
+    assert (await program.event("acknowledged"))["status"] == 0
+    await program.write("quit")
+    assert await program.process.wait() == 0

@@ -1,9 +1,6 @@
 """`gateway simulate …` as programs: their options, events and commands."""
 
 import asyncio
-import json
-import os
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import fields
 from pathlib import Path
@@ -11,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from benches.json_lines import Child
 from smpplib import consts
 
 from gateway.cli import main
@@ -26,31 +24,7 @@ IIN = "870312497005"
 TIMEOUT = aiohttp.ClientTimeout(total=5)
 
 
-class Program:
-    """A running `gateway simulate …`."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-
-    async def event(self, name: str) -> dict[str, Any]:
-        """The next event of that name; events of other names before it are dropped."""
-        assert self.process.stdout is not None
-        while line := await self.process.stdout.readline():
-            event: dict[str, Any] = json.loads(line)
-            if event["event"] == name:
-                return event
-        raise AssertionError(f"the program ended without the event {name}")
-
-    def send(self, command: str) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(command.encode() + b"\n")
-
-    async def quit(self) -> int:
-        self.send("quit")
-        return await self.process.wait()
-
-
-Start = Callable[..., Awaitable[Program]]
+Start = Callable[..., Awaitable[Child]]
 
 
 @pytest.fixture
@@ -58,21 +32,24 @@ async def simulate(tmp_path: Path) -> AsyncIterator[Start]:
     """`await simulate("mcb", "--port", "0")` is the running program, in a folder with a space in its path."""
     folder = tmp_path / "a folder"
     folder.mkdir()
-    processes: list[asyncio.subprocess.Process] = []
+    programs: list[Child] = []
 
-    async def start(*arguments: str, stdin: int = asyncio.subprocess.PIPE) -> Program:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "gateway", "simulate", *arguments),
-            stdin=stdin, stdout=asyncio.subprocess.PIPE, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
-        processes.append(process)
-        return Program(process)
+    async def start(*arguments: str, stdin: int = asyncio.subprocess.PIPE) -> Child:
+        program = await Child.start("gateway", "simulate", *arguments, cwd=folder, stdin=stdin)
+        programs.append(program)
+        return program
 
     yield start
-    for process in processes:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+    for program in programs:
+        if program.process.returncode is None:
+            program.process.kill()
+            await program.process.wait()
+
+
+async def quit_of(program: Child) -> int:
+    """Its exit status after the command `quit`."""
+    await program.write("quit")
+    return await program.process.wait()
 
 
 async def post(url: str, body: Any, **headers: str) -> tuple[int, Any]:
@@ -92,11 +69,11 @@ async def test_the_mcb_program_has_the_given_numbers_and_fails_on_command(simula
     assert (await mcb.event("looked_up"))["msisdn"] == "77051234567"
     assert (await mcb.event("called"))["status"] == 200
     assert await post(url, {"iin": "131106697007"}) == (200, {"found": False})
-    mcb.send(f"number {IIN} none\nfail 1 status=500 containing={IIN}\nstate")
+    await mcb.write(f"number {IIN} none\nfail 1 status=500 containing={IIN}\nstate")
     assert (await mcb.event("state"))["called"] == 2
     assert (await post(url, {"iin": IIN}))[0] == 500
     assert await post(url, {"iin": IIN}) == (200, {"found": False})
-    assert await mcb.quit() == 0
+    assert await quit_of(mcb) == 0
 
 
 async def test_the_wallet_program_refuses_on_command_and_reports_failed_events(simulate: Start) -> None:
@@ -104,14 +81,14 @@ async def test_the_wallet_program_refuses_on_command_and_reports_failed_events(s
     url = (await wallet.event("listening"))["url"] + "/v1/vouchers"
     assert (await post(url, {}))[0] == 401
     assert (await wallet.event("complaint"))["reason"] == "no bearer token or a wrong one"
-    wallet.send("down status=429\nstate")
+    await wallet.write("down status=429\nstate")
     await wallet.event("state")
     assert (await post(url, {}, Authorization="Bearer secret"))[0] == 429
-    wallet.send("event CASE used")
+    await wallet.write("event CASE used")
     assert (await wallet.event("error"))["reason"] == "ValueError: events need --gateway-url"
-    wallet.send("event CASE lost")
+    await wallet.write("event CASE lost")
     assert (await wallet.event("error"))["reason"] == "ValueError: no such command, see --help"
-    assert await wallet.quit() == 0
+    assert await quit_of(wallet) == 0
 
 
 async def test_the_sdu_program_prints_each_status_and_needs_no_standard_input(simulate: Start) -> None:
@@ -140,14 +117,14 @@ async def test_all_four_run_in_one_process_with_a_configuration_for_the_gateway(
     port = int(listening["smsc"].rpartition(":")[2])
     password = listening["config"].partition("password = ")[2].split('"')[1]
     client = await esme(SmscSimulator(port), password=password)
-    program.send("smsc reply 77011234567 3#1")
+    await program.write("smsc reply 77011234567 3#1")
     assert (await client.acknowledge()).short_message == b"3#1"
     assert (await program.event("acknowledged"))["simulator"] == "smsc"
-    program.send("mcb state")
+    await program.write("mcb state")
     assert (await program.event("state"))["simulator"] == "mcb"
-    program.send("state")
+    await program.write("state")
     assert "a command begins with one of smsc, mcb, wallet, sdu" in (await program.event("error"))["reason"]
-    assert await program.quit() == 0
+    assert await quit_of(program) == 0
 
 
 async def test_the_smsc_program_takes_habits_as_options_and_changes_them_on_command(
@@ -159,17 +136,17 @@ async def test_the_smsc_program_takes_habits_as_options_and_changes_them_on_comm
     client = await esme(SmscSimulator((await program.event("listening"))["port"]))
     await client.submit("hello")
     assert (await client.read()).status == consts.SMPP_ESME_RSUBMITFAIL
-    program.send("habits unbound_after=x\nhabits refuse_all=RINVSRCADR")
+    await program.write("habits unbound_after=x\nhabits refuse_all=RINVSRCADR")
     assert "invalid literal" in (await program.event("error"))["reason"]
-    program.send("state")
+    await program.write("state")
     await program.event("state")
     await client.submit("hello")
     assert (await client.read()).status == consts.SMPP_ESME_RINVSRCADR
-    program.send("habits clear\nstate")
+    await program.write("habits clear\nstate")
     await program.event("state")
     await client.submit("hello")
     assert (await client.read()).status == 0
-    assert await program.quit() == 0
+    assert await quit_of(program) == 0
 
 
 @pytest.mark.parametrize(
