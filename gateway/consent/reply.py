@@ -16,7 +16,9 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
+
+from gateway.limits import MAX_REPLY_CHARACTERS
 
 _MAX_DIGITS = 6
 """Of a service code or answer: bounds the time in which a text is searched."""
@@ -67,6 +69,9 @@ class ReplyRules:
             raise ValueError(f"one value for both answers: {self.agree!r}")
 
 
+_MAX_COMPATIBLE = 2 * MAX_REPLY_CHARACTERS
+"""Characters after NFKC of which the reading goes on; what is dropped then is hardly half of them."""
+_CACHED_CHARACTERS = 4_096
 _NUMBER_SIGNS = str.maketrans("№♯", "##")
 _KEYCAP = "\u20e3"  # combining enclosing keycap: dropped like format characters, although it is visible
 _VARIATION_SELECTORS = "\ufe0e\ufe0f"
@@ -91,6 +96,8 @@ def read_reply(text: str | None, rules: ReplyRules) -> Reading:
     folded = _fold(text)
     if not folded:
         return Reading(verdict=Verdict.EMPTY)
+    if len(folded) > MAX_REPLY_CHARACTERS:  # one character may be many after NFKC
+        return Reading(verdict=Verdict.UNCLEAR)
     pattern = _pattern(rules)
     values = {Verdict(str(match.lastgroup)) for match in pattern.finditer(folded)}
     if len(values) == 1:
@@ -124,9 +131,12 @@ def read_menu_reply(text: str | None, rules: ReplyRules) -> Reading:
 def _fold(text: str) -> str:
     """The text after steps 1 and 2."""
     compatible = unicodedata.normalize("NFKC", text.translate(_NUMBER_SIGNS))
+    if len(compatible) > _MAX_COMPATIBLE:
+        return compatible
     return " ".join("".join(map(_folded_character, compatible)).split()).casefold()
 
 
+@lru_cache(maxsize=_CACHED_CHARACTERS)
 def _folded_character(character: str) -> str:
     match unicodedata.category(character):
         case "Cf":  # zero-width characters, byte order mark, soft hyphen
@@ -155,8 +165,11 @@ def _pattern(rules: ReplyRules) -> re.Pattern[str]:
 
 def _is_plain(text: str, answer: Verdict, rules: ReplyRules) -> bool:
     """Whether the text without ignored characters is literally the answer, as the question asks for it."""
-    kept = "".join(
-        character for character in text if character == _KEYCAP or _fold(character).translate(_WITHOUT_IGNORED)
-    )
+    kept = "".join(character for character in text if not _is_ignored(character))
     typed = f"{rules.service}#{rules.agree if answer is Verdict.AGREE else rules.refuse}"
     return kept.replace(typed, "") == ""
+
+
+@lru_cache(maxsize=_CACHED_CHARACTERS)
+def _is_ignored(character: str) -> bool:
+    return character != _KEYCAP and not _fold(character).translate(_WITHOUT_IGNORED)

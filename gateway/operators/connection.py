@@ -35,6 +35,7 @@ class SmppConnection(asyncio.Protocol, Generic[Tag]):
         self._reading_paused = False
         self._catching_up = False  # octets already received are handled in the next iterations of the event loop
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0  # uvloop's handle of a timer that is due at once does not know
 
     @property
     def free(self) -> int:
@@ -173,11 +174,12 @@ class SmppConnection(asyncio.Protocol, Generic[Tag]):
     def _set_timer(self) -> None:
         """Sets the timer to the session's next deadline; an earlier timer stays."""
         deadline = self.session.next_deadline()
-        if deadline is None or (self._timer is not None and self._timer.when() <= deadline):
+        if deadline is None or (self._timer is not None and self._timer_at <= deadline):
             return
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_at(deadline, self._tick)
+        self._timer_at = deadline
 
     def _tick(self) -> None:
         self._timer = None

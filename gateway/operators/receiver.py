@@ -23,6 +23,7 @@ from gateway.logs.log import get_logger
 from gateway.operators.decoding import decode_into
 from gateway.smpp.session import Received
 from gateway.store.nodes import FencedError
+from gateway.turn import Turn
 from gateway.usecases.inbound import Inbound, InboundBatch, UnacknowledgedPeriod
 
 log = get_logger()
@@ -163,8 +164,9 @@ class Receiver:
     async def _store(self, deliveries: Sequence[_Delivery]) -> None:
         """Commits the deliveries, then acknowledges them."""
         noted = dict(self._periods)
-        batch = InboundBatch()
+        batch, turn = InboundBatch(), Turn()
         for delivery in deliveries:
+            await turn.give_way()
             decode_into(batch, delivery.link, delivery.received)
         async with asyncio.timeout(self._policy.store_timeout_seconds):
             await self._inbound.store(batch, _ago(noted))

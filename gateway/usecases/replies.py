@@ -17,6 +17,7 @@ from gateway.logs.log import get_logger
 from gateway.smpp.text import decode_segments
 from gateway.store import inbound, questions
 from gateway.store.inbound import ReplySegment, SimilarReply, StoredReply
+from gateway.turn import Turn
 from gateway.usecases.reply_evidence import Reply, ignore_reply, log_wrong_link, may_come_by, record_reply
 from gateway.usecases.sending_state import SendingState
 from gateway.usecases.texts import Service
@@ -145,7 +146,9 @@ class Replies:
         stored: list[StoredReply] = []
         inputs: list[tuple[str, Input]] = []
         addressed: list[int] = []  # the places in `stored` of the replies with an input
+        turn = Turn()
         for reply in replies:
+            await turn.give_way()
             read = self._read(reply, asked)
             kept, addressee = self._addressed(uow, read, earlier.get((reply.source_addr, reply.octets), ()))
             addressed += [len(stored)] * len(addressee)

@@ -5,6 +5,7 @@ import socket
 from typing import Any
 
 import pytest
+import uvloop
 from smpplib import consts
 
 from gateway.config.policy import LinkPolicy
@@ -107,3 +108,28 @@ async def test_an_exception_in_the_receiver_closes_no_session_and_loses_no_reply
     assert await harness.smsc.reply(family.number, "3#1") == 0
     await harness.status(family, "voucher_issued")
     assert len(harness.smsc.connections) == 1
+
+
+def test_a_timer_that_is_due_at_once_can_be_set_again_under_uvloop() -> None:
+    """For less than half a millisecond, uvloop's call_at returns a handle that does not know when it is due."""
+    events: list[object] = []
+
+    async def connect() -> None:
+        async with SmscSimulator() as smsc:
+            session: Session[None] = Session(
+                role=Role.TRANSCEIVER,
+                system_id="gateway",
+                password="secret",
+                window=100,
+                enquire_link=30,
+                response_timeout=0.0004,
+            )
+            bind = SmppConnection(session, lambda _bind, some: events.extend(some))
+            await asyncio.get_running_loop().create_connection(lambda: bind, "127.0.0.1", smsc.port)
+            bind.flush()
+            bind.flush()
+            async with asyncio.timeout(10):
+                await bind.lost.wait()
+
+    uvloop.run(connect())
+    assert events
