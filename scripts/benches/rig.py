@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,8 +41,11 @@ SIGNING_SECRET = "whsec_YmVuY2hlcyBzaWduIHdpdGggdGhpcyBzZWNyZXQ="
 class Gateway:
     """A process of `gateway serve`."""
 
-    def __init__(self, process: asyncio.subprocess.Process, http: aiohttp.ClientSession, log: Path) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, http: aiohttp.ClientSession, port: int, log: Path
+    ) -> None:
         self._process = process
+        self.port = port
         self.http = http
         self.log = log
         self.usage = psutil.Process(process.pid)
@@ -120,22 +123,33 @@ class Rig:
 
     @asynccontextmanager
     async def gateway(
-        self, smsc: int, *, tps: int = 0, window: int = 100, push: bool = False
+        self,
+        smsc: int,
+        *,
+        tps: int = 0,
+        window: int = 100,
+        push: bool = False,
+        links: Sequence[Mapping[str, Any]] = (),
+        output: int | None = None,
     ) -> AsyncIterator[Gateway]:
-        """A gateway whose only link is to that port, once it is bound; `push`: statuses are pushed to SDU."""
+        """A gateway with a link to that port, once all its links are bound; `push`: statuses are pushed to SDU.
+
+        `links` are further ones. `output` is the file descriptor of its log, instead of a file.
+        """
         self._gateways += 1
         port = free_port()
         config = self._directory / f"gateway-{self._gateways}.toml"
         log = config.with_suffix(".log")
         urls = self._urls if push else {**self._urls, "sdu": ""}
-        _write_config(config, urls, database=self._url, port=port, smsc=smsc, tps=tps, window=window)
-        with log.open("wb") as output:
+        link = {"port": smsc, "tps": tps, "window": window}
+        _write_config(config, urls, database=self._url, port=port, links=[link, *links])
+        with log.open("wb") as file:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, *_gateway("serve", config), cwd=ROOT, stdout=output, stderr=output
+                sys.executable, *_gateway("serve", config), cwd=ROOT, stdout=output or file, stderr=output or file
             )
         headers = {"Authorization": "Bearer bench-sdu"}
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers=headers) as http:
-            gateway = Gateway(process, http, log)
+            gateway = Gateway(process, http, port, log)
             try:
                 await gateway.ready()
                 yield gateway
@@ -203,7 +217,7 @@ async def rig() -> AsyncIterator[Rig]:
 
 async def _migrate(config: Path, urls: Mapping[str, str], url: str) -> None:
     """Applies the migrations by the gateway's own command."""
-    _write_config(config, urls, database=url, port=0, smsc=1, tps=0, window=1)
+    _write_config(config, urls, database=url, port=0, links=[{"port": 1}])
     process = await asyncio.create_subprocess_exec(
         sys.executable, *_gateway("migrate", config), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
@@ -213,24 +227,17 @@ async def _migrate(config: Path, urls: Mapping[str, str], url: str) -> None:
 
 
 def _write_config(
-    path: Path, urls: Mapping[str, str], *, database: str, port: int, smsc: int, tps: int, window: int
+    path: Path, urls: Mapping[str, str], *, database: str, port: int, links: Sequence[Mapping[str, Any]]
 ) -> None:
     tables = partner_tables(urls, token="bench", secret=SIGNING_SECRET)
     tables["mcb"]["batch"] = 100
-    sink = {
-        "name": "sink",
-        "port": smsc,
-        "password": "bench",
-        "window": window,
-        "tps": tps,
-        "default": True,
-    }
+    sink = {"name": "sink", "password": "bench", "default": True, **links[0]}
     text = config_toml(
         gateway={"node": "bench", "database": database},
         http={"port": port, "tokens": caller_tokens("bench")},
         journey={"send_window": "00:00-24:00"},
         **tables,
-        links=[sink],
+        links=[sink, *links[1:]],
     )
     path.write_text(text)
 
