@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from gateway.consent.case import Case, Rules, State
-from gateway.consent.events import Event, EventType, TextQueued, TextWithoutRoute
+from gateway.consent.events import Event, EventType, TextQueuedTo, TextWithoutRoute
 from gateway.consent.inputs import Decision, Effect, Input, OpenQuestion, Park, ReportRefused, Send
 from gateway.consent.journey import decide
 from gateway.consent.transitions import targets
-from gateway.evidence.digests import Digester
+from gateway.evidence.digests import Digester, sent_text
 from gateway.store import calls, cases, questions, sms
 from gateway.store.calls import CallKind
 from gateway.store.cases import StoredCase
@@ -163,8 +163,8 @@ class CaseBatch:
 
 def text_queued(digests: Digester, sms_id: int, new: sms.NewSms | sms.NewScreen, *, segments: int) -> Event:
     """The journal's event for a queued text or screen."""
-    body = digests.digest(new.body.encode(), new.case_id)
-    return Event(EventType.TEXT_QUEUED, TextQueued(sms_id, new.kind, new.template, new.link, segments, body))
+    sent = digests.digest(sent_text(new.msisdn, new.body), new.case_id)
+    return Event(EventType.TEXT_QUEUED, TextQueuedTo(sms_id, new.kind, new.template, new.link, segments, sent))
 
 
 def _claim(stored: StoredCase, case: Case) -> NumberClaim:
