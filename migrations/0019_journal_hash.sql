@@ -17,7 +17,7 @@ SELECT seq, at, case_id, event, event_id, detail,
        journal_chain(head, journal_entry(seq, at, case_id, event, event_id, detail)) OVER (ORDER BY seq)
 FROM numbered;
 
-ALTER TABLE journal ADD COLUMN version smallint NOT NULL DEFAULT 1 CHECK (version IN (1, 2));
+ALTER TABLE journal ADD COLUMN version smallint NOT NULL DEFAULT 1 CHECK (version BETWEEN 1 AND 2);
 ALTER TABLE journal ALTER COLUMN version SET DEFAULT 2;
 
 CREATE OR REPLACE FUNCTION journal_entry(

@@ -119,6 +119,12 @@ class Reason(NamedTuple):
     reason: str  # in English
 
 
+class Words(NamedTuple):
+    """Words of a person or of the wallet. They are kept beside the journal and erased with the case."""
+
+    words: str  # digest of the words; HTTP interfaces show the words in its place, as `reason`
+
+
 class ReplyOfReason(NamedTuple):
     """Why a reply was ignored, and the reply's digest."""
 
@@ -252,6 +258,7 @@ Detail = (
     | Reply
     | Voucher
     | Reason
+    | Words
     | ReplyOfReason
     | HeldReply
     | AcceptedReply
@@ -281,13 +288,13 @@ DETAILS: Mapping[EventType, tuple[type[Detail], ...]] = {
     EventType.NO_ANSWER: (NoDetail,),
     EventType.UNDELIVERABLE: (NoDetail,),
     EventType.VOUCHER_ISSUED: (Voucher,),
-    EventType.VOUCHER_REJECTED: (Reason,),
+    EventType.VOUCHER_REJECTED: (Words, Reason),
     EventType.VOUCHER_ACTIVATED: (Voucher,),
     EventType.SERVICE_RECEIVED: (Voucher,),
     EventType.WITHDRAWAL_REQUESTED: (Reply,),
     EventType.LATE_REPLY: (Reply,),
     EventType.REPLY_HELD: (HeldReply,),
-    EventType.CANCELLED: (Reason,),
+    EventType.CANCELLED: (Words, Reason),
     EventType.NUMBER_MISSING: (Relation,),
     EventType.NUMBER_INVALID: (Relation,),
     EventType.RECIPIENT_UNREACHABLE: (Relation,),
