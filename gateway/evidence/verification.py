@@ -18,15 +18,12 @@ from gateway.evidence.comparison import Rows, differences
 from gateway.evidence.digests import FORMATS, Anchor, journal_entry, journal_hash, seal
 from gateway.evidence.form import MAX_FAULTS, Fault, form_faults
 from gateway.evidence.history import History, read_history
+from gateway.limits import MAX_REPLY_CHARACTERS
 from gateway.smpp.text import decode
-
-MAX_READ_CHARACTERS = 1600
-"""Of a reply that is read again. A longer one is no answer: no phone sends it."""
 
 _PLACEHOLDER = re.compile(r"\{[a-z]+\}")
 _VERSION_DIGITS = 12
 _SEGMENT_OCTETS = 140
-_ANSWERS = frozenset({Verdict.AGREE, Verdict.REFUSE})
 Record: TypeAlias = Mapping[str, Any]
 
 
@@ -146,7 +143,10 @@ def _made_of(template: str, body: str) -> bool:
 
 
 def _readings(record: Record, history: History) -> Iterator[Fault]:
-    """Each text is what the octets decode to, and the verdict what the present rules make of the text."""
+    """Each text is what the octets decode to, and the verdict what the present rules make of the text.
+
+    A reply may be unclear whatever it says: segments of it may be missing, or it was too long.
+    """
     rules = ReplyRules(**record["case"]["rules"])
     for n, (reply, (_, detail)) in enumerate(zip(record["replies"], history.replies_read(), strict=False)):
         if reply["octets"] is None:
@@ -155,9 +155,10 @@ def _readings(record: Record, history: History) -> Iterator[Fault]:
         decoded = decode(bytes.fromhex(reply["octets"]), reply["data_coding"], reply["default_alphabet"])
         if decoded != text and not _is_joined_packed(reply):
             yield Fault(f"{where}/text", "is not what the octets decode to")
-        if text is not None and len(text) > MAX_READ_CHARACTERS:
-            if reply["verdict"] in _ANSWERS:
-                yield Fault(f"{where}/verdict", f"is an answer of more than {MAX_READ_CHARACTERS:,} characters")
+        if reply["verdict"] == Verdict.UNCLEAR:
+            continue
+        if text is not None and len(text) > MAX_REPLY_CHARACTERS:
+            yield Fault(f"{where}/verdict", f"is that of more than {MAX_REPLY_CHARACTERS:,} characters")
         elif isinstance(detail, ReplyRead) and reply["rule_version"] == RULE_VERSION:
             # A USSD dialogue has rules of its own; older versions of the rules are not kept here.
             reading = read_reply(text, rules)

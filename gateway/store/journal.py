@@ -173,8 +173,11 @@ def _fault_of(row: asyncpg.Record, before: ChainPosition) -> str | None:
     )
     if row["hash"] != digests.journal_hash(before.hash, octets):
         return "its hash does not match its fields"
-    if row["case_id"] == "" or (row["event_id"] is not None) is not (row["event"] in STATUSES):
-        return "has an event_id and is no status, or the reverse"  # version 1 has one hash for NULL and ''
+    # Version 1 has one hash for NULL and ''.
+    if row["case_id"] == "" or row["event_id"] == "":
+        return "has an empty id"
+    if (row["event_id"] is not None) is not (row["event"] in STATUSES):
+        return "has an event_id and is no status, or the reverse"
     return None
 
 

@@ -276,6 +276,17 @@ def answer_too_long_to_be_one(record: Record) -> None:
     record["case"]["evidence"] = reply["digest"].removeprefix("hmac-")
 
 
+def agreement_read_from_an_unclear_text(record: Record) -> None:
+    consent_of_the_unclear_reply(record)
+    read = entry_of(record, "reply_read")
+    redetailed(read, verdict="agree")
+    record["replies"][0]["verdict"] = "agree"
+    record["journal"].remove(entry_of(record, "reply_unclear"))
+    consented = entry_of(record, "consented")
+    consented["at_us"] = read["at_us"]
+    redetailed(consented, reply_at="2026-09-18T15:14:41.351+05:00")
+
+
 def texts_in_another_order(record: Record) -> None:
     record["texts"].reverse()
 
@@ -302,6 +313,7 @@ FORGERIES: list[tuple[Callable[[Record], None], str]] = [
     (consent_without_an_end_of_the_look_up, "/journal/3"),
     (verdict_of_another_text, "/replies/0/text"),
     (answer_too_long_to_be_one, "/replies/1/verdict"),
+    (agreement_read_from_an_unclear_text, "/replies/0/verdict"),
     (texts_in_another_order, "/texts"),
 ]
 
@@ -337,6 +349,25 @@ def test_a_state_or_instant_that_does_not_follow_from_the_journal_is_found(
     record["case"][field] = value
     assert pointers(sealed(record)) <= {f"/case/{field}", "/case/evidence", "/case/answered_at"}
     assert pointers(sealed(record))
+
+
+def test_a_clear_text_of_which_segments_may_be_missing_is_unclear(record: Record) -> None:
+    """«3#1» was the first segment of a longer reply that never came."""
+    last = record["replies"][1]
+    last["verdict"] = "unclear"
+    redetailed(entry_of(record, "reply_read", nth=2), verdict="unclear")
+    kept = {"received", "number_found", "text_queued", "text_accepted", "asked", "reply_read", "reply_unclear"}
+    of_text_3 = '"sms_id":33'
+    record["journal"] = [e for e in record["journal"] if e["event"] in kept and of_text_3 not in e["detail"]]
+    del record["texts"][2]
+    record["case"] |= {
+        "state": "asked",
+        "ended_at": None,
+        "answered_at": None,
+        "evidence": None,
+        "voucher_id": None,
+    }
+    assert verification.check(journaled(record)) == []
 
 
 def test_a_held_reply_counts_once_it_was_accepted(record: Record) -> None:
