@@ -6,11 +6,13 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import orjson
 
-from gateway.cli.terminal import CommandError, say, show_json
+from gateway.cli.terminal import CommandError, say, show_json, unreadable_database
 from gateway.config import Config, load
 from gateway.evidence import verification
+from gateway.evidence.form import MAX_RECORD_BYTES, UnreadableRecordError, read_record
 from gateway.logs import log
 from gateway.store.database import load_clock, open_pool
 from gateway.store.evidence import OutOfReachError, ServiceMissingError, record_of
@@ -29,6 +31,8 @@ def show(arguments: Namespace) -> int:
         raise CommandError(f"services.{error} is missing: put it back to print a case of that service") from None
     except JournalIncompleteError as error:
         raise CommandError(f"{error} of the journal: run `gateway verify-journal`") from None
+    except asyncpg.PostgresError as error:
+        raise CommandError(unreadable_database(error)) from None
     if record is None:
         raise CommandError(f"there is no case {arguments.case_id}")
     sys.stdout.buffer.write(orjson.dumps(record, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
@@ -39,19 +43,18 @@ def show(arguments: Namespace) -> int:
 def verify(arguments: Namespace) -> int:
     """Status 0 when the record in the file holds, 1 when a part of it does not."""
     try:
-        content = sys.stdin.buffer.read() if arguments.file == "-" else Path(arguments.file).read_bytes()
-        record = orjson.loads(content)
+        record = read_record(_octets(arguments.file))
     except OSError as error:
         raise CommandError(f"{arguments.file}: {error.strerror}") from None
-    except orjson.JSONDecodeError:
-        raise CommandError(f"{arguments.file} is not JSON") from None
+    except UnreadableRecordError as error:
+        raise CommandError(f"{arguments.file} {error}") from None
     faults = verification.check(record, arguments.anchor)
     if arguments.json:
         show_json({"holds": not faults, "faults": [{"pointer": f.pointer, "reason": f.reason} for f in faults]})
     elif faults:
         for fault in faults:
             say(f"{fault.pointer}: {fault.reason}")
-    else:
+    elif isinstance(record, dict):
         case, tree = record["case"], record["tree"]
         say(f"the record of case {case['case_id']} ({case['state']}) holds: {len(record['journal'])} entries")
         if arguments.anchor is None:
@@ -59,6 +62,14 @@ def verify(arguments: Namespace) -> int:
         else:
             say("and they were in the journal when the anchor was noted")
     return 1 if faults else 0
+
+
+def _octets(file: str) -> bytes:
+    """Those of the file, or of standard input for `-`; no more than make one too long."""
+    if file == "-":
+        return sys.stdin.buffer.read(MAX_RECORD_BYTES + 1)
+    with Path(file).open("rb") as opened:
+        return opened.read(MAX_RECORD_BYTES + 1)
 
 
 async def _record(config: Config, case_id: str, size: int | None) -> dict[str, Any] | None:

@@ -7,15 +7,17 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 
+import asyncpg
 import uvloop
 
 from gateway import app
-from gateway.cli.terminal import CommandError, say, show_json
+from gateway.cli.terminal import CommandError, say, show_json, unreadable_database
 from gateway.config import Config, load
 from gateway.evidence.digests import Anchor
 from gateway.logs import log
-from gateway.store import journal
+from gateway.store import journal, journal_rows
 from gateway.store.database import Connection, DatabaseError, open_pool
+from gateway.store.journal_rows import RowsCheck
 from gateway.store.migrations import migrate as apply_migrations
 from gateway.store.migrations import pending
 
@@ -54,17 +56,26 @@ def migrate(arguments: Namespace) -> int:
 
 
 def verify_journal(arguments: Namespace) -> int:
-    """Status 0 when the whole chain holds, 1 when an entry does not."""
-    check = asyncio.run(_verify(_config(arguments), arguments.anchor))
+    """Status 0 when the whole chain holds and every row is what the journal says, else 1."""
+    try:
+        check, rows = asyncio.run(_verify(_config(arguments), arguments.anchor))
+    except asyncpg.PostgresError as error:
+        raise CommandError(unreadable_database(error)) from None
     fault = check.fault
     if arguments.json:
         shown = None if fault is None else {"seq": fault.seq, "reason": fault.reason}
-        show_json({"entries": check.entries, "head": check.head, "root": check.root, "fault": shown})
-    elif fault is None:
-        say(f"the journal holds: {check.entries:,} entries, anchor {check.entries}:{check.root}")
+        chain = {"entries": check.entries, "head": check.head, "root": check.root, "fault": shown}
+        show_json(chain | {"cases": rows.cases, "rows": [row._asdict() for row in rows.faults]})
     else:
-        say(f"entry {fault.seq} does not hold: {fault.reason}; the chain holds for {check.entries:,} entries")
-    return 0 if fault is None else 1
+        if fault is None:
+            say(f"the journal holds: {check.entries:,} entries, anchor {check.entries}:{check.root}")
+        else:
+            say(f"entry {fault.seq} does not hold: {fault.reason}; the chain holds for {check.entries:,} entries")
+        for row in rows.faults:
+            say(f"case {row.case_id} is not what the journal says: {row.pointer} {row.reason}")
+        if not rows.faults:
+            say(f"the rows of {rows.cases:,} cases are what the journal says")
+    return 0 if fault is None and not rows.faults else 1
 
 
 def _config(arguments: Namespace) -> Config:
@@ -82,12 +93,14 @@ async def _migrate(config: Config) -> list[str]:
         await database.close()
 
 
-async def _verify(config: Config, anchors: Sequence[Anchor]) -> journal.JournalCheck:
+async def _verify(config: Config, anchors: Sequence[Anchor]) -> tuple[journal.JournalCheck, RowsCheck]:
     database = await open_pool(config, size=1)
     try:
         async with database.acquire() as connection:
             await _check_schema(connection)
-            return await journal.verify(connection, anchors)
+            check = await journal.verify(connection, anchors)
+            alphabets = {link.name: link.default_alphabet for link in config.links}
+            return check, await journal_rows.compare(connection, alphabets)
     finally:
         await database.close()
 

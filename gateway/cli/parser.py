@@ -80,7 +80,8 @@ def _add_local(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     _add(commands, "migrate", local.migrate, "apply the pending migrations", config=True)
     _add(commands, "check-config", local.check_config, "check the file, name every fault by its key", config=True)
     command = _add(
-        commands, "verify-journal", local.verify_journal, "walk the hash chain, name the first entry that fails",
+        commands, "verify-journal", local.verify_journal,
+        "walk the hash chain, name the first entry that fails; compare the rows of every case with it",
         config=True, json=True,
     )  # fmt: skip
     command.add_argument(

@@ -15,6 +15,11 @@ class CommandError(Exception):
     """A command cannot be carried out. The message is one line that says what to do."""
 
 
+def unreadable_database(error: Exception) -> str:
+    """The message of a CommandError; the error's own text may quote a row."""
+    return f"the database cannot be read ({type(error).__name__}): its log has the rest"
+
+
 def console(*, stderr: bool = False) -> Console:
     """The terminal, or the stream in its place. Created for each use: tests replace the streams."""
     stream = sys.stderr if stderr else sys.stdout

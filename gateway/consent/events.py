@@ -4,9 +4,9 @@ Names and fields never change their meaning, so that an evidence record of any v
 docs/reference/journal-events.md is generated from this module: the comment of an event or a field is its meaning.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import orjson
 
@@ -119,6 +119,12 @@ class Reason(NamedTuple):
     reason: str  # in English
 
 
+class Words(NamedTuple):
+    """Words of a person or of the wallet. They are kept beside the journal and erased with the case."""
+
+    words: str  # digest of the words; HTTP interfaces show the words in its place, as `reason`
+
+
 class ReplyOfReason(NamedTuple):
     """Why a reply was ignored, and the reply's digest."""
 
@@ -154,7 +160,7 @@ class Repeat(NamedTuple):
 
 
 class TextQueued(NamedTuple):
-    """A queued text or USSD screen."""
+    """A queued text or USSD screen, as 0.1.0 wrote it: with a digest of the text alone."""
 
     sms_id: int  # the row of the text
     text: str  # request, repeat, agreed, refused, clarify, or a screen: menu, menu_agreed …
@@ -162,6 +168,17 @@ class TextQueued(NamedTuple):
     link: str  # by which it is sent
     segments: int  # number of segments
     body: str  # digest of the text as sent
+
+
+class TextQueuedTo(NamedTuple):
+    """A queued text or USSD screen, with the number that it is for."""
+
+    sms_id: int  # the row of the text
+    text: str  # request, repeat, agreed, refused, clarify, or a screen: menu, menu_agreed …
+    template: str  # version of the template
+    link: str  # by which it is sent
+    segments: int  # number of segments
+    sent: str  # digest of the number and the text as sent
 
 
 class TextAccepted(NamedTuple):
@@ -241,12 +258,14 @@ Detail = (
     | Reply
     | Voucher
     | Reason
+    | Words
     | ReplyOfReason
     | HeldReply
     | AcceptedReply
     | TextKind
     | Repeat
     | TextQueued
+    | TextQueuedTo
     | TextAccepted
     | TextRefused
     | TextWithoutRoute
@@ -269,18 +288,18 @@ DETAILS: Mapping[EventType, tuple[type[Detail], ...]] = {
     EventType.NO_ANSWER: (NoDetail,),
     EventType.UNDELIVERABLE: (NoDetail,),
     EventType.VOUCHER_ISSUED: (Voucher,),
-    EventType.VOUCHER_REJECTED: (Reason,),
+    EventType.VOUCHER_REJECTED: (Words, Reason),
     EventType.VOUCHER_ACTIVATED: (Voucher,),
     EventType.SERVICE_RECEIVED: (Voucher,),
     EventType.WITHDRAWAL_REQUESTED: (Reply,),
     EventType.LATE_REPLY: (Reply,),
     EventType.REPLY_HELD: (HeldReply,),
-    EventType.CANCELLED: (Reason,),
+    EventType.CANCELLED: (Words, Reason),
     EventType.NUMBER_MISSING: (Relation,),
     EventType.NUMBER_INVALID: (Relation,),
     EventType.RECIPIENT_UNREACHABLE: (Relation,),
     EventType.REPEAT_DUE: (Repeat,),
-    EventType.TEXT_QUEUED: (TextQueued,),
+    EventType.TEXT_QUEUED: (TextQueuedTo, TextQueued),
     EventType.TEXT_ACCEPTED: (TextAccepted,),
     EventType.TEXT_REFUSED: (TextRefused, TextWithoutRoute),
     EventType.TEXT_DELIVERED: (TextKind,),
@@ -313,15 +332,33 @@ class Event(NamedTuple):
         return orjson.dumps(self.detail._asdict()).decode()
 
 
-def parse_detail(name: EventType, content: Mapping[str, Any]) -> Detail:
-    """The typed detail of a journal entry; raises ValueError when a field of the event's type is missing.
+def parse_detail(name: EventType, text: str) -> Detail:
+    """The typed detail of a journal entry.
 
-    Of several types, the one with exactly these fields is used. Unknown fields are ignored.
+    Raises ValueError unless the text is, octet for octet, what `Event.detail_json` writes for one of the event's
+    types: a key that occurs twice, a field too many or a number for a text could be read in two ways.
     """
-    kinds = DETAILS[name]
-    fitting: Iterable[type[Detail]] = (k for k in kinds if set(k._fields) == content.keys())
-    partly: Iterable[type[Detail]] = (k for k in reversed(kinds) if set(k._fields) <= content.keys())
-    kind = next(iter(fitting), None) or next(iter(partly), None)
-    if kind is None:
-        raise ValueError(f"{name} with the fields {sorted(content)}")
-    return kind(**{field: content[field] for field in kind._fields})
+    content = orjson.loads(text)
+    if type(content) is dict:
+        for kind in DETAILS[name]:
+            fields = _FIELDS[kind]
+            if fields.keys() == content.keys() and all(_fits(content[f], hint) for f, hint in fields.items()):
+                detail = kind(**content)
+                if Event(name, detail).detail_json() == text:
+                    return detail
+    raise ValueError(f"is no detail of {name}")
+
+
+_FIELDS: Mapping[type[Detail], Mapping[str, Any]] = {
+    kind: get_type_hints(kind) for kinds in DETAILS.values() for kind in kinds
+}
+"""By type of detail, the types of its fields."""
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Whether a value from JSON is of the field's type; a boolean is no number."""
+    if inner := get_args(hint):
+        if get_origin(hint) is Sequence:
+            return type(value) is list and all(_fits(item, inner[0]) for item in value)
+        return any(_fits(value, one) for one in inner)
+    return type(value) is hint

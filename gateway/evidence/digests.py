@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-FORMAT = "gateway-evidence-1"
-"""The format of a record of evidence (docs/evidence.md)."""
+FORMATS: Mapping[int, str] = {1: "gateway-evidence-1", 2: "gateway-evidence-2"}
+"""The format of a record of evidence (docs/evidence.md) by the highest version of the hash among its entries."""
 
 
 class Anchor(NamedTuple):
@@ -40,11 +40,33 @@ def reply_identity(
     return orjson.dumps(parts if session is None else [*parts, session])
 
 
+def sent_text(msisdn: str, body: str) -> bytes:
+    """The octets that the digest of a text is computed over: its number and its body."""
+    return orjson.dumps([msisdn, body])
+
+
 def journal_entry(
-    seq: int, at_us: int, case_id: str | None, event: str, event_id: str | None, detail: str
+    seq: int, at_us: int, case_id: str | None, event: str, event_id: str | None, detail: str, version: int
 ) -> bytes:
-    """The octets of an entry that go into the chain; `at_us` in microseconds since 1970."""
-    return "\x1f".join(map(str, (seq, at_us, case_id or "", event, event_id or "", detail))).encode()
+    """The octets of an entry that go into the chain; `at_us` in microseconds since 1970.
+
+    Version 1, that of 0.1.0, has the same octets for NULL and for the empty string. Version 2 gives each text its
+    length, and NULL none. Raises ValueError for another version.
+    """
+    fields: tuple[object, ...]
+    match version:
+        case 1:
+            fields = (seq, at_us, case_id or "", event, event_id or "", detail)
+        case 2:
+            fields = ("v2", seq, at_us, _measured(case_id), _measured(event), _measured(event_id), detail)
+        case _:
+            raise ValueError(f"there is no version {version} of the hash")
+    return "\x1f".join(map(str, fields)).encode()
+
+
+def _measured(text: str | None) -> str:
+    """The text after its number of characters; `-` for NULL."""
+    return "-" if text is None else f"{len(text)}:{text}"
 
 
 def journal_hash(before: bytes, entry: bytes) -> bytes:

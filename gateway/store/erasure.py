@@ -41,6 +41,7 @@ _SUBSCRIBERS = """
 DELETE FROM subscribers s WHERE msisdn = ANY($1::text[])
   AND NOT EXISTS (SELECT FROM questions q WHERE q.msisdn = s.msisdn)
 """
+_REASONS = "DELETE FROM case_reasons WHERE case_id = ANY($1::text[])"
 _UNASSIGNED_REPLIES = "DELETE FROM replies WHERE case_id IS NULL AND received_at < $1"
 _UNASSIGNED_SCREENS = "DELETE FROM sms WHERE case_id IS NULL AND created_at < $1"
 
@@ -65,6 +66,7 @@ async def erase_ended(
         await connection.execute(_SMS, case_ids, hashes)
         await connection.execute(_REPLIES, case_ids, hashes)
         await connection.execute(_QUESTIONS, case_ids)
+        await connection.execute(_REASONS, case_ids)
         await connection.execute(_SUBSCRIBERS, numbers)
         await connection.execute(
             _CASES, [(r["case_id"], hashed(r["pupil_iin"]), hashed(r["msisdn"])) for r in rows], now

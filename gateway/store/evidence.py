@@ -1,37 +1,41 @@
 """The evidence record of one case, built from its rows; gateway/evidence/verification.py checks it."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import chain, repeat
 from typing import Any, NamedTuple
 
 import orjson
 
-from gateway.evidence import digests, verification
+from gateway.evidence import digests
+from gateway.evidence.history import read_history
 from gateway.smpp.text import decode
 from gateway.store import journal, journal_tree, setup
 from gateway.store.database import Connection
 
-_CASE = """
+_CASES = """
 SELECT case_id, list_id, record_id, service, language, state, msisdn, opened_at, ended_at, answered_at, evidence,
        voucher_id, erased_at, record
-FROM cases WHERE case_id = $1
+FROM cases WHERE case_id = ANY($1::text[]) ORDER BY case_id
 """
 _TEXTS = """
-SELECT s.sms_id, s.kind, s.repeat, s.link, s.msisdn, s.state, s.template, t.body AS template_body, s.body,
-       s.segments, s.reference, s.message_ids, s.created_at, s.accepted_at
-FROM sms s LEFT JOIN templates t ON t.version = s.template WHERE s.case_id = $1 ORDER BY s.sms_id
+SELECT s.case_id, s.sms_id, s.kind, s.repeat, s.link, s.msisdn, s.state, s.template, t.body AS template_body,
+       s.body, s.segments, s.reference, s.message_ids, s.created_at, s.accepted_at
+FROM sms s LEFT JOIN templates t ON t.version = s.template WHERE s.case_id = ANY($1::text[]) ORDER BY s.sms_id
 """
 _REPLIES = """
-SELECT link, source_addr, destination_addr, octets, data_coding, smsc_time, verdict, normalised, rule_version,
-       received_at
-FROM replies WHERE case_id = $1 ORDER BY reply_id
+SELECT case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time, verdict, normalised,
+       rule_version, received_at
+FROM replies WHERE case_id = ANY($1::text[]) ORDER BY reply_id
 """
 _JOURNAL = """
-SELECT j.seq, (extract(epoch FROM j.at) * 1000000)::bigint AS at_us, j.event, j.event_id, j.detail,
-       coalesce(encode(b.hash, 'hex'), '') AS before, encode(j.hash, 'hex') AS hash
-FROM journal j LEFT JOIN journal b ON b.seq = j.seq - 1 WHERE j.case_id = $1 ORDER BY j.seq
+SELECT j.case_id, j.seq, CASE WHEN isfinite(j.at) THEN (extract(epoch FROM j.at) * 1000000)::bigint END AS at_us,
+       j.event, j.event_id, j.detail, j.version, coalesce(encode(b.hash, 'hex'), '') AS before,
+       encode(j.hash, 'hex') AS hash
+FROM journal j LEFT JOIN journal b ON b.seq = j.seq - 1 WHERE j.case_id = ANY($1::text[]) ORDER BY j.seq
 """
-_PENDING = "SELECT EXISTS (SELECT FROM journal_pending WHERE case_id = $1)"
+_PENDING = "SELECT DISTINCT case_id FROM journal_pending WHERE case_id = ANY($1::text[])"
 
 
 class OutOfReachError(Exception):
@@ -60,71 +64,102 @@ async def record_of(
     the entries are among the journal's first `size` entries (None: all). Raises OutOfReachError when the journal
     has fewer entries or the case has later ones, ServiceMissingError when `rules` lack the case's service.
     """
-    rows = await _consistent_rows(connection, case_id)
-    if rows is None:
+    while (settled := await settled_rows(connection, [case_id], alphabets)).pending:
+        pass
+    if not settled.rows:
         return None
     while await journal_tree.grow(connection):
         pass
-    case, texts, replies, entries, end = rows
+    case, texts, replies, entries = settled.rows[0]
     if case["service"] not in rules:
         raise ServiceMissingError(case["service"])
     key = digests.case_key(await setup.evidence_key(connection), case_id)
     seqs = [entry["seq"] for entry in entries]
     first = seqs[-1] if seqs else 0  # no entries: they were removed from the journal, which the check reports
     if size is None:
-        size = end
-    if not first <= size <= end:
-        raise OutOfReachError(first, end)
+        size = settled.size
+    if not first <= size <= settled.size:
+        raise OutOfReachError(first, settled.size)
     for entry, path in zip(entries, await journal_tree.paths(connection, seqs, size), strict=True):
         entry["path"] = [hash_.hex() for hash_ in path]
     record: dict[str, Any] = {
-        "format": digests.FORMAT,
+        "format": digests.FORMATS[max((entry.get("version", 1) for entry in entries), default=1)],
         "made_at": made_at.isoformat(),
-        "case": _case(case) | {"key": key.hex(), "rules": dict(rules[case["service"]])},
-        "texts": [_text(row) for row in texts],
-        "replies": _replies(replies, entries, alphabets),
+        "case": case | {"key": key.hex(), "rules": dict(rules[case["service"]])},
+        "texts": texts,
+        "replies": replies,
         "journal": entries,
         "tree": {"size": size, "root": (await journal_tree.root(connection, size)).hex()},
     }
     return record | {"seal": digests.seal(record)}
 
 
-class _Rows(NamedTuple):
-    """The rows of a case in one snapshot, and the journal's size there."""
+class CaseRows(NamedTuple):
+    """The rows of a case in the form of a record; the entries without their paths."""
 
     case: dict[str, Any]
     texts: list[dict[str, Any]]
     replies: list[dict[str, Any]]
     entries: list[dict[str, Any]]
-    end: int
 
 
-async def _consistent_rows(connection: Connection, case_id: str) -> _Rows | None:
-    """The rows in a snapshot without pending journal entries of the case; None: there is no such case."""
+class SettledRows(NamedTuple):
+    """The rows of cases in one snapshot, and the journal's size there; cases with pending entries are left out."""
 
-    async def rows(query: str) -> list[dict[str, Any]]:
-        return [dict(row) for row in await connection.fetch(query, case_id)]
+    rows: list[CaseRows]
+    pending: list[str]
+    size: int
 
-    while True:
-        while await journal.seal(connection):
-            pass
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
-            if await connection.fetchval(_PENDING, case_id):
-                continue
-            if not (case := await rows(_CASE)):
-                return None
-            end, _, _ = await journal.head(connection)
-            return _Rows(case[0], await rows(_TEXTS), await rows(_REPLIES), await rows(_JOURNAL), end)
+
+async def settled_rows(
+    connection: Connection, case_ids: Sequence[str], alphabets: Mapping[str, str]
+) -> SettledRows:
+    """The rows of those of the cases that exist; pending journal entries are sealed first."""
+    while await journal.seal(connection):
+        pass
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        pending = [row["case_id"] for row in await connection.fetch(_PENDING, case_ids)]
+        rows = await _rows(connection, [c for c in case_ids if c not in pending], alphabets)
+        size, _, _ = await journal.head(connection)
+        return SettledRows(rows, pending, size)
+
+
+async def _rows(connection: Connection, case_ids: Sequence[str], alphabets: Mapping[str, str]) -> list[CaseRows]:
+    async def by_case(query: str) -> Mapping[str, list[dict[str, Any]]]:
+        found: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+        for row in await connection.fetch(query, case_ids):
+            fields = dict(row)
+            found[fields.pop("case_id")].append(fields)
+        return found
+
+    texts, replies, entries = await by_case(_TEXTS), await by_case(_REPLIES), await by_case(_JOURNAL)
+    found = []
+    for row in await connection.fetch(_CASES, case_ids):
+        journaled = [_entry(entry) for entry in entries[row["case_id"]]]
+        found.append(
+            CaseRows(
+                _case(dict(row)),
+                [_text(text) for text in texts[row["case_id"]]],
+                _replies(replies[row["case_id"]], journaled, alphabets),
+                journaled,
+            )
+        )
+    return found
 
 
 def _case(row: Mapping[str, Any]) -> dict[str, Any]:
     case = {name: _plain(row[name]) for name in row.keys() - {"record"}}
-    return case | {"record": None if row["record"] is None else orjson.loads(row["record"])}
+    return case | {"record": _json(row["record"])}
+
+
+def _entry(row: dict[str, Any]) -> dict[str, Any]:
+    """The entry; without its version where it is that of 0.1.0, whose records name none."""
+    return row if row["version"] > 1 else {name: value for name, value in row.items() if name != "version"}
 
 
 def _text(row: Mapping[str, Any]) -> dict[str, Any]:
     text = {name: _plain(value) for name, value in row.items()}
-    return text | {"message_ids": orjson.loads(row["message_ids"]) if row["message_ids"] else None}
+    return text | {"message_ids": _json(row["message_ids"])}
 
 
 def _replies(
@@ -132,7 +167,9 @@ def _replies(
 ) -> list[dict[str, Any]]:
     """The replies with their digests; the journal has them in the same order."""
     replies = []
-    for row, (_, detail) in zip(rows, verification.replies_read(entries), strict=False):
+    history, _ = read_history(entries)  # what cannot be read is found by the check of the record
+    read = [detail.reply for _, detail in history.replies_read()]
+    for row, digest in zip(rows, chain(read, repeat("")), strict=False):
         octets, alphabet = row["octets"], alphabets.get(row["link"], "gsm7")
         replies.append(
             {name: _plain(value) for name, value in row.items()}
@@ -140,7 +177,7 @@ def _replies(
                 "octets": None if octets is None else octets.hex(),
                 "text": None if octets is None else decode(octets, row["data_coding"], alphabet),
                 "default_alphabet": alphabet,
-                "digest": detail.reply,
+                "digest": digest,
             }
         )
     return replies
@@ -148,3 +185,11 @@ def _replies(
 
 def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _json(text: str | None) -> Any:
+    """The value of a JSON column; of one that was changed to what nobody can read, its characters."""
+    try:
+        return None if text is None else orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text

@@ -5,10 +5,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-import orjson
-
 from gateway.consent.case import State
-from gateway.store import journal
+from gateway.store import journal, reasons
 from gateway.store.database import Connection
 
 _MAX_SEALED_BATCHES = 10
@@ -84,9 +82,11 @@ async def of_case(connection: Connection, case_id: str) -> list[HistoryEntry]:
     for _ in range(_MAX_SEALED_BATCHES):
         if not await connection.fetchval(_PENDING, case_id) or not await journal.seal(connection):
             break
+    rows = await connection.fetch(_OF_CASE, case_id)
+    details = await reasons.shown(connection, [(case_id, row["detail"]) for row in rows])
     return [
-        HistoryEntry(row["seq"], row["at"], row["event"], orjson.loads(row["detail"]))
-        for row in await connection.fetch(_OF_CASE, case_id)
+        HistoryEntry(row["seq"], row["at"], row["event"], detail)
+        for row, detail in zip(rows, details, strict=True)
     ]
 
 

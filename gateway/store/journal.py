@@ -1,14 +1,16 @@
 """The journal: append-only, totally ordered, hash-chained.
 
 Transactions append to ``journal_pending``. Sealing moves entries to ``journal``, gives each its ``seq`` and chains
-it: hash = SHA-256(hash of the previous entry || entry), where an entry is its fields joined by U+001F. A reader
-that follows ``seq`` misses nothing: an entry gets its number after its transaction has committed.
+it: hash = SHA-256(hash of the previous entry || entry), the entry's octets being those of `digests.journal_entry`.
+A reader that follows ``seq`` misses nothing: an entry gets its number after its transaction has committed.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
+
+import asyncpg
 
 from gateway.consent.events import STATUSES, Event
 from gateway.evidence import digests, merkle
@@ -39,7 +41,8 @@ SELECT count(*) FROM sealed
 """
 
 _WALK = """
-SELECT seq, (extract(epoch FROM at) * 1000000)::bigint AS at, case_id, event, event_id, detail, hash
+SELECT seq, CASE WHEN isfinite(at) THEN (extract(epoch FROM at) * 1000000)::bigint END AS at,
+       case_id, event, event_id, detail, version, hash
 FROM journal WHERE seq > $1 ORDER BY seq LIMIT $2
 """
 
@@ -64,6 +67,7 @@ class ChainPosition(NamedTuple):
 
     seq: int
     hash: bytes
+    version: int = 1  # of the entry's hash
 
 
 CHAIN_START = ChainPosition(0, b"")
@@ -150,16 +154,31 @@ async def walk(
     for row in await connection.fetch(_WALK, position.seq, limit):
         if row["seq"] != position.seq + 1:
             return position, JournalFault(position.seq + 1, f"missing: the next entry is {row['seq']}")
-        octets = digests.journal_entry(
-            row["seq"], row["at"], row["case_id"], row["event"], row["event_id"], row["detail"]
-        )
-        expected = digests.journal_hash(position.hash, octets)
-        if row["hash"] != expected:
-            return position, JournalFault(row["seq"], "its hash does not match its fields")
-        position = ChainPosition(row["seq"], expected)
+        if (reason := _fault_of(row, position)) is not None:
+            return position, JournalFault(row["seq"], reason)
+        position = ChainPosition(row["seq"], row["hash"], row["version"])
         if tree is not None:
-            tree.append(expected)
+            tree.append(position.hash)
     return position, None
+
+
+def _fault_of(row: asyncpg.Record, before: ChainPosition) -> str | None:
+    """Why the entry does not follow from the one before it; None: it does."""
+    if row["version"] < before.version:
+        return "has an older version of the hash than the entry before"
+    if row["at"] is None:
+        return "its instant is infinite"
+    octets = digests.journal_entry(
+        row["seq"], row["at"], row["case_id"], row["event"], row["event_id"], row["detail"], row["version"]
+    )
+    if row["hash"] != digests.journal_hash(before.hash, octets):
+        return "its hash does not match its fields"
+    # Version 1 has one hash for NULL and ''.
+    if row["case_id"] == "" or row["event_id"] == "":
+        return "has an empty id"
+    if (row["event_id"] is not None) is not (row["event"] in STATUSES):
+        return "has an event_id and is no status, or the reverse"
+    return None
 
 
 async def head(connection: Connection) -> tuple[int, str, datetime]:

@@ -3,9 +3,8 @@
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import orjson
-
 from gateway.consent.deadlines import Calendar
+from gateway.store import reasons
 from gateway.store.database import Connection
 from gateway.store.rows import reader
 
@@ -19,13 +18,13 @@ JOIN cases AS c USING (case_id) ORDER BY e.seq
 
 
 class StatusEvent(NamedTuple):
-    """A status event of the journal, with fields of its case; `detail` is JSON."""
+    """A status event of the journal, with fields of its case."""
 
     seq: int
     at: datetime  # business time
     event: str
     event_id: str
-    detail: str
+    detail: dict[str, Any]
     case_id: str
     list_id: str
     record_id: str
@@ -38,7 +37,9 @@ _read_event = reader(StatusEvent)
 
 async def after(connection: Connection, seq: int, limit: int) -> list[StatusEvent]:
     """The first `limit` status events after `seq`, in order."""
-    return [_read_event(row) for row in await connection.fetch(_READ, seq, limit)]
+    rows = await connection.fetch(_READ, seq, limit)
+    details = await reasons.shown(connection, [(row["case_id"], row["detail"]) for row in rows])
+    return [_read_event(row)._replace(detail=detail) for row, detail in zip(rows, details, strict=True)]
 
 
 def as_json(event: StatusEvent, calendar: Calendar) -> dict[str, Any]:
@@ -53,5 +54,5 @@ def as_json(event: StatusEvent, calendar: Calendar) -> dict[str, Any]:
         "case_id": event.case_id,
         "service": event.service,
         "pupil_iin": event.pupil_iin,
-        "detail": orjson.loads(event.detail),
+        "detail": event.detail,
     }

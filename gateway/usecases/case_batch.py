@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from gateway.consent.case import Case, Rules, State
-from gateway.consent.events import Event, EventType, TextQueued, TextWithoutRoute
+from gateway.consent.events import Event, EventType, Reason, TextQueuedTo, TextWithoutRoute, Words
 from gateway.consent.inputs import Decision, Effect, Input, OpenQuestion, Park, ReportRefused, Send
 from gateway.consent.journey import decide
 from gateway.consent.transitions import targets
-from gateway.evidence.digests import Digester
-from gateway.store import calls, cases, questions, sms
+from gateway.evidence.digests import Digester, sent_text
+from gateway.store import calls, cases, questions, reasons, sms
 from gateway.store.calls import CallKind
 from gateway.store.cases import StoredCase
 from gateway.store.database import Connection
@@ -20,6 +20,10 @@ from gateway.usecases.texts import TextRenderer
 
 CALL_OF = {Effect.LOOK_UP: CallKind.LOOKUP, Effect.FORM_VOUCHER: CallKind.VOUCHER}
 """The partner call that an effect requires."""
+
+
+_WITH_WORDS = frozenset({EventType.CANCELLED, EventType.VOUCHER_REJECTED})
+"""The events whose reason is in the words of a person or of the wallet."""
 
 
 class TransitionError(Exception):
@@ -63,6 +67,7 @@ class CaseBatch:
         self._calls: list[tuple[str, CallKind]] = []
         self._ended: list[str] = []
         self._texts: list[tuple[StoredCase, sms.NewSms]] = []
+        self._words: list[reasons.Kept] = []
 
     def decide(self, case_id: str, given: Input) -> Decision:
         """The decision on one input; its events and effects are collected for `write`."""
@@ -74,7 +79,7 @@ class CaseBatch:
         if decision.case.state not in targets(before.state, type(given)):
             raise TransitionError(f"{before.state} on {type(given).__name__} to {decision.case.state}")
         after = self.stored[case_id] = stored.with_case(decision.case)
-        self.outcome.events.extend((after, event) for event in decision.events)
+        self.outcome.events.extend((after, self._journaled(case_id, event)) for event in decision.events)
         if decision.case.ended_at is not None and before.ended_at is None:
             self._ended.append(case_id)
         for effect in decision.effects:
@@ -92,6 +97,14 @@ class CaseBatch:
                     if effect is Effect.FORM_VOUCHER:
                         self.outcome.events.append((after, Event(EventType.VOUCHER_REQUESTED)))
         return decision
+
+    def _journaled(self, case_id: str, event: Event) -> Event:
+        """The event as the journal, which is never erased, may have it: with a digest in place of words."""
+        if event.name not in _WITH_WORDS or not isinstance(event.detail, Reason):
+            return event
+        digest = self._context.digests.digest(event.detail.reason.encode(), case_id)
+        self._words.append(reasons.Kept(case_id, digest, event.detail.reason))
+        return Event(event.name, Words(digest))
 
     def _send(self, stored: StoredCase, send: Send) -> None:
         """Renders the text; when no link carries the number, decides on that as another input."""
@@ -135,6 +148,8 @@ class CaseBatch:
         changed = [s for case_id, s in self.stored.items() if s.case is not self._before[case_id]]
         if changed:
             await cases.save(connection, changed, self._state_counts(changed))
+        if self._words:
+            await reasons.keep(connection, self._words)
         if self._withdrawn:
             await sms.withdraw(connection, self._withdrawn)
         if self._ended:
@@ -163,8 +178,8 @@ class CaseBatch:
 
 def text_queued(digests: Digester, sms_id: int, new: sms.NewSms | sms.NewScreen, *, segments: int) -> Event:
     """The journal's event for a queued text or screen."""
-    body = digests.digest(new.body.encode(), new.case_id)
-    return Event(EventType.TEXT_QUEUED, TextQueued(sms_id, new.kind, new.template, new.link, segments, body))
+    sent = digests.digest(sent_text(new.msisdn, new.body), new.case_id)
+    return Event(EventType.TEXT_QUEUED, TextQueuedTo(sms_id, new.kind, new.template, new.link, segments, sent))
 
 
 def _claim(stored: StoredCase, case: Case) -> NumberClaim:

@@ -195,7 +195,8 @@ async def test_verify_journal_reports_a_valid_journal(config: Path, database: Da
     checked = verified(config, database.url)
     assert checked.returncode == 0, checked.stderr
     assert json.loads(checked.stdout)["entries"] == 3
-    assert json.loads(checked.stdout)["fault"] is None
+    shown = json.loads(checked.stdout)
+    assert (shown["fault"], shown["cases"], shown["rows"]) == (None, 0, [])
 
 
 async def test_verify_journal_reports_an_anchor_that_is_not_in_the_journal(
@@ -212,16 +213,62 @@ async def test_verify_journal_reports_an_anchor_that_is_not_in_the_journal(
         assert (malformed.returncode, "SEQ:ROOT" in malformed.stderr) == (2, True), anchor
 
 
-async def test_verify_journal_names_the_first_wrong_entry(config: Path, database: Database) -> None:
+@pytest.mark.parametrize("change", ["event = 'x'", "at = 'infinity'", "detail = '[]'", "event_id = ''"])
+async def test_verify_journal_names_the_first_wrong_entry(config: Path, database: Database, change: str) -> None:
     await journal_of_three(database)
     connection = await asyncpg.connect(database.url)
     await connection.execute(
-        "ALTER TABLE journal DISABLE TRIGGER USER; UPDATE journal SET event = 'x' WHERE seq = 2"
+        f"ALTER TABLE journal DISABLE TRIGGER USER; UPDATE journal SET {change} WHERE seq = 2"
     )
     await connection.close()
     checked = verified(config, database.url)
-    assert checked.returncode == 1
+    assert (checked.returncode, checked.stderr) == (1, "")
     assert json.loads(checked.stdout)["fault"]["seq"] == 2
+
+
+async def test_verify_journal_names_a_case_whose_rows_are_not_what_the_journal_says(
+    config: Path, database: Database
+) -> None:
+    at = datetime(2026, 11, 22, tzinfo=UTC)
+    async with database.acquire() as connection:
+        await journal.append(connection, [journal.Entry(at, "a-case", "received", "an-id", "{}")])
+    checked = verified(config, database.url)
+    shown = json.loads(checked.stdout)
+    assert (checked.returncode, checked.stderr, shown["fault"], shown["cases"]) == (1, "", None, 0)
+    assert shown["rows"] == [{"case_id": "a-case", "pointer": "/case", "reason": "is missing"}]
+
+
+# verify-evidence
+
+EVIDENCE = ROOT / "tests" / "fixtures" / "v0_1_0" / "evidence.json"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line"),
+    [
+        (b'"seal":', b'"seal": "", "seal":', "gateway: {file} has the key 'seal' twice in one object"),
+        (b'"seal":', b'"seal"', "gateway: {file} is not JSON"),
+        (b'"seal":', b'"note": "", "seal":', ": has the unknown field 'note'"),
+        (b'"voucher_issued"', b'"consented"', "/seal: does not fit the record: something in it was changed"),
+        (b'"octets": "00', b'"octets": "0', "/replies/1/octets: is not spelt as the gateway does"),
+    ],
+)
+def test_verify_evidence_names_what_does_not_hold_in_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], before: bytes, after: bytes, line: str
+) -> None:
+    file, octets = tmp_path / "record.json", EVIDENCE.read_bytes()
+    assert before in octets
+    file.write_bytes(octets.replace(before, after, 1))
+    assert main(["verify-evidence", str(file)]) == 1
+    shown = capsys.readouterr()
+    assert line.format(file=file) in (shown.out + shown.err).splitlines()
+
+
+def test_verify_evidence_accepts_a_record_of_0_1_0(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify-evidence", str(EVIDENCE)]) == 0
+    assert capsys.readouterr().out.startswith(
+        "the record of case 01M2SN7EJJ2SGM2TH56F76A411 (voucher_issued) holds"
+    )
 
 
 # preview

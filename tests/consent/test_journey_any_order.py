@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from gateway.consent.case import ENDED, Case, Rules, State
-from gateway.consent.events import EventType
+from gateway.consent.events import NO_DETAIL, Detail, EventType, TextQueuedTo
 from gateway.consent.inputs import (
     AcceptReply,
     ActivateVoucher,
@@ -39,6 +39,7 @@ from gateway.consent.inputs import (
 from gateway.consent.journey import decide
 from gateway.consent.reply import Verdict
 from gateway.consent.texts import Kind
+from gateway.evidence.history import follow
 from tests.consent.case_factories import (
     ACCEPTED,
     CALENDAR,
@@ -86,6 +87,7 @@ class Journey(RuleBasedStateMachine):
         self.journey_rules = RULES
         self.now = MONDAY
         self.reported: list[EventType] = []
+        self.journal: list[tuple[EventType, Detail]] = [(EventType.RECEIVED, NO_DETAIL)]
         self.acquired = 0
         self.released = 0
         self.texts_2_and_3: list[Kind] = []
@@ -122,12 +124,16 @@ class Journey(RuleBasedStateMachine):
             if event.name in (EventType.CONSENTED, EventType.REFUSED):
                 assert EventType.ASKED in self.reported
             self.reported.append(event.name)
+            self.journal.append((event.name, event.detail))
         self.acquired += isinstance(given, OpenQuestion) and not decision.rejected
         for effect in decision.effects:
             self.note(effect, before, resent=isinstance(given, Resend))
         return decision
 
     def note(self, effect: Effect | Send, before: Case, *, resent: bool) -> None:
+        if isinstance(effect, Send):
+            queued = TextQueuedTo(0, effect.text, "", "", 1, "")
+            self.journal.append((EventType.TEXT_QUEUED, queued))
         match effect:
             case Effect.RELEASE_NUMBER:
                 assert before.msisdn is not None
@@ -213,6 +219,11 @@ class Journey(RuleBasedStateMachine):
         assert len(counted) <= 1
         texts = {EventType.CONSENTED: Kind.AGREED, EventType.REFUSED: Kind.REFUSED}
         assert self.texts_2_and_3 == [texts[name] for name in counted]
+
+    @invariant()
+    def the_state_follows_from_the_journal(self) -> None:
+        """Evidence of a case has no other proof of its state."""
+        assert follow(self.journal) == (self.case.state, [])
 
     @invariant()
     def the_number_is_held_while_the_question_is_open_and_released_once(self) -> None:

@@ -1,4 +1,4 @@
-"""Every test that the pages about SMPP name exists."""
+"""Every test that the pages about SMPP and about security name exists."""
 
 import re
 from pathlib import Path
@@ -15,3 +15,15 @@ def test_every_test_that_a_page_about_smpp_names_exists(page: str, at_least: int
     files = (file.read_text(encoding="utf-8") for file in (ROOT / "tests").rglob("test_*.py"))
     existing = {name for file in files for name in re.findall(r"def (test_\w+)\(", file)}
     assert named - existing == set()
+
+
+def test_every_test_that_the_page_about_security_names_exists() -> None:
+    page = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page))
+    assert named
+    missing = [
+        f"{file}::{name}"
+        for file, name in sorted(named)
+        if not (ROOT / file).exists() or f"def {name}(" not in (ROOT / file).read_text(encoding="utf-8")
+    ]
+    assert missing == []

@@ -8,6 +8,7 @@ import pytest
 from gateway.consent.events import EventType, UssdReplyRead, parse_detail
 from gateway.evidence import digests, merkle, verification
 from gateway.evidence.digests import Anchor
+from gateway.evidence.history import read_history
 from tests.evidence.record_changes import Record, changed, leaves
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "v0_1_0"
@@ -66,10 +67,12 @@ def test_a_changed_journal_of_0_1_0_does_not_verify_when_it_is_sealed_anew(name:
 @each_record
 def test_every_detail_of_0_1_0_is_of_a_type_that_its_event_has_today(name: str) -> None:
     for entry in read(name)["journal"]:
-        content = json.loads(entry["detail"])
-        assert parse_detail(EventType(entry["event"]), content)._asdict() == content
+        detail = parse_detail(EventType(entry["event"]), entry["detail"])
+        assert detail._asdict() == json.loads(entry["detail"])
 
 
 def test_a_reply_of_0_1_0_in_a_ussd_dialogue_has_its_session() -> None:
-    replies = [detail for _, detail in verification.replies_read(read("evidence_ussd.json")["journal"])]
+    history, unreadable = read_history(read("evidence_ussd.json")["journal"])
+    assert unreadable == []
+    replies = [detail for _, detail in history.replies_read()]
     assert [type(detail) for detail in replies] == [UssdReplyRead]

@@ -159,3 +159,31 @@ async def test_server_starts_in_a_folder_whose_name_has_spaces_and_an_apostrophe
         assert await responds(await server.ensure())
     finally:
         await asyncio.to_thread(server.release)
+
+
+def test_a_folder_too_long_for_a_socket_is_refused_with_what_to_do(data_dir: Path) -> None:
+    """Not a socket elsewhere: under /tmp others could write the folder."""
+    directory = data_dir.resolve() / "d"
+    spare = embedded.MAX_DIRECTORY_OCTETS - len(os.fsencode(directory / "postgresql"))
+    longest = directory.with_name("d" * (spare + 1))
+    with pytest.raises(EmbeddedError, match="choose a path 1 octets shorter"):
+        EmbeddedServer(longest.with_name(longest.name + "d"), SMALL).start()
+    assert list(longest.parent.glob("*/postgresql")) == []
+    server = EmbeddedServer(longest, SMALL)
+    try:
+        assert f"host={longest}/postgresql&" in server.start()
+    finally:
+        server.release()
+
+
+@pytest.mark.parametrize(
+    ("closed", "mode"), [("var/postgresql", 0o720), ("var/postgresql", 0o702), ("var", 0o777)]
+)
+def test_a_folder_that_others_can_write_is_refused_with_what_to_do(data_dir: Path, closed: str, mode: int) -> None:
+    (data_dir / "var" / "postgresql").mkdir(parents=True)
+    (data_dir / closed).chmod(mode)
+    with pytest.raises(EmbeddedError) as caught:
+        EmbeddedServer(data_dir / "var", SMALL).start()
+    assert str(caught.value).startswith(f"others can write {(data_dir / closed).resolve()}, where")
+    assert "chmod go-w" in str(caught.value)
+    assert list((data_dir / "var" / "postgresql").iterdir()) == []

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.store import erasure, journal
+from gateway.store import erasure, history, journal, statuses
 from tests.harness import Family, Harness, harness
 
 __all__ = ["harness"]
@@ -46,7 +46,7 @@ async def finished(harness: Harness) -> Harness:
     await harness.smsc.reply(agreed.number, "3#2")
     for sibling in siblings:
         await harness.status(sibling, "asked")
-        await harness.act(sibling, "cancel", {"reason": "the school has closed"})
+        await harness.act(sibling, "cancel", {"reason": "says Ахметова of the school"})
     await harness.status(without_number, "no_number")
     await harness.text(refused, "бас тарттыңыз")
     await harness.text(agreed, "socwallet")
@@ -72,6 +72,34 @@ async def test_after_erasure_no_table_has_a_name_or_a_number(finished: Harness) 
     assert await traces(finished, *SECRETS, *iins)
     assert await erase(finished) == 5
     assert await traces(finished, *SECRETS, *iins) == {}
+
+
+async def test_words_about_a_case_are_shown_until_they_are_erased_and_are_never_in_the_journal(
+    harness: Harness,
+) -> None:
+    await harness.start()
+    cancelled, rejected = Family(n=1), Family(n=2)
+    await harness.ask(cancelled, rejected)
+    body = '{"reason": "Ахметова has one"}'
+    harness.wallet.fail(status=422, body=body, content_type="application/problem+json")
+    await harness.smsc.reply(rejected.number, "3#1")
+    assert (await harness.act(cancelled, "cancel", {"reason": "says Akhmetova"}))[0] == 200
+    said = {"cancelled": (cancelled, "says Akhmetova"), "voucher_rejected": (rejected, "Ахметова has one")}
+    for event, (family, words) in said.items():
+        assert (await harness.status(family, event))["detail"] == {"reason": words}
+    await harness.stop()
+    journaled = await harness.connection.fetch("SELECT event, detail::text FROM journal")
+    assert not [row for row in journaled if "khmetov" in row["detail"] or "Ахмет" in row["detail"]]
+    async with harness.connection.transaction():
+        shown = await statuses.after(harness.connection, 0, 100)
+        assert {e.event: e.detail for e in shown if e.event in said} == {
+            event: {"reason": words} for event, (_, words) in said.items()
+        }
+    assert await erase(harness) == 2
+    for family, _ in said.values():
+        entries = await history.of_case(harness.connection, await harness.case_id(family))
+        assert [e.detail for e in entries if e.event in said] == [{"reason": "erased"}]
+    assert await harness.connection.fetchval("SELECT count(*) FROM case_reasons") == 0
 
 
 async def test_erasure_keeps_outcomes_and_evidence(finished: Harness) -> None:

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from gateway.consent.events import Event, EventType, Reason, Voucher
-from gateway.evidence import merkle
+from gateway.evidence import digests, merkle
 from gateway.evidence.digests import Anchor
 from gateway.store import journal, journal_tree
 from gateway.store.database import Connection, Database
@@ -71,6 +71,12 @@ async def test_the_journal_head_does_not_depend_on_the_batch_size(database: Data
         ("UPDATE journal SET case_id = '' WHERE seq = 3", 3),
         ("UPDATE journal SET event = 'refused' WHERE seq = 5", 5),
         ("UPDATE journal SET event_id = NULL WHERE seq = 6", 6),
+        ("UPDATE journal SET event_id = '' WHERE seq = 11", 11),
+        ("UPDATE journal SET case_id = '' WHERE seq = 11", 11),
+        ("UPDATE journal SET version = 1 WHERE seq = 10", 10),
+        ("UPDATE journal SET at = 'infinity' WHERE seq = 9", 9),
+        ("UPDATE journal SET at = '-infinity' WHERE seq = 9", 9),
+        ("UPDATE journal SET case_id = concat(case_id, chr(31), event), event = event_id WHERE seq = 2", 2),
         ("UPDATE journal SET hash = sha256(hash) WHERE seq = 7", 7),
         ("DELETE FROM journal WHERE seq = 1", 1),
         ("DELETE FROM journal WHERE seq = 8", 8),
@@ -96,6 +102,67 @@ async def test_verification_of_a_changed_journal_names_the_first_wrong_entry(
         check = await tamper(connection, statement)
         assert check.fault is not None
         assert (check.fault.seq, check.entries) == (seq, seq - 1)
+
+
+async def seal_as_0_1_0(connection: Connection) -> None:
+    """What `append_and_seal_all` does, with version 1 of the hash."""
+    position = journal.CHAIN_START
+    entries = [*ENTRIES, journal.entry(MONDAY, None, Event(EventType.REPLY_IGNORED, Reason("empty")))]
+    at_us = int(MONDAY.timestamp()) * 1_000_000
+    for seq, entry in enumerate(entries, start=1):
+        octets = digests.journal_entry(
+            seq, at_us, entry.case_id, entry.event, entry.event_id, entry.detail, version=1
+        )
+        position = journal.ChainPosition(seq, digests.journal_hash(position.hash, octets))
+        await connection.execute(
+            """INSERT INTO journal (seq, at, case_id, event, event_id, detail, version, hash)
+               VALUES ($1, $2, $3, $4, $5, $6, 1, $7)""",
+            seq, *entry, position.hash,
+        )  # fmt: skip
+
+
+async def test_entries_sealed_by_0_1_0_verify_and_new_ones_follow_from_them(database: Database) -> None:
+    async with database.acquire() as connection:
+        await seal_as_0_1_0(connection)
+        await append_and_seal_all(connection)
+        check = await journal.verify(connection)
+        assert (check.entries, check.fault) == (22, None)
+        versions = await connection.fetch("SELECT version, count(*) AS n FROM journal GROUP BY version")
+        assert {row["version"]: row["n"] for row in versions} == {1: 11, 2: 11}
+
+
+@pytest.mark.parametrize(
+    ("statement", "seq"),
+    [
+        ("UPDATE journal SET event_id = '' WHERE seq = 11", 11),
+        ("UPDATE journal SET case_id = '' WHERE seq = 11", 11),
+        ("UPDATE journal SET version = 2 WHERE seq = 3", 3),
+    ],
+)
+async def test_an_empty_string_in_place_of_null_is_found_in_an_entry_of_0_1_0(
+    database: Database, statement: str, seq: int
+) -> None:
+    """Version 1 has the same hash for both; version 2 has not."""
+    async with database.acquire() as connection:
+        await seal_as_0_1_0(connection)
+        check = await tamper(connection, statement)
+        assert check.fault is not None
+        assert check.fault.seq == seq
+
+
+async def test_an_entry_with_the_old_hash_does_not_follow_one_with_the_new(database: Database) -> None:
+    async with database.acquire() as connection:
+        await append_and_seal_all(connection)
+        seq, head, _ = await journal.head(connection)
+        octets = digests.journal_entry(seq + 1, 0, None, "received", "", "{}", version=1)
+        await connection.execute(
+            "INSERT INTO journal (seq, at, event, event_id, detail, version, hash)"
+            " VALUES ($1, 'epoch', 'received', '', '{}', 1, $2)",
+            seq + 1,
+            digests.journal_hash(bytes.fromhex(head), octets),
+        )
+        fault = (await journal.verify(connection)).fault
+        assert fault == journal.JournalFault(12, "has an older version of the hash than the entry before")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,39 @@
+"""The words of people and of the wallet about a case, kept beside the journal until the case is erased."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from gateway.consent.events import Words
+from gateway.store.database import Connection
+
+ERASED = "erased"
+"""Shown in place of words that were erased with the case."""
+
+_FIELD = Words._fields[0]
+_KEEP = "INSERT INTO case_reasons (case_id, digest, reason) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
+_FIND = "SELECT digest, reason FROM case_reasons WHERE case_id = ANY($1::text[])"
+
+
+class Kept(NamedTuple):
+    """Words to keep: of a case, under their digest."""
+
+    case_id: str
+    digest: str
+    reason: str
+
+
+async def keep(connection: Connection, words: Sequence[Kept]) -> None:
+    """Stores the words; the same ones of a case once."""
+    await connection.executemany(_KEEP, words)
+
+
+async def shown(connection: Connection, details: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Details of the journal, given as (case_id, JSON), as they are shown: with `reason` in place of a digest."""
+    parsed: list[tuple[str, dict[str, Any]]] = [(case_id, orjson.loads(text)) for case_id, text in details]
+    case_ids = [case_id for case_id, detail in parsed if _FIELD in detail]
+    found: Mapping[str, str] = {}
+    if case_ids:
+        found = {row["digest"]: row["reason"] for row in await connection.fetch(_FIND, case_ids)}
+    return [{"reason": found.get(d[_FIELD], ERASED)} if _FIELD in d else d for _, d in parsed]
