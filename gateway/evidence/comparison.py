@@ -17,9 +17,10 @@ from gateway.consent.events import (
     UssdReplyRead,
     Voucher,
 )
+from gateway.consent.identity import canonical_msisdn
 from gateway.consent.reply import Verdict
 from gateway.consent.texts import Kind
-from gateway.evidence.digests import keyed_hash, reply_identity, sent_text
+from gateway.evidence.digests import Sender, keyed_hash, reply_identity, sender, sent_text
 from gateway.evidence.form import Fault
 from gateway.evidence.history import AnyReplyRead, AnyTextQueued, Entry, History, follow
 
@@ -27,6 +28,8 @@ Row: TypeAlias = Mapping[str, Any]
 
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 _MICROSECOND = timedelta(microseconds=1)
+_ALPHANUMERIC = 5
+"""The type of number of a name (SMPP 3.4 §5.2.5)."""
 _QUESTIONS = (Kind.REQUEST, Kind.REPEAT)
 _ANSWERS = {EventType.CONSENTED: Verdict.AGREE, EventType.REFUSED: Verdict.REFUSE}
 
@@ -154,6 +157,8 @@ def _replies(history: History, rows: Rows) -> Iterator[Fault]:
                 yield Fault(f"{where}/octets", reason)
         elif keyed_hash(rows.key, _identity(reply, detail)) != detail.reply:
             yield Fault(f"{where}/octets", "do not fit the digest, with sender, receiver and time")
+        elif _is_forged(reply):
+            yield Fault(f"{where}/received_addr", "is not the number that the reply is said to be from")
 
 
 def _identity(reply: Row, detail: AnyReplyRead) -> bytes:
@@ -164,7 +169,20 @@ def _identity(reply: Row, detail: AnyReplyRead) -> bytes:
         bytes.fromhex(reply["octets"]),
         reply["smsc_time"],
         detail.session if isinstance(detail, UssdReplyRead) else None,
+        _sender(reply),
     )
+
+
+def _sender(reply: Row) -> Sender | None:
+    return sender(reply.get("received_addr"), reply.get("source_ton"), reply.get("source_npi"))
+
+
+def _is_forged(reply: Row) -> bool:
+    """Whether the sender as it came is not the subscriber that the reply is said to be from."""
+    received, number = _sender(reply), reply["source_addr"]
+    if received is None or canonical_msisdn(number) != number:
+        return False
+    return received.ton == _ALPHANUMERIC or number != canonical_msisdn(received.addr)
 
 
 def _answer(history: History, rows: Rows) -> Iterator[Fault]:

@@ -22,6 +22,19 @@ class Anchor(NamedTuple):
     root: bytes
 
 
+class Sender(NamedTuple):
+    """A source_addr as it came, with its type of number and numbering plan."""
+
+    addr: str
+    ton: int
+    npi: int
+
+
+def sender(addr: str | None, ton: int | None, npi: int | None) -> Sender | None:
+    """The sender of a row; None for one from before it was kept."""
+    return None if addr is None or ton is None or npi is None else Sender(addr, ton, npi)
+
+
 def case_key(evidence_key: bytes, case_id: str) -> bytes:
     """The key of one case's digests."""
     return hmac.digest(evidence_key, b"case:" + case_id.encode(), "sha256")
@@ -33,10 +46,22 @@ def keyed_hash(key: bytes, octets: bytes) -> str:
 
 
 def reply_identity(
-    link: str, source_addr: str, destination_addr: str, octets: bytes, smsc_time: str, session: str | None = None
+    link: str,
+    source_addr: str,
+    destination_addr: str,
+    octets: bytes,
+    smsc_time: str,
+    session: str | None = None,
+    received: Sender | None = None,
 ) -> bytes:
-    """The octets that the digest of a reply is computed over; `session` is that of its USSD dialogue, in hex."""
+    """The octets that the digest of a reply is computed over.
+
+    `session` is that of its USSD dialogue, in hex. `received` is the sender as it came; None for a reply from
+    before that was kept.
+    """
     parts = [link, source_addr, destination_addr, octets.hex(), smsc_time]
+    if received is not None:
+        return orjson.dumps([*parts, session, *received])
     return orjson.dumps(parts if session is None else [*parts, session])
 
 

@@ -212,7 +212,11 @@ _REPLY = _fields(
         "text": _or_null(_word(MAX_TEXT)),
         "default_alphabet": _word(),
         "digest": _KEYED,
-    }
+        "received_addr": _or_null(_word()),
+        "source_ton": _or_null(_integer),
+        "source_npi": _or_null(_integer),
+    },
+    optional=("received_addr", "source_ton", "source_npi"),
 )
 _ENTRY = _fields(
     {

@@ -6,6 +6,7 @@ from smpplib.consts import SMPP_TON_ALNUM
 
 from gateway.config import Link
 from gateway.consent.identity import canonical_msisdn
+from gateway.evidence.digests import Sender
 from gateway.limits import MAX_REPLY_CHARACTERS, MAX_REPLY_OCTETS
 from gateway.smpp.pdu import BLANK_OCTETS, Address, MalformedPdu, ShortMessage, TlvTag, decode_short_message
 from gateway.smpp.receipt import Receipt, parse_receipt
@@ -45,6 +46,7 @@ def decode_into(batch: InboundBatch, link: Link, received: Received) -> None:
                 sender_of(link, message.source),
                 message.destination.addr,
                 message.schedule_delivery_time,
+                _as_received(message.source),
                 ussd,
                 text,
             )
@@ -120,6 +122,10 @@ def sender_of(link: Link, source: Address) -> str:
     return msisdn or source.addr
 
 
+def _as_received(source: Address) -> Sender:
+    return Sender(source.addr, source.ton, source.npi)
+
+
 def _text(link: Link, message: ShortMessage, octets: bytes) -> str | None:
     """The text of a single message; None when the octets do not decode, or are more than a reply may have."""
     if len(octets) > MAX_REPLY_OCTETS:
@@ -138,6 +144,7 @@ def _reply(link: Link, message: ShortMessage, octets: bytes, text: str | None) -
         data_coding=message.data_coding,
         smsc_time=message.schedule_delivery_time,
         text=text,
+        received=_as_received(message.source),
     )
 
 
@@ -153,4 +160,7 @@ def _segment(link: Link, message: ShortMessage, concatenation: Concatenation, oc
         udh_octets=_udh_octets(message, octets),
         data_coding=message.data_coding,
         smsc_time=message.schedule_delivery_time,
+        received_addr=message.source.addr,
+        source_ton=message.source.ton,
+        source_npi=message.source.npi,
     )

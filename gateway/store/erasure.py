@@ -31,7 +31,7 @@ WHERE sms.case_id = ANY($1::text[]) AND sms.msisdn = u.msisdn
 """
 
 _REPLIES = """
-UPDATE replies SET octets = NULL, source_addr = u.hash
+UPDATE replies SET octets = NULL, source_addr = u.hash, received_addr = NULL
 FROM unnest($2::erased_number_row[]) AS u
 WHERE replies.case_id = ANY($1::text[]) AND replies.source_addr = u.msisdn
 """

@@ -26,9 +26,11 @@ FROM sms s LEFT JOIN templates t ON t.version = s.template WHERE s.case_id = ANY
 """
 _REPLIES = """
 SELECT case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time, verdict, normalised,
-       rule_version, received_at
+       rule_version, received_at, received_addr, source_ton, source_npi
 FROM replies WHERE case_id = ANY($1::text[]) ORDER BY reply_id
 """
+_SENDER = ("received_addr", "source_ton", "source_npi")
+"""Left out of replies from before they were kept."""
 _JOURNAL = """
 SELECT j.case_id, j.seq, CASE WHEN isfinite(j.at) THEN (extract(epoch FROM j.at) * 1000000)::bigint END AS at_us,
        j.event, j.event_id, j.detail, j.version, coalesce(encode(b.hash, 'hex'), '') AS before,
@@ -171,8 +173,9 @@ def _replies(
     read = [detail.reply for _, detail in history.replies_read()]
     for row, digest in zip(rows, chain(read, repeat("")), strict=False):
         octets, alphabet = row["octets"], alphabets.get(row["link"], "gsm7")
+        kept = row.keys() - (_SENDER if row["source_ton"] is None else ())
         replies.append(
-            {name: _plain(value) for name, value in row.items()}
+            {name: _plain(value) for name, value in row.items() if name in kept}
             | {
                 "octets": None if octets is None else octets.hex(),
                 "text": None if octets is None else decode(octets, row["data_coding"], alphabet),

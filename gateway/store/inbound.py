@@ -33,6 +33,9 @@ class StoredReply(NamedTuple):
     normalised: bool
     rule_version: str
     held: bool = False  # it came by a link that may not carry the number: ops may count it
+    received_addr: str | None = None  # source_addr as received, with its TON and NPI
+    source_ton: int | None = None
+    source_npi: int | None = None
 
 
 class ReplySegment(NamedTuple):
@@ -48,6 +51,9 @@ class ReplySegment(NamedTuple):
     udh_octets: int  # length of the UDH, its length octet included
     data_coding: int
     smsc_time: str
+    received_addr: str | None = None  # as in StoredReply
+    source_ton: int | None = None
+    source_npi: int | None = None
 
 
 class SimilarReply(NamedTuple):
@@ -80,18 +86,19 @@ FROM unnest($1::sent_octets_row[]) AS new CROSS JOIN LATERAL (
 
 _KEEP = """
 INSERT INTO replies (case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time, verdict,
-                     normalised, rule_version, held, received_at)
+                     normalised, rule_version, held, received_addr, source_ton, source_npi, received_at)
 SELECT case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time, verdict, normalised,
-       rule_version, held, $2
+       rule_version, held, received_addr, source_ton, source_npi, $2
 FROM unnest($1::reply_row[])
 RETURNING reply_id
 """
 
 _KEEP_SEGMENTS = """
 INSERT INTO reply_segments (link, source_addr, destination_addr, reference, total, number, octets, udh_octets,
-                            data_coding, smsc_time, received_at)
+                            data_coding, smsc_time, received_addr, source_ton, source_npi, received_at)
 SELECT link, source_addr, destination_addr, reference, total, number, octets, udh_octets, data_coding, smsc_time,
-$2 FROM unnest($1::reply_segment_row[]) ON CONFLICT (link, source_addr, destination_addr, reference, total, number)
+       received_addr, source_ton, source_npi, $2
+FROM unnest($1::reply_segment_row[]) ON CONFLICT (link, source_addr, destination_addr, reference, total, number)
 DO NOTHING
 """
 
@@ -108,7 +115,7 @@ WHERE (r.link, r.source_addr, r.destination_addr, r.reference, r.total)
     = (other.link, other.source_addr, other.destination_addr, other.reference, other.total)
   AND (other.reused OR (other.begins AND r.arrived_at < clock_timestamp() - make_interval(secs => $2)))
 RETURNING r.link, r.source_addr, r.destination_addr, r.reference, r.total, r.number, r.octets, r.udh_octets,
-          r.data_coding, r.smsc_time, r.joined
+          r.data_coding, r.smsc_time, r.received_addr, r.source_ton, r.source_npi, r.joined
 """
 
 _COMPLETE = """
@@ -120,13 +127,13 @@ FROM (SELECT link, source_addr, destination_addr, reference, total FROM reply_se
 WHERE (r.link, r.source_addr, r.destination_addr, r.reference, r.total)
     = (whole.link, whole.source_addr, whole.destination_addr, whole.reference, whole.total)
 RETURNING r.link, r.source_addr, r.destination_addr, r.reference, r.total, r.number, r.octets, r.udh_octets,
-          r.data_coding, r.smsc_time
+          r.data_coding, r.smsc_time, r.received_addr, r.source_ton, r.source_npi
 """
 
 _STALE = """
 DELETE FROM reply_segments WHERE arrived_at < clock_timestamp() - make_interval(secs => $1)
 RETURNING link, source_addr, destination_addr, reference, total, number, octets, udh_octets, data_coding,
-          smsc_time, joined
+          smsc_time, received_addr, source_ton, source_npi, joined
 """
 
 

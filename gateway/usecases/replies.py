@@ -11,6 +11,7 @@ from gateway.consent.inputs import Decision, HoldReply, Input
 from gateway.consent.question import Question
 from gateway.consent.redelivery import EarlierReply
 from gateway.consent.reply import Reading, Verdict, read_reply
+from gateway.evidence.digests import sender
 from gateway.limits import MAX_REPLY_CHARACTERS, MAX_REPLY_OCTETS
 from gateway.logs.log import Event as LogEvent
 from gateway.logs.log import get_logger
@@ -129,6 +130,7 @@ class Replies:
             data_coding=first.data_coding,
             smsc_time=last.smsc_time,
             text=self._text(segments),
+            received=sender(first.received_addr, first.source_ton, first.source_npi),
         )
 
     def _text(self, segments: Sequence[ReplySegment]) -> str | None:

@@ -8,7 +8,7 @@ from gateway.consent.events import Event, EventType, Reason, ReplyRead, UssdRepl
 from gateway.consent.inputs import HoldReply, ParentReply
 from gateway.consent.question import Question
 from gateway.consent.reply import RULE_VERSION, Reading, Verdict
-from gateway.evidence.digests import Digester, reply_identity
+from gateway.evidence.digests import Digester, Sender, reply_identity, sender
 from gateway.logs.log import Event as LogEvent
 from gateway.logs.log import get_logger
 from gateway.store.held_replies import HeldReply
@@ -29,6 +29,7 @@ class Reply(NamedTuple):
     smsc_time: str  # schedule_delivery_time
     text: str | None  # None: the octets do not decode
     session: str | None = None  # its_session_info in hex; None: not by USSD
+    received: Sender | None = None  # source_addr as it came
     ignored: str | None = None  # why it is no reply to a question; None: it may be one
 
     @property
@@ -59,7 +60,9 @@ def record_reply(
 
     With `counts` False the row is assigned to no case.
     """
-    digest = uow.digests.digest(reply_identity(*reply.identity, reply.smsc_time, reply.session), case_id)
+    digest = uow.digests.digest(
+        reply_identity(*reply.identity, reply.smsc_time, reply.session, reply.received), case_id
+    )
     stored = StoredReply(
         case_id=case_id if counts else None,
         link=reply.link,
@@ -71,6 +74,9 @@ def record_reply(
         verdict=reading.verdict,
         normalised=reading.normalised,
         rule_version=RULE_VERSION,
+        received_addr=reply.received.addr if reply.received is not None else None,
+        source_ton=reply.received.ton if reply.received is not None else None,
+        source_npi=reply.received.npi if reply.received is not None else None,
     )
     given = ParentReply(
         msisdn=reply.source_addr,
@@ -115,7 +121,14 @@ def log_wrong_link(link: str, case_id: str) -> None:
 
 def held_reply(digests: Digester, row: HeldReply) -> HoldReply:
     """The input by which the reply was held, made again from its row, with the digest that the journal has."""
-    identity = reply_identity(row.link, row.source_addr, row.destination_addr, row.octets, row.smsc_time)
+    identity = reply_identity(
+        row.link,
+        row.source_addr,
+        row.destination_addr,
+        row.octets,
+        row.smsc_time,
+        received=sender(row.received_addr, row.source_ton, row.source_npi),
+    )
     digest = digests.digest(identity, row.case_id)
     reply = ParentReply(
         msisdn=row.source_addr,

@@ -31,6 +31,7 @@ from gateway.consent.inputs import Decision, ParentReply
 from gateway.consent.question import Question
 from gateway.consent.reply import Verdict, read_menu_reply
 from gateway.consent.texts import LANGUAGES, Kind
+from gateway.evidence.digests import Sender
 from gateway.smpp.pdu import is_number
 from gateway.smpp.ussd import UssdMessage, UssdOp, dialled_service, encode_screen_tlvs
 from gateway.store import cases, dialogues, inbound, questions
@@ -56,6 +57,7 @@ class DialogueMessage(NamedTuple):
     msisdn: str
     destination_addr: str
     smsc_time: str
+    received: Sender
     ussd: UssdMessage
     text: str | None  # what was dialled or typed; None when the octets do not decode
 
@@ -259,4 +261,5 @@ def _reply(message: DialogueMessage) -> Reply:
         smsc_time=message.smsc_time,
         text=message.text,
         session=message.ussd.session_info.hex(),
+        received=message.received,
     )

@@ -43,6 +43,8 @@ async def test_a_sender_that_is_no_subscriber_consents_to_nothing(harness: Harne
     assert [row["case_id"] for row in kept] == [None] * len(NOBODY)
     assert MOTHER not in {row["source_addr"] for row in kept}
     assert [event for event, _ in await harness.journal(None)].count("reply_read") == len(NOBODY)
+    rows = await harness.connection.fetch("SELECT received_addr, source_ton FROM replies ORDER BY reply_id")
+    assert [tuple(row) for row in rows] == [(sender, fields["source_addr_ton"]) for sender, fields in NOBODY]
 
 
 async def test_a_forged_sender_makes_the_subscribers_own_reply_no_redelivery(

@@ -150,10 +150,12 @@ SCREEN = NewScreen(
 PROGRESS = SmsProgress(7, SmsState.SENDING, 1, 2, ("a", None), AT)
 RELEASED = Released(7, timedelta(1), True, AT)
 EXPECTED_RECEIPT = ExpectedReceipt("a", "0A", 7, 1)
-REPLY = StoredReply("case", "kcell", "77010000001", "1414", b"3#1", 8, "time", "agree", True, "rules", held=False)
+REPLY = StoredReply(
+    "case", "kcell", "77010000001", "1414", b"3#1", 8, "time", "agree", True, "rules", False, "+77010000001", 1, 4
+)
 RECEIPT = StoredReceipt("kcell", "0A", ["0A", "a"], True, "delivered", "000", "77010000001", True)
 VOTES = IdVotes("kcell", 1, 2, 3)
-SEGMENT = ReplySegment("kcell", "77010000001", "1414", 77, 2, 1, b"3#", 6, 8, "time")
+SEGMENT = ReplySegment("kcell", "77010000001", "1414", 77, 2, 1, b"3#", 6, 8, "time", "+77010000001", 3, 4)
 CALL = Call("case", 9, 3)
 PLACE = {"link": "kcell", "msisdn": "77010000001"}
 DIALOGUE = Dialogue(session=b"1", service="3", case_id="case", menus=1)
