@@ -132,6 +132,7 @@ def apis_of(config: Config, components: Components) -> list[Api]:
             clock=c.clock,
             calendar=c.calendar,
             links=[link.name for link in config.links],
+            cache_seconds=c.policy.http.probe_cache_seconds,
         ),
         OverviewApi(
             database=c.database,

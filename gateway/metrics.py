@@ -1,6 +1,6 @@
 """What this process counts, for ``GET /metrics``. No label carries personal data.
 
-docs/reference/metrics.md lists them. Rows that wait in the database are counted on each request: store/queues.py.
+docs/reference/metrics.md lists them. Rows that wait in the database are counted for it: store/queues.py.
 """
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
