@@ -93,6 +93,7 @@ class Event(StrEnum):
     HTTP_SERVING = "http_serving"
     LIST_ACCEPTED = "list_accepted"
     LOG_LINES_DROPPED = "log_lines_dropped"
+    DISK_SPACE_LOW = "disk_space_low"
 
 
 def configure(level: LogLevel = "info", stream: IO[bytes] | None = None) -> None:
