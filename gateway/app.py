@@ -114,9 +114,12 @@ def apis_of(config: Config, components: Components) -> list[Api]:
         ListsApi(
             database=c.database,
             calendar=c.calendar,
-            reader=ListReader(c.accept_list, staged_batch=c.policy.staged_batch),
+            reader=ListReader(
+                c.accept_list, staged_batch=c.policy.staged_batch, max_records=config.http.max_list_records
+            ),
             services=tuple(config.services),
             max_list_bytes=config.http.max_list_bytes,
+            max_list_records=config.http.max_list_records,
             policy=c.policy.http,
         ),
         CasesApi(database=c.database, calendar=c.calendar, actions=c.manual_actions),
@@ -132,6 +135,7 @@ def apis_of(config: Config, components: Components) -> list[Api]:
             clock=c.clock,
             calendar=c.calendar,
             links=[link.name for link in config.links],
+            cache_seconds=c.policy.http.probe_cache_seconds,
         ),
         OverviewApi(
             database=c.database,

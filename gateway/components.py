@@ -17,6 +17,7 @@ from gateway.evidence.digests import Digester
 from gateway.logs.log import Event, get_logger
 from gateway.store import nodes, setup, sms
 from gateway.store.database import Database, load_clock
+from gateway.store.disk import DiskSpace, space_at
 from gateway.usecases.accept_list import AcceptList
 from gateway.usecases.case_batch import DecisionContext
 from gateway.usecases.deadlines import Deadlines
@@ -137,7 +138,9 @@ async def build(
         lease=Lease(policy.membership.expired_after_seconds),
         sending=sending,
         transactions=transactions,
-        accept_list=AcceptList(database=database, node=node, clock=clock, calendar=calendar, wakeups=wakeups),
+        accept_list=AcceptList(
+            database=database, node=node, clock=clock, calendar=calendar, wakeups=wakeups, disk=_disk_of(config)
+        ),
         manual_actions=ManualActions(transactions),
         wallet_events=WalletEvents(transactions),
         inbound=Inbound(transactions=transactions, replies=replies, receipts=receipts, dialogues=dialogues),
@@ -148,6 +151,10 @@ async def build(
         housekeeping=Housekeeping(database=database, node=node),
         journal=JournalUpkeep(database=database, node=node, wakeups=wakeups, policy=policy.journal),
     )
+
+
+def _disk_of(config: Config) -> DiskSpace:
+    return DiskSpace(lambda: space_at(config.gateway.data_dir) if config.gateway.embedded else None)
 
 
 def _rules_of(config: Config, calendar: Calendar) -> Rules:

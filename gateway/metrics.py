@@ -1,6 +1,6 @@
 """What this process counts, for ``GET /metrics``. No label carries personal data.
 
-docs/reference/metrics.md lists them. Rows that wait in the database are counted on each request: store/queues.py.
+docs/reference/metrics.md lists them. Rows that wait in the database are counted for it: store/queues.py.
 """
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
@@ -64,4 +64,5 @@ HTTP_CLOSED = _counter("http_connections_closed", "HTTP connections closed by a 
 
 JOURNAL_CHECKED = _counter("journal_checked", "Entries of the journal that were checked against the hash chain")
 JOURNAL_FAULTS = _counter("journal_faults", "Checks that found the hash chain broken")
+LOG_LINES_DROPPED = _counter("log_lines_dropped", "Lines of the log that nobody could write in time", "level")
 JOB_FAILURES = _counter("job_failures", "Runs of scheduled jobs that failed", "job")

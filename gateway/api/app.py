@@ -11,17 +11,16 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway.api.auth import Tokens
-from gateway.api.connections import ConnectionLimiter, HttpProtocol, PendingConnection
-from gateway.api.problems import SERVER, observe, respond_with_problems
-from gateway.api.requests import CALLER_ROLE, HTTP_POLICY, MAX_JSON_BYTES, Route
+from gateway.api.connections import ConnectionLimiter, PendingConnection
+from gateway.api.problems import CALLER_ROLE, SERVER, observe, respond_with_problems
+from gateway.api.protocol import HttpProtocol, Tally
+from gateway.api.requests import HTTP_POLICY, MAX_JSON_BYTES, Route
 from gateway.config.model import Http
 from gateway.config.policy import HttpPolicy
 from gateway.logs.log import Event, get_logger
 
 log = get_logger()
 
-_MAX_LINE_BYTES = 8190  # of the request line and of each header
-_MAX_HEADERS = 64
 _BACKLOG = 256
 
 
@@ -54,11 +53,12 @@ def build_app(http: Http, apis: Sequence[Api], limiter: ConnectionLimiter, polic
             if isinstance(api, Stoppable):
                 await api.stop()
 
-    async def set_server(_request: web.Request, response: web.StreamResponse) -> None:
+    async def set_headers(_request: web.Request, response: web.StreamResponse) -> None:
         response.headers["Server"] = SERVER
+        response.headers.setdefault("Cache-Control", "no-store")
 
     app.on_shutdown.append(stop)
-    app.on_response_prepare.append(set_server)
+    app.on_response_prepare.append(set_headers)
     return app
 
 
@@ -83,18 +83,16 @@ async def serve_http(http: Http, apis: Sequence[Api], policy: HttpPolicy) -> Asy
     protocol = partial(
         HttpProtocol,
         cast("web.Server", runner.server),
+        Tally(policy.limited_log_seconds),
         policy=policy,
         loop=loop,
-        auto_decompress=False,  # the intake decompresses bodies itself, with a limit
         keepalive_timeout=policy.keepalive_seconds,
         lingering_time=policy.linger_seconds,
-        max_line_size=_MAX_LINE_BYTES,
-        max_field_size=_MAX_LINE_BYTES,
-        max_headers=_MAX_HEADERS,
     )
+    buffer = memoryview(bytearray(policy.read_bytes))
     try:
         listener = await loop.create_server(
-            partial(PendingConnection, limiter, protocol, tls, policy.handshake_timeout_seconds),
+            partial(PendingConnection, limiter, protocol, buffer, tls, policy.handshake_timeout_seconds),
             http.host,
             http.port,
             backlog=_BACKLOG,

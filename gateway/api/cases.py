@@ -9,8 +9,8 @@ from aiohttp import web
 
 from gateway.api.fields import text_error, unknown_field_errors
 from gateway.api.lists import shown_state
-from gateway.api.problems import FieldError, Problem, not_found
-from gateway.api.requests import CALLER_ROLE, Route, json_response, read_object, unprocessable, whole_number
+from gateway.api.problems import CALLER_ROLE, FieldError, Problem, not_found
+from gateway.api.requests import Route, json_response, read_object, unprocessable, whole_number
 from gateway.config.model import Role
 from gateway.consent.case import AGREED, State
 from gateway.consent.deadlines import Calendar

@@ -7,92 +7,20 @@ of its kind.
 
 import asyncio
 import ssl
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 from aiohttp import web
-from aiohttp.http_exceptions import LineTooLong
 
-from gateway.api.problems import RETRY_SOON, SERVER, Problem
+from gateway.api.problems import RETRY_SOON, Problem
+from gateway.api.protocol import BoundedReads, HttpProtocol, Tally
 from gateway.config.policy import HttpPolicy
 from gateway.logs.log import Event, get_logger
 from gateway.metrics import HTTP_CLOSED, HTTP_CONNECTIONS
 
 log = get_logger()
-
-
-class HttpProtocol(web.RequestHandler):
-    """aiohttp's protocol, with problem documents for malformed HTTP and a time-out for unread responses.
-
-    `authenticated`: a token was accepted on this connection. `busy`: its request is under way.
-    """
-
-    __slots__ = ("_on_lost", "_unread_timeout_seconds", "_unread_timer", "authenticated", "busy")
-
-    def __init__(
-        self, server: web.Server, on_lost: Callable[[], None], *, policy: HttpPolicy, **settings: Any
-    ) -> None:
-        super().__init__(server, **settings)
-        self.authenticated = False
-        self.busy = False
-        self._on_lost = on_lost
-        self._unread_timeout_seconds = policy.unread_response_timeout_seconds
-        self._unread_timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # With a limit of 0, pause_writing means that octets are unsent, and resume_writing that all are sent.
-        # uvloop's transports are no asyncio.Transport.
-        cast("asyncio.Transport", transport).set_write_buffer_limits(high=0)
-        super().connection_made(transport)
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self._cancel_timer()
-        self._on_lost()
-        super().connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        if self.transport is not None and self._unread_timer is None:
-            loop = asyncio.get_running_loop()
-            self._unread_timer = loop.call_later(self._unread_timeout_seconds, self._abort, self.transport)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._cancel_timer()
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """`message` quotes the request and is kept out of the response and the log."""
-        if request.writer.output_size > 0:
-            raise ConnectionError("a part of the response has been sent")
-        log.warning(Event.HTTP_MALFORMED, status=status, reason=type(exc).__name__)
-        if isinstance(exc, LineTooLong):
-            problem = Problem(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "A line or a header is too long.")
-        elif status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            problem = Problem(HTTPStatus(status), "The request is not valid HTTP.")
-        else:
-            problem = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The gateway failed.")
-        response = problem.response()
-        response.headers["Server"] = SERVER
-        response.force_close()
-        return response
-
-    def _cancel_timer(self) -> None:
-        if self._unread_timer is not None:
-            self._unread_timer.cancel()
-            self._unread_timer = None
-
-    def _abort(self, transport: asyncio.Transport) -> None:
-        HTTP_CLOSED.labels("response_not_read").inc()
-        transport.abort()
 
 
 class ConnectionLimiter:
@@ -102,8 +30,7 @@ class ConnectionLimiter:
         self._policy = policy
         self._open: dict[asyncio.Transport, HttpProtocol | None] = {}  # oldest first; None: in its TLS handshake
         self._requests = 0
-        self._closed = 0  # since the last log line
-        self._next_log_at = 0.0
+        self._closed = Tally(policy.limited_log_seconds)
 
     def enter(self, transport: asyncio.Transport) -> bool:
         """Counts the connection, for which another may be closed; False when there is no room for it."""
@@ -163,12 +90,8 @@ class ConnectionLimiter:
 
     def _count_closed(self, why: Literal["refused", "made_room"]) -> None:
         HTTP_CLOSED.labels(why).inc()
-        self._closed += 1
-        now = time.monotonic()
-        if now >= self._next_log_at:
-            log.warning(Event.HTTP_CONNECTIONS_LIMITED, connections=len(self._open), closed=self._closed)
-            self._next_log_at = now + self._policy.limited_log_seconds
-            self._closed = 0
+        if closed := self._closed.add():
+            log.warning(Event.HTTP_CONNECTIONS_LIMITED, connections=len(self._open), closed=closed)
 
 
 class PendingConnection(asyncio.Protocol):
@@ -181,12 +104,15 @@ class PendingConnection(asyncio.Protocol):
         self,
         limiter: ConnectionLimiter,
         handler: Callable[[Callable[[], None]], HttpProtocol],
+        buffer: memoryview,
         tls: ssl.SSLContext | None,
         handshake_timeout_seconds: float,
     ):
-        """`handler` makes the protocol that follows; its argument is called when the connection ends."""
+        """`handler` makes the protocol that follows; its argument is called when the connection ends. `buffer` is
+        for what is then received: see BoundedReads."""
         self._limiter = limiter
         self._handler = handler
+        self._buffer = buffer
         self._tls = tls
         self._handshake_timeout_seconds = handshake_timeout_seconds
         self._early = b""  # a request that came together with the last octets of the handshake
@@ -226,7 +152,7 @@ class PendingConnection(asyncio.Protocol):
     def _start_http(self, transport: asyncio.Transport, secure: asyncio.Transport) -> None:
         protocol = self._handler(lambda: self._limiter.leave(transport))
         self._limiter.serve(transport, protocol)
-        secure.set_protocol(protocol)
+        secure.set_protocol(BoundedReads(protocol, self._buffer))
         protocol.connection_made(secure)
         if self._early:
             protocol.data_received(self._early)

@@ -6,7 +6,7 @@ from pathlib import Path
 from aiohttp import web
 
 from gateway.api.problems import not_found
-from gateway.api.requests import Route
+from gateway.api.requests import Route, respond_in_pieces
 
 FOLDER = Path(__file__).parent.parent / "console"
 PAGE = "index.html"
@@ -41,19 +41,15 @@ class ConsoleApi:
             Route("GET", "/console/{file}", None, self.file),
         )
 
-    async def page(self, _request: web.Request) -> web.StreamResponse:
-        return self._response(PAGE)
+    async def page(self, request: web.Request) -> web.StreamResponse:
+        return await self._response(request, PAGE)
 
     async def file(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["file"]
         if name not in self._files:
             raise not_found("file")
-        return self._response(name)
+        return await self._response(request, name)
 
-    def _response(self, name: str) -> web.StreamResponse:
-        return web.Response(
-            body=self._files[name],
-            content_type=_TYPES[Path(name).suffix],
-            charset="utf-8",
-            headers=HEADERS,
-        )
+    async def _response(self, request: web.Request, name: str) -> web.StreamResponse:
+        content_type = {"Content-Type": f"{_TYPES[Path(name).suffix]}; charset=utf-8"}
+        return await respond_in_pieces(request, self._files[name], HEADERS | content_type)

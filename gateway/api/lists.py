@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 
+import asyncpg
 import orjson
 from aiohttp import web
 
@@ -24,10 +25,12 @@ from gateway.intake.body import (
     Decoder,
     Gunzip,
     Plain,
+    TooManyRecordsError,
 )
 from gateway.intake.reading import ListReader
 from gateway.store import lists
 from gateway.store.database import Database
+from gateway.store.disk import DiskSpaceError
 from gateway.store.lists import ListError, StoredList
 
 MAX_ERRORS_SHOWN = 1000
@@ -49,10 +52,12 @@ class ListsApi:
         reader: ListReader,
         services: Sequence[str],
         max_list_bytes: int,
+        max_list_records: int,
         policy: HttpPolicy,
     ) -> None:
         self._services = tuple(services)
         self._max_list_bytes = max_list_bytes
+        self._max_list_records = max_list_records
         self._database = database
         self._calendar = calendar
         self._reader = reader
@@ -81,12 +86,22 @@ class ListsApi:
             try:
                 body = Body(decoder, self._max_list_bytes)
                 accepted = await self._reader.read(
-                    list_id, service, body_chunks(request, self._max_list_bytes), body
+                    list_id,
+                    service,
+                    body_chunks(request, self._max_list_bytes),
+                    body,
+                    min(request.content_length or 0, self._max_list_bytes),  # of gzip: more will come
                 )
             except BodyMalformedError as error:
                 raise Problem(HTTPStatus.BAD_REQUEST, f"The body is malformed: {error}.") from None
             except BodyTooLargeError:
                 raise self._too_large() from None
+            except TooManyRecordsError:
+                raise Problem(
+                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A list may have {self._max_list_records} records."
+                ) from None
+            except (DiskSpaceError, asyncpg.DiskFullError):
+                raise _no_space() from None
             except BodyEmptyError:
                 raise _unusable("empty", "must have at least one record") from None
             except BodyEncodingError:
@@ -199,6 +214,17 @@ def shown_progress(progress: dict[str, int]) -> dict[str, int]:
 def shown_state(state: str) -> str:
     """The state by its public name."""
     return State.QUEUED.value if state == State.WAITING else state
+
+
+def _no_space() -> Problem:
+    detail = "There is too little free disk space for the list; nothing was stored."
+    return Problem(
+        HTTPStatus.INSUFFICIENT_STORAGE,
+        f"{detail} Push it again once there is more.",
+        errors=[FieldError("", "disk_space", detail)],
+        headers=_RETRY_LATER,
+        close=True,
+    )
 
 
 def _unusable(code: str, detail: str) -> Problem:

@@ -12,9 +12,10 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from gateway.api.cached import Cached
 from gateway.api.lists import shown_state
 from gateway.api.problems import Problem, not_found
-from gateway.api.requests import Route, json_response
+from gateway.api.requests import Route, json_response, respond_in_pieces
 from gateway.clock import Clock
 from gateway.consent.deadlines import Calendar
 from gateway.logs.log import Event, get_logger
@@ -32,14 +33,21 @@ _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class OpsApi:
-    """The handlers for probes and monitoring. Only the links need a token."""
+    """The handlers for probes and monitoring. Only the links need a token.
 
-    def __init__(self, *, database: Database, clock: Clock, calendar: Calendar, links: Sequence[str]) -> None:
+    What needs none is made at most once in `cache_seconds`: no number of callers costs more than one.
+    """
+
+    def __init__(
+        self, *, database: Database, clock: Clock, calendar: Calendar, links: Sequence[str], cache_seconds: float
+    ) -> None:
         self._database = database
         self._clock = clock
         self._calendar = calendar
         self._links = tuple(links)
         self._openapi = OPENAPI.read_bytes()
+        self._readiness = Cached(self._ready, cache_seconds)
+        self._exposition = Cached(self._expose, cache_seconds)
 
     def routes(self) -> Sequence[Route]:
         return (
@@ -56,37 +64,46 @@ class OpsApi:
 
     async def ready(self, _request: web.Request) -> web.StreamResponse:
         """Whether the cluster can do its work: the database is reachable and each link has a bound session."""
+        if reason := await self._readiness.get():
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, reason)
+        return json_response({"ready": True, "links": list(self._links)})
+
+    async def metrics(self, request: web.Request) -> web.StreamResponse:
+        """What this process has counted and, while the database is reachable, what waits there."""
+        return await respond_in_pieces(request, await self._exposition.get(), {"Content-Type": _EXPOSITION})
+
+    async def openapi(self, request: web.Request) -> web.StreamResponse:
+        return await respond_in_pieces(request, self._openapi, {"Content-Type": "application/json"})
+
+    async def stop(self) -> None:
+        self._readiness.stop()
+        self._exposition.stop()
+
+    async def _ready(self) -> str | None:
+        """Why the cluster is not ready; None when it is."""
         try:
             async with asyncio.timeout(_DATABASE_TIMEOUT_SECONDS), self._database.acquire() as connection:
                 held = await queues.links(connection)
         except Exception as error:
-            reason = type(error).__name__
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"The database is not reachable ({reason}).") from error
+            return f"The database is not reachable ({type(error).__name__})."
         bound = {link.link for link in held if link.bound}
         if unbound := [name for name in self._links if name not in bound]:
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"Not bound: {', '.join(unbound)}.")
+            return f"Not bound: {', '.join(unbound)}."
         silent = [
             f"{link.link} since {link.unaccepted_since.isoformat(timespec='seconds')}"
             for link in held
             if link.link in self._links and link.bound and link.unaccepted_since is not None
         ]
-        if silent:
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"Bound, nothing accepted: {', '.join(silent)}.")
-        return json_response({"ready": True, "links": list(self._links)})
+        return f"Bound, nothing accepted: {', '.join(silent)}." if silent else None
 
-    async def metrics(self, _request: web.Request) -> web.StreamResponse:
-        """What this process has counted and, while the database is reachable, what waits there."""
+    async def _expose(self) -> bytes:
         waiting = None
         try:
             async with asyncio.timeout(_DATABASE_TIMEOUT_SECONDS), self._database.acquire() as connection:
                 waiting = await queues.waiting(connection)
         except Exception as error:
             log.warning(Event.HTTP_FAILED, reason=type(error).__name__)
-        exposition = generate_latest(REGISTRY) + generate_latest(database_metrics(waiting, self._clock))
-        return web.Response(body=exposition, headers={"Content-Type": _EXPOSITION})
-
-    async def openapi(self, _request: web.Request) -> web.StreamResponse:
-        return web.Response(body=self._openapi, content_type="application/json")
+        return generate_latest(REGISTRY) + generate_latest(database_metrics(waiting, self._clock))
 
     async def links(self, _request: web.Request) -> web.StreamResponse:
         """The configured links: who holds each, what its binds wait for, and how many texts wait for it."""

@@ -13,6 +13,7 @@ import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from gateway.config.model import Role
 from gateway.logs.log import Event, get_logger
 from gateway.metrics import HTTP_REQUESTS, HTTP_SECONDS
 from gateway.store.nodes import FencedError
@@ -22,6 +23,8 @@ log = get_logger()
 CONTENT_TYPE = "application/problem+json"
 SERVER = "gateway"
 """The Server header of every response; aiohttp's own names its version and Python's."""
+CALLER_ROLE: web.RequestKey[Role] = web.RequestKey("caller_role", str)  # type: ignore[arg-type]
+"""The role of the request's token; a request without a valid one has none."""
 RETRY_SOON = {"Retry-After": "5"}
 _METHODS = frozenset(("GET", "HEAD", "PUT", "POST"))
 _UNKNOWN = "unknown"
@@ -42,7 +45,6 @@ _DETAILS = {
     HTTPStatus.NOT_FOUND: "There is no such path; see /openapi.json.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This path does not have this method; Allow names those it has.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is longer than this path allows.",
-    HTTPStatus.EXPECTATION_FAILED: "The only expectation supported is 100-continue.",
 }
 
 
@@ -117,7 +119,8 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         method = request.method if request.method in _METHODS else _UNKNOWN
         HTTP_REQUESTS.labels(method, route, str(status)).inc()
         HTTP_SECONDS.labels(route).observe(seconds)
-        write = log.debug if method in ("GET", "HEAD") else log.info
+        # Whoever has no token cannot fill the log either.
+        write = log.info if CALLER_ROLE in request and method not in ("GET", "HEAD") else log.debug
         write(Event.HTTP_REQUEST, method=method, route=route, status=status, seconds=round(seconds, 3))
 
 

@@ -2,23 +2,23 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
 import orjson
 from aiohttp import web
 
+from gateway.api.parsing import CONTINUE_AWAITED
 from gateway.api.problems import FieldError, Problem
 from gateway.config.model import Role
 from gateway.config.policy import HttpPolicy
 
 HTTP_POLICY = web.AppKey("http_policy", HttpPolicy)
 """The application's time-outs and limits."""
-CALLER_ROLE: web.RequestKey[Role] = web.RequestKey("caller_role", str)  # type: ignore[arg-type]
-"""The role of the request's token."""
 MAX_JSON_BYTES = 65_536
 """Of a JSON body, unless its path takes more."""
+_PIECE_BYTES = 16_384  # of a response: what waits in memory for a client that does not read
 _MAX_BIGINT = (1 << 63) - 1
 
 
@@ -34,13 +34,30 @@ def json_response(body: object, status: HTTPStatus = HTTPStatus.OK) -> web.Respo
     return web.Response(status=status.value, body=orjson.dumps(body), content_type="application/json")
 
 
+async def respond_in_pieces(request: web.Request, body: bytes, headers: Mapping[str, str]) -> web.StreamResponse:
+    """The response to a request that needs no token, sent as the client reads it: all of them share the body."""
+    response = web.StreamResponse(headers=headers)
+    response.content_length = len(body)
+    await response.prepare(request)
+    whole = memoryview(body)
+    for begin in range(0, len(body), _PIECE_BYTES):
+        await response.write(whole[begin : begin + _PIECE_BYTES])
+        await request.writer.drain()
+    await response.write_eof()
+    return response
+
+
 async def body_chunks(request: web.Request, max_bytes: int) -> AsyncIterator[bytes]:
     """The body as it comes, still encoded; raises a Problem when it stalls or comes too slowly (408), is cut off
     (400) or longer than `max_bytes` (413).
 
-    Only the time counts in which the server waits for the client, never that in which the client waits for it.
+    A client that asked for it is told only now to send the body. Only the time counts in which the server waits
+    for the client, never that in which the client waits for it.
     """
     policy = request.app[HTTP_POLICY]
+    if CONTINUE_AWAITED in request.headers:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # of the response nothing is sent yet
     received_bytes, waited_seconds = 0, 0.0
     while True:
         began = time.monotonic()

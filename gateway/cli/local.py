@@ -15,6 +15,7 @@ from gateway.cli.terminal import CommandError, say, show_json, unreadable_databa
 from gateway.config import Config, load
 from gateway.evidence.digests import Anchor
 from gateway.logs import log
+from gateway.metrics import LOG_LINES_DROPPED
 from gateway.store import journal, journal_rows
 from gateway.store.database import Connection, DatabaseError, open_pool
 from gateway.store.journal_rows import RowsCheck
@@ -27,13 +28,14 @@ def serve(arguments: Namespace) -> int:
     config = load(arguments.config)
     log.configure(config.log.level)
     log.capture_interpreter_warnings()
-    try:
-        return uvloop.run(app.serve(config, migrate=arguments.migrate))
-    except DatabaseError as error:
-        raise CommandError(str(error)) from None
-    except Exception as error:
-        log.get_logger().critical(log.Event.FAILED, exc_info=error)
-        raise CommandError(_reason(error, config)) from None
+    with log.written_by_a_thread(lambda level: LOG_LINES_DROPPED.labels(level).inc()):
+        try:
+            return uvloop.run(app.serve(config, migrate=arguments.migrate))
+        except DatabaseError as error:
+            raise CommandError(str(error)) from None
+        except Exception as error:
+            log.get_logger().critical(log.Event.FAILED, exc_info=error)
+            raise CommandError(_reason(error, config)) from None
 
 
 def check_config(arguments: Namespace) -> int:

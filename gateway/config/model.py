@@ -43,6 +43,7 @@ class Http:
     host: str
     port: int  # 0: any free one
     max_list_bytes: int
+    max_list_records: int
     tokens: Mapping[Role, tuple[str, ...]] = field(repr=False)
     tls_cert: Path | None
     tls_key: Path | None

@@ -82,6 +82,16 @@ class HttpPolicy:
     """Open at once: half of the 1,024 descriptors that a process usually may have."""
     max_requests: int = 400
     """Under way at once with a token; those beyond are to come again (503)."""
+    read_bytes: int = 32_768
+    """Read of a connection at a time, and kept of it while it waits for its turn."""
+    max_head_bytes: int = 16_384
+    """Of a request: its line and its headers together."""
+    max_queued_requests: int = 2
+    """Of a connection, behind the one under way; then it is not read."""
+    max_unread_body_bytes: int = 65_536
+    """Of a request, in memory; then its connection is not read."""
+    probe_cache_seconds: float = 1.0
+    """For which a response of /readyz or /metrics holds: nobody needs a token to ask for them."""
     max_lists: int = 2
     """Accepted at the same time; each holds a connection to the database and a share of the processor."""
     max_feed_readers: int = 2
@@ -107,7 +117,7 @@ class HttpPolicy:
     stop_timeout_seconds: float = 3.0
     """For requests under way when the process stops; a list that takes longer is pushed again."""
     limited_log_seconds: float = 60.0
-    """Between two log lines that say that connections or requests have reached their limit."""
+    """Between two log lines that say that connections or requests have reached their limit, or are malformed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -113,6 +113,7 @@ def _http(table: Table) -> Http:
         host=table.text("host", "127.0.0.1"),
         port=table.whole("port", 8080, least=0, most=65535),
         max_list_bytes=table.whole("max_list_bytes", 1 << 30, least=1, most=1 << 50),
+        max_list_records=table.whole("max_list_records", 5_000_000, least=1, most=100_000_000),
         tokens={role: tokens.secrets(role, f"env:GATEWAY_{role.upper()}_TOKEN") for role in ROLES},
         tls_cert=table.file("tls_cert"),
         tls_key=table.file("tls_key"),

@@ -27,6 +27,10 @@ class BodyTooLargeError(Exception):
     """The decompressed body is longer than a list may be. The whole list is to be rejected."""
 
 
+class TooManyRecordsError(Exception):
+    """The body has more records than a list may have. The whole list is to be rejected."""
+
+
 class BodyEmptyError(Exception):
     """No line of the body is a record. The whole list is to be rejected."""
 

@@ -8,7 +8,8 @@ from warnings up. docs/reference/log-events.md lists all events.
 import logging
 import sys
 import traceback
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from types import TracebackType
 from typing import IO, Any, Literal
@@ -19,6 +20,7 @@ from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 from gateway.clock import wall_now
 from gateway.logs.redaction import MASK, is_private, masked, masked_message
+from gateway.logs.writer import MAX_QUEUED_BYTES, Importance, LineWriter
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
@@ -31,6 +33,8 @@ _DATABASE_FIELDS = {
 }
 _MAX_FRAMES = 30
 _MAX_CAUSES = 4
+FLUSH_TIMEOUT_SECONDS = 1.0
+"""For the queued lines at the end of the process, while their reader has stopped."""
 
 
 class Event(StrEnum):
@@ -88,6 +92,8 @@ class Event(StrEnum):
     HTTP_REQUEST = "http_request"
     HTTP_SERVING = "http_serving"
     LIST_ACCEPTED = "list_accepted"
+    LOG_LINES_DROPPED = "log_lines_dropped"
+    DISK_SPACE_LOW = "disk_space_low"
 
 
 def configure(level: LogLevel = "info", stream: IO[bytes] | None = None) -> None:
@@ -109,6 +115,32 @@ def capture_interpreter_warnings() -> None:
     sys.unraisablehook = _unraisable
 
 
+@contextmanager
+def written_by_a_thread(
+    on_dropped: Callable[[Importance], None],
+    *,
+    max_queued_bytes: int = MAX_QUEUED_BYTES,
+    flush_timeout_seconds: float = FLUSH_TIMEOUT_SECONDS,
+) -> Iterator[None]:
+    """Inside the block nobody who logs waits for the reader of the stream; at its end what is queued is written.
+
+    `on_dropped` counts each line for which there was no room. A stream without a file descriptor is written as
+    before.
+    """
+    descriptor = _lines.descriptor()
+    if descriptor is None:
+        yield
+        return
+    writer = _lines.writer = LineWriter(
+        descriptor, on_dropped=on_dropped, report=_report_dropped, max_queued_bytes=max_queued_bytes
+    )
+    try:
+        yield
+    finally:
+        if writer.close(flush_timeout_seconds):
+            _lines.writer = None  # else what is logged later would wait for the reader
+
+
 def get_logger() -> FilteringBoundLogger:
     """A logger. Lines below the level cost little."""
     logger: FilteringBoundLogger = structlog.get_logger()
@@ -116,19 +148,40 @@ def get_logger() -> FilteringBoundLogger:
 
 
 class _Lines:
-    """Writes one rendered line a call. Standard output is looked up anew: tests replace it."""
+    """Writes a rendered line, or hands it to the writer. Standard output is looked up anew: tests replace it."""
 
     def __init__(self) -> None:
         self.stream: IO[bytes] | None = None
+        self.writer: LineWriter | None = None
+
+    def descriptor(self) -> int | None:
+        """That of the stream; None when it has none."""
+        try:
+            return (self.stream or sys.stdout.buffer).fileno()
+        except (OSError, ValueError, AttributeError):
+            return None
 
     def msg(self, line: bytes) -> None:
+        if self.writer is None:
+            self._write(line)
+        else:
+            self.writer.add(line, "info")
+
+    def warn(self, line: bytes) -> None:
+        if self.writer is None:
+            self._write(line)
+        else:
+            self.writer.add(line, "warning")
+
+    def _write(self, line: bytes) -> None:
         stream = self.stream or sys.stdout.buffer
         # A log that cannot be written (a closed pipe, a full disk) must not stop the gateway.
         with suppress(OSError, ValueError):
             stream.write(line)
             stream.flush()
 
-    debug = info = warning = error = critical = exception = log = msg
+    debug = info = log = msg
+    warning = error = critical = exception = warn
 
 
 class _Libraries(logging.Handler):
@@ -148,6 +201,10 @@ class _Libraries(logging.Handler):
             message=masked_message(message),
             exc_info=record.exc_info or None,
         )
+
+
+def _report_dropped(lines: int) -> None:
+    get_logger().warning(Event.LOG_LINES_DROPPED, lines=lines)
 
 
 def _unraisable(unraisable: "sys.UnraisableHookArgs") -> None:

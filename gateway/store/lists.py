@@ -11,6 +11,8 @@ import asyncpg
 from gateway.store import nodes
 from gateway.store.database import Connection
 
+MAX_KEPT_ERRORS = 10_000
+"""Of a list, the first by line; all rejected records are counted."""
 _ERRORS_PER_PAGE = 5000
 _ACCEPT_LOCK = 0x6C697374
 """Advisory lock ("list"): one list at a time is accepted, because its pupils are compared with all cases."""
@@ -83,9 +85,9 @@ WITH repeated AS (
     RETURNING line, staged.record_id
 ), noted AS (
     INSERT INTO staged_errors SELECT line, record_id, '/record_id', 'duplicate_record_id' FROM repeated
-    RETURNING 1
+    ORDER BY line LIMIT $1
 )
-SELECT count(*) FROM noted
+SELECT count(*) FROM repeated
 """
 
 # One case per pupil and service: not twice in a list, not while a case is open, not after consent in this school
@@ -111,7 +113,7 @@ RETURNING list_id, service, digest, records, accepted, duplicates, rejected, rec
 """
 _KEEP_ERRORS = """
 INSERT INTO list_errors (list_id, line, record_id, pointer, code)
-SELECT $1, line, record_id, pointer, code FROM staged_errors
+SELECT $1, line, record_id, pointer, code FROM staged_errors ORDER BY line, pointer, code LIMIT $2
 """
 _OPEN_CASES = """
 INSERT INTO cases (case_id, list_id, record_id, service, category, language, pupil_iin, record, opened_at, state)
@@ -181,14 +183,14 @@ async def accept(connection: Connection, node: str, new: NewList, initial: Initi
         if earlier := await find(connection, new.list_id):
             return earlier, False
         await connection.execute("ANALYZE staged (record_id, pupil_iin)")
-        rejected = new.rejected + await connection.fetchval(_REJECT_REPEATED)
+        rejected = new.rejected + await connection.fetchval(_REJECT_REPEATED, MAX_KEPT_ERRORS)
         await connection.execute(_DROP_REPEATED_PUPILS)
         await connection.execute(_DROP_KNOWN_PUPILS, new.service, new.school_year_start)
         (row,) = await connection.fetch(
             _KEEP_LIST, new.list_id, new.service, new.digest, new.records, rejected, new.received_at
         )
         stored = _stored(row)
-        await connection.execute(_KEEP_ERRORS, new.list_id)
+        await connection.execute(_KEEP_ERRORS, new.list_id, MAX_KEPT_ERRORS)
         if stored.accepted:
             await connection.execute(_OPEN_CASES, new.list_id, new.service, new.received_at, initial.state)
             await connection.execute(_ADD_CALLS, initial.calls)

@@ -15,6 +15,7 @@ from gateway.metrics import RECORDS
 from gateway.store import lists
 from gateway.store.calls import CallKind
 from gateway.store.database import Connection, Database
+from gateway.store.disk import Claim, DiskSpace, DiskSpaceError
 from gateway.store.lists import InitialCase, ListError, NewList, StoredList
 from gateway.usecases.case_batch import CALL_OF
 
@@ -31,13 +32,18 @@ class Acceptance(NamedTuple):
 class StagedList:
     """A list that is being received: its rows are in temporary tables of one connection."""
 
-    def __init__(self, accept: "AcceptList", connection: Connection, received_at: datetime) -> None:
+    def __init__(self, accept: "AcceptList", connection: Connection, claim: Claim, received_at: datetime) -> None:
         self.received_at = received_at  # business time
         self._accept = accept
         self._connection = connection
+        self._claim = claim
 
     async def stage(self, rows: Sequence[bytes], errors: Sequence[ListError]) -> None:
-        """Adds valid records (as `lists.staged_row` encodes them) and the errors of the others."""
+        """Adds valid records (as `lists.staged_row` encodes them) and the errors of the others.
+
+        Raises DiskSpaceError when there is too little free space for what they become.
+        """
+        self._claim.add(sum(map(len, rows)), len(rows))
         await lists.stage(self._connection, rows, errors)
 
     async def accept(
@@ -56,19 +62,36 @@ class AcceptList:
     """The use case of a list that SDU pushes. One per process; several lists may be staged at the same time."""
 
     def __init__(
-        self, *, database: Database, node: str, clock: Clock, calendar: Calendar, wakeups: WakeUps
+        self,
+        *,
+        database: Database,
+        node: str,
+        clock: Clock,
+        calendar: Calendar,
+        wakeups: WakeUps,
+        disk: DiskSpace,
     ) -> None:
         self._database = database
         self._node = node
         self._clock = clock
         self._calendar = calendar
         self._wakeups = wakeups
+        self._disk = disk
 
     @asynccontextmanager
-    async def staging(self) -> AsyncIterator[StagedList]:
-        """A list to stage; when the block raises, nothing of it is kept."""
-        async with self._database.acquire() as connection, lists.staging(connection):
-            yield StagedList(self, connection, self._clock.now())
+    async def staging(self, expected_bytes: int) -> AsyncIterator[StagedList]:
+        """A list to stage, of at least so many octets; when the block raises, nothing of it is kept.
+
+        Raises DiskSpaceError, and logs it, when there is too little free space, now or in the block.
+        """
+        try:
+            with self._disk.claim() as claim:
+                claim.expect(expected_bytes)
+                async with self._database.acquire() as connection, lists.staging(connection):
+                    yield StagedList(self, connection, claim, self._clock.now())
+        except DiskSpaceError as error:
+            log.warning(Event.DISK_SPACE_LOW, free_bytes=error.free_bytes, needed_bytes=error.needed_bytes)
+            raise
 
     async def accept(
         self, connection: Connection, list_id: str, service: str, *, digest: bytes, records: int, rejected: int

@@ -174,6 +174,19 @@ RAW = {
     "a header without a colon": (b"GET /healthz HTTP/1.1\r\nHost: gateway\r\nNonsense\r\n\r\n", 400),
     "a request line too long": (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: gateway\r\n\r\n", 431),
     "a header too long": (b"GET /healthz HTTP/1.1\r\nHost: gateway\r\nX: " + b"x" * 9000 + b"\r\n\r\n", 431),
+    "a head too long": (
+        b"GET /healthz HTTP/1.1\r\nHost: gateway\r\n"
+        + b"X: " * 9
+        + b"x" * 7000
+        + b"\r\n"
+        + (b"X: " + b"x" * 7000 + b"\r\n") * 2
+        + b"\r\n",
+        431,
+    ),
+    "trailers too long": (
+        HEAD.encode() + b"Transfer-Encoding: chunked\r\n\r\n0\r\n" + (b"X: " + b"x" * 7000 + b"\r\n") * 20,
+        400,
+    ),
     "too many headers": (b"GET /healthz HTTP/1.1\r\nHost: gateway\r\n" + b"X: y\r\n" * 100 + b"\r\n", 400),
     "two lengths": (HEAD.encode() + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}\n", 400),
     "an invalid length": (HEAD.encode() + b"Content-Length: -1\r\n\r\n", 400),

@@ -20,6 +20,7 @@ from gateway.cli.terminal import CommandError
 from gateway.config import ConfigError
 from gateway.store import journal
 from gateway.store.database import Database
+from tests.logs.test_log_writer import Pipe
 
 ROOT = Path(__file__).parents[2]
 LINK = """
@@ -147,6 +148,34 @@ def test_serve_fails_on_an_external_database_with_pending_migrations(
     assert served.returncode == 1
     assert "migrations are pending (0001_gateway" in served.stderr
     assert served.stderr.count("\n") == 1
+
+
+LOGGING_GATEWAY = """
+import sys
+from gateway import app
+from gateway.cli import main
+from gateway.logs.log import Event, get_logger
+
+async def serve(*_, **__):
+    for number in range(30_000):  # of some 100 octets
+        get_logger().info(Event.STARTED, port=number)
+    return 0
+
+app.serve = serve
+sys.exit(main(["serve", "--config", sys.argv[1]]))
+"""
+
+
+def test_serve_ends_though_nobody_reads_its_log(config: Path) -> None:
+    pipe = Pipe()
+    served = subprocess.run(
+        [sys.executable, "-c", LOGGING_GATEWAY, str(config)],
+        cwd=ROOT, stdout=pipe.write_end, stderr=subprocess.PIPE, text=True, timeout=60,
+    )  # fmt: skip
+    assert (served.returncode, served.stderr) == (0, "")
+    reader = pipe.reading()
+    pipe.end()
+    assert reader.lines() == []
 
 
 def test_serve_on_a_port_in_use_is_a_one_line_error(config: Path, database_url: str) -> None:
