@@ -37,7 +37,7 @@ class LinkHealth:
         self._link = config.name
         self._response_timeout = config.response_timeout.total_seconds()
         self._now = now
-        self._refusals = Refusals()
+        self._refusals = Refusals(first_probe_seconds)
         self._stop = LinkStop(first_probe_seconds)
         self._stopped_at = 0.0
         self._accepted_at = float("-inf")
@@ -61,11 +61,18 @@ class LinkHealth:
         """Notes that a segment was accepted in time."""
         self._accepted_at = now
 
-    def refused(self, msisdn: str, kind: status.StatusKind) -> Cause:
-        """Whom a refusal of this number is about; while the link is stopped, the link."""
+    def refused(self, msisdn: str, kind: status.StatusKind, *, again: bool) -> Cause:
+        """Whom a refusal of this number is about; while the link is stopped, the link.
+
+        `again`: it was refused before, and another number has been accepted since.
+        """
         self.in_doubt = True
-        cause = self._refusals.refused(msisdn, kind)
+        cause = self._refusals.refused(msisdn, kind, self._now(), again=again)
         return Cause.LINK if self._stop.command_status is not None else cause
+
+    def undecided_wait_seconds(self) -> float:
+        """Until a number whose refusal is undecided is tried again, if no other is accepted before."""
+        return self._refusals.wait_seconds(self._now())
 
     def stop(self, command_status: int) -> None:
         """Stops the link: until an acceptance, only probes are sent."""
