@@ -211,7 +211,7 @@ class _Process:
             lease=components.lease,
             links=self._links,
             policy=self._policy.membership,
-            clocks=ClockWatch(components.clock, self._scheduler.restart_timers),
+            clocks=ClockWatch(components.clock),
             ack_timeout_seconds=self._policy.receiver.ack_timeout_seconds,
         )
 
