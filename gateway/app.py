@@ -288,7 +288,7 @@ class _Process:
             shells["vouchers"] = self._caller(CallKind.VOUCHER, wallet, config.wallet.concurrency)
         if config.sdu.url:
             shells["statuses"] = SduPush(
-                SduClient(http, config.sdu),
+                SduClient(http, config.sdu, now=c.clock.timestamp),
                 StatusFeed(database=c.database, node=c.node, calendar=c.calendar),
                 batch=config.sdu.batch,
                 wakeup=c.wakeups.statuses,

@@ -86,6 +86,16 @@ def test_business_time_begins_no_earlier_than_it_was(times: Times) -> None:
     assert steady() == NOON
 
 
+def test_a_timestamp_for_others_neither_stands_nor_steps(times: Times) -> None:
+    clock = Clock(NOON, wall=SteadyTime(NOON, NOON + HOUR, lambda: times.monotonic))
+    times.passes(60.0)
+    assert clock.now() == NOON + HOUR
+    assert clock.timestamp() == times.database
+    clock.follow(times.database + timedelta(days=30))
+    times.passes(60.0)
+    assert clock.timestamp() == times.database
+
+
 def test_a_small_drift_is_followed_at_once(times: Times, steady: SteadyTime) -> None:
     times.passes(2.0)
     steady.follow(times.database + timedelta(seconds=1.5))
