@@ -120,15 +120,19 @@ class Rig:
 
     @asynccontextmanager
     async def gateway(
-        self, smsc: int, *, tps: int = 0, window: int = 100, push: bool = False
+        self, smsc: int | Mapping[str, int], *, tps: int = 0, window: int = 100, push: bool = False
     ) -> AsyncIterator[Gateway]:
-        """A gateway whose only link is to that port, once it is bound; `push`: statuses are pushed to SDU."""
+        """A gateway whose only link is to that port, once it is bound; `push`: statuses are pushed to SDU.
+
+        A mapping has the ports of several links by their names.
+        """
         self._gateways += 1
         port = free_port()
         config = self._directory / f"gateway-{self._gateways}.toml"
         log = config.with_suffix(".log")
         urls = self._urls if push else {**self._urls, "sdu": ""}
-        _write_config(config, urls, database=self._url, port=port, smsc=smsc, tps=tps, window=window)
+        links = {"sink": smsc} if isinstance(smsc, int) else smsc
+        _write_config(config, urls, links, database=self._url, port=port, tps=tps, window=window)
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, *_gateway("serve", config), cwd=ROOT, stdout=output, stderr=output
@@ -183,7 +187,7 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig() -> AsyncIterator[Rig]:
+async def rig(*partners_arguments: str) -> AsyncIterator[Rig]:
     """A fresh rig; its files are removed afterwards."""
     log.configure("warning")
     directory = Path(tempfile.mkdtemp(prefix="gateway-bench-"))
@@ -192,7 +196,7 @@ async def rig() -> AsyncIterator[Rig]:
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
         url = await server.ensure()
         stack.callback(server.release)
-        partners = await Child.start("benches.partners")
+        partners = await Child.start("benches.partners", *partners_arguments)
         stack.push_async_callback(partners.stop)
         urls = await partners.event("listening")
         await _migrate(directory / "migrate.toml", urls, url)
@@ -203,7 +207,7 @@ async def rig() -> AsyncIterator[Rig]:
 
 async def _migrate(config: Path, urls: Mapping[str, str], url: str) -> None:
     """Applies the migrations by the gateway's own command."""
-    _write_config(config, urls, database=url, port=0, smsc=1, tps=0, window=1)
+    _write_config(config, urls, {"sink": 1}, database=url, port=0, tps=0, window=1)
     process = await asyncio.create_subprocess_exec(
         sys.executable, *_gateway("migrate", config), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
@@ -213,24 +217,27 @@ async def _migrate(config: Path, urls: Mapping[str, str], url: str) -> None:
 
 
 def _write_config(
-    path: Path, urls: Mapping[str, str], *, database: str, port: int, smsc: int, tps: int, window: int
+    path: Path,
+    urls: Mapping[str, str],
+    links: Mapping[str, int],
+    *,
+    database: str,
+    port: int,
+    tps: int,
+    window: int,
 ) -> None:
     tables = partner_tables(urls, token="bench", secret=SIGNING_SECRET)
     tables["mcb"]["batch"] = 100
-    sink = {
-        "name": "sink",
-        "port": smsc,
-        "password": "bench",
-        "window": window,
-        "tps": tps,
-        "default": True,
-    }
+    shared = {"password": "bench", "window": window, "tps": tps}
     text = config_toml(
         gateway={"node": "bench", "database": database},
         http={"port": port, "tokens": caller_tokens("bench")},
         journey={"send_window": "00:00-24:00"},
         **tables,
-        links=[sink],
+        links=[
+            {**shared, "name": name, "port": smsc, "default": n == 0}
+            for n, (name, smsc) in enumerate(links.items())
+        ],
     )
     path.write_text(text)
 
