@@ -65,7 +65,8 @@ class Responses:
             self.health.accepted(now)
             self._pacer.accepted(now)
             if self.health.in_doubt:
-                self._link_accepted(out)
+                self._resending.accepted()
+                self._link_accepted(out, late=False)
         if out.accepted_segments >> segment & 1:  # a copy: the response to the first sending came late
             self._writer.touch(out)
             return
@@ -89,6 +90,8 @@ class Responses:
         if event.command_status != 0:
             return
         out, segment = event.tag
+        if self.health.accepted_late(event.seconds):
+            self._link_accepted(out, late=True)
         held = self._queue.held.get(out.claimed.sms_id)
         if held is None:
             expected = self._expected(out, segment, event.message_id)
@@ -163,9 +166,8 @@ class Responses:
             self._queue.requeue(out)
         self.health.stop(command_status)
 
-    def _link_accepted(self, out: OutgoingText) -> None:
+    def _link_accepted(self, out: OutgoingText, *, late: bool) -> None:
         """The link works: numbers refused before go again, and are at fault if they are refused again."""
-        self._resending.accepted()
         for other in list(self._undecided.values()):
             if other.claimed.msisdn == out.claimed.msisdn or other.under_way:
                 continue
@@ -177,7 +179,7 @@ class Responses:
             else:
                 other.again = True
                 self._queue.requeue(other)
-        self.health.resume(in_doubt=bool(self._undecided))
+        self.health.resume(in_doubt=late or bool(self._undecided))
 
     # --- waits ---------------------------------------------------------------------------------------------
 

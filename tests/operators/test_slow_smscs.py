@@ -20,6 +20,24 @@ async def test_segments_whose_responses_all_come_late_are_sent_once(harness: Har
     assert (await harness.events(family)).count("text_accepted") == 1
 
 
+@pytest.mark.parametrize("command_status", ["RSUBMITFAIL", "0x401"])
+async def test_a_stopped_link_goes_on_when_the_responses_to_its_probes_come_late(
+    harness: Harness, command_status: str
+) -> None:
+    harness.smsc.add(f"refuse status={command_status} times=20")
+    harness.smsc.add("delay delay=0.9")
+    harness.set_policy(links={"first_probe_seconds": 0.3})
+    await harness.start(link={"response_timeout": "600ms"})
+    families = [Family(n=n) for n in range(1, 21)]
+    await harness.push(*families)
+    for family in families:
+        await harness.smsc.message(family.number, containing="3#1", within=3 * WITHIN)
+        await harness.status(family, "asked")
+    assert metric("link_stopped", link="kcell") == 0
+    status, _ = await harness.request("GET", "/readyz")
+    assert status == 200
+
+
 async def test_a_late_response_accepts_a_segment_whose_copy_is_under_way(harness: Harness) -> None:
     harness.smsc.add("delay nth=4 delay=1.3")
     harness.smsc.add(f"no_answer nth={SEGMENTS + 1}")
