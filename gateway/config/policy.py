@@ -23,7 +23,7 @@ class LinkPolicy:
     """Of a text, after the SMSC was too busy for it."""
     max_busy_retries: int = 6
     """Such waits in memory, after which the text goes back to its row."""
-    first_probe_seconds: float = 30.0
+    first_probe_seconds: float = 28.0
     """Between segments sent by a link that the SMSC refuses, and of a text whose refusal may be the link's fault;
     longer after ten minutes of it."""
     max_resend_wait_seconds: float = 600.0

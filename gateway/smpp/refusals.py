@@ -15,10 +15,11 @@ LINK_AFTER_NUMBERS: Final = 20
 """Different numbers refused in a row, after which the refusals are the link's."""
 CERTAIN_NUMBERS: Final = 2
 """Different numbers refused in a row, up to which a wrong number, or a second refusal, is believed at once."""
-FIRST_PROBE_SECONDS: Final = 30.0
+FIRST_PROBE_SECONDS: Final = 28.0
+"""A link goes on within 30 seconds of the mending of an outage of ten minutes."""
 LAST_PROBE_SECONDS: Final = 600.0
-PROBES_PER_OUTAGE: Final = 20
-"""The wait for a probe is this part of the time for which the link has been stopped: 10 minutes after 200."""
+PROBES_PER_OUTAGE: Final = 22
+"""The wait for a probe is this part of the time for which the link has been stopped: 10 minutes after 220."""
 
 
 class Cause(StrEnum):

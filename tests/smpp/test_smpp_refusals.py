@@ -24,8 +24,8 @@ def test_of_many_numbers_refused_in_a_row_two_are_believed_and_the_twentieth_sto
     assert causes == [Cause.NUMBER] * 2 + [Cause.UNDECIDED] * (LINK_AFTER_NUMBERS - 3) + [Cause.LINK]
 
 
-@pytest.mark.parametrize(("outage", "wait"), [(0, 30), (600, 30), (1200, 60), (12_000, 600), (86_400, 600)])
-def test_for_ten_minutes_there_is_a_try_every_thirty_seconds_and_then_fewer(outage: float, wait: float) -> None:
+@pytest.mark.parametrize(("outage", "wait"), [(0, 28), (600, 28), (1320, 60), (13_200, 600), (86_400, 600)])
+def test_for_ten_minutes_there_is_a_try_every_28_seconds_and_then_fewer(outage: float, wait: float) -> None:
     refusals, stop = Refusals(), LinkStop()
     refusals.refused("77010000001", UNCLEAR, 5.0)
     refusals.refused("77010000002", UNCLEAR, 5.0 + outage)
