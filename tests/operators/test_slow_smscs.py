@@ -60,6 +60,22 @@ async def test_a_late_response_accepts_a_text_that_waits_in_its_row(harness: Har
     assert len(harness.smsc.submitted) == sent + 1
 
 
+async def test_a_late_response_counts_that_comes_while_its_text_is_put_back_into_its_row(harness: Harness) -> None:
+    await harness.start(link={"response_timeout": "1s"})
+    family = Family(n=1)
+    await harness.ask(family)
+    sent = len(harness.smsc.submitted)
+    harness.smsc.add("delay delay=1.6")
+    await harness.smsc.reply(family.number, "3#2")
+    await harness.smsc.wait_for(lambda: len(harness.smsc.submitted) > sent or None, within=WITHIN)
+    async with harness.connection.transaction():  # the release waits for this lock
+        await harness.connection.execute("SELECT FROM sms WHERE kind = 'refused' FOR UPDATE")
+        await harness.smsc.wait_for(lambda: harness.smsc.submitted[sent].responded_at, within=WITHIN)
+        await harness.connection.execute("SELECT pg_sleep(0.3)")
+    await harness.journaled(family, "text_accepted", nth=2)
+    assert len(harness.smsc.submitted) == sent + 1
+
+
 async def test_of_a_text_without_udh_at_most_two_copies_leave_in_an_hour(harness: Harness) -> None:
     await harness.start(link={"response_timeout": "300ms"})
     family = Family(n=1)
