@@ -55,7 +55,7 @@ EXIT_FENCED = 75
 """EX_TEMPFAIL of sysexits.h: the supervisor should restart the process."""
 
 
-async def serve(config: Config, *, migrate: bool = False) -> int:
+async def serve(config: Config, *, migrate: bool = False, policy: Policy | None = None) -> int:
     """The exit status of the process, after it has run until SIGTERM or SIGINT; raises as `run` does."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -63,7 +63,7 @@ async def serve(config: Config, *, migrate: bool = False) -> int:
         loop.add_signal_handler(number, stopping.set)
     gc.freeze()  # modules are never collected
     gc.set_threshold(*GC_THRESHOLDS)
-    return await run(config, stopping, migrate=migrate)
+    return await run(config, stopping, migrate=migrate, policy=policy)
 
 
 async def run(
@@ -215,7 +215,7 @@ class _Process:
             lease=components.lease,
             links=self._links,
             policy=self._policy.membership,
-            clocks=ClockWatch(components.clock, self._scheduler.restart_timers),
+            clocks=ClockWatch(components.clock),
             ack_timeout_seconds=self._policy.receiver.ack_timeout_seconds,
         )
 
@@ -292,7 +292,7 @@ class _Process:
             shells["vouchers"] = self._caller(CallKind.VOUCHER, wallet, config.wallet.concurrency)
         if config.sdu.url:
             shells["statuses"] = SduPush(
-                SduClient(http, config.sdu),
+                SduClient(http, config.sdu, now=c.clock.timestamp),
                 StatusFeed(database=c.database, node=c.node, calendar=c.calendar),
                 batch=config.sdu.batch,
                 wakeup=c.wakeups.statuses,

@@ -44,6 +44,10 @@ class SteadyTime:
         self._latest = max(self._latest, self._expected(self._monotonic()))
         return self._latest
 
+    def followed(self) -> datetime:
+        """The database's clock as far as it is followed; it may go back."""
+        return self._expected(self._monotonic())
+
     @property
     def ahead_seconds(self) -> float:
         """For how long the instant stands now."""
@@ -81,6 +85,10 @@ class Clock:
     def wall(self) -> datetime:
         """The real instant."""
         return self._wall()
+
+    def timestamp(self) -> datetime:
+        """The real instant for others, who compare it with their clocks: it never stands, and no step moves it."""
+        return self._wall.followed() if isinstance(self._wall, SteadyTime) else self._wall()
 
     def follow(self, database_now: datetime) -> float:
         """Seconds for which business time stands, after the database's clock was read."""

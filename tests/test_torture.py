@@ -6,13 +6,16 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from chaos import disk, main
+from chaos import clocks, disk, main
 from chaos.audit import Audit
 from chaos.parents import Sent
 from chaos.profiles import PROFILES, run_phases
 from chaos.records import Records
 from chaos.run import Settings, torture
+from chaos.serve import scaled
 
+from gateway.backoff import Backoff
+from gateway.config.policy import LinkPolicy
 from gateway.simulators.habits import Habits
 from gateway.simulators.smsc import SmscSimulator
 
@@ -43,6 +46,42 @@ async def test_smscs_that_send_what_nobody_asked_for_change_no_case(database_url
     violations, counts = await torture(settings, tmp_path)
     assert violations == []
     assert counts["kills"] == 0
+
+
+async def test_steps_of_the_wall_clock_cost_nothing(database_url: str, tmp_path: Path) -> None:
+    if (reason := clocks.why_not()) is not None:
+        pytest.skip(reason)
+    settings = Settings(cases=30, kills=0, seed=7, day=2.0, clock=True, url=database_url)
+    violations, counts = await torture(settings, tmp_path)
+    assert violations == []
+    assert counts["steps of the wall clock noticed"] > 0
+
+
+def test_without_libfaketime_the_command_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reason = clocks.why_not(["/nowhere"])
+    monkeypatch.setattr(clocks, "why_not", lambda: reason)
+    monkeypatch.setattr(sys, "argv", ["torture", "--clock"])
+    assert main.main() == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "--clock: clocks cannot step here: libfaketime is not installed: apt-get install libfaketime\n"
+
+
+def test_a_clock_that_stepped_unnoticed_is_a_violation(tmp_path: Path) -> None:
+    stepping = clocks.Clocks(tmp_path, with_database=True)
+    stepping.counts.update({"steps of the wall clock": 1, "steps of the database clock": 1})
+    (tmp_path / "0.log").write_text('{"event":"clock_stepped","clock":"wall","seconds":-10.0}\n')
+    assert list(stepping.unnoticed(tmp_path, 1)) == ["the database clock stepped, and no process noticed"]
+
+
+def test_the_waits_of_links_are_scaled_and_their_limits_are_not() -> None:
+    half, whole = scaled(LinkPolicy(), 0.5), LinkPolicy()
+    assert half.busy == Backoff(first_seconds=0.25, max_seconds=15.0)
+    assert half.busy_pause * 2 == whole.busy_pause
+    assert half.first_probe_seconds * 2 == whole.first_probe_seconds
+    assert half.max_busy_retries == whole.max_busy_retries
 
 
 @pytest.mark.parametrize("name", PROFILES)

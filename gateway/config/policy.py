@@ -23,10 +23,13 @@ class LinkPolicy:
     """Of a text, after the SMSC was too busy for it."""
     max_busy_retries: int = 6
     """Such waits in memory, after which the text goes back to its row."""
-    undecided: Backoff = Backoff(first_seconds=30.0, max_seconds=600.0)
-    """Of a text, after a refusal that may be the link's fault."""
-    first_probe_seconds: float = 30.0
-    """Between segments sent by a link that the SMSC refuses; longer after ten minutes of it."""
+    first_probe_seconds: float = 28.0
+    """Between segments sent by a link that the SMSC refuses, and of a text whose refusal may be the link's fault;
+    longer after ten minutes of it."""
+    max_resend_wait_seconds: float = 600.0
+    """Of segments of unknown outcome, before they are sent again."""
+    pause_after_copy_seconds: float = 3600.0
+    """After the second sending of a text in one submit_sm: no UDH tells a handset which is the copy."""
     useful_session_seconds: float = 60.0
     """For which a session must have been bound, before the wait for the next bind begins anew."""
     useful_session_segments: int = 50

@@ -37,9 +37,10 @@ class LinkHealth:
         self._link = config.name
         self._response_timeout = config.response_timeout.total_seconds()
         self._now = now
-        self._refusals = Refusals()
+        self._refusals = Refusals(first_probe_seconds)
         self._stop = LinkStop(first_probe_seconds)
         self._stopped_at = 0.0
+        self._refused_at = float("-inf")
         self._accepted_at = float("-inf")
         self._waiting_since = float("-inf")  # the first submit_sm after the last acceptance
         self._needed_timeout_seconds: float | None = None
@@ -61,11 +62,26 @@ class LinkHealth:
         """Notes that a segment was accepted in time."""
         self._accepted_at = now
 
-    def refused(self, msisdn: str, kind: status.StatusKind) -> Cause:
-        """Whom a refusal of this number is about; while the link is stopped, the link."""
-        self.in_doubt = True
-        cause = self._refusals.refused(msisdn, kind)
+    def accepted_late(self, seconds: float) -> bool:
+        """Whether the acceptance of a segment sent so long ago shows that a link in doubt works.
+
+        A segment that was sent before the last refusal shows nothing.
+        """
+        self._accepted_at = self._now()
+        return self.in_doubt and self._accepted_at - seconds > self._refused_at
+
+    def refused(self, msisdn: str, kind: status.StatusKind, *, again: bool) -> Cause:
+        """Whom a refusal of this number is about; while the link is stopped, the link.
+
+        `again`: it was refused before, and another number has been accepted since.
+        """
+        self.in_doubt, self._refused_at = True, self._now()
+        cause = self._refusals.refused(msisdn, kind, self._now(), again=again)
         return Cause.LINK if self._stop.command_status is not None else cause
+
+    def undecided_wait_seconds(self) -> float:
+        """Until a number whose refusal is undecided is tried again, if no other is accepted before."""
+        return self._refusals.wait_seconds(self._now())
 
     def stop(self, command_status: int) -> None:
         """Stops the link: until an acceptance, only probes are sent."""
@@ -75,7 +91,7 @@ class LinkHealth:
             metrics.LINK_STOPPED.labels(self._link).set(1)
 
     def resume(self, *, in_doubt: bool) -> None:
-        """The link works. `in_doubt`: some refusals are still undecided."""
+        """The link works. `in_doubt`: some refusals are still undecided, or no segment was accepted in time."""
         self.in_doubt = in_doubt
         self._refusals.accepted()
         if self._stop.resume():

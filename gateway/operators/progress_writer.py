@@ -41,6 +41,14 @@ class ProgressWriter:
             self._late_expected.append(expected)
         self._gather_soon()
 
+    def released(self, out: OutgoingText) -> None:
+        """Notes that the text was released: segments accepted meanwhile are written to its row as late ones."""
+        if self._unwritten.pop(out.claimed.sms_id, None) is not None:
+            sms_id = out.claimed.sms_id
+            self._late_accepted[sms_id] = self._late_accepted.get(sms_id, 0) | out.accepted_segments
+            self._late_expected += out.expected
+            self._gather_soon()
+
     def is_unwritten(self, out: OutgoingText) -> bool:
         """Whether the text has progress that is not written."""
         return out.claimed.sms_id in self._unwritten

@@ -1,24 +1,22 @@
 """When segments whose outcome is unknown are sent again: later each time, so that a slow SMSC is not flooded."""
 
 from collections.abc import Callable
-from typing import Final
 
 from gateway.backoff import Backoff
+from gateway.config.policy import LinkPolicy
 from gateway.operators.send_queue import OutgoingText
-
-MAX_WAIT_SECONDS: Final = 600.0
-PAUSE_AFTER_COPY_SECONDS: Final = 3600.0
-"""After the second sending of a text in one submit_sm. It has no UDH by which a handset would drop the copy."""
 
 
 class Resending:
     """The waits of one link. A response that comes meanwhile makes the copy unnecessary."""
 
-    def __init__(self, response_timeout_seconds: float, now: Callable[[], float]) -> None:
+    def __init__(self, response_timeout_seconds: float, policy: LinkPolicy, now: Callable[[], float]) -> None:
         """`now` is the monotonic clock, in seconds."""
         self._backoff = Backoff(
-            first_seconds=response_timeout_seconds, max_seconds=max(MAX_WAIT_SECONDS, response_timeout_seconds)
+            first_seconds=response_timeout_seconds,
+            max_seconds=max(policy.max_resend_wait_seconds, response_timeout_seconds),
         )
+        self._pause_after_copy_seconds = policy.pause_after_copy_seconds
         self._now = now
         self._failures = 0  # of the link: periods in which segments timed out and none was accepted
         self._period_ends = float("-inf")
@@ -39,7 +37,7 @@ class Resending:
         if not out.unknown_segments:
             return 0.0
         if out.is_single and out.sendings % 2 == 0:
-            return PAUSE_AFTER_COPY_SECONDS
+            return self._pause_after_copy_seconds
         if not out.timed_out and out.sendings == 1:  # the connection was lost: no response can come any more
             return 0.0
         own = self._backoff.ceiling(out.sendings if out.timed_out else out.sendings - 1)

@@ -46,7 +46,7 @@ class Responses:
         self._review_waiting = review_waiting
         self._loop = asyncio.get_running_loop()
         self.health = LinkHealth(config, policy.first_probe_seconds, self._loop.time)
-        self._resending = Resending(config.response_timeout.total_seconds(), self._loop.time)
+        self._resending = Resending(config.response_timeout.total_seconds(), policy, self._loop.time)
         self._undecided: dict[int, OutgoingText] = {}  # by sms_id: refused, perhaps by the link's fault
         self._statuses = config.statuses
         self._outcomes = {kind: metrics.SEGMENTS.labels(config.name, kind.value) for kind in status.StatusKind}
@@ -65,7 +65,8 @@ class Responses:
             self.health.accepted(now)
             self._pacer.accepted(now)
             if self.health.in_doubt:
-                self._link_accepted(out)
+                self._resending.accepted()
+                self._link_accepted(out, late=False)
         if out.accepted_segments >> segment & 1:  # a copy: the response to the first sending came late
             self._writer.touch(out)
             return
@@ -89,6 +90,8 @@ class Responses:
         if event.command_status != 0:
             return
         out, segment = event.tag
+        if self.health.accepted_late(event.seconds):
+            self._link_accepted(out, late=True)
         held = self._queue.held.get(out.claimed.sms_id)
         if held is None:
             expected = self._expected(out, segment, event.message_id)
@@ -118,6 +121,7 @@ class Responses:
         out.accepted_segments |= 1 << segment
         out.busy = 0
         out.busy_since = out.undecided = None
+        out.again = False
         if message_id:
             out.message_ids[segment] = message_id
             if (expected := self._expected(out, segment, message_id)) is not None:
@@ -137,7 +141,8 @@ class Responses:
     # --- refusals ------------------------------------------------------------------------------------------
 
     def _refused(self, out: OutgoingText, segment: int, kind: status.StatusKind, command_status: int) -> None:
-        match self.health.refused(out.claimed.msisdn, kind):
+        again = out.again and not out.is_waiting
+        match self.health.refused(out.claimed.msisdn, kind, again=again):
             case Cause.NUMBER:
                 self._refuse(out, command_status)
             case Cause.UNDECIDED:
@@ -157,19 +162,24 @@ class Responses:
     def _stop_link(self, command_status: int) -> None:
         undecided, self._undecided = self._undecided, {}
         for out in undecided.values():
+            out.again = False
             self._queue.requeue(out)
         self.health.stop(command_status)
 
-    def _link_accepted(self, out: OutgoingText) -> None:
-        """The link works: refusals of other numbers were not its fault."""
-        self._resending.accepted()
+    def _link_accepted(self, out: OutgoingText, *, late: bool) -> None:
+        """The link works: numbers refused before go again, and are at fault if they are refused again."""
         for other in list(self._undecided.values()):
             if other.claimed.msisdn == out.claimed.msisdn or other.under_way:
                 continue
             self._undecided.pop(other.claimed.sms_id)
-            if other.claimed.sms_id in self._queue.held and other.undecided is not None:
+            if other.claimed.sms_id not in self._queue.held or other.undecided is None:
+                continue
+            if other.again:
                 self._refuse(other, other.undecided)
-        self.health.resume(in_doubt=bool(self._undecided))
+            else:
+                other.again = True
+                self._queue.requeue(other)
+        self.health.resume(in_doubt=late or bool(self._undecided))
 
     # --- waits ---------------------------------------------------------------------------------------------
 
@@ -178,20 +188,20 @@ class Responses:
         if self._gives_up(out):
             self._refuse(out, command_status)
         elif not out.is_waiting:
-            self._wait(out, self._policy.busy.delay(out.busy + 1))
+            out.busy += 1
+            self._wait(out, self._policy.busy.delay(out.busy))
 
     def _wait_for_decision(self, out: OutgoingText, command_status: int) -> None:
-        """Keeps a text that was refused, perhaps by the link's fault, until another number is accepted."""
+        """Keeps a text that was refused, perhaps by the link's fault, for its next try."""
         out.undecided = command_status
         if self._gives_up(out):
             self._refuse(out, command_status)
         elif not out.is_waiting:
             self._undecided[out.claimed.sms_id] = out
-            self._wait(out, self._policy.undecided.delay(out.busy + 1))
+            self._wait(out, self.health.undecided_wait_seconds())
 
     def _wait(self, out: OutgoingText, seconds: float) -> None:
         self._queue.set_waiting(out)
-        out.busy += 1
         self._loop.call_later(seconds, self._waited, out)
 
     def _waited(self, out: OutgoingText) -> None:

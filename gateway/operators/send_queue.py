@@ -18,8 +18,8 @@ class OutgoingText:
     """A text being sent: its unsent segments, and what the SMSC has responded to the others."""
 
     __slots__ = (
-        "accepted_at", "accepted_segments", "begun", "bodies", "busy", "busy_since", "claimed", "deadline",
-        "expected", "is_waiting", "message_ids", "queued", "refused", "sendings", "stale", "timed_out",
+        "accepted_at", "accepted_segments", "again", "begun", "bodies", "busy", "busy_since", "claimed",
+        "deadline", "expected", "is_waiting", "message_ids", "queued", "refused", "sendings", "stale", "timed_out",
         "tracked_segments", "undecided", "under_way", "unknown_segments", "unsent", "weight",
     )  # fmt: skip
 
@@ -45,6 +45,7 @@ class OutgoingText:
         self.sendings = claimed.attempts  # of its segments, copies included
         self.refused: int | None = None  # the command_status of a permanent refusal
         self.undecided: int | None = None  # the command_status of a refusal that may be the link's
+        self.again = False  # another number has been accepted since, and this text was queued again
         self.accepted_at: datetime | None = None
         self.deadline = deadline  # monotonic; after it a USSD screen is not sent
         self.stale = False  # the deadline has passed

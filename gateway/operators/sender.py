@@ -261,6 +261,7 @@ class Sender:
             for out in idle:
                 self._queue.forget(out)
                 self._responses.forget(out)
+                self._writer.released(out)
 
     # --- rows out ------------------------------------------------------------------------------------------
 

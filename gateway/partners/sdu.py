@@ -11,8 +11,9 @@ import base64
 import hashlib
 import hmac
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import datetime
 from enum import Enum, auto
 from http import HTTPStatus
 
@@ -37,8 +38,15 @@ class SduClient:
     """Pushes one batch a request, signed as Standard Webhooks describes."""
 
     def __init__(
-        self, http: aiohttp.ClientSession, config: SduConfig, *, timeout: aiohttp.ClientTimeout = TIMEOUT
+        self,
+        http: aiohttp.ClientSession,
+        config: SduConfig,
+        *,
+        now: Callable[[], datetime] = wall_now,
+        timeout: aiohttp.ClientTimeout = TIMEOUT,
     ) -> None:
+        """`now` is the real instant of a push: SDU accepts one that differs from its own clock by minutes only."""
+        self._now = now
         self._http = http
         self._url = config.url + "/v1/statuses"
         self._token = config.token
@@ -61,7 +69,7 @@ class SduClient:
     def _headers(self, body: bytes) -> Mapping[str, str]:
         """Those of Standard Webhooks. `webhook-id` is derived from the body: a repeated push has the same one."""
         message_id = "msg_" + hashlib.sha256(body).hexdigest()[:32]
-        timestamp = str(int(wall_now().timestamp()))
+        timestamp = str(int(self._now().timestamp()))
         signed = b".".join((message_id.encode(), timestamp.encode(), body))
         signature = base64.b64encode(hmac.digest(self._key, signed, "sha256")).decode()
         return {

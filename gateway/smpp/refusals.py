@@ -1,7 +1,9 @@
 """Whether a refusal is about the number or about the link, and when a stopped link is tried again.
 
 An operator that has closed an account, or does not know a sender, refuses every segment. Such refusals must not
-end cases: only an acceptance shows that the link was not at fault. All instants are monotonic seconds.
+end cases: only an acceptance shows that the link was not at fault, and the link may have been mended in between.
+So a number is believed to be at fault when it is refused, another one is accepted, and it is refused again. All
+instants are monotonic seconds.
 """
 
 from enum import StrEnum
@@ -12,11 +14,12 @@ from gateway.smpp.status import StatusKind
 LINK_AFTER_NUMBERS: Final = 20
 """Different numbers refused in a row, after which the refusals are the link's."""
 CERTAIN_NUMBERS: Final = 2
-"""Different numbers refused in a row as wrong numbers, each of which is believed at once."""
-FIRST_PROBE_SECONDS: Final = 30.0
+"""Different numbers refused in a row, up to which a wrong number, or a second refusal, is believed at once."""
+FIRST_PROBE_SECONDS: Final = 28.0
+"""A link goes on within 30 seconds of the mending of an outage of ten minutes."""
 LAST_PROBE_SECONDS: Final = 600.0
-PROBES_PER_OUTAGE: Final = 20
-"""The wait for a probe is this part of the time for which the link has been stopped: 10 minutes after 200."""
+PROBES_PER_OUTAGE: Final = 22
+"""The wait for a probe is this part of the time for which the link has been stopped: 10 minutes after 220."""
 
 
 class Cause(StrEnum):
@@ -24,7 +27,7 @@ class Cause(StrEnum):
 
     NUMBER = "number"
     UNDECIDED = "undecided"
-    """It ends no case until another number is accepted."""
+    """It ends no case until another number has been accepted, and this one is refused again."""
     LINK = "link"
     """The link is to be stopped."""
 
@@ -32,20 +35,31 @@ class Cause(StrEnum):
 class Refusals:
     """The refusals of a link since its last acceptance."""
 
-    def __init__(self) -> None:
+    def __init__(self, first_probe_seconds: float = FIRST_PROBE_SECONDS) -> None:
+        self._first_probe_seconds = first_probe_seconds
         self._numbers: set[str] = set()
+        self._since = 0.0
 
-    def refused(self, msisdn: str, kind: StatusKind) -> Cause:
-        """The cause of a refusal; `kind` is REFUSED, UNCLEAR or LINK."""
+    def refused(self, msisdn: str, kind: StatusKind, now: float, *, again: bool = False) -> Cause:
+        """The cause of a refusal; `kind` is REFUSED, UNCLEAR or LINK.
+
+        `again`: the number was refused before, and another one has been accepted since.
+        """
+        if not self._numbers:
+            self._since = now
         self._numbers.add(msisdn)
         if kind is StatusKind.LINK or len(self._numbers) >= LINK_AFTER_NUMBERS:
             return Cause.LINK
-        certain = kind is StatusKind.REFUSED and len(self._numbers) <= CERTAIN_NUMBERS
+        certain = (kind is StatusKind.REFUSED or again) and len(self._numbers) <= CERTAIN_NUMBERS
         return Cause.NUMBER if certain else Cause.UNDECIDED
 
     def accepted(self) -> None:
         """The link works: the next refusal is the first of its row."""
         self._numbers.clear()
+
+    def wait_seconds(self, now: float) -> float:
+        """Until a number whose refusal is undecided is tried again, if no other is accepted before."""
+        return _probe_wait(now - self._since, self._first_probe_seconds)
 
 
 class LinkStop:
@@ -78,5 +92,8 @@ class LinkStop:
     def probed(self, now: float) -> None:
         """Notes that a segment was sent; that of a stopped link is a probe."""
         if self.command_status is not None:
-            wait = min((now - self._since) / PROBES_PER_OUTAGE, LAST_PROBE_SECONDS)
-            self._probe_at = now + max(wait, self._first_probe_seconds)
+            self._probe_at = now + _probe_wait(now - self._since, self._first_probe_seconds)
+
+
+def _probe_wait(outage_seconds: float, first_probe_seconds: float) -> float:
+    return max(min(outage_seconds / PROBES_PER_OUTAGE, LAST_PROBE_SECONDS), first_probe_seconds)

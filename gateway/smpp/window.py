@@ -6,7 +6,7 @@ ever. So the window shrinks while responses come late, and grows again while the
 multiplicative decrease, as in TCP).
 
 An SMSC may also take longer than response_timeout whatever the window is. Where a smaller window has not made late
-responses faster, it is enlarged again.
+responses faster, it becomes larger than before it was reduced.
 """
 
 from typing import Final
@@ -24,7 +24,8 @@ class AdaptiveWindow:
     """The window of one session. Instants are monotonic seconds, `response_timeout` is in seconds."""
 
     __slots__ = (
-        "_early_seconds", "_reduced_at", "_size", "_timeout", "_took", "_took_before", "ceiling", "late_seconds",
+        "_early_seconds", "_reduced_at", "_size", "_size_before", "_timeout", "_took", "_took_before", "ceiling",
+        "late_seconds",
     )  # fmt: skip
 
     def __init__(self, ceiling: int, response_timeout: float, size: float | None = None) -> None:
@@ -35,7 +36,8 @@ class AdaptiveWindow:
         self._size = float(ceiling if size is None else min(size, ceiling))
         self._reduced_at = float("-inf")
         self._timeout = response_timeout
-        self._took = self._took_before = 0.0  # the latest late response, and that at the reduction before
+        self._took = self._took_before = 0.0  # the latest late response, and that before the reductions
+        self._size_before = self._size
 
     @property
     def size(self) -> float:
@@ -68,9 +70,11 @@ class AdaptiveWindow:
             return
         self._reduced_at = now
         if self._took_before and self._took > max(self._took_before * _FASTER, self._timeout):
-            self._size = min(self._size / _REDUCTION, self.ceiling)
+            self._size = min(self._size_before / _REDUCTION, self.ceiling)
             self._took_before = 0.0
         else:
+            if not self._took_before:
+                self._size_before = self._size
             self._size = max(self._size * _REDUCTION, 1.0)
-            self._took_before = self._took
+            self._took_before = self._took or self._took_before
         self._took = 0.0

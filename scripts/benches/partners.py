@@ -12,7 +12,7 @@ from typing import Any
 import uvloop
 
 from benches.json_lines import commands, print_event
-from gateway.simulators.mcb import McbSimulator, derived_number
+from gateway.simulators.mcb import McbSimulator, Number, derived_number
 from gateway.simulators.partner import PartnerSimulator
 from gateway.simulators.sdu import SduSimulator
 from gateway.simulators.wallet import WalletSimulator
@@ -24,14 +24,21 @@ def main() -> None:
     for name in ("mcb", "wallet", "sdu"):
         parser.add_argument(f"--{name}-port", type=int, default=0, help="0: any free one")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each response")
+    parser.add_argument("--operators", default="", help="the MCB names one of these for each number, in turns")
     parser.add_argument("--secret", default=os.environ.get("SDU_SECRET"), help="whsec_…: verify signatures")
     uvloop.run(_serve(parser.parse_args()))
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
     how: dict[str, Any] = {"record": False, "latency": arguments.latency}
+    operators = arguments.operators.split(",")
+
+    def number(iin: str) -> Number:
+        derived = derived_number(iin)
+        return (derived, operators[int(derived) % len(operators)]) if arguments.operators else derived
+
     async with (
-        McbSimulator(arguments.mcb_port, otherwise=derived_number, **how) as mcb,
+        McbSimulator(arguments.mcb_port, otherwise=number, **how) as mcb,
         WalletSimulator(arguments.wallet_port, **how) as wallet,
         SduSimulator(arguments.sdu_port, secret=arguments.secret, **how) as sdu,
     ):

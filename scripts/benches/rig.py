@@ -197,7 +197,7 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig() -> AsyncIterator[Rig]:
+async def rig(*partners_arguments: str) -> AsyncIterator[Rig]:
     """A fresh rig; its files are removed afterwards."""
     log.configure("warning")
     directory = Path(tempfile.mkdtemp(prefix="gateway-bench-"))
@@ -206,7 +206,7 @@ async def rig() -> AsyncIterator[Rig]:
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
         url = await server.ensure()
         stack.callback(server.release)
-        partners = await Child.start("benches.partners")
+        partners = await Child.start("benches.partners", *partners_arguments)
         stack.push_async_callback(partners.stop)
         urls = await partners.event("listening")
         await _migrate(directory / "migrate.toml", urls, url)

@@ -8,6 +8,8 @@ share.
     {"cmd": "wait", "submits": 1000}  → {"event": "reached", ...} at that count; also "acknowledged", "reply_texts"
     {"cmd": "inject", "first": 77010000000, "count": 100, "rate": 50, "text": "3#1"}
         replies from these numbers (or "numbers": [...]) at that rate a second; rate 0: as fast as acknowledged
+    {"cmd": "refuse", "status": 69}
+        every submit_sm gets this command_status, until another one; 0: they are accepted
     {"cmd": "count"}, {"cmd": "stats"}, {"cmd": "reset"}, {"cmd": "quit"}
 
 `stats` takes long over many segments, and those that arrive meanwhile get one instant; `count` does not.
@@ -60,6 +62,8 @@ class Sink:
         self.backlog: deque[bytes] = deque()
         """Bodies of replies for which no link has room in its window yet."""
         self.serial = 0
+        self.refusal = 0
+        """command_status of every submit_sm."""
         self.reset()
         self._due: deque[tuple[float, bytes]] = deque()
         self._flow: tuple[Iterator[bytes], float, float, str] | None = None
@@ -69,6 +73,7 @@ class Sink:
     def reset(self) -> None:
         """Sets all counters to 0; replies in flight stay in flight."""
         self.submits = self.throttled = self.replies = self.acknowledged = self.refused = self.reply_texts = 0
+        self.refusals = 0
         self.arrivals = array("d")
         """When each accepted submit_sm arrived."""
         self.latencies = array("d")
@@ -202,7 +207,7 @@ class Link(asyncio.Protocol):
         if self._rest:
             data = self._rest + data
         reads_destinations, tps, serial, arrivals = sink.reads_destinations, sink.tps, sink.serial, sink.arrivals
-        unpack, pack = HEADER.unpack_from, ACCEPTED.pack
+        unpack, pack, refusal = HEADER.unpack_from, ACCEPTED.pack, sink.refusal
         responses: list[bytes] = []
         at, end, accepted = 0, len(data), 0
         while end - at >= 16:
@@ -210,7 +215,10 @@ class Link(asyncio.Protocol):
             if end - at < length:
                 break
             if command == SUBMIT_SM:
-                if tps and sink.exceeds_tps(now):
+                if refusal:
+                    sink.refusals += 1
+                    responses.append(HEADER.pack(16, SUBMIT_SM_RESP, refusal, number))
+                elif tps and sink.exceeds_tps(now):
                     sink.throttled += 1
                     responses.append(HEADER.pack(16, SUBMIT_SM_RESP, ESME_RTHROTTLED, number))
                 else:
@@ -353,7 +361,11 @@ def _execute(sink: Sink, command: dict[str, Any]) -> bool:
         case "stats":
             print_event(**sink.stats())
         case "count":
-            print_event("count", at=time.monotonic(), submits=sink.submits, throttled=sink.throttled)
+            counted = {"submits": sink.submits, "throttled": sink.throttled, "refusals": sink.refusals}
+            print_event("count", at=time.monotonic(), **counted)
+        case "refuse":
+            sink.refusal = command["status"]
+            print_event("refuse", at=time.monotonic(), submits=sink.submits)
         case "reset":
             sink.reset()
             print_event("reset", at=time.monotonic())

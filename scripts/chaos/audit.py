@@ -3,6 +3,8 @@
 import hmac
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from itertools import pairwise
 
 import orjson
 
@@ -44,6 +46,8 @@ READ_AS = {True: "consented", False: "refused"}
 READ_WITHIN_SECONDS = 1.0
 """After so long the gateway has read a response that was sent; a copy may have left before."""
 MAX_COPIES_PER_SEGMENT = 1.1
+MAX_CROSSING_SECONDS = 5.0
+"""Real time by which an entry of the journal may be older than the one before it; the smallest step is longer."""
 
 
 class Audit:
@@ -267,6 +271,14 @@ class Audit:
         self.counts["copies of segments accepted"] = accepted.total() - len(accepted)
         if accepted.total() > MAX_COPIES_PER_SEGMENT * len(accepted):
             yield f"{accepted.total()} copies of {len(accepted)} segments"
+
+    def backwards(self, rate: float) -> Iterator[str]:
+        """Business time, `rate` times as fast, follows no step of a clock; transactions at once may cross."""
+        tolerance = timedelta(seconds=MAX_CROSSING_SECONDS * rate)
+        for case_id, entries in self._records.of_case.items():
+            for earlier, later in pairwise(entries):
+                if later.at < earlier.at - tolerance:
+                    yield f"case {case_id}: {later.event} at {later.at}, after {earlier.event} at {earlier.at}"
 
     def _may_be_unrecorded(self, link: str, accepted: Submitted, repeated_at: float) -> bool:
         """The session or the database ended before the response can have been in a row."""

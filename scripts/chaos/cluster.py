@@ -19,6 +19,7 @@ from ports import free_port
 from chaos import disk
 from chaos.families import PREFIXES
 from chaos.partners import WALLET_TOKEN, Partners
+from chaos.profiles import WINDOW, WINDOW_OF_SLOW_LINKS
 from gateway.simulators.configuration import config_toml
 
 ROOT = Path(__file__).parent.parent.parent
@@ -53,8 +54,15 @@ class Cluster:
         secret: str,
         partner_timeout: float = 2.0,
         url: str = EMBEDDED,
+        profile: str = "",
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        """`partner_timeout`: seconds after which a response of an SMSC, the MCB or the wallet is given up."""
+        """`partner_timeout`: seconds after which a response of an SMSC, the MCB or the wallet is given up.
+
+        `profile` is that of the SMSCs: the waits of the links to such ones are scaled (serve.py).
+        """
+        self._command = ["chaos.serve"] if profile else ["gateway", "serve", "--config"]
+        self._environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'scripts'}:{ROOT}", **(environment or {})}
         self.disruptions: list[float] = []
         """When the database was killed, its disk was full, or a process was paused; monotonic seconds."""
         self.counts: Counter[str] = Counter()
@@ -66,6 +74,8 @@ class Cluster:
         self._restarters: list[asyncio.Task[None]] = []
         self._ports = [free_port() for _ in range(processes)]
         tables = _tables(partners, rate=rate, window=window, secret=secret, partner_timeout=partner_timeout)
+        for link in tables["links"]:
+            link["window"] = WINDOW_OF_SLOW_LINKS if profile == "slow" else WINDOW
         gateway = {"database": url, "data_dir": str(directory / "data")}
         tokens = {"sdu": SDU_TOKEN, "wallet": WALLET_TOKEN, "ops": "chaos-ops"}
         for n, port in enumerate(self._ports):
@@ -76,6 +86,10 @@ class Cluster:
         """The address of one of them, each in turn."""
         self.counts["calls"] += 1
         return f"http://127.0.0.1:{self._ports[self.counts['calls'] % len(self._ports)]}"
+
+    def ended(self) -> Mapping[str, int]:
+        """How many processes ended before `stop`, by exit status."""
+        return {name: n for name, n in self.counts.items() if name.startswith("exit ")}
 
     async def start(self) -> None:
         """Starts all, and restarts at once whichever ends, until `stop`."""
@@ -156,8 +170,8 @@ class Cluster:
     async def _start(self, n: int) -> None:
         with (self.directory / f"{n}.log").open("ab") as log:
             self._processes[n] = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "gateway", "serve", "--config", str(self.directory / f"{n}.toml"),
-                cwd=ROOT, stdout=log, stderr=log,
+                sys.executable, "-m", *self._command, str(self.directory / f"{n}.toml"),
+                cwd=ROOT, stdout=log, stderr=log, env=self._environment,
             )  # fmt: skip
 
     async def _restart(self, n: int) -> None:
@@ -242,7 +256,6 @@ def _tables(
     timeout = f"{partner_timeout:.0f}s"
     link = {
         "password": "chaos",
-        "window": 50,
         "tps": 2000,
         "response_timeout": timeout,
         "enquire_link": "2s",

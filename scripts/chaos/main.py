@@ -12,10 +12,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from chaos import disk
+from chaos import clocks, disk
 from chaos.cluster import log_lines
 from chaos.profiles import PROFILES
-from chaos.run import DAY_WITH_SMSC_SECONDS, Settings, torture
+from chaos.run import DAY_WITH_SMSC_SECONDS, DAY_WITH_STEPS_SECONDS, Settings, torture
 from gateway.logs import log
 
 MAX_SHOWN = 40
@@ -28,7 +28,7 @@ DISK_MEGABYTES_PER_CASE = 0.1
 def main() -> int:
     """0 when the audit finds no violation."""
     parser = argparse.ArgumentParser(prog="scripts/torture", description=__doc__)
-    parser.add_argument("--kills", type=int, help="SIGKILLs to the gateway (200; none with --smsc)")
+    parser.add_argument("--kills", type=int, help="SIGKILLs to the gateway (200; none with --smsc or --clock)")
     parser.add_argument("--cases", type=int, default=2000, help="pupils (2000)")
     parser.add_argument("--processes", type=int, default=1, help="gateways on one database (1)")
     parser.add_argument("--database", action="store_true", help="kill PostgreSQL as well, with every tenth kill")
@@ -39,6 +39,10 @@ def main() -> int:
         help="instead of kills stop one process after the other by SIGTERM; the partners never fail",
     )  # fmt: skip
     parser.add_argument("--smsc", choices=PROFILES, default="", help="both SMSCs are such ones; no partner fails")
+    parser.add_argument(
+        "--clock", action="store_true",
+        help="step the wall clocks of gateway and database by hours and days (with --kills the gateway's only)",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, help="of everything that is random here")
     parser.add_argument("--day", type=float, help="seconds that a day lasts; derived from the kills by default")
     parser.add_argument("--window", default="06:00-23:00", help="journey.send_window")
@@ -46,16 +50,23 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     parser.add_argument("--directory", type=Path, help=argparse.SUPPRESS)  # for the run on the small disk
     given = parser.parse_args()
-    if given.full_disk and given.directory is None:
+    if given.full_disk and given.directory is None and not given.clock:
         return _on_small_disk(given.cases, keep=given.keep)
+    if given.clock and (given.database or given.full_disk or given.rolling or given.smsc):
+        parser.error("--clock: not together with --database, --full-disk, --rolling or --smsc")
+    if given.clock and (reason := clocks.why_not()):
+        print(f"--clock: clocks cannot step here: {reason}", file=sys.stderr)
+        return 2
     directory = given.directory or _new_directory()
     log.configure("error")
-    kills = given.kills if given.kills is not None else 0 if given.smsc else 200
-    day = DAY_WITH_SMSC_SECONDS if given.smsc else Settings.fitting_day(kills)
+    kills = given.kills if given.kills is not None else 0 if given.smsc or given.clock else 200
+    day = Settings.fitting_day(kills)
+    if given.smsc or given.clock:
+        day = DAY_WITH_SMSC_SECONDS if given.smsc else max(day, DAY_WITH_STEPS_SECONDS)
     settings = Settings(
         cases=given.cases, kills=kills, processes=given.processes, database=given.database,
         full_disk=given.full_disk, pause=given.pause, rolling=given.rolling, smsc=given.smsc,
-        window=given.window,
+        clock=given.clock, window=given.window,
         day=given.day or day,
         seed=given.seed if given.seed is not None else random.SystemRandom().randrange(1_000_000),
     )  # fmt: skip
@@ -98,6 +109,10 @@ def _report(settings: Settings, directory: Path, *, keep: bool, as_json: bool) -
     for name, count in sorted(counts.items()):
         print(f"{name:<34} {count:>9,}")
     print("the gateway's log:", ", ".join(f"{event} {n}" for event, n in sorted(lines.items())))
+    if accepted := counts["segments accepted"]:
+        print(f"copies per segment: {1 + counts['copies of segments accepted'] / accepted:.3f}")
+    ended = sum(n for name, n in counts.items() if name.startswith("exit "))
+    print(f"processes that ended, and were started again: {ended}")
     for violation in violations[:MAX_SHOWN]:
         print("VIOLATION", violation)
     print(f"{len(violations)} violations (seed {settings.seed})")

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import aiohttp
+from smpplib.consts import SMPP_ESME_RX_T_APPN
 
 from chaos.families import PREFIXES, REFUSED, UNDELIVERABLE, Families
 from gateway.simulators.mcb import McbSimulator
@@ -63,6 +64,12 @@ class Partners:
     outages: int = 0
     posted: dict[str, int] = field(default_factory=dict)
     """How many of the wallet's events the gateway has accepted, by case."""
+
+    @property
+    def deliveries_deferred(self) -> int:
+        """How many deliver_sm the gateway asked the SMSCs to keep."""
+        delivered = [delivered.status for smsc in self.smscs.values() for delivered in smsc.delivered]
+        return delivered.count(SMPP_ESME_RX_T_APPN)
 
     @property
     def http_partners(self) -> tuple[PartnerSimulator, ...]:

@@ -9,6 +9,12 @@ from gateway.simulators.smsc import SmscSimulator
 
 RESPONSE_TIMEOUT_SECONDS = 2.0
 """Of the links in a run that kills or has such an SMSC."""
+WAITS_SCALE = RESPONSE_TIMEOUT_SECONDS / 30.0
+"""Of the links' other waits in a run with such an SMSC: the default of `response_timeout` is 30 s."""
+WINDOW = 50
+"""Of the links."""
+WINDOW_OF_SLOW_LINKS = 600
+"""Where every response takes LATE_SECONDS: at most 200 segments a second."""
 LATE_SECONDS = RESPONSE_TIMEOUT_SECONDS + 1.0
 STALL_SECONDS = 3 * RESPONSE_TIMEOUT_SECONDS
 REFUSED_SECONDS = 20.0
@@ -24,7 +30,7 @@ class Phase(NamedTuple):
 
 PROFILES: Mapping[str, tuple[Phase, ...]] = {
     "slow": (Phase(rules=(f"delay delay={LATE_SECONDS}",)),),
-    "stalled": (Phase(f"stall_every=200 stall_seconds={STALL_SECONDS}"),),
+    "stalled": (Phase(f"stall_every=500 stall_seconds={STALL_SECONDS}"),),
     "forgetful": (Phase("unbound_after=100"),),
     "stingy": (
         Phase("refuse_all=RSUBMITFAIL", seconds=REFUSED_SECONDS),

@@ -3,15 +3,16 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import asyncpg
-from smpplib.consts import SMPP_ESME_RX_T_APPN
 
+from chaos import clocks
 from chaos.audit import Audit
+from chaos.clocks import Clocks
 from chaos.cluster import EARLY_PROBABILITY, EMBEDDED, Cluster
 from chaos.families import Families, ndjson
 from chaos.parents import Parents
@@ -28,9 +29,11 @@ PUSHED_WITHIN = 0.5
 DAYS = 9.5
 """After so many days every question has ended."""
 SETTLE_TIMEOUT_SECONDS = 180.0
-SETTLE_WITH_SMSC_TIMEOUT_SECONDS = 3600.0
-"""Where an SMSC takes its time to the end of the run."""
+SETTLE_WITH_SMSC_TIMEOUT_SECONDS = 900.0
+"""Where an SMSC takes its time to the end of the run: it ends by itself, in ten minutes on an idle machine."""
 DAY_WITH_SMSC_SECONDS = 12.0
+DAY_WITH_STEPS_SECONDS = 15.0
+"""Long enough for some twenty steps of clocks."""
 STRAY_REPLIES = 5
 REPEATED = (
     "segments repeated", "single segments shown again", "wallet calls repeated", "replies stored again",
@@ -53,6 +56,7 @@ class Settings:
     pause: bool = False
     rolling: bool = False  # no kills and no faults: processes are stopped one after the other
     smsc: str = ""  # a key of PROFILES: both SMSCs are such ones, and no partner fails otherwise
+    clock: bool = False  # the gateways' wall clock steps; the database's too, unless processes are killed
     window: str = "00:00-24:00"
     max_pause: float = 3.0  # seconds between kills
     url: str = EMBEDDED  # of an existing database
@@ -68,6 +72,11 @@ class Settings:
         return not self.rolling and not self.smsc
 
     @property
+    def seconds(self) -> float:
+        """Of disruptions, at least."""
+        return DAYS * self.day if self.clock else self.kill_seconds
+
+    @property
     def kill_seconds(self) -> float:
         """About how many seconds the kills take."""
         return self.kills * (EARLY_PROBABILITY * 0.5 + (1 - EARLY_PROBABILITY) * (1.0 + self.max_pause) / 2)
@@ -75,6 +84,16 @@ class Settings:
 
 async def torture(settings: Settings, directory: Path) -> tuple[list[str], Counter[str]]:
     """The violations, and how often each event happened."""
+    if not settings.clock:
+        return await _run(settings, directory, None)
+    if settings.url != EMBEDDED:
+        return await _run(settings, directory, Clocks(directory))
+    stepping = Clocks(directory, with_database=not settings.kills)
+    async with clocks.database(directory, stepping.database) as url:
+        return await _run(replace(settings, url=url), directory, stepping)
+
+
+async def _run(settings: Settings, directory: Path, stepping: Clocks | None) -> tuple[list[str], Counter[str]]:
     seed, secret = settings.seed, new_secret()
     families = Families.generated(settings.cases, seed)
     async with partners(families, secret) as simulated:
@@ -83,10 +102,12 @@ async def torture(settings: Settings, directory: Path) -> tuple[list[str], Count
             directory, simulated,
             processes=settings.processes, rate=86_400 / settings.day, window=settings.window, secret=secret,
             url=settings.url, partner_timeout=60.0 if settings.rolling else RESPONSE_TIMEOUT_SECONDS,
+            profile=settings.smsc,
+            environment=stepping.gateways.environment if stepping else {},
         )  # fmt: skip
         await cluster.start()
         try:
-            await _disrupt(settings, cluster, simulated, parents, families)
+            await _disrupt(settings, cluster, simulated, parents, families, stepping)
             if settings.has_faults:
                 simulated.end_faults()
             violations = await _settle(settings, directory, parents)
@@ -100,28 +121,43 @@ async def torture(settings: Settings, directory: Path) -> tuple[list[str], Count
             violations.append(f"the journal breaks at {check.fault.seq}: {check.fault.reason}")
         audit = Audit(families, simulated, parents, records, cluster.disruptions)
         violations += audit.violations()
-        if settings.smsc:
-            violations += audit.too_many_copies()
-        if settings.rolling:
-            violations += [
-                f"{audit.counts[name]} {name}, though nothing was killed"
-                for name in REPEATED
-                if audit.counts[name]
-            ]
-        delivered = [delivered.status for smsc in simulated.smscs.values() for delivered in smsc.delivered]
+        violations += _violations_by_settings(settings, audit, cluster, stepping)
         totals = {
             "journal entries": check.entries, "replies": len(parents.sent), "outages": simulated.outages,
-            "deliveries deferred": delivered.count(SMPP_ESME_RX_T_APPN),
+            "deliveries deferred": simulated.deliveries_deferred,
         }  # fmt: skip
         if settings.full_disk:
             totals["database panics"] = (directory / "data/postgresql/log").read_text().count("PANIC:")
-        return violations, cluster.counts + audit.counts + Counter(totals)
+        steps = stepping.counts if stepping else Counter[str]()
+        return violations, cluster.counts + audit.counts + steps + Counter(totals)
+
+
+def _violations_by_settings(
+    settings: Settings, audit: Audit, cluster: Cluster, stepping: Clocks | None
+) -> Iterator[str]:
+    """What holds in some kinds of runs only."""
+    if settings.smsc:
+        yield from audit.too_many_copies()
+    if not settings.kills:
+        yield from (f"{n} processes ended: {status}" for status, n in cluster.ended().items())
+    if settings.rolling:
+        repeated = {name: audit.counts[name] for name in REPEATED if audit.counts[name]}
+        yield from (f"{n} {name}, though nothing was killed" for name, n in repeated.items())
+    if stepping is not None:
+        yield from stepping.unnoticed(cluster.directory, settings.processes)
+        if settings.processes == 1 and not settings.kills:
+            yield from audit.backwards(86_400 / settings.day)
 
 
 async def _disrupt(
-    settings: Settings, cluster: Cluster, simulated: Partners, parents: Parents, families: Families
+    settings: Settings,
+    cluster: Cluster,
+    simulated: Partners,
+    parents: Parents,
+    families: Families,
+    stepping: Clocks | None,
 ) -> None:
-    """Pushes the lists while processes are killed and partners fail, or while processes are restarted."""
+    """Pushes the lists while processes are killed, clocks step and partners fail, or while processes restart."""
     if settings.has_faults:
         simulated.begin_faults(settings.seed)
     async with asyncio.TaskGroup() as tasks:
@@ -129,8 +165,10 @@ async def _disrupt(
         phases = tasks.create_task(run_phases(simulated.smscs.values(), PROFILES.get(settings.smsc, ())))
         if settings.has_faults:
             background.append(tasks.create_task(simulated.run_outages(settings.seed)))
-        interval = settings.kill_seconds * PUSHED_WITHIN / LISTS
-        pushing = tasks.create_task(_push(cluster, families, interval))
+        if stepping is not None:
+            background.append(tasks.create_task(stepping.step(settings.seed)))
+        pushing = tasks.create_task(_push(cluster, families, settings.seconds * PUSHED_WITHIN / LISTS))
+        waiting = tasks.create_task(asyncio.sleep(settings.seconds if stepping is not None else 0.0))
         for n in range(STRAY_REPLIES):
             parents.stray(f"77017{n:06}", "kcell")
         if settings.rolling:
@@ -141,8 +179,7 @@ async def _disrupt(
                 max_pause=settings.max_pause, database=settings.database, full_disk=settings.full_disk,
                 pause=settings.pause,
             )  # fmt: skip
-        await pushing
-        await phases
+        await asyncio.gather(pushing, phases, waiting)
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)

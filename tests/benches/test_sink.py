@@ -85,6 +85,18 @@ async def test_segments_above_tps_are_throttled(esme: BindEsme, serve: Serve) ->
     assert (served.sink.submits, served.sink.throttled) == (2, 1)
 
 
+async def test_every_segment_is_refused_until_the_sink_accepts_again(esme: BindEsme, serve: Serve) -> None:
+    served = await serve()
+    client = await esme(served)
+    statuses = []
+    for refusal in (0x45, 0):
+        served.sink.refusal = refusal
+        await client.submit("hello")
+        statuses.append((await client.read()).status)
+    assert statuses == [0x45, 0]
+    assert (served.sink.submits, served.sink.refusals) == (1, 1)
+
+
 def test_tps_is_a_sliding_second() -> None:
     sink = Sink(tps=2)
     sink.arrivals.extend((10.0, 10.9))

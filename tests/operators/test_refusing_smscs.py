@@ -58,7 +58,7 @@ async def test_a_status_that_every_number_gets_stops_the_link_and_ends_no_case_a
 ) -> None:
     """Of numbers that the SMSC calls wrong, the first two are believed."""
     refusal = harness.smsc.add(f"refuse status={command_status}")
-    harness.set_policy(links={"first_probe_seconds": 0.3, "undecided": AT_ONCE})
+    harness.set_policy(links={"first_probe_seconds": 0.3})
     await harness.start()
     families = [Family(n=n) for n in range(1, 26)]
     await harness.push(*families)
@@ -73,6 +73,27 @@ async def test_a_status_that_every_number_gets_stops_the_link_and_ends_no_case_a
     assert {row["state"]: row["count"] for row in states if row["state"] != "undeliverable"} == {
         "asked": len(families) - believed
     }
+
+
+@pytest.mark.parametrize("command_status", ["0x401", "0x43"])
+async def test_a_few_numbers_that_an_account_is_refused_for_go_on_once_one_is_accepted(
+    harness: Harness, command_status: str
+) -> None:
+    """Too few to stop the link: what the account was refused for a while says nothing about the numbers."""
+    refusal = harness.smsc.add(f"refuse status={command_status}")
+    harness.set_policy(links={"first_probe_seconds": 0.5})
+    await harness.start()
+    families = [Family(n=n) for n in range(1, 8)]
+    await harness.push(*families)
+    await harness.smsc.wait_for(
+        lambda: all(submitted_to(harness.smsc, family) for family in families) or None, within=WITHIN
+    )
+    harness.smsc.rules.remove(refusal)
+    for family in families:
+        await harness.smsc.message(family.number, containing="3#1", within=WITHIN)
+        await harness.status(family, "asked")
+    for family in families:
+        assert "text_refused" not in await harness.events(family)
 
 
 async def test_a_stopped_link_sends_one_segment_at_a_time_of_one_text_after_the_other(harness: Harness) -> None:
@@ -90,7 +111,7 @@ async def test_a_stopped_link_sends_one_segment_at_a_time_of_one_text_after_the_
 async def test_a_text_that_the_smsc_never_takes_is_refused_after_give_up(harness: Harness, rule: str) -> None:
     never, other = Family(n=1), Family(n=2)
     harness.smsc.add(f"{rule} to={never.number}")
-    harness.set_policy(links={"busy": AT_ONCE, "undecided": AT_ONCE, "busy_pause": timedelta(seconds=0.1)})
+    harness.set_policy(links={"busy": AT_ONCE, "first_probe_seconds": 0.1, "busy_pause": timedelta(seconds=0.1)})
     changes: dict[str, Any] = {"clock": {"rate": 86_400}, "link": {"give_up": "1d"}}
     await harness.start(**changes)
     await harness.push(never)

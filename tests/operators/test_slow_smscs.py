@@ -20,6 +20,24 @@ async def test_segments_whose_responses_all_come_late_are_sent_once(harness: Har
     assert (await harness.events(family)).count("text_accepted") == 1
 
 
+@pytest.mark.parametrize("command_status", ["RSUBMITFAIL", "0x401"])
+async def test_a_stopped_link_goes_on_when_the_responses_to_its_probes_come_late(
+    harness: Harness, command_status: str
+) -> None:
+    harness.smsc.add(f"refuse status={command_status} times=20")
+    harness.smsc.add("delay delay=0.9")
+    harness.set_policy(links={"first_probe_seconds": 0.3})
+    await harness.start(link={"response_timeout": "600ms"})
+    families = [Family(n=n) for n in range(1, 21)]
+    await harness.push(*families)
+    for family in families:
+        await harness.smsc.message(family.number, containing="3#1", within=3 * WITHIN)
+        await harness.status(family, "asked")
+    assert metric("link_stopped", link="kcell") == 0
+    status, _ = await harness.request("GET", "/readyz")
+    assert status == 200
+
+
 async def test_a_late_response_accepts_a_segment_whose_copy_is_under_way(harness: Harness) -> None:
     harness.smsc.add("delay nth=4 delay=1.3")
     harness.smsc.add(f"no_answer nth={SEGMENTS + 1}")
@@ -38,6 +56,22 @@ async def test_a_late_response_accepts_a_text_that_waits_in_its_row(harness: Har
     sent = len(harness.smsc.submitted)
     harness.smsc.add(f"delay delay={delay}")
     await harness.smsc.reply(family.number, "3#2")
+    await harness.journaled(family, "text_accepted", nth=2)
+    assert len(harness.smsc.submitted) == sent + 1
+
+
+async def test_a_late_response_counts_that_comes_while_its_text_is_put_back_into_its_row(harness: Harness) -> None:
+    await harness.start(link={"response_timeout": "1s"})
+    family = Family(n=1)
+    await harness.ask(family)
+    sent = len(harness.smsc.submitted)
+    harness.smsc.add("delay delay=1.6")
+    await harness.smsc.reply(family.number, "3#2")
+    await harness.smsc.wait_for(lambda: len(harness.smsc.submitted) > sent or None, within=WITHIN)
+    async with harness.connection.transaction():  # the release waits for this lock
+        await harness.connection.execute("SELECT FROM sms WHERE kind = 'refused' FOR UPDATE")
+        await harness.smsc.wait_for(lambda: harness.smsc.submitted[sent].responded_at, within=WITHIN)
+        await harness.connection.execute("SELECT pg_sleep(0.3)")
     await harness.journaled(family, "text_accepted", nth=2)
     assert len(harness.smsc.submitted) == sent + 1
 

@@ -51,6 +51,20 @@ def test_a_window_stays_large_where_an_smsc_is_late_whatever_its_size() -> None:
     assert min(sizes) == 16
 
 
+@pytest.mark.parametrize("every", [2, 3, 5])
+def test_a_window_stays_large_where_some_late_responses_do_not_come(every: int) -> None:
+    window = AdaptiveWindow(64, 30.0)
+    sizes = []
+    for n in range(200):
+        sent_at = n * 31.0
+        window.timed_out(sent_at, sent_at + 30.0)
+        if n % every:
+            window.responded_late(sent_at, sent_at + 31.0)
+        sizes.append(window.limit)
+    assert min(sizes) >= 4
+    assert max(sizes[100:]) >= 32
+
+
 def test_a_window_that_an_smsc_is_late_for_by_its_size_shrinks() -> None:
     window = AdaptiveWindow(64, 30.0)
     now = 0.0

@@ -1,0 +1,77 @@
+"""Links whose operators refuse everything for ten minutes, each with another command_status, amid a campaign.
+
+Each link has about as many cases as `--pupils` says. The refusals begin when a tenth of its segments is accepted.
+Measured are the cases that end by them, and the seconds from the operator's mending until each link goes on.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+from benches.families import families, ndjson
+from benches.json_lines import Child
+from benches.rig import Rig, arguments, load, report, rig
+
+STATUSES = (0x0A, 0x15, 0x45, 0x0D, 0x0E, 0x0F, 0x401, 0x403, 0x4FF, 0x67, 0xFF)
+TPS = 300
+"""Of each link: the campaign is under way when the refusals begin."""
+SEGMENTS = 15
+"""Of a request."""
+ENDED = ("undeliverable", "parked", "no_answer", "cancelled")
+
+
+async def refuse_for(sinks: Sequence[Child], seconds: float, *, after: int) -> list[int]:
+    """Has every SMSC refuse for so long, once it has accepted `after` segments; how often each one refused."""
+    for sink in sinks:
+        await sink.send("wait", submits=after)
+    await asyncio.gather(*(sink.event("reached") for sink in sinks))
+    for sink, status in zip(sinks, STATUSES, strict=True):
+        await sink.ask("refuse", status=status)
+    await asyncio.sleep(seconds)
+    return [(await sink.ask("count"))["refusals"] for sink in sinks]
+
+
+async def mend(sinks: Sequence[Child]) -> list[float]:
+    """Seconds until each SMSC, which accepts from now on, has accepted a segment."""
+    mended = [await sink.ask("refuse", status=0) for sink in sinks]
+    for sink, event in zip(sinks, mended, strict=True):
+        await sink.send("wait", submits=event["submits"] + 1)
+    reached = await asyncio.gather(*(sink.event("reached") for sink in sinks))
+    return [event["at"] - before["at"] for event, before in zip(reached, mended, strict=True)]
+
+
+async def all_asked(fresh: Rig, pupils: int) -> bool:
+    """Whether every case that has not ended is asked."""
+    return await fresh.cases("asked") + await fresh.cases(*ENDED) == pupils
+
+
+async def main() -> None:
+    given = arguments(__doc__, pupils=2000, seconds=600).parse_args()
+    names = [f"x{status:02x}" for status in STATUSES]
+    pupils = given.pupils * len(names)
+    async with rig("--operators", ",".join(names)) as fresh, AsyncExitStack() as stack:
+        sinks = {name: await stack.enter_async_context(fresh.sink()) for name in names}
+        children = [child for child, _ in sinks.values()]
+        links = {name: port for name, (_, port) in sinks.items()}
+        async with fresh.gateway(links, tps=TPS) as gateway:
+            await gateway.push("refusals", ndjson(families(pupils)))
+            refusals = await refuse_for(children, given.seconds, after=given.pupils * SEGMENTS // 10)
+            waits = await mend(children)
+            await fresh.until(lambda: all_asked(fresh, pupils), within=3600.0)
+            ended = await fresh.cases(*ENDED)
+    rows = zip(STATUSES, refusals, waits, strict=True)
+    report(
+        {
+            "cases": f"{pupils:,} on {len(names)} links",
+            "refused for": f"{given.seconds} s",
+            "cases ended by it": ended,
+            **{f"0x{status:02X}": f"{n} refusals, goes on after {wait:.1f} s" for status, n, wait in rows},
+            "load": load(),
+        },
+        {"ended": ended, "longest_wait_s": round(max(waits), 1)},
+        as_json=given.json,
+    )
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
