@@ -215,7 +215,7 @@ class _Process:
             lease=components.lease,
             links=self._links,
             policy=self._policy.membership,
-            clocks=ClockWatch(components.clock),
+            clocks=ClockWatch(components.clock, self._scheduler.restart_timers),
             ack_timeout_seconds=self._policy.receiver.ack_timeout_seconds,
         )
 

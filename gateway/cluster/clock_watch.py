@@ -19,11 +19,14 @@ class ClockWatch:
     def __init__(
         self,
         clock: Clock,
+        wall_stepped: Callable[[], None],
         *,
         wall: Callable[[], datetime] = wall_now,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`wall_stepped` is called after a step of this host's clock: timers that rely on it begin anew."""
         self._clock = clock
+        self._wall_stepped = wall_stepped
         self._wall = wall
         self._monotonic = monotonic
         self._seen: dict[str, tuple[datetime, float]] = {}
@@ -38,7 +41,8 @@ class ClockWatch:
         standing = self._clock.follow(database_now)
         metrics.CLOCK_DRIFT.labels("database").set((wall - database_now).total_seconds())
         metrics.CLOCK_DRIFT.labels("business").set(standing)
-        self._step("wall", wall)
+        if self._step("wall", wall):
+            self._wall_stepped()
         step = self._step("database", database_now)
         if step < 0:
             await clock_steps.move_back(connection, -step)

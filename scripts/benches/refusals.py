@@ -52,8 +52,8 @@ async def main() -> None:
     async with rig("--operators", ",".join(names)) as fresh, AsyncExitStack() as stack:
         sinks = {name: await stack.enter_async_context(fresh.sink()) for name in names}
         children = [child for child, _ in sinks.values()]
-        links = {name: port for name, (_, port) in sinks.items()}
-        async with fresh.gateway(links, tps=TPS) as gateway:
+        first, *others = [{"name": name, "port": port, "tps": TPS} for name, (_, port) in sinks.items()]
+        async with fresh.gateway(first, links=others) as gateway:
             await gateway.push("refusals", ndjson(families(pupils)))
             refusals = await refuse_for(children, given.seconds, after=given.pupils * SEGMENTS // 10)
             waits = await mend(children)

@@ -124,7 +124,7 @@ class Rig:
     @asynccontextmanager
     async def gateway(
         self,
-        smsc: int,
+        smsc: int | Mapping[str, Any],
         *,
         tps: int = 0,
         window: int = 100,
@@ -134,14 +134,15 @@ class Rig:
     ) -> AsyncIterator[Gateway]:
         """A gateway with a link to that port, once all its links are bound; `push`: statuses are pushed to SDU.
 
-        `links` are further ones. `output` is the file descriptor of its log, instead of a file.
+        Instead of a port, the keys of the link may be given. `links` are further ones. `output` is the file
+        descriptor of its log, instead of a file.
         """
         self._gateways += 1
         port = free_port()
         config = self._directory / f"gateway-{self._gateways}.toml"
         log = config.with_suffix(".log")
         urls = self._urls if push else {**self._urls, "sdu": ""}
-        link = {"port": smsc, "tps": tps, "window": window}
+        link = {"port": smsc, "tps": tps, "window": window} if isinstance(smsc, int) else smsc
         _write_config(config, urls, database=self._url, port=port, links=[link, *links])
         with log.open("wb") as file:
             process = await asyncio.create_subprocess_exec(
@@ -231,13 +232,12 @@ def _write_config(
 ) -> None:
     tables = partner_tables(urls, token="bench", secret=SIGNING_SECRET)
     tables["mcb"]["batch"] = 100
-    sink = {"name": "sink", "password": "bench", "default": True, **links[0]}
     text = config_toml(
         gateway={"node": "bench", "database": database},
         http={"port": port, "tokens": caller_tokens("bench")},
         journey={"send_window": "00:00-24:00"},
         **tables,
-        links=[sink, *links[1:]],
+        links=[{"name": "sink", "password": "bench", "default": n == 0, **link} for n, link in enumerate(links)],
     )
     path.write_text(text)
 
