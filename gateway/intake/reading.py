@@ -8,6 +8,7 @@ from gateway.intake.body import Body, BodyEmptyError, TooManyRecordsError, check
 from gateway.intake.fields import Code
 from gateway.intake.records import Record, read_record
 from gateway.store.lists import MAX_KEPT_ERRORS, ListError, staged_row
+from gateway.turn import Turn
 from gateway.usecases.accept_list import Acceptance, AcceptList, StagedList
 
 
@@ -64,7 +65,9 @@ class _Reading:
 
         Raises BodyEncodingError where one is not UTF-8, and TooManyRecordsError.
         """
+        turn = Turn()
         for number, line in lines:
+            await turn.give_way()
             if line is None:
                 self._reject(number, None, [("", Code.LINE_LENGTH)])
             elif line and not line.isspace():

@@ -36,6 +36,12 @@ SIGTERM_PROBABILITY = 0.2
 """That a process is stopped by SIGTERM before one is killed."""
 CLEAN_EXITS = (0, 75)
 """Drained; fenced in the meantime."""
+PROGRAM_ERRORS = (
+    "AssertionError", "AttributeError", "IndexError", "InvalidStateError", "KeyError", "NameError",
+    "NotImplementedError", "RecursionError", "RuntimeError", "TypeError", "UnboundLocalError",
+    "UnicodeDecodeError", "UnicodeEncodeError", "ValueError", "ZeroDivisionError",
+)  # fmt: skip
+"""Exceptions whose place in a log shows a fault of the program."""
 EARLY_PROBABILITY = 0.3
 """That a process is killed within its first second, while it starts."""
 
@@ -302,4 +308,14 @@ def log_lines(directory: Path, processes: int) -> Mapping[str, int]:
             for level in (b'"warning"', b'"error"', b'"critical"'):
                 if level in line:
                     counted[line.partition(b'"event":"')[2].partition(b'"')[0].decode()] += 1
+    return counted
+
+
+def program_errors(directory: Path, processes: int) -> Mapping[str, int]:
+    """How often each exception is in the gateway's log that no peer, database or kill can cause."""
+    counted: Counter[str] = Counter()
+    for n in range(processes):
+        for line in (directory / f"{n}.log").read_bytes().splitlines():
+            if b'"exception"' in line:
+                counted.update(error for error in PROGRAM_ERRORS if f'"error":"{error}:'.encode() in line)
     return counted

@@ -13,14 +13,14 @@ import asyncpg
 from chaos import clocks
 from chaos.audit import Audit
 from chaos.clocks import Clocks
-from chaos.cluster import EARLY_PROBABILITY, EMBEDDED, Cluster
+from chaos.cluster import EARLY_PROBABILITY, EMBEDDED, Cluster, program_errors
 from chaos.families import Families, ndjson
 from chaos.parents import Parents
 from chaos.partners import Partners, partners
 from chaos.profiles import PROFILES, RESPONSE_TIMEOUT_SECONDS, run_phases
 from chaos.records import UNFINISHED, Records
 from gateway.simulators.sdu import new_secret
-from gateway.store import journal
+from gateway.store import journal, journal_rows
 from gateway.store.embedded import EmbeddedServer
 
 LISTS = 10
@@ -116,14 +116,19 @@ async def _run(settings: Settings, directory: Path, stepping: Clocks | None) -> 
         violations += [f"a process ended with {status}" for status in [*cluster.unclean, *statuses] if status]
         async with _database(settings, directory) as connection:
             check = await journal.verify(connection)
+            rows = await journal_rows.compare(connection, {})
             records = await Records.read(connection)
         if check.fault is not None:
             violations.append(f"the journal breaks at {check.fault.seq}: {check.fault.reason}")
+        violations += [f"case {f.case_id}{f.pointer} {f.reason}" for f in rows.faults]
+        faulty = program_errors(directory, settings.processes)
+        violations += [f"{n} times {error} in a gateway's log" for error, n in faulty.items()]
         audit = Audit(families, simulated, parents, records, cluster.disruptions)
         violations += audit.violations()
         violations += _violations_by_settings(settings, audit, cluster, stepping)
         totals = {
-            "journal entries": check.entries, "replies": len(parents.sent), "outages": simulated.outages,
+            "journal entries": check.entries, "cases compared with the journal": rows.cases,
+            "replies": len(parents.sent), "outages": simulated.outages,
             "deliveries deferred": simulated.deliveries_deferred,
         }  # fmt: skip
         if settings.full_disk:
