@@ -388,3 +388,41 @@ def test_a_text_to_another_number_does_not_fit_its_digest(record: Record) -> Non
     assert verification.check(journaled(record)) == []
     record["texts"][1]["msisdn"] = FATHER
     assert pointers(journaled(record)) == {"/texts/1/body"}
+
+
+# The sender as it came
+
+
+def received_from(record: Record, addr: str, ton: int) -> Record:
+    """The record with that sender of the reply that consented, under digests and a journal made anew."""
+    reply, case = record["replies"][1], record["case"]
+    reply |= {"received_addr": addr, "source_ton": ton, "source_npi": 1}
+    identity = digests.reply_identity(
+        reply["link"], reply["source_addr"], reply["destination_addr"], bytes.fromhex(reply["octets"]),
+        reply["smsc_time"], None, digests.Sender(addr, ton, 1),
+    )  # fmt: skip
+    reply["digest"] = digests.keyed_hash(bytes.fromhex(case["key"]), identity)
+    case["evidence"] = reply["digest"].removeprefix("hmac-")
+    redetailed(entry_of(record, "reply_read", nth=2), reply=reply["digest"])
+    return journaled(record)
+
+
+def test_a_reply_with_its_sender_as_it_came_holds(record: Record) -> None:
+    number = record["replies"][1]["source_addr"]
+    for addr in (number, f"+{number}", f"8{number[1:]}"):
+        assert verification.check(received_from(record, addr, 1)) == []
+
+
+@pytest.mark.parametrize(("addr", "ton"), [("A{}", 1), ("{}", 5), ("A{}", 5), (FATHER, 1), ("", 0), ("{}0", 1)])
+def test_a_reply_of_which_the_sender_was_another_is_found(record: Record, addr: str, ton: int) -> None:
+    number = record["replies"][1]["source_addr"]
+    assert "/replies/1/received_addr" in pointers(received_from(record, addr.format(number), ton))
+
+
+def test_a_sender_that_its_digest_does_not_have_is_found(record: Record) -> None:
+    changed = received_from(record, record["replies"][1]["source_addr"], 1)
+    changed["replies"][1]["source_npi"] = 9
+    assert "/replies/1/octets" in pointers(sealed(changed))
+    for name in ("received_addr", "source_ton", "source_npi"):
+        del changed["replies"][1][name]
+    assert "/replies/1/octets" in pointers(sealed(changed))
