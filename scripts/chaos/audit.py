@@ -136,8 +136,9 @@ class Audit:
         octets = reply["octets"]
         assert isinstance(octets, bytes)
         known = orjson.dumps(
-            [reply["link"], reply["source_addr"], reply["destination_addr"], octets.hex(), reply["smsc_time"]]
-        )
+            [reply["link"], reply["source_addr"], reply["destination_addr"], octets.hex(), reply["smsc_time"],
+             None, reply["received_addr"], reply["source_ton"], reply["source_npi"]]
+        )  # fmt: skip
         key = hmac.digest(self._records.evidence_key, f"case:{reply['case_id']}".encode(), "sha256")
         return "hmac-sha256:" + hmac.digest(key, known, "sha256").hex()
 
