@@ -12,6 +12,7 @@ from aiohttp.typedefs import Handler
 
 from gateway.api.auth import Tokens
 from gateway.api.connections import ConnectionLimiter, PendingConnection
+from gateway.api.pacing import paced
 from gateway.api.problems import CALLER_ROLE, SERVER, observe, respond_with_problems
 from gateway.api.protocol import HttpProtocol, Tally
 from gateway.api.requests import HTTP_POLICY, MAX_JSON_BYTES, Route
@@ -40,7 +41,9 @@ class Api(Protocol):
 def build_app(http: Http, apis: Sequence[Api], limiter: ConnectionLimiter, policy: HttpPolicy) -> web.Application:
     """The application."""
     tokens = Tokens(http.tokens)
-    app = web.Application(middlewares=[observe, respond_with_problems], client_max_size=MAX_JSON_BYTES)
+    app = web.Application(
+        middlewares=[paced(policy), observe, respond_with_problems], client_max_size=MAX_JSON_BYTES
+    )
     app[HTTP_POLICY] = policy
     for api in apis:
         for route in api.routes():

@@ -52,7 +52,9 @@ class ReceiverPolicy:
     max_batch: int = 500
     """PDUs in one transaction."""
     max_queued: int = 2_000
-    """PDUs in memory; beyond, the binds are not read until there is room again."""
+    """PDUs of a link in memory; beyond, its binds are not read until there is room again."""
+    max_queued_octets: int = 4_194_304
+    """The same in octets."""
     store_timeout_seconds: float = 5.0
     """For a batch; then the SMSC is asked to keep it."""
     ack_timeout_seconds: float = 5.0
@@ -93,6 +95,10 @@ class HttpPolicy:
     """Of a connection, behind the one under way; then it is not read."""
     max_unread_body_bytes: int = 65_536
     """Of a request, in memory; then its connection is not read."""
+    anonymous_per_second: float = 200.0
+    """Responses to requests without a token; those beyond wait, and their connections with them."""
+    liveness_per_second: float = 1_000.0
+    """The same for /healthz, which costs less."""
     probe_cache_seconds: float = 1.0
     """For which a response of /readyz or /metrics holds: nobody needs a token to ask for them."""
     max_lists: int = 2

@@ -239,7 +239,6 @@ def _note_unknown(value: Mapping[str, Any], known: frozenset[str], at: str, faul
 
 def _note_duplicates(line: bytes, faults: list[Fault]) -> None:
     """Notes duplicate keys, each place once; the pointer ends before a key that cannot be stored."""
-    pointers = (
-        "".join(f"/{escaped(key)}" for key in takewhile(is_reportable, path)) for path in duplicate_keys(line)
-    )
+    paths = duplicate_keys(line, MAX_FAULTS)
+    pointers = ("".join(f"/{escaped(key)}" for key in takewhile(is_reportable, path)) for path in paths)
     faults.extend(Fault(pointer, Code.DUPLICATE_KEY) for pointer in islice(dict.fromkeys(pointers), MAX_FAULTS))

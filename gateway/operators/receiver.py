@@ -7,7 +7,6 @@ it again.
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple, Protocol
@@ -21,6 +20,7 @@ from gateway.config.policy import ReceiverPolicy
 from gateway.logs.log import Event as LogEvent
 from gateway.logs.log import get_logger
 from gateway.operators.decoding import decode_into
+from gateway.operators.inbound_queue import InboundQueue
 from gateway.smpp.session import Received
 from gateway.store.nodes import FencedError
 from gateway.turn import Turn
@@ -65,7 +65,9 @@ class Receiver:
     def __init__(self, inbound: Inbound, policy: ReceiverPolicy) -> None:
         self._inbound = inbound
         self._policy = policy
-        self._queue: deque[_Delivery] = deque()
+        self._queue = InboundQueue[_Delivery](
+            max_queued=policy.max_queued, max_queued_octets=policy.max_queued_octets
+        )
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._paused: dict[InboundConnection, tuple[str, float]] = {}  # its link, and since when (monotonic)
@@ -75,9 +77,9 @@ class Receiver:
 
     def receive(self, bind: InboundConnection, link: LinkConfig, received: Received) -> None:
         """Queues a deliver_sm or data_sm."""
-        self._queue.append(_Delivery(bind, link, received, time.monotonic()))
+        self._queue.add(link.name, _Delivery(bind, link, received, time.monotonic()), len(received.body))
         self._wake()
-        if len(self._queue) > self._policy.max_queued and bind not in self._paused:
+        if bind not in self._paused and self._queue.is_full(link.name):
             self._paused[bind] = link.name, time.monotonic()
             bind.pause_reading()
 
@@ -104,10 +106,8 @@ class Receiver:
         queue, policy = self._queue, self._policy
         while True:
             while queue:
-                await self._process([queue.popleft() for _ in range(min(policy.max_batch, len(queue)))])
-                if 2 * len(queue) <= policy.max_queued:  # another bind may never stop sending
-                    self._resume_reading()
-            self._resume_reading()
+                await self._process(queue.next_batch(policy.max_batch))
+                self._resume_reading()  # another bind may never stop sending
             if self._periods:
                 await self._note_periods()
             elif not queue:
@@ -116,13 +116,15 @@ class Receiver:
             self._work.clear()
 
     def _resume_reading(self) -> None:
-        """Reads the paused connections again. PDUs in their receive buffers have waited during the pause."""
+        """Reads paused connections whose link has room. PDUs in their receive buffers have waited meanwhile."""
         now, ack_timeout = time.monotonic(), self._policy.ack_timeout_seconds
-        for bind, (link, since) in self._paused.items():
+        for bind, (link, since) in list(self._paused.items()):
+            if not self._queue.has_room(link):
+                continue
+            del self._paused[bind]
             bind.resume_reading()
             if now - since > ack_timeout:
                 self.note_unacknowledged(link, since, now + ack_timeout)
-        self._paused.clear()
 
     async def _note_periods(self) -> None:
         noted = dict(self._periods)

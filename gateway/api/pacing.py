@@ -1,0 +1,56 @@
+"""The pace of requests without a token: however many ask, they cost the process a bounded share of its time."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from gateway.api.problems import CALLER_ROLE
+from gateway.config.policy import HttpPolicy
+
+LIVENESS_ROUTE = "/healthz"
+
+
+class Pace:
+    """So many responses a second, those after a pause of a second at once."""
+
+    def __init__(
+        self,
+        per_second: float,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._per_second = per_second
+        self._now = now
+        self._sleep = sleep
+        self._full_at = float("-inf")  # when as many as in a second may be sent at once again
+
+    async def turn(self) -> None:
+        """Returns when it is the turn of one more response."""
+        now = self._now()
+        self._full_at = max(self._full_at, now) + 1 / self._per_second
+        if (wait := self._full_at - now - 1.0) > 0:
+            await self._sleep(wait)
+
+
+def paced(policy: HttpPolicy) -> Middleware:
+    """The middleware that holds back responses to requests without a valid token.
+
+    The next request of a connection is not handled before. Liveness has a pace of its own, so that a supervisor
+    does not stop a process because others ask it for something else.
+    """
+    others, liveness = Pace(policy.anonymous_per_second), Pace(policy.liveness_per_second)
+
+    @web.middleware
+    async def pace(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        if CALLER_ROLE not in request:
+            resource = request.match_info.route.resource
+            is_liveness = resource is not None and resource.canonical == LIVENESS_ROUTE
+            await (liveness if is_liveness else others).turn()
+        return response
+
+    return pace

@@ -1,0 +1,65 @@
+"""The pace of responses to requests without a token."""
+
+import asyncio
+
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from gateway.api.pacing import LIVENESS_ROUTE, Pace, paced
+from gateway.api.problems import CALLER_ROLE
+from gateway.config.policy import HttpPolicy
+
+
+class Clock:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.waits: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.waits.append(round(seconds, 3))
+        self.now += seconds
+
+
+async def test_responses_of_a_second_go_at_once_and_the_others_at_the_pace() -> None:
+    clock = Clock()
+    pace = Pace(10, now=lambda: clock.now, sleep=clock.sleep)
+    for _ in range(13):
+        await pace.turn()
+    assert clock.waits == [0.1, 0.1, 0.1]
+    clock.now += 0.5
+    for _ in range(6):
+        await pace.turn()
+    assert clock.waits[3:] == [0.1]
+
+
+async def test_many_who_wait_get_their_turns_one_after_the_other() -> None:
+    waits: list[float] = []
+
+    async def note(seconds: float) -> None:
+        waits.append(round(seconds, 3))
+
+    pace = Pace(10, now=lambda: 100.0, sleep=note)
+    for _ in range(14):
+        await pace.turn()
+    assert waits == [0.1, 0.2, 0.3, 0.4]
+
+
+async def test_only_responses_without_a_token_are_held_back() -> None:
+    async def respond(request: web.Request) -> web.Response:
+        if "Authorization" in request.headers:
+            request[CALLER_ROLE] = "ops"
+        return web.Response()
+
+    app = web.Application(middlewares=[paced(HttpPolicy(anonymous_per_second=0.01))])
+    app.router.add_get(LIVENESS_ROUTE, respond)
+    app.router.add_get("/metrics", respond)
+    async with TestClient(TestServer(app)) as client:
+        held = asyncio.create_task(client.get("/metrics"))
+        for _ in range(3):
+            assert (await client.get("/metrics", headers={"Authorization": "Bearer a"})).status == 200
+            assert (await client.get(LIVENESS_ROUTE)).status == 200
+        assert not held.done()
+        held.cancel()
+        await asyncio.gather(held, return_exceptions=True)
