@@ -134,12 +134,14 @@ def _statuses(table: Table) -> Mapping[int, StatusKind]:
 
 def _check_together(tables: Sequence[Table], links: Sequence[Link]) -> None:
     names = Counter(link.name for link in links)
-    defaults = [link.name for link in links if link.default]
+    defaults = [table for table, link in zip(tables, links, strict=True) if link.default]
     for table, link in zip(tables, links, strict=True):
         if link.name and names[link.name] > 1:
-            table.fault("name", f"must differ from the other links' names: {link.name!r} stands there twice")
-        if link.default and link.name != defaults[0]:
-            table.fault("default", f"must be true on one link at most: {defaults[0]} has it already")
+            table.fault(
+                "name", f"must differ from the other links' names: {table.written('name')} stands there twice"
+            )
+        if link.default and table is not defaults[0]:
+            table.fault("default", f"must be true on one link at most: {defaults[0].key} has it already")
         for name in link.fallback:
             if name == link.name:
                 table.fault("fallback", "must name other links, not the link itself")

@@ -1,7 +1,6 @@
 """The tables of `config.toml`, read and checked one by one."""
 
 import base64
-import binascii
 import os
 import re
 import socket
@@ -59,8 +58,10 @@ def load(path: Path | str, *, environ: Mapping[str, str] = os.environ, secrets: 
         raise ConfigErrors([ConfigError(str(path), f"cannot be read: {error.strerror}")]) from None
     except UnicodeDecodeError:
         raise ConfigErrors([ConfigError(str(path), "is not UTF-8 text")]) from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # a TOMLDecodeError, or a number that Python does not read
         raise ConfigErrors([ConfigError(str(path), f"is not TOML: {error}")]) from None
+    except RecursionError:
+        raise ConfigErrors([ConfigError(str(path), "has arrays or tables that are nested too deep")]) from None
     override = environ.get("GATEWAY_DATABASE")
     if override and isinstance(values.setdefault("gateway", {}), dict):
         values["gateway"]["database"] = override
@@ -147,7 +148,7 @@ def _timezone(table: Table) -> ZoneInfo:
     try:
         return load_timezone(name)
     except ValueError:
-        table.fault("timezone", f'must be a time zone such as "Asia/Almaty", not {name!r}')
+        table.fault("timezone", f'must be a time zone such as "Asia/Almaty", not {table.written("timezone")}')
         return ZoneInfo("UTC")
 
 
@@ -156,7 +157,10 @@ def _send_window(table: Table) -> SendWindow:
     try:
         opens, closes = parse_send_window(text)
     except ValueError:
-        table.fault("send_window", f'must be HH:MM-HH:MM within one day, such as "09:00-21:00", not {text!r}')
+        table.fault(
+            "send_window",
+            f'must be HH:MM-HH:MM within one day, such as "09:00-21:00", not {table.written("send_window")}',
+        )
         return SendWindow(opens=timedelta(0), closes=timedelta(0))
     return SendWindow(opens=opens, closes=closes)
 
@@ -182,8 +186,9 @@ def _service(code: str, services: Table) -> Service:
     if agree == refuse:
         table.fault("refuse", "must differ from agree")
     templates = table.path("templates", str(PACKAGE_TEMPLATES / name))
-    if name and not templates.is_dir():
-        table.fault("templates", f"{templates} is not a folder; set it to the one with the service's texts")
+    if name and not os.path.isdir(templates):
+        shown = table.located("templates", templates)
+        table.fault("templates", f"{shown} is not a folder; set it to the one with the service's texts")
     elif name:
         _check_templates(table, templates)
     link = table.text("link", pattern=r"\S{1,500}", must="be an address without spaces")
@@ -239,7 +244,7 @@ def _sdu(table: Table) -> Sdu:
 def _is_webhook_secret(secret: str) -> bool:
     try:
         return secret.startswith("whsec_") and bool(base64.b64decode(secret.removeprefix("whsec_"), validate=True))
-    except binascii.Error:
+    except ValueError:  # not base64, or not even ASCII
         return False
 
 

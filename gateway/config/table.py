@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from gateway.limits import cut
+
 Choice = TypeVar("Choice", bound=str)
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
@@ -28,13 +30,21 @@ _UNITS = {
     "d": timedelta(days=1),
 }
 _MAX_SHOWN_LENGTH = 60
+_MAX_KEY_CHARACTERS = 200
+_MAX_MESSAGE_CHARACTERS = 2_000
+_MAX_INTEGER = (1 << 63) - 1
+"""TOML's integers have 64 bits; tomllib reads longer ones, which Python may not even print."""
 _REFERENCE = re.compile(r"(env|file):(.+)", re.DOTALL)
 
 
 class ConfigError(Exception):
-    """One fault of the configuration: the full key and what to do about it. Fix the file, start again."""
+    """One fault of the configuration: the full key and what to do about it. Fix the file, start again.
+
+    Both are printable, and of a line's length, whatever stands in the file.
+    """
 
     def __init__(self, key: str, message: str) -> None:
+        key, message = _line(key, _MAX_KEY_CHARACTERS), _line(message, _MAX_MESSAGE_CHARACTERS)
         super().__init__(f"{key}: {message}")
         self.key = key
         self.message = message
@@ -121,7 +131,7 @@ class Table:
     def text(
         self, name: str, default: str | None = None, *, pattern: str = r"(?s).+", must: str = "not be empty"
     ) -> str:
-        """A string that matches the pattern as a whole; a fault when it is left out and has no default."""
+        """A string that matches the pattern as a whole; a fault, and "", when it does not or is left out."""
         value = self._take(name, default)
         if not isinstance(value, str):
             self._mistyped(name, value, "a string")
@@ -130,8 +140,13 @@ class Table:
         if resolved is None:
             return ""
         if re.fullmatch(pattern, resolved) is None:
-            self.fault(name, f"must {must}" + (f", not {_shown(resolved)}" if resolved else ""))
+            self.fault(name, f"must {must}" + (f", not {self.written(name)}" if resolved else ""))
+            return ""
         return resolved
+
+    def written(self, name: str) -> str:
+        """The value as it stands in the file, for a message: never what it refers to, which may be a secret."""
+        return _shown(self._values.get(name))
 
     def texts(self, name: str, *, pattern: str, must: str) -> tuple[str, ...]:
         """An array of strings, each of which matches the pattern; none where it is left out."""
@@ -172,7 +187,8 @@ class Table:
             self._mistyped(name, value, "a whole number")
             return least
         if not least <= value <= most:
-            self.fault(name, f"must be a whole number from {least} to {most}, not {value}")
+            self.fault(name, f"must be a whole number from {least} to {most}, not {_shown(value)}")
+            return least
         return value
 
     def number(self, name: str, default: float, *, least: float, most: float) -> float:
@@ -182,7 +198,8 @@ class Table:
             self._mistyped(name, value, "a number")
             return default
         if not least <= value <= most:  # nan is outside, too
-            self.fault(name, f"must be a number from {least:g} to {most:g}, not {value:g}")
+            self.fault(name, f"must be a number from {least:g} to {most:g}, not {_shown(value)}")
+            return default
         return float(value)
 
     def flag(self, name: str, default: bool) -> bool:
@@ -198,7 +215,7 @@ class Table:
         for choice in choices:
             if value == choice:
                 return choice
-        self.fault(name, f"must be one of {', '.join(choices)}, not {_shown(value)}")
+        self.fault(name, f"must be one of {', '.join(choices)}, not {self.written(name)}")
         return default
 
     def duration(self, name: str, default: str, *, least: str, most: str) -> timedelta:
@@ -207,10 +224,12 @@ class Table:
         try:
             value = parse_duration(text)
         except ValueError:
-            self.fault(name, f'must be a whole number and ms, s, m, h or d, such as "30s", not {_shown(text)}')
+            self.fault(
+                name, f'must be a whole number and ms, s, m, h or d, such as "30s", not {self.written(name)}'
+            )
             return timedelta(0)
         if not parse_duration(least) <= value <= parse_duration(most):
-            self.fault(name, f"must be from {least} to {most}, not {text}")
+            self.fault(name, f"must be from {least} to {most}, not {self.written(name)}")
         return value
 
     def path(self, name: str, default: str) -> Path:
@@ -222,9 +241,14 @@ class Table:
         if self._take(name, None) is None:
             return None
         path = self.path(name, "")
-        if not path.is_file():
-            self.fault(name, f"{path} is not a file")
+        if not os.path.isfile(path):  # False for a path that no file can have; that of pathlib raises
+            self.fault(name, f"{self.located(name, path)} is not a file")
         return path
+
+    def located(self, name: str, path: Path) -> str:
+        """The path of `name` for a message; as it stands in the file where it refers to another place."""
+        value = self._values.get(name)
+        return self.written(name) if isinstance(value, str) and _REFERENCE.fullmatch(value) else str(path)
 
     def url(self, name: str, default: str | None = None) -> str:
         """An http or https address without a slash at its end; "" where that is the default or given."""
@@ -319,9 +343,18 @@ def _shown(value: object) -> str:
             shown = "an array"
         case dict():
             shown = "a table"
+        case int() if abs(value) > _MAX_INTEGER:
+            shown = "a number of more than 64 bits"
         case _:
             shown = repr(value)
     return shown if len(shown) <= _MAX_SHOWN_LENGTH else f"{shown[: _MAX_SHOWN_LENGTH - 3]}..."
+
+
+def _line(text: str, most: int) -> str:
+    """The text in printable characters, cut to that length."""
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:most])
+    return cut(text, most)
 
 
 def check_key_pair(table: Table, tls_cert: Path | None, tls_key: Path | None) -> None:

@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 @cache
 def load_timezone(key: str) -> ZoneInfo:
     """The time zone of that name. Raises ValueError for an unknown one."""
+    if ".." in key.split("/"):
+        raise ValueError(f"unknown time zone: {key!r}")
     try:
         with resources.files("tzdata.zoneinfo").joinpath(*key.split("/")).open("rb") as rules:
             return ZoneInfo.from_file(rules, key=key)

@@ -397,6 +397,19 @@ FAULTS = [
     (MINIMAL + '[http]\ntls_key = "config.toml"', "http.tls_cert", "required beside tls_key"),
     (MINIMAL + '[http]\nclient_ca = "config.toml"', "http.client_ca", "needs tls_cert"),
     (MINIMAL + 'tls_cert = "config.toml"\ntls_key = "config.toml"', "links.kcell.tls_cert", "needs tls = true"),
+    (MINIMAL + f'ca = "{"x" * 300}"', "links.kcell.ca", "is not a file"),
+    (altered("link =", f'templates = "{"x" * 300}"\nlink ='), "services.3.templates", "is not a folder"),
+    (MINIMAL + "tps = 0x1" + "0" * 300, "links.kcell.tps", "not a number of more than 64 bits"),
+    (MINIMAL + "window = 0x1" + "0" * 5000, "links.kcell.window", "not a number of more than 64 bits"),
+    (MINIMAL + '"a\\nb\\u202e" = 1', "links.kcell.a\\nb\\u202e", "unknown key"),
+    (MINIMAL + f'"{"k" * 5000}" = 1', f"links.kcell.{'k' * 187}…", "unknown key"),
+    (MINIMAL + 'ca = "a\\nb"', "links.kcell.ca", "a\\nb is not a file"),
+    (MINIMAL + '[journey]\ntimezone = "Asia/../Asia/Almaty"', "journey.timezone", "must be a time zone"),
+    (
+        MINIMAL + '[sdu]\nurl = "http://h"\ntoken = "t"\nsigning_secret = "whsec_ключ"',
+        "sdu.signing_secret",
+        "must be whsec_ and base64",
+    ),
 ]
 
 
@@ -413,6 +426,28 @@ def test_a_fault_of_a_configuration_is_reported_by_its_key(
     assert not any(secret in str(refused) for secret in SECRETS.values())
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        altered('"gateway"', '"env:SECRET"'),
+        altered('"kcell"', '"env:SECRET"'),
+        altered('"1414"', '"env:SECRET"'),
+        altered('"school-meals"', '"env:SECRET"'),
+        altered('"http://127.0.0.1:9101"', '"env:SECRET"'),
+        altered("link =", 'templates = "env:SECRET"\nlink ='),
+        MINIMAL + 'ca = "env:SECRET"',
+        MINIMAL + 'bind = "file:secret"',
+        MINIMAL + 'give_up = "env:SECRET"',
+        MINIMAL + '[journey]\ntimezone = "env:SECRET"\nsend_window = "env:SECRET"',
+    ],
+)
+def test_a_fault_shows_no_value_that_the_file_refers_to(tmp_path: Path, text: str) -> None:
+    (tmp_path / "secret").write_text("the secret, and more", encoding="utf-8")
+    refused = refusal(tmp_path, text, SECRETS | {"SECRET": "the secret, and more"})
+    assert "secret, and" not in str(refused)
+    assert "SECRET'" in str(refused) or "file:secret" in str(refused) or ".url" in str(refused)
+
+
 def test_an_invalid_database_address_is_reported_without_its_password(tmp_path: Path) -> None:
     refused = refusal(tmp_path, MINIMAL, {**SECRETS, "GATEWAY_DATABASE": "mysql://u:database-secret@db"})
     assert refused.key == "gateway.database"
@@ -421,7 +456,14 @@ def test_an_invalid_database_address_is_reported_without_its_password(tmp_path: 
 
 @pytest.mark.parametrize(
     ("content", "expected"),
-    [(b"[http", "is not TOML"), (b"\xff\xfe", "is not UTF-8 text"), (None, "cannot be read")],
+    [
+        (b"[http", "is not TOML"),
+        (b"a = " + b"9" * 5000, "is not TOML"),
+        (b"a = " + b"[" * 5000, "has arrays or tables that are nested too deep"),
+        (b"a.a" + b".a" * 5000 + b" = 1\na = " + b"{a=" * 5000, "has arrays or tables that are nested too deep"),
+        (b"\xff\xfe", "is not UTF-8 text"),
+        (None, "cannot be read"),
+    ],
 )
 def test_the_error_for_an_unreadable_configuration_names_the_file(
     tmp_path: Path, content: bytes | None, expected: str
