@@ -243,12 +243,13 @@ def _c_octet_string(value: bytes) -> str:
 
 _HEX: Final = re.compile(r"[0-9a-f]{1,16}")
 _DECIMAL: Final = re.compile(r"[0-9]{1,20}")
+_ZEROS_AND_SPACES: Final = "0" + "".join(filter(str.isspace, map(chr, range(256))))
 
 
 def normalize_message_id(message_id: str) -> str:
     """The id in the form in which ids are compared: lower case, no leading zeros; "" only for an empty one."""
     folded = message_id.strip().lower()
-    return folded.lstrip("0") or folded[:1]
+    return folded.lstrip(_ZEROS_AND_SPACES) or folded[:1]
 
 
 def related_ids(message_id: str, relation: IdRelation) -> list[str]:

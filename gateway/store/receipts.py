@@ -101,7 +101,7 @@ WITH found AS (
     FROM receipts_unmatched p
     JOIN receipts_expected e ON e.link = p.link AND e.key = p.key
     JOIN sms s ON s.sms_id = e.sms_id AND (s.msisdn = p.msisdn
-        OR p.msisdn = '' AND NOT p.by_text AND ltrim(lower(trim(p.message_id)), '0') = ltrim(p.key, '0'))
+        OR p.msisdn = '' AND NOT p.by_text AND ltrim(lower(trim(p.message_id)), '0 ') = ltrim(p.key, '0'))
     WHERE p.link = ANY($1::text[])
     GROUP BY p.link, p.message_id, p.msisdn HAVING count(DISTINCT p.key) = 1
         AND bool_and(s.state NOT IN ('queued', 'sending')

@@ -287,7 +287,8 @@ def test_a_message_id_is_related_as_configured(message_id: str, relation: IdRela
 
 def test_message_ids_are_compared_without_leading_zeros_and_case() -> None:
     assert normalize_message_id("000AbC") == normalize_message_id("abc") == normalize_message_id(" ABC ") == "abc"
-    assert normalize_message_id("000") == normalize_message_id("0") == "0"
+    assert normalize_message_id("0 0a") == normalize_message_id("0\x85a") == normalize_message_id("a") == "a"
+    assert normalize_message_id("000") == normalize_message_id("0") == normalize_message_id("0 0") == "0"
     assert normalize_message_id("") == ""
 
 
