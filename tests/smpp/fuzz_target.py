@@ -28,6 +28,19 @@ from tests.smpp.sessions import (
 )
 from tests.smpp.smpplib_codec import smpplib_body, smpplib_encode
 
+WORDS: Final = (
+    b"\0",
+    b"\xff",
+    b"\x7f",
+    b"\x80",
+    b"\x1b",
+    b"\0\0\0\x10",
+    b"\0\0\0\x0f",
+    b"\0\1\0\0",
+    b"\0\1\0\1",
+    b"\4\x24",
+)
+"""Octets at which parsers often fail: limits of command_length, an escape, the tag of message_payload."""
 UNDER_WAY: Final = 3
 DEFAULT_ALPHABETS: Final = get_args(DefaultAlphabet)
 _DELIVERIES: Final = (CommandId.DELIVER_SM, CommandId.DATA_SM)

@@ -17,6 +17,7 @@ from gateway.smpp.session import Session
 from tests.smpp.fuzz_target import (
     EARLIER,
     START_STATES,
+    WORDS,
     decode_body,
     deliveries,
     earlier_pdus_are_reported,
@@ -61,14 +62,16 @@ def test_the_corpus_is_small() -> None:
 
 @given(st.randoms(use_true_random=False))
 def test_streams_of_the_corpus_changed_at_random_break_no_rule(dice: Random) -> None:
-    probe(fuzzing.mutated(dice, STREAMS))
+    probe(fuzzing.mutated(dice, STREAMS, WORDS))
 
 
 def test_the_fuzzer_finds_a_broken_rule_and_keeps_the_octets(tmp_path: Path) -> None:
     def forbids_two_pdus(octets: bytes) -> None:
         assert len(deliveries(octets)) < 2
 
-    tried, wrong = fuzzing.mutate_randomly(STREAMS, forbids_two_pdus, seconds=60, seed=1, kept=tmp_path)
+    tried, wrong = fuzzing.mutate_randomly(
+        STREAMS, forbids_two_pdus, WORDS, seconds=60, seed=1, kept=tmp_path / "wrong-"
+    )
     assert tried > 0
     assert wrong is not None
     assert len(deliveries(wrong.read_bytes())) >= 2
