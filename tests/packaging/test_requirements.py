@@ -1,4 +1,4 @@
-"""The two locks: every pin has hashes, both agree, and what pyproject.toml asks for is in them."""
+"""The locks: every pin has hashes, they agree, and what pyproject.toml asks for is in them."""
 
 import re
 import tomllib
@@ -9,7 +9,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ("requirements.lock", "requirements-dev.lock")
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-supply.lock")
 
 
 def pins(lock: str) -> dict[str, str]:
@@ -27,14 +27,17 @@ def test_every_line_of_a_lock_is_a_pin_a_hash_or_a_comment(lock: str) -> None:
         assert line.startswith("#") or a_pin.fullmatch(line) or a_hash.fullmatch(line), f"{lock}:{number + 1}"
 
 
-def test_both_locks_pin_the_same_versions() -> None:
-    assert pins(LOCKS[0]).items() <= pins(LOCKS[1]).items()
+def test_all_locks_pin_the_same_versions() -> None:
+    run, dev, supply = map(pins, LOCKS)
+    assert run.items() <= dev.items()
+    assert {name: supply[name] for name in supply.keys() & dev.keys()}.items() <= dev.items()
 
 
 def test_locks_satisfy_what_pyproject_asks_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     groups = {
         "requirements.lock": project["project"]["dependencies"],
+        "requirements-supply.lock": project["dependency-groups"]["supply"],
         "requirements-dev.lock": [*project["dependency-groups"]["dev"], *project["build-system"]["requires"]],
     }
     for lock, requirements in groups.items():

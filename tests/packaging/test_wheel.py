@@ -22,6 +22,7 @@ SOURCES = (
     "pyproject.toml",
     "README.md",
     "LICENSE",
+    "THIRD_PARTY_LICENSES.md",
     "config.toml",
 )
 NOT_SOURCES = shutil.ignore_patterns("__pycache__", "*.egg-info")
@@ -108,6 +109,13 @@ def test_wheel_holds_the_files_as_they_are_in_the_repository(wheel: Path) -> Non
         assert archive.read("gateway/config.toml") == (ROOT / "config.toml").read_bytes()
         for path in (ROOT / "migrations").glob("*.sql"):
             assert archive.read(f"gateway/migrations/{path.name}") == path.read_bytes()
+
+
+def test_wheel_holds_the_licences_of_the_gateway_and_of_what_it_needs(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        for name in ("LICENSE", "THIRD_PARTY_LICENSES.md"):
+            (held,) = (held for held in archive.namelist() if held.endswith(f".dist-info/licenses/{name}"))
+            assert archive.read(held) == (ROOT / name).read_bytes()
 
 
 def test_source_distribution_holds_the_migrations_and_the_example_configuration(sdist: Path) -> None:

@@ -1,0 +1,79 @@
+"""What an image is made of: its base, the licences in it, its list of parts, and the advisories about them."""
+
+import re
+from pathlib import Path
+
+import pytest
+from advisories import LOCKS, Finding, not_checked, read_report
+from licences import PAGE, licence_of, page
+
+from tests.packaging.test_requirements import pins
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+CHECKED = {"name": "aiohttp", "version": "3.14.5", "vulns": []}
+SKIPPED = {"name": "six", "skip_reason": "Dependency not found"}
+ADVISORY = {"id": "PYSEC-2026-1", "fix_versions": ["3.14.6"], "aliases": [], "description": "x"}
+
+
+def test_the_page_of_licences_names_every_requirement_with_its_version_and_licence() -> None:
+    rows = re.findall(
+        r"^\| ([a-z0-9-]+) \| ([0-9]\S*) \| (\S.*) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert {name: version for name, version, _ in rows} == pins("requirements.lock")
+
+
+def test_the_page_of_licences_is_what_the_installed_packages_declare() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page()
+    assert "LGPL" in licence_of("smpplib")
+
+
+def test_every_stage_of_the_image_has_one_base_that_a_digest_can_be_given_for() -> None:
+    assert re.findall(r"^ARG BASE=(\S+)$", DOCKERFILE, re.MULTILINE) == ["python:3.13-slim"]
+    stages = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
+    assert stages == ["${BASE}", "${BASE}"]
+
+
+def test_the_image_is_built_of_hashed_requirements_and_of_nothing_else() -> None:
+    installs = re.findall(r"pip install (.+)", DOCKERFILE)
+    assert len(installs) == 3
+    assert all("--require-hashes" in options or "--no-index" in options for options in installs)
+
+
+def test_the_image_holds_its_licences_and_its_list_of_parts() -> None:
+    assert "cp LICENSE THIRD_PARTY_LICENSES.md /doc/" in DOCKERFILE
+    assert "--output-file /doc/sbom.cdx.json /venv/bin/python" in DOCKERFILE
+    assert "COPY --from=build /doc /usr/share/doc/gateway" in DOCKERFILE
+
+
+def test_everything_that_the_build_copies_goes_to_the_builder() -> None:
+    kept = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+    for name in ("LICENSE", "THIRD_PARTY_LICENSES.md", "requirements.lock", "requirements-supply.lock"):
+        assert f"!{name}" in kept
+
+
+@pytest.mark.parametrize(
+    ("dependencies", "has_advisory", "last_line"),
+    [
+        ([CHECKED], False, "advisories: 1 requirements checked, none has any"),
+        ([CHECKED, SKIPPED], False, "advisories: NOT CHECKED: 1 requirements, of which the database has no data"),
+        ([SKIPPED], False, "advisories: NOT CHECKED: 1 requirements, of which the database has no data"),
+        ([CHECKED | {"vulns": [ADVISORY]}], True, "advisories: 1 requirements checked, see above"),
+        ([CHECKED | {"vulns": [ADVISORY | {"fix_versions": []}]}, SKIPPED], True, "advisories: NOT CHECKED: 1"),
+    ],
+)
+def test_an_advisory_fails_and_what_could_not_be_checked_is_said(
+    dependencies: list[dict[str, object]], has_advisory: bool, last_line: str
+) -> None:
+    finding = read_report({"dependencies": dependencies})
+    assert finding.has_advisory is has_advisory
+    assert finding.lines[-1].startswith(last_line)
+    assert any("PYSEC-2026-1" in line for line in finding.lines) is has_advisory
+
+
+def test_without_a_network_nothing_is_checked_and_nothing_fails() -> None:
+    assert not_checked("no such host") == Finding(["advisories: NOT CHECKED: no such host"], has_advisory=False)
+
+
+def test_all_locks_are_looked_up() -> None:
+    assert set(LOCKS) == {file.name for file in ROOT.glob("*.lock")}
