@@ -4,8 +4,8 @@ Ids of digits may be read in several ways: a receipt for 10 may be about the res
 hexadecimal) or 16 (in decimal). A receipt that belongs to an accepted text by one of these readings only is a vote
 for that relation. Its text must have gone to the number of the receipt: ids alone would not do, since the response
 that a receipt is about may not have come yet, and another text may have the same digits. Until a relation is
-decided, a receipt that can be read in several ways waits. LEAD receipts in a row withdraw what was decided, when only
-another relation makes them receipts of texts to their numbers.
+decided, a receipt that can be read in several ways waits. LEAD receipts in a row withdraw what was decided, when
+only another relation makes them receipts of texts to their numbers.
 """
 
 from collections.abc import Mapping

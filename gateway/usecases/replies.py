@@ -246,8 +246,11 @@ def _log_ignored(reply: Reply, reading: Reading, why: str) -> None:
 
 
 def _as_decided(stored: StoredReply, case_id: str, given: Input, decision: Decision) -> StoredReply:
-    """The row of the reply. One by another link is the case's unless it was ignored for its link."""
-    if not isinstance(given, HoldReply) or any(isinstance(e.detail, ReplyOfReason) for e in decision.events):
+    """The row of the reply. One by another link is the case's; one that is ignored for its link is counted."""
+    if not isinstance(given, HoldReply):
+        return stored
+    if why := next((e.detail.reason for e in decision.events if isinstance(e.detail, ReplyOfReason)), None):
+        metrics.REPLIES_IGNORED.labels(stored.link, why).inc()
         return stored
     held = any(event.name is EventType.REPLY_HELD for event in decision.events)
     return stored._replace(case_id=case_id, held=held)
