@@ -26,7 +26,7 @@ from gateway.operators.link_test import (
 from gateway.smpp import status
 from gateway.smpp.pdu import TlvTag
 from gateway.smpp.receipt import IdRelation
-from gateway.smpp.text import DefaultAlphabet, decode, split_udh
+from gateway.smpp.text import DefaultAlphabet, decode_text, split_udh
 
 _RULES = ReplyRules(service="3", agree="1", refuse="2", strict=False)
 _AUTO: IdRelation = "auto"
@@ -179,7 +179,7 @@ def alphabet_of(link: Link, reply: Replied) -> DefaultAlphabet | None:
 
 def _verdict(reply: Replied, alphabet: DefaultAlphabet) -> Verdict:
     octets = split_udh(reply.message).octets
-    return read_reply(decode(octets, reply.message.data_coding, alphabet), _RULES).verdict
+    return read_reply(decode_text(octets, reply.message.data_coding, alphabet), _RULES).verdict
 
 
 def _became(text: Sequence[Sent]) -> str:

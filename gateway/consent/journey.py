@@ -330,14 +330,16 @@ def _count_reply(case: Case, given: ParentReply, now: datetime, rules: Rules) ->
 
 
 def _hold_reply(case: Case, given: HoldReply) -> Decision:
-    """Holds a clear reply to the open question for ops; any other is ignored.
+    """Holds for ops a clear reply to the open question, and a refusal after the consent; any other is ignored.
 
     A held agreement does not displace a held refusal: the SMSC may have delivered the agreement again.
     """
     reply = given.reply
     if reply.possible_redelivery:
         return Decision(case=case, events=(Event(EventType.REPLY_IGNORED, Reason("may be a copy")),))
-    if reply.verdict not in (Verdict.AGREE, Verdict.REFUSE) or not _is_in_time(case, reply):
+    answers = reply.verdict in (Verdict.AGREE, Verdict.REFUSE) and _is_in_time(case, reply)
+    withdraws = reply.verdict is Verdict.REFUSE and _has_agreed(case) and reply.msisdn == case.msisdn
+    if not (answers or withdraws):
         reason = ReplyOfReason("not by a link of the number", given.digest)
         return Decision(case=case, events=(Event(EventType.REPLY_IGNORED, reason),))
     held = case.held if case.held is Verdict.REFUSE else reply.verdict
@@ -349,12 +351,22 @@ def _hold_reply(case: Case, given: HoldReply) -> Decision:
 
 def _accept_reply(case: Case, given: AcceptReply, now: datetime, rules: Rules) -> Decision:
     """Counts the held reply. It came in time, also when the case has ended without an answer since."""
-    held = given.held
-    if held is None or held.reply.verdict is not case.held:
+    held, agreed = given.held, _has_agreed(case)
+    if held is None or held.reply.verdict is not case.held or (case.state is State.PARKED and not agreed):
         return _reject(case)
     accepted = Event(EventType.REPLY_ACCEPTED, AcceptedReply(given.by, held.reply.link, held.digest))
+    if agreed:
+        withdrawal = Reply(rules.calendar.iso_local(held.reply.reply_at), held.reply.normalised)
+        return Decision(
+            case=case._replace(held=None),
+            events=(accepted, Event(EventType.WITHDRAWAL_REQUESTED, withdrawal)),
+        )
     counted = _count_reply(case, held.reply, now, rules)
     return counted._replace(events=(accepted, *counted.events))
+
+
+def _has_agreed(case: Case) -> bool:
+    return case.state in AGREED or (case.state is State.PARKED and case.resume is State.CONSENTED)
 
 
 def _reask(case: Case, given: ParentReply) -> Decision:
@@ -380,7 +392,7 @@ def _reply_out_of_time(case: Case, given: ParentReply, reply: Reply) -> Decision
     unasked = case.state in (State.WAITING, State.QUEUED) or case.resume is State.WAITING
     if unasked and given.msisdn == case.msisdn:
         return Decision(case=case, events=(Event(EventType.REPLY_IGNORED, Reason("not asked yet")),))
-    agreed = case.state in AGREED or (case.state is State.PARKED and case.resume is State.CONSENTED)
+    agreed = _has_agreed(case)
     same = given.verdict is (Verdict.AGREE if agreed else Verdict.REFUSE)
     if (agreed or case.state is State.REFUSED) and same:
         return Decision(case=case, events=(Event(EventType.REPLY_REPEATED, reply),))

@@ -92,6 +92,12 @@ TRANSITIONS: tuple[Transition, ...] = (
         Transition(state, AcceptReply, (_CONSENTED, _REFUSED), "ops count the held reply")
         for state in (_QUEUED, _ASKED, _REMINDED, _NO_ANSWER, _UNDELIVERABLE)
     ),
+    # So it is with a refusal after the consent.
+    *(
+        Transition(state, given, (state,), note)
+        for state in (_CONSENTED, _ISSUED, _REJECTED, _PARKED)
+        for given, note in ((HoldReply, "reply_held: ops decide"), (AcceptReply, "withdrawal_requested"))
+    ),
     # The wallet forms the voucher (§11–12).
     Transition(_CONSENTED, IssueVoucher, (_ISSUED,), "voucher_issued"),
     Transition(_CONSENTED, RejectVoucher, (_REJECTED,), "voucher_rejected"),

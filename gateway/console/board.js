@@ -119,6 +119,7 @@ function links({ links, nodes, now }, rate) {
         own ? `${count(Math.round(own.accepted))}/s` : "–",
         h("span", { class: "hint" }, link.tps ? ` of ${count(link.tps)}` : " unlimited"),
       ],
+      link.send_window === null ? "–" : count(link.send_window),
       link.counted ? [count(link.counted.throttled), own?.throttled > 0 && badge("warning", "now")] : "–",
       link.counted ? count(link.counted.refused) : "–",
       unknownStates(link),
@@ -126,7 +127,7 @@ function links({ links, nodes, now }, rate) {
   };
   return table(
     "Holder, queue and rate of each link. Counted by the process that responds, since its start.",
-    ["link", "sessions", "held by", "#waiting", "#segments", "#throttled", "#refused", "unknown receipts"],
+    ["link", "sessions", "held by", "#waiting", "#segments", "#window", "#throttled", "#refused", "unknown receipts"],
     links.map(row),
   );
 }

@@ -71,6 +71,7 @@ class Event(StrEnum):
     LINK_RESUMED = "link_resumed"
     LINK_STOPPED = "link_stopped"
     MESSAGE_ID_DECIDED = "message_id_decided"
+    MESSAGE_ID_WITHDRAWN = "message_id_withdrawn"
     RECEIPT_STATE_UNKNOWN = "receipt_state_unknown"
     REPLY_TO_ANOTHER_NUMBER = "reply_to_another_number"
     REPLY_BY_WRONG_LINK = "reply_by_wrong_link"

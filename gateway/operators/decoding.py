@@ -11,7 +11,7 @@ from gateway.limits import MAX_REPLY_CHARACTERS, MAX_REPLY_OCTETS
 from gateway.smpp.pdu import BLANK_OCTETS, Address, MalformedPdu, ShortMessage, TlvTag, decode_short_message
 from gateway.smpp.receipt import Receipt, parse_receipt
 from gateway.smpp.session import Received
-from gateway.smpp.text import Concatenation, decode, split_udh, without_final_nul
+from gateway.smpp.text import Concatenation, decode_text, split_udh, without_final_nul
 from gateway.smpp.ussd import parse_ussd
 from gateway.store.inbound import ReplySegment
 from gateway.usecases.inbound import InboundBatch
@@ -36,7 +36,7 @@ def decode_into(batch: InboundBatch, link: Link, received: Received) -> None:
         return
     contradiction = _contradiction(link, message)
     if ussd := parse_ussd(message):
-        octets = contradiction or _text_octets(link, message, ussd.octets)
+        octets = contradiction or ussd.octets
         too_long = len(octets) > MAX_REPLY_CHARACTERS
         ussd = replace(ussd, octets=octets[:MAX_REPLY_OCTETS])
         text = None if contradiction or too_long else ussd.text(link.default_alphabet)
@@ -59,7 +59,7 @@ def decode_into(batch: InboundBatch, link: Link, received: Received) -> None:
 
 def _add_reply(batch: InboundBatch, link: Link, message: ShortMessage) -> None:
     data = split_udh(message)
-    octets = _text_octets(link, message, data.octets)
+    octets = data.octets
     if data.to_port:
         batch.replies.append(_reply(link, message, octets, text=None)._replace(ignored="addressed to a port"))
     elif data.concatenation is None or len(octets) > MAX_REPLY_OCTETS:
@@ -95,20 +95,17 @@ def _contradiction(link: Link, message: ShortMessage) -> bytes:
     both = message.short_message, message.tlvs.get(TlvTag.MESSAGE_PAYLOAD, b"")
     if not both[1].strip(BLANK_OCTETS) or message.payload != both[0]:
         return b""
-    if len({_text_octets(link, message, octets).strip(BLANK_OCTETS) for octets in both}) == 1:
+    texts_octets = [without_final_nul(octets, message.data_coding, link.default_alphabet) for octets in both]
+    if len({octets.strip(BLANK_OCTETS) for octets in texts_octets}) == 1:
         return b""
-    texts = [decode(octets, message.data_coding, link.default_alphabet) for octets in both]
+    texts = [decode_text(octets, message.data_coding, link.default_alphabet) for octets in both]
     same = None not in texts and len({(text or "").strip() for text in texts}) == 1
     return b"" if same else b"".join(both)
 
 
 def _udh_octets(message: ShortMessage, octets: bytes) -> int:
-    """The length of the UDH before packed septets; in other codings, a final NUL may be in it."""
+    """The length of the UDH before the octets of the text."""
     return len(message.payload) - len(octets)
-
-
-def _text_octets(link: Link, message: ShortMessage, octets: bytes) -> bytes:
-    return without_final_nul(octets, message.data_coding, link.default_alphabet)
 
 
 def sender_of(link: Link, source: Address) -> str:
@@ -130,7 +127,7 @@ def _text(link: Link, message: ShortMessage, octets: bytes) -> str | None:
     """The text of a single message; None when the octets do not decode, or are more than a reply may have."""
     if len(octets) > MAX_REPLY_OCTETS:
         return None
-    text = decode(octets, message.data_coding, link.default_alphabet, _udh_octets(message, octets))
+    text = decode_text(octets, message.data_coding, link.default_alphabet, _udh_octets(message, octets))
     return text if text is not None and len(text) <= MAX_REPLY_CHARACTERS else None
 
 

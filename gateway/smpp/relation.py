@@ -4,7 +4,8 @@ Ids of digits may be read in several ways: a receipt for 10 may be about the res
 hexadecimal) or 16 (in decimal). A receipt that belongs to an accepted text by one of these readings only is a vote
 for that relation. Its text must have gone to the number of the receipt: ids alone would not do, since the response
 that a receipt is about may not have come yet, and another text may have the same digits. Until a relation is
-decided, a receipt that can be read in several ways waits.
+decided, a receipt that can be read in several ways waits. LEAD receipts in a row withdraw what was decided, when
+only another relation makes them receipts of texts to their numbers.
 """
 
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ INVERSE: Final[Mapping[IdRelation, IdRelation]] = {
 """How a receipt's id is converted to that of the submit_sm_resp: the inverse of `links.message_id`."""
 
 LEAD: Final = 3
-"""By so many votes a relation must be ahead of all others together."""
+"""By so many votes a relation must be ahead of all others together; so many contradictions withdraw it."""
 
 _CONVERSIONS: Final[tuple[IdRelation, ...]] = ("hex-to-dec", "dec-to-hex")
 

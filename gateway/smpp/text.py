@@ -37,6 +37,7 @@ __all__ = [
     "alphabet",
     "decode",
     "decode_segments",
+    "decode_text",
     "encode",
     "segment_count",
     "segments",
@@ -256,6 +257,12 @@ def decode_segments(
         return octets.decode(codec)
     except UnicodeDecodeError:
         return None
+
+
+def decode_text(octets: bytes, data_coding: int, default_alphabet: str, udh_octets: int = 0) -> str | None:
+    """The text of a whole message as `decode` reads it, without one final NUL."""
+    octets = without_final_nul(octets, data_coding, default_alphabet)
+    return decode(octets, data_coding, default_alphabet, udh_octets)
 
 
 def without_final_nul(octets: bytes, data_coding: int, default_alphabet: str) -> bytes:

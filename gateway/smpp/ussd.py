@@ -21,7 +21,7 @@ from enum import IntEnum
 from typing import Final
 
 from gateway.smpp.pdu import Segment, ShortMessage, TlvTag, encode_tlv
-from gateway.smpp.text import decode, encode
+from gateway.smpp.text import decode_text, encode
 
 SERVICE_TYPE: Final = "USSD"
 """SMPP 3.4 §5.2.11."""
@@ -74,7 +74,7 @@ class UssdMessage:
 
     def text(self, default_alphabet: str) -> str | None:
         """What was dialled or typed; None when the octets do not decode."""
-        return decode(self.octets, _sms_coding(self.data_coding), default_alphabet)
+        return decode_text(self.octets, _sms_coding(self.data_coding), default_alphabet)
 
 
 def parse_ussd(sm: ShortMessage) -> UssdMessage | None:

@@ -10,7 +10,7 @@ import orjson
 
 from gateway.evidence import digests
 from gateway.evidence.history import read_history
-from gateway.smpp.text import decode
+from gateway.smpp.text import decode_text
 from gateway.store import journal, journal_tree, setup
 from gateway.store.database import Connection
 
@@ -178,7 +178,7 @@ def _replies(
             {name: _plain(value) for name, value in row.items() if name in kept}
             | {
                 "octets": None if octets is None else octets.hex(),
-                "text": None if octets is None else decode(octets, row["data_coding"], alphabet),
+                "text": None if octets is None else decode_text(octets, row["data_coding"], alphabet),
                 "default_alphabet": alphabet,
                 "digest": digest,
             }

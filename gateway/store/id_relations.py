@@ -18,6 +18,11 @@ RETURNING link, exact, hex_to_dec, dec_to_hex
 
 _DECIDE = "UPDATE id_relations SET relation = $2 WHERE link = $1 AND relation IS NULL RETURNING true"
 
+_WITHDRAW = """
+UPDATE id_relations SET relation = NULL, exact = 0, hex_to_dec = 0, dec_to_hex = 0
+WHERE link = $1 AND relation IS NOT NULL
+"""
+
 
 class IdVotes(NamedTuple):
     """The receipts of a link that have shown each relation."""
@@ -44,3 +49,8 @@ async def count(connection: Connection, votes: Sequence[IdVotes]) -> list[IdVote
 async def decide(connection: Connection, link: str, relation: str) -> bool:
     """Keeps the link's relation; False when one was kept before."""
     return await connection.fetchval(_DECIDE, link, relation) is True
+
+
+async def withdraw(connection: Connection, link: str) -> None:
+    """Forgets the link's relation and its votes."""
+    await connection.execute(_WITHDRAW, link)

@@ -42,6 +42,13 @@ class ReadReceipt(NamedTuple):
     is_evidence: bool  # of how receipts write message_ids: one reading fits, and the text was not settled before
 
 
+class Outcome(NamedTuple):
+    """What receipts have determined, and the places of those that fit no text to their number."""
+
+    settled: Sequence["Settled"]
+    unconfirmed: Collection[int]
+
+
 class Settled(NamedTuple):
     """A text whose final state the receipts have determined: delivered, or undeliverable."""
 
@@ -58,11 +65,18 @@ class Settled(NamedTuple):
 _read_unmatched = reader(UnmatchedReceipt)
 
 _MATCH = """
-SELECT DISTINCT ON (r.ordinal) r.ordinal, s.sms_id, e.segment, s.state
+SELECT DISTINCT ON (r.ordinal) r.ordinal, s.sms_id, e.segment, s.state, s.msisdn
 FROM unnest($1::receipt_key_row[]) AS r
 JOIN receipts_expected e ON e.link = r.link AND e.key = r.key
 JOIN sms s ON s.sms_id = e.sms_id AND (NOT r.by_text OR s.msisdn = r.msisdn)
 ORDER BY r.ordinal, r.rank, (e.message_id = r.message_id) DESC, e.sms_id DESC
+"""
+
+_TO_THEIR_NUMBER = """
+SELECT DISTINCT r.ordinal
+FROM unnest($1::receipt_key_row[]) AS r
+JOIN receipts_expected e ON e.link = r.link AND e.key = r.key
+JOIN sms s ON s.sms_id = e.sms_id AND s.msisdn = r.msisdn AND s.state = 'accepted'
 """
 
 _LOCK = """
@@ -150,19 +164,15 @@ SELECT (SELECT count(*) FROM expected) + (SELECT count(*) FROM unmatched)
 
 async def settle(
     connection: Connection, receipts: Sequence[StoredReceipt], whole: Sequence[tuple[StoredReceipt, int]] = ()
-) -> list[Settled]:
+) -> Outcome:
     """The texts settled by these final receipts, each applied once.
 
     A receipt whose text is unknown, or not accepted yet, is stored as unmatched. A text is delivered when all its
     tracked segments are; one failed segment makes it undeliverable. A text in a final state does not change.
     `whole` are receipts that stand for all segments of a text, with its sms_id.
     """
-    flat = [
-        (ordinal, rank, receipt.link, key, receipt.message_id, receipt.msisdn, receipt.by_text)
-        for ordinal, receipt in enumerate(receipts)
-        for rank, key in enumerate(receipt.keys)
-    ]
-    found = {row["ordinal"]: row for row in (await connection.fetch(_MATCH, flat) if flat else ())}
+    rows = await connection.fetch(_MATCH, _by_rank(receipts)) if receipts else ()
+    found = {row["ordinal"]: row for row in rows}
     early = [
         receipt
         for i, receipt in enumerate(receipts)
@@ -172,7 +182,13 @@ async def settle(
         await keep_unmatched(connection, early)
     reports = [_Report(receipts[i], row["sms_id"], 1 << row["segment"]) for i, row in sorted(found.items())]
     reports += [_Report(receipt, sms_id, _ALL_SEGMENTS) for receipt, sms_id in whole]
-    return await _apply(connection, reports) if reports else []
+    unconfirmed = {i for i, one in enumerate(receipts) if i not in found or found[i]["msisdn"] != one.msisdn}
+    return Outcome(await _apply(connection, reports) if reports else [], unconfirmed)
+
+
+async def to_their_number(connection: Connection, receipts: Sequence[StoredReceipt]) -> set[int]:
+    """The places of the receipts of which a key is that of an accepted text to their number."""
+    return {row["ordinal"] for row in await connection.fetch(_TO_THEIR_NUMBER, _by_rank(receipts))}
 
 
 class _Report(NamedTuple):
@@ -261,6 +277,14 @@ async def expire(connection: Connection, limit: int) -> int:
     """The number of expired expected and unmatched receipts deleted, up to `limit` of each: SMSCs reuse ids."""
     expired: int = await connection.fetchval(_EXPIRE, limit)
     return expired
+
+
+def _by_rank(receipts: Sequence[StoredReceipt]) -> list[tuple[int, int, str, str, str, str, bool]]:
+    return [
+        (ordinal, rank, receipt.link, key, receipt.message_id, receipt.msisdn, receipt.by_text)
+        for ordinal, receipt in enumerate(receipts)
+        for rank, key in enumerate(receipt.keys)
+    ]
 
 
 def _by_each_key(receipts: Sequence[StoredReceipt]) -> list[tuple[str, str, str, str, str, str, bool]]:

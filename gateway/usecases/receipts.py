@@ -11,7 +11,7 @@ from gateway.consent.texts import Kind
 from gateway.logs.log import Event as LogEvent
 from gateway.logs.log import get_logger
 from gateway.smpp.receipt import IdRelation, MessageState
-from gateway.smpp.relation import decided, response_ids, vote
+from gateway.smpp.relation import LEAD, decided, response_ids, vote
 from gateway.store import id_relations, receipts
 from gateway.store.id_relations import IdVotes
 from gateway.store.receipts import ReadReceipt, Settled, StoredReceipt, UnmatchedReceipt
@@ -51,6 +51,7 @@ class Receipts:
         self._known: dict[str, IdRelation] = {
             link: relation for link, relation in message_ids.items() if relation != "auto"
         }
+        self._contradictions: dict[str, dict[tuple[str, str], StoredReceipt]] = {}
         self._unknown_states: defaultdict[str, set[str]] = defaultdict(set)
 
     async def apply(self, uow: UnitOfWork, received: Sequence[FinalReceipt]) -> None:
@@ -71,27 +72,28 @@ class Receipts:
             await receipts.keep_unmatched(uow.connection, ambiguous)
             links = {receipt.link for receipt in ambiguous}
             clear += await self._read(uow, await receipts.claim_unambiguous(uow.connection, links, len(received)))
-        settled = await receipts.settle(uow.connection, clear)
-        await uow.apply([(s.case_id, _input(s)) for s in settled])
+        outcome = await receipts.settle(uow.connection, clear)
+        await self._doubt(uow, clear, outcome.unconfirmed)
+        await uow.apply([(s.case_id, _input(s)) for s in outcome.settled])
 
     async def match_unmatched(self, limit: int) -> int:
         """The number of receipts of one kind that were applied, at most `limit`: texts were accepted meanwhile."""
 
         async def work(uow: UnitOfWork) -> int:
-            connection, undecided = uow.connection, await self._undecided(uow)
+            connection, undecided = uow.connection, await self._undecided(uow, anew=True)
             matching = await receipts.claim_matching(connection, self._known, limit)
             readable = await receipts.claim_unambiguous(connection, undecided, limit) if undecided else []
             whole = await receipts.claim_of_any_segment(connection, self._any_segment, limit)
             found = dict.fromkeys(map(_final, matching))
             if found:
-                await receipts.remove_unmatched(connection, [_by_all_keys(receipt) for receipt in found])
+                await receipts.remove_unmatched(connection, [_by_all_keys(_stored(receipt)) for receipt in found])
             stored = [_stored(receipt, self._known[receipt.link]) for receipt in found]
             stored += await self._read(uow, readable)
             of_texts = [receipt.sms_id for receipt in whole]
-            settled = await receipts.settle(
+            outcome = await receipts.settle(
                 connection, stored, list(zip(await self._read(uow, whole), of_texts, strict=True))
             )
-            await uow.apply([(s.case_id, _input(s)) for s in settled])
+            await uow.apply([(s.case_id, _input(s)) for s in outcome.settled])
             return max(len(matching), len(readable), len(whole))
 
         return await self._transactions.run(work)
@@ -105,19 +107,58 @@ class Receipts:
                 log.warning(LogEvent.RECEIPT_STATE_UNKNOWN, link=link, state=state)
             metrics.RECEIPTS_UNKNOWN.labels(link, state if state in seen else OTHER_STATES).inc()
 
-    async def _undecided(self, uow: UnitOfWork) -> Collection[str]:
-        """The links whose relation is not known yet. One that was decided is read from the database once."""
-        if undecided := self._message_ids.keys() - self._known.keys():
-            found = await id_relations.decided(uow.connection, undecided)
+    async def _undecided(self, uow: UnitOfWork, *, anew: bool = False) -> Collection[str]:
+        """The links whose relation is not known yet. One that was decided is read from the database.
+
+        With `anew` all are read: another process may have withdrawn one.
+        """
+        learnt = {link for link, relation in self._message_ids.items() if relation == "auto"}
+        if unread := learnt if anew else learnt - self._known.keys():
+            found = await id_relations.decided(uow.connection, unread)
+            for link in unread - found.keys():
+                self._known.pop(link, None)
             self._known.update((link, cast("IdRelation", relation)) for link, relation in found.items())
-        return self._message_ids.keys() - self._known.keys()
+        return learnt - self._known.keys()
+
+    async def _doubt(self, uow: UnitOfWork, read: Sequence[StoredReceipt], unconfirmed: Collection[int]) -> None:
+        """Withdraws a learnt relation that LEAD receipts in a row contradict: the SMSC writes ids otherwise now.
+
+        A receipt contradicts when only another relation makes it one of a text to its number.
+        """
+        doubtful = [place for place in unconfirmed if self._is_learnt(read[place])]
+        if not doubtful and not self._contradictions:
+            return
+        others = [_by_other_keys(read[place]) for place in doubtful]
+        fitting = await receipts.to_their_number(uow.connection, others) if others else ()
+        contradicting = {doubtful[n] for n in fitting}
+        for place, receipt in enumerate(read):
+            if place in contradicting:
+                self._contradictions.setdefault(receipt.link, {})[receipt.message_id, receipt.msisdn] = receipt
+            elif place not in unconfirmed and self._is_learnt(receipt):
+                self._contradictions.pop(receipt.link, None)
+        for link in [link for link, found in self._contradictions.items() if len(found) >= LEAD]:
+            await self._withdraw(uow, link)
+
+    def _is_learnt(self, receipt: StoredReceipt) -> bool:
+        """Whether its id was read by a learnt relation, and could have been read otherwise."""
+        if receipt.link not in self._known or self._message_ids.get(receipt.link) != "auto" or not receipt.msisdn:
+            return False
+        return len(response_ids(receipt.message_id, "auto")) > 1
+
+    async def _withdraw(self, uow: UnitOfWork, link: str) -> None:
+        """Forgets the relation of the link. The receipts that contradict it can be read in every way again."""
+        contradicting = [_by_all_keys(receipt) for receipt in self._contradictions.pop(link).values()]
+        log.warning(LogEvent.MESSAGE_ID_WITHDRAWN, link=link, relation=self._known.pop(link))
+        await id_relations.withdraw(uow.connection, link)
+        await receipts.remove_unmatched(uow.connection, contradicting)
+        await receipts.keep_unmatched(uow.connection, contradicting)
 
     async def _read(self, uow: UnitOfWork, claimed: Sequence[ReadReceipt]) -> list[StoredReceipt]:
         """The claimed receipts, each with its one key; learns from them how their links write message_ids."""
         stored = [_stored(_final(read.receipt)) for read in claimed]
         if not stored:
             return []
-        await receipts.remove_unmatched(uow.connection, [_by_all_keys(_final(read.receipt)) for read in claimed])
+        await receipts.remove_unmatched(uow.connection, [_by_all_keys(receipt) for receipt in stored])
         shown = Counter(
             (row.link, relation)
             for row in dict.fromkeys(read.receipt for read in claimed if read.is_evidence)
@@ -155,9 +196,14 @@ def _stored(receipt: FinalReceipt, relation: IdRelation = "auto") -> StoredRecei
     )
 
 
-def _by_all_keys(receipt: FinalReceipt) -> StoredReceipt:
+def _by_all_keys(receipt: StoredReceipt) -> StoredReceipt:
     """The receipt with every key under which it may be stored as unmatched."""
-    return _stored(receipt)._replace(keys=response_ids(receipt.message_id, "auto"))
+    return receipt._replace(keys=response_ids(receipt.message_id, "auto"))
+
+
+def _by_other_keys(receipt: StoredReceipt) -> StoredReceipt:
+    """The receipt with the keys of the other relations."""
+    return receipt._replace(keys=[k for k in response_ids(receipt.message_id, "auto") if k not in receipt.keys])
 
 
 def _input(settled: Settled) -> Input:

@@ -15,7 +15,7 @@ from gateway.evidence.digests import sender
 from gateway.limits import MAX_REPLY_CHARACTERS, MAX_REPLY_OCTETS
 from gateway.logs.log import Event as LogEvent
 from gateway.logs.log import get_logger
-from gateway.smpp.text import decode_segments
+from gateway.smpp.text import decode_segments, without_final_nul
 from gateway.store import inbound, questions
 from gateway.store.inbound import ReplySegment, SimilarReply, StoredReply
 from gateway.turn import Turn
@@ -119,9 +119,9 @@ class Replies:
         return joined
 
     def _join(self, segments: Sequence[ReplySegment]) -> Reply:
-        """The reply with its segments joined; missing ones are left out."""
+        """The reply with its segments joined; missing ones are left out. Of final NULs, that of the last stays."""
         first, last = segments[0], segments[-1]
-        octets = [segment.octets for segment in segments]
+        octets = [*self._text_octets(segments[:-1]), last.octets]
         return Reply(
             link=first.link,
             source_addr=first.source_addr,
@@ -134,11 +134,14 @@ class Replies:
         )
 
     def _text(self, segments: Sequence[ReplySegment]) -> str | None:
-        octets, first = [segment.octets for segment in segments], segments[0]
+        octets, first = self._text_octets(segments), segments[0]
         if sum(map(len, octets)) > MAX_REPLY_OCTETS:
             return None
         text = decode_segments(octets, first.data_coding, self._alphabets[first.link], first.udh_octets)
         return text if text is not None and len(text) <= MAX_REPLY_CHARACTERS else None
+
+    def _text_octets(self, segments: Sequence[ReplySegment]) -> list[bytes]:
+        return [without_final_nul(s.octets, s.data_coding, self._alphabets[s.link]) for s in segments]
 
     async def _read_all(self, uow: UnitOfWork, replies: Sequence[Reply], earlier: _Similar) -> None:
         """Stores the replies as evidence and applies them to their cases; `earlier` are the similar ones."""
@@ -243,8 +246,11 @@ def _log_ignored(reply: Reply, reading: Reading, why: str) -> None:
 
 
 def _as_decided(stored: StoredReply, case_id: str, given: Input, decision: Decision) -> StoredReply:
-    """The row of the reply. One by another link is the case's unless it was ignored for its link."""
-    if not isinstance(given, HoldReply) or any(isinstance(e.detail, ReplyOfReason) for e in decision.events):
+    """The row of the reply. One by another link is the case's; one that is ignored for its link is counted."""
+    if not isinstance(given, HoldReply):
+        return stored
+    if why := next((e.detail.reason for e in decision.events if isinstance(e.detail, ReplyOfReason)), None):
+        metrics.REPLIES_IGNORED.labels(stored.link, why).inc()
         return stored
     held = any(event.name is EventType.REPLY_HELD for event in decision.events)
     return stored._replace(case_id=case_id, held=held)

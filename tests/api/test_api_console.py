@@ -92,6 +92,28 @@ def test_the_console_counts_the_held_reply_of_a_case_after_a_confirmation() -> N
     assert re.search(r"function askAcceptReply\(id, held\) \{\s+ask\(", cases)
 
 
+def test_the_console_binds_a_link_now_after_a_confirmation() -> None:
+    board, cases = SCRIPTS["board.js"], SCRIPTS["cases.js"]
+    assert ("POST", "v1/links/${encodeURIComponent(link)}/bind") in CALLS.findall(SCRIPTS["api.js"])
+    assert re.search(r"waits &&\s+h\(\s+\"button\",\s+\{.*?onclick: \(\) => bindNow\(link\)", board, re.DOTALL)
+    assert "board.begin(cases.askBindNow);" in SCRIPTS["console.js"]
+    assert re.search(r"function askBindNow\(link\) \{\s+ask\(\s.*?await api\.bindNow\(link\);", cases, re.DOTALL)
+
+
+def test_the_console_shows_as_many_columns_of_a_link_as_it_names_and_only_fields_of_the_overview() -> None:
+    links = re.search(r"\nfunction links\(.*?\n\}", SCRIPTS["board.js"], re.DOTALL)
+    assert links is not None
+    fields = DOCUMENT["components"]["schemas"]["OverviewLink"]["properties"]
+    shown = set(re.findall(r"\blink\.(\w+)", links[0]))
+    assert {"send_window", "counted", "tps", "bound"} <= shown <= fields.keys()
+    row = re.search(r"return \[\n(.*?)\n    \];", links[0], re.DOTALL)
+    columns = re.search(r'\["link", .*?\]', links[0])
+    assert row is not None
+    assert columns is not None
+    cells = re.findall(r"^      [^\s\]]", row[1], re.MULTILINE)
+    assert len(cells) == len(re.findall(r'"[^"]+"', columns[0]))
+
+
 def test_the_console_has_a_colour_for_every_state() -> None:
     colours = set(re.findall(r"^\s*--([a-z_]+): #", FILES["console.css"], re.MULTILINE))
     assert set(DOCUMENT["components"]["schemas"]["State"]["enum"]) <= colours

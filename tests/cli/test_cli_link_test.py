@@ -160,17 +160,25 @@ def test_link_test_matches_receipts_before_the_response(link_test: LinkTest) -> 
 
 
 @pytest.mark.parametrize(
-    ("encoding", "coding", "alphabet"),
-    [("packed", 0, "packed"), ("gsm7", 0, "gsm7"), ("ucs2", 8, None), ("ascii", 1, None), ("cyrillic", 6, None)],
+    ("encoding", "coding", "alphabet", "habits"),
+    [
+        ("packed", 0, "packed", ""),
+        ("gsm7", 0, "gsm7", ""),
+        ("gsm7", 0, "gsm7", "nul_terminated"),
+        ("ucs2", 8, None, ""),
+        ("ascii", 1, None, ""),
+        ("cyrillic", 6, None, ""),
+    ],
 )
 def test_link_test_learns_the_alphabet_of_the_reply(
-    link_test: LinkTest, encoding: str, coding: int, alphabet: str | None
+    link_test: LinkTest, encoding: str, coding: int, alphabet: str | None, habits: str
 ) -> None:
     async def reply(smsc: SmscSimulator) -> None:
         await smsc.message(NUMBER, containing="Проверка связи")
         await smsc.reply("8" + NUMBER[1:], "3#2", encoding=encoding)
 
-    status, output = link_test(SmscSimulator(receipts="delivered"), "--json", act=reply)
+    smsc = SmscSimulator(receipts="delivered", habits=habits)
+    status, output = link_test(smsc, "--json", act=reply)
     assert (status, output["reply_coding"], output["alphabet"]) == (0, coding, alphabet)
     assert output["config"]["default_alphabet"] == (alphabet or "gsm7")
     assert output["reply_verdict"] == "refuse"

@@ -120,6 +120,8 @@ async def test_a_step_of_the_wall_clock_is_counted_and_restarts_the_timers(
         times.passes(2.0)
         assert not await watch.observe(connection, times.database)
     assert (len(restarts), metric("clock_steps_total", clock="wall")) == (1, before + 1)
+    drift = (times.wall - times.database).total_seconds()
+    assert metric("clock_drift_seconds", of="database") == drift < -3500.0
 
 
 async def test_jobs_run_on_when_their_timers_are_restarted(database: Database) -> None:

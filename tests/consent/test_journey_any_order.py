@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from gateway.consent.case import ENDED, Case, Rules, State
+from gateway.consent.case import AGREED, ENDED, Case, Rules, State
 from gateway.consent.events import NO_DETAIL, Detail, EventType, TextQueuedTo
 from gateway.consent.inputs import (
     AcceptReply,
@@ -61,6 +61,7 @@ from tests.consent.case_factories import (
 AFTER_THE_END = {
     EventType.LATE_REPLY,
     EventType.WITHDRAWAL_REQUESTED,
+    EventType.REPLY_HELD,
     EventType.VOUCHER_ACTIVATED,
     EventType.SERVICE_RECEIVED,
     EventType.DELIVERED,
@@ -232,7 +233,10 @@ class Journey(RuleBasedStateMachine):
     @invariant()
     def a_reply_is_held_only_where_it_may_count_later(self) -> None:
         parked_before_its_question = self.case.state is State.WAITING or self.case.resume is State.WAITING
-        assert self.case.held is None or self.case.state in MAY_HOLD or parked_before_its_question
+        if self.case.state in AGREED or self.case.resume is State.CONSENTED:
+            assert self.case.held in (None, Verdict.REFUSE)
+        else:
+            assert self.case.held is None or self.case.state in MAY_HOLD or parked_before_its_question
 
     @invariant()
     def deadlines_are_for_open_questions(self) -> None:

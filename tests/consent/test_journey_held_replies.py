@@ -6,7 +6,7 @@ import pytest
 
 from gateway.consent.case import State
 from gateway.consent.events import AcceptedReply, Event, EventType, HeldReply, Reason, Reply, ReplyOfReason
-from gateway.consent.inputs import Cancel, Effect, Input, MeetDeadline, ParentReply, Send, UseNumber
+from gateway.consent.inputs import Cancel, Effect, Input, IssueVoucher, MeetDeadline, ParentReply, Send, UseNumber
 from gateway.consent.journey import decide
 from gateway.consent.reply import Verdict
 from gateway.consent.texts import Kind
@@ -55,7 +55,7 @@ def test_a_reply_by_another_link_that_is_not_clear_is_ignored(verdict: Verdict) 
 
 
 @pytest.mark.parametrize(
-    "state", ["waiting", "consented", "refused", "no_answer", "cancelled", "parked at voucher"]
+    "state", ["waiting", "refused", "no_answer", "cancelled", "parked at look-up", "parked at routing"]
 )
 def test_a_reply_by_another_link_is_not_held_when_no_question_is_open(state: str) -> None:
     decision = decide(CASES[state], by_other_link(refuse()), TUESDAY, RULES)
@@ -145,6 +145,28 @@ def test_a_held_reply_of_one_recipient_does_not_count_for_the_next() -> None:
 def test_a_case_without_a_held_reply_rejects_its_acceptance() -> None:
     assert decide(asked(), accept(agree()), MONDAY, RULES).rejected
     assert decide(after(asked(), by_other_link(agree())), accept(None), MONDAY, RULES).rejected
+
+
+@pytest.mark.parametrize("state", ["consented", "voucher_issued", "voucher_rejected", "parked at voucher"])
+def test_a_refusal_by_another_link_after_the_consent_is_held_and_accepted_as_a_withdrawal(state: str) -> None:
+    before = CASES[state]
+    held = decide(before, by_other_link(refuse(MONDAY)), TUESDAY, RULES)
+    assert held.events == (Event(EventType.REPLY_HELD, HeldReply("tele2", "kcell")),)
+    assert held.case == before._replace(held=Verdict.REFUSE)
+    decision = decide(held.case, accept(refuse(MONDAY)), FRIDAY, RULES)
+    assert decision.events == (ACCEPTED, Event(EventType.WITHDRAWAL_REQUESTED, REPLY_AT_MONDAY))
+    assert (decision.case, decision.effects) == (before, ())
+    assert decide(decision.case, accept(refuse(MONDAY)), FRIDAY, RULES).rejected
+
+
+@pytest.mark.parametrize("reply", [agree(), parent_reply(Verdict.REFUSE, msisdn=FATHER)], ids=["agree", "other"])
+def test_only_a_refusal_from_the_number_that_agreed_is_held_after_the_consent(reply: ParentReply) -> None:
+    assert names(decide(CASES["voucher_issued"], by_other_link(reply), TUESDAY, RULES)) == ["reply_ignored"]
+
+
+def test_a_held_withdrawal_is_kept_when_the_voucher_is_issued() -> None:
+    case = after(CASES["consented"], by_other_link(refuse()), IssueVoucher(voucher_id="V-1"))
+    assert (case.state, case.held) == (State.VOUCHER_ISSUED, Verdict.REFUSE)
 
 
 def test_a_held_refusal_stands_over_an_agreement_before_and_after_it() -> None:

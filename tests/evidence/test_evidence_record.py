@@ -16,7 +16,7 @@ from gateway.evidence import digests, merkle, verification
 from gateway.evidence.digests import Anchor
 from gateway.simulators.smsc import SmscSimulator
 from gateway.store import erasure, journal, journal_tree
-from tests.evidence.record_changes import Record, changed, leaves
+from tests.evidence.record_changes import Record, changed, leaves, sealed
 from tests.harness import Family, Harness, harness
 
 __all__ = ["harness"]
@@ -219,6 +219,26 @@ async def test_two_replies_with_the_same_text_are_both_in_the_record(harness: Ha
     record = json.loads(await printed(harness, family))
     assert len({reply["digest"] for reply in record["replies"]}) == 1
     assert verification.check(record) == []
+
+
+async def test_a_reply_with_a_final_nul_is_in_the_record_as_received(harness: Harness) -> None:
+    """0.1.0 read the NUL as a character: the records that it has printed verify as well."""
+    await harness.start()
+    family = Family(n=1)
+    await harness.ask(family)
+    await harness.smsc.reply(family.number, octets=b"3#7\0")
+    await harness.smsc.reply(family.number, octets=b"\0003\0#\0001\0", data_coding=8)
+    await harness.status(family, "consented")
+    record = json.loads(await printed(harness, family))
+    assert [(reply["octets"], reply["text"]) for reply in record["replies"]] == [
+        ("33233700", "3#7"),
+        ("00330023003100", "3#1"),
+    ]
+    assert verification.check(record) == []
+    record["replies"][0]["text"] = "3#7@"
+    assert verification.check(sealed(record)) == []
+    record["replies"][0]["text"] = "3#8"
+    assert verification.check(sealed(record)) != []
 
 
 async def test_an_ignored_reply_by_another_operators_link_is_not_in_the_record(harness: Harness) -> None:

@@ -118,6 +118,25 @@ async def test_a_held_agreement_that_was_followed_by_a_refusal_counts_as_the_ref
     assert (await harness.act(family, "accept-reply"))[1]["state"] == "refused"
 
 
+async def test_a_withdrawal_by_another_link_is_held_and_reported_once_ops_have_counted_it(
+    harness: Harness, tele2: SmscSimulator, family: Family
+) -> None:
+    await harness.ask(family)
+    assert await harness.smsc.reply(family.number, "3#1") == 0
+    await harness.status(family, "voucher_issued")
+    assert await tele2.reply(family.number, "3#2") == 0
+    assert (await harness.status(family, "reply_held"))["detail"] == {"link": "tele2", "operator": "kcell"}
+    _, overview = await harness.request("GET", "/v1/overview")
+    assert "replies_held" in {alert["code"] for alert in overview["alerts"]}
+    assert (await harness.case(family))["held"] == "refuse"
+    assert (await harness.act(family, "accept-reply"))[1]["state"] == "voucher_issued"
+    withdrawal = await harness.status(family, "withdrawal_requested")
+    read = await harness.journaled(family, "reply_read", nth=2)
+    assert (await harness.journaled(family, "reply_accepted"))["reply"] == read["reply"]
+    assert withdrawal["detail"]["reply_at"]
+    assert (await harness.act(family, "accept-reply"))[0] == 409
+
+
 async def test_a_held_reply_in_two_segments_is_counted(
     harness: Harness, tele2: SmscSimulator, family: Family
 ) -> None:

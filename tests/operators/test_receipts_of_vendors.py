@@ -186,6 +186,42 @@ async def test_auto_learns_the_relation_of_ids_and_keeps_it_over_a_restart(
     await harness.status(families[3], "delivered")
 
 
+@pytest.mark.parametrize(
+    ("before", "response_ids", "receipt_ids", "learnt"),
+    [
+        ("dec-to-hex", ["4270", "4280", "4290", "4320"], ["4270", "4280", "4290", "4320"], "exact"),
+        ("exact", ["1ab", "1ac", "1ad", "1b0"], ["427", "428", "0429", "432"], "hex-to-dec"),
+    ],
+)
+async def test_auto_learns_anew_after_three_receipts_in_a_row_that_contradict_what_was_decided(
+    harness: Harness, before: str, response_ids: list[str], receipt_ids: list[str], learnt: str
+) -> None:
+    await harness.connection.execute("INSERT INTO id_relations VALUES ('kcell', 99, 99, 99, $1)", before)
+    await harness.start()
+    families = await ask_with_ids(harness, *response_ids)
+    for family, receipt_id in zip(families[:2], receipt_ids, strict=False):
+        await harness.smsc.receipt(receipt_id, source=family.number)
+        await harness.smsc.receipt(receipt_id, source=family.number)  # the same one again
+    assert await relation(harness) == before
+    await harness.smsc.receipt(receipt_ids[2], source=families[2].number)
+    for family in families[:3]:
+        await harness.status(family, "delivered")
+    assert await relation(harness) == learnt
+    await harness.smsc.receipt(receipt_ids[3], source="")
+    await harness.status(families[3], "delivered")
+
+
+async def test_a_receipt_by_the_decided_relation_makes_those_before_it_no_contradiction(harness: Harness) -> None:
+    await harness.connection.execute("INSERT INTO id_relations (link, relation) VALUES ('kcell', 'exact')")
+    await harness.start()
+    families = await ask_with_ids(harness, "1ab", "1ac", "4270", "1ad", "1b0")
+    for family, receipt_id in zip(families, ("427", "428", "4270", "429", "432"), strict=True):
+        await harness.smsc.receipt(receipt_id, source=family.number)
+    await harness.status(families[2], "delivered")
+    assert await relation(harness) == "exact"
+    assert await unmatched(harness) == 4
+
+
 async def test_a_receipt_without_a_number_is_not_converted_until_the_relation_is_decided(harness: Harness) -> None:
     await harness.start()
     (family,) = await ask_with_ids(harness, "171")

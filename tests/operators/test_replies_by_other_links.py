@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.simulators.smsc import SmscSimulator
-from tests.harness import Family, Harness
+from tests.harness import Family, Harness, metric
 
 KCELL, TELE2 = "kcell", "tele2"
 
@@ -21,13 +21,16 @@ async def test_a_clear_reply_by_another_operators_link_is_held_and_does_not_coun
     assert len(tele2.inbox(family.number)) == 0
 
 
-async def test_an_unclear_reply_by_another_operators_link_is_only_journaled(
+async def test_an_unclear_reply_by_another_operators_link_is_journaled_and_counted(
     harness: Harness, tele2: SmscSimulator
 ) -> None:
+    reason = {"link": TELE2, "reason": "not by a link of the number"}
+    before = metric("replies_ignored_total", **reason)
     family = Family(n=1, mother=("77010000001", KCELL))
     await harness.ask(family)
     assert await tele2.reply(family.number, "иә?") == 0
     ignored = await harness.journaled(family, "reply_ignored")
+    assert metric("replies_ignored_total", **reason) == before + 1
     assert ignored["reason"] == "not by a link of the number"
     assert ignored["reply"] == (await harness.journaled(family, "reply_read"))["reply"]
     assert (await harness.case(family))["held"] is None

@@ -174,6 +174,19 @@ async def test_octets_that_do_not_decode_are_kept_and_unclear(harness: Harness) 
     assert "reply_unclear" in await harness.events(family)
 
 
+@pytest.mark.parametrize("octets", [b"3#1\0", [b"3#\0", b"1\0"]], ids=["single", "segments"])
+async def test_a_final_nul_is_kept_with_the_octets_of_a_reply_that_is_delivered_twice(
+    harness: Harness, octets: bytes | list[bytes]
+) -> None:
+    await harness.start()
+    family = Family(n=1)
+    await harness.ask(family)
+    for _ in range(2):
+        assert await harness.smsc.reply(family.number, octets=octets, reference=7) == 0
+    kept = await harness.connection.fetch("SELECT octets, verdict FROM replies")
+    assert [(bytes(row["octets"]), row["verdict"]) for row in kept] == [(b"3#1\0", "agree")]
+
+
 @pytest.mark.parametrize(
     ("alphabet", "encoding"), [("packed", "packed"), ("ascii", "ascii"), ("latin1", "latin1"), ("gsm7", "gsm7")]
 )

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.smpp.pdu import CommandId, ShortMessage, decode_short_message
-from gateway.smpp.text import Concatenation, UserData, decode, decode_segments, split_udh
+from gateway.smpp.text import Concatenation, UserData, decode, decode_segments, decode_text, split_udh
 from tests.smpp.smpplib_codec import smpplib_body
 
 UCS2 = "3#1".encode("utf-16-be")
@@ -77,6 +77,26 @@ def test_octets_that_are_invalid_in_their_data_coding_are_no_text(
 )
 def test_a_coding_group_is_decoded_by_its_own_bits(data_codings: Sequence[int], octets: bytes, text: str) -> None:
     assert {decode(octets, data_coding, "gsm7") for data_coding in data_codings} == {text}
+
+
+@pytest.mark.parametrize(
+    ("octets", "data_coding", "default_alphabet", "text"),
+    [
+        (b"3#1\0", 0x00, "gsm7", "3#1"),
+        (b"3#1\0", 0x00, "ascii", "3#1"),
+        (b"3#1\0", 0x04, "gsm7", "3#1"),
+        (UCS2 + b"\0", 0x08, "gsm7", "3#1"),
+        (b"3#1\0\0", 0x00, "gsm7", "3#1@"),  # one alone
+        (b"\0", 0x00, "gsm7", ""),
+        (b"3#1", 0x00, "gsm7", "3#1"),
+        ("Ѐ".encode("utf-16-be"), 0x08, "gsm7", "Ѐ"),  # U+0400 ends in a NUL of its own
+        (bytes.fromhex("B3510C") + b"\0", 0x00, "packed", "3#1@"),
+    ],
+)
+def test_a_text_has_no_final_nul_that_its_smsc_has_counted(
+    octets: bytes, data_coding: int, default_alphabet: str, text: str
+) -> None:
+    assert decode_text(octets, data_coding, default_alphabet) == text
 
 
 def test_the_low_bits_of_a_coding_group_are_no_data_coding() -> None:
