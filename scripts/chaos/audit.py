@@ -96,7 +96,9 @@ class Audit:
         if states != Counter(self._records.progress):
             yield f"progress counts {self._records.progress}, the cases are {dict(states)}"
         for text in self._records.sms:
-            if text["state"] in ("queued", "sending"):
+            if text["sms_id"] in self._records.waiting_an_hour:
+                self.counts["texts that may leave a third time after an hour"] += 1
+            elif text["state"] in ("queued", "sending"):
                 yield f"text {text['sms_id']} ({text['kind']}) is stuck: {text['state']}"
 
     def _consents(self) -> Iterator[str]:
