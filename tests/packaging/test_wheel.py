@@ -63,7 +63,10 @@ def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from the source distribution alone."""
     folder = tmp_path_factory.mktemp("wheel")
     with tarfile.open(sdist) as archive:
-        archive.extractall(folder, filter="data")
+        archive.extraction_filter = getattr(
+            tarfile, "data_filter", None
+        )  # Python 3.11.4 is the first that has one
+        archive.extractall(folder)
     return build("wheel", folder / f"gateway-{gateway.__version__}", folder / "dist")
 
 
