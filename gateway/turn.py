@@ -4,7 +4,7 @@ import asyncio
 import time
 from typing import Final
 
-MAX_TURN_SECONDS: Final = 0.004
+MAX_TURN_SECONDS: Final = 0.0015
 """Of work between two turns of other tasks."""
 
 

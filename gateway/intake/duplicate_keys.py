@@ -24,7 +24,8 @@ def duplicate_keys(line: bytes, most: int | None = None) -> list[tuple[str, ...]
     objects: list[set[str] | None] = []  # the keys of each open object; None: an array
     path: list[str] = []  # a key or an index for each of them
     text = b""
-    for token in _TOKEN.findall(line):
+    for match in _TOKEN.finditer(line):  # lazy: the first ones are soon found
+        token = match[0]
         if token == b"{" or token == b"[":
             objects.append(set() if token == b"{" else None)
             path.append("0")

@@ -6,8 +6,8 @@ from typing import Final, Generic, TypeVar
 
 Item = TypeVar("Item")
 
-MAX_BATCH_OCTETS: Final = 65_536
-"""Of one link in a batch: a thousand replies, or a few as long as a PDU can be. Reading long ones takes time."""
+MAX_BATCH_OCTETS: Final = 32_768
+"""Of one link in a batch: four hundred replies, or a few as long as a PDU can be. Reading long ones takes time."""
 
 
 class _Queue(Generic[Item]):
