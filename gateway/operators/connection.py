@@ -137,7 +137,7 @@ class SmppConnection(asyncio.Protocol, Generic[Tag]):
         if self._reading_paused or not self.open:
             return
         self.data_received(b"")
-        if not self._catching_up:
+        if not self._catching_up and not self._reading_paused:
             self.resume_reading()
 
     def pause_writing(self) -> None:

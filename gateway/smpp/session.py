@@ -477,6 +477,7 @@ class Session(Generic[Tag]):
         row = self._enter(given)
         self._slots = 0
         self._pending.clear()
+        self.has_backlog = False
         if row.reason is not None:
             events.append(Closed(row.reason))
 

@@ -116,6 +116,7 @@ def test_a_timer_that_is_due_at_once_can_be_set_again_under_uvloop() -> None:
 
     async def connect() -> None:
         async with SmscSimulator() as smsc:
+            smsc.refuse_binds(None)  # no response, however fast the simulator is
             session: Session[None] = Session(
                 role=Role.TRANSCEIVER,
                 system_id="gateway",

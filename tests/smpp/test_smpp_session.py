@@ -323,3 +323,14 @@ def test_an_expected_pdu_among_unexpected_ones_keeps_the_session() -> None:
     assert session.state is SessionState.BOUND
     session.receive(unexpected * 3, 1.0)
     assert session.closing
+
+
+def test_a_session_that_is_closed_has_no_backlog() -> None:
+    """Its shell reads what is left until there is none."""
+    session = bound_session()
+    session.receive(smpplib_encode("enquire_link", 1) * (MAX_PDUS_PER_CALL + 1), 1.0)
+    assert session.has_backlog
+    session.tick(31.0)
+    session.tick(41.0)
+    assert session.closing
+    assert not session.has_backlog
