@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from smpplib import consts
 
+from gateway.clock import MAX_DRIFT_SECONDS
 from gateway.partners.responses import FailureKind
 from gateway.smpp import status
 from gateway.store.held_replies import HeldByLink
@@ -56,6 +57,8 @@ class Code(StrEnum):
     STATUSES_LATE = "statuses_late"
     CASES_PARKED = "cases_parked"
     REPLIES_HELD = "replies_held"
+    CLOCKS_DIFFER = "clocks_differ"
+    TIME_STANDS = "time_stands"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,13 @@ class LinkState:
     needed_timeout_seconds: float | None = None  # the response_timeout that late responses would have needed
 
 
+class Clocks(NamedTuple):
+    """How the clocks differ, in seconds, at the last heartbeat of the process that responds."""
+
+    host_ahead: int  # of the database's clock; below 0: behind it
+    standing: int  # for how long business time stands until the database's clock has caught up
+
+
 class PausedPartner(NamedTuple):
     """A partner that this process has paused until a person has acted."""
 
@@ -102,6 +112,7 @@ def alerts(
     *,
     held: Iterable[HeldByLink],
     paused: Iterable[PausedPartner],
+    clocks: Clocks,
     parked: int,
     journal_faults: int,
     now: datetime,
@@ -115,6 +126,7 @@ def alerts(
     if journal_faults:
         text = "The journal's chain is broken: gateway verify-journal names the entry."
         found.append(Alert(Level.CRITICAL, Code.JOURNAL_BROKEN, text))
+    found += _of_clocks(clocks)
     for link in links:
         found += _of_link(link, now, down_after_seconds)
     for kind, why in paused:
@@ -127,6 +139,22 @@ def alerts(
         found.append(Alert(Level.WARNING, Code.CASES_PARKED, text))
     found += [_of_held(one) for one in held if one.open or one.recent]
     return sorted(found, key=lambda alert: list(Level).index(alert.level))
+
+
+def _of_clocks(clocks: Clocks) -> Iterator[Alert]:
+    if clocks.standing > MAX_DRIFT_SECONDS:
+        text = (
+            f"The database's clock was set back: business time stands for {span(clocks.standing)}. Nothing "
+            "becomes due until then; replies and texts go on."
+        )
+        yield Alert(Level.WARNING, Code.TIME_STANDS, text)
+    if abs(clocks.host_ahead) > MAX_DRIFT_SECONDS:
+        side = "ahead of" if clocks.host_ahead > 0 else "behind"
+        text = (
+            f"This host's clock is {span(abs(clocks.host_ahead))} {side} the database's: check the time service "
+            "of both hosts."
+        )
+        yield Alert(Level.WARNING, Code.CLOCKS_DIFFER, text)
 
 
 def _of_link(link: LinkState, now: datetime, down_after_seconds: float) -> Iterator[Alert]:

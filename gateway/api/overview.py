@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from aiohttp import web
 
 from gateway import metrics
-from gateway.api.alerts import LinkState, PausedPartner, QueueState, alerts
+from gateway.api.alerts import Clocks, LinkState, PausedPartner, QueueState, alerts
 from gateway.api.lists import shown_progress
 from gateway.api.requests import Route, json_response
 from gateway.clock import Clock
@@ -33,6 +33,7 @@ _CHECKED = "gateway_journal_checked_total"
 _FAULTS = "gateway_journal_faults_total"
 _UNKNOWN_STATES = "gateway_receipts_unknown_total"
 _PAUSED = "gateway_partner_paused"
+_CLOCK_DRIFT = "gateway_clock_drift_seconds"
 _OUTCOMES = tuple(kind.value for kind in StatusKind)
 
 _Counted = Mapping[tuple[str, ...], int]
@@ -87,11 +88,13 @@ class OverviewApi:
         for _, state, number in gathered.waiting.cases:
             cases[state] += number
         journal_faults = counted.get((_FAULTS,), 0)
+        clocks = Clocks(counted.get((_CLOCK_DRIFT, "database"), 0), counted.get((_CLOCK_DRIFT, "business"), 0))
         found = alerts(
             links,
             waiting,
             held=gathered.waiting.held,
             paused=_paused(counted),
+            clocks=clocks,
             parked=cases[State.PARKED],
             journal_faults=journal_faults,
             now=now,
@@ -104,6 +107,7 @@ class OverviewApi:
                 "business_now": self._local(business),
                 "rate": self._clock.rate,
                 "answered_by": self._node,
+                "clocks": clocks._asdict(),
                 "ready": all(link.bound for link in links),
                 "window": {
                     "open": self._calendar.in_window(business),
@@ -238,5 +242,5 @@ def _counted() -> dict[tuple[str, ...], int]:
         (sample.name, *sample.labels.values()): int(sample.value)
         for family in metrics.REGISTRY.collect()
         for sample in family.samples
-        if sample.name in (_SEGMENTS, _CHECKED, _FAULTS, _UNKNOWN_STATES, _PAUSED)
+        if sample.name in (_SEGMENTS, _CHECKED, _FAULTS, _UNKNOWN_STATES, _PAUSED, _CLOCK_DRIFT)
     }

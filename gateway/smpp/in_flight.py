@@ -13,7 +13,7 @@ MAX_LATE_RESPONSES: Final = 10_000
 class InFlight(Generic[Tag]):
     """The segments by sequence_number, each with its tag and the instant it was sent at; oldest first.
 
-    A segment is in `window` for response_timeout. Then it is overdue for the same time: the SMSC may still be
+    A segment is in `window` for response_timeout. Then it is in `overdue` for the same time: the SMSC may still be
     serving it, so it keeps its place in the window. After that only a late response is recognised. Instants are
     monotonic seconds.
     """
@@ -27,31 +27,31 @@ class InFlight(Generic[Tag]):
     ) -> None:
         """`response_timeout` is in seconds."""
         self.window: dict[int, tuple[Tag, float]] = {}
+        self.overdue: dict[int, tuple[Tag, float]] = {}
         self.responded_at = float("-inf")
         """When the last submit_sm_resp came."""
         self._timeout = response_timeout
         self._max_sequence_number = max_sequence_number
         self._max_late = max_late
-        self._overdue: dict[int, tuple[Tag, float]] = {}
         self._late: OrderedDict[int, tuple[Tag, float]] = OrderedDict()
         self._sequence = 0
 
     @property
     def places(self) -> int:
         """Places of the window that are taken."""
-        return len(self.window) + len(self._overdue)
+        return len(self.window) + len(self.overdue)
 
     def next_sequence_number(self) -> int:
         """The next of 1…0x7FFFFFFF, then from 1, without those whose response may still come (SMPP 3.4 §5.1.4)."""
         number = self._sequence % self._max_sequence_number + 1
-        while number in self.window or number in self._overdue or number in self._late:
+        while number in self.window or number in self.overdue or number in self._late:
             number = number % self._max_sequence_number + 1
         self._sequence = number
         return number
 
     def pop_late(self, sequence_number: int, now: float) -> tuple[Tag, float] | None:
         """(tag, sent at) of a segment whose response_timeout is over; None when there is no such segment."""
-        late = self._overdue.pop(sequence_number, None) or self._late.pop(sequence_number, None)
+        late = self.overdue.pop(sequence_number, None) or self._late.pop(sequence_number, None)
         if late is not None:
             self.responded_at = now
         return late
@@ -62,20 +62,20 @@ class InFlight(Generic[Tag]):
             if segment[1] + self._timeout > now:
                 return None
             del self.window[sequence_number]
-            self._overdue[sequence_number] = segment
+            self.overdue[sequence_number] = segment
             return segment
         return None
 
     def oldest_expired(self, now: float) -> float | None:
         """When the oldest segment was sent, if it has had no response for twice response_timeout."""
-        for _, sent_at in self._overdue.values():
+        for _, sent_at in self.overdue.values():
             return sent_at if sent_at + 2 * self._timeout <= now else None
         return None
 
     def free_oldest(self) -> None:
         """Gives up the place of the oldest overdue segment."""
-        sequence_number = next(iter(self._overdue))
-        self._late[sequence_number] = self._overdue.pop(sequence_number)
+        sequence_number = next(iter(self.overdue))
+        self._late[sequence_number] = self.overdue.pop(sequence_number)
         if len(self._late) > self._max_late:
             self._late.popitem(last=False)
 
@@ -84,6 +84,6 @@ class InFlight(Generic[Tag]):
         for _, sent_at in self.window.values():
             deadline = min(deadline, sent_at + self._timeout)
             break
-        for _, sent_at in self._overdue.values():
+        for _, sent_at in self.overdue.values():
             return min(deadline, sent_at + 2 * self._timeout)
         return deadline

@@ -330,6 +330,7 @@ class SubmitEncoder:
             for kind, period in validity.items()
         }
         self._receipts = receipts
+        self._requests: dict[int, tuple[bytes, ...]] = {}  # registered_delivery by number of segments
 
     def tracked_segments(self, count: int) -> int:
         """The segments of a text of `count` segments that request a receipt; bit n: segment n."""
@@ -352,21 +353,29 @@ class SubmitEncoder:
         sent again: which of them requests a receipt depends on its position. `kind` decides validity_period.
         """
         fields = self._fields.get(kind, self._default_fields)
+        receipts = self._receipt_requests(len(segments))
         head = self._head + destination.encode("ascii") + b"\0"
         coding = b"\0" + _OCTET[data_coding] + b"\0"  # between replace_if_present_flag and sm_default_msg_id
-        tracked = self.tracked_segments(len(segments))
         return [
             b"".join(
                 (
                     head,
                     _OCTET[esm_class],
                     fields,
-                    _RECEIPT_REQUESTED if tracked >> position & 1 else b"\0",
+                    receipt,
                     coding,
                     _OCTET[len(short_message)],
                     short_message,
                     tlvs,
                 )
             )
-            for position, (esm_class, short_message, tlvs) in enumerate(segments)
+            for receipt, (esm_class, short_message, tlvs) in zip(receipts, segments, strict=True)
         ]
+
+    def _receipt_requests(self, count: int) -> tuple[bytes, ...]:
+        """registered_delivery of each segment of a text of `count` segments."""
+        if (requests := self._requests.get(count)) is None:
+            tracked = self.tracked_segments(count)
+            requests = tuple(_RECEIPT_REQUESTED if tracked >> n & 1 else b"\0" for n in range(count))
+            self._requests[count] = requests
+        return requests

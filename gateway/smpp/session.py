@@ -16,6 +16,7 @@ A session that only looks bound is ended: when the SMSC says that it is not boun
 of a full window within twice response_timeout.
 """
 
+import math
 from functools import partial
 from typing import Final, Generic
 
@@ -173,9 +174,10 @@ class Session(Generic[Tag]):
 
         Raises RuntimeError when the window has no `free` place.
         """
-        if self._in_flight.places >= self._slots:
+        in_flight = self._in_flight
+        if len(self._window) + len(in_flight.overdue) >= self._slots:
             raise RuntimeError(f"no slot of the window is free ({self.state})")
-        sequence_number = self._in_flight.next_sequence_number()
+        sequence_number = in_flight.next_sequence_number()
         self._window[sequence_number] = (tag, now)
         self._out.append(HEADER.pack(_HEADER_SIZE + len(body), _SUBMIT_SM, 0, sequence_number) + body)
         return sequence_number
@@ -271,13 +273,11 @@ class Session(Generic[Tag]):
             self._pending.clear()
         window, unpack_header = self._window, HEADER.unpack_from
         under_way, adaptive = len(window), self.window
-        late_seconds = adaptive.late_seconds if adaptive.limit == adaptive.ceiling else -1.0
-        position, end, pending_length, accepted, handled = 0, len(data), _HEADER_SIZE, 0, 0
+        # At its ceiling the window adapts to responses to segments sent before this, else to all.
+        adapts_before = now - adaptive.late_seconds if adaptive.limit == adaptive.ceiling else math.inf
+        position, end, pending_length, refused, handled = 0, len(data), _HEADER_SIZE, 0, 0
         self.has_backlog = False
         while end - position >= _HEADER_SIZE:
-            if handled == MAX_PDUS_PER_CALL:
-                self.has_backlog = True
-                break
             length, command_id, command_status, sequence_number = unpack_header(data, position)
             body = position + _HEADER_SIZE
             after = position + length
@@ -294,12 +294,15 @@ class Session(Generic[Tag]):
                 if not body <= stop <= after:
                     stop = min(after, body + MAX_MESSAGE_ID_OCTETS)
                 events.append(_submit_response((sent[0], command_status, str(data[body:stop], "latin-1"))))
-                if now - sent[1] > late_seconds:
+                if sent[1] < adapts_before:
                     self._adapt(sent[1], now)
-                if not command_status:
-                    accepted += 1
-                elif command_status == consts.SMPP_ESME_RINVBNDSTS:
-                    self._lapse(Input.NOT_BOUND, now)
+                if command_status:
+                    refused += 1
+                    if command_status == consts.SMPP_ESME_RINVBNDSTS:
+                        self._lapse(Input.NOT_BOUND, now)
+            elif handled == MAX_PDUS_PER_CALL:
+                self.has_backlog = True
+                break
             else:
                 handled, known = handled + 1, len(events)
                 self._handle(command_id, command_status, sequence_number, data[body:after], now, events)
@@ -315,7 +318,7 @@ class Session(Generic[Tag]):
             if len(window) < under_way:
                 self._unexpected = 0
                 self._in_flight.responded_at = now
-                self.accepted += accepted
+                self.accepted += under_way - len(window) - refused
         if position < end:
             self._pending += data[position:]
             self._pending_length = pending_length

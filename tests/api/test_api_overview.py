@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway import metrics
-from gateway.api.alerts import Alert, Code, Level, LinkState, PausedPartner, QueueState, alerts, span
+from gateway.api.alerts import Alert, Clocks, Code, Level, LinkState, PausedPartner, QueueState, alerts, span
 from gateway.components import Components
 from gateway.consent.inputs import Park, UseNumber
 from gateway.partners.responses import FailureKind
@@ -34,7 +34,7 @@ def alerts_of(*, links: list[dict[str, Any]] | None = None, queue: str = "journa
     """The alerts for these links and one queue."""
     states = [LinkState(link="kcell", **{**BOUND, **link}) for link in links or []]
     waiting = QueueState(queue=queue, **{**QUIET, **{k: v for k, v in changes.items() if k in QUIET}})
-    more: dict[str, Any] = {"held": [], "paused": [], "parked": 0, "journal_faults": 0} | {
+    more: dict[str, Any] = {"held": [], "paused": [], "clocks": Clocks(0, 0), "parked": 0, "journal_faults": 0} | {
         k: v for k, v in changes.items() if k not in QUIET
     }
     return alerts(states, [waiting], now=NOW, down_after_seconds=10.0, **more)
@@ -153,6 +153,23 @@ def test_held_replies_are_an_alert_for_a_day_or_while_their_question_is_open() -
     assert alerts_of(held=[held(open=0, recent=0)]) == []
 
 
+@pytest.mark.parametrize(
+    ("clocks", "code", "text"),
+    [
+        (Clocks(host_ahead=10, standing=0), Code.CLOCKS_DIFFER,
+         "This host's clock is 10 s ahead of the database's: check the time service of both hosts."),
+        (Clocks(host_ahead=-7200, standing=0), Code.CLOCKS_DIFFER,
+         "This host's clock is 2 h behind the database's: check the time service of both hosts."),
+        (Clocks(host_ahead=0, standing=3600), Code.TIME_STANDS,
+         "The database's clock was set back: business time stands for 60 min. Nothing becomes due until then; "
+         "replies and texts go on."),
+    ],
+)  # fmt: skip
+def test_clocks_that_differ_by_more_than_two_seconds_are_an_alert(clocks: Clocks, code: Code, text: str) -> None:
+    assert alerts_of(clocks=clocks) == [Alert(Level.WARNING, code, text)]
+    assert alerts_of(clocks=Clocks(2, 2)) == alerts_of(clocks=Clocks(-2, 0)) == []
+
+
 def test_critical_alerts_come_first() -> None:
     found = alerts_of(links=[{"bound": 0}], journal_faults=1, parked=3)
     assert [alert.code for alert in found] == [Code.JOURNAL_BROKEN, Code.LINK_DOWN, Code.CASES_PARKED]
@@ -194,6 +211,17 @@ async def test_the_overview_without_lists_has_only_the_alert_of_a_link_without_n
     assert (shown["ready"], shown["lists"], shown["journal"]["entries"]) == (False, [], 0)
     assert codes(shown) == ["link_down"]
     assert [(node["node"], node["name"], node["alive"]) for node in shown["nodes"]] == [("node", "test", True)]
+
+
+async def test_the_overview_shows_and_alerts_how_far_the_clocks_are_apart(api: Api) -> None:
+    metrics.CLOCK_DRIFT.labels("database").set(-11.7)
+    metrics.CLOCK_DRIFT.labels("business").set(3600.2)
+    try:
+        shown = await overview(api)
+    finally:
+        metrics.CLOCK_DRIFT.clear()
+    assert shown["clocks"] == {"host_ahead": -11, "standing": 3600}
+    assert {"clocks_differ", "time_stands"} <= set(codes(shown))
 
 
 async def test_the_overview_of_a_link_has_its_node_and_the_hours_of_its_queue(
