@@ -7,12 +7,17 @@ evidence key. A record of evidence carries the key of its own case and opens no 
 import hashlib
 import hmac
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 FORMATS: Mapping[int, str] = {1: "gateway-evidence-1", 2: "gateway-evidence-2"}
 """The format of a record of evidence (docs/evidence.md) by the highest version of the hash among its entries."""
+
+
+_CACHED_KEYS: Final = 1_000
+"""Of the cases at work: the entries of one reply need the key several times."""
 
 
 class Anchor(NamedTuple):
@@ -35,6 +40,7 @@ def sender(addr: str | None, ton: int | None, npi: int | None) -> Sender | None:
     return None if addr is None or ton is None or npi is None else Sender(addr, ton, npi)
 
 
+@lru_cache(maxsize=_CACHED_KEYS)
 def case_key(evidence_key: bytes, case_id: str) -> bytes:
     """The key of one case's digests."""
     return hmac.digest(evidence_key, b"case:" + case_id.encode(), "sha256")

@@ -80,7 +80,7 @@ __all__ = [
 UNBIND_RESP_DELAY_SECONDS: Final = 1.0
 """For which unbind_resp waits for the deliver_sm_resp that are owed: some SMSCs close the connection on it."""
 
-MAX_PDUS_PER_CALL: Final = 64
+MAX_PDUS_PER_CALL: Final = 128
 """PDUs, responses to segments apart, that one call of `receive` handles: other links have their turn as well."""
 
 MAX_UNEXPECTED_PDUS: Final = 10_000

@@ -117,21 +117,20 @@ async def fold_progress(connection: Connection) -> int:
 
 _journey: Callable[[Case], tuple[Any, ...]] = attrgetter(*_JOURNEY)
 _journey_columns: Callable[[Any], tuple[Any, ...]] = itemgetter(*_JOURNEY)
-_descriptive: Callable[[Any], tuple[Any, ...]] = itemgetter(*_DESCRIPTIVE)
+_stored_columns: Callable[[Any], tuple[Any, ...]] = itemgetter(*(f for f in StoredCase._fields if f != "case"))
+_RECORD = StoredCase._fields.index("record")
+_RELATIONS = Case._fields.index("relations")
+_ENUMS: tuple[tuple[int, Mapping[str, Any]], ...] = tuple(
+    (_JOURNEY.index(column), {member.value: member for member in kind})
+    for column, kind in (("state", State), ("resume", State), ("held", Verdict))
+)
 
 
 def _from_row(row: asyncpg.Record) -> StoredCase:
-    record = orjson.loads(row["record"]) if row["record"] is not None else None
-    journey = dict(zip(_JOURNEY, _journey_columns(row), strict=True))
-    journey["state"] = State(journey["state"])
-    if journey["resume"] is not None:
-        journey["resume"] = State(journey["resume"])
-    if journey["held"] is not None:
-        journey["held"] = Verdict(journey["held"])
-    relations = tuple(r["relation"] for r in record["recipients"]) if record is not None else ()
-    return StoredCase(
-        case_id=row["case_id"],
-        record=record,
-        case=Case(relations=relations, **journey),
-        **dict(zip(_DESCRIPTIVE, _descriptive(row), strict=True)),
-    )
+    stored, journey = list(_stored_columns(row)), list(_journey_columns(row))
+    record = stored[_RECORD] = orjson.loads(stored[_RECORD]) if stored[_RECORD] is not None else None
+    for place, members in _ENUMS:
+        if journey[place] is not None:
+            journey[place] = members[journey[place]]
+    journey.insert(_RELATIONS, tuple(r["relation"] for r in record["recipients"]) if record is not None else ())
+    return StoredCase._make([*stored, Case._make(journey)])
