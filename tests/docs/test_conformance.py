@@ -19,6 +19,29 @@ def test_every_test_that_a_page_names_exists(page: str, at_least: int) -> None:
     assert named - existing == set()
 
 
+def test_the_table_of_peers_has_the_marks_of_the_sources_of_each_habit() -> None:
+    page = (ROOT / "docs/smsc-habits.md").read_text(encoding="utf-8")
+    habits, peers = (table_rows(part) for part in page.split("## Peers"))
+    sources = {row[0]: set(re.findall(r"\]\[([a-z]+)-", row[2])) for row in habits}
+    heading, *marks = peers
+    kinds = [name.lower() for name in heading[1:]]
+    marked = {habit: {kind for kind, mark in zip(kinds, row, strict=True) if mark} for habit, *row in marks}
+    assert marked == {habit: found for habit, found in sources.items() if found}
+
+
+def test_every_source_of_a_habit_is_a_link_and_every_link_is_used() -> None:
+    page = (ROOT / "docs/smsc-habits.md").read_text(encoding="utf-8")
+    defined = re.findall(r"^\[([\w-]+)\]: https?://\S+$", page, re.MULTILINE)
+    assert set(re.findall(r"\]\[([\w-]+)\]", page)) == set(defined)
+
+
+def table_rows(text: str) -> list[list[str]]:
+    """The cells of each row of the tables, their headings included."""
+    return [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")
+    ]
+
+
 def test_every_test_that_the_page_about_security_names_exists() -> None:
     page = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page))
