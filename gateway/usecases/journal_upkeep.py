@@ -31,11 +31,17 @@ class JournalUpkeep:
         self._walked = journal.CHAIN_START  # of the cyclic walk
 
     async def seal(self) -> None:
-        """Moves pending entries into the chain, and wakes the readers of statuses."""
-        while await self._seal():
-            self._wakeups.statuses.set()
-            async with self._wakeups.sealed:
-                self._wakeups.sealed.notify_all()
+        """Moves the entries that are pending now into the chain, and wakes the readers of statuses.
+
+        What is appended meanwhile waits for the next run: many entries at once cost less than a few at a time.
+        """
+        sealed = SEAL_BATCH
+        while sealed == SEAL_BATCH:
+            sealed = await self._seal()
+            if sealed:
+                self._wakeups.statuses.set()
+                async with self._wakeups.sealed:
+                    self._wakeups.sealed.notify_all()
 
     async def _seal(self) -> int:
         async with fenced_transaction(self._database, self._node) as connection:
