@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ SCREEN_UNITS, SCREEN_SEPTETS = 80, 182
 _LONGEST_CODES = ("123456", "1", "2")  # service, agree, refuse; as long as the configuration allows
 _ONE_SEPTET_EACH = re.compile("[\n -Z_a-z]*")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_CACHED_TEMPLATES = 256
 
 
 class Kind(StrEnum):
@@ -73,10 +75,14 @@ class Name(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
-    """A rendered text, in NFC, and the version of its template."""
+    """A rendered text, in NFC, and the version of its template.
+
+    `fields` are what fills the placeholders, by name, where to replace each of them in any order makes the body.
+    """
 
     body: str
     template: str
+    fields: Mapping[str, str] | None
 
 
 class Templates:
@@ -122,8 +128,19 @@ def _codes(service: str, agree: str, refuse: str) -> dict[str, str]:
 
 def _filled(template: Template, values: Mapping[str, str]) -> Text:
     # One pass over the template only: a name with braces in it is not substituted again.
-    body = _PLACEHOLDER.sub(lambda placeholder: values[placeholder[1]], template.body)
-    return Text(body=unicodedata.normalize("NFC", body), template=template.version)
+    pieces = _pieces(template.body)
+    names = set(pieces[1::2])
+    filled = "".join([values[piece] if place % 2 else piece for place, piece in enumerate(pieces)])
+    body = unicodedata.normalize("NFC", filled)
+    fields = {name: values[name] for name in sorted(names)}
+    exact = body == filled and not any("{" in value for value in fields.values())
+    return Text(body=body, template=template.version, fields=fields if exact else None)
+
+
+@lru_cache(maxsize=_CACHED_TEMPLATES)
+def _pieces(template: str) -> tuple[str, ...]:
+    """The template in pieces: text, the name of a placeholder, text, and so on."""
+    return tuple(_PLACEHOLDER.split(template))
 
 
 def parse_template(name: str, language: str, content: str) -> Template:

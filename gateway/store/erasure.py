@@ -25,7 +25,8 @@ SELECT DISTINCT msisdn FROM (
 
 # A text still queued has lost its body: it is cancelled.
 _SMS = """
-UPDATE sms SET body = NULL, msisdn = u.hash, state = CASE WHEN state = 'queued' THEN 'cancelled' ELSE state END
+UPDATE sms SET body = NULL, fields = NULL, msisdn = u.hash,
+    state = CASE WHEN state = 'queued' THEN 'cancelled' ELSE state END
 FROM unnest($2::erased_number_row[]) AS u
 WHERE sms.case_id = ANY($1::text[]) AND sms.msisdn = u.msisdn
 """

@@ -21,7 +21,8 @@ FROM cases WHERE case_id = ANY($1::text[]) ORDER BY case_id
 """
 _TEXTS = """
 SELECT s.case_id, s.sms_id, s.kind, s.repeat, s.link, s.msisdn, s.state, s.template, t.body AS template_body,
-       s.body, s.segments, s.reference, s.message_ids, s.created_at, s.accepted_at
+       coalesce(s.body, filled_template(s.template, s.fields)) AS body, s.segments, s.reference, s.message_ids,
+       s.created_at, s.accepted_at
 FROM sms s LEFT JOIN templates t ON t.version = s.template WHERE s.case_id = ANY($1::text[]) ORDER BY s.sms_id
 """
 _REPLIES = """

@@ -50,6 +50,7 @@ class NewSms:
     body: str
     long_messages: str  # udh8, udh16, sar or payload
     segments: int
+    fields: Mapping[str, str] | None = None  # that make the body of the template; None: the body itself is stored
 
     @property
     def priority(self) -> Priority:
@@ -127,16 +128,17 @@ class ExpectedReceipt(NamedTuple):
 _QUEUE = """
 WITH new AS (
     SELECT * FROM unnest($1::text_row[]) WITH ORDINALITY
-        AS n (case_id, kind, repeat, link, msisdn, priority, template, body, long_messages, segments, ordinal)
+        AS n (case_id, kind, repeat, link, msisdn, priority, template, body, long_messages, segments, fields,
+              ordinal)
 ), allotted AS (
     INSERT INTO subscribers AS s (msisdn, reference)
     SELECT msisdn, count(*) FROM new GROUP BY msisdn ORDER BY msisdn
     ON CONFLICT (msisdn) DO UPDATE SET reference = (s.reference + excluded.reference) % 65536
     RETURNING msisdn, reference
 )
-INSERT INTO sms (case_id, kind, repeat, link, msisdn, priority, template, body, long_messages, segments, reference,
-                 created_at)
-SELECT case_id, kind, repeat, link, msisdn, priority, template, body, long_messages, segments,
+INSERT INTO sms (case_id, kind, repeat, link, msisdn, priority, template, body, fields, long_messages, segments,
+                 reference, created_at)
+SELECT case_id, kind, repeat, link, msisdn, priority, template, body, fields, long_messages, segments,
        (reference - row_number() OVER (PARTITION BY msisdn ORDER BY ordinal DESC) + 1 + 65536) % 65536, $2
 FROM new JOIN allotted USING (msisdn) ORDER BY ordinal
 RETURNING sms_id
@@ -164,7 +166,8 @@ WITH ready AS (
 )
 UPDATE sms SET state = 'sending', node = $1, link = $5, attempts = attempts + 1
 FROM ready WHERE sms.sms_id = ready.sms_id
-RETURNING sms.sms_id, case_id, kind, repeat, msisdn, priority, body, long_messages, reference, segments, attempts,
+RETURNING sms.sms_id, case_id, kind, repeat, msisdn, priority,
+          coalesce(body, filled_template(template, fields)) AS body, long_messages, reference, segments, attempts,
           accepted_segments, tracked_segments, message_ids, tlvs,
           extract(epoch FROM expires_at - clock_timestamp())::float8 AS expires_in_seconds, busy_since
 """
@@ -220,7 +223,7 @@ WHERE case_id = ANY($1::text[]) AND state = 'queued' AND kind IN ('request', 're
 
 
 _text_columns: Callable[[NewSms], tuple[Any, ...]] = attrgetter(
-    "case_id", "kind", "repeat", "link", "msisdn", "priority", "template", "body", "long_messages", "segments"
+    "case_id", "kind", "repeat", "link", "msisdn", "priority", "template"
 )
 _screen_columns: Callable[[NewScreen], tuple[Any, ...]] = attrgetter(
     "case_id", "kind", "link", "msisdn", "template", "body", "tlvs"
@@ -230,8 +233,19 @@ _read_claimed = reader(ClaimedSms)
 
 async def queue(connection: Connection, texts: Sequence[NewSms], now: datetime) -> list[int]:
     """The sms_ids of the queued texts, in order. Each text gets the next concatenation reference of its number."""
-    rows = await connection.fetch(_QUEUE, [_text_columns(text) for text in texts], now)
+    rows = await connection.fetch(_QUEUE, [_text_row(text) for text in texts], now)
     return [row["sms_id"] for row in rows]
+
+
+def _text_row(text: NewSms) -> tuple[Any, ...]:
+    made = text.fields is not None
+    return (
+        *_text_columns(text),
+        None if made else text.body,
+        text.long_messages,
+        text.segments,
+        orjson.dumps(text.fields).decode() if made else None,
+    )
 
 
 async def queue_screens(

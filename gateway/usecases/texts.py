@@ -61,6 +61,7 @@ class TextRenderer:
             msisdn=case.msisdn,
             template=text.template,
             body=text.body,
+            fields=text.fields,
             long_messages=long_messages,
             segments=segment_count(text.body, long_messages),
         )

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -231,3 +232,37 @@ def test_the_menu_has_the_bare_digits_in_every_language(language: str) -> None:
     for screen in SCREENS:
         body = LOADED.screen(Kind(screen), language, service="123456", agree="7", refuse="8").body
         assert units(body) <= 80
+
+
+# --- what is kept of a text ---
+
+
+def replaced(template: str, fields: Mapping[str, str]) -> str:
+    """The template with each field in place of its placeholder, as `filled_template` of the database makes it."""
+    for name, value in fields.items():
+        template = template.replace(f"{{{name}}}", value)
+    return template
+
+
+@given(surname=st.text(min_size=1, max_size=20), given_name=st.text(min_size=1, max_size=20))
+def test_the_fields_of_a_text_make_it_of_its_template_octet_for_octet(surname: str, given_name: str) -> None:
+    text = render(Kind.REQUEST, recipient=Name(surname=surname, given_name=given_name, patronymic=None))
+    template = next(t for t in LOADED.all() if t.version == text.template)
+    assert text.fields is None or replaced(template.body, text.fields) == text.body
+
+
+def test_a_text_with_ordinary_names_is_kept_as_its_fields() -> None:
+    assert render(Kind.REPEAT).fields == {
+        "agree": "3#1",
+        "pupil": "Ахметов Нұрлан",
+        "recipient": "Ахметова Айгүл Серікқызы",
+        "refuse": "3#2",
+    }
+    assert render(Kind.AGREED).fields == {"link": LINK}
+
+
+@pytest.mark.parametrize("surname", ["{pupil}", "И\u0306ванова"])
+def test_a_text_that_replacing_would_not_make_again_is_kept_itself(surname: str) -> None:
+    text = render(Kind.REQUEST, recipient=Name(surname=surname, given_name="Айгүл", patronymic=None))
+    assert text.fields is None
+    assert unicodedata.normalize("NFC", surname) in text.body

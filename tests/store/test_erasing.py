@@ -118,8 +118,8 @@ async def test_erasure_keeps_outcomes_and_evidence(finished: Harness) -> None:
         "SELECT verdict FROM replies WHERE source_addr = 'hash' ORDER BY verdict"
     )
     assert [row["verdict"] for row in verdicts] == ["agree", "refuse", "refuse", "unclear", "unclear"]
-    kept = await finished.connection.fetch("SELECT template, message_ids FROM sms WHERE body IS NULL")
-    assert all(row["template"] for row in kept)
+    kept = await finished.connection.fetch("SELECT template, message_ids, body, fields FROM sms")
+    assert all(row["template"] and row["body"] is row["fields"] is None for row in kept)
 
 
 async def test_an_open_case_continues_after_the_erasure_of_its_sibling(harness: Harness) -> None:

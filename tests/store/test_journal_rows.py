@@ -47,6 +47,8 @@ async def restore(connection: Connection) -> None:
 CHANGES = [
     # (table, what is set in the rows of the case, where the case then differs from its journal)
     ("sms", "body = body || '.'", "/texts/0/body"),
+    ("sms", "body = NULL, fields = '{}'", "/texts/0/body"),
+    ("sms", "body = NULL, template = 'unknown', fields = '{}'", "/texts/0/body"),
     ("sms", "segments = segments + 1", "/texts/0"),
     ("sms", "msisdn = '77010000099'", "/replies/1"),
     ("sms", "created_at = created_at + interval '1 ms'", "/texts/0/created_at"),

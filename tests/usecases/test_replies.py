@@ -168,7 +168,9 @@ async def test_the_evidence_of_a_consent_is_complete(harness: Harness) -> None:
     assert (reply["data_coding"], reply["smsc_time"]) == (8, "261122101503020+")
     assert (reply["verdict"], reply["normalised"], reply["rule_version"]) == ("agree", False, "1")
     sms = await harness.connection.fetchrow(
-        "SELECT body, template, message_ids::text FROM sms WHERE case_id = $1 AND kind = 'request'", case_id
+        "SELECT filled_template(template, fields) AS body, template, message_ids::text FROM sms "
+        "WHERE case_id = $1 AND kind = 'request'",
+        case_id,
     )
     assert sms is not None
     assert sms["body"] == harness.smsc.inbox(family.number)[0].text
