@@ -2,7 +2,9 @@
 
 import asyncio
 import socket
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 from weakref import WeakSet
 
@@ -50,11 +52,19 @@ CONNECT_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncp
 class Session(asyncpg.Connection):
     """A connection that ends when the other host, or its server, does not respond."""
 
-    __slots__ = ()
+    __slots__ = ("made_at", "note_silent")
 
     def __init__(self, protocol: Any, transport: asyncio.Transport, *arguments: Any) -> None:
         super().__init__(protocol, transport, *arguments)
+        self.made_at = time.monotonic()
+        self.note_silent: Callable[[], None] | None = None
         end_without_acknowledgement(transport.get_extra_info("socket"))
+
+    def end_silent(self) -> None:
+        """Ends the connection at once, because its host does not respond: others are tried first now."""
+        if self.note_silent is not None:
+            self.note_silent()
+        self.terminate()
 
     def _cancel_current_command(self, waiter: Any, cancel_waiter: "asyncio.Future[None] | None" = None) -> None:
         """Has a statement cancelled. asyncpg waits for it without limit: before a ROLLBACK, for one."""
@@ -62,7 +72,7 @@ class Session(asyncpg.Connection):
 
         def end_unless_cancelled() -> None:
             if cancel_waiter is not None and not cancel_waiter.done():
-                self.terminate()
+                self.end_silent()
 
         asyncio.get_running_loop().call_later(_CANCEL_TIMEOUT_SECONDS, end_unless_cancelled)
 
@@ -119,11 +129,12 @@ class Connector:
                 return session
         raise ConnectionError("; ".join(failures))
 
-    def terminate_all(self) -> int:
-        """Ends all connections at once, whoever uses them; how many there were."""
-        sessions = [session for session in self._sessions if not session.is_closed()]
+    def terminate(self, older_than_seconds: float) -> int:
+        """Ends all connections of this age at once, whoever uses them, as silent; how many there were."""
+        made_before = time.monotonic() - older_than_seconds
+        sessions = [s for s in self._sessions if s.made_at <= made_before and not s.is_closed()]
         for session in sessions:
-            session.terminate()
+            session.end_silent()
         return len(sessions)
 
     def reason(self, error: BaseException) -> str:
@@ -176,5 +187,7 @@ class Connector:
             except BaseException:
                 session.terminate()
                 raise
+        if host is not None:
+            session.note_silent = partial(self._hosts.unresponsive, host)
         self._sessions.add(session)
         return session

@@ -73,9 +73,9 @@ class Database:
                 raise asyncio.CancelledError from error
             raise
 
-    def drop_connections(self, reason: str) -> None:
-        """Ends all connections at once; what uses them fails with a transient error, and finds new ones."""
-        if connections := self._connector.terminate_all():
+    def drop_connections(self, reason: str, older_than_seconds: float = 0.0) -> None:
+        """Ends all connections of this age at once: what uses them fails with a transient error."""
+        if connections := self._connector.terminate(older_than_seconds):
             log.error(Event.DATABASE_CONNECTIONS_DROPPED, reason=reason, connections=connections)
 
     async def close(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -107,6 +108,18 @@ async def test_a_statement_that_waits_for_a_silent_host_fails_at_once_when_conne
         ("database_connections_dropped", 2),
         ("database_host_changed", None),
     ]
+
+
+async def test_a_connection_made_during_the_silence_is_spared(database: Database) -> None:
+    async with database.acquire() as old:
+        async with database.acquire() as other:
+            other.terminate()
+        began = time.monotonic()
+        async with database.acquire() as made_since:
+            database.drop_connections("no_heartbeat", older_than_seconds=time.monotonic() - began)
+            assert await made_since.fetchval("SELECT 1") == 1
+            with pytest.raises(asyncpg.InterfaceError):
+                await old.fetchval("SELECT 1")
 
 
 async def test_a_time_out_within_a_transaction_does_not_wait_for_a_silent_host(
