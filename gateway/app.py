@@ -41,6 +41,7 @@ from gateway.store.calls import CallKind
 from gateway.store.database import Database, DatabaseError, open_pool
 from gateway.store.migrations import migrate as migrate_database
 from gateway.store.migrations import pending
+from gateway.store.session_checks import check_tables
 from gateway.usecases.partner_calls import PartnerCalls
 from gateway.usecases.sent_texts import SentTexts
 from gateway.usecases.status_feed import StatusFeed
@@ -77,7 +78,9 @@ async def run(
     """
     policy = policy or Policy()
     node = new_ulid(wall_now())
-    database = await open_pool(config, node=node, acquire_timeout_seconds=policy.acquire_timeout_seconds)
+    database = await open_pool(
+        config, node=node, acquire_timeout_seconds=policy.acquire_timeout_seconds, policy=policy.database
+    )
     status = 0
     try:
         await _prepare(config, database, migrate_now=migrate or config.gateway.embedded)
@@ -92,6 +95,7 @@ async def run(
 
 async def _prepare(config: Config, database: Database, *, migrate_now: bool) -> None:
     async with database.acquire() as connection:
+        await check_tables(connection)
         if migrate_now:
             if await migrate_database(connection):
                 await database.pool.expire_connections()  # they know the types of the old schema only
@@ -248,6 +252,7 @@ class _Process:
                             run_with_retry(self._membership.run, "membership", backoff=membership_retry)
                         )
                     )
+                    running.append(tasks.create_task(self._membership.watch_silence()))
                     self._scheduler.start()
                     log.info(Event.STARTED, node=self._config.gateway.node, links=len(self._config.links))
                     try:

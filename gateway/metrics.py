@@ -65,4 +65,7 @@ HTTP_CLOSED = _counter("http_connections_closed", "HTTP connections closed by a 
 JOURNAL_CHECKED = _counter("journal_checked", "Entries of the journal that were checked against the hash chain")
 JOURNAL_FAULTS = _counter("journal_faults", "Checks that found the hash chain broken")
 LOG_LINES_DROPPED = _counter("log_lines_dropped", "Lines of the log that nobody could write in time", "level")
+DATABASE_POOL_EXHAUSTED = _counter(
+    "database_pool_exhausted", "Attempts that found no connection to the database for the whole time-out"
+)
 JOB_FAILURES = _counter("job_failures", "Runs of scheduled jobs that failed", "job")

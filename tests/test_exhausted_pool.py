@@ -104,6 +104,8 @@ async def test_http_requests_get_503_while_the_pool_is_exhausted_and_the_process
         assert [status for status, _ in responses] == [503] * len(responses)
         assert all(retry_after for _, retry_after in responses)
         assert (await ask(harness, "GET", "/healthz", "ops"))[0] == 200
+        status, problem = await harness.request("GET", "/readyz")
+        assert (status, problem["detail"]) == (503, "No connection to the database has been free for some time.")
         await wait_for_heartbeats(harness)
     other = Family(n=2)
     await harness.ask(other)

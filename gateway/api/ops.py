@@ -85,6 +85,8 @@ class OpsApi:
             async with asyncio.timeout(_DATABASE_TIMEOUT_SECONDS), self._database.acquire() as connection:
                 held = await queues.links(connection)
         except Exception as error:
+            if self._database.exhausted:
+                return "No connection to the database has been free for some time."
             return f"The database is not reachable ({type(error).__name__})."
         bound = {link.link for link in held if link.bound}
         if unbound := [name for name in self._links if name not in bound]:

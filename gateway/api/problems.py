@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
-import asyncpg
 import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from gateway.cluster.retry import is_transient
 from gateway.config.model import Role
 from gateway.logs.log import Event, get_logger
 from gateway.metrics import HTTP_REQUESTS, HTTP_SECONDS
@@ -28,18 +28,6 @@ CALLER_ROLE: web.RequestKey[Role] = web.RequestKey("caller_role", str)  # type: 
 RETRY_SOON = {"Retry-After": "5"}
 _METHODS = frozenset(("GET", "HEAD", "PUT", "POST"))
 _UNKNOWN = "unknown"
-
-# The database is unreachable, full or busy: the client may retry.
-_DATABASE_ERRORS = (
-    OSError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.InterfaceError,
-    FencedError,
-)
 
 _DETAILS = {
     HTTPStatus.NOT_FOUND: "There is no such path; see /openapi.json.",
@@ -136,7 +124,7 @@ async def respond_with_problems(request: web.Request, handler: Handler) -> web.S
     except Exception as error:
         if request.writer.output_size > 0 or request.transport is None or request.transport.is_closing():
             raise  # a part of the response is sent, or the client has left: the connection ends
-        if isinstance(error, _DATABASE_ERRORS) and not isinstance(error, asyncpg.DataError):
+        if isinstance(error, FencedError) or is_transient(error):
             log.warning(Event.HTTP_FAILED, reason=type(error).__name__)
             return Problem(
                 HTTPStatus.SERVICE_UNAVAILABLE, "The database is not available; try again.", headers=RETRY_SOON

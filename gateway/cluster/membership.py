@@ -99,6 +99,21 @@ class Membership:
         finally:
             self._lease.lock_lost()
 
+    async def watch_silence(self) -> None:
+        """Ends all connections to the database whenever no heartbeat has got through for the expiry time.
+
+        A server that stops answering does not end them, and whoever waits for it waits for ever. Those that were
+        made meanwhile are spared: another server answered, and the heartbeat has yet to find it. A heartbeat that
+        a pause of this process has delayed gets the time to arrive.
+        """
+        silence_seconds = self._policy.expired_after_seconds
+        while True:
+            await self._lease.wait_lapsed()
+            await asyncio.sleep(self._policy.heartbeat_seconds / 2)
+            if self._lease.lapsed:
+                self._database.drop_connections("no_heartbeat", older_than_seconds=silence_seconds)
+                await asyncio.sleep(self._policy.heartbeat_seconds)
+
     async def leave(self) -> None:
         """Releases links and work at once: other processes need not wait for the heartbeats to expire."""
         with suppress(*TRANSIENT_ERRORS):

@@ -140,6 +140,16 @@ class JournalPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DatabasePolicy:
+    """Connections to the database."""
+
+    host_timeout_seconds: float = 3.0
+    """To connect to one of several hosts; then the next one is tried."""
+    only_host_timeout_seconds: float = 10.0
+    """To connect to the only one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MembershipPolicy:
     """A process among the others of its cluster. Real time."""
 
@@ -162,6 +172,7 @@ class Policy:
     http: HttpPolicy = field(default_factory=HttpPolicy)
     journal: JournalPolicy = field(default_factory=JournalPolicy)
     membership: MembershipPolicy = field(default_factory=MembershipPolicy)
+    database: DatabasePolicy = field(default_factory=DatabasePolicy)
     dialogue_lifetime_seconds: float = 90.0
     """Of a USSD dialogue without a reply; then it is over, and a screen that was not sent is cancelled."""
     task_retry: Backoff = Backoff(first_seconds=0.2, max_seconds=10.0)

@@ -1,38 +1,34 @@
 """The pool of connections to PostgreSQL, and the embedded server behind it if one is configured."""
 
 import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
 import asyncpg
-from asyncpg.pool import PoolAcquireContext, PoolConnectionProxy
+from asyncpg.pool import PoolConnectionProxy
 
+from gateway import metrics
 from gateway.clock import Clock, SteadyTime
 from gateway.config import Config
+from gateway.config.policy import DatabasePolicy
+from gateway.logs.log import Event, get_logger
+from gateway.store.connecting import CONNECT_ERRORS, Connector, Session
 from gateway.store.embedded import EmbeddedError, EmbeddedServer
+from gateway.store.session_checks import DatabaseError, check_server, check_session_is_kept
+
+__all__ = ["Connection", "Database", "DatabaseError", "connect", "load_clock", "open_pool"]
+
+log = get_logger()
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
-_SESSION = {
-    "timezone": "UTC",
-    "jit": "off",
-    "synchronous_commit": "on",
-    # A transaction that stalls must not keep its rows locked.
-    "idle_in_transaction_session_timeout": "10s",
-    "lock_timeout": "10s",
-}
-_ROW_TYPES = """
-SELECT string_agg(format('NULL::%I[]', typname), ', ') FROM pg_type JOIN pg_class ON pg_class.oid = typrelid
-WHERE relkind = 'c' AND typnamespace = current_schema()::regnamespace
-"""
 ACQUIRE_TIMEOUT_SECONDS = 10.0
 """For a free connection of the pool; the default of `Policy.acquire_timeout_seconds`."""
 _MAX_APPLICATION_NAME_BYTES = 63  # PostgreSQL's NAMEDATALEN - 1
-_MAX_CACHED_STATEMENTS = 512
 _CLOSE_TIMEOUT_SECONDS = 5.0
-
-
-class DatabaseError(Exception):
-    """The database cannot be used as it is. The message is one line that names the remedy."""
 
 
 class Database:
@@ -42,19 +38,45 @@ class Database:
         self,
         pool: "asyncpg.Pool[asyncpg.Record]",
         url: str,
+        connector: Connector,
         server: EmbeddedServer | None,
         acquire_timeout_seconds: float = ACQUIRE_TIMEOUT_SECONDS,
         close_timeout_seconds: float = _CLOSE_TIMEOUT_SECONDS,
     ) -> None:
         self.pool = pool
         self.url = url
+        self.exhausted = False
+        """Whether no connection became free in the time-out, and none since."""
+        self._connector = connector
         self._server = server
         self._acquire_timeout_seconds = acquire_timeout_seconds
         self._close_timeout_seconds = close_timeout_seconds
+        self._waited_for_since: float | None = None  # monotonic; the first attempt after the last success
 
-    def acquire(self) -> "PoolAcquireContext[asyncpg.Record]":
-        """A connection for an `async with` block; raises TimeoutError when none becomes free in time."""
-        return self.pool.acquire(timeout=self._acquire_timeout_seconds)
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Connection]:
+        """A connection for an `async with` block; raises TimeoutError when none becomes free in time.
+
+        A server that turns out to be a standby takes all connections with it: they have the same server.
+        """
+        try:
+            connection = await self._acquire()
+            try:
+                yield connection
+            finally:
+                await self.pool.release(connection)
+        except asyncpg.ReadOnlySQLTransactionError:
+            self.drop_connections("read_only")
+            raise
+        except Exception as error:
+            if _hides_cancellation(error):
+                raise asyncio.CancelledError from error
+            raise
+
+    def drop_connections(self, reason: str, older_than_seconds: float = 0.0) -> None:
+        """Ends all connections of this age at once: what uses them fails with a transient error."""
+        if connections := self._connector.terminate(older_than_seconds):
+            log.error(Event.DATABASE_CONNECTIONS_DROPPED, reason=reason, connections=connections)
 
     async def close(self) -> None:
         """Closes all connections, after the time-out by force, and releases the embedded server."""
@@ -66,27 +88,62 @@ class Database:
         if self._server is not None:
             await asyncio.to_thread(self._server.release)
 
+    async def check(self) -> None:
+        """Raises DatabaseError when the server, or a proxy before it, is not what the gateway needs."""
+        async with self.acquire() as connection:
+            if await check_server(connection):
+                await check_session_is_kept(connection, self._connector.connect)
+
+    async def _acquire(self) -> "PoolConnectionProxy[asyncpg.Record]":
+        began = time.monotonic()
+        if self._waited_for_since is None:
+            self._waited_for_since = began
+        try:
+            connection = await self.pool.acquire(timeout=self._acquire_timeout_seconds)
+        except BaseException:
+            self._note_exhausted()
+            raise
+        self._waited_for_since, self.exhausted = None, False
+        return connection
+
+    def _note_exhausted(self) -> None:
+        """Notes an attempt that found no connection, whether it has had its whole time or not."""
+        since = self._waited_for_since
+        if since is None or time.monotonic() - since < self._acquire_timeout_seconds:
+            return
+        metrics.DATABASE_POOL_EXHAUSTED.inc()
+        if not self.exhausted:
+            self.exhausted = True
+            log.error(Event.DATABASE_POOL_EXHAUSTED, connected=self.pool.get_size(), size=self.pool.get_max_size())
+
 
 async def open_pool(
-    config: Config, *, size: int = 8, node: str = "", acquire_timeout_seconds: float = ACQUIRE_TIMEOUT_SECONDS
+    config: Config,
+    *,
+    size: int = 8,
+    node: str = "",
+    acquire_timeout_seconds: float = ACQUIRE_TIMEOUT_SECONDS,
+    policy: DatabasePolicy | None = None,
 ) -> Database:
-    """The configured database, connected; raises DatabaseError when it cannot be reached.
+    """The configured database, connected; raises DatabaseError when it cannot be reached or used.
 
     `node` is the process's id in `nodes`. It is part of the application_name of all its sessions, so that other
     processes can terminate them when they evict this one.
     """
-    name = f"{node} {config.gateway.node}".strip()
+    url, server = config.gateway.database, None
     if config.gateway.embedded:
         server = EmbeddedServer(config.gateway.data_dir)
         try:
             url = await server.ensure()
         except EmbeddedError as error:
             raise DatabaseError(str(error)) from error
-        return await connect(
-            url, size=size, node=name, server=server, acquire_timeout_seconds=acquire_timeout_seconds
-        )
     return await connect(
-        config.gateway.database, size=size, node=name, acquire_timeout_seconds=acquire_timeout_seconds
+        url,
+        size=size,
+        node=f"{node} {config.gateway.node}".strip(),
+        server=server,
+        acquire_timeout_seconds=acquire_timeout_seconds,
+        policy=policy,
     )
 
 
@@ -98,50 +155,58 @@ async def connect(
     server: EmbeddedServer | None = None,
     acquire_timeout_seconds: float = ACQUIRE_TIMEOUT_SECONDS,
     close_timeout_seconds: float = _CLOSE_TIMEOUT_SECONDS,
+    policy: DatabasePolicy | None = None,
 ) -> Database:
-    """The database at the URL, connected; raises DatabaseError when it cannot be reached."""
-
-    async def connect_or_restart(*args: Any, **kwargs: Any) -> "asyncpg.Connection[asyncpg.Record]":
-        try:
-            return await asyncpg.connect(*args, **kwargs)
-        except OSError:
-            if server is None:
-                raise
-            try:
-                await server.ensure()  # it was killed: only the gateway restarts it
-            except EmbeddedError as error:
-                raise ConnectionError(str(error)) from error  # a transient error, like any lost connection
-            return await asyncpg.connect(*args, **kwargs)
-
-    application_name = f"gateway {node}".strip()[:_MAX_APPLICATION_NAME_BYTES]
+    """The database at the URL, connected; raises DatabaseError when it cannot be reached or used."""
+    name = f"gateway {node}".strip()[:_MAX_APPLICATION_NAME_BYTES]
     try:
-        pool = await asyncpg.create_pool(
-            url,
-            min_size=size,
-            max_size=size,
-            max_inactive_connection_lifetime=0,
-            connect=connect_or_restart,
-            init=_learn_row_types,
-            reset=_reset,
-            statement_cache_size=_MAX_CACHED_STATEMENTS,
-            max_cached_statement_lifetime=0,
-            server_settings={**_SESSION, "application_name": application_name},
-        )
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        connector = Connector(url, application_name=name, policy=policy or DatabasePolicy(), server=server)
+    except ValueError as error:
         raise DatabaseError(f"the database cannot be reached: {error}") from error
-    return Database(pool, url, server, acquire_timeout_seconds, close_timeout_seconds)
+
+    async def connect_session(*_arguments: Any, **_pools: Any) -> Session:
+        return await connector.connect()
+
+    # It would log a traceback with every attempt to replace an idle connection while the database is away.
+    logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
+    pool = asyncpg.create_pool(
+        url,
+        min_size=size,
+        max_size=size,
+        max_inactive_connection_lifetime=0,
+        connect=connect_session,
+        connection_class=Session,
+        reset=_keep_session,
+    )
+    database = Database(pool, url, connector, server, acquire_timeout_seconds, close_timeout_seconds)
+    try:
+        await pool
+        await database.check()
+    except BaseException as error:
+        await database.close()
+        if isinstance(error, (*CONNECT_ERRORS, ValueError)):
+            raise DatabaseError(f"the database cannot be reached: {connector.reason(error)}") from error
+        raise
+    return database
 
 
-async def _learn_row_types(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Has asyncpg look up all composite types at once: 10 ms a connection now, not 10 ms a type amid the work."""
-    if arrays := await connection.fetchval(_ROW_TYPES):
-        await connection.prepare(f"SELECT {arrays}")
+async def _keep_session(_connection: Any) -> None:
+    """Resets no more of a connection than asyncpg has by then: an open transaction, without a round trip else."""
 
 
-async def _reset(connection: Any) -> None:
-    """Resets a connection without asyncpg's round trip: the only session state here is an open transaction."""
-    if connection.is_in_transaction():
-        await connection.reset()
+def _hides_cancellation(error: BaseException | None) -> bool:
+    """Whether the current task is being cancelled, and a lost connection has made another error of it.
+
+    asyncpg's ROLLBACK fails then. A task that took the error for the database's would go on for ever.
+    """
+    task = asyncio.current_task()
+    if task is None or not task.cancelling():
+        return False
+    while error is not None:
+        if isinstance(error, asyncio.CancelledError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 async def load_clock(connection: Connection, rate: float) -> Clock:

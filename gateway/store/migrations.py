@@ -10,6 +10,7 @@ import asyncpg
 from gateway.logs.log import Event, get_logger
 from gateway.resources import MIGRATIONS
 from gateway.store.database import Connection, DatabaseError
+from gateway.store.session_checks import check_may_migrate
 
 log = get_logger()
 
@@ -61,6 +62,8 @@ async def migrate(connection: Connection, directory: Path = MIGRATIONS) -> list[
     Processes that start at the same time wait for the advisory lock, and find nothing pending afterwards. Raises
     DatabaseError.
     """
+    await check_may_migrate(connection)
+    lock_timeout = await connection.fetchval("SHOW lock_timeout")
     await connection.execute("SET lock_timeout = 0")  # the migrations of another process may take long
     await connection.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK)
     try:
@@ -86,4 +89,4 @@ async def migrate(connection: Connection, directory: Path = MIGRATIONS) -> list[
         return applied
     finally:
         await connection.execute("SELECT pg_advisory_unlock($1)", _MIGRATION_LOCK)
-        await connection.execute("RESET lock_timeout")
+        await connection.execute("SELECT set_config('lock_timeout', $1, false)", lock_timeout)

@@ -105,7 +105,7 @@ class Clocks:
 async def database(directory: Path, clock: HostClock) -> AsyncIterator[str]:
     """The URL of a migrated database whose server has this clock."""
     server = EmbeddedServer(directory / "data")
-    with _in_environment(clock.environment):
+    with in_environment(clock.environment):
         url = await server.ensure()
     try:
         connection = await asyncpg.connect(url)
@@ -144,7 +144,7 @@ def _library(name: str, folders: Iterable[str] = _FOLDERS) -> Path | None:
 
 
 @contextmanager
-def _in_environment(variables: Mapping[str, str]) -> Iterator[None]:
+def in_environment(variables: Mapping[str, str]) -> Iterator[None]:
     """This process's environment, for the programs that it starts in the block."""
     before = dict(os.environ)
     os.environ.update(variables)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import aiohttp
+import asyncpg
 import orjson
 import pytest
 
@@ -120,6 +121,34 @@ async def test_a_500_response_has_no_details_of_the_exception(
     assert response.status == 500
     assert PUPILS[0].encode() not in response.body
     assert b"password" not in response.body
+
+
+async def test_a_request_that_the_database_has_failed_is_503_with_retry_after(
+    api: Api, components: Components, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.push([good(1)])
+    path = f"/v1/cases/{await api.case_id()}/cancel"
+    for error in (
+        asyncpg.SerializationError,
+        asyncpg.DeadlockDetectedError,
+        asyncpg.CannotConnectNowError,
+        asyncpg.AdminShutdownError,
+        asyncpg.CrashShutdownError,
+        asyncpg.ReadOnlySQLTransactionError,
+        asyncpg.IdleInTransactionSessionTimeoutError,
+        asyncpg.ConnectionDoesNotExistError,
+        asyncpg.InterfaceError,
+        asyncpg.TargetServerAttributeNotMatched,
+        ConnectionRefusedError,
+        TimeoutError,
+    ):
+
+        async def fail(*_: Any, error: type[Exception] = error) -> None:
+            raise error("why")
+
+        monkeypatch.setattr(components.manual_actions, "cancel", fail)
+        response = await api.post(path, {"reason": "x"})
+        assert (response.status, response.headers.get("Retry-After")) == (503, "5"), error
 
 
 async def test_each_of_several_tokens_of_a_role_is_accepted(api: Api) -> None:
