@@ -70,6 +70,7 @@ class Link:
         self._binds: set[SmppConnection[SegmentTag]] = set()
         self._bound: set[SmppConnection[SegmentTag]] = set()
         self._stopping = asyncio.Event()
+        self._defers_deliveries = False
         self._bind_now = asyncio.Event()  # ends the waits that began before; a new one follows
         self._failed_bind: tuple[str, float] | None = None  # why, and when the next one is (monotonic)
         self._changed = asyncio.Event()
@@ -123,6 +124,10 @@ class Link:
             self._sender.resume()
             return False
         return True
+
+    def defer_deliveries(self) -> None:
+        """Has the SMSC keep what it delivers from now on, for the next bind."""
+        self._defers_deliveries = True
 
     async def close(self) -> None:
         """Closes all binds, after `drain`, and binds no more."""
@@ -249,6 +254,8 @@ class Link:
                 self._sender.responded_late(event)
             case smpp.NoResponse():
                 self._sender.not_responded(event, timed_out=bind.open)
+            case smpp.Received() if self._defers_deliveries:
+                bind.respond(event.command_id, event.sequence_number, SMPP_ESME_RX_T_APPN)
             case smpp.Received():
                 self._receiver.receive(bind, self.config, event)
             case smpp.Bound():

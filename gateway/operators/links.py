@@ -118,6 +118,8 @@ class Links:
         try:
             if not await link.drain():
                 return  # the next heartbeat tries again
+            link.defer_deliveries()
+            await self._receiver.flushed_link(name)  # a response after the unbind may be lost
             await link.close()
             await self._retry(link.flush, name)
             running = self._running.pop(name)

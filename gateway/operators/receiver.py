@@ -103,7 +103,7 @@ class Receiver:
         await self._idle.wait()
 
     async def flushed_link(self, link: str) -> None:
-        """The same for one link, none of whose binds is open any more."""
+        """The same for one link, of which no more is received."""
         self._work.set()
         await self._flushes.setdefault(link, asyncio.Event()).wait()
 

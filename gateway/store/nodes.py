@@ -26,9 +26,10 @@ UPDATE nodes SET seen_at = clock_timestamp(), wanted = $3, server_started_at = p
 WHERE node = $1 RETURNING seen_at
 """
 
-# A lock that is free is acquired, until the statement has ended.
+# A lock that is free is acquired, until the statement has ended. `server_started_at` is null for a process of an
+# earlier version, and before its first heartbeat.
 _OTHERS = f"""
-SELECT node, seen_at, wanted, coalesce(server_started_at = pg_postmaster_start_time(), false) AS on_this_server,
+SELECT node, seen_at, wanted, coalesce(server_started_at = pg_postmaster_start_time(), true) AS on_this_server,
        pg_try_advisory_xact_lock({_NODE_LOCK}, hashtext(node)) AS is_unlocked
 FROM nodes WHERE node <> $1
 """  # noqa: S608
@@ -115,7 +116,9 @@ class OtherNode(NamedTuple):
     node: str
     seen_at: datetime  # its last heartbeat, by the clock of the server to which it went
     wanted: Sequence[str]  # the links that it would hold
-    on_this_server: bool  # its last heartbeat went to this server, which has not been restarted since
+    on_this_server: (
+        bool  # its last heartbeat went to this server, which was not restarted since, as far as is known
+    )
     is_unlocked: bool  # none of its connections holds its lock here
 
 

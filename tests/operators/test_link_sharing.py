@@ -75,13 +75,13 @@ async def test_a_link_moves_only_after_the_late_responses_to_its_segments(
     harness: Harness, tele2: SmscSimulator
 ) -> None:
     """They come by its connection; without them the segments would be sent once more."""
-    harness.smsc.add("delay delay=1.3")
-    await start(harness, tele2, response_timeout="1s")
+    harness.smsc.add("delay delay=2.3")
+    await start(harness, tele2, response_timeout="2s")
     await harness.smsc.bound(within=WITHIN)
     family = Family(n=1)
     await harness.push(family)
     await harness.smsc.wait_for(lambda: harness.smsc.submitted, within=WITHIN)
-    await start(harness, tele2, response_timeout="1s")
+    await start(harness, tele2, response_timeout="2s")
     await shared(harness, by=2)
     await harness.status(family, "asked")
     assert len(harness.smsc.submitted) == SEGMENTS

@@ -44,7 +44,7 @@ async def test_a_node_is_seen_with_its_lock_its_links_and_the_server_of_its_hear
 ) -> None:
     await nodes.join(other, "other", "other", LINKS)
     async with database.acquire() as connection:
-        assert await seen(connection) == {"other": (False, False)}  # no heartbeat yet
+        assert await seen(connection) == {"other": (True, False)}
         await give_heartbeat(other, "other")
         assert await seen(connection) == {"other": (True, False)}
         assert [row.wanted for row in await nodes.others(connection, "survivor")] == [LINKS]
