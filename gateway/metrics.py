@@ -38,6 +38,9 @@ BOUND = Gauge("gateway_sessions_bound", "SMPP sessions bound now", ["link"], reg
 LINK_STOPPED = Gauge(
     "gateway_link_stopped", "1 while the SMSC refuses whatever the link sends", ["link"], registry=REGISTRY
 )
+LINKS_REBALANCED = _counter(
+    "links_rebalanced", "Links released because the process held more than its share", "link"
+)
 LINK_FAILURES = _counter("link_failures", "Connections and binds that failed", "link", "reason")
 UNEXPECTED_PDUS = _counter("unexpected_pdus", "PDUs that were unexpected and were skipped", "link")
 RECEIPTS = _counter("receipts", "Final delivery receipts", "link", "state")

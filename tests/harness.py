@@ -37,7 +37,7 @@ _SOON = Backoff(first_seconds=0.02, max_seconds=0.2)
 QUICK = Policy(
     links=LinkPolicy(reconnect=_SOON, busy=_SOON),
     partners=PartnerPolicy(cooldown=_SOON, retry=_SOON, push=_SOON, pause=_SOON),
-    membership=MembershipPolicy(restart_grace_seconds=0.0),
+    membership=MembershipPolicy(reconnect_seconds=0.0),
 )
 """Pauses of seconds between attempts are short here; the order of events is the same."""
 TOKENS = {"sdu": "token-of-sdu", "wallet": "token-of-wallet", "ops": "token-of-ops"}

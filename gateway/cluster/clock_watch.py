@@ -35,8 +35,8 @@ class ClockWatch:
         """The real instant of business, to be kept in the database."""
         return self._clock.wall()
 
-    async def observe(self, connection: Connection, database_now: datetime) -> bool:
-        """Whether the database's clock has stepped since the last observation."""
+    async def observe(self, connection: Connection, database_now: datetime) -> None:
+        """Notices steps since the last observation; rows move along with the database's clock."""
         wall = self._wall()
         standing = self._clock.follow(database_now)
         metrics.CLOCK_DRIFT.labels("database").set((wall - database_now).total_seconds())
@@ -46,7 +46,6 @@ class ClockWatch:
         step = self._step("database", database_now)
         if step < 0:
             await clock_steps.move_back(connection, -step)
-        return bool(step)
 
     def _step(self, clock: str, now: datetime) -> float:
         """Seconds by which the clock has stepped since the last observation; 0 when it has not."""

@@ -1,4 +1,4 @@
-"""Membership of the cluster: heartbeats of a process, eviction of expired processes, claim of free links."""
+"""Membership of the cluster: heartbeats of a process, eviction of expired processes, its share of the links."""
 
 import asyncio
 import time
@@ -8,12 +8,15 @@ from typing import Protocol
 
 from gateway import metrics
 from gateway.cluster.clock_watch import ClockWatch
+from gateway.cluster.heartbeat_watch import HeartbeatWatch
 from gateway.cluster.lease import Lease
 from gateway.cluster.retry import TRANSIENT_ERRORS
+from gateway.cluster.sharing import Share, Sharing
 from gateway.config.policy import MembershipPolicy
 from gateway.logs.log import Event, get_logger
 from gateway.store import nodes
 from gateway.store.database import Connection, Database
+from gateway.store.nodes import OtherNode
 
 log = get_logger()
 
@@ -29,11 +32,19 @@ class LinkHolder(Protocol):
         ...
 
     def wanted(self) -> Collection[str]:
-        """The links that this process should claim."""
+        """The links that this process would hold; none while it stops."""
+        ...
+
+    def held(self) -> Collection[str]:
+        """The links that it runs."""
         ...
 
     def acquired(self, names: Collection[str]) -> None:
         """These links are now claimed by this process."""
+        ...
+
+    def release(self, names: Collection[str]) -> None:
+        """These links are to be drained and released, so that other processes can claim them."""
         ...
 
     def bind_now(self, names: Collection[str]) -> None:
@@ -71,31 +82,33 @@ class Membership:
         self._policy = policy
         self._ack_timeout_seconds = ack_timeout_seconds
         self._clocks = clocks
-        self._evict_from = float("-inf")  # monotonic
         self._just_joined = True
 
     async def run(self) -> None:
-        """Sends heartbeats, evicts expired processes and claims links until cancelled.
+        """Sends heartbeats, evicts expired processes, claims and releases links until cancelled.
 
         Raises FencedError when this process was evicted. One connection is used throughout: it holds the advisory
         lock by which the other processes see that this one is alive.
         """
+        policy = self._policy
+        watch = HeartbeatWatch(policy, is_first_connection=self._just_joined)
+        sharing = Sharing(self._node, settle_seconds=policy.settle_seconds, unheld_seconds=policy.unheld_seconds)
         try:
             async with self._database.acquire() as connection:
                 await nodes.hold_lock(connection, self._node)
-                # When our connection was lost, those of other processes may be lost too: they get time to
-                # reconnect.
-                evict_unlocked, self._just_joined = self._just_joined, False
+                self._just_joined = False
                 while True:
-                    async with asyncio.timeout(self._policy.expired_after_seconds):
+                    async with asyncio.timeout(policy.expired_after_seconds):
                         await self._heartbeat(connection)
-                        await self._evict(connection, unlocked=evict_unlocked)
-                        claimed = await nodes.claim_links(connection, self._node, self._links.wanted())
+                        others = await nodes.others(connection, self._node)
+                        await self._evict(connection, watch.observe(time.monotonic(), others))
+                        share = await self._share(connection, sharing, watch, others)
+                        claimed = await nodes.claim_links(connection, self._node, share.claim)
                         requested = await nodes.claim_bind_requests(connection, self._node)
-                    evict_unlocked = True
                     self._links.acquired(claimed)
                     self._links.bind_now(requested)
-                    await asyncio.sleep(self._policy.heartbeat_seconds)
+                    self._links.release(share.release)
+                    await asyncio.sleep(policy.heartbeat_seconds)
         finally:
             self._lease.lock_lost()
 
@@ -122,27 +135,28 @@ class Membership:
 
     async def _heartbeat(self, connection: Connection) -> None:
         began_at, was_exclusive = time.monotonic(), self._lease.is_exclusive
-        database_now = await nodes.heartbeat(connection, self._node, self._clocks.instant())
-        if await self._clocks.observe(connection, database_now):  # all heartbeats look old, or in the future
-            self._evict_from = time.monotonic() + self._policy.expired_after_seconds
+        database_now = await nodes.heartbeat(connection, self._node, self._clocks.instant(), self._links.wanted())
+        await self._clocks.observe(connection, database_now)
         before = self._lease.renew(began_at)
         if began_at - before > self._policy.heartbeat_seconds + self._ack_timeout_seconds:
             self._links.paused(before)  # messages in the socket buffers were acknowledged late
         if not was_exclusive:
             self._links.resumed()
 
-    async def _evict(self, connection: Connection, *, unlocked: bool) -> None:
-        if time.monotonic() < self._evict_from:
-            return
+    async def _evict(self, connection: Connection, expired: Collection[OtherNode]) -> None:
         evicted, unknown = await nodes.evict_expired(
-            connection,
-            self._node,
-            expired_after_seconds=self._policy.expired_after_seconds,
-            restart_grace_seconds=self._policy.restart_grace_seconds,
-            loss_detection_seconds=self._links.loss_detection_seconds,
-            unlocked=unlocked,
+            connection, expired, loss_detection_seconds=self._links.loss_detection_seconds
         )
         for node in evicted:
             log.warning(Event.NODE_EVICTED, evicted=node)
         for link, segments in unknown.items():
             metrics.SEGMENTS_UNKNOWN.labels(link).inc(segments)
+
+    async def _share(
+        self, connection: Connection, sharing: Sharing, watch: HeartbeatWatch, others: Collection[OtherNode]
+    ) -> Share:
+        now = time.monotonic()
+        moving = set(watch.moving(now))
+        wants: dict[str, Collection[str]] = {other.node: other.wanted for other in others if other.node in moving}
+        wants[self._node] = self._links.wanted()
+        return sharing.decide(now, wants, await nodes.holders(connection), self._links.held())

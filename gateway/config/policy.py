@@ -155,9 +155,14 @@ class MembershipPolicy:
 
     heartbeat_seconds: float = 2.0
     expired_after_seconds: float = 10.0
-    """Without a heartbeat, after which a process is evicted and its work taken over."""
-    restart_grace_seconds: float = 10.0
-    """After a start of the database, in which the other processes reconnect and none is evicted."""
+    """Of unbroken heartbeats of its own, after which a process evicts one whose heartbeat has not moved; and
+    without heartbeats of its own, after which it releases its links."""
+    reconnect_seconds: float = 2.0
+    """For which a process that has lost its lock is not evicted: its connection alone may be lost."""
+    settle_seconds: float = 2.0
+    """For which a process must hold more than its share of the links before it releases one."""
+    unheld_seconds: float = 5.0
+    """For which nobody must have held a link before it is claimed beyond the share."""
     link_down_after_seconds: float = 10.0
     """Without a bound session, after which a link's texts may go through another one."""
 

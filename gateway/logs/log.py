@@ -69,6 +69,7 @@ class Event(StrEnum):
     LINK_UNBOUND_BY_SMSC = "link_unbound_by_smsc"
     LINK_UNEXPECTED_PDU = "link_unexpected_pdu"
     LINK_CLAIMED = "link_claimed"
+    LINK_REBALANCED = "link_rebalanced"
     LINK_RELEASED = "link_released"
     LINK_RESPONSES_LATE = "link_responses_late"
     LINK_RESUMED = "link_resumed"

@@ -38,6 +38,10 @@ class InboundQueue(Generic[Item]):
         queue.items.append((item, octets))
         queue.octets += octets
 
+    def has(self, link: str) -> bool:
+        """Whether messages of the link are queued."""
+        return link in self._queues
+
     def is_full(self, link: str) -> bool:
         """Whether nothing more of the link is to be read."""
         queue = self._queues.get(link)

@@ -70,6 +70,7 @@ class Link:
         self._binds: set[SmppConnection[SegmentTag]] = set()
         self._bound: set[SmppConnection[SegmentTag]] = set()
         self._stopping = asyncio.Event()
+        self._defers_deliveries = False
         self._bind_now = asyncio.Event()  # ends the waits that began before; a new one follows
         self._failed_bind: tuple[str, float] | None = None  # why, and when the next one is (monotonic)
         self._changed = asyncio.Event()
@@ -109,6 +110,37 @@ class Link:
                 await self._sender.drained()
         except TimeoutError:
             log.warning(LogEvent.LINK_NOT_DRAINED, link=self.config.name)
+        await self._unbind()
+        await self.flush()
+
+    async def drain(self) -> bool:
+        """Whether every segment has its response, so that the link can move without sending one again.
+
+        Submits nothing new then, else it goes on. Each response is awaited until its response_timeout.
+        """
+        self._sender.stop()
+        await self._sender.drained()
+        if self._sender.awaits_late_responses and not self._stopping.is_set():
+            self._sender.resume()
+            return False
+        return True
+
+    def defer_deliveries(self) -> None:
+        """Has the SMSC keep what it delivers from now on, for the next bind."""
+        self._defers_deliveries = True
+
+    async def close(self) -> None:
+        """Closes all binds, after `drain`, and binds no more."""
+        self._stopping.set()
+        self.bind_now()
+        await self._unbind()
+
+    async def flush(self) -> None:
+        """Writes the responses received, and releases all texts that are not finished."""
+        await self._sender.flush()
+
+    async def _unbind(self) -> None:
+        """Unbinds, and returns when all sockets are closed."""
         binds = list(self._binds)
         for bind in binds:
             bind.unbind()
@@ -120,7 +152,6 @@ class Link:
             for bind in binds:
                 bind.abort()
                 await bind.lost.wait()
-        await self._sender.flush()
 
     async def _keep_bound(self, role: Role) -> None:
         """Connects and binds until `stop`, with a longer pause after each failure."""
@@ -223,6 +254,8 @@ class Link:
                 self._sender.responded_late(event)
             case smpp.NoResponse():
                 self._sender.not_responded(event, timed_out=bind.open)
+            case smpp.Received() if self._defers_deliveries:
+                bind.respond(event.command_id, event.sequence_number, SMPP_ESME_RX_T_APPN)
             case smpp.Received():
                 self._receiver.receive(bind, self.config, event)
             case smpp.Bound():

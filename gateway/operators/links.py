@@ -1,9 +1,12 @@
-"""The links that this process holds: started when it claims them, stopped together."""
+"""The links that this process holds: started when claimed, released when they are too many, stopped together."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
+from gateway import metrics
+from gateway.cluster.fencing import fenced_transaction
 from gateway.cluster.lease import Lease
+from gateway.cluster.retry import run_with_retry
 from gateway.cluster.wakeups import WakeUps
 from gateway.config import Link as LinkConfig
 from gateway.config.policy import Policy
@@ -11,6 +14,7 @@ from gateway.logs.log import Event as LogEvent
 from gateway.logs.log import get_logger
 from gateway.operators.link import Link
 from gateway.operators.receiver import Receiver
+from gateway.store import nodes, sms
 from gateway.store.database import Database
 from gateway.usecases.sending_state import SendingState
 from gateway.usecases.sent_texts import SentTexts
@@ -44,7 +48,8 @@ class Links:
         self._sent_texts = sent_texts
         self._policy = policy
         self._held: dict[str, Link] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._releasing: set[str] = set()
         self._group: asyncio.TaskGroup | None = None
         self._stopping = False
 
@@ -59,8 +64,8 @@ class Links:
         return max((config.loss_detection_seconds for config in self._configs.values()), default=0.0)
 
     def wanted(self) -> Collection[str]:
-        """The links that this process should claim."""
-        return () if self._stopping else self._configs.keys() - self._held.keys()
+        """The links that this process would hold: its configured ones, none while it stops."""
+        return () if self._stopping else self._configs.keys()
 
     def acquired(self, names: Collection[str]) -> None:
         """Starts the links that this process has claimed."""
@@ -80,7 +85,16 @@ class Links:
                 wakeup=self._wakeups.texts[name],
                 policy=self._policy,
             )
-            self._group.create_task(link.run())
+            self._running[name] = self._group.create_task(link.run())
+
+    def release(self, names: Collection[str]) -> None:
+        """Begins to drain and release these links, which another process is to claim."""
+        if self._stopping or self._group is None:
+            return
+        for name in names:
+            if name in self._held and name not in self._releasing:
+                self._releasing.add(name)
+                self._group.create_task(self._release(name))
 
     def bind_now(self, names: Collection[str]) -> None:
         """Ends the waits of these links between two attempts to bind."""
@@ -97,6 +111,38 @@ class Links:
         """Submits again: the lease is exclusive again."""
         for link in self._held.values():
             link.resume()
+
+    async def _release(self, name: str) -> None:
+        """Releases one link, once nothing that it has sent or received is left to this process."""
+        link = self._held[name]
+        try:
+            if not await link.drain():
+                return  # the next heartbeat tries again
+            link.defer_deliveries()
+            await self._receiver.flushed_link(name)  # a response after the unbind may be lost
+            await link.close()
+            await self._retry(link.flush, name)
+            running = self._running.pop(name)
+            running.cancel()
+            await asyncio.wait([running])
+            await self._receiver.flushed_link(name)
+            await self._retry(link.flush, name)
+            await self._retry(lambda: self._release_row(name), name)
+            del self._held[name]
+            metrics.BOUND.labels(name).set(0)
+            metrics.LINK_STOPPED.labels(name).set(0)
+            metrics.LINKS_REBALANCED.labels(name).inc()
+            log.info(LogEvent.LINK_REBALANCED, link=name)
+        finally:
+            self._releasing.discard(name)
+
+    async def _retry(self, work: Callable[[], Awaitable[None]], name: str) -> None:
+        await run_with_retry(work, "release_link", backoff=self._policy.task_retry, link=name)
+
+    async def _release_row(self, name: str) -> None:
+        async with fenced_transaction(self._database, self._node) as connection:
+            await sms.release_others(connection, self._node, name, ())
+            await nodes.release_link(connection, self._node, name)
 
     def held(self) -> Mapping[str, Link]:
         """The links of this process, by name."""

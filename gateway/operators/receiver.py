@@ -70,6 +70,7 @@ class Receiver:
         )
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
+        self._flushes: dict[str, asyncio.Event] = {}  # by link; set between two batches
         self._paused: dict[InboundConnection, tuple[str, float]] = {}  # its link, and since when (monotonic)
         self._periods: dict[
             str, tuple[float, float]
@@ -101,6 +102,11 @@ class Receiver:
         """Returns when everything received is stored and acknowledged, and every period is stored."""
         await self._idle.wait()
 
+    async def flushed_link(self, link: str) -> None:
+        """The same for one link, of which no more is received."""
+        self._work.set()
+        await self._flushes.setdefault(link, asyncio.Event()).wait()
+
     async def run(self) -> None:
         """Stores and acknowledges received messages until cancelled."""
         queue, policy = self._queue, self._policy
@@ -108,12 +114,19 @@ class Receiver:
             while queue:
                 await self._process(queue.next_batch(policy.max_batch))
                 self._resume_reading()  # another bind may never stop sending
+                self._note_flushed()
             if self._periods:
                 await self._note_periods()
-            elif not queue:
+            self._note_flushed()
+            if not self._periods and not queue:
                 self._idle.set()
                 await self._work.wait()
             self._work.clear()
+
+    def _note_flushed(self) -> None:
+        for link in list(self._flushes):
+            if link not in self._periods and not self._queue.has(link):
+                self._flushes.pop(link).set()
 
     def _resume_reading(self) -> None:
         """Reads paused connections whose link has room. PDUs in their receive buffers have waited meanwhile."""

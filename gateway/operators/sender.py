@@ -102,6 +102,18 @@ class Sender:
         self._stopping = True
         self._note_drained()
 
+    def resume(self) -> None:
+        """Submits again after `stop`."""
+        self._stopping = False
+        self._drained.clear()
+        self._wakeup.set()
+        self.pump()
+
+    @property
+    def awaits_late_responses(self) -> bool:
+        """Whether segments have had their response_timeout whose responses may still come by the open binds."""
+        return any(out.unknown_segments and out.timed_out for out in self._queue.held.values())
+
     async def drained(self) -> None:
         """Returns when, after `stop`, no segment is under way."""
         await self._drained.wait()

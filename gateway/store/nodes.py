@@ -2,12 +2,12 @@
 
 A process holds an advisory lock while it runs. When it is killed, its connection ends and PostgreSQL frees the
 lock. When it is paused, or its host is down, the lock may still be held, but the heartbeats stop. In both cases
-another process deletes its row (evicts it). Without its row a process cannot commit any more (it is fenced), so
-one that was evicted by mistake does no harm and only has to restart.
+another process deletes its row (evicts it): cluster/heartbeat_watch.py has when. Without its row a process cannot
+commit any more (it is fenced), so one that was evicted by mistake does no harm and only has to restart.
 """
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import NamedTuple
@@ -15,37 +15,41 @@ from typing import NamedTuple
 import asyncpg
 
 from gateway.store.database import Connection
+from gateway.store.rows import reader
 
 _NODE_LOCK = 0x6E6F6465
 """First key ("node") of the processes' advisory locks; the second is the hash of the process's id."""
 
 _HEARTBEAT = """
 WITH latest AS (UPDATE clock SET latest = greatest(latest, $2))
-UPDATE nodes SET seen_at = clock_timestamp() WHERE node = $1 RETURNING seen_at
+UPDATE nodes SET seen_at = clock_timestamp(), wanted = $3, server_started_at = pg_postmaster_start_time()
+WHERE node = $1 RETURNING seen_at
 """
 
-# After a start of the database all locks are free and all heartbeats are old: processes get time to reconnect.
-_EXPIRED = f"""
-SELECT node FROM nodes
-WHERE node <> $2 AND pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => $4)
-  AND (seen_at < clock_timestamp() - make_interval(secs => $1)
-       OR CASE WHEN $3 THEN pg_try_advisory_xact_lock({_NODE_LOCK}, hashtext(node)) END)
+# A lock that is free is acquired, until the statement has ended. `server_started_at` is null for a process of an
+# earlier version, and before its first heartbeat.
+_OTHERS = f"""
+SELECT node, seen_at, wanted, coalesce(server_started_at = pg_postmaster_start_time(), true) AS on_this_server,
+       pg_try_advisory_xact_lock({_NODE_LOCK}, hashtext(node)) AS is_unlocked
+FROM nodes WHERE node <> $1
 """  # noqa: S608
 
 # A process that is paused during a COPY keeps its row locks for ever: no PostgreSQL time-out applies. Only
 # sessions of our own role: terminating others raises an error, which would roll the eviction back.
 _END_SESSIONS = """
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity JOIN unnest($1::text[]) AS expired (node)
-  ON application_name ^@ ('gateway ' || node) WHERE datname = current_database() AND usename = current_user
+SELECT pg_terminate_backend(pid) FROM nodes JOIN pg_stat_activity ON application_name ^@ ('gateway ' || node)
+WHERE node = $1 AND seen_at = $2 AND datname = current_database() AND usename = current_user
 """
 
 # The DELETE waits for the node's open transactions, which hold KEY SHARE on the row, and fences all later ones.
-# The node's last deliver_sm_resp may not have reached the SMSCs: see consent/redelivery.py.
+# The node's last deliver_sm_resp may not have reached the SMSCs: see consent/redelivery.py. `least`: a failover
+# may have put the clock back.
 _EVICT = """
-WITH evicted AS (DELETE FROM nodes WHERE node = $1 RETURNING node, seen_at),
+WITH evicted AS (DELETE FROM nodes WHERE node = $1 AND seen_at = $2 RETURNING node, seen_at),
 unacknowledged AS (
     INSERT INTO unacknowledged_periods (link, began_at, ended_at)
-    SELECT link, seen_at - make_interval(secs => $2), clock_timestamp() FROM links JOIN evicted USING (node)
+    SELECT link, least(seen_at, clock_timestamp()) - make_interval(secs => $3), clock_timestamp()
+    FROM links JOIN evicted USING (node)
 )
 SELECT node FROM evicted
 """
@@ -71,6 +75,8 @@ UPDATE links SET node = $1, bound = 0, changed_at = clock_timestamp(), taken_at 
 WHERE link = ANY($2::text[]) AND (node IS NULL OR node = $1) AND EXISTS (SELECT FROM nodes WHERE node = $1)
 RETURNING link
 """
+
+_RELEASE_LINK = "UPDATE links SET node = NULL, bound = 0 WHERE link = $2 AND node = $1"
 
 _NOTE_LINK = """
 UPDATE links SET changed_at = CASE WHEN bound = $3 THEN changed_at ELSE clock_timestamp() END, bound = $3,
@@ -104,8 +110,23 @@ class LinkState(NamedTuple):
     needed_timeout_seconds: float | None
 
 
+class OtherNode(NamedTuple):
+    """Another process, as its row and its lock show it."""
+
+    node: str
+    seen_at: datetime  # its last heartbeat, by the clock of the server to which it went
+    wanted: Sequence[str]  # the links that it would hold
+    on_this_server: (
+        bool  # its last heartbeat went to this server, which was not restarted since, as far as is known
+    )
+    is_unlocked: bool  # none of its connections holds its lock here
+
+
 class FencedError(Exception):
     """This process was evicted and its work released: it must write nothing more and start anew."""
+
+
+_read_other = reader(OtherNode)
 
 
 async def hold_lock(connection: Connection, node: str) -> None:
@@ -117,18 +138,20 @@ async def join(connection: Connection, node: str, name: str, links: Collection[s
     """Registers this process under its id, and the links of its configuration; also acquires its lock."""
     await hold_lock(connection, node)
     async with connection.transaction():
-        await connection.execute("INSERT INTO nodes (node, name) VALUES ($1, $2)", node, name)
+        await connection.execute(
+            "INSERT INTO nodes (node, name, wanted) VALUES ($1, $2, $3)", node, name, list(links)
+        )
         await connection.execute(
             "INSERT INTO links (link) SELECT * FROM unnest($1::text[]) ON CONFLICT DO NOTHING", list(links)
         )
 
 
-async def heartbeat(connection: Connection, node: str, latest: datetime) -> datetime:
+async def heartbeat(connection: Connection, node: str, latest: datetime, wanted: Collection[str]) -> datetime:
     """The database's clock, after a heartbeat; raises FencedError when this process was evicted.
 
-    `latest` is the real instant of business that the process has reached.
+    `latest` is the real instant of business that the process has reached, `wanted` the links that it would hold.
     """
-    seen_at: datetime | None = await connection.fetchval(_HEARTBEAT, node, latest)
+    seen_at: datetime | None = await connection.fetchval(_HEARTBEAT, node, latest, list(wanted))
     if seen_at is None:
         raise FencedError(node)
     return seen_at
@@ -140,35 +163,30 @@ async def fence(connection: Connection, node: str) -> None:
         raise FencedError(node)
 
 
+async def others(connection: Connection, node: str) -> list[OtherNode]:
+    """All processes but this one."""
+    return [_read_other(row) for row in await connection.fetch(_OTHERS, node)]
+
+
 async def evict_expired(
-    connection: Connection,
-    node: str,
-    *,
-    expired_after_seconds: float,
-    restart_grace_seconds: float,
-    loss_detection_seconds: float,
-    unlocked: bool = True,
+    connection: Connection, expired: Iterable[OtherNode], *, loss_detection_seconds: float
 ) -> tuple[list[str], dict[str, int]]:
     """The ids of the processes evicted, and by link the number of their segments whose outcome is unknown.
 
-    A process is evicted without a heartbeat for `expired_after_seconds` or, if `unlocked`, without its lock; none
-    is within `restart_grace_seconds` after a start of the database. Unknown segments are sent again. The
+    Of `expired` those are evicted that have given no heartbeat since. Unknown segments are sent again. The
     deliver_sm_resp of the last `loss_detection_seconds` may not have reached the SMSC. A process with an open
     transaction is evicted at a later call: its sessions are being terminated, and waiting here would delay our own
     heartbeat.
     """
     unknown: Counter[str] = Counter()
+    evicted = []
     async with connection.transaction():
         await connection.execute(_SHORT_LOCK_TIMEOUT)
-        rows = await connection.fetch(_EXPIRED, expired_after_seconds, node, unlocked, restart_grace_seconds)
-        expired = [row["node"] for row in rows]
-        if expired:
-            await connection.execute(_END_SESSIONS, expired)
-        evicted = []
         for other in expired:
+            await connection.execute(_END_SESSIONS, other.node, other.seen_at)
             with suppress(asyncpg.LockNotAvailableError):
                 async with connection.transaction():
-                    deleted = await connection.fetch(_EVICT, other, loss_detection_seconds)
+                    deleted = await connection.fetch(_EVICT, other.node, other.seen_at, loss_detection_seconds)
                     evicted += [row["node"] for row in deleted]
         await connection.execute(_RELEASE_CALLS)
         for row in await connection.fetch(_RELEASE_SMS):
@@ -176,9 +194,19 @@ async def evict_expired(
     return evicted, unknown
 
 
+async def holders(connection: Connection) -> dict[str, str | None]:
+    """By link the process that holds it."""
+    return {row["link"]: row["node"] for row in await connection.fetch("SELECT link, node FROM links")}
+
+
 async def claim_links(connection: Connection, node: str, links: Collection[str]) -> list[str]:
     """The links claimed by this node: those of `links` that no other process holds. None for an evicted node."""
     return [row["link"] for row in await connection.fetch(_CLAIM_LINKS, node, list(links))]
+
+
+async def release_link(connection: Connection, node: str, link: str) -> None:
+    """Lets other processes claim a link of this node."""
+    await connection.execute(_RELEASE_LINK, node, link)
 
 
 async def note_link(connection: Connection, node: str, link: str, state: LinkState) -> None:

@@ -209,6 +209,7 @@ _ON_UNCONFIGURED_LINKS = """
 SELECT s.sms_id, s.msisdn, c.operator FROM sms s LEFT JOIN cases c USING (case_id)
 WHERE s.state = 'queued' AND s.link <> ALL($1::text[])
   AND NOT EXISTS (SELECT FROM links l WHERE l.link = s.link AND l.node IS NOT NULL)
+  AND NOT EXISTS (SELECT FROM nodes WHERE s.link = ANY(wanted))
 """
 _REROUTE = """
 UPDATE sms SET link = u.link FROM unnest($1::route_row[]) AS u

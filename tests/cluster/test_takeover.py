@@ -73,9 +73,7 @@ class Cluster:
 
 @pytest.fixture
 async def cluster(harness: Harness, tmp_path: Path) -> AsyncIterator[Cluster]:
-    """Two processes, one of them bound. The database has been up for longer than the restart grace."""
-    started = "SELECT extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())::float8"
-    await asyncio.sleep(max(0.0, 10.5 - await harness.connection.fetchval(started)))
+    """Two processes, one of them bound."""
     cluster = Cluster(harness, tmp_path)
     try:
         await cluster.start("one")

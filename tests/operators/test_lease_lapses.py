@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Collection
 from datetime import datetime
 
 import pytest
@@ -22,10 +23,12 @@ def cut_off(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Nodes whose heartbeats fail."""
     heartbeat, cut_off = nodes.heartbeat, set[str]()
 
-    async def heartbeat_unless_cut_off(connection: Connection, node: str, latest: datetime) -> datetime:
+    async def heartbeat_unless_cut_off(
+        connection: Connection, node: str, latest: datetime, wanted: Collection[str]
+    ) -> datetime:
         if node in cut_off:
             raise ConnectionResetError
-        return await heartbeat(connection, node, latest)
+        return await heartbeat(connection, node, latest, wanted)
 
     monkeypatch.setattr(nodes, "heartbeat", heartbeat_unless_cut_off)
     return cut_off

@@ -85,16 +85,8 @@ def receipt(segment: str, *, delivered: bool = True) -> Act:
 
 def eviction(node: str) -> Act:
     async def act(connection: Connection, _: int) -> None:
-        await connection.execute("UPDATE nodes SET seen_at = 'infinity'")
-        await connection.execute("UPDATE nodes SET seen_at = '-infinity' WHERE node = $1", node)
-        evicted, _unknown = await nodes.evict_expired(
-            connection,
-            "survivor",
-            expired_after_seconds=60.0,
-            restart_grace_seconds=0.0,
-            loss_detection_seconds=60.0,
-            unlocked=False,
-        )
+        expired = [other for other in await nodes.others(connection, "survivor") if other.node == node]
+        evicted, _unknown = await nodes.evict_expired(connection, expired, loss_detection_seconds=60.0)
         assert evicted == [node]
 
     return act

@@ -1,4 +1,4 @@
-"""Eviction of expired nodes: by their lock, by their heartbeat, and none right after a restart of the database."""
+"""The rows of the processes: what others see of them, their eviction, and the links that they hold."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,18 +11,24 @@ from gateway.store import nodes, queues
 from gateway.store.database import Connection, Database
 
 LINKS = ["kcell"]
-EXPIRED_AT_ONCE_SECONDS = 1e-6  # every heartbeat is older, and the server has been up for longer
-LESS_THAN_UPTIME_SECONDS = 0.001
 
 
-async def evict(
-    connection: Connection, expired_after: float = 10.0, *, restart_grace: float = 0.0, unlocked: bool = True
-) -> tuple[list[str], dict[str, int]]:
-    """(evicted nodes, segments of unknown outcome by link), by a node called survivor."""
+async def evict(connection: Connection, *expired: str) -> tuple[list[str], dict[str, int]]:
+    """(evicted nodes, segments of unknown outcome by link), with the rows as they are now."""
+    others = await nodes.others(connection, "survivor")
     return await nodes.evict_expired(
-        connection, "survivor", expired_after_seconds=expired_after, restart_grace_seconds=restart_grace,
-        loss_detection_seconds=60.0, unlocked=unlocked,
-    )  # fmt: skip
+        connection, [other for other in others if other.node in expired], loss_detection_seconds=60.0
+    )
+
+
+async def seen(connection: Connection) -> dict[str, tuple[bool, bool]]:
+    """By node, whether its last heartbeat went to this server, and whether its lock is free."""
+    others = await nodes.others(connection, "survivor")
+    return {other.node: (other.on_this_server, other.is_unlocked) for other in others}
+
+
+async def give_heartbeat(connection: Connection, node: str) -> None:
+    await nodes.heartbeat(connection, node, datetime.now(UTC), LINKS)
 
 
 @pytest.fixture
@@ -33,65 +39,79 @@ async def other(database_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.
     await connection.close()
 
 
-async def keep_heartbeat_fresh(connection: Connection, node: str) -> None:
-    await connection.execute("UPDATE nodes SET seen_at = 'infinity' WHERE node = $1", node)
-
-
-async def evict_until_one_has_expired(connection: Connection) -> tuple[list[str], dict[str, int]]:
-    async with asyncio.timeout(10):
-        while not (found := await evict(connection))[0]:
-            pass
-    return found
-
-
-async def test_a_node_with_its_lock_and_a_fresh_heartbeat_is_not_evicted(
+async def test_a_node_is_seen_with_its_lock_its_links_and_the_server_of_its_heartbeat(
     database: Database, other: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    await nodes.join(other, "alive", "alive", LINKS)
-    await keep_heartbeat_fresh(other, "alive")
+    await nodes.join(other, "other", "other", LINKS)
     async with database.acquire() as connection:
-        assert await evict(connection, LESS_THAN_UPTIME_SECONDS) == ([], {})
+        assert await seen(connection) == {"other": (True, False)}
+        await give_heartbeat(other, "other")
+        assert await seen(connection) == {"other": (True, False)}
+        assert [row.wanted for row in await nodes.others(connection, "survivor")] == [LINKS]
+        assert await nodes.others(connection, "other") == []
 
 
-async def test_a_killed_node_is_evicted_once_its_connection_has_ended(
+async def test_the_lock_of_a_killed_node_is_free_once_its_connection_has_ended(
     database: Database, other: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     await nodes.join(other, "killed", "killed", LINKS)
-    await keep_heartbeat_fresh(other, "killed")
+    await give_heartbeat(other, "killed")
     other.terminate()
     async with database.acquire() as connection:
-        evicted, _ = await evict_until_one_has_expired(connection)
-        assert evicted == ["killed"]
+        async with asyncio.timeout(10):
+            while await seen(connection) != {"killed": (True, True)}:
+                pass  # PostgreSQL has yet to notice
+        assert await evict(connection, "killed") == (["killed"], {})
         with pytest.raises(nodes.FencedError):
-            await nodes.heartbeat(connection, "killed", datetime.now(UTC))
+            await give_heartbeat(connection, "killed")
 
 
-async def test_a_node_is_evicted_by_its_free_lock_only_if_unlocked_is_set(
-    database: Database, other: "asyncpg.Connection[asyncpg.Record]"
+async def test_a_heartbeat_to_a_server_that_started_at_another_time_was_not_on_this_server(
+    database: Database,
 ) -> None:
-    await other.execute("INSERT INTO nodes (node, name, seen_at) VALUES ('unheld', 'unheld', 'infinity')")
     async with database.acquire() as connection:
-        assert (await evict(connection, LESS_THAN_UPTIME_SECONDS, unlocked=False))[0] == []
-        assert (await evict(connection, LESS_THAN_UPTIME_SECONDS))[0] == ["unheld"]
+        await nodes.join(connection, "other", "other", LINKS)
+        await give_heartbeat(connection, "other")
+        await connection.execute("UPDATE nodes SET server_started_at = server_started_at - interval '21 days'")
+        assert await seen(connection) == {"other": (False, True)}
 
 
-async def test_a_paused_node_that_holds_its_lock_is_evicted_by_its_heartbeat(
+async def test_a_node_that_has_given_a_heartbeat_since_is_not_evicted_and_keeps_its_sessions(
+    database: Database, database_url: str
+) -> None:
+    alive = await asyncpg.connect(database_url, server_settings={"application_name": "gateway alive here"})
+    await nodes.join(alive, "alive", "alive", LINKS)
+    async with database.acquire() as connection:
+        before = await nodes.others(connection, "survivor")
+        await give_heartbeat(alive, "alive")
+        evicted, _ = await nodes.evict_expired(connection, before, loss_detection_seconds=60.0)
+        assert evicted == []
+        await give_heartbeat(alive, "alive")
+    await alive.close()
+
+
+async def test_the_links_of_an_evicted_node_are_claimed_by_another(
     database: Database, other: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     await nodes.join(other, "paused", "paused", LINKS)
     async with database.acquire() as connection:
         assert await nodes.claim_links(other, "paused", LINKS) == LINKS
-        assert (await evict(connection, EXPIRED_AT_ONCE_SECONDS))[0] == ["paused"]
+        assert await nodes.holders(connection) == {"kcell": "paused"}
+        assert (await evict(connection, "paused"))[0] == ["paused"]
         await nodes.join(connection, "survivor", "survivor", LINKS)
         assert await nodes.claim_links(connection, "survivor", LINKS) == LINKS
 
 
-async def test_no_node_is_evicted_within_the_restart_grace(
-    database: Database, other: "asyncpg.Connection[asyncpg.Record]"
-) -> None:
-    await other.execute("INSERT INTO nodes (node, name, seen_at) VALUES ('old', 'old', '-infinity')")
+async def test_a_released_link_is_claimed_by_another_and_by_its_holder_alone_released(database: Database) -> None:
     async with database.acquire() as connection:
-        assert (await evict(connection, restart_grace=86_400.0))[0] == []
+        await nodes.join(connection, "holder", "holder", LINKS)
+        await nodes.join(connection, "other", "other", LINKS)
+        assert await nodes.claim_links(connection, "holder", LINKS) == LINKS
+        await nodes.release_link(connection, "other", "kcell")
+        assert await nodes.claim_links(connection, "other", LINKS) == []
+        await nodes.release_link(connection, "holder", "kcell")
+        assert await nodes.holders(connection) == {"kcell": None}
+        assert await nodes.claim_links(connection, "other", LINKS) == LINKS
 
 
 async def test_a_node_is_evicted_only_after_its_open_transaction(
@@ -101,8 +121,8 @@ async def test_a_node_is_evicted_only_after_its_open_transaction(
     async with database.acquire() as connection:
         async with other.transaction():
             await nodes.fence(other, "slow")
-            assert (await evict(connection, EXPIRED_AT_ONCE_SECONDS))[0] == []
-        assert (await evict(connection, EXPIRED_AT_ONCE_SECONDS))[0] == ["slow"]
+            assert (await evict(connection, "slow"))[0] == []
+        assert (await evict(connection, "slow"))[0] == ["slow"]
         with pytest.raises(nodes.FencedError):
             await nodes.fence(other, "slow")
 
@@ -129,11 +149,11 @@ async def test_a_node_stopped_in_mid_copy_is_evicted_and_delays_no_other_evictio
     await copying.wait()
     async with database.acquire() as connection:
         await connection.execute("INSERT INTO nodes (node, name) VALUES ('also expired', 'also expired')")
-        evicted, _ = await evict(connection, EXPIRED_AT_ONCE_SECONDS)
+        evicted, _ = await evict(connection, "stuck", "also expired")
         assert "also expired" in evicted
         async with asyncio.timeout(10):
             while "stuck" not in evicted:
-                evicted += (await evict(connection, EXPIRED_AT_ONCE_SECONDS))[0]
+                evicted += (await evict(connection, "stuck"))[0]
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     stuck.terminate()
@@ -150,7 +170,7 @@ async def test_a_session_of_another_role_named_like_an_expired_node_prevents_no_
         await connection.execute("CREATE ROLE less")
         await connection.execute("GRANT ALL ON ALL TABLES IN SCHEMA public TO less")
         await connection.execute("SET LOCAL ROLE less")
-        assert (await evict(connection, EXPIRED_AT_ONCE_SECONDS))[0] == ["expired"]
+        assert (await evict(connection, "expired"))[0] == ["expired"]
         await transaction.rollback()
     assert await foreign.fetchval("SELECT true")
     await foreign.close()

@@ -92,24 +92,20 @@ async def test_of_50_000_equal_replies_only_the_newest_are_read_by_index(connect
     assert not any("Seq Scan on replies" in row[0] or "Sort " in row[0] for row in plan)
 
 
+@pytest.mark.parametrize(("seen", "began"), [(-20.0, 80), (-900.0, 960), (3600.0, 60)])
 async def test_the_last_acknowledgements_of_an_evicted_node_are_an_unacknowledged_period(
-    connection: Connection, database_url: str
+    connection: Connection, database_url: str, seen: float, began: int
 ) -> None:
+    """From its last heartbeat on, also when the database was away since, or its clock was put back."""
     other = await asyncpg.connect(database_url)
     await nodes.join(other, "expired", "expired", ["kcell", "beeline"])
     assert await nodes.claim_links(other, "expired", ["kcell"]) == ["kcell"]
     await other.close()
-    await connection.execute("UPDATE nodes SET seen_at = clock_timestamp() - interval '20 s'")
-    assert (
-        await nodes.evict_expired(
-            connection,
-            "survivor",
-            expired_after_seconds=10.0,
-            restart_grace_seconds=0.0,
-            loss_detection_seconds=60.0,
-        )
-    )[0] == ["expired"]
-    assert await periods(connection) == [("kcell", 80, 0)]
+    await connection.execute("UPDATE nodes SET seen_at = clock_timestamp() + make_interval(secs => $1)", seen)
+    expired = await nodes.others(connection, "survivor")
+    evicted, _ = await nodes.evict_expired(connection, expired, loss_detection_seconds=60.0)
+    assert evicted == ["expired"]
+    assert await periods(connection) == [("kcell", began, 0)]
 
 
 async def test_unacknowledged_periods_without_possible_redeliveries_are_deleted(connection: Connection) -> None:
