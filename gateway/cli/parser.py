@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from gateway import __version__
-from gateway.cli import ask, demo, evidence, link_test, local, preview, push, simulate, tail
+from gateway.cli import ask, demo, evidence, link_test, local, preview, push, rewind, simulate, tail
 from gateway.cli.terminal import CommandError, complain
 from gateway.config import ConfigError
 from gateway.evidence.digests import Anchor
@@ -150,6 +150,12 @@ def _add_remote(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
             command.add_argument(f"{argument.lower()}_id", metavar=argument)
         if name == "cancel":
             command.add_argument("--reason", default="cancelled by ops", help="is written into the journal")
+    command = _add(
+        commands, "accept-rewind", rewind.accept_rewind,
+        "go on with a database that lacks what was there, and show who may know it",
+        config=True, json=True, url=True,
+    )  # fmt: skip
+    command.add_argument("--dry-run", action="store_true", help="only show it")
     _add_many(commands)
 
 

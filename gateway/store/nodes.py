@@ -50,6 +50,10 @@ unacknowledged AS (
 SELECT node FROM evicted
 """
 
+_FENCE = """
+SELECT EXISTS (SELECT FROM rewinds WHERE accepted_at IS NULL) FROM nodes WHERE node = $1 FOR KEY SHARE
+"""
+
 _SHORT_LOCK_TIMEOUT = "SET LOCAL lock_timeout = '1s'"
 
 _RELEASE_CALLS = """
@@ -108,6 +112,10 @@ class FencedError(Exception):
     """This process was evicted and its work released: it must write nothing more and start anew."""
 
 
+class RewoundError(FencedError):
+    """The database lacks what was there (store/rewinds.py): nothing may be sent until ops accept that."""
+
+
 async def hold_lock(connection: Connection, node: str) -> None:
     """Acquires this process's shared lock, held until the connection ends; several connections may hold it."""
     await connection.execute("SELECT pg_advisory_lock_shared($1, hashtext($2))", _NODE_LOCK, node)
@@ -135,9 +143,15 @@ async def heartbeat(connection: Connection, node: str, latest: datetime) -> date
 
 
 async def fence(connection: Connection, node: str) -> None:
-    """Locks this process's row until the transaction ends; raises FencedError when it was evicted."""
-    if not await connection.fetchval("SELECT true FROM nodes WHERE node = $1 FOR KEY SHARE", node):
+    """Locks this process's row until the transaction ends; raises FencedError when it was evicted.
+
+    Raises RewoundError while the database is rewound.
+    """
+    is_rewound = await connection.fetchval(_FENCE, node)
+    if is_rewound is None:
         raise FencedError(node)
+    if is_rewound:
+        raise RewoundError(node)
 
 
 async def evict_expired(
