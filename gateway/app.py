@@ -4,22 +4,24 @@ import asyncio
 import gc
 import signal
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import aiohttp
 
+from gateway import metrics
 from gateway.api.app import Api, serve_http
 from gateway.api.cases import CasesApi
 from gateway.api.console import ConsoleApi
 from gateway.api.lists import ListsApi
 from gateway.api.ops import OpsApi
 from gateway.api.overview import OverviewApi
+from gateway.api.rewinds import RewindsApi
 from gateway.api.statuses import StatusesApi
 from gateway.api.wallet import WalletApi
 from gateway.clock import wall_now
 from gateway.cluster.clock_watch import ClockWatch
-from gateway.cluster.membership import Membership
-from gateway.cluster.retry import run_with_retry
+from gateway.cluster.membership import Membership, leave
+from gateway.cluster.retry import TRANSIENT_ERRORS, run_with_retry
 from gateway.cluster.scheduler import Job, Scheduler
 from gateway.components import Components, build
 from gateway.config import Config
@@ -36,11 +38,12 @@ from gateway.partners.http_session import partner_session
 from gateway.partners.mcb import Mcb
 from gateway.partners.sdu import SduClient, SduPush
 from gateway.partners.wallet import Wallet
-from gateway.store import nodes, setup
+from gateway.store import nodes, rewinds, setup
 from gateway.store.calls import CallKind
 from gateway.store.database import Database, DatabaseError, open_pool
 from gateway.store.migrations import migrate as migrate_database
 from gateway.store.migrations import pending
+from gateway.store.rewinds import JournalMemory
 from gateway.store.session_checks import check_tables
 from gateway.usecases.partner_calls import PartnerCalls
 from gateway.usecases.sent_texts import SentTexts
@@ -73,24 +76,85 @@ async def run(
     """The exit status of the process, after it has run until `stopping` is set: 0, or EXIT_FENCED.
 
     A process that was evicted, because it was paused or lost its database connection, ends with EXIT_FENCED and
-    has committed nothing since. Raises DatabaseError when an external database has pending migrations and
-    `migrate` is False.
+    has committed nothing since. A process whose database is rewound ends all its tasks, and stands still until
+    ops have accepted that; then it begins anew. Raises DatabaseError when an external database has pending
+    migrations and `migrate` is False.
     """
-    policy = policy or Policy()
+    memory, status = JournalMemory(), None
+    while status is None:
+        status = await _run(config, stopping, memory, migrate=migrate, policy=policy or Policy())
+    return status
+
+
+async def _run(
+    config: Config, stopping: asyncio.Event, memory: JournalMemory, *, migrate: bool, policy: Policy
+) -> int | None:
+    """The exit status; None when the process has to begin anew, because the database is rewound or was."""
     node = new_ulid(wall_now())
     database = await open_pool(
-        config, node=node, acquire_timeout_seconds=policy.acquire_timeout_seconds, policy=policy.database
+        config,
+        node=node,
+        acquire_timeout_seconds=policy.acquire_timeout_seconds,
+        policy=policy.database,
+        check=memory.check_connection,
     )
-    status = 0
+    status: int | None = 0
     try:
         await _prepare(config, database, migrate_now=migrate or config.gateway.embedded)
-        await _Process(config, await build(config, database, node, policy), stopping).run()
+        components = await build(config, database, node, policy, memory=memory)
+        if await _is_rewound(database, memory):
+            await _stand_still(config, components, stopping)
+            status = 0 if stopping.is_set() else None
+        else:
+            await components.replication.check()
+            await _Process(config, components, stopping).run()
+    except* nodes.RewoundError:
+        status = None
     except* nodes.FencedError:
-        log.error(Event.NODE_FENCED)
-        status = EXIT_FENCED
+        if status is not None:
+            log.error(Event.NODE_FENCED)
+            status = EXIT_FENCED
     finally:
+        memory.suspended = True  # until it is known whether the database is rewound
         await database.close()
     return status
+
+
+async def _is_rewound(database: Database, memory: JournalMemory) -> bool:
+    """Whether the database lacks what was there, by its own rows or by what this process remembers."""
+    try:
+        async with database.acquire() as connection:
+            await memory.check(connection, is_new=True)
+    except nodes.RewoundError:
+        return True
+    memory.suspended = False
+    metrics.REWOUND.set(0)
+    return False
+
+
+async def _stand_still(config: Config, components: Components, stopping: asyncio.Event) -> None:
+    """Serves HTTP, and nothing else, until the rewind of the database is accepted or `stopping` is set.
+
+    What HTTP could change is refused by the fence of every transaction (store/nodes.py).
+    """
+    policy, database = components.policy, components.database
+    try:
+        async with serve_http(config.http, apis_of(config, components), policy.http):
+            said = False
+            while not stopping.is_set():
+                with suppress(*TRANSIENT_ERRORS):
+                    async with asyncio.timeout(policy.membership.expired_after_seconds), database.acquire() as c:
+                        rewind = await rewinds.unaccepted(c)
+                    if rewind is None:
+                        return
+                    if not said:
+                        rewinds.report(rewind)
+                        said = True
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(policy.membership.heartbeat_seconds):
+                        await stopping.wait()
+    finally:
+        await leave(database, components.node)
 
 
 async def _prepare(config: Config, database: Database, *, migrate_now: bool) -> None:
@@ -139,6 +203,7 @@ def apis_of(config: Config, components: Components) -> list[Api]:
             clock=c.clock,
             calendar=c.calendar,
             links=[link.name for link in config.links],
+            durability=config.gateway.durability,
             cache_seconds=c.policy.http.probe_cache_seconds,
         ),
         OverviewApi(
@@ -148,8 +213,10 @@ def apis_of(config: Config, components: Components) -> list[Api]:
             node=c.node,
             links=config.links,
             pushes=bool(config.sdu.url),
+            durability=config.gateway.durability,
             down_after_seconds=c.policy.membership.link_down_after_seconds,
         ),
+        RewindsApi(acceptance=c.rewind, calendar=c.calendar, pushes=bool(config.sdu.url)),
         ConsoleApi(),
     ]
 
@@ -181,6 +248,7 @@ def jobs_of(components: Components) -> list[Job]:
         Job(name="meet_deadlines", run=meet_deadlines, every_seconds=1.0),
         Job(name="match_receipts", run=match_receipts, every_seconds=1.0),
         Job(name="flush_replies", run=c.replies.flush_incomplete, every_seconds=30.0),
+        Job(name="check_replication", run=c.replication.check, every_seconds=60.0),
         once("fold_progress", c.housekeeping.fold_progress, 30.0),
         once("check_journal", c.journal.check, 30.0),
         once("grow_tree", c.journal.grow_tree, 30.0),
@@ -220,6 +288,7 @@ class _Process:
             links=self._links,
             policy=self._policy.membership,
             clocks=ClockWatch(components.clock, self._scheduler.restart_timers),
+            memory=components.memory,
             ack_timeout_seconds=self._policy.receiver.ack_timeout_seconds,
         )
 
@@ -270,7 +339,7 @@ class _Process:
                             task.cancel()
         finally:
             if drained:
-                await self._membership.leave()
+                await leave(self._components.database, self._components.node)
                 log.info(Event.STOPPED)
 
     def _sent_texts(self, link: LinkConfig) -> SentTexts:

@@ -18,6 +18,7 @@ from gateway.logs.log import Event, get_logger
 from gateway.store import nodes, setup, sms
 from gateway.store.database import Database, load_clock
 from gateway.store.disk import DiskSpace, space_at
+from gateway.store.rewinds import JournalMemory
 from gateway.usecases.accept_list import AcceptList
 from gateway.usecases.case_batch import DecisionContext
 from gateway.usecases.deadlines import Deadlines
@@ -27,7 +28,9 @@ from gateway.usecases.inbound import Inbound
 from gateway.usecases.journal_upkeep import JournalUpkeep
 from gateway.usecases.manual_actions import ManualActions
 from gateway.usecases.receipts import Receipts
+from gateway.usecases.replication_check import ReplicationCheck
 from gateway.usecases.replies import Replies
+from gateway.usecases.rewind import RewindAcceptance
 from gateway.usecases.sending_state import SendingState
 from gateway.usecases.texts import Service, TextRenderer
 from gateway.usecases.unit_of_work import Transactions
@@ -88,6 +91,9 @@ class Components:
     erasure: Erasure
     housekeeping: Housekeeping
     journal: JournalUpkeep
+    memory: JournalMemory
+    replication: ReplicationCheck
+    rewind: RewindAcceptance
 
 
 async def build(
@@ -96,9 +102,10 @@ async def build(
     node: str,
     policy: Policy | None = None,
     clock: Clock | None = None,
+    memory: JournalMemory | None = None,
 ) -> Components:
     """The components of a process, which is now registered; `clock` None: the clock of the database."""
-    policy = policy or Policy()
+    policy, memory = policy or Policy(), memory or JournalMemory()
     services, routing = services_of(config), Routing(config.links)
     names = [link.name for link in config.links]
     async with database.acquire() as connection:
@@ -111,7 +118,9 @@ async def build(
     calendar, wakeups, sending = calendar_of(config), WakeUps(), SendingState()
     texts = TextRenderer(services, config.links, routing)
     context = DecisionContext(rules=_rules_of(config, calendar), texts=texts, digests=digests)
-    transactions = Transactions(database=database, node=node, clock=clock, context=context, wakeups=wakeups)
+    transactions = Transactions(
+        database=database, node=node, clock=clock, context=context, wakeups=wakeups, memory=memory
+    )
     replies = Replies(
         transactions=transactions,
         services=services,
@@ -149,7 +158,10 @@ async def build(
         deadlines=Deadlines(transactions=transactions, database=database, clock=clock),
         erasure=Erasure(transactions, timedelta(days=config.privacy.keep_days)),
         housekeeping=Housekeeping(database=database, node=node),
-        journal=JournalUpkeep(database=database, node=node, wakeups=wakeups, policy=policy.journal),
+        journal=JournalUpkeep(database=database, node=node, wakeups=wakeups, memory=memory, policy=policy.journal),
+        memory=memory,
+        replication=ReplicationCheck(database, config.gateway.durability),
+        rewind=RewindAcceptance(database, clock),
     )
 
 

@@ -29,6 +29,16 @@ CLOCK_DRIFT = Gauge(
     registry=REGISTRY,
 )
 
+STANDBYS = Gauge("gateway_database_standbys", "Standbys of the database", ["state"], registry=REGISTRY)
+COMMITS_REPLICATED = Gauge(
+    "gateway_commits_replicated", "1 while a commit waits for a synchronous standby", registry=REGISTRY
+)
+REWOUND = Gauge(
+    "gateway_database_rewound",
+    "1 while the database lacks what was there, and the process stands still",
+    registry=REGISTRY,
+)
+
 # Links. `outcome` is a kind of smpp/status.py.
 SEGMENTS = _counter("segments", "Segments that the SMSC responded to", "link", "outcome")
 SEGMENTS_UNKNOWN = Counter(  # operators know it by this name, without a prefix

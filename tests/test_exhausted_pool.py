@@ -115,11 +115,12 @@ async def test_http_requests_get_503_while_the_pool_is_exhausted_and_the_process
 
 async def test_waiting_long_polls_hold_no_database_connection(harness: Harness, opened: list[Database]) -> None:
     await harness.start()
-    polls = [
-        asyncio.create_task(ask(harness, "GET", "/v1/statuses?after=1000000&wait=2", "sdu")) for _ in range(20)
-    ]
     family = Family(n=1)
     await harness.ask(family)
+    seq = int(harness.sdu.events[-1]["seq"])
+    polls = [
+        asyncio.create_task(ask(harness, "GET", f"/v1/statuses?after={seq}&wait=2", "sdu")) for _ in range(20)
+    ]
     async with pool_exhausted(opened[0]):
         pass
     assert {status for status, _ in await asyncio.gather(*polls)} == {200}

@@ -9,10 +9,13 @@ from typing import NamedTuple
 from smpplib import consts
 
 from gateway.clock import MAX_DRIFT_SECONDS
+from gateway.config.model import Durability
 from gateway.partners.responses import FailureKind
 from gateway.smpp import status
 from gateway.store.held_replies import HeldByLink
 from gateway.store.queues import FAILING_FROM
+from gateway.store.replication import Replication
+from gateway.store.rewinds import Rewind
 
 MAX_JOURNAL_SECONDS = 60.0
 """For which an entry may wait to be sealed; 0.2 is usual."""
@@ -49,6 +52,8 @@ class Code(StrEnum):
     RESPONSES_LATE = "responses_late"
     BIND_REFUSED = "bind_refused"
     SESSIONS_MISSING = "sessions_missing"
+    DATABASE_REWOUND = "database_rewound"
+    COMMITS_LOCAL = "commits_local"
     JOURNAL_BROKEN = "journal_broken"
     JOURNAL_LATE = "journal_late"
     PARTNER_PAUSED = "partner_paused"
@@ -110,6 +115,9 @@ def alerts(
     links: Iterable[LinkState],
     queues: Iterable[QueueState],
     *,
+    rewind: Rewind | None,
+    replication: Replication,
+    durability: Durability,
     held: Iterable[HeldByLink],
     paused: Iterable[PausedPartner],
     clocks: Clocks,
@@ -122,7 +130,7 @@ def alerts(
 
     A link is down after `down_after_seconds` without a session.
     """
-    found: list[Alert] = []
+    found: list[Alert] = [*_of_database(rewind, replication, durability)]
     if journal_faults:
         text = "The journal's chain is broken: gateway verify-journal names the entry."
         found.append(Alert(Level.CRITICAL, Code.JOURNAL_BROKEN, text))
@@ -155,6 +163,20 @@ def _of_clocks(clocks: Clocks) -> Iterator[Alert]:
             "of both hosts."
         )
         yield Alert(Level.WARNING, Code.CLOCKS_DIFFER, text)
+
+
+def _of_database(rewind: Rewind | None, replication: Replication, durability: Durability) -> Iterator[Alert]:
+    if rewind is not None:
+        text = (
+            f"The database lacks entries of the journal: it ended at {rewind.seq:,}, "
+            f"{rewind.known_seq:,} is known. Nothing is sent. "
+            "Put the right server back, or accept the loss: gateway accept-rewind."
+        )
+        yield Alert(Level.CRITICAL, Code.DATABASE_REWOUND, text)
+    if replication.shortfall and (durability == "replicated" or replication.standbys):
+        level = Level.CRITICAL if durability == "replicated" else Level.WARNING
+        text = f"What is acknowledged is on one server only: {replication.shortfall}."
+        yield Alert(level, Code.COMMITS_LOCAL, text)
 
 
 def _of_link(link: LinkState, now: datetime, down_after_seconds: float) -> Iterator[Alert]:

@@ -17,10 +17,11 @@ from gateway.api.lists import shown_state
 from gateway.api.problems import Problem, not_found
 from gateway.api.requests import Route, json_response, respond_in_pieces
 from gateway.clock import Clock
+from gateway.config.model import Durability
 from gateway.consent.deadlines import Calendar
 from gateway.logs.log import Event, get_logger
 from gateway.metrics import REGISTRY
-from gateway.store import nodes, queues
+from gateway.store import nodes, queues, replication, rewinds
 from gateway.store.database import Connection, Database
 from gateway.store.queues import Waiting
 
@@ -39,12 +40,20 @@ class OpsApi:
     """
 
     def __init__(
-        self, *, database: Database, clock: Clock, calendar: Calendar, links: Sequence[str], cache_seconds: float
+        self,
+        *,
+        database: Database,
+        clock: Clock,
+        calendar: Calendar,
+        links: Sequence[str],
+        durability: Durability,
+        cache_seconds: float,
     ) -> None:
         self._database = database
         self._clock = clock
         self._calendar = calendar
         self._links = tuple(links)
+        self._durability = durability
         self._openapi = OPENAPI.read_bytes()
         self._readiness = Cached(self._ready, cache_seconds)
         self._exposition = Cached(self._expose, cache_seconds)
@@ -84,10 +93,19 @@ class OpsApi:
         try:
             async with asyncio.timeout(_DATABASE_TIMEOUT_SECONDS), self._database.acquire() as connection:
                 held = await queues.links(connection)
+                rewind = await rewinds.unaccepted(connection)
+                replicated = await replication.state(connection)
         except Exception as error:
             if self._database.exhausted:
                 return "No connection to the database has been free for some time."
             return f"The database is not reachable ({type(error).__name__})."
+        if rewind is not None:
+            return (
+                f"The database was rewound: it ended at entry {rewind.seq}, {rewind.known_seq} is known. "
+                f"Nothing is sent until `gateway accept-rewind`."
+            )
+        if self._durability == "replicated" and replicated.shortfall:
+            return f"Commits are not replicated: {replicated.shortfall}."
         bound = {link.link for link in held if link.bound}
         if unbound := [name for name in self._links if name not in bound]:
             return f"Not bound: {', '.join(unbound)}."

@@ -13,16 +13,18 @@ from gateway.api.alerts import Clocks, LinkState, PausedPartner, QueueState, ale
 from gateway.api.lists import shown_progress
 from gateway.api.requests import Route, json_response
 from gateway.clock import Clock
-from gateway.config.model import Link
+from gateway.config.model import Durability, Link
 from gateway.consent.case import State
 from gateway.consent.deadlines import Calendar
 from gateway.smpp import status
 from gateway.smpp.status import StatusKind
-from gateway.store import journal, lists, queues
+from gateway.store import journal, lists, queues, replication, rewinds
 from gateway.store.database import Database
 from gateway.store.held_replies import HeldByLink
 from gateway.store.lists import StoredList
 from gateway.store.queues import HeldLink, Node, Queue
+from gateway.store.replication import Replication
+from gateway.store.rewinds import Rewind
 
 MAX_LISTS = 20
 """The latest lists, shown with their progress."""
@@ -50,6 +52,8 @@ class _Gathered(NamedTuple):
     lists: Sequence[StoredList]
     progress: Mapping[str, dict[str, int]]
     head: tuple[int, str, datetime]
+    rewind: Rewind | None
+    replication: Replication
 
 
 class OverviewApi:
@@ -64,6 +68,7 @@ class OverviewApi:
         node: str,
         links: Sequence[Link],
         pushes: bool,
+        durability: Durability,
         down_after_seconds: float,
     ) -> None:
         """`pushes`: whether statuses are pushed to SDU; else SDU pulls them."""
@@ -73,6 +78,7 @@ class OverviewApi:
         self._node = node
         self._links = {link.name: link for link in links}
         self._pushes = pushes
+        self._durability = durability
         self._down_after_seconds = down_after_seconds
 
     def routes(self) -> Sequence[Route]:
@@ -92,6 +98,9 @@ class OverviewApi:
         found = alerts(
             links,
             waiting,
+            rewind=gathered.rewind,
+            replication=gathered.replication,
+            durability=self._durability,
             held=gathered.waiting.held,
             paused=_paused(counted),
             clocks=clocks,
@@ -108,7 +117,7 @@ class OverviewApi:
                 "rate": self._clock.rate,
                 "answered_by": self._node,
                 "clocks": clocks._asdict(),
-                "ready": all(link.bound for link in links),
+                "ready": gathered.rewind is None and all(link.bound for link in links),
                 "window": {
                     "open": self._calendar.in_window(business),
                     "opens_at": self._local(self._calendar.next_opening(business)),
@@ -141,6 +150,8 @@ class OverviewApi:
                 lists=stored,
                 progress=await lists.progress_of(connection, [one.list_id for one in stored]),
                 head=await journal.head(connection),
+                rewind=await rewinds.unaccepted(connection),
+                replication=await replication.state(connection),
             )
 
     def _queues(self, gathered: _Gathered) -> list[Queue]:

@@ -16,7 +16,7 @@ from gateway.cluster.retry import is_transient
 from gateway.config.model import Role
 from gateway.logs.log import Event, get_logger
 from gateway.metrics import HTTP_REQUESTS, HTTP_SECONDS
-from gateway.store.nodes import FencedError
+from gateway.store.nodes import FencedError, RewoundError
 
 log = get_logger()
 
@@ -28,6 +28,8 @@ CALLER_ROLE: web.RequestKey[Role] = web.RequestKey("caller_role", str)  # type: 
 RETRY_SOON = {"Retry-After": "5"}
 _METHODS = frozenset(("GET", "HEAD", "PUT", "POST"))
 _UNKNOWN = "unknown"
+
+_REWOUND = "The database lacks what was there. Ops have to settle that; try again later."
 
 _DETAILS = {
     HTTPStatus.NOT_FOUND: "There is no such path; see /openapi.json.",
@@ -126,9 +128,8 @@ async def respond_with_problems(request: web.Request, handler: Handler) -> web.S
             raise  # a part of the response is sent, or the client has left: the connection ends
         if isinstance(error, FencedError) or is_transient(error):
             log.warning(Event.HTTP_FAILED, reason=type(error).__name__)
-            return Problem(
-                HTTPStatus.SERVICE_UNAVAILABLE, "The database is not available; try again.", headers=RETRY_SOON
-            ).response()
+            detail = _REWOUND if isinstance(error, RewoundError) else "The database is not available; try again."
+            return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=RETRY_SOON).response()
         log.exception(Event.HTTP_FAILED)
         return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The gateway failed; its log has the error.").response()
 

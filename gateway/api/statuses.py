@@ -3,18 +3,23 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from http import HTTPStatus
 
 from aiohttp import web
 
+from gateway.api.problems import FieldError, Problem
 from gateway.api.requests import Route, json_response, whole_number
 from gateway.cluster.wakeups import POLL_SECONDS
 from gateway.consent.deadlines import Calendar
-from gateway.store import statuses
+from gateway.store import rewinds, statuses
 from gateway.store.database import Database
+from gateway.store.nodes import RewoundError
+from gateway.store.rewinds import HEAD_HEADER, Head, StaleCursorError
 from gateway.store.statuses import StatusEvent
 
 MAX_WAIT_SECONDS = 60
 MAX_EVENTS = 5000
+_RETRY_LATER = {"Retry-After": "30"}
 
 
 class StatusesApi:
@@ -43,20 +48,33 @@ class StatusesApi:
         after = whole_number(request, "after", 0)
         limit = whole_number(request, "limit", 500, least=1, most=MAX_EVENTS)
         until = time.monotonic() + whole_number(request, "wait", 0, most=MAX_WAIT_SECONDS)
-        events = await self._read(after, limit)
+        events, head = await self._read(after, limit)
         while not events and (remaining := until - time.monotonic()) > 0 and not self._stopping:
             await self._wait(min(remaining, POLL_SECONDS))
-            events = await self._read(after, limit)
-        return json_response(
+            events, head = await self._read(after, limit)
+        response = json_response(
             {
                 "events": [statuses.as_json(event, self._calendar) for event in events],
                 "next": events[-1].seq if events else after,
             }
         )
+        response.headers[HEAD_HEADER] = str(head)
+        return response
 
-    async def _read(self, after: int, limit: int) -> list[StatusEvent]:
+    async def _read(self, after: int, limit: int) -> tuple[list[StatusEvent], Head]:
+        """The events, and the last entry of the journal; a Problem for a cursor of another journal."""
         async with self._readers, self._database.acquire() as connection:
-            return await statuses.after(connection, after, limit)
+            try:
+                head = await rewinds.check_cursor(connection, after)
+            except RewoundError:
+                detail = "The database lacks statuses that were reported. Ops have to settle that; try later."
+                raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=_RETRY_LATER) from None
+            except StaleCursorError as error:
+                seq = error.read_from
+                detail = f"The statuses after {seq} were lost, and there are other ones: read from after={seq}."
+                rewound = FieldError("", "rewound", f"after={seq}")
+                raise Problem(HTTPStatus.CONFLICT, detail, errors=[rewound]) from None
+            return await statuses.after(connection, after, limit), head
 
     async def _wait(self, seconds: float) -> None:
         """Returns once this process has sealed entries, or after so many seconds: another may have sealed some."""

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from gateway import __version__
-from gateway.cli import ask, demo, evidence, link_test, local, preview, push, simulate, tail
+from gateway.cli import ask, backup_check, demo, evidence, link_test, local, preview, push, rewind, simulate, tail
 from gateway.cli.terminal import CommandError, complain
 from gateway.config import ConfigError
 from gateway.evidence.digests import Anchor
@@ -88,6 +88,11 @@ def _add_local(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--anchor", metavar="SEQ:ROOT", type=_anchor, action="append", default=[],
         help="of a kept journal_anchor line: prove that the journal of that time is unchanged; repeatable",
     )  # fmt: skip
+    command = _add(
+        commands, "backup-check", backup_check.backup_check,
+        "walk a restored copy of the database, read-only, before it goes into service", config=True, json=True,
+    )  # fmt: skip
+    command.add_argument("database", metavar="URL", help="of the copy: postgresql://…")
     command = _add(commands, "evidence", evidence.show, "print a case's record of consent, as JSON", config=True)
     command.add_argument("case_id", metavar="CASE")
     command.add_argument(
@@ -150,6 +155,12 @@ def _add_remote(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
             command.add_argument(f"{argument.lower()}_id", metavar=argument)
         if name == "cancel":
             command.add_argument("--reason", default="cancelled by ops", help="is written into the journal")
+    command = _add(
+        commands, "accept-rewind", rewind.accept_rewind,
+        "go on with a database that lacks what was there, and show who may know it",
+        config=True, json=True, url=True,
+    )  # fmt: skip
+    command.add_argument("--dry-run", action="store_true", help="only show it")
     _add_many(commands)
 
 

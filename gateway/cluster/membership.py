@@ -17,10 +17,18 @@ from gateway.logs.log import Event, get_logger
 from gateway.store import nodes
 from gateway.store.database import Connection, Database
 from gateway.store.nodes import OtherNode
+from gateway.store.rewinds import JournalMemory
 
 log = get_logger()
 
 LEAVE_TIMEOUT_SECONDS = 1.0
+
+
+async def leave(database: Database, node: str) -> None:
+    """Releases links and work of this process at once: others need not wait for its heartbeats to expire."""
+    with suppress(*TRANSIENT_ERRORS):
+        async with asyncio.timeout(LEAVE_TIMEOUT_SECONDS), database.acquire() as connection:
+            await nodes.leave(connection, node)
 
 
 class LinkHolder(Protocol):
@@ -72,6 +80,7 @@ class Membership:
         links: LinkHolder,
         policy: MembershipPolicy,
         clocks: ClockWatch,
+        memory: JournalMemory,
         ack_timeout_seconds: float,
     ) -> None:
         """A heartbeat later than `ack_timeout_seconds`, after which an SMSC delivers again, counts as a pause."""
@@ -82,12 +91,15 @@ class Membership:
         self._policy = policy
         self._ack_timeout_seconds = ack_timeout_seconds
         self._clocks = clocks
+        self._memory = memory
         self._just_joined = True
 
     async def run(self) -> None:
         """Sends heartbeats, evicts expired processes, claims and releases links until cancelled.
 
-        Raises FencedError when this process was evicted. One connection is used throughout: it holds the advisory
+        Raises FencedError when this process was evicted, RewoundError when the database is rewound.
+
+        One connection is used throughout: it holds the advisory
         lock by which the other processes see that this one is alive.
         """
         policy = self._policy
@@ -127,14 +139,9 @@ class Membership:
                 self._database.drop_connections("no_heartbeat", older_than_seconds=silence_seconds)
                 await asyncio.sleep(self._policy.heartbeat_seconds)
 
-    async def leave(self) -> None:
-        """Releases links and work at once: other processes need not wait for the heartbeats to expire."""
-        with suppress(*TRANSIENT_ERRORS):
-            async with asyncio.timeout(LEAVE_TIMEOUT_SECONDS), self._database.acquire() as connection:
-                await nodes.leave(connection, self._node)
-
     async def _heartbeat(self, connection: Connection) -> None:
         began_at, was_exclusive = time.monotonic(), self._lease.is_exclusive
+        await self._memory.check(connection)  # first: a rewound database may lack this process too
         database_now = await nodes.heartbeat(connection, self._node, self._clocks.instant(), self._links.wanted())
         await self._clocks.observe(connection, database_now)
         before = self._lease.renew(began_at)

@@ -49,6 +49,9 @@ async def run_with_retry(
         except FencedError:
             raise
         except Exception as error:
+            task_now = asyncio.current_task()
+            if task_now is not None and task_now.cancelling():  # a lost connection has hidden the cancellation
+                raise asyncio.CancelledError from error
             failures = 0 if loop.time() - began > backoff.max_seconds else failures + 1
             wait = backoff.delay(failures)
             log.error(

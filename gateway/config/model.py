@@ -19,6 +19,9 @@ EMBEDDED = "embedded"
 Role = Literal["sdu", "wallet", "ops"]
 """What an HTTP caller may do: each bearer token has one."""
 
+Durability = Literal["local", "replicated"]
+"""What a commit must be on before the process is ready: this server's disk, or a synchronous standby's too."""
+
 _LOSS_DETECTION_MARGIN_SECONDS = 10.0  # for late timers and networks
 
 
@@ -27,6 +30,7 @@ class Gateway:
     node: str  # this process among the others of its database
     database: str = field(repr=False)  # EMBEDDED or a postgresql:// address
     data_dir: Path
+    durability: Durability
 
     @property
     def embedded(self) -> bool:

@@ -16,6 +16,7 @@ from gateway.config.model import (
     EMBEDDED,
     ClockRate,
     Config,
+    Durability,
     Gateway,
     Http,
     Journey,
@@ -97,6 +98,7 @@ def _gateway(table: Table) -> Gateway:
         node=table.text("node", "", pattern=rf"|{NAME}", must=NAMED) or own_name,
         database=table.text("database", EMBEDDED, pattern=r"(?s).*"),
         data_dir=table.path("data_dir", "var"),
+        durability=table.choice("durability", get_args(Durability), "local"),
     )
     if not gateway.embedded and not re.match(r"postgres(ql)?://.", gateway.database):
         # It may hold a password: the message does not show it.

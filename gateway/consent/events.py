@@ -54,6 +54,7 @@ class EventType(StrEnum):
     RELEASED = "released"  # ops released the parked case; it continues in its former state
     RESENT = "resent"  # ops sent the current text again
     ERASED = "erased"  # names, numbers and texts were erased (privacy.keep_days)
+    REWIND_ACCEPTED = "rewind_accepted"  # ops accepted that the database lacks later entries; of no case
 
 
 STATUSES = frozenset(
@@ -251,6 +252,15 @@ class EarlyEvent(NamedTuple):
     event: str  # voucher_activated or service_received
 
 
+class RewindAccepted(NamedTuple):
+    """A rewind of the database."""
+
+    seq: int  # of the last entry of the journal when the rewind was found
+    hash: str  # its hash, hex; "" where there was none
+    known_seq: int  # of the latest entry that is known to have existed
+    found_by: str  # gateway, or sdu: by its cursor
+
+
 Detail = (
     NoDetail
     | Relation
@@ -274,6 +284,7 @@ Detail = (
     | UssdReplyRead
     | Link
     | EarlyEvent
+    | RewindAccepted
 )
 
 DETAILS: Mapping[EventType, tuple[type[Detail], ...]] = {
@@ -317,6 +328,7 @@ DETAILS: Mapping[EventType, tuple[type[Detail], ...]] = {
     EventType.RELEASED: (NoDetail,),
     EventType.RESENT: (TextKind,),
     EventType.ERASED: (NoDetail,),
+    EventType.REWIND_ACCEPTED: (RewindAccepted,),
 }
 """By event, the types that its detail may have."""
 

@@ -28,6 +28,7 @@ from gateway.config.policy import PartnerPolicy
 from gateway.partners.availability import Availability
 from gateway.partners.batch_size import BatchSize
 from gateway.partners.responses import REQUEST_ERRORS, FailureKind, Unavailable
+from gateway.store.rewinds import HEAD_HEADER, Head
 from gateway.usecases.status_feed import FEED, StatusFeed
 
 TIMEOUT = aiohttp.ClientTimeout(total=30)
@@ -53,12 +54,16 @@ class SduClient:
         self._key = base64.b64decode(config.signing_secret.removeprefix("whsec_"))
         self._timeout = timeout
 
-    async def post(self, body: bytes) -> Unavailable | None:
-        """None when SDU has taken the body, by any 2xx; else why it has not."""
+    async def post(self, body: bytes, head: Head) -> Unavailable | None:
+        """None when SDU has taken the body, by any 2xx; else why it has not. SDU is told `head` beside it."""
         octets = io.BytesIO(body)  # a large batch is written in chunks, between which other tasks run
         try:
             async with self._http.post(
-                self._url, data=octets, headers=self._headers(body), timeout=self._timeout, allow_redirects=False
+                self._url,
+                data=octets,
+                headers=self._headers(body, head),
+                timeout=self._timeout,
+                allow_redirects=False,
             ) as response:
                 if HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
                     return None
@@ -66,8 +71,11 @@ class SduClient:
         except REQUEST_ERRORS as error:
             return Unavailable.by_error(error)
 
-    def _headers(self, body: bytes) -> Mapping[str, str]:
-        """Those of Standard Webhooks. `webhook-id` is derived from the body: a repeated push has the same one."""
+    def _headers(self, body: bytes, head: Head) -> Mapping[str, str]:
+        """Those of Standard Webhooks, and the last entry of the journal.
+
+        `webhook-id` is derived from the body: a repeated push has the same one.
+        """
         message_id = "msg_" + hashlib.sha256(body).hexdigest()[:32]
         timestamp = str(int(self._now().timestamp()))
         signed = b".".join((message_id.encode(), timestamp.encode(), body))
@@ -78,6 +86,7 @@ class SduClient:
             "webhook-id": message_id,
             "webhook-timestamp": timestamp,
             "webhook-signature": f"v1,{signature}",
+            HEAD_HEADER: str(head),
         }
 
 
@@ -138,7 +147,7 @@ class SduPush:
         if batch is None:
             return False
         events = len(batch.events)
-        delivery = await self._deliver(orjson.dumps({"events": batch.events}), events)
+        delivery = await self._deliver(orjson.dumps({"events": batch.events}), events, batch.head)
         if delivery is Delivery.TOO_LARGE:
             self._size.too_large(events)
         if delivery is Delivery.ACCEPTED:
@@ -147,10 +156,10 @@ class SduPush:
             await self._feed.acknowledge(batch)
         return delivery is not Delivery.STOPPED
 
-    async def _deliver(self, body: bytes, events: int) -> Delivery:
+    async def _deliver(self, body: bytes, events: int, head: Head) -> Delivery:
         """Pushes one body until SDU accepts it, or does not accept so many events."""
         while not self._stopping.is_set():
-            unavailable = await self._client.post(body)
+            unavailable = await self._client.post(body, head)
             if unavailable is None:
                 metrics.SDU_PUSHES.labels("accepted").inc()
                 self._availability.responded()

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
@@ -24,6 +24,9 @@ __all__ = ["Connection", "Database", "DatabaseError", "connect", "load_clock", "
 log = get_logger()
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+
+ConnectionCheck: TypeAlias = Callable[["asyncpg.Connection[asyncpg.Record]"], Awaitable[None]]
+"""Raises when a new connection must not be used."""
 
 ACQUIRE_TIMEOUT_SECONDS = 10.0
 """For a free connection of the pool; the default of `Policy.acquire_timeout_seconds`."""
@@ -124,6 +127,7 @@ async def open_pool(
     node: str = "",
     acquire_timeout_seconds: float = ACQUIRE_TIMEOUT_SECONDS,
     policy: DatabasePolicy | None = None,
+    check: ConnectionCheck | None = None,
 ) -> Database:
     """The configured database, connected; raises DatabaseError when it cannot be reached or used.
 
@@ -144,6 +148,7 @@ async def open_pool(
         server=server,
         acquire_timeout_seconds=acquire_timeout_seconds,
         policy=policy,
+        check=check,
     )
 
 
@@ -156,6 +161,7 @@ async def connect(
     acquire_timeout_seconds: float = ACQUIRE_TIMEOUT_SECONDS,
     close_timeout_seconds: float = _CLOSE_TIMEOUT_SECONDS,
     policy: DatabasePolicy | None = None,
+    check: ConnectionCheck | None = None,
 ) -> Database:
     """The database at the URL, connected; raises DatabaseError when it cannot be reached or used."""
     name = f"gateway {node}".strip()[:_MAX_APPLICATION_NAME_BYTES]
@@ -165,7 +171,14 @@ async def connect(
         raise DatabaseError(f"the database cannot be reached: {error}") from error
 
     async def connect_session(*_arguments: Any, **_pools: Any) -> Session:
-        return await connector.connect()
+        session = await connector.connect()
+        if check is not None:
+            try:
+                await check(session)
+            except BaseException:
+                session.terminate()
+                raise
+        return session
 
     # It would log a traceback with every attempt to replace an idle connection while the database is away.
     logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)

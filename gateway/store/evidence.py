@@ -121,10 +121,17 @@ async def settled_rows(
     while await journal.seal(connection):
         pass
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        pending = [row["case_id"] for row in await connection.fetch(_PENDING, case_ids)]
-        rows = await _rows(connection, [c for c in case_ids if c not in pending], alphabets)
-        size, _, _ = await journal.head(connection)
-        return SettledRows(rows, pending, size)
+        return await sealed_rows(connection, case_ids, alphabets)
+
+
+async def sealed_rows(
+    connection: Connection, case_ids: Sequence[str], alphabets: Mapping[str, str]
+) -> SettledRows:
+    """The rows of those of the cases that exist and have no pending entries, in the snapshot of the caller."""
+    pending = [row["case_id"] for row in await connection.fetch(_PENDING, case_ids)]
+    rows = await _rows(connection, [c for c in case_ids if c not in pending], alphabets)
+    size, _, _ = await journal.head(connection)
+    return SettledRows(rows, pending, size)
 
 
 async def _rows(connection: Connection, case_ids: Sequence[str], alphabets: Mapping[str, str]) -> list[CaseRows]:

@@ -54,6 +54,10 @@ unacknowledged AS (
 SELECT node FROM evicted
 """
 
+_FENCE = """
+SELECT EXISTS (SELECT FROM rewinds WHERE accepted_at IS NULL) FROM nodes WHERE node = $1 FOR KEY SHARE
+"""
+
 _SHORT_LOCK_TIMEOUT = "SET LOCAL lock_timeout = '1s'"
 
 _RELEASE_CALLS = """
@@ -126,6 +130,10 @@ class FencedError(Exception):
     """This process was evicted and its work released: it must write nothing more and start anew."""
 
 
+class RewoundError(FencedError):
+    """The database lacks what was there (store/rewinds.py): nothing may be sent until ops accept that."""
+
+
 _read_other = reader(OtherNode)
 
 
@@ -158,9 +166,15 @@ async def heartbeat(connection: Connection, node: str, latest: datetime, wanted:
 
 
 async def fence(connection: Connection, node: str) -> None:
-    """Locks this process's row until the transaction ends; raises FencedError when it was evicted."""
-    if not await connection.fetchval("SELECT true FROM nodes WHERE node = $1 FOR KEY SHARE", node):
+    """Locks this process's row until the transaction ends; raises FencedError when it was evicted.
+
+    Raises RewoundError while the database is rewound.
+    """
+    is_rewound = await connection.fetchval(_FENCE, node)
+    if is_rewound is None:
         raise FencedError(node)
+    if is_rewound:
+        raise RewoundError(node)
 
 
 async def others(connection: Connection, node: str) -> list[OtherNode]:

@@ -5,9 +5,10 @@ from gateway.cluster.fencing import fenced_transaction
 from gateway.cluster.wakeups import WakeUps
 from gateway.config.policy import JournalPolicy
 from gateway.logs.log import Event, get_logger
-from gateway.store import journal, journal_tree
+from gateway.store import journal, journal_tree, rewinds
 from gateway.store.database import Connection, Database
 from gateway.store.journal_tree import JournalIncompleteError
+from gateway.store.rewinds import JournalMemory
 
 log = get_logger()
 
@@ -21,11 +22,18 @@ class JournalUpkeep:
     """The use cases of the journal, run by the scheduler."""
 
     def __init__(
-        self, *, database: Database, node: str, wakeups: WakeUps, policy: JournalPolicy | None = None
+        self,
+        *,
+        database: Database,
+        node: str,
+        wakeups: WakeUps,
+        memory: JournalMemory,
+        policy: JournalPolicy | None = None,
     ) -> None:
         self._database = database
         self._node = node
         self._wakeups = wakeups
+        self._memory = memory
         self._policy = policy or JournalPolicy()
         self._checked: journal.ChainPosition | None = None  # of the last entry checked as a new one
         self._walked = journal.CHAIN_START  # of the cyclic walk
@@ -45,7 +53,10 @@ class JournalUpkeep:
 
     async def _seal(self) -> int:
         async with fenced_transaction(self._database, self._node) as connection:
-            return await journal.seal(connection, SEAL_BATCH)
+            sealed = await journal.seal(connection, SEAL_BATCH)
+            head = await rewinds.head(connection)
+        self._memory.note(head)  # after the commit
+        return sealed
 
     async def grow_tree(self) -> None:
         """Extends the Merkle tree towards the end of the journal; after an upgrade this takes several runs."""

@@ -3,17 +3,19 @@
 from typing import Any, NamedTuple
 
 from gateway.consent.deadlines import Calendar
-from gateway.store import feeds, statuses
+from gateway.store import feeds, rewinds, statuses
 from gateway.store.database import Database
+from gateway.store.rewinds import Head
 
 FEED = "sdu"
 
 
 class StatusBatch(NamedTuple):
-    """Status events in SDU's format, in order, and the seq of the last one."""
+    """Status events in SDU's format, in order, the seq of the last one, and the journal's last entry by then."""
 
     events: list[dict[str, Any]]
     cursor: int
+    head: Head
 
 
 class StatusFeed:
@@ -31,9 +33,10 @@ class StatusFeed:
             if cursor is None:
                 return None
             events = await statuses.after(connection, cursor, limit)
+            head = await rewinds.head(connection)
         if not events:
             return None
-        return StatusBatch([statuses.as_json(event, self._calendar) for event in events], events[-1].seq)
+        return StatusBatch([statuses.as_json(event, self._calendar) for event in events], events[-1].seq, head)
 
     async def acknowledge(self, batch: StatusBatch) -> None:
         """Moves the cursor past the batch: SDU has responded with 2xx."""

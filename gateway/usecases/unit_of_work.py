@@ -23,6 +23,7 @@ from gateway.store import cases, journal, sms
 from gateway.store.calls import CallKind
 from gateway.store.cases import StoredCase
 from gateway.store.database import Connection, Database
+from gateway.store.rewinds import Committed, JournalMemory
 from gateway.usecases.case_batch import CaseBatch, DecisionContext, text_queued
 
 T = TypeVar("T")
@@ -92,6 +93,13 @@ class UnitOfWork:
         if self._entries:
             await journal.append(self.connection, self._entries)
 
+    def committed(self, memory: JournalMemory) -> None:
+        """Remembers the last entry of a case; to be called after the commit."""
+        for last in reversed(self._entries):
+            if last.case_id is not None:
+                memory.committed(Committed(last.case_id, last.at, last.event))
+                return
+
     def announce(self, wakeups: WakeUps) -> None:
         """Logs the statuses and wakes the tasks with new work; to be called after the commit."""
         for stored, event in self._logged:
@@ -107,13 +115,21 @@ class Transactions:
     """Runs the units of work of one process, for all use cases."""
 
     def __init__(
-        self, *, database: Database, node: str, clock: Clock, context: DecisionContext, wakeups: WakeUps
+        self,
+        *,
+        database: Database,
+        node: str,
+        clock: Clock,
+        context: DecisionContext,
+        wakeups: WakeUps,
+        memory: JournalMemory,
     ) -> None:
         self._database = database
         self._node = node
         self._clock = clock
         self._context = context
         self._wakeups = wakeups
+        self._memory = memory
 
     async def run(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
         """The result of `work`, run in one transaction; after the commit, tasks with new work are woken.
@@ -131,6 +147,7 @@ class Transactions:
                 if attempt == MAX_ATTEMPTS - 1:
                     raise
                 continue
+            uow.committed(self._memory)
             uow.announce(self._wakeups)
             return result
         raise AssertionError("unreachable")

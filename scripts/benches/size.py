@@ -1,7 +1,7 @@
-"""Bytes of the database and of WAL that a case leaves when it has ended with a voucher, and the share of HOT updates.
+"""Bytes of the database and of WAL that a case leaves once it has its voucher, and the share of HOT updates.
 
-Every family is asked, agrees, and has its voucher; the receipts expected are counted as they are. Bytes are those of
-tables, indexes and TOAST after VACUUM, by table.
+Every family is asked, agrees, and has its voucher. Bytes are those of tables, indexes and TOAST after VACUUM, by
+table; receipts that are still expected are among them.
 """
 
 import asyncio

@@ -3,7 +3,9 @@
 import asyncpg
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.api.ops import OpsApi
 from gateway.components import Components
+from gateway.config.model import Durability
 from gateway.consent.inputs import UseNumber
 from tests.api.apiclient import Api
 from tests.record_factories import PUPILS, good
@@ -28,6 +30,22 @@ async def test_readyz_is_503_without_the_database(api: Api, components: Componen
     response = await api.call("GET", "/readyz")
     assert response.status == 503
     assert "database" in response.json["detail"]
+
+
+async def test_readyz_is_503_where_commits_are_to_be_replicated_and_are_not(components: Components) -> None:
+    expected: list[tuple[Durability, str | None]] = [
+        ("local", None),
+        (
+            "replicated",
+            "Commits are not replicated: there is no standby: connect one, and set synchronous_standby_names.",
+        ),
+    ]
+    for durability, reason in expected:
+        ops = OpsApi(
+            database=components.database, clock=components.clock, calendar=components.calendar, links=[],
+            durability=durability, cache_seconds=0.0,
+        )  # fmt: skip
+        assert await ops._ready() == reason
 
 
 async def test_requests_without_the_database_get_503_with_retry_after(api: Api, components: Components) -> None:

@@ -14,6 +14,8 @@ from gateway.partners.responses import FailureKind
 from gateway.store import journal, queues
 from gateway.store.database import Database
 from gateway.store.held_replies import HeldByLink
+from gateway.store.replication import Replication
+from gateway.store.rewinds import Rewind
 from tests.api.apiclient import DOCUMENT, Api
 from tests.record_factories import good
 
@@ -27,6 +29,7 @@ BOUND = {
     "bind_failure": None,
     "next_bind_at": None,
 }
+SOUND = Replication(standbys=0, synchronous=0, unreadable=0, waits=False)
 QUIET: dict[str, Any] = {"depth": 0, "seconds": 0.0, "failing": 0}
 
 
@@ -34,9 +37,16 @@ def alerts_of(*, links: list[dict[str, Any]] | None = None, queue: str = "journa
     """The alerts for these links and one queue."""
     states = [LinkState(link="kcell", **{**BOUND, **link}) for link in links or []]
     waiting = QueueState(queue=queue, **{**QUIET, **{k: v for k, v in changes.items() if k in QUIET}})
-    more: dict[str, Any] = {"held": [], "paused": [], "clocks": Clocks(0, 0), "parked": 0, "journal_faults": 0} | {
-        k: v for k, v in changes.items() if k not in QUIET
-    }
+    more: dict[str, Any] = {
+        "held": [],
+        "paused": [],
+        "clocks": Clocks(0, 0),
+        "parked": 0,
+        "journal_faults": 0,
+        "rewind": None,
+        "replication": SOUND,
+        "durability": "local",
+    } | {k: v for k, v in changes.items() if k not in QUIET}
     return alerts(states, [waiting], now=NOW, down_after_seconds=10.0, **more)
 
 
@@ -285,3 +295,32 @@ async def test_the_overview_of_the_journal_has_the_sealed_entries(api: Api, data
 def test_alert_codes_and_levels_equal_those_of_openapi_json() -> None:
     described = DOCUMENT["components"]["schemas"]["Overview"]["properties"]["alerts"]["items"]["properties"]
     assert (described["code"]["enum"], described["level"]["enum"]) == (list(Code), list(Level))
+
+
+def test_a_rewound_database_is_the_first_alert() -> None:
+    rewind = Rewind(NOW, "gateway", 480, b"hash", 500, b"known")
+    first, *_ = alerts_of(rewind=rewind, links=[{"bound": 0}])
+    assert (first.level, first.code) == (Level.CRITICAL, Code.DATABASE_REWOUND)
+    assert first.text == (
+        "The database lacks entries of the journal: it ended at 480, 500 is known. Nothing is sent. "
+        "Put the right server back, or accept the loss: gateway accept-rewind."
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "durability", "level", "words"),
+    [
+        (Replication(0, 0, 0, waits=False), "local", None, ""),
+        (Replication(2, 1, 0, waits=True), "replicated", None, ""),
+        (Replication(0, 0, 0, waits=False), "replicated", Level.CRITICAL, "there is no standby"),
+        (Replication(1, 0, 0, waits=False), "local", Level.WARNING, "set synchronous_standby_names"),
+        (Replication(1, 0, 0, waits=True), "replicated", Level.CRITICAL, "commits wait for one"),
+        (Replication(1, 0, 1, waits=True), "replicated", Level.CRITICAL, "GRANT pg_monitor"),
+    ],
+)
+def test_commits_on_one_server_are_an_alert_where_they_are_to_be_on_two(
+    state: Replication, durability: str, level: Level | None, words: str
+) -> None:
+    found = alerts_of(replication=state, durability=durability)
+    assert [alert.level for alert in found] == ([level] if level else [])
+    assert all(alert.code is Code.COMMITS_LOCAL and words in alert.text for alert in found)

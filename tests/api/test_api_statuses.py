@@ -6,6 +6,7 @@ import time
 from gateway.components import Components
 from gateway.consent.inputs import SkipRecipient, UseNumber
 from gateway.store import journal
+from gateway.store.rewinds import HEAD_HEADER
 from tests.api.apiclient import Api
 from tests.record_factories import PUPILS, good
 
@@ -60,7 +61,7 @@ async def test_a_reader_that_follows_next_receives_every_status_once_and_in_orde
 
 async def test_statuses_that_are_not_sealed_are_not_returned(api: Api) -> None:
     await api.push([good(1)])
-    assert (await api.get("/v1/statuses?after=5")).json == {"events": [], "next": 5}
+    assert (await api.get("/v1/statuses?after=0")).json == {"events": [], "next": 0}
 
 
 async def test_a_long_poll_returns_as_soon_as_a_status_is_sealed(api: Api, components: Components) -> None:
@@ -78,3 +79,72 @@ async def test_a_long_poll_without_statuses_returns_after_its_wait(api: Api) -> 
     page = (await api.get("/v1/statuses?wait=1")).json
     assert page == {"events": [], "next": 0}
     assert time.monotonic() - began >= 0.9
+
+
+# a database that was rewound
+
+
+async def two_statuses(api: Api, components: Components) -> None:
+    await api.push([good(1)])
+    await components.transactions.apply([(await api.case_id(), UseNumber(msisdn="77011234567"))])
+    await seal(components)
+
+
+async def test_each_page_tells_the_last_entry_of_the_journal(api: Api, components: Components) -> None:
+    assert (await api.get("/v1/statuses")).headers[HEAD_HEADER] == "0"
+    await two_statuses(api, components)
+    ((seq, head),) = await api.fetch("SELECT seq, encode(hash, 'hex') FROM journal ORDER BY seq DESC LIMIT 1")
+    for after in (0, 1, seq):
+        assert (await api.get(f"/v1/statuses?after={after}")).headers[HEAD_HEADER] == f"{seq} {head}"
+
+
+async def test_a_cursor_after_the_last_entry_proves_a_rewind_and_stops_the_gateway(
+    api: Api, components: Components
+) -> None:
+    await two_statuses(api, components)
+    ((seq,),) = await api.fetch("SELECT max(seq) FROM journal")
+    for after in (seq + 3, seq + 9, seq, seq + 1):  # the highest one counts
+        assert (await api.get(f"/v1/statuses?after={after}")).status == 503
+    shown = (await api.get("/v1/rewind", "ops-token")).json
+    assert (shown["found_by"], shown["seq"], shown["known_seq"], shown["known_hash"]) == (
+        "sdu",
+        seq,
+        seq + 9,
+        None,
+    )
+    assert "gateway accept-rewind" in (await api.call("GET", "/readyz")).json["detail"]
+    assert (await api.push([good(2)], "list-2")).status == 503
+    assert await api.fetch("SELECT list_id FROM lists") == [("list-1",)]
+
+
+async def test_after_an_accepted_rewind_a_stale_cursor_gets_409_until_the_statuses_are_read_again(
+    api: Api, components: Components
+) -> None:
+    await two_statuses(api, components)
+    ((seq,),) = await api.fetch("SELECT max(seq) FROM journal")
+    await api.get(f"/v1/statuses?after={seq + 2}")
+    assert (await api.post("/v1/rewind/accept", None, "ops-token")).json["sdu"]["read_from"] == seq
+    await seal(components)  # the acceptance is an entry: the stale cursor is within the journal by now
+    stale = await api.get(f"/v1/statuses?after={seq + 1}")
+    assert stale.status == 409
+    assert [(error["code"], error["detail"]) for error in stale.json["errors"]] == [("rewound", f"after={seq}")]
+    assert (await api.get(f"/v1/statuses?after={seq}")).status == 200
+    assert (await api.get(f"/v1/statuses?after={seq + 1}")).status == 200
+
+
+async def test_a_rewind_is_accepted_once_and_journaled_and_nothing_else_can_be(
+    api: Api, components: Components
+) -> None:
+    assert (await api.get("/v1/rewind", "ops-token")).status == 404
+    assert (await api.post("/v1/rewind/accept", None, "ops-token")).status == 409
+    await two_statuses(api, components)
+    await api.get("/v1/statuses?after=99")
+    assert (await api.post("/v1/rewind/accept", None, "sdu-token")).status == 403
+    accepted = await api.post("/v1/rewind/accept", None, "ops-token")
+    assert (accepted.status, accepted.json["known_seq"]) == (200, 99)
+    assert (await api.post("/v1/rewind/accept", None, "ops-token")).status == 409
+    await seal(components)
+    assert await api.fetch("SELECT event FROM journal ORDER BY seq DESC LIMIT 1") == [("rewind_accepted",)]
+    async with components.database.acquire() as connection:
+        assert (await journal.verify(connection)).fault is None
+    assert (await api.push([good(2)], "list-2")).status == 201

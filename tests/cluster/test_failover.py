@@ -18,6 +18,7 @@ from gateway.config.policy import MembershipPolicy
 from gateway.store import nodes
 from gateway.store.database import connect, load_clock
 from gateway.store.migrations import migrate
+from gateway.store.rewinds import JournalMemory
 from tests.harness import WITHIN
 
 POLICY = MembershipPolicy(heartbeat_seconds=0.1, expired_after_seconds=60.0, reconnect_seconds=0.0)
@@ -60,7 +61,7 @@ async def member(url: str, node: str) -> AsyncIterator["asyncio.Task[None]"]:
         await nodes.join(connection, node, node, LINKS)
     membership = Membership(
         database=database, node=node, lease=Lease(60.0), links=Links(), policy=POLICY, clocks=clocks,
-        ack_timeout_seconds=60.0,
+        memory=JournalMemory(), ack_timeout_seconds=60.0,
     )  # fmt: skip
     retry = run_with_retry(membership.run, "membership", backoff=Backoff(first_seconds=0.1, max_seconds=1.0))
     task = asyncio.create_task(retry)

@@ -19,6 +19,7 @@ from gateway.partners.sdu import SduClient
 from gateway.partners.wallet import Wallet
 from gateway.simulators.sdu import new_secret
 from gateway.store.cases import StoredCase
+from gateway.store.rewinds import Head
 from tests.record_factories import MOTHER, PUPILS, person
 
 TIMEOUT = timedelta(seconds=5)
@@ -122,7 +123,9 @@ async def push(
 ) -> Unavailable | None:
     """One push to SDU."""
     config = SduConfig(url=url, token=TOKEN, signing_secret=new_secret(), batch=500)
-    return await SduClient(http, config, timeout=aiohttp.ClientTimeout(total=within.total_seconds())).post(body)
+    return await SduClient(http, config, timeout=aiohttp.ClientTimeout(total=within.total_seconds())).post(
+        body, Head(1, b"")
+    )
 
 
 async def outcomes(

@@ -19,6 +19,7 @@ from gateway.partners.responses import Done, Invalid
 from gateway.partners.sdu import SduClient, SduPush
 from gateway.simulators.identities import nth_iin
 from gateway.simulators.sdu import new_secret
+from gateway.store.rewinds import Head
 from gateway.usecases.status_feed import StatusBatch
 from tests.partners.http_failures import MockedResponse
 from tests.partners.partner_calls import PATHS, TIMEOUT, TOKEN, Partner, stored
@@ -90,7 +91,7 @@ class Feed:
     async def claim(self, limit: int) -> StatusBatch | None:
         until = min(self.acknowledged + limit, self._events)
         events = [{"seq": seq} for seq in range(self.acknowledged, until)]
-        return StatusBatch(events, until) if events else None
+        return StatusBatch(events, until, Head(until, b"")) if events else None
 
     async def acknowledge(self, batch: StatusBatch) -> None:
         self.acknowledged = batch.cursor

@@ -37,6 +37,7 @@ from gateway.store.id_relations import IdVotes
 from gateway.store.inbound import ReplySegment, StoredReply
 from gateway.store.questions import NumberClaim
 from gateway.store.receipts import StoredReceipt
+from gateway.store.rewinds import FoundBy
 from gateway.store.sms import ExpectedReceipt, NewScreen, NewSms, Priority, Released, SmsProgress, SmsState
 from gateway.store.wallet_events import VoucherEvent
 from gateway.usecases.wallet_events import EventType
@@ -57,6 +58,7 @@ VALUES: Mapping[tuple[str, str], Iterable[object]] = {
     ("replies", "verdict"): Verdict,
     ("wallet_events", "type"): EventType,
     ("templates", "language"): LANGUAGES,
+    ("rewinds", "found_by"): get_args(FoundBy),
 }
 """The values that the code writes into a column."""
 
