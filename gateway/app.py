@@ -250,7 +250,7 @@ def jobs_of(components: Components) -> list[Job]:
         Job(name="flush_replies", run=c.replies.flush_incomplete, every_seconds=30.0),
         Job(name="check_replication", run=c.replication.check, every_seconds=60.0),
         once("fold_progress", c.housekeeping.fold_progress, 30.0),
-        once("check_journal", c.journal.check, 30.0),
+        once("check_journal", c.journal.check, c.policy.journal.check_seconds),
         once("grow_tree", c.journal.grow_tree, 30.0),
         once("expire_receipts", c.housekeeping.expire_receipts, 60.0),
         once("expire_dialogues", c.housekeeping.expire_dialogues, 60.0),

@@ -135,8 +135,12 @@ class JournalPolicy:
 
     check_batch: int = 500
     """Entries checked at a time: other tasks wait for some milliseconds."""
-    max_checked_per_run: int = 5000
-    """Entries checked by one run of the job."""
+    min_checked_per_run: int = 5000
+    """Entries of the round over the whole journal that one run of the job checks; more where that is long."""
+    check_seconds: float = 30.0
+    """Between two runs."""
+    round_seconds: float = 86_400.0
+    """In which a round has to be finished."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

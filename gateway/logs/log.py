@@ -95,6 +95,7 @@ class Event(StrEnum):
     TASK_FAILED = "task_failed"
     JOURNAL_ANCHOR = "journal_anchor"
     JOURNAL_BROKEN = "journal_broken"
+    JOURNAL_CHECKED = "journal_checked"
     HTTP_CONNECTIONS_LIMITED = "http_connections_limited"
     HTTP_FAILED = "http_failed"
     HTTP_MALFORMED = "http_malformed"

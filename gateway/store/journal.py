@@ -17,6 +17,7 @@ from gateway.evidence import digests, merkle
 from gateway.ids import new_ulid
 from gateway.store import journal_tree
 from gateway.store.database import Connection
+from gateway.store.rows import reader
 
 _SEAL_LOCK = 0x6A6F7572
 """Advisory lock ("jour"): one process seals at a time."""
@@ -49,6 +50,12 @@ FROM journal WHERE seq > $1 ORDER BY seq LIMIT $2
 # The journal must reach at least as far as the cursors of the feeds and the nodes of the Merkle tree.
 _MIN_LENGTH = """
 SELECT greatest((SELECT max(seq) FROM feeds), (SELECT max((position + 1) << level) FROM journal_tree), 0)
+"""
+
+
+_BEGIN_ROUND = """
+UPDATE journal_check AS c SET seq = 0, hash = '', version = 1, since = clock_timestamp() FROM journal_check AS last
+RETURNING extract(epoch FROM c.since - last.since)::float8
 """
 
 
@@ -112,6 +119,35 @@ async def seal(connection: Connection, limit: int = 5000) -> int:
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _SEAL_LOCK)
         sealed: int = await connection.fetchval(_SEAL, limit)
     return sealed
+
+
+async def seal_if_free(connection: Connection, limit: int) -> int:
+    """As `seal`, in the caller's transaction; 0 at once while another process seals."""
+    # A statement of its own: the head of the journal is read by the next one's snapshot, with the lock in hand.
+    if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _SEAL_LOCK):
+        return 0
+    sealed: int = await connection.fetchval(_SEAL, limit)
+    return sealed
+
+
+_read_position = reader(ChainPosition)
+
+
+async def walked(connection: Connection) -> ChainPosition:
+    """How far the check has come in its round over the whole journal."""
+    row = await connection.fetchrow("SELECT seq, hash, version FROM journal_check")
+    return _read_position(row) if row is not None else CHAIN_START
+
+
+async def keep_walked(connection: Connection, position: ChainPosition) -> None:
+    """Notes how far the check has come."""
+    await connection.execute("UPDATE journal_check SET seq = $1, hash = $2, version = $3", *position)
+
+
+async def begin_round(connection: Connection) -> float:
+    """Begins the next round of the check; the seconds that the last one took."""
+    seconds: float = await connection.fetchval(_BEGIN_ROUND)
+    return seconds
 
 
 async def verify(connection: Connection, anchors: Sequence[digests.Anchor] = ()) -> JournalCheck:

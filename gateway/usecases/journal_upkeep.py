@@ -1,5 +1,7 @@
 """The upkeep of the journal: sealing pending entries, checking the chain, growing its tree, logging anchors."""
 
+from math import ceil
+
 from gateway import metrics
 from gateway.cluster.fencing import fenced_transaction
 from gateway.cluster.wakeups import WakeUps
@@ -36,10 +38,11 @@ class JournalUpkeep:
         self._memory = memory
         self._policy = policy or JournalPolicy()
         self._checked: journal.ChainPosition | None = None  # of the last entry checked as a new one
-        self._walked = journal.CHAIN_START  # of the cyclic walk
 
     async def seal(self) -> None:
         """Moves the entries that are pending now into the chain, and wakes the readers of statuses.
+
+        While another process does so there is nothing to do.
 
         What is appended meanwhile waits for the next run: many entries at once cost less than a few at a time.
         """
@@ -53,7 +56,7 @@ class JournalUpkeep:
 
     async def _seal(self) -> int:
         async with fenced_transaction(self._database, self._node) as connection:
-            sealed = await journal.seal(connection, SEAL_BATCH)
+            sealed = await journal.seal_if_free(connection, SEAL_BATCH)
             head = await rewinds.head(connection)
         self._memory.note(head)  # after the commit
         return sealed
@@ -73,16 +76,22 @@ class JournalUpkeep:
     async def check(self) -> None:
         """Checks the entries added since the last run, and the next ones of a cyclic walk over the whole chain.
 
-        The positions are kept in memory: a restarted process begins the walk anew.
+        New entries are checked as fast as they are sealed, and the walk goes round in `round_seconds`.
         """
+        policy = self._policy
         async with self._database.acquire() as connection:
             if self._checked is None:
                 seq, head, _ = await journal.head(connection)
                 self._checked = journal.ChainPosition(seq, bytes.fromhex(head))
             self._checked = await self._walk(connection, self._checked)
-            before, self._walked = self._walked, await self._walk(connection, self._walked)
-            if self._walked == before:
-                self._walked = journal.CHAIN_START
+            share = ceil(self._checked.seq * policy.check_seconds / policy.round_seconds)
+            before = await journal.walked(connection)
+            walked = await self._walk(connection, before, max(share, policy.min_checked_per_run))
+            if walked == before:
+                seconds = await journal.begin_round(connection)
+                log.info(Event.JOURNAL_CHECKED, entries=walked.seq, hours=round(seconds / 3600, 1))
+            else:
+                await journal.keep_walked(connection, walked)
 
     async def log_anchor(self) -> None:
         """Logs the size and root of the journal; kept elsewhere, the line proves older entries unchanged."""
@@ -95,8 +104,12 @@ class JournalUpkeep:
                 return
         log.info(Event.JOURNAL_ANCHOR, anchor=f"{seq}:{root.hex()}")
 
-    async def _walk(self, connection: Connection, position: journal.ChainPosition) -> journal.ChainPosition:
-        for _ in range(self._policy.max_checked_per_run // self._policy.check_batch):
+    async def _walk(
+        self, connection: Connection, position: journal.ChainPosition, most: int | None = None
+    ) -> journal.ChainPosition:
+        """The last position that holds after at least `most` more entries; None: all there are."""
+        first = position.seq
+        while most is None or position.seq - first < most:
             before = position
             position, fault = await journal.walk(connection, before, self._policy.check_batch)
             metrics.JOURNAL_CHECKED.inc(position.seq - before.seq)

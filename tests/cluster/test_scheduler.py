@@ -22,7 +22,9 @@ from gateway.simulators.configuration import config_toml
 from gateway.store import inbound, journal, nodes
 from gateway.store.database import Database
 from gateway.store.inbound import ReplySegment
+from gateway.store.rewinds import JournalMemory
 from gateway.usecases import journal_upkeep
+from gateway.usecases.journal_upkeep import JournalUpkeep
 from tests.harness import TOKENS, metric
 
 Jobs = Mapping[str, Callable[[], Awaitable[object]]]
@@ -56,7 +58,7 @@ async def components(database: Database, tmp_path: Path) -> Components:
     loaded = config.load(path, environ={})
     async with database.acquire() as connection:
         await connection.execute("INSERT INTO lists VALUES ('list', '3', '', 0, 0, 0, 0, now())")
-    policy = Policy(journal=JournalPolicy(check_batch=10, max_checked_per_run=40))
+    policy = Policy(journal=JournalPolicy(check_batch=10, min_checked_per_run=40))
     return await build(loaded, database, NODE, policy, clock=Clock(MONDAY, wall=lambda: MONDAY))
 
 
@@ -337,7 +339,7 @@ async def test_a_change_of_verified_entries_is_found_and_logged(
     for _ in range(3):  # until the next round
         await jobs["check_journal"]()
     assert metric("journal_faults_total") > before
-    assert (Event.JOURNAL_BROKEN, seq) in {(call.args[0], call.kwargs["seq"]) for call in log.calls}
+    assert (Event.JOURNAL_BROKEN, seq) in {(call.args[0], call.kwargs.get("seq")) for call in log.calls}
 
 
 async def test_anchor_journal_logs_size_and_root_of_the_journal(
@@ -390,3 +392,47 @@ async def test_a_failed_cluster_job_is_run_again_after_retry_seconds(database: D
     assert ran == 2
     await running.run("anchor_journal")
     assert ran == 2
+
+
+async def test_the_check_follows_sealing_at_any_rate_and_goes_round_a_long_journal_in_its_time(
+    components: Components, database: Database
+) -> None:
+    policy = JournalPolicy(check_batch=10, min_checked_per_run=10, check_seconds=1.0, round_seconds=4.0)
+    upkeep = JournalUpkeep(
+        database=database, node=NODE, wakeups=components.wakeups, memory=JournalMemory(), policy=policy
+    )
+    await upkeep.check()
+    await _journal(database, 200)
+    checked = []
+    for _ in range(2):
+        before = metric("journal_checked_total")
+        await upkeep.check()
+        checked.append(metric("journal_checked_total") - before)
+    assert checked == [200 + 50, 50]
+
+
+async def test_another_process_goes_on_with_the_round_of_the_check(
+    components: Components, database: Database, jobs: Jobs
+) -> None:
+    await _journal(database, 100)
+    await jobs["check_journal"]()
+    other = JournalUpkeep(
+        database=database, node=NODE, wakeups=components.wakeups, memory=JournalMemory(),
+        policy=JournalPolicy(check_batch=10, min_checked_per_run=1_000),
+    )  # fmt: skip
+    before = metric("journal_checked_total")
+    await other.check()
+    assert metric("journal_checked_total") - before == 60
+
+
+async def test_a_process_does_not_wait_for_another_that_seals(components: Components, database: Database) -> None:
+    async with database.acquire() as connection:
+        await journal.append(connection, [journal.entry(MONDAY, "case", JourneyEvent(EventType.RECEIVED))])
+        async with connection.transaction():
+            assert await journal.seal_if_free(connection, 0) == 0  # this one holds the lock from here on
+            async with asyncio.timeout(10):
+                await components.journal.seal()
+            assert await connection.fetchval("SELECT count(*) FROM journal_pending") == 1
+    await components.journal.seal()
+    async with database.acquire() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM journal_pending") == 0
