@@ -296,7 +296,7 @@ class Audit:
         """Each text is complete on the handset once, and nothing else; text 3 only where the parent agreed."""
         due: defaultdict[tuple[str, str], list[dict[str, object]]] = defaultdict(list)
         for text in self._records.sms:
-            due[text["msisdn"], text["body"]].append(text)
+            due[text["msisdn"], text["sent_body"]].append(text)
         seen: defaultdict[tuple[str, str], list[Message]] = defaultdict(list)
         texts_3: defaultdict[str, list[Message]] = defaultdict(list)
         for smsc in self._partners.smscs.values():

@@ -21,6 +21,9 @@ SELECT (SELECT count(*) FROM cases WHERE ended_at IS NULL) AS open,
 
 A text of one segment that has left twice with an unknown outcome waits for an hour: nothing waits for it.
 """
+_TEXTS = """
+SELECT sms.*, coalesce(body, filled_template(template, fields)) AS sent_body FROM sms ORDER BY sms_id
+"""
 WAITS_AN_HOUR = """
 SELECT sms_id FROM sms WHERE state = 'queued' AND segments = 1 AND attempts >= 2
     AND next_at > clock_timestamp() + interval '10 minutes'
@@ -59,7 +62,7 @@ class Records:
         """All rows, read through this connection."""
         records = cls()
         records.cases = {r["case_id"]: dict(r) for r in await connection.fetch("SELECT * FROM cases")}
-        records.sms = [dict(r) for r in await connection.fetch("SELECT * FROM sms ORDER BY sms_id")]
+        records.sms = [dict(r) for r in await connection.fetch(_TEXTS)]
         records.replies = [dict(r) for r in await connection.fetch("SELECT * FROM replies ORDER BY reply_id")]
         for r in await connection.fetch("SELECT * FROM journal ORDER BY seq"):
             entry = Entry(r["seq"], r["at"], r["case_id"], r["event"], r["event_id"], json.loads(r["detail"]))

@@ -15,7 +15,7 @@ from tests.harness import WITHIN, Family, Harness
 
 @pytest.fixture(autouse=True)
 def _soon(harness: Harness) -> None:
-    harness.set_policy(membership={"heartbeat_seconds": 0.05, "expired_after_seconds": 1.0})
+    harness.set_policy(membership={"heartbeat_seconds": 0.05, "expired_after_seconds": 3.0})
 
 
 @pytest.fixture
