@@ -66,9 +66,11 @@ _STAGE = """
 CREATE TEMPORARY TABLE staged (
     line integer NOT NULL, case_id text COLLATE "C" NOT NULL, record_id text COLLATE "C" NOT NULL,
     category smallint NOT NULL, language text NOT NULL, pupil_iin text COLLATE "C" NOT NULL,
-    record json NOT NULL);
+    record json NOT NULL)
+"""
+_STAGE_ERRORS = """
 CREATE TEMPORARY TABLE staged_errors (
-    line integer NOT NULL, record_id text, pointer text NOT NULL, code text NOT NULL);
+    line integer NOT NULL, record_id text, pointer text NOT NULL, code text NOT NULL)
 """
 _UNSTAGE = "DROP TABLE pg_temp.staged, pg_temp.staged_errors"
 
@@ -144,6 +146,7 @@ async def staging(connection: Connection) -> AsyncIterator[None]:
     """Empty temporary tables of this connection for `stage`; dropped at the end, also after an error."""
     try:
         await connection.execute(_STAGE)
+        await connection.execute(_STAGE_ERRORS)
         yield
         await connection.execute(_UNSTAGE)
     except BaseException:

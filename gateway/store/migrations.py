@@ -11,6 +11,7 @@ from gateway.logs.log import Event, get_logger
 from gateway.resources import MIGRATIONS
 from gateway.store.database import Connection, DatabaseError
 from gateway.store.session_checks import check_may_migrate
+from gateway.store.statements import split
 
 log = get_logger()
 
@@ -78,7 +79,8 @@ async def migrate(connection: Connection, directory: Path = MIGRATIONS) -> list[
         for name, sql, checksum in await pending(connection, directory):
             try:
                 async with connection.transaction():
-                    await connection.execute(sql)
+                    for statement in split(sql):
+                        await connection.execute(statement)
                     await connection.execute(
                         "INSERT INTO schema_migrations (name, checksum) VALUES ($1, $2)", name, checksum
                     )
