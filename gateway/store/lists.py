@@ -8,14 +8,13 @@ from typing import NamedTuple
 
 import asyncpg
 
-from gateway.store import nodes
+from gateway.store import locks, nodes
 from gateway.store.database import Connection
+from gateway.store.locks import Lock
 
 MAX_KEPT_ERRORS = 10_000
 """Of a list, the first by line; all rejected records are counted."""
 _ERRORS_PER_PAGE = 5000
-_ACCEPT_LOCK = 0x6C697374
-"""Advisory lock ("list"): one list at a time is accepted, because its pupils are compared with all cases."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +180,7 @@ async def accept(connection: Connection, node: str, new: NewList, initial: Initi
     transaction; raises FencedError when this node was evicted.
     """
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", _ACCEPT_LOCK)
+        await locks.lock_transaction(connection, Lock.ACCEPT)
         await nodes.fence(connection, node)
         if earlier := await find(connection, new.list_id):
             return earlier, False
