@@ -161,7 +161,7 @@ async def _prepare(config: Config, database: Database, *, migrate_now: bool) -> 
     async with database.acquire() as connection:
         await check_tables(connection)
         if migrate_now:
-            if await migrate_database(connection):
+            if await migrate_database(connection, schema=config.gateway.schema):
                 await database.pool.expire_connections()  # they know the types of the old schema only
         elif waiting := await pending(connection):
             names = ", ".join(migration.name for migration in waiting)

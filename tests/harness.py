@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -149,6 +149,7 @@ class Harness:
     sdu: SduSimulator
     http: aiohttp.ClientSession
     journal_changed: asyncio.Event
+    schema: str = ""
     policy: Policy = field(default_factory=lambda: QUICK)
     running: list[Process] = field(default_factory=list)
     lists: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
@@ -180,7 +181,7 @@ class Harness:
 
     def configure(self, port: int, **changes: Mapping[str, Any]) -> config.Config:
         tables: dict[str, Any] = {
-            "gateway": {"database": self.database_url},
+            "gateway": {"database": self.database_url, "schema": self.schema},
             "http": {"port": port, "tokens": TOKENS},
             "journey": {"send_window": "00:00-24:00"},
             "mcb": {"url": self.mcb.url, "token": "token-for-mcb", "timeout": "2s"},
@@ -339,7 +340,15 @@ async def eventually(condition: Callable[[], bool]) -> None:
 @pytest.fixture
 async def harness(database_url: str, tmp_path: Path) -> AsyncIterator[Harness]:
     """Simulated partners that listen, and no gateway yet."""
-    connection = await asyncpg.connect(database_url)
+    async with simulated_partners(database_url, tmp_path) as harness:
+        yield harness
+
+
+@asynccontextmanager
+async def simulated_partners(database_url: str, directory: Path, schema: str = "") -> AsyncIterator[Harness]:
+    """A harness whose gateways live in this schema, which is migrated; "": in `public`."""
+    settings = {"search_path": schema} if schema else None
+    connection = await asyncpg.connect(database_url, server_settings=settings)
     listener = await asyncpg.connect(database_url)
     journal_changed = asyncio.Event()
     await connection.execute(_NOTIFY_JOURNALED)
@@ -353,7 +362,7 @@ async def harness(database_url: str, tmp_path: Path) -> AsyncIterator[Harness]:
     ):
         harness = Harness(
             database_url=database_url,
-            directory=tmp_path,
+            directory=directory,
             connection=connection,
             smsc=smsc,
             mcb=mcb,
@@ -361,11 +370,14 @@ async def harness(database_url: str, tmp_path: Path) -> AsyncIterator[Harness]:
             sdu=sdu,
             http=http,
             journal_changed=journal_changed,
+            schema=schema,
         )
-        yield harness
         try:
-            await smsc.down()  # so that the stop waits for no response
-            await harness.stop()
+            yield harness
         finally:
-            await listener.close()
-            await connection.close()
+            try:
+                await smsc.down()  # so that the stop waits for no response
+                await harness.stop()
+            finally:
+                await listener.close()
+                await connection.close()

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from gateway.store.lists import _ACCEPT_LOCK
+from gateway.store.locks import Lock, lock_session
 from tests.harness import Family, Harness, harness
 
 __all__ = ["harness"]
@@ -24,7 +24,7 @@ async def test_two_lists_pushed_at_once_ask_the_same_parent_once_whatever_the_de
     await harness.start()
     families = [Family(n=n) for n in range(1, 4)]
     harness.know(families)
-    await harness.connection.execute("SELECT pg_advisory_lock($1)", _ACCEPT_LOCK)
+    await lock_session(harness.connection, Lock.ACCEPT)
     pushes = [asyncio.create_task(_push(harness, f"list-{n}", families)) for n in (1, 2)]
     async with asyncio.timeout(WITHIN_SECONDS):
         while await harness.connection.fetchval(_WAITING) < len(pushes):

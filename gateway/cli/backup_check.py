@@ -22,7 +22,7 @@ def backup_check(arguments: Namespace) -> int:
     config = load(arguments.config, secrets=False)
     alphabets = {link.name: link.default_alphabet for link in config.links}
     try:
-        found = asyncio.run(_check(arguments.database, alphabets))
+        found = asyncio.run(_check(arguments.database, config.gateway.schema, alphabets))
     except asyncpg.PostgresError as error:
         raise CommandError(unreadable_database(error)) from None
     if arguments.json:
@@ -32,8 +32,8 @@ def backup_check(arguments: Namespace) -> int:
     return 0 if found.holds else 1
 
 
-async def _check(url: str, alphabets: Mapping[str, str]) -> BackupCheck:
-    database = await connect(url, size=1, node="backup-check")
+async def _check(url: str, schema: str | None, alphabets: Mapping[str, str]) -> BackupCheck:
+    database = await connect(url, size=1, node="backup-check", schema=schema)
     try:
         async with database.acquire() as connection:
             return await backup.check(connection, alphabets)

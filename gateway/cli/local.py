@@ -90,7 +90,7 @@ async def _migrate(config: Config) -> list[str]:
     database = await open_pool(config, size=1)
     try:
         async with database.acquire() as connection:
-            return await apply_migrations(connection)
+            return await apply_migrations(connection, schema=config.gateway.schema)
     finally:
         await database.close()
 

@@ -14,7 +14,7 @@ from gateway.cluster.retry import TRANSIENT_ERRORS
 from gateway.cluster.sharing import Share, Sharing
 from gateway.config.policy import MembershipPolicy
 from gateway.logs.log import Event, get_logger
-from gateway.store import nodes
+from gateway.store import locks, nodes
 from gateway.store.database import Connection, Database
 from gateway.store.nodes import OtherNode
 from gateway.store.rewinds import JournalMemory
@@ -107,7 +107,7 @@ class Membership:
         sharing = Sharing(self._node, settle_seconds=policy.settle_seconds, unheld_seconds=policy.unheld_seconds)
         try:
             async with self._database.acquire() as connection:
-                await nodes.hold_lock(connection, self._node)
+                await locks.hold_node(connection, self._node)
                 self._just_joined = False
                 while True:
                     async with asyncio.timeout(policy.expired_after_seconds):

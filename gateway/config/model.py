@@ -31,6 +31,7 @@ class Gateway:
     database: str = field(repr=False)  # EMBEDDED or a postgresql:// address
     data_dir: Path
     durability: Durability
+    schema: str | None  # in which everything lives; None: the one that the role has
 
     @property
     def embedded(self) -> bool:

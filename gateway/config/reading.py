@@ -41,6 +41,8 @@ from gateway.resources import EXAMPLE_CONFIG
 ROLES: tuple[Role, ...] = get_args(Role)
 LOG_LEVELS: tuple[LogLevel, ...] = get_args(LogLevel)
 
+_SCHEMA = r"(?!pg_|information_schema\Z)[a-z_][a-z0-9_]{0,62}"
+_SCHEMA_NAMED = "be 1 to 63 lower-case letters, digits or underscores, no digit first, and no schema of PostgreSQL"
 _MAX_REPEATS = 14  # a case keeps one bit for each question text, in 15 (cases.undelivered)
 
 
@@ -99,6 +101,7 @@ def _gateway(table: Table) -> Gateway:
         database=table.text("database", EMBEDDED, pattern=r"(?s).*"),
         data_dir=table.path("data_dir", "var"),
         durability=table.choice("durability", get_args(Durability), "local"),
+        schema=table.text("schema", "", pattern=rf"|{_SCHEMA}", must=_SCHEMA_NAMED) or None,
     )
     if not gateway.embedded and not re.match(r"postgres(ql)?://.", gateway.database):
         # It may hold a password: the message does not show it.

@@ -27,12 +27,15 @@ _SETTINGS = {
     "idle_in_transaction_session_timeout": "10s",
     "lock_timeout": "10s",
 }
-# By statement, not as parameters of the start: a pooling proxy refuses those that it does not know. The types of
-# rows are for asyncpg to look up all at once: 10 ms a connection now, not 10 ms a type amid the work.
+# By statement, not as parameters of the start: a pooling proxy refuses those that it does not know. $1 is the
+# schema; null leaves the search_path as it is. Temporary tables and pg_catalog are always found before it. The
+# types of rows are for asyncpg to look up all at once: 10 ms a connection now, not 10 ms a type amid the work.
 _BEGIN_SESSION = f"""
 SELECT {", ".join(f"set_config('{name}', '{value}', false)" for name, value in _SETTINGS.items())},
-    (SELECT string_agg(format('NULL::%I[]', typname), ', ') FROM pg_type JOIN pg_class ON pg_class.oid = typrelid
-     WHERE relkind = 'c' AND typnamespace = current_schema()::regnamespace) AS row_types
+    CASE WHEN $1::text IS NOT NULL THEN set_config('search_path', quote_ident($1), false) END,
+    (SELECT string_agg(format('NULL::%I[]', typname), ', ')
+     FROM pg_type JOIN pg_class ON pg_class.oid = typrelid JOIN pg_namespace ON pg_namespace.oid = typnamespace
+     WHERE relkind = 'c' AND nspname = coalesce($1, current_schema())) AS row_types
 """  # noqa: S608
 
 _MAX_CACHED_STATEMENTS = 512
@@ -97,14 +100,19 @@ class Connector:
         application_name: str,
         policy: DatabasePolicy,
         server: EmbeddedServer | None,
+        schema: str | None = None,
     ) -> None:
-        """`server` runs at the address, and is started again when it was killed. Raises ValueError."""
+        """`server` runs at the address, and is started again when it was killed. Raises ValueError.
+
+        `schema` is where all sessions find and create everything; None: in that of the role's own search_path.
+        """
         self._url = url
         self._hosts = HostOrder([] if server else hosts_of(url))
         self._target: Any = target_of(url) or _READ_WRITE
         self._application_name = application_name
         self._policy = policy
         self._server = server
+        self._schema = schema
         self._sessions: WeakSet[Session] = WeakSet()
 
     async def connect(self) -> Session:
@@ -181,7 +189,7 @@ class Connector:
                 server_settings={"application_name": self._application_name},
             )
             try:
-                row = await session.fetchrow(_BEGIN_SESSION)
+                row = await session.fetchrow(_BEGIN_SESSION, self._schema)
                 if row is not None and row["row_types"]:
                     await session.prepare(f"SELECT {row['row_types']}")
             except BaseException:

@@ -91,10 +91,10 @@ class Database:
         if self._server is not None:
             await asyncio.to_thread(self._server.release)
 
-    async def check(self) -> None:
+    async def check(self, schema: str | None) -> None:
         """Raises DatabaseError when the server, or a proxy before it, is not what the gateway needs."""
         async with self.acquire() as connection:
-            if await check_server(connection):
+            if await check_server(connection, schema):
                 await check_session_is_kept(connection, self._connector.connect)
 
     async def _acquire(self) -> "PoolConnectionProxy[asyncpg.Record]":
@@ -146,6 +146,7 @@ async def open_pool(
         size=size,
         node=f"{node} {config.gateway.node}".strip(),
         server=server,
+        schema=config.gateway.schema,
         acquire_timeout_seconds=acquire_timeout_seconds,
         policy=policy,
         check=check,
@@ -158,15 +159,21 @@ async def connect(
     size: int = 8,
     node: str = "",
     server: EmbeddedServer | None = None,
+    schema: str | None = None,
     acquire_timeout_seconds: float = ACQUIRE_TIMEOUT_SECONDS,
     close_timeout_seconds: float = _CLOSE_TIMEOUT_SECONDS,
     policy: DatabasePolicy | None = None,
     check: ConnectionCheck | None = None,
 ) -> Database:
-    """The database at the URL, connected; raises DatabaseError when it cannot be reached or used."""
+    """The database at the URL, connected; raises DatabaseError when it cannot be reached or used.
+
+    `schema` may be missing until migrations create it.
+    """
     name = f"gateway {node}".strip()[:_MAX_APPLICATION_NAME_BYTES]
     try:
-        connector = Connector(url, application_name=name, policy=policy or DatabasePolicy(), server=server)
+        connector = Connector(
+            url, application_name=name, policy=policy or DatabasePolicy(), server=server, schema=schema
+        )
     except ValueError as error:
         raise DatabaseError(f"the database cannot be reached: {error}") from error
 
@@ -194,7 +201,7 @@ async def connect(
     database = Database(pool, url, connector, server, acquire_timeout_seconds, close_timeout_seconds)
     try:
         await pool
-        await database.check()
+        await database.check(schema)
     except BaseException as error:
         await database.close()
         if isinstance(error, (*CONNECT_ERRORS, ValueError)):

@@ -15,12 +15,10 @@ import asyncpg
 from gateway.consent.events import STATUSES, Event
 from gateway.evidence import digests, merkle
 from gateway.ids import new_ulid
-from gateway.store import journal_tree
+from gateway.store import journal_tree, locks
 from gateway.store.database import Connection
+from gateway.store.locks import Lock
 from gateway.store.rows import reader
-
-_SEAL_LOCK = 0x6A6F7572
-"""Advisory lock ("jour"): one process seals at a time."""
 
 _SEAL = """
 WITH head AS (
@@ -116,7 +114,7 @@ async def seal(connection: Connection, limit: int = 5000) -> int:
     when fewer than `limit` are returned.
     """
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", _SEAL_LOCK)
+        await locks.lock_transaction(connection, Lock.SEAL)
         sealed: int = await connection.fetchval(_SEAL, limit)
     return sealed
 
@@ -124,7 +122,7 @@ async def seal(connection: Connection, limit: int = 5000) -> int:
 async def seal_if_free(connection: Connection, limit: int) -> int:
     """As `seal`, in the caller's transaction; 0 at once while another process seals."""
     # A statement of its own: the head of the journal is read by the next one's snapshot, with the lock in hand.
-    if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _SEAL_LOCK):
+    if not await locks.try_lock_transaction(connection, Lock.SEAL):
         return 0
     sealed: int = await connection.fetchval(_SEAL, limit)
     return sealed

@@ -4,12 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from gateway.evidence import merkle
+from gateway.store import locks
 from gateway.store.database import Connection
+from gateway.store.locks import Lock
 
 T = TypeVar("T")
-
-_GROW_LOCK = 0x74726565
-"""Advisory lock ("tree"): one process adds nodes at a time."""
 
 _SIZES = "SELECT level, max(position) + 1 AS size FROM journal_tree GROUP BY level"
 _ENTRIES = "SELECT hash FROM journal WHERE seq > $1 AND seq <= $2 ORDER BY seq"
@@ -41,7 +40,7 @@ async def grow(connection: Connection, limit: int = 4) -> bool:
     A node of the lowest level, over 256 entries, costs half a millisecond. Waits while another process adds nodes.
     """
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", _GROW_LOCK)
+        await locks.lock_transaction(connection, Lock.GROW)
         sizes = await _sizes(connection)
         below = await connection.fetchval("SELECT coalesce(max(seq), 0) FROM journal")
         more, level = False, 0

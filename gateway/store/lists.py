@@ -8,14 +8,13 @@ from typing import NamedTuple
 
 import asyncpg
 
-from gateway.store import nodes
+from gateway.store import locks, nodes
 from gateway.store.database import Connection
+from gateway.store.locks import Lock
 
 MAX_KEPT_ERRORS = 10_000
 """Of a list, the first by line; all rejected records are counted."""
 _ERRORS_PER_PAGE = 5000
-_ACCEPT_LOCK = 0x6C697374
-"""Advisory lock ("list"): one list at a time is accepted, because its pupils are compared with all cases."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +65,11 @@ _STAGE = """
 CREATE TEMPORARY TABLE staged (
     line integer NOT NULL, case_id text COLLATE "C" NOT NULL, record_id text COLLATE "C" NOT NULL,
     category smallint NOT NULL, language text NOT NULL, pupil_iin text COLLATE "C" NOT NULL,
-    record json NOT NULL);
+    record json NOT NULL)
+"""
+_STAGE_ERRORS = """
 CREATE TEMPORARY TABLE staged_errors (
-    line integer NOT NULL, record_id text, pointer text NOT NULL, code text NOT NULL);
+    line integer NOT NULL, record_id text, pointer text NOT NULL, code text NOT NULL)
 """
 _UNSTAGE = "DROP TABLE pg_temp.staged, pg_temp.staged_errors"
 
@@ -144,6 +145,7 @@ async def staging(connection: Connection) -> AsyncIterator[None]:
     """Empty temporary tables of this connection for `stage`; dropped at the end, also after an error."""
     try:
         await connection.execute(_STAGE)
+        await connection.execute(_STAGE_ERRORS)
         yield
         await connection.execute(_UNSTAGE)
     except BaseException:
@@ -178,7 +180,7 @@ async def accept(connection: Connection, node: str, new: NewList, initial: Initi
     transaction; raises FencedError when this node was evicted.
     """
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", _ACCEPT_LOCK)
+        await locks.lock_transaction(connection, Lock.ACCEPT)
         await nodes.fence(connection, node)
         if earlier := await find(connection, new.list_id):
             return earlier, False

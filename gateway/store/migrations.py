@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,13 +10,13 @@ import asyncpg
 
 from gateway.logs.log import Event, get_logger
 from gateway.resources import MIGRATIONS
+from gateway.store import locks
 from gateway.store.database import Connection, DatabaseError
+from gateway.store.locks import Lock
 from gateway.store.session_checks import check_may_migrate
+from gateway.store.statements import split
 
 log = get_logger()
-
-
-_MIGRATION_LOCK = 0x67617465  # "gate": the advisory lock of the process that migrates
 
 
 class Migration(NamedTuple):
@@ -56,16 +57,18 @@ async def pending(connection: Connection, directory: Path = MIGRATIONS) -> list[
     return [migration for migration in known if migration.name not in applied]
 
 
-async def migrate(connection: Connection, directory: Path = MIGRATIONS) -> list[str]:
+async def migrate(connection: Connection, directory: Path = MIGRATIONS, *, schema: str | None = None) -> list[str]:
     """The names of the migrations applied now, in order; each is a transaction of its own.
 
-    Processes that start at the same time wait for the advisory lock, and find nothing pending afterwards. Raises
-    DatabaseError.
+    `schema` is the one that the session uses, if it is configured: created if it is missing. Processes that start
+    at the same time wait for the advisory lock, and find nothing pending afterwards. Raises DatabaseError.
     """
+    if schema is not None:
+        await _create_schema(connection, schema)
     await check_may_migrate(connection)
     lock_timeout = await connection.fetchval("SHOW lock_timeout")
     await connection.execute("SET lock_timeout = 0")  # the migrations of another process may take long
-    await connection.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK)
+    await locks.lock_session(connection, Lock.MIGRATE)
     try:
         await connection.execute(
             """CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -78,7 +81,8 @@ async def migrate(connection: Connection, directory: Path = MIGRATIONS) -> list[
         for name, sql, checksum in await pending(connection, directory):
             try:
                 async with connection.transaction():
-                    await connection.execute(sql)
+                    for statement in split(sql):
+                        await connection.execute(statement)
                     await connection.execute(
                         "INSERT INTO schema_migrations (name, checksum) VALUES ($1, $2)", name, checksum
                     )
@@ -88,5 +92,24 @@ async def migrate(connection: Connection, directory: Path = MIGRATIONS) -> list[
             applied.append(name)
         return applied
     finally:
-        await connection.execute("SELECT pg_advisory_unlock($1)", _MIGRATION_LOCK)
+        await locks.unlock_session(connection, Lock.MIGRATE)
         await connection.execute("SELECT set_config('lock_timeout', $1, false)", lock_timeout)
+
+
+async def _create_schema(connection: Connection, schema: str) -> None:
+    """Creates the schema unless it is there; raises DatabaseError when the role may not."""
+    row = await connection.fetchrow(
+        """SELECT to_regnamespace(quote_ident($1)) IS NULL AS is_missing, quote_ident($1) AS quoted,
+            current_user AS role, has_database_privilege(current_database(), 'CREATE') AS may_create""",
+        schema,
+    )
+    assert row is not None
+    if not row["is_missing"]:
+        return
+    if not row["may_create"]:
+        raise DatabaseError(
+            f"role {row['role']} may not create the schema {schema}: CREATE SCHEMA {row['quoted']} AUTHORIZATION "
+            f"{row['role']}, as the owner of the database"
+        )
+    with suppress(asyncpg.DuplicateSchemaError, asyncpg.UniqueViolationError):  # another process was first
+        await connection.execute(f"CREATE SCHEMA {row['quoted']}")

@@ -14,11 +14,9 @@ from typing import NamedTuple
 
 import asyncpg
 
+from gateway.store import locks
 from gateway.store.database import Connection
 from gateway.store.rows import reader
-
-_NODE_LOCK = 0x6E6F6465
-"""First key ("node") of the processes' advisory locks; the second is the hash of the process's id."""
 
 _HEARTBEAT = """
 WITH latest AS (UPDATE clock SET latest = greatest(latest, $2))
@@ -30,7 +28,7 @@ WHERE node = $1 RETURNING seen_at
 # earlier version, and before its first heartbeat.
 _OTHERS = f"""
 SELECT node, seen_at, wanted, coalesce(server_started_at = pg_postmaster_start_time(), true) AS on_this_server,
-       pg_try_advisory_xact_lock({_NODE_LOCK}, hashtext(node)) AS is_unlocked
+       pg_try_advisory_xact_lock({locks.node_keys("node")}) AS is_unlocked
 FROM nodes WHERE node <> $1
 """  # noqa: S608
 
@@ -137,14 +135,9 @@ class RewoundError(FencedError):
 _read_other = reader(OtherNode)
 
 
-async def hold_lock(connection: Connection, node: str) -> None:
-    """Acquires this process's shared lock, held until the connection ends; several connections may hold it."""
-    await connection.execute("SELECT pg_advisory_lock_shared($1, hashtext($2))", _NODE_LOCK, node)
-
-
 async def join(connection: Connection, node: str, name: str, links: Collection[str]) -> None:
     """Registers this process under its id, and the links of its configuration; also acquires its lock."""
-    await hold_lock(connection, node)
+    await locks.hold_node(connection, node)
     async with connection.transaction():
         await connection.execute(
             "INSERT INTO nodes (node, name, wanted) VALUES ($1, $2, $3)", node, name, list(links)

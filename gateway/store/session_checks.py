@@ -13,7 +13,9 @@ _SERVER = """
 SELECT current_setting('server_version_num')::int AS version, current_setting('server_encoding') AS encoding,
     pg_is_in_recovery() OR current_setting('transaction_read_only')::bool AS read_only,
     current_schema() AS schema, current_user AS role, pg_backend_pid() AS process,
-    has_database_privilege(current_database(), 'TEMP') AS may_stage
+    has_database_privilege(current_database(), 'TEMP') AS may_stage,
+    quote_ident($1) AS configured_schema,
+    $1 IS NOT NULL AND NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1) AS schema_is_missing
 """
 
 # Tables of the role that has migrated: others may keep theirs in the same schema. The journal is never changed.
@@ -51,11 +53,16 @@ class Server(NamedTuple):
     role: str
     process: int
     may_stage: bool
+    configured_schema: str | None  # as SQL writes it
+    schema_is_missing: bool  # the configured one: migrations create it
 
 
-async def check_server(connection: Any) -> bool:
-    """Whether a proxy stands between; raises DatabaseError when the server or the role does not fit."""
-    server = Server(**await connection.fetchrow(_SERVER))
+async def check_server(connection: Any, schema: str | None) -> bool:
+    """Whether a proxy stands between; raises DatabaseError when the server or the role does not fit.
+
+    `schema` is the configured one. It may be missing.
+    """
+    server = Server(**await connection.fetchrow(_SERVER, schema))
     if fault := fault_of(server):
         raise DatabaseError(fault)
     return bool(server.process != connection.get_server_pid())
@@ -72,10 +79,10 @@ def fault_of(server: Server) -> str | None:
             "the database is a standby or read-only: name the primary in gateway.database, or end its "
             "default_transaction_read_only"
         )
-    if server.schema is None:
-        return (
-            f"role {server.role} may use no schema of its search_path: GRANT USAGE, CREATE ON SCHEMA public to it"
-        )
+    if server.schema is None and not server.schema_is_missing:
+        schema = server.configured_schema
+        unused = "use no schema of its search_path" if schema is None else f"not use the schema {schema}"
+        return f"role {server.role} may {unused}: GRANT USAGE, CREATE ON SCHEMA {schema or 'public'} to it"
     if not server.may_stage:
         return f"role {server.role} may create no temporary tables: GRANT TEMPORARY ON DATABASE to it"
     return None
@@ -85,17 +92,17 @@ async def check_tables(connection: Any) -> None:
     """Raises DatabaseError when the role may not use all tables that a migration has created."""
     if names := [row["relname"] for row in await connection.fetch(_FORBIDDEN_TABLES)]:
         shown = ", ".join(names[:_MAX_SHOWN_TABLES]) + (", …" if len(names) > _MAX_SHOWN_TABLES else "")
-        role = await connection.fetchval("SELECT current_user")
+        role, schema = await connection.fetchrow("SELECT current_user, quote_ident(current_schema())")
         raise DatabaseError(
             f"role {role} may not use the tables {shown}: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN "
-            "SCHEMA to it, or connect as the role that has migrated"
+            f"SCHEMA {schema} to it, or connect as the role that has migrated"
         )
 
 
 async def check_may_migrate(connection: Any) -> None:
     """Raises DatabaseError when the role may not create tables, or not change those that are there."""
     row = await connection.fetchrow(
-        """SELECT current_user AS role, current_schema() AS schema,
+        """SELECT current_user AS role, quote_ident(current_schema()) AS schema,
             has_schema_privilege(current_schema(), 'CREATE') AS may_create,
             pg_has_role((SELECT relowner FROM pg_class WHERE oid = to_regclass('schema_migrations')), 'USAGE')
                 IS NOT FALSE AS may_change"""

@@ -150,6 +150,13 @@ def test_the_default_node_name_is_host_and_process_id(tmp_path: Path) -> None:
     assert read(tmp_path, MINIMAL + '[gateway]\nnode = "a-1"').gateway.node == "a-1"
 
 
+def test_the_schema_is_that_of_the_role_unless_one_is_named(tmp_path: Path) -> None:
+    for written in ("", '[gateway]\nschema = ""'):
+        assert read(tmp_path, MINIMAL + written).gateway.schema is None
+    for name in ("almaty", "public", "user", "_region_7", "pgx", "a" * 63):
+        assert read(tmp_path, MINIMAL + f'[gateway]\nschema = "{name}"').gateway.schema == name
+
+
 def test_a_secret_from_a_file_has_no_line_end(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("from-file\n", encoding="utf-8")
     assert read(tmp_path, altered("env:KCELL_PASSWORD", "file:password")).links[0].password == "from-file"
@@ -371,6 +378,21 @@ FAULTS = [
     (MINIMAL + '[log]\nlevel = "verbose"', "log.level", "debug, info, warning, error"),
     (MINIMAL + '[gateway]\ndatabase = "mysql://db"', "gateway.database", "postgresql://"),
     (MINIMAL + '[gateway]\nnode = "a b"', "gateway.node", "letters"),
+    *(
+        (MINIMAL + f'[gateway]\nschema = "{name}"', "gateway.schema", "1 to 63 lower-case letters")
+        for name in (
+            "Almaty",
+            "7th",
+            "a-b",
+            'a\\"b',
+            "a" * 64,
+            "pg_catalog",
+            "pg_",
+            "information_schema",
+            "алматы",
+            "a\\n",
+        )
+    ),
     (altered("http://127.0.0.1:9101", "127.0.0.1:9101"), "mcb.url", "http://"),
     (altered("http://127.0.0.1:9101", "http://user:pass@mcb"), "mcb.url", "without user"),
     (altered("http://127.0.0.1:9101", "http://mcb:port"), "mcb.url", "address"),

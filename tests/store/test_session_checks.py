@@ -14,7 +14,15 @@ from gateway.store.migrations import migrate
 from gateway.store.session_checks import Server, check_session_is_kept, check_tables, fault_of
 
 FITTING = Server(
-    version=140_000, encoding="UTF8", read_only=False, schema="public", role="gateway", process=1, may_stage=True
+    version=140_000,
+    encoding="UTF8",
+    read_only=False,
+    schema="public",
+    role="gateway",
+    process=1,
+    may_stage=True,
+    configured_schema=None,
+    schema_is_missing=False,
 )
 ROLE = "gateway_restricted"
 
@@ -28,7 +36,8 @@ ROLE = "gateway_restricted"
         ({"version": 130_022}, "PostgreSQL 13 is too old: the gateway needs 14 or later"),
         ({"encoding": "LATIN1"}, "encoded in LATIN1: create one with ENCODING 'UTF8'"),
         ({"read_only": True}, "standby or read-only: name the primary"),
-        ({"schema": None}, "GRANT USAGE, CREATE ON SCHEMA"),
+        ({"schema": None}, "may use no schema of its search_path: GRANT USAGE, CREATE ON SCHEMA public"),
+        ({"schema": None, "configured_schema": '"user"'}, 'may not use the schema "user": GRANT USAGE, CREATE ON'),
         ({"may_stage": False}, "GRANT TEMPORARY ON DATABASE"),
     ],
 )
@@ -40,6 +49,11 @@ def test_a_server_that_does_not_fit_is_told_in_one_line_with_the_remedy(
     assert fault is not None
     assert message in fault
     assert "\n" not in fault
+
+
+def test_a_configured_schema_may_be_missing() -> None:
+    """Migrations create it."""
+    assert fault_of(FITTING._replace(schema=None, configured_schema="almaty", schema_is_missing=True)) is None
 
 
 async def test_a_database_in_another_encoding_is_refused(database_url: str) -> None:
