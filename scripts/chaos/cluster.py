@@ -19,7 +19,7 @@ from ports import free_port
 from chaos import disk
 from chaos.families import PREFIXES
 from chaos.partners import WALLET_TOKEN, Partners
-from chaos.profiles import WINDOW, WINDOW_OF_SLOW_LINKS
+from chaos.profiles import RESPONSE_TIMEOUT_SECONDS, WAITS_SCALE, WINDOW, WINDOW_OF_SLOW_LINKS
 from gateway.simulators.configuration import config_toml
 
 ROOT = Path(__file__).parent.parent.parent
@@ -61,13 +61,17 @@ class Cluster:
         partner_timeout: float = 2.0,
         url: str = EMBEDDED,
         profile: str = "",
+        hurry: float = 1.0,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         """`partner_timeout`: seconds after which a response of an SMSC, the MCB or the wallet is given up.
 
         `profile` is that of the SMSCs: the waits of the links to such ones are scaled (serve.py).
+        A silent database is left `hurry` times as soon as by default.
         """
-        self._command = ["chaos.serve"] if profile else ["gateway", "serve", "--config"]
+        self._command = ["gateway", "serve", "--config"]
+        if profile or hurry != 1.0:
+            self._command = ["chaos.serve", str(WAITS_SCALE if profile else 1.0), str(hurry)]
         self._environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'scripts'}:{ROOT}", **(environment or {})}
         self.disruptions: list[float] = []
         """When the database was killed, its disk was full, or a process was paused; monotonic seconds."""
@@ -114,12 +118,22 @@ class Cluster:
         await asyncio.gather(*self._restarters, return_exceptions=True)
         return [await self._stop(process) for process in self._processes if process is not None]
 
+    async def all_ready(self, within: float) -> None:
+        """Returns once all read the database and are ready, at the latest after so many seconds."""
+        await self._all_respond("v1/lists", within)
+        await self._all_respond("readyz", within)
+
     async def _all_serve(self) -> None:
-        async with aiohttp.ClientSession() as http:
+        await self._all_respond("healthz", SERVE_TIMEOUT_SECONDS)
+
+    async def _all_respond(self, path: str, within: float) -> None:
+        headers = {"Authorization": f"Bearer {SDU_TOKEN}"}
+        timeout = aiohttp.ClientTimeout(total=RESPONSE_TIMEOUT_SECONDS)
+        async with aiohttp.ClientSession(headers=headers, timeout=timeout) as http:
             with suppress(TimeoutError):
-                async with asyncio.timeout(SERVE_TIMEOUT_SECONDS):
+                async with asyncio.timeout(within):
                     while True:
-                        if all([await _serves(http, port) for port in self._ports]):
+                        if all([await _serves(http, f"http://127.0.0.1:{port}/{path}") for port in self._ports]):
                             return
                         await asyncio.sleep(0.1)
 
@@ -292,11 +306,11 @@ def _handles_sigterm(pid: int) -> bool:
     return bool(caught >> (signal.SIGTERM - 1) & 1)
 
 
-async def _serves(http: aiohttp.ClientSession, port: int) -> bool:
+async def _serves(http: aiohttp.ClientSession, url: str) -> bool:
     try:
-        async with http.get(f"http://127.0.0.1:{port}/healthz") as response:
+        async with http.get(url) as response:
             return response.status == HTTPStatus.OK
-    except aiohttp.ClientError:
+    except (aiohttp.ClientError, TimeoutError):
         return False
 
 

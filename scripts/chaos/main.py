@@ -14,12 +14,14 @@ from pathlib import Path
 
 from chaos import clocks, disk
 from chaos.cluster import log_lines
+from chaos.failover_runs import failovers
 from chaos.profiles import PROFILES
 from chaos.run import DAY_WITH_SMSC_SECONDS, DAY_WITH_STEPS_SECONDS, Settings, torture
 from gateway.logs import log
 
 MAX_SHOWN = 40
 """Violations that are printed."""
+CASES, CASES_OF_FAILOVER = 2000, 300
 DISK_MEGABYTES = 256
 DISK_MEGABYTES_PER_CASE = 0.1
 """Of the small disk: enough for the run, so that it is full only when it is filled on purpose."""
@@ -29,7 +31,7 @@ def main() -> int:
     """0 when the audit finds no violation."""
     parser = argparse.ArgumentParser(prog="scripts/torture", description=__doc__)
     parser.add_argument("--kills", type=int, help="SIGKILLs to the gateway (200; none with --smsc or --clock)")
-    parser.add_argument("--cases", type=int, default=2000, help="pupils (2000)")
+    parser.add_argument("--cases", type=int, help="pupils (2000; 300 in each run with --failover)")
     parser.add_argument("--processes", type=int, default=1, help="gateways on one database (1)")
     parser.add_argument("--database", action="store_true", help="kill PostgreSQL as well, with every tenth kill")
     parser.add_argument("--full-disk", action="store_true", help="fill the database's disk, four times")
@@ -43,6 +45,11 @@ def main() -> int:
         "--clock", action="store_true",
         help="step the wall clocks of gateway and database by hours and days (with --kills the gateway's only)",
     )  # fmt: skip
+    parser.add_argument(
+        "--failover", action="store_true",
+        help="instead of kills: kill, freeze or cut off the primary and promote its standby, one kind a run",
+    )  # fmt: skip
+    parser.add_argument("--runs", type=int, default=20, help="with --failover (20)")
     parser.add_argument("--seed", type=int, help="of everything that is random here")
     parser.add_argument("--day", type=float, help="seconds that a day lasts; derived from the kills by default")
     parser.add_argument("--window", default="06:00-23:00", help="journey.send_window")
@@ -50,6 +57,12 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     parser.add_argument("--directory", type=Path, help=argparse.SUPPRESS)  # for the run on the small disk
     given = parser.parse_args()
+    seed = given.seed if given.seed is not None else random.SystemRandom().randrange(1_000_000)
+    if given.failover:
+        log.configure("error")
+        cases = given.cases or CASES_OF_FAILOVER
+        return failovers(given.runs, cases=cases, seed=seed, keep=given.keep, as_json=given.json)
+    given.cases = given.cases or CASES
     if given.full_disk and given.directory is None and not given.clock:
         return _on_small_disk(given.cases, keep=given.keep)
     if given.clock and (given.database or given.full_disk or given.rolling or given.smsc):
@@ -67,8 +80,7 @@ def main() -> int:
         cases=given.cases, kills=kills, processes=given.processes, database=given.database,
         full_disk=given.full_disk, pause=given.pause, rolling=given.rolling, smsc=given.smsc,
         clock=given.clock, window=given.window,
-        day=given.day or day,
-        seed=given.seed if given.seed is not None else random.SystemRandom().randrange(1_000_000),
+        day=given.day or day, seed=seed,
     )  # fmt: skip
     return _report(settings, directory, keep=given.keep, as_json=given.json)
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import asyncpg
 
-from chaos import clocks
+from chaos import clocks, failover
 from chaos.audit import Audit
 from chaos.clocks import Clocks
 from chaos.cluster import EARLY_PROBABILITY, EMBEDDED, Cluster, program_errors
+from chaos.failover import Failover, Kind
 from chaos.families import Families, ndjson
 from chaos.parents import Parents
 from chaos.partners import Partners, partners
@@ -60,6 +61,9 @@ class Settings:
     window: str = "00:00-24:00"
     max_pause: float = 3.0  # seconds between kills
     url: str = EMBEDDED  # of an existing database
+    failover: Kind | None = None  # no kills of processes: this becomes of the primary, and the standby is promoted
+    standby_first: bool = False  # in the URL of primary and standby
+    hurry: float = 1.0  # a silent primary is left, and the standby promoted, so many times as soon
 
     @staticmethod
     def fitting_day(kills: int) -> float:
@@ -69,12 +73,12 @@ class Settings:
     @property
     def has_faults(self) -> bool:
         """Partners fail at random."""
-        return not self.rolling and not self.smsc
+        return not self.rolling and not self.smsc and self.failover is None
 
     @property
     def seconds(self) -> float:
         """Of disruptions, at least."""
-        return DAYS * self.day if self.clock else self.kill_seconds
+        return DAYS * self.day if self.clock or self.failover else self.kill_seconds
 
     @property
     def kill_seconds(self) -> float:
@@ -84,6 +88,9 @@ class Settings:
 
 async def torture(settings: Settings, directory: Path) -> tuple[list[str], Counter[str]]:
     """The violations, and how often each event happened."""
+    if settings.failover is not None:
+        async with failover.servers(directory, settings.failover, standby_first=settings.standby_first) as servers:
+            return await _run(replace(settings, url=servers.url), directory, None, servers)
     if not settings.clock:
         return await _run(settings, directory, None)
     if settings.url != EMBEDDED:
@@ -93,7 +100,9 @@ async def torture(settings: Settings, directory: Path) -> tuple[list[str], Count
         return await _run(replace(settings, url=url), directory, stepping)
 
 
-async def _run(settings: Settings, directory: Path, stepping: Clocks | None) -> tuple[list[str], Counter[str]]:
+async def _run(
+    settings: Settings, directory: Path, stepping: Clocks | None, servers: Failover | None = None
+) -> tuple[list[str], Counter[str]]:
     seed, secret = settings.seed, new_secret()
     families = Families.generated(settings.cases, seed)
     async with partners(families, secret) as simulated:
@@ -102,19 +111,20 @@ async def _run(settings: Settings, directory: Path, stepping: Clocks | None) -> 
             directory, simulated,
             processes=settings.processes, rate=86_400 / settings.day, window=settings.window, secret=secret,
             url=settings.url, partner_timeout=60.0 if settings.rolling else RESPONSE_TIMEOUT_SECONDS,
-            profile=settings.smsc,
+            profile=settings.smsc, hurry=settings.hurry,
             environment=stepping.gateways.environment if stepping else {},
         )  # fmt: skip
         await cluster.start()
         try:
-            await _disrupt(settings, cluster, simulated, parents, families, stepping)
+            await _disrupt(settings, cluster, simulated, parents, families, stepping, servers)
             if settings.has_faults:
                 simulated.end_faults()
-            violations = await _settle(settings, directory, parents)
+            database = servers.standby.url() if servers else settings.url
+            violations = await _settle(settings, directory, parents, database)
         finally:
             statuses = await cluster.stop()
         violations += [f"a process ended with {status}" for status in [*cluster.unclean, *statuses] if status]
-        async with _database(settings, directory) as connection:
+        async with _database(database, directory) as connection:
             check = await journal.verify(connection)
             rows = await journal_rows.compare(connection, {})
             records = await Records.read(connection)
@@ -133,6 +143,9 @@ async def _run(settings: Settings, directory: Path, stepping: Clocks | None) -> 
         }  # fmt: skip
         if settings.full_disk:
             totals["database panics"] = (directory / "data/postgresql/log").read_text().count("PANIC:")
+        if servers is not None:
+            violations += servers.unfinished(simulated)
+            totals |= {f"ms, {task}": round(1000 * s) for task, s in servers.seconds(simulated).items()}
         steps = stepping.counts if stepping else Counter[str]()
         return violations, cluster.counts + audit.counts + steps + Counter(totals)
 
@@ -161,6 +174,7 @@ async def _disrupt(
     parents: Parents,
     families: Families,
     stepping: Clocks | None,
+    servers: Failover | None,
 ) -> None:
     """Pushes the lists while processes are killed, clocks step and partners fail, or while processes restart."""
     if settings.has_faults:
@@ -178,6 +192,10 @@ async def _disrupt(
             parents.stray(f"77017{n:06}", "kcell")
         if settings.rolling:
             await cluster.roll(settings.kills, settings.seed, max_pause=settings.max_pause)
+        elif servers is not None:
+            await servers.fail_over(
+                cluster, simulated, cases=settings.cases, hurry=settings.hurry, seed=settings.seed
+            )
         else:
             await cluster.kill_repeatedly(
                 settings.kills, settings.seed,
@@ -196,12 +214,12 @@ async def _push(cluster: Cluster, families: Families, every: float) -> None:
         await asyncio.sleep(every)
 
 
-async def _settle(settings: Settings, directory: Path, parents: Parents) -> list[str]:
+async def _settle(settings: Settings, directory: Path, parents: Parents, url: str) -> list[str]:
     """Waits until every case has ended; what has not, as a violation."""
     patience = SETTLE_WITH_SMSC_TIMEOUT_SECONDS if settings.smsc else SETTLE_TIMEOUT_SECONDS
     deadline = time.monotonic() + patience + (DAYS + 1) * settings.day
     unfinished: dict[str, int] = {}
-    async with _database(settings, directory) as connection:
+    async with _database(url, directory) as connection:
         while time.monotonic() < deadline:
             row = await connection.fetchrow(UNFINISHED)
             assert row is not None
@@ -213,10 +231,10 @@ async def _settle(settings: Settings, directory: Path, parents: Parents) -> list
 
 
 @asynccontextmanager
-async def _database(settings: Settings, directory: Path) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
+async def _database(url: str, directory: Path) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
     """A connection to the run's database, which is started if necessary."""
-    server = EmbeddedServer(directory / "data") if settings.url == EMBEDDED else None
-    connection = await asyncpg.connect(settings.url if server is None else await server.ensure())
+    server = EmbeddedServer(directory / "data") if url == EMBEDDED else None
+    connection = await asyncpg.connect(url if server is None else await server.ensure())
     try:
         yield connection
     finally:

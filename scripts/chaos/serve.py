@@ -1,16 +1,15 @@
-"""`gateway serve` with its links' waits as much shorter as `response_timeout` is with SMSCs of the field."""
+"""`gateway serve` with shorter waits: those of links, and that for a silent database."""
 
-import sys
+import argparse
 from dataclasses import replace
 from pathlib import Path
 
 import uvloop
 
-from chaos.profiles import WAITS_SCALE
 from gateway import app
 from gateway.backoff import Backoff
 from gateway.config import load
-from gateway.config.policy import LinkPolicy, Policy
+from gateway.config.policy import LinkPolicy, MembershipPolicy, Policy
 from gateway.logs import log
 
 
@@ -30,16 +29,30 @@ def scaled(links: LinkPolicy, factor: float) -> LinkPolicy:
     )
 
 
+def hurried(membership: MembershipPolicy, hurry: float) -> MembershipPolicy:
+    """The same policy with heartbeats, and the time after which a silence counts, so many times as short."""
+    return replace(
+        membership,
+        heartbeat_seconds=membership.heartbeat_seconds / hurry,
+        expired_after_seconds=membership.expired_after_seconds / hurry,
+    )
+
+
 def _scaled(backoff: Backoff, factor: float) -> Backoff:
     return Backoff(first_seconds=backoff.first_seconds * factor, max_seconds=backoff.max_seconds * factor)
 
 
 def main() -> int:
-    """The exit status of the gateway whose config.toml is the only argument."""
-    config = load(Path(sys.argv[1]))
+    """The exit status of the gateway."""
+    parser = argparse.ArgumentParser(prog="chaos.serve", description=__doc__)
+    parser.add_argument("links", type=float, help="the waits of links are so many times as long")
+    parser.add_argument("hurry", type=float, help="a silent database is left so many times as soon")
+    parser.add_argument("config", type=Path, help="config.toml")
+    given = parser.parse_args()
+    config = load(given.config)
     log.configure(config.log.level)
     log.capture_interpreter_warnings()
-    policy = Policy(links=scaled(LinkPolicy(), WAITS_SCALE))
+    policy = Policy(links=scaled(LinkPolicy(), given.links), membership=hurried(MembershipPolicy(), given.hurry))
     return uvloop.run(app.serve(config, policy=policy))
 
 
