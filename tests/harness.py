@@ -40,7 +40,7 @@ QUICK = Policy(
     membership=MembershipPolicy(reconnect_seconds=0.0),
 )
 """Pauses of seconds between attempts are short here; the order of events is the same."""
-TOKENS = {"sdu": "token-of-sdu", "wallet": "token-of-wallet", "ops": "token-of-ops"}
+TOKENS = {"sdu": "token-of-the-sdu", "wallet": "token-of-the-wallet", "ops": "token-of-the-ops"}
 
 _NOTIFY_JOURNALED = """
 CREATE FUNCTION notify_journaled() RETURNS trigger LANGUAGE plpgsql

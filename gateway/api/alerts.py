@@ -128,7 +128,7 @@ def alerts(
 ) -> list[Alert]:
     """The alerts, the critical first; `now` is real time.
 
-    A link is down after `down_after_seconds` without a session.
+    A link without a session is a warning at first, and critical after `down_after_seconds`.
     """
     found: list[Alert] = [*_of_database(rewind, replication, durability)]
     if journal_faults:
@@ -198,9 +198,10 @@ def _of_link(link: LinkState, now: datetime, down_after_seconds: float) -> Itera
     elif link.bind_failure == _BIND_FAILED:
         text = f"{link.link}: the SMSC refuses the bind: a denied host, one session too many or a stale bind."
         yield Alert(Level.CRITICAL, Code.BIND_REFUSED, text + attempts + waiting)
-    elif seconds > down_after_seconds:
-        text = f"{link.link}: no session bound for {span(seconds)}."
-        yield Alert(Level.CRITICAL, Code.LINK_DOWN, text + attempts + waiting)
+    else:  # `ready` and /readyz tell of it from the first second on: so does an alert
+        level = Level.CRITICAL if seconds > down_after_seconds else Level.WARNING
+        text = f"{link.link}: no session bound for {span(max(seconds, 0))}."
+        yield Alert(level, Code.LINK_DOWN, text + attempts + waiting)
 
 
 def _attempts(link: LinkState, now: datetime) -> str:

@@ -1,8 +1,9 @@
 """The HTTP server: routes, roles, limits, TLS."""
 
 import asyncio
+import re
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Protocol, cast, runtime_checkable
@@ -45,11 +46,13 @@ def build_app(http: Http, apis: Sequence[Api], limiter: ConnectionLimiter, polic
         middlewares=[paced(policy), observe, respond_with_problems], client_max_size=MAX_JSON_BYTES
     )
     app[HTTP_POLICY] = policy
-    for api in apis:
-        for route in api.routes():
-            app.router.add_route(
-                route.method, route.path, _guarded(route, tokens, limiter, policy.request_timeout_seconds)
-            )
+    routes = [route for api in apis for route in api.routes()]
+    for route in routes:
+        pattern = _pattern(route.path, {other.path for other in routes})
+        handler = _guarded(route, tokens, limiter, policy.request_timeout_seconds)
+        app.router.add_route(route.method, pattern, handler)
+        if route.method == "GET" and route.roles is None:  # load balancers probe with HEAD
+            app.router.add_route("HEAD", pattern, handler)
 
     async def stop(_app: web.Application) -> None:
         for api in apis:
@@ -108,6 +111,19 @@ async def serve_http(http: Http, apis: Sequence[Api], policy: HttpPolicy) -> Asy
             listener.close()
     finally:
         await runner.cleanup()
+
+
+def _pattern(path: str, paths: Collection[str]) -> str:
+    """The path as the router takes it. One that ends in a parameter leaves other paths what is theirs.
+
+    `/v1/cases/release` is no case: without this its `Allow` would name the methods of cases, too.
+    """
+    above, _, last = path.rpartition("/")
+    if not last.startswith("{"):
+        return path
+    siblings = (other.rpartition("/") for other in paths)
+    named = [re.escape(name) for parent, _, name in siblings if parent == above and not name.startswith("{")]
+    return f"{above}/{{{last[1:-1]}:(?!(?:{'|'.join(named)})$)[^{{}}/]+}}" if named else path
 
 
 def _guarded(route: Route, tokens: Tokens, limiter: ConnectionLimiter, request_timeout_seconds: float) -> Handler:

@@ -22,11 +22,13 @@ from gateway.intake.body import (
     BodyEncodingError,
     BodyMalformedError,
     BodyTooLargeError,
+    BodyWithoutLinesError,
     Decoder,
     Gunzip,
     Plain,
     TooManyRecordsError,
 )
+from gateway.intake.fields import DETAILS
 from gateway.intake.reading import ListReader
 from gateway.store import lists
 from gateway.store.database import Database
@@ -104,6 +106,8 @@ class ListsApi:
                 raise _no_space() from None
             except BodyEmptyError:
                 raise _unusable("empty", "must have at least one record") from None
+            except BodyWithoutLinesError:
+                raise _unusable("lines", "must have one record a line, each line ended by a line feed") from None
             except BodyEncodingError:
                 raise _unusable("encoding", "must be UTF-8 throughout") from None
         if accepted is None:
@@ -135,7 +139,7 @@ class ListsApi:
         page = await self._errors(stored.list_id)
         await response.prepare(request)
         while page:  # a connection for each page: a slow client holds none
-            await response.write(b"".join(orjson.dumps(error._asdict()) + b"\n" for error in page))
+            await response.write(b"".join(orjson.dumps(_shown(error)) + b"\n" for error in page))
             page = await self._errors(stored.list_id, page[-1])
         await response.write_eof()
         return response
@@ -188,8 +192,12 @@ class ListsApi:
         errors: list[ListError] = []
         if stored.rejected:
             async with self._database.acquire() as connection:
-                errors = await lists.errors(connection, stored.list_id, limit=MAX_ERRORS_SHOWN)
-        return {**_counts(stored), "errors": [error._asdict() for error in errors]}
+                errors = await lists.faults(connection, stored.list_id, MAX_ERRORS_SHOWN)
+        return {**_counts(stored), "errors": [_shown(error) for error in errors]}
+
+
+def _shown(error: ListError) -> dict[str, Any]:
+    return {**error._asdict(), "detail": DETAILS[error.code]}
 
 
 def _counts(stored: StoredList) -> dict[str, Any]:

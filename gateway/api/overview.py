@@ -201,7 +201,7 @@ class OverviewApi:
             "fallback": list(link.fallback),
             "queued": state.queued,
             "segments": segments,
-            "hours": round(segments / link.tps / 3600, 4) if link.tps else None,
+            "hours": round(segments / link.tps / 3600, 4) if link.tps and state.bound else None,
             "seconds": max(oldest, default=0.0),
             "counted": outcomes if state.node == self._node else None,
             "unknown_states": unknown if state.node == self._node else None,

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 
 import orjson
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from gateway.api.parsing import CONTINUE_AWAITED
 from gateway.api.problems import FieldError, Problem
@@ -39,6 +39,8 @@ async def respond_in_pieces(request: web.Request, body: bytes, headers: Mapping[
     response = web.StreamResponse(headers=headers)
     response.content_length = len(body)
     await response.prepare(request)
+    if request.method == hdrs.METH_HEAD:
+        return response
     whole = memoryview(body)
     for begin in range(0, len(body), _PIECE_BYTES):
         await response.write(whole[begin : begin + _PIECE_BYTES])

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from aiohttp import web
 
-from gateway.api.fields import text_error
+from gateway.api.fields import text_error, unknown_field_errors
 from gateway.api.problems import FieldError
 from gateway.api.requests import Route, json_response, read_object, unprocessable
 from gateway.intake.fields import MAX_ID_LENGTH
@@ -33,12 +34,7 @@ class WalletApi:
 
     async def accept(self, request: web.Request) -> web.StreamResponse:
         """Accepts the valid events whatever the others are; the response has the errors of those, by position."""
-        given = (await read_object(request, MAX_BODY_BYTES)).get("events")
-        if not isinstance(given, list):
-            code = "required" if given is None else "type"
-            raise unprocessable([FieldError("/events", code, "must be an array of events")])
-        if len(given) > MAX_EVENTS:
-            raise unprocessable([FieldError("/events", "length", f"may hold {MAX_EVENTS} events")])
+        given = _events(await read_object(request, MAX_BODY_BYTES))
         valid: dict[int, VoucherEvent] = {}
         errors: list[tuple[int, FieldError]] = []
         for position, value in enumerate(given):
@@ -54,6 +50,19 @@ class WalletApi:
         WALLET_EVENTS.labels("rejected").inc(len(given) - accepted)
         shown = sorted(errors + rejected, key=lambda error: error[0])
         return json_response({"taken": accepted, "errors": [error.as_json() for _, error in shown]})
+
+
+def _events(body: Mapping[str, Any]) -> list[object]:
+    """The events of the body, each still to be read; raises a Problem (422) for another body."""
+    faults = unknown_field_errors(body, "events")
+    given = body.get("events")
+    if not isinstance(given, list):
+        faults.append(FieldError("/events", "required" if given is None else "type", "must be an array of events"))
+    elif len(given) > MAX_EVENTS:
+        faults.append(FieldError("/events", "length", f"may hold {MAX_EVENTS} events"))
+    if faults or not isinstance(given, list):
+        raise unprocessable(faults)
+    return given
 
 
 _REJECTIONS = {

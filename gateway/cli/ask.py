@@ -1,13 +1,15 @@
 """Commands to a running gateway that show lists, cases and links, and act on cases."""
 
 import asyncio
+import difflib
 import sys
 from argparse import Namespace
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from gateway.cli.remote import Remote, connected
-from gateway.cli.terminal import CommandError, say, show_json, show_table
+from gateway.cli.terminal import CommandError, confirm, say, show_json, show_table
+from gateway.consent.case import State
 
 _LIST_COLUMNS = ("list_id", "service", "records", "accepted", "duplicates", "rejected", "received_at")
 _LINK_COLUMNS = ("link", "node", "bound", "queued", "bind_failure", "next_bind_at")
@@ -15,6 +17,9 @@ _CASE_COLUMNS = ("case_id", "list_id", "record_id", "state", "opened_at", "ended
 _PARKED_COLUMNS = ("case_id", "list_id", "record_id", "since", "reason")
 _HELD_COLUMNS = ("case_id", "list_id", "record_id", "state", "since", "link", "operator", "verdict")
 _JOURNAL_COLUMNS = ("seq", "at", "event", "detail")
+
+_STATES = (*(state.value for state in State if state is not State.WAITING), "held")
+"""As `gateway status` names them, and `held`."""
 
 _PAGE = 500
 """Cases requested, or released, by one request."""
@@ -28,7 +33,9 @@ def lists(arguments: Namespace) -> int:
     if arguments.json:
         show_json(response)
     else:
-        _show_rows("Lists", _LIST_COLUMNS, response["lists"], empty="No list was accepted yet.")
+        services = {one["service"] for one in response["lists"]}
+        columns = _LIST_COLUMNS if len(services) > 1 else [one for one in _LIST_COLUMNS if one != "service"]
+        _show_rows("Lists", columns, response["lists"], empty="No list was accepted yet.")
     return 0
 
 
@@ -100,7 +107,8 @@ def bind_now(arguments: Namespace) -> int:
 
 
 def cancel(arguments: Namespace) -> int:
-    """Ends a case."""
+    """Ends a case, once that is confirmed."""
+    confirm(f"Cancel case {arguments.case_id}? It ends for good.", arguments)
     return _act(arguments, "cancel", {"reason": arguments.reason})
 
 
@@ -108,6 +116,8 @@ def release(arguments: Namespace) -> int:
     """Releases a parked case, or all of a list, or all."""
     if arguments.case_id is not None:
         return _act(arguments, "release", None)
+    if arguments.all:
+        confirm("Release all parked cases of all lists?", arguments)
     released = asyncio.run(_release_all(arguments))
     if arguments.json:
         show_json({"released": released})
@@ -157,14 +167,29 @@ async def _cases(arguments: Namespace) -> tuple[list[dict[str, Any]], str | None
             "of all lists only parked and held ones can be asked for: name a LIST, or --state parked or held"
         )
     query = {"list_id": arguments.list_id, "state": arguments.state, "after": arguments.after}
+    _check_state(arguments.state)
     given = {name: value for name, value in query.items() if value is not None}
     found: list[dict[str, Any]] = []
     after: str | None = None
     async with connected(arguments, "ops") as remote:
+        await _check_list(remote, arguments.list_id)
         async for page in _pages(remote, given, arguments.limit):
             found += page["cases"]
             after = page["next"]
     return found, after
+
+
+def _check_state(state: str | None) -> None:
+    if state is not None and state not in _STATES:
+        near = difflib.get_close_matches(state, _STATES, n=1)
+        hint = f"did you mean {near[0]}? There" if near else "there"
+        raise CommandError(f"there is no state {state!r}: {hint} are {', '.join(_STATES)}")
+
+
+async def _check_list(remote: Remote, list_id: str | None) -> None:
+    """Raises CommandError for a list that there is not: no cases of it would look like none that fit."""
+    if list_id is not None:
+        await remote.get("v1", "lists", list_id)
 
 
 async def _release_all(arguments: Namespace) -> int:
@@ -172,6 +197,7 @@ async def _release_all(arguments: Namespace) -> int:
     query = {"state": "parked"} | ({"list_id": arguments.list} if arguments.list is not None else {})
     released = 0
     async with connected(arguments, "ops") as remote:
+        await _check_list(remote, arguments.list)
         async for page in _pages(remote, query):
             if case_ids := [case["case_id"] for case in page["cases"]]:
                 response = await remote.post("v1", "cases", "release", body={"case_ids": case_ids})
@@ -221,5 +247,5 @@ def _show_case(arguments: Namespace, shown: dict[str, Any]) -> None:
     _show_rows("Journal", _JOURNAL_COLUMNS, shown.get("journal", []), empty="Its journal is empty.")
 
 
-def _show_rows(title: str, columns: tuple[str, ...], rows: list[dict[str, Any]], *, empty: str) -> None:
+def _show_rows(title: str, columns: Sequence[str], rows: list[dict[str, Any]], *, empty: str) -> None:
     show_table(title, columns, [[row.get(column) for column in columns] for row in rows], empty=empty)

@@ -3,12 +3,18 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from gateway.cli import numbers
+
 
 def add_options(command: ArgumentParser) -> None:
     """Adds the options of `gateway demo`."""
-    command.add_argument("--day", type=float, default=5.0, metavar="SECONDS", help="how long a day lasts (5)")
-    command.add_argument("--families", type=int, metavar="N", help="at most so many of each kind")
-    command.add_argument("--limit", type=float, default=100.0, metavar="SECONDS", help="stop after (100)")
+    command.add_argument(
+        "--day", type=numbers.seconds(0.1, 86_400), default=5.0, metavar="SECONDS", help="how long a day lasts (5)"
+    )
+    command.add_argument("--families", type=numbers.whole(1), metavar="N", help="at most so many of each kind")
+    command.add_argument(
+        "--limit", type=numbers.seconds(0.1), default=100.0, metavar="SECONDS", help="stop after (100)"
+    )
     command.add_argument(
         "--log",
         type=Path,

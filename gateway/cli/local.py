@@ -5,14 +5,15 @@ import errno
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import asyncpg
 import uvloop
 
 from gateway import app
-from gateway.cli.terminal import CommandError, say, show_json, unreadable_database
-from gateway.config import Config, load
+from gateway.cli.terminal import CommandError, complain, say, show_json, unreadable_database
+from gateway.config import Config, ConfigError, load
+from gateway.config.warnings import warnings
 from gateway.evidence.digests import Anchor
 from gateway.logs import log
 from gateway.metrics import LOG_LINES_DROPPED
@@ -39,17 +40,36 @@ def serve(arguments: Namespace) -> int:
 
 
 def check_config(arguments: Namespace) -> int:
-    """Reads the file as `serve` does; raises ConfigErrors with every fault."""
-    config = load(arguments.config)
+    """Reads the file as `serve` does: every fault, and what is valid and still doubtful."""
+    try:
+        config = load(arguments.config)
+    except ConfigError as error:
+        if not arguments.json:
+            raise
+        show_json({"valid": False, "faults": _by_key(error.errors), "warnings": []})
+        return 1
+    doubtful = list(warnings(config))
+    if arguments.json:
+        show_json({"valid": True, "faults": [], "warnings": _by_key(doubtful)})
+        return 0
+    for warning in doubtful:
+        complain(f"warning: {warning}")
     names = ", ".join(link.name for link in config.links)
     services = ", ".join(f"{service.code} ({service.name})" for service in config.services.values())
     say(f"{arguments.config} is valid: services {services}; links {names}")
     return 0
 
 
+def _by_key(errors: Iterable[ConfigError]) -> list[dict[str, str]]:
+    return [{"key": error.key, "message": error.message} for error in errors]
+
+
 def migrate(arguments: Namespace) -> int:
     """Applies the pending migrations."""
     applied = asyncio.run(_migrate(_config(arguments)))
+    if arguments.json:
+        show_json({"applied": applied})
+        return 0
     for name in applied:
         say(f"applied {name}")
     if not applied:

@@ -6,8 +6,21 @@ import sys
 from collections.abc import Callable, Sequence
 
 from gateway import __version__
-from gateway.cli import ask, backup_check, demo, evidence, link_test, local, preview, push, rewind, simulate, tail
-from gateway.cli.terminal import CommandError, complain
+from gateway.cli import (
+    ask,
+    backup_check,
+    demo,
+    evidence,
+    link_test,
+    local,
+    numbers,
+    preview,
+    push,
+    rewind,
+    simulate,
+    tail,
+)
+from gateway.cli.terminal import CommandError, complain, leave_standard_output
 from gateway.config import ConfigError
 from gateway.evidence.digests import Anchor
 from gateway.store.database import DatabaseError
@@ -23,7 +36,9 @@ def main(given: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(given)
     run: _Run = arguments.run
     try:
-        return run(arguments)
+        status = run(arguments)
+        sys.stdout.flush()
+        return status
     except ConfigError as error:
         for fault in error.errors:
             complain(str(fault))
@@ -32,7 +47,7 @@ def main(given: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of standard output has ended: there is nobody to report to
+        leave_standard_output()  # its reader has ended: there is nobody to report to
     return 1
 
 
@@ -77,8 +92,11 @@ def _anchor(text: str) -> Anchor:
 def _add_local(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     command = _add(commands, "serve", local.serve, "run the gateway until SIGTERM", config=True)
     command.add_argument("--migrate", action="store_true", help="migrate an external database first")
-    _add(commands, "migrate", local.migrate, "apply the pending migrations", config=True)
-    _add(commands, "check-config", local.check_config, "check the file, name every fault by its key", config=True)
+    _add(commands, "migrate", local.migrate, "apply the pending migrations", config=True, json=True)
+    _add(
+        commands, "check-config", local.check_config, "check the file, name every fault by its key",
+        config=True, json=True,
+    )  # fmt: skip
     command = _add(
         commands, "verify-journal", local.verify_journal,
         "walk the hash chain, name the first entry that fails; compare the rows of every case with it",
@@ -93,10 +111,16 @@ def _add_local(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "walk a restored copy of the database, read-only, before it goes into service", config=True, json=True,
     )  # fmt: skip
     command.add_argument("database", metavar="URL", help="of the copy: postgresql://…")
-    command = _add(commands, "evidence", evidence.show, "print a case's record of consent, as JSON", config=True)
+    command = _add(
+        commands, "evidence", evidence.show, "print a case's record of consent, as JSON",
+        config=True, json=True,
+    )  # fmt: skip
     command.add_argument("case_id", metavar="CASE")
     command.add_argument(
-        "--at", metavar="SEQ", type=int, help="prove it against the anchor of this SEQ (the journal's last entry)"
+        "--at",
+        metavar="SEQ",
+        type=numbers.whole(1),
+        help="prove it against the anchor of this SEQ (the journal's last entry)",
     )
     command = _add(
         commands, "verify-evidence", evidence.verify, "check a record of consent, without the database", json=True
@@ -115,7 +139,9 @@ def _add_local(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     command.add_argument(
         "file", nargs="?", metavar="FILE", help="a list (NDJSON, also gzip) whose segments are counted"
     )
-    command.add_argument("--families", type=int, default=1000, help="how many, without FILE (%(default)s)")
+    command.add_argument(
+        "--families", type=numbers.whole(1), default=1000, help="how many, without FILE (%(default)s)"
+    )
     command.add_argument("--service", metavar="CODE", help="default: the only one configured")
     command = _add(
         commands, "link-test", link_test.link_test, "test a link with one telephone, and print its configuration",
@@ -124,10 +150,14 @@ def _add_local(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     command.add_argument("link", metavar="NAME", help="of the link, as in the file")
     command.add_argument("--to", metavar="NUMBER", required=True, help="the telephone that is to reply")
     command.add_argument(
-        "--wait", metavar="SECONDS", type=float, default=120.0, help="for receipts and the reply (120)"
+        "--wait",
+        metavar="SECONDS",
+        type=numbers.seconds(0.1),
+        default=120.0,
+        help="for receipts and the reply (120)",
     )
     command.add_argument(
-        "--find-throttle", metavar="SEGMENTS", type=int, nargs="?", const=500, default=0,
+        "--find-throttle", metavar="SEGMENTS", type=numbers.whole(1), nargs="?", const=500, default=0,
         help="send short texts until the SMSC throttles, at most so many (500)",
     )  # fmt: skip
 
@@ -155,6 +185,7 @@ def _add_remote(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
             command.add_argument(f"{argument.lower()}_id", metavar=argument)
         if name == "cancel":
             command.add_argument("--reason", default="cancelled by ops", help="is written into the journal")
+            _add_yes(command)
     command = _add(
         commands, "accept-rewind", rewind.accept_rewind,
         "go on with a database that lacks what was there, and show who may know it",
@@ -162,6 +193,10 @@ def _add_remote(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )  # fmt: skip
     command.add_argument("--dry-run", action="store_true", help="only show it")
     _add_many(commands)
+
+
+def _add_yes(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--yes", action="store_true", help="do not ask for confirmation on a terminal")
 
 
 def _add_many(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -172,12 +207,13 @@ def _add_many(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     which.add_argument("case_id", nargs="?", metavar="CASE")
     which.add_argument("--list", metavar="LIST", help="all that are parked of this list")
     which.add_argument("--all", action="store_true", help="all that are parked")
+    _add_yes(command)
     command = _add(commands, "cases", ask.cases, "cases by list and state", config=True, json=True, url=True)
     command.add_argument("list_id", nargs="?", metavar="LIST", help="may be left out with --state parked or held")
     command.add_argument(
         "--state", help="looking_up, queued, asked, … parked: as `gateway status` names them; or held"
     )
-    command.add_argument("--limit", metavar="N", type=int, default=100, help="how many at most (100)")
+    command.add_argument("--limit", metavar="N", type=numbers.whole(1), default=100, help="how many at most (100)")
     command.add_argument("--after", metavar="CASE", help="begin after this case: `next` of the previous page")
 
 

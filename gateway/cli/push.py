@@ -1,19 +1,23 @@
 """`gateway push`: a recipient list from a file to a running gateway."""
 
 import asyncio
+import gzip
 import os
 import re
 from argparse import Namespace
 from collections.abc import AsyncIterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import orjson
 from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
 from gateway.cli.remote import connected
 from gateway.cli.terminal import CommandError, console, say, show_json, show_table
 
 _GZIP = b"\x1f\x8b"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _PIECE_BYTES = 1 << 18
 _SUFFIXES = re.compile(r"(\.ndjson|\.jsonl|\.json)?(\.gz)?$", re.IGNORECASE)
 _LIST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -33,7 +37,7 @@ def push(arguments: Namespace) -> int:
     if arguments.json:
         show_json(result)
     else:
-        _show(result)
+        _show(result, path)
     return 1 if result["rejected"] else 0
 
 
@@ -63,14 +67,33 @@ async def _push(arguments: Namespace, file: BinaryIO, list_id: str) -> Any:
             )  # fmt: skip
 
 
-def _show(result: dict[str, Any]) -> None:
+def _show(result: dict[str, Any], path: Path) -> None:
     errors = result["errors"]
     if errors:
-        columns = ("line", "record_id", "pointer", "code")
+        columns = ("line", "record_id", "pointer", "code", "detail")
+        faults = json_faults(path, {error["line"] for error in errors if error["code"] == "json"})
+        errors = [{**error, "detail": faults.get(error["line"], error["detail"])} for error in errors]
         show_table("Rejected", columns, [[error.get(key) for key in columns] for error in errors], empty="")
     if result["rejected"] > len({error["line"] for error in errors}):
         say(f"The table is incomplete; all errors: GET /v1/lists/{result['list_id']}/errors")
+    if result["duplicates"]:
+        say(f"The lines of the duplicates: GET /v1/lists/{result['list_id']}/errors")
     say(
         f"{result['list_id']}: {result['records']:,} records, {result['accepted']:,} accepted, "
         f"{result['duplicates']:,} duplicates, {result['rejected']:,} rejected"
     )
+
+
+def json_faults(path: Path, lines: set[int]) -> dict[int, str]:
+    """By line, where its JSON breaks off and why; lines that are JSON of another form are left out."""
+    faults: dict[int, str] = {}
+    with path.open("rb") as raw:
+        zipped = raw.read(len(_GZIP)) == _GZIP
+    with gzip.open(path) if zipped else path.open("rb") as file:
+        for number, line in enumerate(islice(file, max(lines, default=0)), start=1):
+            if number in lines:
+                try:
+                    orjson.loads(line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line)
+                except orjson.JSONDecodeError as error:
+                    faults[number] = f"no JSON from column {error.colno} on: {error.msg}"
+    return faults

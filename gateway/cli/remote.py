@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 import orjson
@@ -71,15 +71,17 @@ class Remote:
             raise CommandError(
                 f"the gateway at {self._address.url} did not respond within {timeout_seconds:g} s"
             ) from None
+        except aiohttp.ClientSSLError as error:
+            raise CommandError(_tls_failure(self._address.url, error)) from None
         except aiohttp.ClientConnectorError as error:
+            if not error.os_error.errno and self._address.url.startswith("https://"):
+                raise CommandError(_tls_failure(self._address.url, error)) from None  # it ended the handshake
             reason = os.strerror(error.os_error.errno) if error.os_error.errno else str(error.os_error)
             raise CommandError(
                 f"no gateway responds at {self._address.url} ({reason}): is it running? Set --url or GATEWAY_URL"
             ) from None
-        except aiohttp.InvalidURL:
-            raise CommandError(f"{self._address.url!r} is no http:// or https:// address") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise CommandError(f"the gateway at {self._address.url} closed the connection: {error}") from None
+            raise CommandError(_broken_off(self._address.url, error)) from None
         body = _json(content)
         if response.status >= 400:
             raise CommandError(_error(response.status, body, self._address.url))
@@ -111,7 +113,39 @@ def address_of(arguments: Namespace, role: Role, environ: Mapping[str, str]) -> 
         token = token or config.http.tokens[role][0]
     if not token:
         raise CommandError(f"no token: set GATEWAY_TOKEN, or what http.tokens.{role} refers to")
-    return Address(url=url.rstrip("/"), token=token)
+    return Address(url=_checked(url), token=token)
+
+
+def _checked(url: str) -> str:
+    """The address without a slash at its end; raises CommandError for one that is none of a gateway."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        raise CommandError(f"the address {url!r} has no scheme: write http://{url} or https://{url}")
+    if scheme.lower() not in ("http", "https"):
+        raise CommandError(f"the address {url!r} has another scheme: write http://{rest} or https://{rest}")
+    try:
+        parts = urlsplit(url)
+        usable = parts.hostname and parts.port != 0 and not (parts.query or parts.fragment)
+    except ValueError:  # a port that is no number, a bracket that does not close
+        usable = False
+    if not usable:
+        raise CommandError(f"{url!r} is no address: write http://HOST:PORT or https://HOST:PORT")
+    return url.rstrip("/")
+
+
+def _tls_failure(url: str, error: aiohttp.ClientError) -> str:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        reason = getattr(error.certificate_error, "verify_message", "") or "not valid for this host"
+        return f"the certificate of {url} is not trusted ({reason}): check the host name, or set SSL_CERT_FILE"
+    plain = url.replace("https://", "http://", 1)
+    return f"{url} does not speak TLS as it should: if the gateway serves without TLS, use {plain}"
+
+
+def _broken_off(url: str, error: Exception) -> str:
+    if url.lower().startswith("http://"):
+        secure = f"https://{url.partition('://')[2]}"
+        return f"{url} broke the connection off ({type(error).__name__}): if the gateway serves TLS, use {secure}"
+    return f"the gateway at {url} broke the connection off ({type(error).__name__}): try again"
 
 
 def _own_url(config: Config) -> str:
@@ -130,6 +164,15 @@ def _json(content: bytes) -> Any:
         return None
 
 
+_NEXT_STEPS = {
+    "There is no such list.": "`gateway lists` shows those there are",
+    "There is no such case.": "`gateway cases LIST` shows those of a list",
+    "There is no such link.": "`gateway links` shows those there are",
+    "There is no such service.": "the gateway's config.toml names those there are",
+}
+"""What to do about a 404, by its detail."""
+
+
 def _error(status: int, body: Any, url: str) -> str:
     """A problem document (RFC 9457) in one line."""
     if status == 401:
@@ -141,4 +184,6 @@ def _error(status: int, body: Any, url: str) -> str:
         f"{fault.get('pointer') or '/'}: {fault.get('detail') or fault.get('code')}"
         for fault in body.get("errors", [])
     ]
+    if detail in _NEXT_STEPS:
+        detail = f"{detail.rstrip('.')}: {_NEXT_STEPS[detail]}"
     return " ".join([detail, *faults])

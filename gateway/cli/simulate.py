@@ -10,6 +10,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from gateway.cli import numbers
 from gateway.cli.terminal import CommandError
 
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ def add_simulators(command: ArgumentParser) -> None:
     sdu = _add(kinds, "sdu", run_sdu, "SDU, which accepts pushed statuses and verifies their signatures")
     _add_partner_options(sdu, SDU_PORT)
     sdu.add_argument("--secret", metavar="whsec_…", help="verify signatures; not verified by default")
-    sdu.add_argument("--batch", type=int, default=500, help="events in one request at most (%(default)s)")
+    sdu.add_argument(
+        "--batch", type=numbers.whole(1), default=500, help="events in one request at most (%(default)s)"
+    )
     every = _add(kinds, "all", run_all, "all four in one process, and prints a config.toml for them", SIMULATORS)
     for name, port in zip(SIMULATORS, (SMSC_PORT, MCB_PORT, WALLET_PORT, SDU_PORT), strict=True):
         _add_port(every, f"--{name}-port", port)
@@ -240,7 +243,7 @@ def _add(
 
 
 def _add_port(parser: ArgumentParser, option: str, port: int) -> None:
-    parser.add_argument(option, type=int, default=port, help="0: any free one (%(default)s)")
+    parser.add_argument(option, type=numbers.whole(0, 65_535), default=port, help="0: any free one (%(default)s)")
 
 
 def _add_smsc_behaviour(parser: ArgumentParser, *, receipts: list[str]) -> None:
@@ -250,7 +253,7 @@ def _add_smsc_behaviour(parser: ArgumentParser, *, receipts: list[str]) -> None:
     add("--receipts", action="append", type=_policy, metavar="POLICY", help=f"see below; repeatable{default}")
     parser.set_defaults(default_receipts=receipts)
     add("--habits", action="append", type=_habits, default=[], metavar="HABITS", help="see below; repeatable")
-    add("--tps", type=int, default=0, help="more segments in any one second get ESME_RTHROTTLED")
+    add("--tps", type=numbers.whole(0), default=0, help="more segments in any one second get ESME_RTHROTTLED")
     add("--message-ids", choices=("decimal", "hex", "uuid"), default="decimal", help="(%(default)s)")
     add("--short-code", default="1414", help="destination of replies (%(default)s)")
 
@@ -258,7 +261,9 @@ def _add_smsc_behaviour(parser: ArgumentParser, *, receipts: list[str]) -> None:
 def _add_partner_options(parser: ArgumentParser, port: int) -> None:
     _add_port(parser, "--port", port)
     parser.add_argument("--token", help="the bearer token to require; none by default")
-    parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS", help="before each response")
+    parser.add_argument(
+        "--latency", type=numbers.seconds(0), default=0.0, metavar="SECONDS", help="before each response"
+    )
 
 
 def _add_mcb_numbers(parser: ArgumentParser) -> None:

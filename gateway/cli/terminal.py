@@ -1,14 +1,21 @@
 """Output of the commands: tables for people, JSON for programs, errors in one line."""
 
+import os
+import re
 import sys
+from argparse import Namespace
 from collections.abc import Iterable, Sequence
 
 import orjson
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
 _FILE_WIDTH = 160  # columns, where the output is no terminal
+_MIN_TEXT_WIDTH = 24  # columns for text that may be broken: a reason, a journal entry's detail
+_BORDERS_PER_COLUMN = 3
+_INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?([+-]\d\d)(:\d\d)")
 
 
 class CommandError(Exception):
@@ -37,25 +44,73 @@ def complain(text: str) -> None:
     console(stderr=True).print(Text(f"gateway: {text}"), soft_wrap=True)
 
 
+def leave_standard_output() -> None:
+    """Sends what is still to be written nowhere: the reader of a pipe has ended, and Python would report that."""
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
 def show_json(value: object) -> None:
     """Prints the value as one line of JSON."""
     sys.stdout.write(orjson.dumps(value).decode() + "\n")
 
 
 def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-    """Prints a table with numbers to the right, or `empty` when there are no rows."""
-    rows = list(rows)
-    if not rows:
+    """Prints a table with numbers to the right, or `empty` when there are no rows.
+
+    Only text with spaces and JSON are broken into lines. Where the rest is too wide for the terminal, each row is
+    printed as lines of its own: an id is always one word that can be copied.
+    """
+    values = list(rows)
+    if not values:
         say(empty)
+        return
+    breakable = [any(_is_breakable(row[i]) for row in values) for i in range(len(columns))]
+    cells = [[_cell(value) for value in row] for row in values]
+    terminal = console()
+    if _narrowest(columns, cells, breakable) > terminal.width:
+        _show_rows_apart(title, columns, cells)
         return
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
     for i, column in enumerate(columns):
-        numbers = all(isinstance(row[i], int | float) for row in rows)
-        table.add_column(column, justify="right" if numbers else "left", overflow="fold")
-    for row in rows:
+        numbers = all(isinstance(row[i], int | float) for row in values)
+        justify: JustifyMethod = "right" if numbers else "left"
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=not breakable[i])
+    for row in cells:
         # Text, not markup: a bracket in a reason stays a bracket.
-        table.add_row(*(Text(_cell(value)) for value in row))
-    console().print(table)
+        table.add_row(*(Text(cell) for cell in row))
+    terminal.print(table)
+
+
+def confirm(question: str, arguments: Namespace) -> None:
+    """Asks on a terminal, unless `--yes` or `--json` is given; raises CommandError when the answer is not yes."""
+    if arguments.yes or arguments.json or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return
+    sys.stdout.write(f"{question} [y/N] ")
+    sys.stdout.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise CommandError("nothing was done; answer y, or give --yes")
+
+
+def _is_breakable(value: object) -> bool:
+    return isinstance(value, dict | list) or (isinstance(value, str) and " " in value)
+
+
+def _narrowest(columns: Sequence[str], rows: Sequence[Sequence[str]], breakable: Sequence[bool]) -> int:
+    """The columns of the terminal that the table needs without breaking a word."""
+    width = 1
+    for i, column in enumerate(columns):
+        widest = max(cell_len(row[i]) for row in rows)
+        width += max(cell_len(column), min(widest, _MIN_TEXT_WIDTH) if breakable[i] else widest)
+    return width + _BORDERS_PER_COLUMN * len(columns)
+
+
+def _show_rows_apart(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    console().print(Text(title, "bold"))
+    label = max(map(len, columns))
+    for row in rows:
+        for i, (column, cell) in enumerate(zip(columns, row, strict=True)):
+            say(f"{'-' if i == 0 else ' '} {column:<{label}}  {cell}")
 
 
 def _cell(value: object) -> str:
@@ -68,5 +123,13 @@ def _cell(value: object) -> str:
             return f"{value:,}"
         case dict() | list():
             return orjson.dumps(value).decode() if value else ""
+        case str():
+            return _short(instant) if (instant := _INSTANT.fullmatch(value)) else value
         case _:
             return str(value)
+
+
+def _short(instant: re.Match[str]) -> str:
+    """Local date and time to the second, and the zone."""
+    date, time, hours, minutes = instant.groups()
+    return f"{date} {time}{hours}{'' if minutes == ':00' else minutes}"

@@ -134,6 +134,7 @@ def _statuses(table: Table) -> Mapping[int, StatusKind]:
 
 def _check_together(tables: Sequence[Table], links: Sequence[Link]) -> None:
     names = Counter(link.name for link in links)
+    owners: dict[tuple[str, str], str] = {}  # of a prefix or an operator: the link's key
     defaults = [table for table, link in zip(tables, links, strict=True) if link.default]
     for table, link in zip(tables, links, strict=True):
         if link.name and names[link.name] > 1:
@@ -142,6 +143,12 @@ def _check_together(tables: Sequence[Table], links: Sequence[Link]) -> None:
             )
         if link.default and table is not defaults[0]:
             table.fault("default", f"must be true on one link at most: {defaults[0].key} has it already")
+        claims = [("prefixes", prefix) for prefix in link.prefixes]
+        claims += [("operators", name.casefold()) for name in (link.name, *link.operators)]
+        for claim in claims:
+            key, value = claim
+            if owners.setdefault(claim, table.key) != table.key and names[link.name] == 1:
+                table.fault(key, f"{value!r} is claimed by {owners[claim]} too: leave it to one link")
         for name in link.fallback:
             if name == link.name:
                 table.fault("fallback", "must name other links, not the link itself")

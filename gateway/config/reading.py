@@ -53,7 +53,7 @@ def load(path: Path | str, *, environ: Mapping[str, str] = os.environ, secrets: 
     """
     path = Path(path)
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors put a BOM
     except FileNotFoundError as error:
         reason = f"cannot be read: {error.strerror}; an example is {EXAMPLE_CONFIG}"
         raise ConfigErrors([ConfigError(str(path), reason)]) from None
@@ -99,7 +99,7 @@ def _gateway(table: Table) -> Gateway:
     gateway = Gateway(
         node=table.text("node", "", pattern=rf"|{NAME}", must=NAMED) or own_name,
         database=table.text("database", EMBEDDED, pattern=r"(?s).*"),
-        data_dir=table.path("data_dir", "var"),
+        data_dir=table.folder("data_dir", "var"),
         durability=table.choice("durability", get_args(Durability), "local"),
         schema=table.text("schema", "", pattern=rf"|{_SCHEMA}", must=_SCHEMA_NAMED) or None,
     )
@@ -120,7 +120,7 @@ def _http(table: Table) -> Http:
         port=table.whole("port", 8080, least=0, most=65535),
         max_list_bytes=table.whole("max_list_bytes", 1 << 30, least=1, most=1 << 50),
         max_list_records=table.whole("max_list_records", 5_000_000, least=1, most=100_000_000),
-        tokens={role: tokens.secrets(role, f"env:GATEWAY_{role.upper()}_TOKEN") for role in ROLES},
+        tokens={role: tokens.tokens(role, f"env:GATEWAY_{role.upper()}_TOKEN") for role in ROLES},
         tls_cert=table.file("tls_cert"),
         tls_key=table.file("tls_key"),
         client_ca=table.file("client_ca"),
@@ -254,7 +254,7 @@ def _is_webhook_secret(secret: str) -> bool:
 
 
 def _privacy(table: Table) -> Privacy:
-    return Privacy(keep_days=table.whole("keep_days", 1095, least=0, most=36_500))
+    return Privacy(keep_days=table.whole("keep_days", 1095, least=1, most=36_500))
 
 
 def _log(table: Table) -> Log:

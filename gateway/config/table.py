@@ -34,7 +34,12 @@ _MAX_KEY_CHARACTERS = 200
 _MAX_MESSAGE_CHARACTERS = 2_000
 _MAX_INTEGER = (1 << 63) - 1
 """TOML's integers have 64 bits; tomllib reads longer ones, which Python may not even print."""
-_REFERENCE = re.compile(r"(env|file):(.+)", re.DOTALL)
+_REFERENCE = re.compile(r"(env|file):(.*)", re.DOTALL)
+_UNRESOLVED = re.compile(r"\s*(?i:env|file)\s*:.*|\$[A-Z_][A-Z0-9_]*|\$[{(].*[})]", re.DOTALL)
+"""A secret that is meant to stand elsewhere, in words that nothing resolves."""
+MIN_TOKEN_CHARACTERS = 16
+"""Of a bearer token that callers present: shorter ones can be guessed."""
+_TOKEN = re.compile(f"[!-~]{{{MIN_TOKEN_CHARACTERS},}}")
 
 
 class ConfigError(Exception):
@@ -180,6 +185,14 @@ class Table:
             self.fault(name, "must be a secret or an array of secrets, not an empty array")
         return tuple(self._secret(name, item) for item in values)
 
+    def tokens(self, name: str, default: str) -> tuple[str, ...]:
+        """The bearer tokens of callers, as `secrets`: each long enough, and as a header can carry it."""
+        values = self.secrets(name, default)
+        must = f"must be {MIN_TOKEN_CHARACTERS} or more ASCII characters without spaces"
+        if not all(_TOKEN.fullmatch(value) for value in values if value):
+            self._missing(name, f"a token {must}; make one: openssl rand -hex 32")
+        return values
+
     def whole(self, name: str, default: int | None = None, *, least: int, most: int) -> int:
         """A whole number from `least` to `most`."""
         value = self._take(name, default)
@@ -236,6 +249,16 @@ class Table:
         """A path, relative ones from the file's own folder."""
         return self._source.directory / self.text(name, default)
 
+    def folder(self, name: str, default: str) -> Path:
+        """The path of a folder that exists or can be made: nothing on the way to it is a file."""
+        path = self.path(name, default)
+        for place in (path, *path.parents):
+            if os.path.lexists(place):  # unlike pathlib's it is False for a path that no file can have
+                if not os.path.isdir(place):
+                    self.fault(name, f"{self.located(name, place)} is not a folder; name another place")
+                break
+        return path
+
     def file(self, name: str) -> Path | None:
         """The path of a file that exists; None where it is left out."""
         if self._take(name, None) is None:
@@ -291,9 +314,17 @@ class Table:
             self.fault(name, 'must be a string: "env:NAME" or "file:PATH"')
             return ""
         resolved = self._resolved(name, value, secret=True)
-        if resolved == "":
+        if resolved is None:
+            return ""
+        if not resolved.strip():
             self._missing(name, "must not be empty")
-        return resolved or ""
+        elif _UNRESOLVED.fullmatch(resolved) and not value.startswith("file:"):
+            self._missing(
+                name,
+                "looks like a reference that nothing resolves; write env:NAME or file:PATH "
+                "(a secret that does look like one belongs into a file)",
+            )
+        return resolved
 
     def _resolved(self, name: str, value: str, *, secret: bool = False) -> str | None:
         """The value itself, or what it refers to; None, and a fault noted, when that is missing."""
@@ -302,6 +333,10 @@ class Table:
             return value
         note = self._missing if secret else self.fault
         kind, target = reference.groups()
+        if not target.strip():
+            wanted = "NAME of an environment variable" if kind == "env" else "PATH of a file"
+            note(name, f"{kind}: refers to nothing; write {kind}: and the {wanted}")
+            return None
         if kind == "env":
             found = self._source.environ.get(target)
             if not found:
@@ -312,7 +347,7 @@ class Table:
             return found or None
         path = self._source.directory / target
         try:
-            content = path.read_text(encoding="utf-8").rstrip("\r\n")
+            content = path.read_text(encoding="utf-8-sig").rstrip("\r\n")
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
             note(name, f"cannot read {path}: {reason}")

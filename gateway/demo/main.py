@@ -21,7 +21,7 @@ from gateway.demo.families import Families
 from gateway.demo.partners import LIST_ID, SimulatedPartners, push_list, sdu_headers
 from gateway.demo.process import GatewayError, GatewayProcess, configuration
 from gateway.demo.report import report
-from gateway.demo.screen import PLAIN_WIDTH, Figures, PlainScreen, screen
+from gateway.demo.screen import PLAIN_WIDTH, Figures, PipeConsole, PlainScreen, screen
 
 POLL_SECONDS = 0.25
 SETTLE_SECONDS = 1.0
@@ -47,7 +47,7 @@ def run_demo(*, day_seconds: float, families: int | None, limit_seconds: float, 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # not every terminal has Kazakh letters
     is_terminal = sys.stdout.isatty()
-    console = Console(force_terminal=is_terminal, width=None if is_terminal else PLAIN_WIDTH)
+    console = PipeConsole(force_terminal=is_terminal, width=None if is_terminal else PLAIN_WIDTH)
     path = log or _temporary_log()
     settings = _Settings(families=families, day_seconds=day_seconds, limit_seconds=limit_seconds, log=path)
     status = 1

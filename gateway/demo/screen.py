@@ -1,5 +1,8 @@
 """The run as it is shown: a live screen on a terminal, plain lines elsewhere."""
 
+import os
+import signal
+import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -50,6 +53,17 @@ class Figures:
     segments_per_second: float = 0.0
     replies: int = 0
     statuses: int = 0
+
+
+class PipeConsole(Console):
+    """A console whose reader may leave, as `head` does: the demo then stops, as when its terminal closes."""
+
+    def on_broken_pipe(self) -> None:
+        """Writes nothing more and sends this process SIGHUP."""
+        self.quiet = True
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        signal.raise_signal(signal.SIGHUP)
 
 
 class PlainScreen:

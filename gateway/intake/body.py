@@ -35,6 +35,10 @@ class BodyEmptyError(Exception):
     """No line of the body is a record. The whole list is to be rejected."""
 
 
+class BodyWithoutLinesError(Exception):
+    """The body has no line feed and is no record: another form of list. The whole list is to be rejected."""
+
+
 class BodyEncodingError(Exception):
     """The body is not UTF-8. The whole list is to be rejected: its names cannot be read."""
 
@@ -51,6 +55,20 @@ def check_encoding(line: bytes, *, whole: bool = True) -> None:
         codecs.utf_8_decode(line, "strict", whole)
     except UnicodeDecodeError:
         raise BodyEncodingError from None
+
+
+def check_last_line(number: int, line: bytes | None) -> None:
+    """Raises BodyWithoutLinesError when the last line is the first one, and can be no record.
+
+    That is a JSON array, lines that a carriage return ends, or a line that is too long (None).
+    """
+    if number > 1:
+        return
+    if line is not None:
+        check_encoding(line)
+        line = line.strip()
+    if line is None or line.startswith(b"[") or b"\r" in line:
+        raise BodyWithoutLinesError
 
 
 class Decoder(Protocol):

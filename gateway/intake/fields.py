@@ -31,6 +31,27 @@ class Code(StrEnum):
     IIN_CHECKSUM = "iin_checksum"
     DUPLICATE_RECORD_ID = "duplicate_record_id"
     NO_RECIPIENT = "no_recipient"
+    DUPLICATE = "duplicate"  # of another record or case: nothing is wrong with it
+
+
+DETAILS: Mapping[str, str] = {
+    Code.JSON: "the line is no JSON object: one record a line, without a comma after it",
+    Code.DUPLICATE_KEY: "the field stands there twice: leave one",
+    Code.LINE_LENGTH: "the line is longer than 65,536 octets",
+    Code.REQUIRED: "must be present",
+    Code.TYPE: "is of another JSON type than the contract says",
+    Code.UNKNOWN_FIELD: "is no field of a record: remove it",
+    Code.FORMAT: "has another form than the contract says, or a control character",
+    Code.LENGTH: "is empty or too long",
+    Code.RANGE: "is none of the values that the contract names",
+    Code.IIN_LENGTH: "an IIN has 12 digits",
+    Code.IIN_DIGITS: "an IIN has ASCII digits only",
+    Code.IIN_CHECKSUM: "the check digit of the IIN is wrong: a digit was mistyped",
+    Code.DUPLICATE_RECORD_ID: "an earlier line of the list has this record_id",
+    Code.NO_RECIPIENT: "needs a mother, a father or a representative",
+    Code.DUPLICATE: "the pupil stands in an earlier line, has an open case, or a consent of this school year",
+}
+"""What each code of a record means, for people."""
 
 
 def has_control(text: str) -> bool:

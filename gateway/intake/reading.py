@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterable, Sequence
 
 from gateway.ids import new_ulid
-from gateway.intake.body import Body, BodyEmptyError, TooManyRecordsError, check_encoding
+from gateway.intake.body import Body, BodyEmptyError, TooManyRecordsError, check_encoding, check_last_line
 from gateway.intake.fields import Code
 from gateway.intake.records import Record, read_record
 from gateway.store.lists import MAX_KEPT_ERRORS, ListError, staged_row
@@ -35,7 +35,9 @@ class ListReader:
                 async for chunk in chunks:
                     for lines in body.feed(chunk):
                         await reading.add(lines)
-                await reading.add(body.close())
+                for last in (rest := body.close()):
+                    check_last_line(*last)
+                await reading.add(rest)
                 if not reading.records:
                     raise BodyEmptyError
                 await reading.finish()

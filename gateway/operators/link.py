@@ -19,9 +19,10 @@ from gateway.cluster.lease import Lease
 from gateway.cluster.retry import run_with_retry
 from gateway.cluster.wakeups import WakeUp
 from gateway.config import Link as LinkConfig
-from gateway.config.policy import LinkPolicy, Policy
+from gateway.config.policy import Policy
 from gateway.logs.log import Event as LogEvent
 from gateway.logs.log import get_logger
+from gateway.operators.bind_waits import BindWaits
 from gateway.operators.connection import SmppConnection
 from gateway.operators.receiver import Receiver
 from gateway.operators.send_queue import SegmentTag
@@ -37,9 +38,6 @@ from gateway.usecases.sending_state import SendingState
 from gateway.usecases.sent_texts import SentTexts
 
 log = get_logger()
-
-_CREDENTIALS = frozenset({SMPP_ESME_RBINDFAIL, SMPP_ESME_RINVPASWD, SMPP_ESME_RINVSYSID})
-"""Refusals that somebody has to settle. ESME_RBINDFAIL: a denied host, one session too many, a stale bind."""
 
 
 class Link:
@@ -155,12 +153,12 @@ class Link:
 
     async def _keep_bound(self, role: Role) -> None:
         """Connects and binds until `stop`, with a longer pause after each failure."""
-        failures = 0
+        waits = BindWaits(self._policy)
         while not self._stopping.is_set():
             bind = await self._connect(role)
-            failures = 0 if bind is not None and self._was_useful(bind) else failures + 1
             refusal = bind.bind_refusal if bind is not None else None
-            wait = wait_before_binding(self._policy, refusal, failures)
+            useful = bind is not None and self._was_useful(bind)
+            wait = waits.after_session() if useful else waits.after_failure(refusal)
             if refusal is not None:
                 self._report_refusal(refusal, round(wait, 1))
             await self._wait_to_bind(bind_failure(bind), wait)
@@ -331,14 +329,6 @@ class Link:
             unaccepted_seconds=round(now - since) if (since := health.unaccepted_since) is not None else None,
             needed_timeout_seconds=health.needed_timeout_seconds,
         )
-
-
-def wait_before_binding(policy: LinkPolicy, command_status: int | None, failures: int) -> float:
-    """Seconds until the next attempt, by the command_status of a refused bind and the failures in a row."""
-    if command_status == SMPP_ESME_RALYBND:
-        return policy.stale_session_seconds
-    backoff = policy.credentials if command_status in _CREDENTIALS else policy.reconnect
-    return backoff.delay(failures)
 
 
 def bind_failure(bind: SmppConnection[Any] | None) -> str:

@@ -13,7 +13,7 @@ from gateway.store.database import Connection
 from gateway.store.locks import Lock
 
 MAX_KEPT_ERRORS = 10_000
-"""Of a list, the first by line; all rejected records are counted."""
+"""Of a list, the first faults by line, then the first duplicates; all of both are counted."""
 _ERRORS_PER_PAGE = 5000
 
 
@@ -53,7 +53,7 @@ class InitialCase(NamedTuple):
 
 
 class ListError(NamedTuple):
-    """Why a record was rejected."""
+    """Why a record was rejected, or that it is a duplicate (code `duplicate`)."""
 
     line: int  # from 1
     record_id: str | None
@@ -94,16 +94,24 @@ SELECT count(*) FROM repeated
 # One case per pupil and service: not twice in a list, not while a case is open, not after consent in this school
 # year.
 _DROP_REPEATED_PUPILS = """
-DELETE FROM staged USING (
-    SELECT pupil_iin, min(line) AS first FROM staged GROUP BY pupil_iin HAVING count(*) > 1) AS seen
-WHERE staged.pupil_iin = seen.pupil_iin AND staged.line > seen.first
+WITH dropped AS (
+    DELETE FROM staged USING (
+        SELECT pupil_iin, min(line) AS first FROM staged GROUP BY pupil_iin HAVING count(*) > 1) AS seen
+    WHERE staged.pupil_iin = seen.pupil_iin AND staged.line > seen.first
+    RETURNING line, record_id
+)
+INSERT INTO staged_errors SELECT line, record_id, '/pupil/iin', 'duplicate' FROM dropped ORDER BY line LIMIT $1
 """
 _DROP_KNOWN_PUPILS = """
-DELETE FROM staged WHERE EXISTS (
-    SELECT FROM cases
-    WHERE cases.pupil_iin = staged.pupil_iin AND cases.service = $1
-      AND (cases.ended_at IS NULL
-           OR (cases.state IN ('voucher_issued', 'voucher_rejected') AND cases.answered_at >= $2)))
+WITH dropped AS (
+    DELETE FROM staged WHERE EXISTS (
+        SELECT FROM cases
+        WHERE cases.pupil_iin = staged.pupil_iin AND cases.service = $1
+          AND (cases.ended_at IS NULL
+               OR (cases.state IN ('voucher_issued', 'voucher_rejected') AND cases.answered_at >= $2)))
+    RETURNING line, record_id
+)
+INSERT INTO staged_errors SELECT line, record_id, '/pupil/iin', 'duplicate' FROM dropped ORDER BY line LIMIT $3
 """
 
 _KEEP_LIST = """
@@ -112,9 +120,11 @@ SELECT $1, $2, $3, $4::integer, good, $4 - $5::integer - good, $5, $6
 FROM (SELECT count(*)::integer FROM staged) AS counted (good)
 RETURNING list_id, service, digest, records, accepted, duplicates, rejected, received_at
 """
+# Faults before duplicates: where there are too many rows, those that SDU has to mend stay.
 _KEEP_ERRORS = """
 INSERT INTO list_errors (list_id, line, record_id, pointer, code)
-SELECT $1, line, record_id, pointer, code FROM staged_errors ORDER BY line, pointer, code LIMIT $2
+SELECT $1, line, record_id, pointer, code FROM staged_errors
+ORDER BY code = 'duplicate', line, pointer, code LIMIT $2
 """
 _OPEN_CASES = """
 INSERT INTO cases (case_id, list_id, record_id, service, category, language, pupil_iin, record, opened_at, state)
@@ -133,6 +143,10 @@ _ADD_PROGRESS = "INSERT INTO progress (list_id, state, cases) VALUES ($1, $2, $3
 _ERRORS = """
 SELECT line, record_id, pointer, code FROM list_errors
 WHERE list_id = $1 AND (line, pointer, code) > ($2, $3, $4) ORDER BY line, pointer, code LIMIT $5
+"""
+_FAULTS = """
+SELECT line, record_id, pointer, code FROM list_errors
+WHERE list_id = $1 AND code <> 'duplicate' ORDER BY line, pointer, code LIMIT $2
 """
 _PROGRESS = """
 SELECT list_id, state, sum(cases)::integer AS cases FROM progress WHERE list_id = ANY($1::text[])
@@ -186,8 +200,8 @@ async def accept(connection: Connection, node: str, new: NewList, initial: Initi
             return earlier, False
         await connection.execute("ANALYZE staged (record_id, pupil_iin)")
         rejected = new.rejected + await connection.fetchval(_REJECT_REPEATED, MAX_KEPT_ERRORS)
-        await connection.execute(_DROP_REPEATED_PUPILS)
-        await connection.execute(_DROP_KNOWN_PUPILS, new.service, new.school_year_start)
+        await connection.execute(_DROP_REPEATED_PUPILS, MAX_KEPT_ERRORS)
+        await connection.execute(_DROP_KNOWN_PUPILS, new.service, new.school_year_start, MAX_KEPT_ERRORS)
         (row,) = await connection.fetch(
             _KEEP_LIST, new.list_id, new.service, new.digest, new.records, rejected, new.received_at
         )
@@ -229,10 +243,15 @@ async def progress_of(connection: Connection, list_ids: Collection[str]) -> dict
 async def errors(
     connection: Connection, list_id: str, after: ListError | None = None, limit: int = _ERRORS_PER_PAGE
 ) -> list[ListError]:
-    """A page of the list's errors, by line; `after` is the last one of the previous page."""
+    """A page of the list's errors and duplicates, by line; `after` is the last one of the previous page."""
     line, pointer, code = (after.line, after.pointer, after.code) if after else (0, "", "")
     rows = await connection.fetch(_ERRORS, list_id, line, pointer, code, limit)
     return [ListError(**row) for row in rows]
+
+
+async def faults(connection: Connection, list_id: str, limit: int) -> list[ListError]:
+    """The first of the list's errors, by line, without its duplicates."""
+    return [ListError(**row) for row in await connection.fetch(_FAULTS, list_id, limit)]
 
 
 async def _joined(rows: Sequence[bytes]) -> AsyncIterator[bytes]:

@@ -114,7 +114,7 @@ async def run_attack(fresh: Rig, name: str, first: int, *, honest: int, victims:
         fresh.gateway(port, links=[link], output=output) as gateway,
     ):
         await _ask(fresh, gateway, asked)
-        target = Target(gateway, hostile, silent, caller_tokens("bench"))
+        target = Target(gateway, hostile, silent, caller_tokens("bench-callers"))
         before = await _size_mb(fresh)
         watch = asyncio.create_task(_peak_rss(gateway))
         await sink.send("inject", numbers=[f.msisdn for f in agreeing], rate=REPLIES_PER_SECOND, text="3#1")

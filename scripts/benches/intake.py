@@ -37,7 +37,7 @@ async def push(gateway: Gateway, path: Path, octets: int) -> dict[str, Any]:
     assert url is not None
     reader, writer = await asyncio.open_connection(url.host, url.port)
     writer.write(
-        f"PUT /v1/lists/intake HTTP/1.1\r\nHost: {url.host}\r\nAuthorization: Bearer bench-sdu\r\n"
+        f"PUT /v1/lists/intake HTTP/1.1\r\nHost: {url.host}\r\nAuthorization: Bearer bench-callers-sdu\r\n"
         f"Content-Type: application/x-ndjson\r\nContent-Length: {octets}\r\n"
         "Connection: close\r\n\r\n".encode()
     )

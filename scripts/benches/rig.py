@@ -148,7 +148,7 @@ class Rig:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, *_gateway("serve", config), cwd=ROOT, stdout=output or file, stderr=output or file
             )
-        headers = {"Authorization": "Bearer bench-sdu"}
+        headers = {"Authorization": "Bearer bench-callers-sdu"}
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers=headers) as http:
             gateway = Gateway(process, http, port, log)
             try:
@@ -234,7 +234,7 @@ def _write_config(
     tables["mcb"]["batch"] = 100
     text = config_toml(
         gateway={"node": "bench", "database": database},
-        http={"port": port, "tokens": caller_tokens("bench")},
+        http={"port": port, "tokens": caller_tokens("bench-callers")},
         journey={"send_window": "00:00-24:00"},
         **tables,
         links=[{"name": "sink", "password": "bench", "default": n == 0, **link} for n, link in enumerate(links)],

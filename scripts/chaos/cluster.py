@@ -23,7 +23,7 @@ from chaos.profiles import RESPONSE_TIMEOUT_SECONDS, WAITS_SCALE, WINDOW, WINDOW
 from gateway.simulators.configuration import config_toml
 
 ROOT = Path(__file__).parent.parent.parent
-SDU_TOKEN = "chaos-sdu"
+SDU_TOKEN = "chaos-token-of-sdu"
 EMBEDDED = "embedded"
 STOP_TIMEOUT_SECONDS = 12.0
 SERVE_TIMEOUT_SECONDS = 60.0
@@ -87,7 +87,7 @@ class Cluster:
         for link in tables["links"]:
             link["window"] = WINDOW_OF_SLOW_LINKS if profile == "slow" else WINDOW
         gateway = {"database": url, "data_dir": str(directory / "data")}
-        tokens = {"sdu": SDU_TOKEN, "wallet": WALLET_TOKEN, "ops": "chaos-ops"}
+        tokens = {"sdu": SDU_TOKEN, "wallet": WALLET_TOKEN, "ops": "chaos-token-of-ops"}
         for n, port in enumerate(self._ports):
             text = config_toml(gateway=gateway, http={"port": port, "tokens": tokens}, **tables)
             (directory / f"{n}.toml").write_text(text)

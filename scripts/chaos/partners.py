@@ -16,7 +16,7 @@ from gateway.simulators.sdu import SduSimulator
 from gateway.simulators.smsc import SmscSimulator
 from gateway.simulators.wallet import WalletSimulator
 
-WALLET_TOKEN = "chaos-wallet"
+WALLET_TOKEN = "chaos-wallet-token"
 OUTAGE_SECONDS = (0.3, 2.0)
 BETWEEN_OUTAGES_SECONDS = (1.0, 6.0)
 

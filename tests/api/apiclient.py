@@ -121,12 +121,14 @@ class Api:
     ) -> Response:
         body = records if isinstance(records, bytes) else ndjson(records)
         headers = {"Content-Type": NDJSON} | ({"Content-Encoding": encoding} if encoding else {})
-        return await self.call("PUT", f"/v1/lists/{list_id}{query}", token="sdu-token", data=body, headers=headers)
+        return await self.call(
+            "PUT", f"/v1/lists/{list_id}{query}", token="sdu-token-of-tests", data=body, headers=headers
+        )
 
-    async def get(self, path: str, token: str = "sdu-token") -> Response:
+    async def get(self, path: str, token: str = "sdu-token-of-tests") -> Response:
         return await self.call("GET", path, token=token)
 
-    async def post(self, path: str, body: object = None, token: str = "ops-token") -> Response:
+    async def post(self, path: str, body: object = None, token: str = "ops-token-of-tests") -> Response:
         data = body if isinstance(body, bytes) else None if body is None else orjson.dumps(body)
         headers = {"Content-Type": "application/json"} if data is not None else {}
         return await self.call("POST", path, token=token, data=data, headers=headers)

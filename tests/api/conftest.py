@@ -20,7 +20,11 @@ CONFIG = config_toml(
     http={
         "port": 0,
         "max_list_bytes": 1_000_000,
-        "tokens": {"sdu": ["sdu-token", "sdu-token-before"], "wallet": "wallet-token", "ops": "ops-token"},
+        "tokens": {
+            "sdu": ["sdu-token-of-tests", "sdu-token-before"],
+            "wallet": "wallet-token-of-tests",
+            "ops": "ops-token-of-tests",
+        },
     },
     mcb={"url": "http://127.0.0.1:1", "token": "mcb-token"},
     wallet={"url": "http://127.0.0.1:2", "token": "wallets-token"},

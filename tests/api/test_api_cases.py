@@ -31,7 +31,7 @@ async def test_the_msisdn_of_a_case_is_shown_masked(api: Api, components: Compon
     await api.push([good(1)])
     case_id = await api.case_id()
     await components.transactions.apply([(case_id, UseNumber(msisdn="77011234567", operator="kcell"))])
-    case = (await api.get(f"/v1/cases/{case_id}", "ops-token")).json
+    case = (await api.get(f"/v1/cases/{case_id}", "ops-token-of-tests")).json
     assert case["recipient"] == {"relation": "mother", "msisdn": "+7701•••••67"}
     assert case["state"] == "queued"
     assert [entry["event"] for entry in case["journal"]] == ["received", "number_found", "text_queued"]
@@ -81,7 +81,7 @@ async def test_iins_and_msisdns_in_a_reason_are_stored_masked(api: Api) -> None:
 async def test_cancelling_ends_a_case_and_journals_the_reason(api: Api) -> None:
     await api.push([good(1)])
     case_id = await api.case_id()
-    cancelled = await api.post(f"/v1/cases/{case_id}/cancel", WORDS, "sdu-token")
+    cancelled = await api.post(f"/v1/cases/{case_id}/cancel", WORDS, "sdu-token-of-tests")
     assert (cancelled.status, cancelled.json["state"]) == (200, "cancelled")
     assert cancelled.json["ended_at"] is not None
     assert cancelled.json["journal"][-1]["event"] == "cancelled"
@@ -138,7 +138,7 @@ async def pages(api: Api, query: str) -> list[list[str]]:
     found = []
     after = ""
     while True:
-        page = (await api.get(f"/v1/cases?{query}{after}", "ops-token")).json
+        page = (await api.get(f"/v1/cases?{query}{after}", "ops-token-of-tests")).json
         found.append([case["record_id"] for case in page["cases"]])
         if page["next"] is None:
             return found
@@ -308,7 +308,9 @@ async def test_a_case_without_a_held_reply_cannot_accept_one(api: Api, state: st
 async def test_only_ops_accept_a_reply_and_only_of_a_case_that_exists(api: Api, components: Components) -> None:
     await api.push([good(1)])
     await hold(api, components, Verdict.AGREE, "r-1")
-    assert (await api.post(f"/v1/cases/{await api.case_id()}/accept-reply", None, "sdu-token")).status == 403
+    assert (
+        await api.post(f"/v1/cases/{await api.case_id()}/accept-reply", None, "sdu-token-of-tests")
+    ).status == 403
     assert (await api.post("/v1/cases/01KAN00000000000000000000A/accept-reply")).status == 404
     assert (await api.post("/v1/cases/nothing/accept-reply")).status == 404
 
@@ -326,7 +328,7 @@ async def test_the_role_sdu_cannot_release_cases(api: Api, components: Component
     await api.push([good(1)])
     (case_id,) = await park(api, components, "mcb: 403", "r-1")
     for path, body in ((f"/v1/cases/{case_id}/release", None), ("/v1/cases/release", {"case_ids": [case_id]})):
-        assert (await api.post(path, body, "sdu-token")).status == 403
+        assert (await api.post(path, body, "sdu-token-of-tests")).status == 403
     assert (await api.get(f"/v1/cases/{case_id}")).json["state"] == "parked"
 
 

@@ -28,7 +28,7 @@ from tests.record_factories import good
 IdleConnection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 WITHIN = 20.0
-SDU = {"Authorization": "Bearer sdu-token"}
+SDU = {"Authorization": "Bearer sdu-token-of-tests"}
 
 
 class CountedCondition(asyncio.Condition):
@@ -127,7 +127,7 @@ async def test_a_flood_of_connections_is_logged_once_and_delays_no_caller(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", api.call.port)
-    request = b"GET /v1/lists HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer sdu-token\r\n\r\n"
+    request = b"GET /v1/lists HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer sdu-token-of-tests\r\n\r\n"
     log = WarningLog()
     monkeypatch.setattr(connections, "log", log)
     for _ in range(3):

@@ -27,7 +27,8 @@ from tests.record_factories import PUPILS, good
 
 MAX_LISTS = HttpPolicy().max_lists
 HEAD = (
-    f"PUT /v1/lists/l HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer sdu-token\r\nContent-Type: {NDJSON}\r\n"
+    "PUT /v1/lists/l HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer sdu-token-of-tests\r\n"
+    f"Content-Type: {NDJSON}\r\n"
 )
 
 
@@ -152,12 +153,14 @@ async def test_a_request_that_the_database_has_failed_is_503_with_retry_after(
 
 
 async def test_each_of_several_tokens_of_a_role_is_accepted(api: Api) -> None:
-    for token in ("sdu-token", "sdu-token-before"):
+    for token in ("sdu-token-of-tests", "sdu-token-before"):
         assert (await api.get("/v1/lists", token)).status == 200
-    for header in ("bearer  sdu-token", "BEARER sdu-token"):
+    for header in ("bearer  sdu-token-of-tests", "BEARER sdu-token-of-tests"):
         response = await api.call("GET", "/v1/lists", headers={"Authorization": header})
         assert response.status == 200
-    assert (await api.call("GET", "/v1/lists", headers={"Authorization": "Basic sdu-token"})).status == 401
+    assert (
+        await api.call("GET", "/v1/lists", headers={"Authorization": "Basic sdu-token-of-tests"})
+    ).status == 401
 
 
 def test_every_token_is_compared_in_constant_time_whichever_matches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +181,7 @@ def test_every_token_is_compared_in_constant_time_whichever_matches(monkeypatch:
 
 async def test_a_401_response_does_not_wait_for_the_body(api: Api) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", api.call.port)
-    writer.write(HEAD.replace("sdu-token", "nobody").encode() + b"Content-Length: 1000000\r\n\r\n")
+    writer.write(HEAD.replace("sdu-token-of-tests", "nobody").encode() + b"Content-Length: 1000000\r\n\r\n")
     assert (await reader.readline()).startswith(b"HTTP/1.1 401")
     writer.close()
 
@@ -200,7 +203,7 @@ async def test_long_polls_return_when_the_process_stops(config: Config, componen
     async with asyncio.timeout(10), aiohttp.ClientSession() as session:
         async with serve_http(config.http, apis_of(config, components), components.policy.http) as port:
             url = f"http://127.0.0.1:{port}/v1/statuses?wait=60"
-            poll = asyncio.create_task(session.get(url, headers={"Authorization": "Bearer sdu-token"}))
+            poll = asyncio.create_task(session.get(url, headers={"Authorization": "Bearer sdu-token-of-tests"}))
             await sealed.awaited.wait()
         async with await poll as response:
             assert orjson.loads(await response.read()) == {"events": [], "next": 0}

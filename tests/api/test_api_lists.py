@@ -21,7 +21,15 @@ async def test_a_list_becomes_cases_calls_and_journal_entries(api: Api) -> None:
         "accepted": 2,
         "duplicates": 0,
         "rejected": 1,
-        "errors": [{"line": 3, "record_id": "r-3", "pointer": "/mother/iin", "code": "iin_checksum"}],
+        "errors": [
+            {
+                "line": 3,
+                "record_id": "r-3",
+                "pointer": "/mother/iin",
+                "code": "iin_checksum",
+                "detail": "the check digit of the IIN is wrong: a digit was mistyped",
+            }
+        ],
     }
     assert await api.fetch(
         "SELECT record_id, service, category, language, pupil_iin, state FROM cases ORDER BY case_id"
@@ -89,7 +97,7 @@ async def test_a_streamed_body_of_several_gzip_members_is_accepted(api: Api) -> 
             yield packed[i : i + 1]
 
     headers = {"Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"}
-    pushed = await api.call("PUT", "/v1/lists/l", token="sdu-token", data=octets(), headers=headers)  # type: ignore[arg-type]
+    pushed = await api.call("PUT", "/v1/lists/l", token="sdu-token-of-tests", data=octets(), headers=headers)  # type: ignore[arg-type]
     assert (pushed.status, pushed.json["accepted"]) == (201, 2)
 
 
@@ -118,12 +126,22 @@ NOT_UTF_8 = {
     "one line of another encoding": ndjson([good(1), "Ахметов".encode("cp1251"), good(2)]),
 }
 
+WITHOUT_LINES = {
+    "a JSON array": orjson.dumps([good(1), good(2)]),
+    "carriage returns": RECORDS.replace("\n", "\r").encode(),
+    "a line that is too long": b"{" + b" " * 70_000 + b"}",
+}
+
 
 @pytest.mark.parametrize("gzipped", [False, True])
 @pytest.mark.parametrize(
     ("code", "body"),
-    [*(("empty", body) for body in EMPTY.values()), *(("encoding", body) for body in NOT_UTF_8.values())],
-    ids=[*EMPTY, *NOT_UTF_8],
+    [
+        *(("empty", body) for body in EMPTY.values()),
+        *(("encoding", body) for body in NOT_UTF_8.values()),
+        *(("lines", body) for body in WITHOUT_LINES.values()),
+    ],
+    ids=[*EMPTY, *NOT_UTF_8, *WITHOUT_LINES],
 )
 async def test_a_body_without_records_or_not_in_utf_8_is_rejected_and_its_list_id_stays_free(
     api: Api, code: str, body: bytes, gzipped: bool
@@ -144,7 +162,13 @@ async def test_a_record_with_two_mothers_is_rejected_and_asks_neither(api: Api) 
     two = orjson.dumps(good(1))[:-1] + b', "mother": ' + orjson.dumps(person(PUPILS[3])) + b"}"
     pushed = await api.push([two, good(2)])
     assert pushed.json["errors"] == [
-        {"line": 1, "record_id": "r-1", "pointer": "/mother", "code": "duplicate_key"}
+        {
+            "line": 1,
+            "record_id": "r-1",
+            "pointer": "/mother",
+            "code": "duplicate_key",
+            "detail": "the field stands there twice: leave one",
+        }
     ]
     assert await api.fetch("SELECT record_id FROM cases") == [("r-2",)]
 
@@ -175,6 +199,19 @@ async def test_a_pupil_twice_in_a_list_has_one_case(api: Api) -> None:
     pushed = await api.push([good(1), good(2, pupil=person(PUPILS[0])), good(3)])
     assert (pushed.json["accepted"], pushed.json["duplicates"], pushed.json["rejected"]) == (2, 1, 0)
     assert await api.fetch("SELECT record_id FROM cases ORDER BY 1") == [("r-1",), ("r-3",)]
+
+
+async def test_the_errors_of_a_list_name_the_lines_of_its_duplicates(api: Api) -> None:
+    await api.push([good(1)])
+    pushed = await api.push([good(2), good(1), good(3, category=0), good(4, pupil=person(PUPILS[1]))], "list-2")
+    assert (pushed.json["duplicates"], [error["code"] for error in pushed.json["errors"]]) == (2, ["range"])
+    reported = (await api.get("/v1/lists/list-2/errors")).lines
+    assert [(e["line"], e["record_id"], e["pointer"], e["code"]) for e in reported] == [
+        (2, "r-1", "/pupil/iin", "duplicate"),
+        (3, "r-3", "/category", "range"),
+        (4, "r-4", "/pupil/iin", "duplicate"),
+    ]
+    assert reported[0]["detail"].startswith("the pupil stands in an earlier line, has an open case")
 
 
 async def test_a_pupil_with_an_open_case_is_a_duplicate(api: Api) -> None:
@@ -217,7 +254,7 @@ async def test_the_progress_of_a_list_adds_up_to_its_accepted_records(api: Api) 
         "INSERT INTO progress VALUES ('list-1', 'looking_up', -2), ('list-1', 'waiting', 1),"
         " ('list-1', 'queued', 1)"
     )
-    shown = (await api.get("/v1/lists/list-1", "ops-token")).json
+    shown = (await api.get("/v1/lists/list-1", "ops-token-of-tests")).json
     assert sum(shown["progress"].values()) == shown["accepted"] == 3
     assert {state: n for state, n in shown["progress"].items() if n} == {"looking_up": 1, "queued": 2}
 
@@ -241,7 +278,7 @@ async def test_a_list_without_errors_has_an_empty_error_file(api: Api) -> None:
 async def test_lists_are_shown_newest_first(api: Api) -> None:
     for list_id in ("a", "b", "c"):
         await api.push([good(1)], list_id)
-    shown = (await api.get("/v1/lists?limit=2", "ops-token")).json["lists"]
+    shown = (await api.get("/v1/lists?limit=2", "ops-token-of-tests")).json["lists"]
     assert [one["list_id"] for one in shown] == ["c", "b"]
 
 

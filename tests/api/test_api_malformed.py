@@ -27,7 +27,7 @@ class InvalidRequest(NamedTuple):
     status: int
     words: str
     body: bytes | None = None
-    token: str | None = "sdu-token"
+    token: str | None = "sdu-token-of-tests"
     headers: Mapping[str, str] = {}
 
 
@@ -40,12 +40,17 @@ def packed(status: int, words: str, body: bytes) -> InvalidRequest:
     return put(status, words, body, Content_Encoding="gzip")
 
 
-def get(path: str, status: int, words: str, token: str | None = "sdu-token") -> InvalidRequest:
+def get(path: str, status: int, words: str, token: str | None = "sdu-token-of-tests") -> InvalidRequest:
     return InvalidRequest("GET", path, status, words, token=token)
 
 
 def post(
-    path: str, status: int, words: str, body: bytes | None = None, token: str = "ops-token", **headers: str
+    path: str,
+    status: int,
+    words: str,
+    body: bytes | None = None,
+    token: str = "ops-token-of-tests",
+    **headers: str,
 ) -> InvalidRequest:
     sent = {"Content-Type": "application/json"} | {
         name.replace("_", "-"): value for name, value in headers.items()
@@ -57,20 +62,20 @@ def cancel(status: int, words: str, body: bytes, **headers: str) -> InvalidReque
     return post(f"{CASE}/cancel", status, words, body, **headers)
 
 
-def events(status: int, words: str, body: bytes, token: str = "wallet-token") -> InvalidRequest:
+def events(status: int, words: str, body: bytes, token: str = "wallet-token-of-tests") -> InvalidRequest:
     return post("/v1/wallet/events", status, words, body, token)
 
 
 REQUESTS = {
     "no token": get(LIST, 401, "asks for a bearer token", token=None),
     "unknown token": get(LIST, 401, "not known", token="sdu"),
-    "token cut": get(LIST, 401, "not known", token="sdu-toke"),
-    "token of another script": get(LIST, 401, "not known", token="sdu-tоken"),
-    "wallet pushes a list": put(403, "role wallet")._replace(token="wallet-token"),
-    "ops pushes a list": put(403, "role ops")._replace(token="ops-token"),
-    "ops reads the feed": get("/v1/statuses", 403, "role ops", token="ops-token"),
-    "sdu sends wallet events": events(403, "role sdu", b"{}", token="sdu-token"),
-    "sdu releases a case": post(f"{CASE}/release", 403, "role sdu", token="sdu-token"),
+    "token cut": get(LIST, 401, "not known", token="sdu-token-of-test"),
+    "token of another script": get(LIST, 401, "not known", token="sdu-tоken-of-tests"),
+    "wallet pushes a list": put(403, "role wallet")._replace(token="wallet-token-of-tests"),
+    "ops pushes a list": put(403, "role ops")._replace(token="ops-token-of-tests"),
+    "ops reads the feed": get("/v1/statuses", 403, "role ops", token="ops-token-of-tests"),
+    "sdu sends wallet events": events(403, "role sdu", b"{}", token="sdu-token-of-tests"),
+    "sdu releases a case": post(f"{CASE}/release", 403, "role sdu", token="sdu-token-of-tests"),
     "sdu asks for the links": get("/v1/links", 403, "role sdu"),
     "unknown path": get("/v1/list", 404, "no such path"),
     "deleting a list": InvalidRequest("DELETE", LIST, 405, "Allow names"),
@@ -167,7 +172,10 @@ async def test_an_invalid_record_is_reported_and_the_valid_ones_are_accepted(api
     assert (await api.get("/v1/lists/list-1/errors")).lines == pushed.json["errors"]
 
 
-HEAD = f"PUT {LIST} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer sdu-token\r\nContent-Type: {NDJSON}\r\n"
+HEAD = (
+    f"PUT {LIST} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer sdu-token-of-tests\r\n"
+    f"Content-Type: {NDJSON}\r\n"
+)
 
 RAW = {
     "not HTTP": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
@@ -202,7 +210,7 @@ async def test_octets_that_are_not_http_get_a_problem_that_quotes_none_of_them(a
     assert b"application/problem+json" in head
     problem = orjson.loads(body)
     assert problem["status"] == status
-    assert b"sdu-token" not in body
+    assert b"sdu-token-of-tests" not in body
     assert b"xxx" not in body
     assert await api.rows() == {}
 

@@ -1,15 +1,19 @@
 """openapi.json is valid and served, and has exactly the routes of the server."""
 
+import pytest
+from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from gateway.api.app import build_app
+from gateway.api.cases import _reason
 from gateway.api.connections import ConnectionLimiter
 from gateway.api.lists import shown_progress
+from gateway.api.problems import Problem
 from gateway.app import apis_of
 from gateway.components import Components
 from gateway.config import Config
 from gateway.consent.events import STATUSES
-from gateway.intake.fields import Code
+from gateway.intake.fields import DETAILS, Code
 from tests.api.apiclient import DOCUMENT, Api
 
 
@@ -27,7 +31,8 @@ async def test_openapi_json_has_every_route_and_no_other(config: Config, compone
     served = set()
     for route in app.router.routes():
         assert route.resource is not None, route
-        served.add((route.method, route.resource.canonical))
+        if route.method != "HEAD":  # what GET responds, without the body
+            served.add((route.method, route.resource.canonical))
     described = {
         (method.upper(), path)
         for path, item in DOCUMENT["paths"].items()
@@ -39,7 +44,7 @@ async def test_openapi_json_has_every_route_and_no_other(config: Config, compone
 
 def test_codes_states_and_statuses_of_openapi_json_equal_those_of_the_program() -> None:
     schemas = DOCUMENT["components"]["schemas"]
-    assert schemas["RecordError"]["properties"]["code"]["enum"] == list(Code)
+    assert schemas["RecordError"]["properties"]["code"]["enum"] == list(Code) == list(DETAILS)
     assert set(schemas["StatusEvent"]["properties"]["status"]["enum"]) == set(STATUSES)
     assert set(schemas["State"]["enum"]) == set(shown_progress({})) == set(schemas["Progress"]["properties"])
 
@@ -49,3 +54,40 @@ def test_openapi_json_marks_all_paths_that_need_a_token() -> None:
         for method, operation in item.items():
             if method != "parameters":
                 assert ("401" in operation["responses"]) == bool(operation["security"]) == path.startswith("/v1/")
+
+
+REASONS = [
+    " moved ", "moved", "\u00a0x", "😀", "", " ", "\u3000", "a\nb", "a\n", "\u2028x", "x\u0085", "x\x7f", "é" * 9,
+    "x" * 500, "x" * 501,
+]  # fmt: skip
+
+
+def test_the_pattern_of_a_reason_is_what_the_program_accepts() -> None:
+    validator = Draft202012Validator(DOCUMENT["components"]["schemas"]["Reason"])
+    for reason in REASONS:
+        try:
+            _reason({"reason": reason})
+        except Problem:
+            accepted = False
+        else:
+            accepted = True
+        assert validator.is_valid({"reason": reason}) == accepted, ascii(reason)
+
+
+async def test_a_path_of_its_own_is_no_case(api: Api) -> None:
+    token = "ops-token-of-tests"
+    for method in ("GET", "DELETE"):
+        response = await api.call(method, "/v1/cases/release", token=token)
+        assert (response.status, response.headers["Allow"]) == (405, "POST")
+    response = await api.call("DELETE", "/v1/cases/01KAN00000000000000000000A", token=token)
+    assert (response.status, response.headers["Allow"]) == (405, "GET")
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/openapi.json", "/console", "/console/console.js", "/metrics"])
+async def test_head_of_a_path_without_a_token_is_get_without_the_body(api: Api, path: str) -> None:
+    async with api.call.session.head(path) as head:
+        assert (head.status, await head.read()) == (200, b"")
+        async with api.call.session.get(path) as response:
+            body = await response.read()
+    assert head.headers["Content-Type"] == response.headers["Content-Type"]
+    assert path == "/metrics" or int(head.headers["Content-Length"]) == len(body)

@@ -75,7 +75,7 @@ async def test_links_show_their_node_and_their_queue(api: Api, components: Compo
     await api.push([good(1)])
     await components.transactions.apply([(await api.case_id(), UseNumber(msisdn="77011234567"))])
     await api.execute("UPDATE links SET node = 'node', bound = 2")
-    shown = (await api.get("/v1/links", "ops-token")).json
+    shown = (await api.get("/v1/links", "ops-token-of-tests")).json
     bound = {"link": "kcell", "node": "node", "bound": 2, "queued": 1}
     assert shown == {"links": [{**bound, "bind_failure": None, "next_bind_at": None}]}
 
@@ -84,19 +84,19 @@ async def test_links_show_why_they_are_not_bound_and_when_the_next_attempt_is(ap
     await api.execute(
         "UPDATE links SET node = 'node', bind_failure = 'ESME_RBINDFAIL', next_bind_at = '2026-11-22T10:00:00Z'"
     )
-    (link,) = (await api.get("/v1/links", "ops-token")).json["links"]
+    (link,) = (await api.get("/v1/links", "ops-token-of-tests")).json["links"]
     assert (link["bind_failure"], link["next_bind_at"]) == ("ESME_RBINDFAIL", "2026-11-22T15:00:00.000+05:00")
     await api.execute("UPDATE links SET node = NULL")
-    (link,) = (await api.get("/v1/links", "ops-token")).json["links"]
+    (link,) = (await api.get("/v1/links", "ops-token-of-tests")).json["links"]
     assert (link["bind_failure"], link["next_bind_at"]) == (None, None)
 
 
 async def test_a_bind_may_be_requested_by_ops_of_a_link_that_a_process_holds(api: Api) -> None:
-    assert (await api.post("/v1/links/kcell/bind", None, "sdu-token")).status == 403
-    assert (await api.post("/v1/links/tele2/bind", None, "ops-token")).status == 404
-    assert (await api.post("/v1/links/kcell/bind", None, "ops-token")).status == 409
+    assert (await api.post("/v1/links/kcell/bind", None, "sdu-token-of-tests")).status == 403
+    assert (await api.post("/v1/links/tele2/bind", None, "ops-token-of-tests")).status == 404
+    assert (await api.post("/v1/links/kcell/bind", None, "ops-token-of-tests")).status == 409
     await api.execute("UPDATE links SET node = 'node'")
-    response = await api.post("/v1/links/kcell/bind", None, "ops-token")
+    response = await api.post("/v1/links/kcell/bind", None, "ops-token-of-tests")
     assert (response.status, response.json["link"], response.json["node"]) == (200, "kcell", "node")
     assert await api.fetch("SELECT bind_requested FROM links") == [(True,)]
 

@@ -94,8 +94,20 @@ def test_the_alert_of_a_link_has_its_duration_and_waiting_texts(
     assert alerts_of(links=[link]) == [Alert(level, code, text)]
 
 
-def test_a_link_down_for_less_than_down_after_seconds_is_no_alert() -> None:
-    assert alerts_of(links=[{"bound": 0, "since": NOW - timedelta(seconds=5)}]) == []
+@pytest.mark.parametrize(
+    ("seconds", "failure", "text"),
+    [
+        (5, None, "kcell: no session bound for 5 s."),
+        (
+            0,
+            "unreachable",
+            "kcell: no session bound for 0 s. Last attempt: unreachable; another one is under way.",
+        ),
+    ],
+)
+def test_a_link_that_has_just_lost_its_session_is_a_warning(seconds: int, failure: str | None, text: str) -> None:
+    link = {"bound": 0, "since": NOW - timedelta(seconds=seconds), "bind_failure": failure, "next_bind_at": NOW}
+    assert alerts_of(links=[link]) == [Alert(Level.WARNING, Code.LINK_DOWN, text)]
 
 
 @pytest.mark.parametrize(
@@ -197,7 +209,7 @@ def test_a_duration_is_formatted_as_one_number_with_unit(seconds: float, text: s
 
 
 async def overview(api: Api) -> Any:
-    response = await api.get("/v1/overview", "ops-token")
+    response = await api.get("/v1/overview", "ops-token-of-tests")
     assert response.status == 200
     return response.json
 
@@ -213,7 +225,7 @@ def _no_fault_yet() -> None:
 
 
 async def test_the_overview_needs_the_role_ops(api: Api) -> None:
-    assert (await api.get("/v1/overview", "sdu-token")).status == 403
+    assert (await api.get("/v1/overview", "sdu-token-of-tests")).status == 403
 
 
 async def test_the_overview_without_lists_has_only_the_alert_of_a_link_without_node(api: Api) -> None:
@@ -246,6 +258,9 @@ async def test_the_overview_of_a_link_has_its_node_and_the_hours_of_its_queue(
     assert (shown["ready"], codes(shown)) == (True, [])
     assert (link["node"], link["bound"], link["sessions"], link["tps"]) == ("node", 1, 1, 100)
     assert (link["queued"], link["segments"], link["hours"]) == (1, 15, round(15 / 100 / 3600, 4))
+    await api.execute("UPDATE links SET bound = 0")
+    (link,) = (await overview(api))["links"]
+    assert (link["queued"], link["segments"], link["hours"]) == (1, 15, None)
 
 
 async def test_segment_counters_are_shown_only_by_the_process_that_holds_the_link(api: Api) -> None:

@@ -66,7 +66,9 @@ def is_timeout(response: bytes) -> bool:
 @pytest.mark.http_policy(stall_timeout_seconds=0.4)
 async def test_a_body_below_the_minimum_rate_is_ended_with_408_and_frees_its_place(api: Api) -> None:
     pushes = [
-        trickle(api, head("PUT", f"/v1/lists/l-{number}", "sdu-token", NDJSON, 1_000_000), ndjson([good(1)]))
+        trickle(
+            api, head("PUT", f"/v1/lists/l-{number}", "sdu-token-of-tests", NDJSON, 1_000_000), ndjson([good(1)])
+        )
         for number in range(HttpPolicy().max_lists)
     ]
     for response, seconds in await asyncio.gather(*pushes):
@@ -86,7 +88,7 @@ async def test_a_body_above_the_minimum_rate_is_accepted(api: Api) -> None:
             await asyncio.sleep(0.05)
 
     response = await api.call(
-        "PUT", "/v1/lists/l", token="sdu-token", data=body(), headers={"Content-Type": NDJSON}
+        "PUT", "/v1/lists/l", token="sdu-token-of-tests", data=body(), headers={"Content-Type": NDJSON}
     )
     assert response.status == 201
 
@@ -109,7 +111,7 @@ async def test_time_spent_on_the_database_does_not_count_against_the_client(
 
 
 @pytest.mark.parametrize(
-    ("path", "token"), [(f"{CASE}/cancel", "ops-token"), ("/v1/wallet/events", "wallet-token")]
+    ("path", "token"), [(f"{CASE}/cancel", "ops-token-of-tests"), ("/v1/wallet/events", "wallet-token-of-tests")]
 )
 @pytest.mark.http_policy(json_body_timeout_seconds=0.3)
 async def test_a_json_body_that_takes_too_long_is_408(api: Api, path: str, token: str) -> None:

@@ -105,7 +105,7 @@ async def test_a_cursor_after_the_last_entry_proves_a_rewind_and_stops_the_gatew
     ((seq,),) = await api.fetch("SELECT max(seq) FROM journal")
     for after in (seq + 3, seq + 9, seq, seq + 1):  # the highest one counts
         assert (await api.get(f"/v1/statuses?after={after}")).status == 503
-    shown = (await api.get("/v1/rewind", "ops-token")).json
+    shown = (await api.get("/v1/rewind", "ops-token-of-tests")).json
     assert (shown["found_by"], shown["seq"], shown["known_seq"], shown["known_hash"]) == (
         "sdu",
         seq,
@@ -123,7 +123,7 @@ async def test_after_an_accepted_rewind_a_stale_cursor_gets_409_until_the_status
     await two_statuses(api, components)
     ((seq,),) = await api.fetch("SELECT max(seq) FROM journal")
     await api.get(f"/v1/statuses?after={seq + 2}")
-    assert (await api.post("/v1/rewind/accept", None, "ops-token")).json["sdu"]["read_from"] == seq
+    assert (await api.post("/v1/rewind/accept", None, "ops-token-of-tests")).json["sdu"]["read_from"] == seq
     await seal(components)  # the acceptance is an entry: the stale cursor is within the journal by now
     stale = await api.get(f"/v1/statuses?after={seq + 1}")
     assert stale.status == 409
@@ -135,14 +135,14 @@ async def test_after_an_accepted_rewind_a_stale_cursor_gets_409_until_the_status
 async def test_a_rewind_is_accepted_once_and_journaled_and_nothing_else_can_be(
     api: Api, components: Components
 ) -> None:
-    assert (await api.get("/v1/rewind", "ops-token")).status == 404
-    assert (await api.post("/v1/rewind/accept", None, "ops-token")).status == 409
+    assert (await api.get("/v1/rewind", "ops-token-of-tests")).status == 404
+    assert (await api.post("/v1/rewind/accept", None, "ops-token-of-tests")).status == 409
     await two_statuses(api, components)
     await api.get("/v1/statuses?after=99")
-    assert (await api.post("/v1/rewind/accept", None, "sdu-token")).status == 403
-    accepted = await api.post("/v1/rewind/accept", None, "ops-token")
+    assert (await api.post("/v1/rewind/accept", None, "sdu-token-of-tests")).status == 403
+    accepted = await api.post("/v1/rewind/accept", None, "ops-token-of-tests")
     assert (accepted.status, accepted.json["known_seq"]) == (200, 99)
-    assert (await api.post("/v1/rewind/accept", None, "ops-token")).status == 409
+    assert (await api.post("/v1/rewind/accept", None, "ops-token-of-tests")).status == 409
     await seal(components)
     assert await api.fetch("SELECT event FROM journal ORDER BY seq DESC LIMIT 1") == [("rewind_accepted",)]
     async with components.database.acquire() as connection:

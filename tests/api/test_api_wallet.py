@@ -44,7 +44,7 @@ def event(case_id: str, kind: str = "activated", event_id: str = "e-1", **change
 
 
 async def send(api: Api, *events: object) -> Any:
-    response = await api.post(PATH, {"events": events}, "wallet-token")
+    response = await api.post(PATH, {"events": events}, "wallet-token-of-tests")
     assert response.status == 200
     return response.json
 
@@ -52,6 +52,13 @@ async def send(api: Api, *events: object) -> Any:
 async def statuses(api: Api, case_id: str) -> list[str]:
     journal = (await api.get(f"/v1/cases/{case_id}")).json["journal"]
     return [e["event"] for e in journal if e["event"] in ("voucher_activated", "service_received")]
+
+
+@pytest.mark.parametrize("body", [{"events": [], "x": 42}, {"events": [], "Events": []}, {"x": []}])
+async def test_a_body_of_events_has_no_other_field(api: Api, body: dict[str, Any]) -> None:
+    response = await api.post(PATH, body, "wallet-token-of-tests")
+    assert response.status == 422
+    assert "unknown_field" in [error["code"] for error in response.json["errors"]]
 
 
 async def test_voucher_activation_and_first_use_become_statuses_once(api: Api, case_id: str) -> None:

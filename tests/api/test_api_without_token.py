@@ -36,13 +36,13 @@ EXPECTING = ("Expect: 100-continue", "Content-Length: 1000", "Connection: close"
 UNINVITED = {
     "no token": (put("/v1/lists/l", *EXPECTING), 401),
     "an unknown token": (put("/v1/lists/l", "Authorization: Bearer nobody", *EXPECTING), 401),
-    "another role": (put("/v1/lists/l", "Authorization: Bearer ops-token", *EXPECTING), 403),
+    "another role": (put("/v1/lists/l", "Authorization: Bearer ops-token-of-tests", *EXPECTING), 403),
     "an unknown path": (put("/v2/lists", *EXPECTING), 404),
     "no path": (b"OPTIONS * HTTP/1.1\r\nHost: gateway\r\n" + "\r\n".join((*EXPECTING, "", "")).encode(), 404),
     "another method": (put("/v1/statuses", *EXPECTING), 405),
     "a path without a body": (put("/healthz", *EXPECTING), 405),
     "a token, and a list_id that is none": (
-        put("/v1/lists/%20", "Authorization: Bearer sdu-token", *EXPECTING),
+        put("/v1/lists/%20", "Authorization: Bearer sdu-token-of-tests", *EXPECTING),
         400,
     ),
 }
@@ -58,8 +58,8 @@ async def test_a_body_is_asked_for_only_once_its_request_is_accepted(api: Api, n
 
 
 LEAKED = {
-    "a token": b"Authorization: Bearer sdu-token\r\n",
-    "a token behind others": b"X: y\r\nAuthorization: Bearer sdu-token\r\n",
+    "a token": b"Authorization: Bearer sdu-token-of-tests\r\n",
+    "a token behind others": b"X: y\r\nAuthorization: Bearer sdu-token-of-tests\r\n",
     "an expectation": b"Expect: 100-continue\r\n",
 }
 
@@ -76,7 +76,7 @@ async def test_a_trailer_is_no_header_of_the_next_request(api: Api, name: str, p
 
 async def test_a_list_in_chunks_is_accepted_and_its_connection_ends(api: Api) -> None:
     line = ndjson([good(1)])
-    head = put("/v1/lists/l", "Authorization: Bearer sdu-token", "Transfer-Encoding: chunked")
+    head = put("/v1/lists/l", "Authorization: Bearer sdu-token-of-tests", "Transfer-Encoding: chunked")
     received = await exchange(api, head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(line), line) + LISTS)
     assert received.startswith(b"HTTP/1.1 201 ")
     assert received.count(b"HTTP/1.1 ") == 1
@@ -143,7 +143,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> RecordedLog
 
 async def test_requests_without_a_token_are_no_lines_of_the_log(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     log = recorded(monkeypatch, problems)
-    for token in ("nobody", "sdu-token", "ops-token"):
+    for token in ("nobody", "sdu-token-of-tests", "ops-token-of-tests"):
         await api.post("/v1/cases/none/cancel", orjson.dumps({"reason": "x"}), token)
     await api.call("POST", "/v1/wallet/events", data=b"{}")
     assert log.lines == [("info", "http_request", 404)] * 2

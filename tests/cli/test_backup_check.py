@@ -17,7 +17,7 @@ from gateway.store.migrations import migrate
 from tests.store.test_journal_rows import CAMPAIGN
 
 CONFIG = config_toml(
-    http={"tokens": {"sdu": "sdu-token", "wallet": "wallet-token", "ops": "ops-token"}},
+    http={"tokens": {"sdu": "sdu-token-of-tests", "wallet": "wallet-token-of-tests", "ops": "ops-token-of-tests"}},
     mcb={"url": "http://127.0.0.1:9", "token": "t"},
     wallet={"url": "http://127.0.0.1:9", "token": "t"},
     links=[{"name": "kcell", "port": 9, "password": "secret"}],

@@ -37,7 +37,7 @@ long_messages = "{long_messages}"
 CONFIG = """
 [http]
 port = 8123
-tokens = { sdu = "sdu-token", wallet = "wallet-token", ops = "ops-token" }
+tokens = { sdu = "sdu-token-of-tests", wallet = "wallet-token-of-tests", ops = "ops-token-of-tests" }
 [services.3]
 name = "school-meals"
 link = "https://egovmobile.page.link/socwallet"
@@ -386,8 +386,8 @@ def test_the_address_comes_from_the_argument_then_the_environment_then_the_file(
 
 def test_the_token_comes_from_the_environment_then_the_file(config: Path) -> None:
     assert address_of(arguments(config), "ops", {"GATEWAY_TOKEN": "given"}).token == "given"
-    assert address_of(arguments(config), "ops", {}).token == "ops-token"
-    assert address_of(arguments(config), "sdu", {}).token == "sdu-token"
+    assert address_of(arguments(config), "ops", {}).token == "ops-token-of-tests"
+    assert address_of(arguments(config), "sdu", {}).token == "sdu-token-of-tests"
 
 
 def test_no_file_is_needed_with_address_and_token_in_the_environment(tmp_path: Path) -> None:
@@ -405,7 +405,7 @@ def test_a_missing_address_or_token_is_an_error_that_names_it(config: Path, tmp_
         address_of(arguments(tmp_path / "none.toml"), "ops", {"GATEWAY_TOKEN": "given"})
     with pytest.raises(CommandError, match="no token: set GATEWAY_TOKEN"):
         address_of(arguments(tmp_path / "none.toml"), "ops", {"GATEWAY_URL": "http://x"})
-    config.write_text(config.read_text().replace('"ops-token"', '"env:NOT_SET"').replace("8123", "0"))
+    config.write_text(config.read_text().replace('"ops-token-of-tests"', '"env:NOT_SET"').replace("8123", "0"))
     with pytest.raises(CommandError, match="give the address by --url"):
         address_of(arguments(config), "ops", {})
     with pytest.raises(CommandError, match=r"http\.tokens\.ops"):
@@ -428,7 +428,8 @@ def test_a_gateway_that_is_not_running_is_a_one_line_error(
 
 def test_an_invalid_address_is_a_one_line_error(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lists", "--config", str(config), "--url", "gateway"]) == 1
-    assert capsys.readouterr().err == "gateway: 'gateway' is no http:// or https:// address\n"
+    told = "the address 'gateway' has no scheme: write http://gateway or https://gateway"
+    assert capsys.readouterr().err == f"gateway: {told}\n"
 
 
 def test_pushing_a_missing_file_is_a_one_line_error(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,10 @@ from tests.record_factories import good as good_of
 _numbers = itertools.count(100)
 ROOT = Path(__file__).parents[2]
 CONFIG = config_toml(
-    http={"port": 0, "tokens": {"sdu": "sdu-token", "wallet": "wallet-token", "ops": "ops-token"}},
+    http={
+        "port": 0,
+        "tokens": {"sdu": "sdu-token-of-tests", "wallet": "wallet-token-of-tests", "ops": "ops-token-of-tests"},
+    },
     mcb={"url": "http://127.0.0.1:9", "token": "t"},
     wallet={"url": "http://127.0.0.1:9", "token": "t"},
     links=[{"name": "kcell", "port": 9, "password": "secret"}],
@@ -72,13 +75,13 @@ def gateway(its_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.fixture
 def sdu(gateway: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_URL", gateway)
-    monkeypatch.setenv("GATEWAY_TOKEN", "sdu-token")
+    monkeypatch.setenv("GATEWAY_TOKEN", "sdu-token-of-tests")
 
 
 @pytest.fixture
 def ops(gateway: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_URL", gateway)
-    monkeypatch.setenv("GATEWAY_TOKEN", "ops-token")
+    monkeypatch.setenv("GATEWAY_TOKEN", "ops-token-of-tests")
 
 
 Captured = pytest.CaptureFixture[str]
@@ -115,11 +118,11 @@ def open_case(gateway: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cap
     """Opens a case; its case_id."""
     number = next(_numbers)
     with monkeypatch.context() as as_sdu:
-        as_sdu.setenv("GATEWAY_TOKEN", "sdu-token")
+        as_sdu.setenv("GATEWAY_TOKEN", "sdu-token-of-tests")
         assert main(["push", written(tmp_path / f"case-{number}.ndjson", good(number))]) == 0
     capsys.readouterr()
     query = urlencode({"list_id": f"case-{number}", "record_id": good(number)["record_id"]})
-    request = Request(f"{gateway}/v1/cases?{query}", headers={"Authorization": "Bearer ops-token"})
+    request = Request(f"{gateway}/v1/cases?{query}", headers={"Authorization": "Bearer ops-token-of-tests"})
     with urlopen(request) as response:
         found: str = json.load(response)["cases"][0]["case_id"]
     return found
@@ -343,11 +346,13 @@ def test_cases_command_with_an_incomplete_query_is_an_error(capsys: Captured) ->
 
 @pytest.mark.usefixtures("ops")
 def test_an_unknown_case_or_list_is_a_one_line_error(capsys: Captured) -> None:
-    for words in (["case", "01KAN00000000000000000000A"], ["case", "a/b?c"], ["status", "no-such-list"]):
+    for words in (["case", "01KAN00000000000000000000A"], ["case", "a/b?c"]):
         assert main(words) == 1
-        output = capsys.readouterr().err
-        assert output.startswith("gateway: ")
-        assert output.count("\n") == 1
+        told = "gateway: There is no such case: `gateway cases LIST` shows those of a list\n"
+        assert capsys.readouterr().err == told
+    for words in (["status", "none"], ["cases", "none"], ["release", "--list", "none"]):
+        assert main(words) == 1
+        assert capsys.readouterr().err == "gateway: There is no such list: `gateway lists` shows those there are\n"
 
 
 def test_cases_command_shows_held_replies_of_all_lists(held_case: str, capsys: Captured) -> None:

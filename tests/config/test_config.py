@@ -16,12 +16,13 @@ from gateway.smpp.pdu import Address
 
 ROOT = Path(__file__).parents[2]
 SECRETS = {
-    "GATEWAY_SDU_TOKEN": "sdu-secret",
-    "GATEWAY_WALLET_TOKEN": "wallet-secret",
-    "GATEWAY_OPS_TOKEN": "ops-secret",
+    "GATEWAY_SDU_TOKEN": "sdu-secret-of-callers",
+    "GATEWAY_WALLET_TOKEN": "wallet-secret-of-callers",
+    "GATEWAY_OPS_TOKEN": "ops-secret-of-callers",
     "GATEWAY_MCB_TOKEN": "mcb-secret",
     "GATEWAY_WALLET_OUT_TOKEN": "wallet-out-secret",
     "KCELL_PASSWORD": "kcellpw",
+    "IN_ITSELF": "file:/run/secrets/ops",
 }
 MINIMAL = """
 [services.3]
@@ -41,6 +42,8 @@ system_id = "gateway"
 password = "env:KCELL_PASSWORD"
 source = "1414"
 """
+
+SECOND = "\n[[links]]" + MINIMAL.split("[[links]]")[1].replace('"kcell"', '"tele2"')
 
 
 def read(directory: Path, text: str, environ: Mapping[str, str] = SECRETS, *, secrets: bool = True) -> Config:
@@ -72,9 +75,9 @@ def test_a_minimal_configuration_has_the_documented_defaults(tmp_path: Path) -> 
         1_073_741_824,
     )
     assert config.http.tokens == {
-        "sdu": ("sdu-secret",),
-        "wallet": ("wallet-secret",),
-        "ops": ("ops-secret",),
+        "sdu": ("sdu-secret-of-callers",),
+        "wallet": ("wallet-secret-of-callers",),
+        "ops": ("ops-secret-of-callers",),
     }
     journey = config.journey
     assert journey.timezone.key == "Asia/Almaty"
@@ -167,9 +170,23 @@ def test_any_string_value_may_come_from_the_environment(tmp_path: Path) -> None:
     assert config.links[0].source == "1415"
 
 
+def test_a_secret_that_looks_like_a_reference_is_read_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("$KCELL", encoding="utf-8-sig")
+    config = read(tmp_path, altered("env:KCELL_PASSWORD", "file:password"))
+    assert config.links[0].password == "$KCELL"
+
+
+def test_a_byte_order_mark_is_no_part_of_the_configuration(tmp_path: Path) -> None:
+    assert read(tmp_path, "\ufeff" + MINIMAL) == read(tmp_path, MINIMAL)
+
+
 def test_a_role_may_have_several_tokens_during_a_rotation(tmp_path: Path) -> None:
-    config = read(tmp_path, MINIMAL + '[http.tokens]\nops = ["env:NEW", "old"]', {**SECRETS, "NEW": "new"})
-    assert config.http.tokens["ops"] == ("new", "old")
+    config = read(
+        tmp_path,
+        MINIMAL + '[http.tokens]\nops = ["env:NEW", "the-old-ops-token"]',
+        {**SECRETS, "NEW": "the-new-ops-token"},
+    )
+    assert config.http.tokens["ops"] == ("the-new-ops-token", "the-old-ops-token")
 
 
 def test_tps_0_turns_pacing_off(tmp_path: Path) -> None:
@@ -308,9 +325,30 @@ FAULTS = [
     (altered("env:GATEWAY_MCB_TOKEN", "file:no-such-file"), "mcb.token", "cannot read"),
     (altered("env:GATEWAY_MCB_TOKEN", ""), "mcb.token", "must not be empty"),
     (MINIMAL + '[http.tokens]\nops = "env:NOT_SET"', "http.tokens.ops", "NOT_SET is not set"),
+    *(
+        (MINIMAL + f"[http.tokens]\nops = '{token}'", "http.tokens.ops", expected)
+        for token, expected in {
+            "env:": "refers to nothing; write env: and the NAME",
+            "file:": "refers to nothing; write file: and the PATH",
+            "env: ": "refers to nothing",
+            "ENV:GATEWAY_OPS_TOKEN": "looks like a reference",
+            "${GATEWAY_OPS_TOKEN}": "looks like a reference",
+            "$X": "looks like a reference",
+            "env:IN_ITSELF": "looks like a reference",
+            " ": "must not be empty",
+            "x": "16 or more ASCII characters",
+            "a token with spaces in it": "without spaces",
+        }.items()
+    ),
+    (altered("env:KCELL_PASSWORD", "$KCELL"), "links.kcell.password", "looks like a reference"),
+    (altered('"127.0.0.1"', '"env:"'), "links.kcell.host", "refers to nothing"),
     (MINIMAL + "[http.tokens]\nops = []", "http.tokens.ops", "not an empty array"),
     (MINIMAL + '[http.tokens]\nops = ["a", 7]', "http.tokens.ops", "must be a string"),
-    (MINIMAL + '[http.tokens]\nops = "same"\nsdu = ["b", "same"]', "http.tokens.ops", "a token has one role"),
+    (
+        MINIMAL + '[http.tokens]\nops = "the-same-token-1"\nsdu = ["the-other-token-1", "the-same-token-1"]',
+        "http.tokens.ops",
+        "a token has one role",
+    ),
     (
         MINIMAL + '[sdu]\nurl = "https://sdu"\ntoken = "t"\nsigning_secret = "plain"',
         "sdu.signing_secret",
@@ -338,9 +376,19 @@ FAULTS = [
     (MINIMAL + "[journey]\nanswer_days = 0", "journey.answer_days", "from 1"),
     (MINIMAL + "[journey]\nrepeats = -1", "journey.repeats", "from 0"),
     (MINIMAL + "[journey]\nrepeats = 15", "journey.repeats", "to 14"),
-    (MINIMAL + "[privacy]\nkeep_days = -1", "privacy.keep_days", "from 0"),
+    (MINIMAL + "[privacy]\nkeep_days = -1", "privacy.keep_days", "from 1"),
+    (MINIMAL + "[privacy]\nkeep_days = 0", "privacy.keep_days", "from 1"),
     (altered("[mcb]\n", "[mcb]\nbatch = 0\n"), "mcb.batch", "from 1"),
     (altered("[wallet]\n", "[wallet]\nconcurrency = 0\n"), "wallet.concurrency", "from 1"),
+    # what two links claim, what a file stands in the way of
+    (
+        MINIMAL + 'prefixes = ["701"]' + SECOND + 'prefixes = ["702", "701"]',
+        "links.tele2.prefixes",
+        "'701' is claimed",
+    ),
+    (MINIMAL + SECOND + 'operators = ["KCELL"]', "links.tele2.operators", "'kcell' is claimed by links.kcell too"),
+    (MINIMAL + '[gateway]\ndata_dir = "config.toml"', "gateway.data_dir", "config.toml is not a folder"),
+    (MINIMAL + '[gateway]\ndata_dir = "config.toml/var"', "gateway.data_dir", "config.toml is not a folder"),
     # forms
     (MINIMAL + 'bind = "receiver"', "links.kcell.bind", "transceiver, transmitter+receiver"),
     (MINIMAL + 'long_messages = "udh"', "links.kcell.long_messages", "udh8, udh16, sar, payload"),

@@ -94,6 +94,21 @@ def test_stopping_the_demo_leaves_nothing_behind(tmp_path: Path, data_dir: Path)
     assert '"event":"stopped"' in (tmp_path / "gateway.logs.log").read_text()
 
 
+def test_the_demo_stops_and_leaves_nothing_behind_when_its_reader_leaves(tmp_path: Path, data_dir: Path) -> None:
+    with subprocess.Popen(
+        [DEMO, *ONE_OF_EACH, "--log", tmp_path / "gateway.logs.log"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(data_dir)},
+    ) as demo:  # fmt: skip
+        assert demo.stdout is not None
+        assert demo.stderr is not None
+        next(demo.stdout)
+        demo.stdout.close()
+        assert demo.stderr.read() == ""
+    assert demo.returncode == 130
+    assert not list(data_dir.glob("gateway-demo-*"))
+    assert not _processes_about(data_dir)
+
+
 def test_the_demo_needs_no_writable_current_folder_and_keeps_its_temporary_log_when_it_fails(
     data_dir: Path,
 ) -> None:

@@ -16,10 +16,12 @@ from gateway.intake.body import (
     BodyEncodingError,
     BodyMalformedError,
     BodyTooLargeError,
+    BodyWithoutLinesError,
     Decoder,
     Gunzip,
     Plain,
     check_encoding,
+    check_last_line,
 )
 
 Lines = list[tuple[int, bytes | None]]
@@ -98,6 +100,22 @@ def test_a_line_of_utf_8_passes_the_check_of_its_encoding(line: bytes) -> None:
 def test_a_line_of_another_encoding_fails_the_check(line: bytes) -> None:
     with pytest.raises(BodyEncodingError):
         check_encoding(line)
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" + b"1," * 10 + b"1]", b" \r[{}]", b"{}\r{}\r", b"{}\r{}", b"x" * (MAX_LINE_BYTES + 1)]
+)
+def test_a_body_of_one_line_that_can_be_no_record_has_no_lines(body: bytes) -> None:
+    with pytest.raises(BodyWithoutLinesError):
+        check_last_line(*read([body])[0][-1])
+
+
+@pytest.mark.parametrize(
+    "body", [b"{}", b"{}\r\n{}", b"?", b"{}\r\n", b"{}\n[", b"\n" + b"x" * (MAX_LINE_BYTES + 1)]
+)
+def test_a_last_line_that_may_be_a_record_or_is_not_the_only_one_is_read(body: bytes) -> None:
+    for line in read([body])[0][-1:]:
+        check_last_line(*line)
 
 
 def test_a_body_above_its_limit_is_rejected() -> None:

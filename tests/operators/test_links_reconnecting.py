@@ -10,8 +10,8 @@ from smpplib import consts
 
 from gateway.config.policy import LinkPolicy
 from gateway.operators import receiver
+from gateway.operators.bind_waits import BindWaits
 from gateway.operators.connection import SmppConnection
-from gateway.operators.link import wait_before_binding
 from gateway.simulators.smsc import SmscSimulator
 from gateway.smpp.pdu import Address, SubmitEncoder
 from gateway.smpp.session import Role, Session
@@ -22,23 +22,55 @@ POLICY = LinkPolicy()
 BAD_CREDENTIALS = [consts.SMPP_ESME_RBINDFAIL, consts.SMPP_ESME_RINVPASWD, consts.SMPP_ESME_RINVSYSID]
 
 
+def wait_after(*before: int | None, last: int | None) -> float:
+    """The wait after these failed attempts in a row, each with the status of its refusal, if any."""
+    waits = BindWaits(POLICY)
+    for command_status in before:
+        waits.after_failure(command_status)
+    return waits.after_failure(last)
+
+
 @pytest.mark.parametrize(
     ("failures", "least", "most"),
-    [(0, 1, 2), (1, 1, 2), (2, 2, 4), (3, 4, 8), (4, 8, 16), (5, 16, 32), (6, 30, 60), (10, 30, 60)],
+    [(1, 1, 2), (2, 2, 4), (3, 4, 8), (4, 8, 16), (5, 16, 32), (6, 30, 60), (10, 30, 60)],
 )
 def test_reconnects_back_off_from_1_s_to_60_s_with_jitter(failures: int, least: float, most: float) -> None:
-    waits = [wait_before_binding(POLICY, None, failures) for _ in range(200)]
+    waits = [wait_after(*[None] * (failures - 1), last=None) for _ in range(200)]
     assert least <= min(waits) < max(waits) <= most
 
 
 @pytest.mark.parametrize("refused", BAD_CREDENTIALS)
 def test_refused_credentials_back_off_for_at_least_60_s(refused: int) -> None:
-    assert all(wait_before_binding(POLICY, refused, failures) >= 60 for failures in range(12))
-    assert wait_before_binding(POLICY, refused, 10) >= 300
+    assert all(wait_after(*[refused] * failures, last=refused) >= 60 for failures in range(12))
+    assert wait_after(*[refused] * 9, last=refused) >= 300
+
+
+@pytest.mark.parametrize("refused", BAD_CREDENTIALS)
+@pytest.mark.parametrize("before", [[None] * 6, [consts.SMPP_ESME_RSYSERR] * 20, [consts.SMPP_ESME_RALYBND] * 20])
+def test_other_failures_do_not_lengthen_the_wait_after_refused_credentials(
+    refused: int, before: list[int | None]
+) -> None:
+    assert max(wait_after(*before, last=refused) for _ in range(200)) <= POLICY.credentials.first_seconds
+
+
+def test_refused_credentials_do_not_lengthen_the_wait_of_an_smsc_that_is_away() -> None:
+    refused = [consts.SMPP_ESME_RINVPASWD] * 9
+    assert wait_after(*[None] * 9, *refused, last=None) <= POLICY.reconnect.first_seconds
+    assert wait_after(*refused[:1], None, last=refused[0]) > POLICY.credentials.first_seconds / 2  # the second one
+
+
+def test_a_useful_session_ends_the_row_of_failures() -> None:
+    waits = BindWaits(POLICY)
+    for status in (None, consts.SMPP_ESME_RINVPASWD, None, None):
+        waits.after_failure(status)
+    assert waits.after_session() <= POLICY.reconnect.first_seconds
+    assert waits.after_failure(None) <= POLICY.reconnect.first_seconds
+    assert waits.after_failure(consts.SMPP_ESME_RINVPASWD) <= POLICY.credentials.first_seconds
 
 
 def test_every_wait_after_already_bound_is_stale_session_seconds() -> None:
-    waits = {wait_before_binding(POLICY, consts.SMPP_ESME_RALYBND, failures) for failures in range(9)}
+    already_bound = consts.SMPP_ESME_RALYBND
+    waits = {wait_after(*[already_bound] * failures, last=already_bound) for failures in range(9)}
     assert waits == {POLICY.stale_session_seconds}
 
 

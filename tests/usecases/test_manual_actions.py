@@ -107,7 +107,7 @@ async def test_a_case_whose_repeat_has_no_route_still_has_a_deadline(harness: Ha
 
 
 async def test_a_case_whose_personal_data_is_erased_cannot_be_resent(harness: Harness) -> None:
-    await harness.start(privacy={"keep_days": 0})
+    await harness.start(privacy={"keep_days": 1})
     family = Family(n=1)
     await harness.ask(family)
     await harness.smsc.reply(family.number, "3#2")
