@@ -28,7 +28,6 @@ from gateway.intake.body import (
     Plain,
     TooManyRecordsError,
 )
-from gateway.intake.fields import DETAILS
 from gateway.intake.reading import ListReader
 from gateway.store import lists
 from gateway.store.database import Database
@@ -139,7 +138,7 @@ class ListsApi:
         page = await self._errors(stored.list_id)
         await response.prepare(request)
         while page:  # a connection for each page: a slow client holds none
-            await response.write(b"".join(orjson.dumps(_shown(error)) + b"\n" for error in page))
+            await response.write(b"".join(orjson.dumps(error._asdict()) + b"\n" for error in page))
             page = await self._errors(stored.list_id, page[-1])
         await response.write_eof()
         return response
@@ -193,11 +192,7 @@ class ListsApi:
         if stored.rejected:
             async with self._database.acquire() as connection:
                 errors = await lists.faults(connection, stored.list_id, MAX_ERRORS_SHOWN)
-        return {**_counts(stored), "errors": [_shown(error) for error in errors]}
-
-
-def _shown(error: ListError) -> dict[str, Any]:
-    return {**error._asdict(), "detail": DETAILS[error.code]}
+        return {**_counts(stored), "errors": [error._asdict() for error in errors]}
 
 
 def _counts(stored: StoredList) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
 from gateway.cli.remote import connected
 from gateway.cli.terminal import CommandError, console, say, show_json, show_table
+from gateway.intake.fields import DETAILS
 
 _GZIP = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -72,7 +73,9 @@ def _show(result: dict[str, Any], path: Path) -> None:
     if errors:
         columns = ("line", "record_id", "pointer", "code", "detail")
         faults = json_faults(path, {error["line"] for error in errors if error["code"] == "json"})
-        errors = [{**error, "detail": faults.get(error["line"], error["detail"])} for error in errors]
+        errors = [
+            {**error, "detail": faults.get(error["line"], DETAILS.get(error["code"], ""))} for error in errors
+        ]
         show_table("Rejected", columns, [[error.get(key) for key in columns] for error in errors], empty="")
     if result["rejected"] > len({error["line"] for error in errors}):
         say(f"The table is incomplete; all errors: GET /v1/lists/{result['list_id']}/errors")

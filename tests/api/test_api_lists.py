@@ -27,7 +27,6 @@ async def test_a_list_becomes_cases_calls_and_journal_entries(api: Api) -> None:
                 "record_id": "r-3",
                 "pointer": "/mother/iin",
                 "code": "iin_checksum",
-                "detail": "the check digit of the IIN is wrong: a digit was mistyped",
             }
         ],
     }
@@ -167,7 +166,6 @@ async def test_a_record_with_two_mothers_is_rejected_and_asks_neither(api: Api) 
             "record_id": "r-1",
             "pointer": "/mother",
             "code": "duplicate_key",
-            "detail": "the field stands there twice: leave one",
         }
     ]
     assert await api.fetch("SELECT record_id FROM cases") == [("r-2",)]
@@ -211,7 +209,6 @@ async def test_the_errors_of_a_list_name_the_lines_of_its_duplicates(api: Api) -
         (3, "r-3", "/category", "range"),
         (4, "r-4", "/pupil/iin", "duplicate"),
     ]
-    assert reported[0]["detail"].startswith("the pupil stands in an earlier line, has an open case")
 
 
 async def test_a_pupil_with_an_open_case_is_a_duplicate(api: Api) -> None:

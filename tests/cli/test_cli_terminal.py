@@ -261,9 +261,22 @@ def test_check_config_warns_of_a_link_that_was_shut_down(
     assert ("services.3.link: " in capsys.readouterr().err) == dead
 
 
+@pytest.mark.parametrize(("token", "short"), [("x", True), ("fifteen-letters", True), ("sixteen-letters!", False)])
+def test_check_config_warns_of_a_token_that_can_be_guessed(
+    config: str, token: str, short: bool, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    path = Path(config)
+    path.write_text(re.sub(r'(?m)^ops = .*$|ops = "[^"]*"', 'ops = "env:SHORT_OPS_TOKEN"', path.read_text()))
+    monkeypatch.setenv("SHORT_OPS_TOKEN", token)
+    assert main(["check-config", "--config", config]) == 0
+    shown = capsys.readouterr().err
+    assert ("http.tokens.ops: a token has fewer than 16 characters" in shown) == short
+    assert token not in shown or token == "x"
+
+
 def test_a_reader_that_leaves_early_gets_no_traceback(config: str) -> None:
     shown = subprocess.run(
-        f"{sys.executable} -P -m gateway preview --json --config {config} | true; exit ${{PIPESTATUS[0]}}",
+        f"{sys.executable} -m gateway preview --json --config {config} | true; exit ${{PIPESTATUS[0]}}",
         shell=True, executable="/bin/bash", cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (shown.returncode in (0, 1), shown.stderr) == (True, "")

@@ -336,7 +336,6 @@ FAULTS = [
             "$X": "looks like a reference",
             "env:IN_ITSELF": "looks like a reference",
             " ": "must not be empty",
-            "x": "16 or more ASCII characters",
             "a token with spaces in it": "without spaces",
         }.items()
     ),
