@@ -81,6 +81,7 @@ def many_faults(n: int) -> bytes:
     return orjson.dumps({f"f{number}": 0 for number in range(100)} | {"record_id": f"r-{n}"})
 
 
+@pytest.mark.no_cover  # tracing doubles its time, and other tests cover the same lines
 async def test_the_first_10000_errors_of_a_list_are_kept_and_all_rejected_records_counted(
     components: Components, api: Api
 ) -> None:
@@ -92,6 +93,7 @@ async def test_the_first_10000_errors_of_a_list_are_kept_and_all_rejected_record
     assert (errors[0]["line"], errors[-1]["line"]) == (1, 100)
 
 
+@pytest.mark.no_cover  # tracing doubles its time, and other tests cover the same lines
 async def test_errors_that_only_the_whole_list_shows_have_the_same_limit(components: Components, api: Api) -> None:
     line = orjson.dumps(good(1)) + b"\n"
     repeated, broken = MAX_KEPT_ERRORS + 500, [b"{\n"] * 20

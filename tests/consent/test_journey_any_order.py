@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -57,6 +58,8 @@ from tests.consent.case_factories import (
     refused_by_smsc,
     undeliverable,
 )
+
+pytestmark = pytest.mark.no_cover  # tracing doubles its time, and other tests cover the same lines
 
 AFTER_THE_END = {
     EventType.LATE_REPLY,

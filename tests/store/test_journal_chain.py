@@ -275,6 +275,7 @@ async def test_a_journal_tree_over_other_entries_is_found(database: Database, st
         assert fault == journal.JournalFault(1, "the stored Merkle tree does not match the journal from there on")
 
 
+@pytest.mark.no_cover  # tracing doubles its time, and other tests cover the same lines
 @pytest.mark.parametrize(
     "statement",
     [

@@ -9,6 +9,8 @@ from gateway.evidence import merkle
 from gateway.store import journal_tree
 from gateway.store.database import Connection, Database
 
+pytestmark = pytest.mark.no_cover  # tracing doubles its time, and other tests cover the same lines
+
 SIZE = merkle.TILE * merkle.TILE + 3 * merkle.TILE + 5
 """Entries for which the second stored level has a node."""
 
