@@ -22,7 +22,7 @@ async def test_nothing_is_lost_or_invented_when_the_primary_fails_and_its_standb
         cases=20,
         kills=0,
         seed=8,
-        day=0.3,
+        day=DAY_SECONDS,  # the outage is shorter than the days in which a question is open
         failover=kind,
         standby_first=standby_first,
         processes=processes,
