@@ -28,6 +28,7 @@ from gateway.simulators.mcb import McbSimulator, Number
 from gateway.simulators.sdu import SduSimulator, new_secret
 from gateway.simulators.smsc import Message, SmscSimulator
 from gateway.simulators.wallet import WalletSimulator
+from tests.entries import change_rows
 
 WITHIN = 10.0
 """Seconds after which a wait of a test fails."""
@@ -328,6 +329,11 @@ def metric(name: str, **labels: str) -> float:
     """The counter's value now; it grows over all tests of a process, so compare two readings."""
     both = (metrics.REGISTRY.get_sample_value(full, labels) for full in (f"gateway_{name}", name))
     return next((value for value in both if value is not None), 0.0)
+
+
+async def set_due(connection: asyncpg.Connection, due_at: str, condition: str = "true") -> None:
+    """Gives these cases another deadline; `due_at` and `condition` are SQL."""
+    await change_rows(connection, f"UPDATE cases SET due_at = {due_at} WHERE {condition}")
 
 
 async def eventually(condition: Callable[[], bool]) -> None:

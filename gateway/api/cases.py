@@ -19,10 +19,11 @@ from gateway.consent.inputs import Decision
 from gateway.intake.fields import MAX_ID_LENGTH, has_control, text_fault
 from gateway.logs.redaction import without_numbers
 from gateway.store import cases, held_replies, history
+from gateway.store.case_entries import ForOps
 from gateway.store.cases import StoredCase
 from gateway.store.database import Connection, Database
 from gateway.store.held_replies import HeldReply
-from gateway.store.history import ForOps, Page, PagePosition
+from gateway.store.history import Page, PagePosition
 from gateway.usecases.manual_actions import ManualActions
 
 MAX_REASON_LENGTH = 500

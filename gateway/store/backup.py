@@ -21,17 +21,23 @@ WHERE a.attidentity <> '' AND c.relkind IN ('r', 'p') AND NOT c.relispartition
   AND c.relnamespace = current_schema()::regnamespace
 ORDER BY 1, 2
 """
-_TEXT_WAITS = "EXISTS (SELECT FROM sms s WHERE s.case_id = c.case_id AND s.state IN ('queued', 'sending'))"
+_TEXT_WAITS = """EXISTS (SELECT FROM sms s WHERE s.case_id = c.case_id AND (
+    EXISTS (SELECT FROM outbox o WHERE o.link = s.link AND o.priority = s.priority AND o.sms_id = s.sms_id)
+    OR EXISTS (SELECT FROM sending t WHERE t.node = s.node AND t.sms_id = s.sms_id)))"""
+_IS_DUE = "EXISTS (SELECT FROM deadlines d WHERE d.at = c.due_at AND d.case_id = c.case_id)"
 _CALL_WAITS = "EXISTS (SELECT FROM calls WHERE calls.case_id = c.case_id AND kind = '{kind}')"
 _CARRIED_ON: Mapping[State, str] = {
     State.LOOKING_UP: _CALL_WAITS.format(kind="lookup"),
     State.WAITING: """EXISTS (SELECT FROM questions q WHERE q.service = c.service AND q.msisdn = c.msisdn
-                              AND q.open AND q.case_id <> c.case_id)""",
+                              AND q.open AND q.case_id <> c.case_id)
+                      AND EXISTS (SELECT FROM waiting_cases w WHERE w.service = c.service AND w.msisdn = c.msisdn
+                                  AND w.case_id = c.case_id)""",
     State.QUEUED: _TEXT_WAITS,
-    State.ASKED: f"c.due_at IS NOT NULL OR {_TEXT_WAITS}",
-    State.REMINDED: f"c.due_at IS NOT NULL OR {_TEXT_WAITS}",
+    State.ASKED: f"{_IS_DUE} OR {_TEXT_WAITS}",
+    State.REMINDED: f"{_IS_DUE} OR {_TEXT_WAITS}",
     State.CONSENTED: _CALL_WAITS.format(kind="voucher"),
-    State.PARKED: "true",
+    State.PARKED: """EXISTS (SELECT FROM cases_for_ops o WHERE o.reason = 'parked' AND o.list_id = c.list_id
+                             AND o.case_id = c.case_id)""",
 }
 """By state of an open case, the row by which it goes on; a parked one waits for ops."""
 

@@ -11,19 +11,27 @@ import orjson
 from gateway.consent.case import Case, State
 from gateway.consent.reply import Verdict
 from gateway.consent.texts import Name
+from gateway.store import case_entries
 from gateway.store.database import Connection
 
 _JOURNEY = tuple(field for field in Case._fields if field != "relations")
 """The columns of `Case`, in the order of the type `case_row`; `relations` are derived from the record."""
 _DESCRIPTIVE = ("list_id", "record_id", "service", "category", "language", "pupil_iin", "opened_at")
 
-_COLUMNS = ", ".join(("case_id", *_DESCRIPTIVE, "record", *_JOURNEY))
-_LOCK = f"SELECT {_COLUMNS} FROM cases WHERE case_id = ANY($1::text[]) ORDER BY case_id FOR UPDATE"  # noqa: S608
-_FETCH = f"SELECT {_COLUMNS} FROM cases WHERE case_id = ANY($1::text[])"  # noqa: S608
+_COLUMNS = ", ".join(f"c.{column}" for column in ("case_id", *_DESCRIPTIVE, *_JOURNEY))
+_FETCH = f"""
+SELECT {_COLUMNS}, coalesce(r.record, c.record) AS record
+FROM cases c LEFT JOIN records r USING (case_id) WHERE c.case_id = ANY($1::text[])
+"""  # noqa: S608
+_LOCK = f"{_FETCH} ORDER BY c.case_id FOR UPDATE OF c"
 
 _SAVE = f"""
 WITH counted AS (
     INSERT INTO progress (list_id, state, cases) SELECT list_id, state, cases FROM unnest($2::progress_row[])
+), due AS (
+    INSERT INTO deadlines (at, case_id) SELECT at, case_id FROM unnest($3::case_instant_row[])
+), ended AS (
+    INSERT INTO ended_cases (at, case_id) SELECT at, case_id FROM unnest($4::case_instant_row[])
 )
 UPDATE cases SET {", ".join(f"{column} = saved.{column}" for column in _JOURNEY)}
 FROM unnest($1::case_row[]) AS saved WHERE cases.case_id = saved.case_id
@@ -32,12 +40,6 @@ FROM unnest($1::case_row[]) AS saved WHERE cases.case_id = saved.case_id
 _FOLD = """
 WITH folded AS (DELETE FROM progress WHERE list_id = $1 RETURNING state, cases)
 INSERT INTO progress SELECT $1, state, sum(cases) FROM folded GROUP BY state HAVING sum(cases) <> 0
-"""
-
-_DUE = "SELECT case_id FROM cases WHERE due_at <= $1 ORDER BY due_at LIMIT $2"
-_LOCK_DUE = """
-SELECT case_id FROM cases WHERE case_id = ANY($1::text[]) AND due_at <= $2
-ORDER BY due_at FOR UPDATE SKIP LOCKED
 """
 
 
@@ -89,22 +91,22 @@ async def fetch(connection: Connection, case_ids: Collection[str]) -> dict[str, 
     return {row["case_id"]: _from_row(row) for row in await connection.fetch(_FETCH, list(case_ids))}
 
 
-async def due(connection: Connection, now: datetime, limit: int) -> list[str]:
-    """The case_ids of up to `limit` cases whose deadline is past, the earliest first; `now` is business time."""
-    return [row["case_id"] for row in await connection.fetch(_DUE, now, limit)]
-
-
-async def lock_due(connection: Connection, case_ids: Collection[str], now: datetime) -> list[str]:
-    """The case_ids of those that are still due, locked, the earliest first; rows locked elsewhere are skipped."""
-    return [row["case_id"] for row in await connection.fetch(_LOCK_DUE, list(case_ids), now)]
-
-
 async def save(
-    connection: Connection, stored: Sequence[StoredCase], state_counts: Mapping[tuple[str, State], int]
+    connection: Connection,
+    stored: Sequence[StoredCase],
+    before: Mapping[str, Case],
+    state_counts: Mapping[tuple[str, State], int],
 ) -> None:
-    """Writes the cases' states, and by (list_id, state) the number of cases that entered (+) or left (-) it."""
+    """Writes the cases' states, and by (list_id, state) the number of cases that entered (+) or left (-) it.
+
+    `before` are the states that the rows have, by case_id.
+    """
     deltas = [(list_id, state, n) for (list_id, state), n in state_counts.items() if n]
-    await connection.execute(_SAVE, [(s.case_id, *_journey(s.case)) for s in stored], deltas)
+    found = case_entries.changes(stored, before)
+    await connection.execute(
+        _SAVE, [(s.case_id, *_journey(s.case)) for s in stored], deltas, found.due, found.ended
+    )
+    await case_entries.write(connection, found)
 
 
 async def fold_progress(connection: Connection) -> int:

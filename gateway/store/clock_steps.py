@@ -3,10 +3,13 @@
 from gateway.store.database import Connection
 
 _MOVE_BACK = (
-    """UPDATE sms SET next_at = next_at - make_interval(secs => $1)
-       WHERE state = 'queued' AND next_at > clock_timestamp()""",
-    """UPDATE sms SET expires_at = expires_at - make_interval(secs => $1)
-       WHERE state = 'queued' AND expires_at > clock_timestamp() + make_interval(secs => $1)""",
+    """WITH moved AS (UPDATE outbox SET next_at = next_at - make_interval(secs => $1)
+                      WHERE next_at > clock_timestamp() RETURNING sms_id, next_at)
+       UPDATE sms SET next_at = moved.next_at FROM moved WHERE sms.sms_id = moved.sms_id""",
+    """WITH moved AS (UPDATE outbox SET expires_at = expires_at - make_interval(secs => $1)
+                      WHERE expires_at > clock_timestamp() + make_interval(secs => $1)
+                      RETURNING sms_id, expires_at)
+       UPDATE sms SET expires_at = moved.expires_at FROM moved WHERE sms.sms_id = moved.sms_id""",
     """UPDATE calls SET next_at = next_at - make_interval(secs => $1) WHERE next_at > clock_timestamp()""",
     """UPDATE dialogues SET expires_at = expires_at - make_interval(secs => $1)
        WHERE expires_at > clock_timestamp() + make_interval(secs => $1)""",

@@ -37,8 +37,8 @@ _END = "DELETE FROM dialogues WHERE (link, msisdn) IN (SELECT link, msisdn FROM 
 
 _EXPIRE = """
 WITH ended AS (DELETE FROM dialogues WHERE expires_at <= clock_timestamp() RETURNING 1),
-     gone AS (UPDATE sms SET state = 'cancelled'
-              WHERE state = 'queued' AND priority = 0 AND expires_at <= clock_timestamp() RETURNING 1)
+     late AS (DELETE FROM outbox WHERE priority = 0 AND expires_at <= clock_timestamp() RETURNING sms_id),
+     gone AS (UPDATE sms SET state = 'cancelled' FROM late WHERE sms.sms_id = late.sms_id RETURNING 1)
 SELECT (SELECT count(*) FROM ended) + (SELECT count(*) FROM gone)
 """
 

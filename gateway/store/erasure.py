@@ -3,14 +3,23 @@
 from collections.abc import Callable
 from datetime import datetime
 
+from gateway.store.case_entries import ForOps
 from gateway.store.database import Connection
 
 _CLAIM = """
 SELECT case_id, pupil_iin, msisdn FROM cases
-WHERE ended_at < $1 AND erased_at IS NULL ORDER BY ended_at LIMIT $2 FOR UPDATE SKIP LOCKED
+WHERE case_id = ANY(ARRAY(SELECT case_id FROM ended_cases WHERE at < $1 ORDER BY at, case_id LIMIT $2))
+  AND ended_at < $1 AND erased_at IS NULL
+FOR UPDATE SKIP LOCKED
 """
 
 _CASES = """
+WITH gone AS (DELETE FROM records WHERE case_id = ANY($3::text[])),
+     found AS (DELETE FROM ended_cases e USING cases c
+               WHERE c.case_id = ANY($3::text[]) AND e.at = c.ended_at AND e.case_id = c.case_id),
+     decided AS (DELETE FROM cases_for_ops o USING cases c
+                 WHERE c.case_id = ANY($3::text[]) AND o.list_id = c.list_id AND o.case_id = c.case_id
+                   AND o.reason = ANY($4::text[]))
 UPDATE cases SET record = NULL, pupil_iin = u.pupil_iin, msisdn = u.msisdn, held = NULL, erased_at = $2
 FROM unnest($1::erased_case_row[]) AS u WHERE cases.case_id = u.case_id
 """
@@ -24,6 +33,10 @@ SELECT DISTINCT msisdn FROM (
 """
 
 # A text still queued has lost its body: it is cancelled.
+_OUTBOX = """
+DELETE FROM outbox o USING sms s
+WHERE s.case_id = ANY($1::text[]) AND o.link = s.link AND o.priority = s.priority AND o.sms_id = s.sms_id
+"""
 _SMS = """
 UPDATE sms SET body = NULL, fields = NULL, msisdn = u.hash,
     state = CASE WHEN state = 'queued' THEN 'cancelled' ELSE state END
@@ -64,13 +77,18 @@ async def erase_ended(
     if case_ids:
         numbers = [row["msisdn"] for row in await connection.fetch(_NUMBERS, case_ids)]
         hashes = [(number, hashed(number)) for number in numbers]
+        await connection.execute(_OUTBOX, case_ids)
         await connection.execute(_SMS, case_ids, hashes)
         await connection.execute(_REPLIES, case_ids, hashes)
         await connection.execute(_QUESTIONS, case_ids)
         await connection.execute(_REASONS, case_ids)
         await connection.execute(_SUBSCRIBERS, numbers)
         await connection.execute(
-            _CASES, [(r["case_id"], hashed(r["pupil_iin"]), hashed(r["msisdn"])) for r in rows], now
+            _CASES,
+            [(r["case_id"], hashed(r["pupil_iin"]), hashed(r["msisdn"])) for r in rows],
+            now,
+            case_ids,
+            list(ForOps),
         )
     return case_ids
 

@@ -16,8 +16,8 @@ from gateway.store.database import Connection
 
 _CASES = """
 SELECT case_id, list_id, record_id, service, language, state, msisdn, opened_at, ended_at, answered_at, evidence,
-       voucher_id, erased_at, record
-FROM cases WHERE case_id = ANY($1::text[]) ORDER BY case_id
+       voucher_id, erased_at, coalesce(records.record, cases.record) AS record
+FROM cases LEFT JOIN records USING (case_id) WHERE case_id = ANY($1::text[]) ORDER BY case_id
 """
 _TEXTS = """
 SELECT s.case_id, s.sms_id, s.kind, s.repeat, s.link, s.msisdn, s.state, s.template, t.body AS template_body,

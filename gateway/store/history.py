@@ -2,11 +2,11 @@
 
 from collections.abc import Collection
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, NamedTuple
 
 from gateway.consent.case import State
 from gateway.store import journal, reasons
+from gateway.store.case_entries import ForOps
 from gateway.store.database import Connection
 
 _MAX_SEALED_BATCHES = 10
@@ -23,27 +23,17 @@ _OF_LIST = """
 SELECT case_id, state FROM cases WHERE list_id = $1 AND record_id > $2 ORDER BY record_id LIMIT $3
 """
 _FOR_OPS = """
-SELECT case_id FROM cases WHERE {condition} AND (list_id, case_id) > ($1, $2) ORDER BY list_id, case_id LIMIT $3
+SELECT case_id FROM cases_for_ops WHERE reason = $1 AND (list_id, case_id) > ($2, $3)
+ORDER BY list_id, case_id LIMIT $4
 """
 _FOR_OPS_OF_LIST = """
-SELECT case_id FROM cases WHERE {condition} AND list_id = $1 AND case_id > $2 ORDER BY list_id, case_id LIMIT $3
+SELECT case_id FROM cases_for_ops WHERE reason = $1 AND list_id = $2 AND case_id > $3 ORDER BY case_id LIMIT $4
 """
 _PARKINGS = """
 SELECT wanted.case_id, latest.at, latest.reason FROM unnest($1::text[]) AS wanted (case_id),
 LATERAL (SELECT at, detail ->> 'reason' AS reason FROM journal
          WHERE case_id = wanted.case_id AND event = 'parked' ORDER BY seq DESC LIMIT 1) AS latest
 """
-
-
-class ForOps(StrEnum):
-    """Cases on which ops have to decide."""
-
-    PARKED = "parked"
-    HELD = "held"
-
-
-# Literals, so that the partial indexes cases_parked and cases_held are used.
-_CONDITIONS = {ForOps.PARKED: "state = 'parked'", ForOps.HELD: "held IS NOT NULL"}
 
 
 class HistoryEntry(NamedTuple):
@@ -121,13 +111,11 @@ async def for_ops(
     connection: Connection, which: ForOps, list_id: str | None, after: PagePosition | None, limit: int
 ) -> Page:
     """A page of the cases of one list (None: of all) on which ops have to decide, by list_id and case_id."""
-    condition = _CONDITIONS[which]
     if list_id is not None:
-        query = _FOR_OPS_OF_LIST.format(condition=condition)
-        rows = await connection.fetch(query, list_id, after.case_id if after else "", limit)
+        rows = await connection.fetch(_FOR_OPS_OF_LIST, which, list_id, after.case_id if after else "", limit)
     else:
-        query = _FOR_OPS.format(condition=condition)
-        rows = await connection.fetch(query, *((after.list_id, after.case_id) if after else ("", "")), limit)
+        begins_after = (after.list_id, after.case_id) if after else ("", "")
+        rows = await connection.fetch(_FOR_OPS, which, *begins_after, limit)
     case_ids = [row["case_id"] for row in rows]
     return Page(case_ids, case_ids[-1] if len(case_ids) == limit else None)
 

@@ -1,9 +1,8 @@
 """The lifecycles of a text (a row of `sms`) and of a call (a row of `calls`), as tables.
 
-Each input is a function of this package; only these change the state of a row. The statements have the states as
-literals, because their partial indexes need them so. tests/store/test_lifecycles.py brings a row into each state,
-calls each function, and compares the outcome with the table. scripts/diagrams draws docs/architecture/text.md and
-call.md from it.
+Each input is a function of this package; only these change the state of a row. tests/store/test_lifecycles.py
+brings a row into each state, calls each function, and compares the outcome with the table. scripts/diagrams draws
+docs/architecture/text.md and call.md from it.
 
 A pair of state and input that a table does not have changes nothing. Rows of texts stay; only screens that belong
 to no case are deleted, in whatever state (`erasure.erase_unassigned_replies`).

@@ -127,8 +127,9 @@ SELECT $1, line, record_id, pointer, code FROM staged_errors
 ORDER BY code = 'duplicate', line, pointer, code LIMIT $2
 """
 _OPEN_CASES = """
-INSERT INTO cases (case_id, list_id, record_id, service, category, language, pupil_iin, record, opened_at, state)
-SELECT case_id, $1, record_id, $2, category, language, pupil_iin, record, $3, $4 FROM staged
+WITH recorded AS (INSERT INTO records (case_id, record) SELECT case_id, record FROM staged)
+INSERT INTO cases (case_id, list_id, record_id, service, category, language, pupil_iin, opened_at, state)
+SELECT case_id, $1, record_id, $2, category, language, pupil_iin, $3, $4 FROM staged
 """
 _ADD_CALLS = """
 INSERT INTO calls (case_id, kind) SELECT case_id, kind FROM staged, unnest($1::text[]) AS kinds (kind)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from gateway.store import locks
+from gateway.store import locks, sms
 from gateway.store.database import Connection
 from gateway.store.rows import reader
 
@@ -60,12 +60,6 @@ _SHORT_LOCK_TIMEOUT = "SET LOCAL lock_timeout = '1s'"
 
 _RELEASE_CALLS = """
 UPDATE calls SET node = NULL WHERE node IS NOT NULL AND NOT EXISTS (SELECT FROM nodes n WHERE n.node = calls.node)
-"""
-
-_RELEASE_SMS = """
-UPDATE sms SET state = 'queued', node = NULL
-WHERE state = 'sending' AND NOT EXISTS (SELECT FROM nodes n WHERE n.node = sms.node)
-RETURNING link, segments - bit_count(accepted_segments::bit(64)) AS unknown_segments
 """
 
 # `node = $1`: an earlier claim whose COMMIT was not confirmed. `changed_at` is set so that the new process gets
@@ -196,8 +190,8 @@ async def evict_expired(
                     deleted = await connection.fetch(_EVICT, other.node, other.seen_at, loss_detection_seconds)
                     evicted += [row["node"] for row in deleted]
         await connection.execute(_RELEASE_CALLS)
-        for row in await connection.fetch(_RELEASE_SMS):
-            unknown[row["link"]] += row["unknown_segments"]
+        for link, segments in await sms.release_of_nobody(connection):
+            unknown[link] += segments
     return evicted, unknown
 
 
@@ -248,4 +242,4 @@ async def leave(connection: Connection, node: str) -> None:
     async with connection.transaction():
         await connection.execute("DELETE FROM nodes WHERE node = $1", node)
         await connection.execute(_RELEASE_CALLS)
-        await connection.execute(_RELEASE_SMS)
+        await sms.release_of_nobody(connection)

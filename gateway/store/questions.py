@@ -45,9 +45,10 @@ WHERE q.service = closing.service AND q.msisdn = closing.msisdn
 _NEXT = """
 SELECT n.case_id FROM unnest($1::number_row[]) AS freed
 CROSS JOIN LATERAL (
-    SELECT case_id FROM cases
-    WHERE state = 'waiting' AND service = freed.service AND msisdn = freed.msisdn AND case_id <> ALL($2::text[])
-    ORDER BY case_id LIMIT 1 FOR UPDATE
+    SELECT c.case_id FROM waiting_cases w JOIN cases c USING (case_id)
+    WHERE w.msisdn = freed.msisdn AND w.service = freed.service AND c.state = 'waiting'
+      AND w.case_id <> ALL($2::text[])
+    ORDER BY w.case_id LIMIT 1 FOR UPDATE OF c
 ) AS n
 """
 

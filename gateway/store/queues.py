@@ -98,7 +98,7 @@ _SMS = """
 SELECT links.link, priorities.priority, queued.depth, sms.created_at AS since
 FROM links, (VALUES (0::smallint), (1::smallint)) AS priorities (priority),
 LATERAL (SELECT count(*) AS depth, min(sms_id) AS first FROM (
-    SELECT sms_id FROM sms WHERE state = 'queued' AND sms.link = links.link AND sms.priority = priorities.priority
+    SELECT sms_id FROM outbox WHERE outbox.link = links.link AND outbox.priority = priorities.priority
     ORDER BY sms_id LIMIT 1000000) AS waiting) AS queued
 JOIN sms ON sms.sms_id = queued.first
 """
@@ -106,8 +106,9 @@ JOIN sms ON sms.sms_id = queued.first
 _SEGMENTS = """
 SELECT links.link, first.mean FROM links,
 LATERAL (SELECT avg(segments)::float8 AS mean FROM (
-    SELECT segments FROM sms WHERE state = 'queued' AND sms.link = links.link
-    ORDER BY priority, sms_id LIMIT 1000) AS waiting) AS first
+    SELECT segments FROM (SELECT sms_id FROM outbox WHERE outbox.link = links.link
+                          ORDER BY priority, sms_id LIMIT 1000) AS next
+    JOIN sms USING (sms_id)) AS waiting) AS first
 WHERE first.mean IS NOT NULL
 """
 # Failed calls are postponed, so they have the latest `next_at`.

@@ -53,7 +53,7 @@ _ACCEPT = "UPDATE rewinds SET accepted_at = clock_timestamp() WHERE accepted_at 
 _ENTRY_AT = "SELECT at FROM journal WHERE seq = $1"
 _REPEATABLE = """
 SELECT (SELECT count(*) FROM calls WHERE kind = 'voucher') AS vouchers,
-       (SELECT count(*) FROM sms WHERE state IN ('queued', 'sending')) AS texts
+       (SELECT count(*) FROM outbox) + (SELECT count(*) FROM sending) AS texts
 """
 # Of an accepted rewind after which nobody has read again: the entries up to `read_from` are what they were.
 _CURSOR = """

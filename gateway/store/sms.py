@@ -1,5 +1,7 @@
 """Texts and USSD screens to send, as rows: queued with a decision, claimed by the process that holds the link.
 
+The row of a text is kept. While its state is queued it has an entry in `outbox`, while it is sending one in
+`sending`: there it is found. A statement locks the entry before the text.
 `clock_timestamp()` is real time; a text's `created_at` and `accepted_at` are business time.
 """
 
@@ -112,6 +114,13 @@ class Released(NamedTuple):
     busy_since: datetime | None
 
 
+class Freed(NamedTuple):
+    """A claimed text whose process was evicted."""
+
+    link: str
+    unknown_segments: int  # that no response has accepted
+
+
 class ExpectedReceipt(NamedTuple):
     """A segment for which a receipt was requested."""
 
@@ -135,48 +144,67 @@ WITH new AS (
     SELECT msisdn, count(*) FROM new GROUP BY msisdn ORDER BY msisdn
     ON CONFLICT (msisdn) DO UPDATE SET reference = (s.reference + excluded.reference) % 65536
     RETURNING msisdn, reference
+), queued AS (
+    INSERT INTO sms (case_id, kind, repeat, link, msisdn, priority, template, body, fields, long_messages,
+                     segments, reference, created_at)
+    SELECT case_id, kind, repeat, link, msisdn, priority, template, body, fields, long_messages, segments,
+           (reference - row_number() OVER (PARTITION BY msisdn ORDER BY ordinal DESC) + 1 + 65536) % 65536, $2
+    FROM new JOIN allotted USING (msisdn) ORDER BY ordinal
+    RETURNING link, priority, sms_id
+), found AS (
+    INSERT INTO outbox (link, priority, sms_id) SELECT link, priority, sms_id FROM queued
 )
-INSERT INTO sms (case_id, kind, repeat, link, msisdn, priority, template, body, fields, long_messages, segments,
-                 reference, created_at)
-SELECT case_id, kind, repeat, link, msisdn, priority, template, body, fields, long_messages, segments,
-       (reference - row_number() OVER (PARTITION BY msisdn ORDER BY ordinal DESC) + 1 + 65536) % 65536, $2
-FROM new JOIN allotted USING (msisdn) ORDER BY ordinal
-RETURNING sms_id
+SELECT sms_id FROM queued ORDER BY sms_id
 """
 
 _QUEUE_SCREENS = """
-INSERT INTO sms (case_id, kind, repeat, link, msisdn, priority, template, body, long_messages, segments, reference,
-                 tlvs, created_at, expires_at)
-SELECT case_id, kind, 0, link, msisdn, 0, template, body, 'ussd', 1, 0, tlvs, $2,
-       clock_timestamp() + make_interval(secs => $3)
-FROM unnest($1::screen_row[]) WITH ORDINALITY
-    AS n (case_id, kind, link, msisdn, template, body, tlvs, ordinal) ORDER BY ordinal
-RETURNING sms_id
+WITH queued AS (
+    INSERT INTO sms (case_id, kind, repeat, link, msisdn, priority, template, body, long_messages, segments,
+                     reference, tlvs, created_at, expires_at)
+    SELECT case_id, kind, 0, link, msisdn, 0, template, body, 'ussd', 1, 0, tlvs, $2,
+           clock_timestamp() + make_interval(secs => $3)
+    FROM unnest($1::screen_row[]) WITH ORDINALITY
+        AS n (case_id, kind, link, msisdn, template, body, tlvs, ordinal) ORDER BY ordinal
+    RETURNING link, priority, sms_id, expires_at
+), found AS (
+    INSERT INTO outbox (link, priority, sms_id, expires_at) SELECT link, priority, sms_id, expires_at FROM queued
+)
+SELECT sms_id FROM queued ORDER BY sms_id
 """
 
 _CLAIM = """
 WITH ready AS (
-    SELECT queued.sms_id FROM unnest($2::text[]) AS source (link) CROSS JOIN LATERAL (
-        SELECT sms_id, priority FROM sms
-        WHERE sms.link = source.link AND state = 'queued' AND priority <= $3 AND next_at <= clock_timestamp()
-          AND (expires_at IS NULL OR expires_at > clock_timestamp() AND sms.link = $5)
+    SELECT queued.* FROM unnest($2::text[]) AS source (link) CROSS JOIN LATERAL (
+        SELECT link, priority, sms_id FROM outbox
+        WHERE outbox.link = source.link AND priority <= $3 AND next_at <= clock_timestamp()
+          AND (expires_at IS NULL OR expires_at > clock_timestamp() AND outbox.link = $5)
           AND EXISTS (SELECT FROM nodes WHERE node = $1)
         ORDER BY priority, sms_id LIMIT $4 FOR UPDATE SKIP LOCKED) AS queued
     ORDER BY queued.priority, queued.sms_id LIMIT $4
+), gone AS (
+    DELETE FROM outbox o USING ready r
+    WHERE o.link = r.link AND o.priority = r.priority AND o.sms_id = r.sms_id
+), found AS (
+    INSERT INTO sending (node, sms_id) SELECT $1, sms_id FROM ready
 )
 UPDATE sms SET state = 'sending', node = $1, link = $5, attempts = attempts + 1
 FROM ready WHERE sms.sms_id = ready.sms_id
-RETURNING sms.sms_id, case_id, kind, repeat, msisdn, priority,
+RETURNING sms.sms_id, case_id, kind, repeat, msisdn, sms.priority,
           coalesce(body, filled_template(template, fields)) AS body, long_messages, reference, segments, attempts,
           accepted_segments, tracked_segments, message_ids, tlvs,
           extract(epoch FROM expires_at - clock_timestamp())::float8 AS expires_in_seconds, busy_since
 """
 
 _RECORD = """
+WITH progress AS (
+    SELECT * FROM unnest($1::text_progress_row[])
+), gone AS (
+    DELETE FROM sending s USING progress p WHERE s.node = $2 AND s.sms_id = p.sms_id AND p.state <> 'sending'
+)
 UPDATE sms SET state = p.state, accepted_segments = p.accepted_segments, tracked_segments = p.tracked_segments,
        message_ids = p.message_ids, accepted_at = p.accepted_at,
        node = CASE WHEN p.state = 'sending' THEN sms.node END
-FROM unnest($1::text_progress_row[]) AS p
+FROM progress p
 WHERE sms.sms_id = p.sms_id AND sms.node = $2 AND sms.state = 'sending'
 RETURNING sms.sms_id
 """
@@ -186,40 +214,74 @@ INSERT INTO receipts_expected (link, key, message_id, sms_id, segment, expires_a
 SELECT $1, key, message_id, sms_id, segment, clock_timestamp() + $3 FROM unnest($2::expected_receipt_row[])
 """
 
-_STILL_CLAIMED = "SELECT sms_id FROM sms WHERE sms_id = ANY($1::bigint[]) AND node = $2 AND state = 'sending'"
+_STILL_CLAIMED = "SELECT sms_id FROM sending WHERE node = $2 AND sms_id = ANY($1::bigint[])"
 
-_RELEASE = """
-UPDATE sms SET state = 'queued', node = NULL, next_at = clock_timestamp() + r.delay,
-       attempts = attempts - r.unsent::integer, busy_since = r.busy_since
-FROM unnest($1::released_text_row[]) AS r
-WHERE sms.sms_id = r.sms_id AND sms.node = $2 AND sms.state = 'sending'
+# `freed` are the entries that end; each text gets one in the outbox again.
+_REQUEUE = """
+WITH freed AS ({freed}), back AS (
+    UPDATE sms SET state = 'queued', node = NULL{changes} FROM freed WHERE sms.sms_id = freed.sms_id
+    RETURNING sms.link, sms.priority, sms.sms_id, sms.next_at, sms.expires_at,
+              segments - bit_count(accepted_segments::bit(64)) AS unknown_segments
+), found AS (
+    INSERT INTO outbox (link, priority, sms_id, next_at, expires_at)
+    SELECT link, priority, sms_id, next_at, expires_at FROM back
+)
+SELECT link, unknown_segments FROM back
 """
+_RELEASE = _REQUEUE.format(
+    freed="""DELETE FROM sending s USING unnest($1::released_text_row[]) AS r
+             WHERE s.node = $2 AND s.sms_id = r.sms_id RETURNING r.*""",
+    changes=""", next_at = clock_timestamp() + freed.delay, attempts = attempts - freed.unsent::integer,
+             busy_since = freed.busy_since""",
+)
+_RELEASE_OTHERS = _REQUEUE.format(
+    freed="""DELETE FROM sending s USING sms t
+             WHERE s.node = $1 AND s.sms_id <> ALL($3::bigint[]) AND t.sms_id = s.sms_id AND t.link = $2
+             RETURNING s.sms_id""",
+    changes="",
+)
+_RELEASE_OF_NOBODY = _REQUEUE.format(
+    freed="""DELETE FROM sending s WHERE NOT EXISTS (SELECT FROM nodes n WHERE n.node = s.node)
+             RETURNING s.sms_id""",
+    changes="",
+)
 
 _ACCEPT_LATE = """
-UPDATE sms SET accepted_segments = accepted_segments | late.segments, next_at = clock_timestamp()
-FROM unnest($1::late_text_row[]) AS late WHERE sms.sms_id = late.sms_id AND sms.state = 'queued'
-"""
-
-_RELEASE_OTHERS = """
-UPDATE sms SET state = 'queued', node = NULL
-WHERE node = $1 AND link = $2 AND state = 'sending' AND sms_id <> ALL($3::bigint[])
+WITH late AS (
+    SELECT sms_id, late.segments, link, priority FROM unnest($1::late_text_row[]) AS late JOIN sms USING (sms_id)
+), early AS (
+    UPDATE outbox o SET next_at = clock_timestamp() FROM late
+    WHERE o.link = late.link AND o.priority = late.priority AND o.sms_id = late.sms_id
+    RETURNING o.sms_id, late.segments, o.next_at
+)
+UPDATE sms SET accepted_segments = accepted_segments | early.segments, next_at = early.next_at
+FROM early WHERE sms.sms_id = early.sms_id
 """
 
 _ON_UNCONFIGURED_LINKS = """
-SELECT s.sms_id, s.msisdn, c.operator FROM sms s LEFT JOIN cases c USING (case_id)
-WHERE s.state = 'queued' AND s.link <> ALL($1::text[])
-  AND NOT EXISTS (SELECT FROM links l WHERE l.link = s.link AND l.node IS NOT NULL)
-  AND NOT EXISTS (SELECT FROM nodes WHERE s.link = ANY(wanted))
+SELECT sms_id, s.msisdn, c.operator FROM outbox o JOIN sms s USING (sms_id) LEFT JOIN cases c USING (case_id)
+WHERE o.link <> ALL($1::text[])
+  AND NOT EXISTS (SELECT FROM links l WHERE l.link = o.link AND l.node IS NOT NULL)
+  AND NOT EXISTS (SELECT FROM nodes WHERE o.link = ANY(wanted))
 """
 _REROUTE = """
-UPDATE sms SET link = u.link FROM unnest($1::route_row[]) AS u
-WHERE sms.sms_id = u.sms_id AND sms.state = 'queued'
+WITH moved AS (
+    UPDATE outbox o SET link = u.link FROM unnest($1::route_row[]) AS u JOIN sms s USING (sms_id)
+    WHERE o.link = s.link AND o.priority = s.priority AND o.sms_id = s.sms_id
+    RETURNING o.sms_id, o.link
+)
+UPDATE sms SET link = moved.link FROM moved WHERE sms.sms_id = moved.sms_id
 """
 
 _WITHDRAW = """
-UPDATE sms SET state = 'cancelled'
-WHERE case_id = ANY($1::text[]) AND state = 'queued' AND kind IN ('request', 'repeat', 'clarify')
-  AND accepted_segments = 0
+WITH gone AS (
+    DELETE FROM outbox o USING sms s
+    WHERE s.case_id = ANY($1::text[]) AND s.state = 'queued' AND s.kind IN ('request', 'repeat', 'clarify')
+      AND s.accepted_segments = 0
+      AND o.link = s.link AND o.priority = s.priority AND o.sms_id = s.sms_id
+    RETURNING o.sms_id
+)
+UPDATE sms SET state = 'cancelled' FROM gone WHERE sms.sms_id = gone.sms_id
 """
 
 
@@ -230,6 +292,7 @@ _screen_columns: Callable[[NewScreen], tuple[Any, ...]] = attrgetter(
     "case_id", "kind", "link", "msisdn", "template", "body", "tlvs"
 )
 _read_claimed = reader(ClaimedSms)
+_read_freed = reader(Freed)
 
 
 async def queue(connection: Connection, texts: Sequence[NewSms], now: datetime) -> list[int]:
@@ -305,6 +368,11 @@ async def release_others(connection: Connection, node: str, link: str, held: Col
     A claim is not in memory when the connection broke before its COMMIT was confirmed.
     """
     await connection.execute(_RELEASE_OTHERS, node, link, list(held))
+
+
+async def release_of_nobody(connection: Connection) -> list[Freed]:
+    """The texts put back into the queue because the process that had claimed them is no longer in the cluster."""
+    return [_read_freed(row) for row in await connection.fetch(_RELEASE_OF_NOBODY)]
 
 
 async def still_claimed(connection: Connection, node: str, sms_ids: Collection[int]) -> set[int]:

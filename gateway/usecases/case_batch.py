@@ -61,6 +61,7 @@ class CaseBatch:
         self._now = now
         self._context = context
         self._before = {case_id: s.case for case_id, s in stored.items()}
+        self._written = dict(self._before)  # the states that the rows have
         self._acquiring: list[NumberClaim] = []
         self._releasing: list[NumberClaim] = []
         self._withdrawn: list[str] = []
@@ -125,6 +126,7 @@ class CaseBatch:
                     loaded = await cases.lock(self._connection, missing)
                     self.stored |= loaded
                     self._before |= {case_id: s.case for case_id, s in loaded.items()}
+                    self._written |= {case_id: s.case for case_id, s in loaded.items()}
                 for case_id in sorted(following):
                     self.decide(case_id, OpenQuestion())
             if acquiring := self._acquiring:
@@ -140,14 +142,15 @@ class CaseBatch:
             if s.case.state is State.WAITING and self._before[case_id].state is not State.WAITING
         ]
         if waiting:
-            await cases.save(self._connection, waiting, {})
+            await cases.save(self._connection, waiting, self._written, {})
+            self._written |= {s.case_id: s.case for s in waiting}
 
     async def write(self) -> Outcome:
         """The outcome, after states, texts and calls are written; the number of statements is fixed."""
         connection = self._connection
         changed = [s for case_id, s in self.stored.items() if s.case is not self._before[case_id]]
         if changed:
-            await cases.save(connection, changed, self._state_counts(changed))
+            await cases.save(connection, changed, self._written, self._state_counts(changed))
         if self._words:
             await reasons.keep(connection, self._words)
         if self._withdrawn:

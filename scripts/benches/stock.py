@@ -8,16 +8,9 @@ import asyncpg
 from gateway.store import journal_tree
 
 _CASES = """
-INSERT INTO cases (case_id, list_id, record_id, service, category, language, pupil_iin, record, state, msisdn,
+INSERT INTO cases (case_id, list_id, record_id, service, category, language, pupil_iin, state, msisdn,
                    due_at, answered_at, evidence, voucher_id, opened_at, ended_at)
 SELECT '01' || lpad(n::text, 24, '0'), $1, 'r-' || n, '3', 1, 'kk', '14' || lpad(n::text, 10, '0'),
-       json_build_object(
-           'pupil', json_build_object('iin', '14' || lpad(n::text, 10, '0'), 'surname', 'Сейітқали',
-                                      'given_name', 'Нұрлан', 'patronymic', 'Ерланұлы'),
-           'school', json_build_object('bin', '990240001234', 'name', '№ 12 мектеп'),
-           'recipients', json_build_array(json_build_object(
-               'relation', 'mother', 'iin', '87' || lpad(n::text, 10, '0'), 'surname', 'Сейітқали',
-               'given_name', 'Айгүл', 'patronymic', 'Серікқызы'))),
        CASE WHEN $4 THEN (ARRAY['voucher_issued', 'refused', 'no_answer'])[n % 3 + 1] ELSE 'asked' END,
        '7747' || lpad(n::text, 7, '0'),
        CASE WHEN $4 THEN NULL ELSE now() + interval '4 days' + n * interval '0.1 seconds' END,
@@ -28,6 +21,20 @@ SELECT '01' || lpad(n::text, 24, '0'), $1, 'r-' || n, '3', 1, 'kk', '14' || lpad
        CASE WHEN $4 THEN now() - interval '30 days' END
 FROM generate_series($2::integer, $3::integer) AS n
 """
+_RECORDS = """
+INSERT INTO records (case_id, record)
+SELECT '01' || lpad(n::text, 24, '0'), json_build_object(
+           'pupil', json_build_object('iin', '14' || lpad(n::text, 10, '0'), 'surname', 'Сейітқали',
+                                      'given_name', 'Нұрлан', 'patronymic', 'Ерланұлы'),
+           'school', json_build_object('bin', '990240001234', 'name', '№ 12 мектеп'),
+           'recipients', json_build_array(json_build_object(
+               'relation', 'mother', 'iin', '87' || lpad(n::text, 10, '0'), 'surname', 'Сейітқали',
+               'given_name', 'Айгүл', 'patronymic', 'Серікқызы')))
+FROM generate_series($1::integer, $2::integer) AS n
+"""
+# The rows by which cases are found.
+_DEADLINES = "INSERT INTO deadlines SELECT due_at, case_id FROM cases WHERE due_at IS NOT NULL"
+_ENDED = "INSERT INTO ended_cases SELECT ended_at, case_id FROM cases WHERE ended_at IS NOT NULL"
 _QUESTIONS = """
 INSERT INTO questions (service, msisdn, case_id, open)
 SELECT '3', '7747' || lpad(n::text, 7, '0'), '01' || lpad(n::text, 24, '0'), NOT $3
@@ -83,6 +90,7 @@ async def stock(database: asyncpg.Connection, how_many: int, *, ended: bool) -> 
         last = min(first + _BATCH - 1, how_many)
         async with database.transaction():
             await database.execute(_CASES, "stock", first, last, ended)
+            await database.execute(_RECORDS, first, last)
             await database.execute(_QUESTIONS, first, last, ended)
             await database.execute(_SUBSCRIBERS, first, last)
             await database.execute(_SMS, first, last, 2 if ended else 1)
@@ -91,6 +99,7 @@ async def stock(database: asyncpg.Connection, how_many: int, *, ended: bool) -> 
             await database.execute(_JOURNAL, first, last, ended)
     await database.execute(_LIST, "stock", how_many)
     await database.execute(_PROGRESS, "stock")
+    await database.execute(_ENDED if ended else _DEADLINES)
     await database.execute(_PUSHED)
     while await journal_tree.grow(database, _NODE_BATCH):
         pass

@@ -36,7 +36,7 @@ async def test_a_list_becomes_cases_calls_and_journal_entries(api: Api) -> None:
         ("r-1", "3", 1, "kk", PUPILS[0], "looking_up"),
         ("r-2", "3", 1, "kk", PUPILS[1], "looking_up"),
     ]
-    [(record,)] = await api.fetch("SELECT record FROM cases WHERE record_id = 'r-1'")
+    [(record,)] = await api.fetch("SELECT record FROM records JOIN cases USING (case_id) WHERE record_id = 'r-1'")
     assert orjson.loads(record)["recipients"] == [{"relation": "mother", **person(MOTHER, 2, "ова")}]
     assert await api.fetch("SELECT kind, node FROM calls") == [("lookup", None)] * 2
     entries = await api.fetch(
@@ -174,7 +174,7 @@ async def test_a_record_with_two_mothers_is_rejected_and_asks_neither(api: Api) 
 async def test_escape_sequences_of_copy_in_a_record_are_stored_unchanged(api: Api) -> None:
     odd = r"\N\t\\.\x41"
     await api.push([good(1, record_id=odd, school={"bin": "990240001234", "name": '"\\N" \\. \\'})])
-    [(record_id, record)] = await api.fetch("SELECT record_id, record FROM cases")
+    [(record_id, record)] = await api.fetch("SELECT record_id, r.record FROM cases JOIN records r USING (case_id)")
     assert record_id == odd
     assert orjson.loads(record)["school"]["name"] == '"\\N" \\. \\'
 

@@ -9,6 +9,7 @@ from gateway.clock import STEP_LASTS_SECONDS, Clock, SteadyTime
 from gateway.cluster.clock_watch import ClockWatch
 from gateway.cluster.scheduler import Job, Scheduler
 from gateway.store.database import Database
+from tests.entries import change_rows
 from tests.harness import WITHIN, Family, Harness, eventually, harness, metric
 
 __all__ = ["harness"]
@@ -167,10 +168,10 @@ async def test_a_step_back_of_the_databases_clock_moves_what_waits_for_an_instan
     family = Family(n=1)
     await harness.ask(family)
     connection = harness.connection
-    await connection.execute(
-        """UPDATE sms SET state = 'queued', node = NULL,
-           next_at = clock_timestamp() + make_interval(secs => $1 + 5)""",
-        step,
+    await change_rows(
+        connection,
+        f"""UPDATE sms SET state = 'queued', node = NULL,
+            next_at = clock_timestamp() + make_interval(secs => {step} + 5)""",
     )
     watch = ClockWatch(
         Clock(NOON, wall=steady), lambda: None, wall=lambda: times.wall, monotonic=lambda: times.monotonic

@@ -34,6 +34,7 @@ MONDAY = datetime(2026, 11, 23, 5, 0, tzinfo=UTC)
 KEEP = timedelta(days=1095)
 
 _CASES = """
+WITH new AS (
 INSERT INTO cases (case_id, list_id, record_id, service, category, language, pupil_iin, record, opened_at, state,
                    msisdn, repeat, due_at, ended_at)
 SELECT 'case-' || n, 'list', n, '3', 1, 'kk', '131106697007',
@@ -41,6 +42,9 @@ SELECT 'case-' || n, 'list', n, '3', 1, 'kk', '131106697007',
          "recipients": [{"relation": "mother", "surname": "В", "given_name": "Г"}]}',
        $1, $2, '7701' || lpad(n::text, 7, '0'), $3, $4, $5
 FROM generate_series($6::integer, $7::integer) AS n
+RETURNING due_at, ended_at, case_id), due AS (
+    INSERT INTO deadlines (at, case_id) SELECT due_at, case_id FROM new WHERE due_at IS NOT NULL)
+INSERT INTO ended_cases (at, case_id) SELECT ended_at, case_id FROM new WHERE ended_at IS NOT NULL
 """
 
 
@@ -140,7 +144,7 @@ async def test_personal_data_is_erased_after_keep_days_and_the_erasure_is_logged
     monkeypatch.setattr(app, "log", log)
     await jobs["erase"]()
     async with database.acquire() as connection:
-        erased = await connection.fetch("SELECT case_id FROM cases WHERE record IS NULL ORDER BY case_id")
+        erased = await connection.fetch("SELECT case_id FROM cases WHERE erased_at IS NOT NULL ORDER BY case_id")
         assert [row["case_id"] for row in erased] == ["case-1", "case-2", "case-3"]
         events = await connection.fetch("SELECT event, count(*) AS n FROM journal_pending GROUP BY 1")
         assert [tuple(row) for row in events] == [("erased", 3)]
@@ -226,7 +230,7 @@ async def test_upkeep_jobs_of_a_fenced_process_change_nothing(database: Database
             "cases",
         )
         counted = [f"(SELECT count(*) FROM {table})" for table in (*tables, "journal_pending")]
-        count = f"SELECT {', '.join(counted)}, (SELECT count(*) FROM cases WHERE record IS NULL)"
+        count = f"SELECT {', '.join(counted)}, (SELECT count(*) FROM cases WHERE erased_at IS NOT NULL)"
         before = await connection.fetchrow(count)
         with pytest.raises(nodes.FencedError):
             await jobs[job]()

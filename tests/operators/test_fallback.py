@@ -8,6 +8,7 @@ import pytest
 from gateway.simulators.smsc import SmscSimulator
 from gateway.store import nodes, sms
 from gateway.store.database import Database
+from tests.entries import find_again
 from tests.harness import SEGMENTS, WITHIN, Family, Harness
 
 KCELL, TELE2 = "kcell", "tele2"
@@ -132,6 +133,7 @@ async def test_urgent_texts_of_a_down_link_are_claimed_before_bulk_of_its_fallba
                 ("later bulk", "request", TELE2, sms.Priority.BULK),
             ],
         )
+        await find_again(connection)
         claimed = await sms.claim(connection, "node", TELE2, others=[KCELL], bulk=True, limit=3)
         assert [t.case_id for t in claimed] == ["urgent of the other", "bulk of its own", "bulk of the other"]
         assert {t.long_messages for t in claimed} == {"udh16"}

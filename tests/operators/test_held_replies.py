@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.simulators.smsc import SmscSimulator
-from tests.harness import Family, Harness
+from tests.harness import Family, Harness, set_due
 
 MOVED = ("77010000001", "kcell")
 """A number that has moved to tele2, while the MCB still assigns it to kcell."""
@@ -24,9 +24,8 @@ async def hold(harness: Harness, tele2: SmscSimulator, family: Family, text: str
 async def pass_the_last_deadline(harness: Harness, family: Family) -> None:
     """Lets the days to reply pass, for the request and for the repeat."""
     for status in ("reminded", "no_answer"):
-        await harness.connection.execute(
-            "UPDATE cases SET due_at = now() - interval '1 s' WHERE case_id = $1", await harness.case_id(family)
-        )
+        case_id = await harness.case_id(family)
+        await set_due(harness.connection, "now() - interval '1 s'", f"case_id = '{case_id}'")
         await harness.status(family, status)
 
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.simulators.receipts import Receipts
-from tests.harness import SEGMENTS, Family, Harness, metric
+from tests.harness import SEGMENTS, Family, Harness, metric, set_due
 
 
 async def test_delivery_of_request_and_repeat_is_reported_and_of_texts_2_and_3_only_journaled(
@@ -16,7 +16,7 @@ async def test_delivery_of_request_and_repeat_is_reported_and_of_texts_2_and_3_o
     family = Family(n=1)
     await harness.ask(family)
     assert (await harness.status(family, "delivered"))["detail"] == {"text": "request"}
-    await harness.connection.execute("UPDATE cases SET due_at = now() - interval '1 s'")
+    await set_due(harness.connection, "now() - interval '1 s'")
     await harness.status(family, "reminded")
     await harness.sdu.wait_for(lambda: harness.sdu.statuses(family.record_id).count("delivered") == 2)
     assert harness.sdu.of(family.record_id)[-1]["detail"] == {"text": "repeat"}

@@ -15,6 +15,7 @@ from gateway.simulators.ussd import (
     Dialogue,
 )
 from gateway.store import dialogues, nodes, sms
+from tests.entries import change_rows
 from tests.harness import SEGMENTS, Family, Harness
 
 PSSD_INDICATION = 0  # ussd_service_op (SMPP 3.4 §5.3.2.44)
@@ -355,9 +356,10 @@ async def test_expired_dialogues_are_deleted_and_their_screens_cancelled(harness
     family = await asked(harness)
     dialogue = await menu(harness, family)
     await harness.connection.execute("UPDATE dialogues SET expires_at = clock_timestamp()")
-    await harness.connection.execute(
+    await change_rows(
+        harness.connection,
         """UPDATE sms SET state = 'queued', node = NULL, next_at = 'infinity', expires_at = clock_timestamp()
-           WHERE kind = 'menu'"""
+           WHERE kind = 'menu'""",
     )
     assert await dialogues.expire(harness.connection) == 2
     assert await harness.connection.fetchval("SELECT state FROM sms WHERE kind = 'menu'") == "cancelled"
@@ -372,9 +374,10 @@ async def test_a_ussd_screen_is_never_sent_through_a_fallback(harness: Harness) 
     await menu(harness, family)
     await harness.stop()
     await nodes.join(harness.connection, "node", "node", ["kcell"])
-    await harness.connection.execute(
+    await change_rows(
+        harness.connection,
         """UPDATE sms SET state = 'queued', node = NULL, next_at = '-infinity'
-           WHERE kind IN ('menu', 'request')"""
+           WHERE kind IN ('menu', 'request')""",
     )
     claimed = await sms.claim(harness.connection, "node", "tele2", others=["kcell"], bulk=True, limit=9)
     assert [text.kind for text in claimed] == ["request"]

@@ -7,6 +7,7 @@ from typing import Any
 from gateway.consent.texts import Kind
 from gateway.store.database import Connection
 from gateway.store.sms import NewSms
+from tests.entries import find_again
 
 MONDAY = datetime(2026, 11, 23, 5, 0, tzinfo=UTC)
 NODE = "01M80000000000000000000NODE"
@@ -36,6 +37,7 @@ async def add_case(connection: Connection, case_id: str, **columns: Any) -> None
     }
     places = ", ".join(f"${n}" for n in range(1, len(values) + 1))
     await connection.execute(f"INSERT INTO cases ({', '.join(values)}) VALUES ({places})", *values.values())
+    await find_again(connection)
 
 
 def new_sms(case_id: str, msisdn: str, kind: Kind = Kind.REQUEST) -> NewSms:

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from gateway.store import erasure, history, journal, statuses
+from tests.entries import change_rows
 from tests.harness import Family, Harness, harness
 
 __all__ = ["harness"]
@@ -150,9 +151,10 @@ async def test_a_queued_text_of_an_erased_case_is_cancelled(harness: Harness) ->
     family = Family(n=1)
     await harness.ask(family)
     await harness.stop()
-    await harness.connection.execute(
+    await change_rows(
+        harness.connection,
         "UPDATE cases SET state = 'refused', ended_at = now() - interval '1 day', due_at = NULL;"
-        "UPDATE sms SET state = 'queued', node = NULL"
+        "UPDATE sms SET state = 'queued', node = NULL",
     )
     await erase(harness)
     await harness.start()

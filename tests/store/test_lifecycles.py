@@ -26,6 +26,7 @@ from gateway.store.lifecycles import (
 from gateway.store.lists import InitialCase, NewList
 from gateway.store.receipts import StoredReceipt
 from gateway.store.sms import NewScreen, SmsProgress, SmsState
+from tests.entries import find_again
 from tests.store.rows import MONDAY, NODE, add_case, add_node, new_sms
 
 OTHER = "01M80000000000000000000NOD2"
@@ -154,6 +155,7 @@ async def add_text(connection: Connection, state: SmsState, changes: Mapping[str
     sms_id: int = await connection.fetchval(
         f"INSERT INTO sms ({', '.join(columns)}) VALUES ({', '.join(columns.values())}) RETURNING sms_id"
     )
+    await find_again(connection)
     expected = [sms.ExpectedReceipt(str(segment), str(segment), sms_id, segment) for segment in range(2)]
     await sms.expect_receipts(connection, "kcell", expected, AN_HOUR)
     return sms_id

@@ -19,6 +19,7 @@ from gateway.smpp.receipt import IdRelation, MessageState
 from gateway.smpp.text import LongMessages
 from gateway.store import (
     calls,
+    case_entries,
     cases,
     dialogues,
     erasure,
@@ -30,6 +31,7 @@ from gateway.store import (
     wallet_events,
 )
 from gateway.store.calls import Call, CallKind
+from gateway.store.case_entries import CaseForOps, CaseInstant, Changes, ForOps
 from gateway.store.cases import StoredCase
 from gateway.store.database import Connection, Database
 from gateway.store.dialogues import Dialogue
@@ -47,6 +49,7 @@ VALUES: Mapping[tuple[str, str], Iterable[object]] = {
     ("cases", "resume"): targets(State.PARKED, Release),
     ("cases", "language"): LANGUAGES,
     ("cases", "held"): [Verdict.AGREE, Verdict.REFUSE],
+    ("cases_for_ops", "reason"): ForOps,
     ("progress", "state"): State,
     ("calls", "kind"): CallKind,
     ("sms", "state"): SmsState,
@@ -166,7 +169,7 @@ WALLET_EVENT = VoucherEvent("event", "case", "used", AT)
 FOUND: Mapping[str, Mapping[str, object]] = {
     "AS known (msisdn)": {"msisdn": "77010000001"},  # of an erased case
     "erased_at IS NULL": {"case_id": "case", "pupil_iin": "131106697007", "msisdn": "77010000001"},
-    "c.operator FROM sms": {"sms_id": 7, "msisdn": "77010000001", "operator": None},  # on a link of nobody
+    "c.operator FROM outbox": {"sms_id": 7, "msisdn": "77010000001", "operator": None},  # on a link of nobody
     "FROM freed WHERE waiting": NUMBER._asdict(),
 }
 ACCEPTED = {
@@ -199,6 +202,8 @@ ROWS: Mapping[str, Mapping[str, object]] = {
     "wallet_event_row": WALLET_EVENT._asdict(),
     "route_row": {"sms_id": 7, "link": "kcell"},
     "erased_case_row": {"case_id": "case", "pupil_iin": b"131106697007".hex(), "msisdn": b"77010000001".hex()},
+    "case_instant_row": {"at": AT, "case_id": "case"},
+    "case_for_ops_row": {"reason": ForOps.PARKED, "list_id": "list", "case_id": "case"},
     "released_text_row": RELEASED._asdict(),
     "late_text_row": {"sms_id": 7, "segments": 5},
     "erased_number_row": {"msisdn": "77010000001", "hash": b"77010000001".hex()},
@@ -210,7 +215,9 @@ async def rows_sent() -> dict[str, Sequence[object]]:
     """The last row that the store functions send into each composite type, for the examples above."""
     recorder, accepted = Recorder(FOUND), Recorder(ACCEPTED_TEXT)
     c = cast("Connection", recorder)
-    await cases.save(c, [STORED], {("list", State.ASKED): 4})
+    await cases.save(c, [STORED], {"case": CASE}, {("list", State.ASKED): 4})
+    await case_entries.drop_deadlines(c, [CaseInstant(AT, "case")])
+    await case_entries.write(c, Changes(need_ops={CaseForOps(ForOps.PARKED, "list", "case")}))
     await questions.acquire_numbers(c, [NUMBER])
     await questions.release_numbers(c, [NUMBER], [])
     await sms.queue(c, [TEXT], AT)
@@ -262,6 +269,7 @@ TABLES = {
     "id_vote_row": "id_relations",
     "call_row": "calls", "finished_call_row": "calls", "dialogue_row": "dialogues", "place_row": "dialogues",
     "wallet_event_row": "wallet_events", "route_row": "sms", "erased_case_row": "cases",
+    "case_instant_row": "deadlines", "case_for_ops_row": "cases_for_ops",
 }  # fmt: skip
 """Where the attributes are columns, those of which table."""
 

@@ -6,7 +6,8 @@ import pytest
 
 from gateway import app, config
 from gateway.store.database import DatabaseError, connect
-from tests.harness import Family, Harness
+from tests.entries import change_rows
+from tests.harness import Family, Harness, set_due
 
 
 async def test_a_service_with_open_cases_cannot_be_removed_from_the_configuration(
@@ -30,7 +31,7 @@ async def test_texts_of_a_removed_link_are_sent_by_another_link(harness: Harness
     await harness.push(family)
     await harness.journaled(family, "text_queued")
     await harness.stop()
-    await harness.connection.execute("UPDATE sms SET link = 'removed'")
+    await change_rows(harness.connection, "UPDATE sms SET link = 'removed'")
     await harness.start()
     await harness.status(family, "asked")
     assert await harness.connection.fetchval("SELECT link FROM sms") == "kcell"
@@ -41,9 +42,9 @@ async def test_a_case_that_cannot_be_processed_does_not_block_other_cases(harnes
     defective, other = Family(n=1), Family(n=2)
     await harness.ask(defective, other)
     await harness.connection.execute(
-        'UPDATE cases SET record = \'{"recipients": [{"relation": "mother"}]}\' WHERE case_id = $1',
+        'UPDATE records SET record = \'{"recipients": [{"relation": "mother"}]}\' WHERE case_id = $1',
         await harness.case_id(defective),
     )
-    await harness.connection.execute("UPDATE cases SET due_at = '2020-01-01'")
+    await set_due(harness.connection, "'2020-01-01'")
     await harness.status(other, "reminded")
     assert (await harness.case(defective))["state"] == "asked"

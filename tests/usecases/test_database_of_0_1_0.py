@@ -19,14 +19,14 @@ from smpplib import consts
 from gateway.cli import main
 from gateway.simulators.smsc import Dialogue, SmscSimulator
 from gateway.store.migrations import migrate
-from tests.harness import TOKENS, Family, Harness
+from tests.harness import TOKENS, Family, Harness, set_due
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "v0_1_0"
 NEW_MIGRATIONS = [
     "0008_field_terms", "0009_rows", "0010_valid_rows", "0011_references", "0012_comments", "0013_resending",
     "0014_clock_steps", "0015_held_replies", "0016_bind_attempts", "0017_receipts",
     "0018_senders", "0019_journal_hash", "0020_case_reasons", "0021_text_fields", "0022_link_sharing",
-    "0023_rewinds", "0024_journal_check",
+    "0023_rewinds", "0024_journal_check", "0025_live_rows", "0026_journal_index",
 ]  # fmt: skip
 
 DONE = [f"done-{n:02}" for n in range(1, 13)]
@@ -181,9 +181,7 @@ async def test_work_of_a_process_of_0_1_0_is_carried_on_where_it_was(campaign: C
 
 async def test_a_deadline_of_0_1_0_comes_and_the_question_is_repeated(campaign: Campaign) -> None:
     harness = campaign.harness
-    await harness.connection.execute(
-        "UPDATE cases SET due_at = due_at - interval '10 days' WHERE record_id = 'asked-2'"
-    )
+    await set_due(harness.connection, "due_at - interval '10 days'", "record_id = 'asked-2'")
     await harness.status(PUSHED["asked-2"], "reminded")
     await campaign.reply("asked-2", "3#1", "voucher_issued")
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from gateway.config.timezones import load_timezone
-from tests.harness import SEGMENTS, Family, Harness
+from tests.harness import SEGMENTS, Family, Harness, set_due
 
 ALMATY = load_timezone("Asia/Almaty")
 TWO_DAYS_A_SECOND = 172_800.0
@@ -57,7 +57,7 @@ async def test_a_repeat_is_sent_once_when_it_is_due(harness: Harness) -> None:
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)
-    await harness.connection.execute("UPDATE cases SET due_at = now() - interval '1 s'")
+    await set_due(harness.connection, "now() - interval '1 s'")
     event = await harness.status(family, "reminded")
     assert event["detail"] == {"relation": "mother"}
     await harness.text(family, "3#1", nth=2)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.harness import Family, Harness
+from tests.harness import Family, Harness, set_due
 
 
 async def test_a_case_cancelled_before_its_text_was_sent_sends_nothing(harness: Harness) -> None:
@@ -99,7 +99,7 @@ async def test_a_case_whose_repeat_has_no_route_still_has_a_deadline(harness: Ha
     await harness.ask(family)
     await process.stop()
     await harness.start(link={"default": False})
-    await harness.connection.execute("UPDATE cases SET due_at = now() - interval '1 s'")
+    await set_due(harness.connection, "now() - interval '1 s'")
     assert (await harness.journaled(family, "text_refused"))["reason"] == "no_route"
     case = await harness.case(family)
     assert (case["state"], case["undelivered"]) == ("asked", 0b10)
@@ -112,5 +112,5 @@ async def test_a_case_whose_personal_data_is_erased_cannot_be_resent(harness: Ha
     await harness.ask(family)
     await harness.smsc.reply(family.number, "3#2")
     await harness.text(family, "бас тарттыңыз")
-    await harness.connection.execute("UPDATE cases SET record = NULL, erased_at = now()")
+    await harness.connection.execute("DELETE FROM records; UPDATE cases SET erased_at = now()")
     assert (await harness.act(family, "resend"))[0] == 409

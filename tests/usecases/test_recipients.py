@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.harness import SEGMENTS, Family, Harness, metric
+from tests.harness import SEGMENTS, Family, Harness, metric, set_due
 
 
 async def test_recipients_are_mother_then_father_then_representatives(harness: Harness) -> None:
@@ -104,7 +104,7 @@ async def test_a_request_undeliverable_by_receipt_is_repeated_and_ends_as_undeli
         assert await harness.smsc.receipt(last, "undeliverable") == 0
         assert "text_undeliverable" in await harness.events(family)
         assert (await harness.case(family))["undelivered"] == (0b1, 0b11)[repeat]
-        await harness.connection.execute("UPDATE cases SET due_at = now() - interval '1 s'")
+        await set_due(harness.connection, "now() - interval '1 s'")
     await harness.status(family, "undeliverable")
     assert harness.sdu.statuses(family.record_id)[-3:] == ["asked", "reminded", "undeliverable"]
 
