@@ -1,6 +1,6 @@
 """Replies as rows: the evidence, the segments of multipart replies, and the recognition of redelivered ones."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -93,6 +93,16 @@ FROM unnest($1::reply_row[])
 RETURNING reply_id
 """
 
+_COUNT_REDELIVERED = """
+UPDATE replies SET redelivered = least(replies.redelivered + known.times, 32767)
+FROM (SELECT newest.reply_id, again.times FROM unnest($1::redelivered_row[]) AS again CROSS JOIN LATERAL (
+    SELECT reply_id FROM replies old
+    WHERE old.source_addr = again.source_addr AND md5(old.octets) = md5(again.octets)
+      AND old.octets = again.octets AND old.link = again.link AND old.destination_addr = again.destination_addr
+    ORDER BY old.arrived_at DESC LIMIT 1) AS newest) AS known
+WHERE replies.reply_id = known.reply_id
+"""
+
 _KEEP_SEGMENTS = """
 INSERT INTO reply_segments (link, source_addr, destination_addr, reference, total, number, octets, udh_octets,
                             data_coding, smsc_time, received_addr, source_ton, source_npi, received_at)
@@ -152,6 +162,11 @@ async def similar(connection: Connection, replies: Collection[tuple[str, bytes]]
 async def keep(connection: Connection, replies: Sequence[StoredReply], now: datetime) -> list[int]:
     """The reply_ids of the stored replies, in order; `now` is business time."""
     return [row["reply_id"] for row in await connection.fetch(_KEEP, replies, now)]
+
+
+async def count_redelivered(connection: Connection, times: Mapping[tuple[str, str, str, bytes], int]) -> None:
+    """Notes how often stored replies were delivered again, by (link, source_addr, destination_addr, octets)."""
+    await connection.execute(_COUNT_REDELIVERED, [(*identity, n) for identity, n in times.items()])
 
 
 async def displace(

@@ -1,6 +1,6 @@
 """Replies by SMS: segments joined, redeliveries dropped, read, applied to their case, and kept as evidence."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
@@ -97,13 +97,17 @@ class Replies:
         for s in similar:
             earlier[s.source_addr, s.octets].append(s)
         fresh = []
+        again: Counter[tuple[str, str, str, bytes]] = Counter()
         for reply in replies:
             if reply.identity not in seen:
                 seen.add(reply.identity)
                 fresh.append(reply)
             else:
+                again[reply.identity] += 1
                 metrics.REPLIES.labels(reply.link, REDELIVERED).inc()
         await self._read_all(uow, fresh, earlier)
+        if again:
+            await inbound.count_redelivered(uow.connection, again)
 
     async def _join_complete(self, uow: UnitOfWork, segments: Sequence[ReplySegment]) -> list[Reply]:
         """The replies that these segments complete, and those left incomplete whose reference they reuse."""

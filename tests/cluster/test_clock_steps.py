@@ -206,3 +206,4 @@ async def test_a_reply_that_is_delivered_twice_is_counted(harness: Harness) -> N
     await harness.smsc.reply(family.number, "3#1")
     await harness.smsc.reply(family.number, "3#1")
     await eventually(lambda: metric("replies_total", link="kcell", verdict="redelivered") == before + 1)
+    assert await harness.connection.fetchval("SELECT redelivered FROM replies") == 1

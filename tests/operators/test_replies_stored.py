@@ -209,4 +209,6 @@ async def test_hundreds_of_concurrent_replies_are_all_stored(harness: Harness) -
     for family in families:
         await harness.status(family, "voucher_issued")
     assert len(harness.wallet.vouchers) == 100
+    acknowledged = "SELECT count(*) + sum(redelivered) FROM replies"
+    assert await harness.connection.fetchval(acknowledged) == 300, "each is a row, or counted in one"
     harness.no_complaints()

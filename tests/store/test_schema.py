@@ -191,6 +191,7 @@ ROWS: Mapping[str, Mapping[str, object]] = {
     "id_vote_row": VOTES._asdict(),
     "settled_text_row": {"sms_id": 7, "state": "delivered", "delivered_segments": 3},
     "reply_row": REPLY._asdict(),
+    "redelivered_row": {**REPLY._asdict(), "times": 8},
     "reply_segment_row": SEGMENT._asdict(),
     "segment_key_row": SEGMENT._asdict(),
     "sent_octets_row": REPLY._asdict(),
@@ -232,6 +233,7 @@ async def rows_sent() -> dict[str, Sequence[object]]:
     await id_relations.count(c, [VOTES])
     await receipts.settle(cast("Connection", accepted), [RECEIPT])
     await inbound.keep(c, [REPLY], AT)
+    await inbound.count_redelivered(c, {(REPLY.link, REPLY.source_addr, REPLY.destination_addr, REPLY.octets): 8})
     await inbound.displace(c, [SEGMENT])
     await inbound.keep_segments(c, [SEGMENT], AT)
     await inbound.complete(c, [SEGMENT[:5]])
