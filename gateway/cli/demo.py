@@ -56,13 +56,14 @@ def run(arguments: Namespace) -> int:
     from gateway.demo.main import Settings, run_demo
 
     day = arguments.day or (VISITOR_DAY_SECONDS if arguments.stay else SCRIPTED_DAY_SECONDS)
+    is_for_visitor_alone = arguments.stay and arguments.families is not None
     return run_demo(
         Settings(
-            families=arguments.families,
+            families=0 if is_for_visitor_alone else arguments.families,
+            visitors=(arguments.families or 1) if arguments.stay else 0,
             day_seconds=day,
             limit_seconds=arguments.limit or max(MIN_LIMIT_SECONDS, LIMIT_DAYS * day),
             log=arguments.log,
-            stay=arguments.stay,
             port=arguments.port,
         )
     )

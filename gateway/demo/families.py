@@ -1,7 +1,7 @@
 """The families of one run: their persons, numbers and records."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,15 +52,15 @@ class Family:
 
 
 class Families:
-    """All families of these kinds, at most `limit` of each; None: as many as the kind has."""
+    """All families, at most `limit` of each kind; None: as many as the kind has."""
 
-    def __init__(self, limit: int | None = None, kinds: Sequence[FamilyKind] = KINDS) -> None:
+    def __init__(self, limit: int | None = None) -> None:
         self._generator = PersonGenerator()
         self.families: list[Family] = []
         self.mcb: dict[str, tuple[str, str | None] | None] = {}
         """(MSISDN, operator) by IIN, as the MCB has them."""
         self.by_msisdn: dict[str, Family] = {}
-        for kind in kinds:
+        for kind in KINDS:
             for _ in range(kind.families if limit is None else min(limit, kind.families)):
                 self._add(kind)
 

@@ -29,6 +29,7 @@ from gateway.simulators.world.refused import RefusedAct
 POLL_SECONDS = 0.25
 SETTLE_SECONDS = 1.0
 """After the last case has ended: time for texts and statuses that should not come."""
+CLEANED_UP = "stopped; everything is cleaned up"
 INTERRUPTED = 130
 """Exit status after SIGINT, SIGTERM or SIGHUP."""
 
@@ -37,22 +38,18 @@ INTERRUPTED = 130
 class Settings:
     """How the demo runs.
 
-    `families` is the most of each kind; None: as many as it has. With `stay` it is the number of the visitor's
-    families, to whom nothing is scripted; None: one, after the scripted ones. `log` is the gateway's; None: a
-    temporary file, which a demo that succeeds removes. `port` is the world's page's, the gateway has the next one;
-    0: any free ones.
+    `families` is the most of each kind; None: as many as it has; 0: nothing is scripted. With `visitors` the demo
+    stays until it is interrupted, with so many families of the visitor. `log` is the gateway's; None: a temporary
+    file, which a demo that succeeds removes. `port` is the world's page's, the gateway has the next one; 0: any
+    free ones.
     """
 
     families: int | None
+    visitors: int
     day_seconds: float
     limit_seconds: float
     log: Path | None
-    stay: bool
     port: int
-
-    @property
-    def is_scripted(self) -> bool:
-        return not self.stay or self.families is None
 
 
 def run_demo(settings: Settings) -> int:
@@ -93,13 +90,12 @@ async def _run_until_interrupted(settings: Settings, log: Path, console: Console
     try:
         return await run
     except asyncio.CancelledError:
-        console.print("stopped; everything is cleaned up")
+        console.print(CLEANED_UP)
         return INTERRUPTED
 
 
 async def _run(settings: Settings, log: Path, console: Console) -> int:
-    families = Families(settings.families) if settings.is_scripted else Families(kinds=())
-    clock = ObservedClock(settings.day_seconds)
+    families, clock = Families(settings.families), ObservedClock(settings.day_seconds)
     shown = screen(console, clock)
     listeners = [shown.add_exchange]
 
@@ -111,18 +107,19 @@ async def _run(settings: Settings, log: Path, console: Console) -> int:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-demo-")))
         partners = SimulatedPartners(families, clock, shown.add_news, exchanged)
         await stack.enter_async_context(partners.open())
-        visit = Visit(partners, clock, settings.port) if settings.stay else None
+        visit = Visit(partners, clock, settings.port) if settings.visitors else None
         if visit:
             await stack.enter_async_context(visit)
             listeners.append(visit.note)
         config = _write_configuration(directory, clock.rate, partners, visit.gateway_port if visit else 0)
         console.print(f"starting PostgreSQL and the gateway; its log is {log}", highlight=False)
         succeeded = True
-        if settings.is_scripted:
+        if families.families:
             succeeded = await _scripted(partners, shown, config, log, settings.limit_seconds)
         if visit:
-            await _stay(visit, partners, console, config, log, settings.families or 1)
-            console.print("stopped; everything is cleaned up")
+            await _stay(visit, partners, console, config, log, settings.visitors)
+    if settings.visitors:
+        console.print(CLEANED_UP)
     return 0 if succeeded else 1
 
 
@@ -152,14 +149,14 @@ async def _scripted(
 
 
 async def _stay(
-    visit: Visit, partners: SimulatedPartners, console: Console, config: Path, log: Path, families: int
+    visit: Visit, partners: SimulatedPartners, console: Console, config: Path, log: Path, visitors: int
 ) -> None:
     """Runs the gateway for the visitor until the demo is interrupted."""
     async with AsyncExitStack() as stack:
         gateway = await GatewayProcess.start(config, log)
         stack.push_async_callback(gateway.stop)
         partners.watch_clock()
-        await visit.begin(gateway, families)
+        await visit.begin(gateway, visitors)
         visit.print_addresses(console, gateway, config)
         with suppress(asyncio.CancelledError):
             await gateway.ended()
