@@ -8,7 +8,6 @@ from gateway.simulators.world.refused import RefusedAct
 from gateway.simulators.world.telephones import MAX_TEXT_CHARACTERS
 from gateway.simulators.world.world import World
 
-LANGUAGES = ("kk", "ru")
 MAX_NAME_CHARACTERS = 64
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -62,7 +62,7 @@ class Telephones:
             self._latest[number] = None
 
     def received(self, number: str, operator: str) -> None:
-        """A message or a screen has arrived."""
+        """A message has arrived by this operator."""
         self._telephones.setdefault(number, _Telephone(operator)).operator = operator
         self._latest.pop(number, None)
         self._latest[number] = None
@@ -131,7 +131,8 @@ class Telephones:
             dialogue.ended = True
             await self._in_network(dialogue.abort())
 
-    async def _in_network(self, work: Any) -> None:
+    @staticmethod
+    async def _in_network(work: Awaitable[object]) -> None:
         try:
             await work
         except (TimeoutError, NoResponse):
