@@ -179,8 +179,9 @@ async def test_a_voucher_goes_from_formed_to_used_once_for_each_code(served: Ser
     assert verdicts == ["served", "used", "unknown", "unknown"]
     told = [call.body["events"][0] for call in served.gateway.calls]
     assert [(event["case_id"], event["type"]) for event in told] == [("c-1", "activated"), ("c-1", "used")]
-    history = (await served.section(f"voucher/{voucher}"))["history"]
-    assert [entry["type"] for entry in history] == ["formed", "activated", "used"]
+    shown = await served.section(f"voucher/{voucher}")
+    assert (shown["number"], shown["pupil"]) == (NUMBER, "Ахметов Нұрлан")
+    assert [entry["type"] for entry in shown["history"]] == ["formed", "activated", "used"]
     (day,) = await served.section("report")
     assert day == {
         "date": "2026-11-28", "activated": 1, "meals": 1, "no_number": 0, "service_received": 0,

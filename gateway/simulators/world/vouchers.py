@@ -18,7 +18,8 @@ from gateway.simulators.world.refused import RefusedAct
 CODE_SECONDS = 30.0
 MAX_CODES = 1000
 """Codes that are remembered, so that an old one is called expired and not unknown."""
-MAX_SHOWN = 50
+MAX_SHOWN = 200
+"""Vouchers on the page: the latest."""
 _QUIET_ZONE_MODULES = 4
 
 
@@ -79,6 +80,7 @@ class Vouchers:
             "voucher_id": voucher.voucher_id,
             "pupil": full_name(body["pupil"]),
             "recipient": full_name(body["recipient"]),
+            "number": body["recipient"]["msisdn"],
             "school_year": body["school_year"],
             "category": body["category"],
             "history": [{"type": "formed", "at": body["consent"]["at"]}, *history],

@@ -6,8 +6,11 @@ import { byId, fill, h, time } from "./dom.js";
 const states = new Map(); // by number
 let numbers = [];
 let chosen = null;
+let onChosen = () => {};
 
-export function begin() {
+/** `listen` is called with the number of the telephone that is shown. */
+export function begin(listen) {
+  onChosen = listen;
   byId("compose").addEventListener("submit", async (event) => {
     event.preventDefault();
     const input = byId("text");
@@ -76,6 +79,7 @@ function showChosen() {
   const state = states.get(chosen);
   byId("telephone").hidden = !state;
   if (!state) return;
+  onChosen(chosen);
   byId("telephone-title").textContent = owner(state);
   const list = byId("messages");
   const count = list.childElementCount;

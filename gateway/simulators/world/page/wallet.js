@@ -6,6 +6,7 @@ import { byId, fill, h, svg, time } from "./dom.js";
 const MARGIN_MS = 1000; // before a code ends, the next one is made
 const states = new Map(); // by voucher_id
 let ids = [];
+let owner = null; // number of the telephone whose wallet is shown
 let shown = null; // { id, code, path, modules, until }: the code on the wallet's screen
 let timer = null;
 
@@ -15,6 +16,13 @@ export function begin() {
 
 /** The code on the wallet's screen, null when there is none. */
 export const shownCode = () => shown?.code ?? null;
+
+/** Shows the wallet on the telephone of this number. */
+export function showOf(number) {
+  if (owner === number) return;
+  owner = number;
+  hideCode();
+}
 
 export function showOne(id, state) {
   const before = states.get(id);
@@ -26,10 +34,10 @@ export function showOne(id, state) {
 
 export function showList(list) {
   ids = list;
-  const known = ids.filter((id) => states.has(id));
+  const own = ids.filter((id) => states.get(id)?.number === owner);
   fill(
     byId("vouchers"),
-    known.length ? known.map(voucher) : h("li", { class: "hint" }, "No voucher yet: a parent has to agree first."),
+    own.length ? own.map(voucher) : h("li", { class: "hint" }, "No voucher yet: the parent has to agree first."),
   );
   byId("pick-up").disabled = !shown;
   showSeconds();

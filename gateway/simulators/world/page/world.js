@@ -56,7 +56,7 @@ function listen() {
 }
 
 onRefused(showProblem);
-telephones.begin();
+telephones.begin(wallet.showOf);
 wallet.begin();
 canteen.begin(wallet.shownCode);
 partners.begin();
