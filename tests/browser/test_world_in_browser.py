@@ -98,7 +98,7 @@ async def answers_by_hand(page: Page) -> None:
     await page.get_by_role("button", name="Dial *1414*3#").press("Enter")
     await expect(page.locator("#screen-text")).to_contain_text("1")
     await page.get_by_role("button", name="Hang up").click()
-    await expect(page.locator("#screen-reply")).to_be_hidden()
+    await expect(page.locator("#screen")).to_be_hidden()
     await page.get_by_label("Message to 1414").fill("Бұл кім?")
     await page.get_by_label("Message to 1414").press("Enter")
     await expect(page.locator("#messages .theirs")).to_have_count(2)  # asked once more, shorter

@@ -10,6 +10,7 @@ from typing import Any
 from gateway.simulators.handset import Message
 from gateway.simulators.smsc import SmscSimulator
 from gateway.simulators.smsc_session import NoResponse
+from gateway.simulators.ussd import Dialogue
 from gateway.simulators.world.refused import RefusedAct
 
 MAX_SHOWN = 50
@@ -40,6 +41,8 @@ class _Telephone:
     operator: str
     name: str = ""
     sent: list[Sent] = field(default_factory=list)
+    closed: Dialogue | None = None
+    """The dialogue whose screen the visitor has closed."""
 
 
 class Telephones:
@@ -112,22 +115,23 @@ class Telephones:
     async def dial(self, number: str, code: str) -> None:
         """Begins a USSD dialogue; one that is open is ended."""
         smsc = self._smsc(number)
-        if self._is_open(smsc, number):
-            await self.hang_up(number)
+        await self.hang_up(number)
         await self._in_network(smsc.dial(number, code, within=self._send_seconds))
 
     async def type(self, number: str, text: str) -> None:
         """Replies to the screen of the open dialogue."""
         smsc = self._smsc(number)
-        if not self._is_open(smsc, number):
+        dialogue = self._latest_dialogue(smsc, number)
+        if dialogue is None or dialogue.ended:
             raise RefusedAct("No dialogue is open on this telephone.")
-        await self._in_network(smsc.dialogues.latest(number).reply(text))
+        await self._in_network(dialogue.reply(text))
 
     async def hang_up(self, number: str) -> None:
-        """Ends the open dialogue."""
+        """Closes the dialogue's screen, and ends the dialogue if it is open."""
         smsc = self._smsc(number)
-        if self._is_open(smsc, number):
-            dialogue = smsc.dialogues.latest(number)
+        dialogue = self._latest_dialogue(smsc, number)
+        self._telephones[number].closed = dialogue
+        if dialogue and not dialogue.ended:
             dialogue.ended = True
             await self._in_network(dialogue.abort())
 
@@ -147,11 +151,11 @@ class Telephones:
         return smsc
 
     @staticmethod
-    def _is_open(smsc: SmscSimulator, number: str) -> bool:
+    def _latest_dialogue(smsc: SmscSimulator, number: str) -> Dialogue | None:
         try:
-            return not smsc.dialogues.latest(number).ended
+            return smsc.dialogues.latest(number)
         except KeyError:
-            return False
+            return None
 
     # What the page shows
 
@@ -166,12 +170,10 @@ class Telephones:
         time = moment.isoformat(timespec="seconds") if moment else None
         return {"text": text, "at": time, "language": language_of(text), **more}
 
-    @staticmethod
-    def _dialogue(smsc: SmscSimulator, number: str) -> dict[str, Any] | None:
-        """The screen of the latest dialogue, and whether it waits for a reply."""
-        try:
-            dialogue = smsc.dialogues.latest(number)
-        except KeyError:
+    def _dialogue(self, smsc: SmscSimulator, number: str) -> dict[str, Any] | None:
+        """The screen of the latest dialogue, and whether it waits for a reply; None once it is closed."""
+        dialogue = self._latest_dialogue(smsc, number)
+        if dialogue is None or dialogue is self._telephones[number].closed:
             return None
         screen = dialogue.screens[-1] if dialogue.screens else ""
         return {"screen": screen, "open": not dialogue.ended, "language": language_of(screen)}

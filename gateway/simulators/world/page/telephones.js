@@ -87,7 +87,7 @@ function showChosen() {
   if (list.childElementCount !== count || list.dataset.number !== chosen) list.scrollTop = list.lastElementChild.offsetTop - list.offsetTop;
   list.dataset.number = chosen;
   const { dialogue } = state;
-  byId("screen").hidden = !dialogue || !(dialogue.open || dialogue.screen);
+  byId("screen").hidden = !dialogue;
   byId("screen-reply").hidden = !dialogue?.open;
   const text = byId("screen-text");
   const screen = dialogue?.screen || "The code was dialled …";
