@@ -48,7 +48,7 @@ async def _act(world: World, request: Any) -> dict[str, Any]:
 async def _switch(world: World, partner: str, *, works: bool) -> None:
     if partner not in world.switches:
         raise ValueError("there is no such partner")
-    await execute(world.switches[partner], ["up" if works else "down"])  # type: ignore[arg-type]
+    await execute(world.switches[partner], ["up" if works else "down"])
 
 
 async def _push(world: World, language: str) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from gateway.simulators.commands import Simulator
 from gateway.simulators.mcb import McbSimulator
 from gateway.simulators.observable import Observable
-from gateway.simulators.partner import PartnerSimulator
 from gateway.simulators.sdu import SduSimulator
 from gateway.simulators.smsc import SmscSimulator
 from gateway.simulators.wallet import WalletSimulator
@@ -48,7 +48,7 @@ class World(Observable):
         self.gateway_url = ""
         """Set once the gateway listens."""
         self.push = push
-        self.switches: dict[str, SmscSimulator | PartnerSimulator] = {
+        self.switches: dict[str, Simulator] = {
             **smscs, "mcb": mcb, "wallet": wallet, "sdu": sdu,
         }  # fmt: skip
         self.telephones = Telephones(smscs, business_time, send_seconds)
