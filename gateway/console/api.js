@@ -11,6 +11,15 @@ export class ErrorResponse extends Error {
   }
 }
 
+/** Keeps the token that the address has as `#token=…`, and takes it out of the address; whether there was one. */
+export function takeToken() {
+  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (!given) return false;
+  history.replaceState(null, "", location.pathname + location.search);
+  token.keep(given);
+  return true;
+}
+
 export const token = {
   get: () => sessionStorage.getItem(TOKEN),
   keep: (value) => sessionStorage.setItem(TOKEN, value),

@@ -113,5 +113,7 @@ document.addEventListener("visibilitychange", () => {
 });
 setInterval(tick, 1000);
 
+window.addEventListener("hashchange", () => api.takeToken() && login());
+api.takeToken();
 if (api.token.get()) login();
 else logout();

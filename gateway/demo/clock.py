@@ -25,9 +25,13 @@ class ObservedClock:
 
     def now(self) -> datetime | None:
         """Business time in the time zone of the statuses; None before the first."""
+        return self.at(time.monotonic())
+
+    def at(self, monotonic: float) -> datetime | None:
+        """The same of an instant in monotonic seconds."""
         if self._at_zero is None:
             return None
-        return self._at_zero + timedelta(seconds=time.monotonic() * self.rate)
+        return self._at_zero + timedelta(seconds=monotonic * self.rate)
 
     def seconds(self, days: float) -> float:
         """The real seconds of so many days."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.demo.model import FamilyKind, Number, Scenario, Text
-from gateway.demo.scenarios import KINDS
+from gateway.demo.scenarios import KINDS, visitor
 from gateway.simulators.identities import PREFIXES, Person, PersonGenerator, with_wrong_check_digit
 
 MCB_DOWN_IIN_PREFIX = "66"
@@ -59,10 +59,10 @@ class Families:
         self.families: list[Family] = []
         self.mcb: dict[str, tuple[str, str | None] | None] = {}
         """(MSISDN, operator) by IIN, as the MCB has them."""
+        self.by_msisdn: dict[str, Family] = {}
         for kind in KINDS:
             for _ in range(kind.families if limit is None else min(limit, kind.families)):
-                self.families.append(self._family(kind, len(self.families)))
-        self.by_msisdn = {family.msisdn: family for family in self.families if family.msisdn}
+                self._add(kind)
 
     @property
     def children(self) -> Iterator[Child]:
@@ -70,8 +70,18 @@ class Families:
 
     def lines(self) -> Iterator[bytes]:
         """The recipient list, a record a line."""
-        for child in self.children:
-            yield json.dumps(_record(child), ensure_ascii=False).encode() + b"\n"
+        return map(record_line, self.children)
+
+    def add_visitor(self, language: str) -> Family:
+        """One more family with one child, which nobody plays but the visitor."""
+        return self._add(visitor(language))
+
+    def _add(self, kind: FamilyKind) -> Family:
+        family = self._family(kind, len(self.families))
+        self.families.append(family)
+        if family.msisdn:
+            self.by_msisdn[family.msisdn] = family
+        return family
 
     def _family(self, kind: FamilyKind, number: int) -> Family:
         household = self._generator.household(kind.language)
@@ -109,6 +119,11 @@ class Families:
                     family.msisdn = self._generator.msisdn(family.operator)
                     names = _OTHER_NAMES[family.operator]
                     self.mcb[iin] = (family.msisdn, names[number // 2 % len(names)])
+
+
+def record_line(child: Child) -> bytes:
+    """The child's line of a recipient list."""
+    return json.dumps(_record(child), ensure_ascii=False).encode() + b"\n"
 
 
 def _record(child: Child) -> dict[str, Any]:

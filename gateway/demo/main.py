@@ -18,47 +18,57 @@ from rich.console import Console
 from gateway.demo.checks import checks, counts_agree, is_complete, outcomes
 from gateway.demo.clock import ObservedClock
 from gateway.demo.families import Families
+from gateway.demo.parents import Exchange
 from gateway.demo.partners import LIST_ID, SimulatedPartners, push_list, sdu_headers
 from gateway.demo.process import GatewayError, GatewayProcess, configuration
 from gateway.demo.report import report
 from gateway.demo.screen import PLAIN_WIDTH, Figures, PipeConsole, PlainScreen, screen
+from gateway.demo.visit import Visit
+from gateway.simulators.world.refused import RefusedAct
 
 POLL_SECONDS = 0.25
 SETTLE_SECONDS = 1.0
 """After the last case has ended: time for texts and statuses that should not come."""
+CLEANED_UP = "stopped; everything is cleaned up"
 INTERRUPTED = 130
 """Exit status after SIGINT, SIGTERM or SIGHUP."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Settings:
+class Settings:
+    """How the demo runs.
+
+    `families` is the most of each kind; None: as many as it has; 0: nothing is scripted. With `visitors` the demo
+    stays until it is interrupted, with so many families of the visitor. `log` is the gateway's; None: a temporary
+    file, which a demo that succeeds removes. `port` is the world's page's, the gateway has the next one; 0: any
+    free ones.
+    """
+
     families: int | None
+    visitors: int
     day_seconds: float
     limit_seconds: float
-    log: Path
+    log: Path | None
+    port: int
 
 
-def run_demo(*, day_seconds: float, families: int | None, limit_seconds: float, log: Path | None) -> int:
-    """Runs the demo; its exit status, 0 when every case ended as its scenario requires.
-
-    `families` is the most of each kind. `log` is the gateway's; None: a temporary file, which a demo that
-    succeeds removes.
-    """
+def run_demo(settings: Settings) -> int:
+    """Runs the demo; its exit status, 0 when every case ended as its scenario requires."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # not every terminal has Kazakh letters
     is_terminal = sys.stdout.isatty()
     console = PipeConsole(force_terminal=is_terminal, width=None if is_terminal else PLAIN_WIDTH)
-    path = log or _temporary_log()
-    settings = _Settings(families=families, day_seconds=day_seconds, limit_seconds=limit_seconds, log=path)
+    log = settings.log or _temporary_log()
     status = 1
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        status = uvloop.run(_run_until_interrupted(settings, console))
-    except (GatewayError, aiohttp.ClientError, OSError) as error:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_bytes(b"")
+        status = uvloop.run(_run_until_interrupted(settings, log, console))
+    except (GatewayError, RefusedAct, aiohttp.ClientError, OSError) as error:
         console.print(f"the demo failed: {error}", style="red", markup=False)
     finally:
-        if log is None and status in (0, INTERRUPTED):
-            path.unlink(missing_ok=True)
+        if settings.log is None and status in (0, INTERRUPTED):
+            log.unlink(missing_ok=True)
     return status
 
 
@@ -68,8 +78,8 @@ def _temporary_log() -> Path:
     return Path(name)
 
 
-async def _run_until_interrupted(settings: _Settings, console: Console) -> int:
-    run = asyncio.create_task(_run(settings, console))
+async def _run_until_interrupted(settings: Settings, log: Path, console: Console) -> int:
+    run = asyncio.create_task(_run(settings, log, console))
 
     def stop() -> None:
         if not run.cancelling():  # a second signal does not interrupt the clean-up
@@ -80,44 +90,84 @@ async def _run_until_interrupted(settings: _Settings, console: Console) -> int:
     try:
         return await run
     except asyncio.CancelledError:
-        console.print("stopped; everything is cleaned up")
+        console.print(CLEANED_UP)
         return INTERRUPTED
 
 
-async def _run(settings: _Settings, console: Console) -> int:
-    started = time.monotonic()
+async def _run(settings: Settings, log: Path, console: Console) -> int:
     families, clock = Families(settings.families), ObservedClock(settings.day_seconds)
     shown = screen(console, clock)
+    listeners = [shown.add_exchange]
+
+    def exchanged(exchange: Exchange) -> None:
+        for listen in listeners:
+            listen(exchange)
+
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-demo-")))
-        partners = SimulatedPartners(families, clock, shown.add_news, shown.add_exchange)
+        partners = SimulatedPartners(families, clock, shown.add_news, exchanged)
         await stack.enter_async_context(partners.open())
-        config = _write_configuration(directory, clock.rate, partners)
-        console.print(f"starting PostgreSQL and the gateway; its log is {settings.log}", highlight=False)
-        gateway = await GatewayProcess.start(config, settings.log)
+        visit = Visit(partners, clock, settings.port) if settings.visitors else None
+        if visit:
+            await stack.enter_async_context(visit)
+            listeners.append(visit.note)
+        config = _write_configuration(directory, clock.rate, partners, visit.gateway_port if visit else 0)
+        console.print(f"starting PostgreSQL and the gateway; its log is {log}", highlight=False)
+        succeeded = True
+        if families.families:
+            succeeded = await _scripted(partners, shown, config, log, settings.limit_seconds)
+        if visit:
+            await _stay(visit, partners, console, config, log, settings.visitors)
+    if settings.visitors:
+        console.print(CLEANED_UP)
+    return 0 if succeeded else 1
+
+
+async def _scripted(
+    partners: SimulatedPartners, shown: PlainScreen, config: Path, log: Path, limit: float
+) -> bool:
+    """Runs the scenarios and prints the report; whether every case ended as its own requires."""
+    started = time.monotonic()
+    async with AsyncExitStack() as stack:
+        gateway = await GatewayProcess.start(config, log)
         stack.push_async_callback(gateway.stop)
         http = await stack.enter_async_context(aiohttp.ClientSession(gateway.url, headers=sdu_headers()))
         with shown.shown():
             partners.begin(gateway)
-            response = await push_list(http, families)
+            response = await push_list(http, partners.families.lines())
             shown.add_news(
                 f"SDU pushes {response['records']} records: {response['accepted']} accepted, "
                 f"{response['duplicates']} duplicate, {response['rejected']} rejected"
             )
-            await _watch(partners, shown, http, settings.limit_seconds)
+            await _watch(partners, shown, http, limit)
         ended = await outcomes(http, partners, response)
         counted = counts_agree(await _progress(http), ended)
         journal = await gateway.verify_journal()
         status = await gateway.stop()
         results = [counted, *checks(partners, journal, status, gateway.errors())]
-    return 0 if report(console, ended, results, time.monotonic() - started) else 1
+    return report(shown.console, ended, results, time.monotonic() - started)
 
 
-def _write_configuration(directory: Path, rate: float, partners: SimulatedPartners) -> Path:
+async def _stay(
+    visit: Visit, partners: SimulatedPartners, console: Console, config: Path, log: Path, visitors: int
+) -> None:
+    """Runs the gateway for the visitor until the demo is interrupted."""
+    async with AsyncExitStack() as stack:
+        gateway = await GatewayProcess.start(config, log)
+        stack.push_async_callback(gateway.stop)
+        partners.watch_clock()
+        await visit.begin(gateway, visitors)
+        visit.print_addresses(console, gateway, config)
+        with suppress(asyncio.CancelledError):
+            await gateway.ended()
+
+
+def _write_configuration(directory: Path, rate: float, partners: SimulatedPartners, http_port: int) -> Path:
     config = directory / "config.toml"
     urls = {name: partner.url for name, partner in partners.http_partners.items()}
     ports = {name: smsc.port for name, smsc in partners.smscs.items()}
-    config.write_text(configuration(directory, rate=rate, partners=urls, ports=ports), encoding="utf-8")
+    text = configuration(directory, rate=rate, partners=urls, ports=ports, http_port=http_port)
+    config.write_text(text, encoding="utf-8")
     return config
 
 

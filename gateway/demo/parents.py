@@ -57,6 +57,11 @@ class Parents:
         for operator, smsc in smscs.items():
             smsc.on_message = lambda message, operator=operator: self._read(operator, message)
 
+    def leave(self) -> None:
+        """They read and reply no more."""
+        for smsc in self._smscs.values():
+            smsc.on_message = None
+
     def _read(self, operator: str, message: Message) -> None:
         family = self._families.by_msisdn.get(message.destination)
         if family is None:

@@ -1,8 +1,8 @@
 """The simulated partners of one run: operators, MCB, wallet and SDU, with their outages and actions."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any
 
@@ -60,7 +60,7 @@ class SimulatedPartners:
         self.parents = Parents(families, self.smscs, clock, on_exchange, self._before_reply)
         self._on_news = on_news
         self._tasks: set[asyncio.Task[None]] = set()
-        self._wallet_was_down = False
+        self._wallet_was_down = self._watches_clock = False
 
     @property
     def http_partners(self) -> dict[str, PartnerSimulator]:
@@ -90,7 +90,7 @@ class SimulatedPartners:
 
     def begin(self, gateway: GatewayProcess) -> None:
         """Starts the outages and actions of the scenarios."""
-        self._start(self._watch_clock())
+        self.watch_clock()
         for child in self.families.children:
             if child.scenario.wallet is Wallet.HAS_ONE:
                 self.wallet.has_voucher(child.pupil.iin)
@@ -104,6 +104,12 @@ class SimulatedPartners:
             self._on_news(f"the MCB is partly down: the look-ups of {affected} mothers get 503")
             self.mcb.down(containing=f'"{MCB_DOWN_IIN_PREFIX}')
             self._start(self._end_outage(self.mcb, "the MCB"))
+
+    def watch_clock(self) -> None:
+        """Derives business time from the statuses as they arrive."""
+        if not self._watches_clock:
+            self._watches_clock = True
+            self._start(self._watch_clock())
 
     def failures(self) -> list[str]:
         """Contract violations that the partners have recorded, and failures of the simulation itself."""
@@ -138,14 +144,14 @@ class SimulatedPartners:
         self._on_news(f"{name} is up again, {partner.failed - failed} calls have failed")
 
     async def _watch_clock(self) -> None:
-        """Derives business time from the statuses as they arrive."""
         seen = 0
 
         def has_new_events() -> bool:
             return len(self.sdu.events) > seen
 
         while True:
-            await self.sdu.wait_for(has_new_events, within=STATUS_TIMEOUT_SECONDS)
+            with suppress(TimeoutError):
+                await self.sdu.wait_for(has_new_events, within=STATUS_TIMEOUT_SECONDS)
             for event in self.sdu.events[seen:]:
                 self.clock.observe(datetime.fromisoformat(event["at"]))
             seen = len(self.sdu.events)
@@ -166,7 +172,9 @@ class SimulatedPartners:
         issued = await self.sdu.status(child.record_id, "voucher_issued", within=STATUS_TIMEOUT_SECONDS)
         for type_ in ("activated", "used"):
             await asyncio.sleep(self.clock.seconds(VOUCHER_USE_DAYS))
-            event = WalletSimulator.event(issued["case_id"], type_)
+            now = self.clock.now()
+            assert now, "a status has told the time"
+            event = WalletSimulator.event(issued["case_id"], type_, at=now.isoformat(timespec="milliseconds"))
             status, body = await self.wallet.post_events(gateway.url, f"{TOKEN}-wallet", [event])
             if (status, body["taken"]) != (200, 1):
                 raise ValueError(f"the response to the wallet's event is {status} {body}")
@@ -179,15 +187,15 @@ def sdu_headers() -> dict[str, str]:
     return {"Authorization": f"Bearer {TOKEN}-sdu"}
 
 
-async def push_list(http: aiohttp.ClientSession, families: Families) -> dict[str, Any]:
-    """Pushes the recipient list as SDU does; the gateway's response."""
+async def push_list(http: aiohttp.ClientSession, lines: Iterable[bytes], list_id: str = LIST_ID) -> dict[str, Any]:
+    """Pushes a recipient list as SDU does; the gateway's response."""
 
-    async def lines() -> AsyncIterator[bytes]:
-        for line in families.lines():
+    async def chunks() -> AsyncIterator[bytes]:
+        for line in lines:
             yield line
 
     headers = {"Content-Type": "application/x-ndjson"}
-    async with http.put(f"/v1/lists/{LIST_ID}", data=lines(), headers=headers) as response:
+    async with http.put(f"/v1/lists/{list_id}", data=chunks(), headers=headers) as response:
         response.raise_for_status()
         body: dict[str, Any] = await response.json()
         return body

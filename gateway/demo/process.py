@@ -37,8 +37,13 @@ class GatewayError(Exception):
     """The gateway does not run; the message has the end of its log."""
 
 
-def configuration(directory: Path, *, rate: float, partners: dict[str, str], ports: dict[str, int]) -> str:
-    """`config.toml` for a gateway with these partners' URLs and these SMSCs' ports on localhost."""
+def configuration(
+    directory: Path, *, rate: float, partners: dict[str, str], ports: dict[str, int], http_port: int
+) -> str:
+    """`config.toml` for a gateway with these partners' URLs and these SMSCs' ports on localhost.
+
+    `http_port` is the gateway's own; 0: any free one.
+    """
     links = [
         {
             "name": name,
@@ -53,7 +58,7 @@ def configuration(directory: Path, *, rate: float, partners: dict[str, str], por
     return config_toml(
         gateway={"node": "demo", "data_dir": str(directory)},
         clock={"rate": rate},
-        http={"port": 0, "tokens": caller_tokens(TOKEN)},
+        http={"port": http_port, "tokens": caller_tokens(TOKEN)},
         **partner_tables(partners, token=TOKEN, secret=SECRET),
         links=links,
     )
@@ -62,16 +67,18 @@ def configuration(directory: Path, *, rate: float, partners: dict[str, str], por
 class GatewayProcess:
     """`gateway serve`, from start to stop."""
 
-    def __init__(self, process: subprocess.Popen[bytes], config: Path, log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], config: Path, log: Path, log_begins: int) -> None:
         self._process = process
         self._config = config
         self.log = log
+        self._log_begins = log_begins  # octets of the file that are of an earlier process
         self.url = ""
 
     @classmethod
     async def start(cls, config: Path, log: Path) -> Self:
-        """A gateway that responds 200 to /readyz; raises GatewayError."""
-        with log.open("wb") as output:
+        """A gateway that responds 200 to /readyz; raises GatewayError. Its log is appended to the file."""
+        with log.open("ab") as output:
+            log_begins = output.tell()
             process = subprocess.Popen(  # noqa: ASYNC220 - returns at once; asyncio's own may miss the exit
                 _command("serve", config),
                 stdout=output,
@@ -79,7 +86,7 @@ class GatewayProcess:
                 env=_environment(),
                 start_new_session=True,  # so that Ctrl-C reaches the demo only, which stops the gateway itself
             )
-        gateway = cls(process, config, log)
+        gateway = cls(process, config, log, log_begins)
         try:
             async with asyncio.timeout(READY_TIMEOUT_SECONDS):
                 await gateway._wait_until_ready()
@@ -101,6 +108,13 @@ class GatewayProcess:
         if self._process.poll() is None:
             self._process.kill()
         return self._process.wait()
+
+    async def ended(self) -> None:
+        """Returns only by GatewayError, when the process has ended by itself."""
+        while True:
+            if self._process.poll() is not None:
+                raise GatewayError(f"the gateway ended:\n{self._end_of_log()}")
+            await asyncio.sleep(POLL_SECONDS)
 
     async def verify_journal(self) -> tuple[int, str]:
         """Exit status and output (JSON) of `gateway verify-journal`."""
@@ -133,11 +147,16 @@ class GatewayProcess:
                 await asyncio.sleep(POLL_SECONDS)
 
     def _end_of_log(self) -> str:
-        return self.log.read_text(encoding="utf-8")[-MAX_LOG_SHOWN:]
+        return self._log()[-MAX_LOG_SHOWN:]
+
+    def _log(self) -> str:
+        with self.log.open("rb") as file:
+            file.seek(self._log_begins)
+            return file.read().decode(errors="replace")
 
     def _lines(self) -> list[dict[str, Any]]:
         found = []
-        for line in self.log.read_text(encoding="utf-8").splitlines():
+        for line in self._log().splitlines():
             with suppress(json.JSONDecodeError):
                 found.append(json.loads(line))
         return found

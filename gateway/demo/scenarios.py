@@ -228,3 +228,8 @@ KINDS = (
     ),
     FamilyKind(name="wrong IIN check digit", families=3, children=(Scenario(state="rejected"),)),
 )
+
+
+def visitor(language: str) -> FamilyKind:
+    """A family whose telephone is in the visitor's hands: nobody replies by itself."""
+    return FamilyKind(name="visitor", families=1, children=(Scenario(state=""),), language=language)

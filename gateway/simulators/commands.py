@@ -41,7 +41,7 @@ SMSC_HELP = """\
   reply NUMBER TEXT | receipt MESSAGE_ID [OUTCOME] | rule REACTION ... | rules clear |
   dial NUMBER [CODE] | type NUMBER TEXT | hang-up NUMBER |
   habits KEY[=VALUE] ... | habits clear |
-  enquire | unbind | drop | silence | speak | refuse-bind STATUS [TIMES] | state
+  enquire | unbind | drop | silence | speak | down | up | refuse-bind STATUS [TIMES] | state
 """
 _PARTNER_HELP = """\
   fail [TIMES] [FAULT ...] | down [FAULT ...] | up | state
@@ -99,6 +99,10 @@ async def _smsc(smsc: SmscSimulator, words: list[str]) -> dict[str, Any] | None:
             smsc.silence()
         case ["speak"]:
             smsc.silence(False)
+        case ["down"]:
+            await smsc.down()
+        case ["up"]:
+            await smsc.up()
         case ["refuse-bind", status, *times]:
             smsc.refuse_binds(status, times=int(times[0]) if times else 1)
         case ["state"]:

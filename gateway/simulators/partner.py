@@ -108,6 +108,11 @@ class PartnerSimulator(Observable):
         self._runner: web.ServerRunner | None = None
 
     @property
+    def is_down(self) -> bool:
+        """Whether `down` fails every call."""
+        return self._outage is not None
+
+    @property
     def url(self) -> str:
         return f"http://{self.host}:{self.port}"
 

@@ -79,7 +79,9 @@ class SmscSimulator(SmscSubmits):
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def up(self) -> None:
-        """Listens; after `down` on the same port."""
+        """Listens, if it does not yet; after `down` on the same port."""
+        if self._server is not None:
+            return
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: Session(self), self.host, self.port, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
@@ -93,6 +95,11 @@ class SmscSimulator(SmscSubmits):
             self._server = None
 
     # Queries
+
+    @property
+    def is_down(self) -> bool:
+        """Whether it does not listen."""
+        return self._server is None
 
     @property
     def sessions(self) -> list[Session]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
 
@@ -36,6 +37,8 @@ class WalletSimulator(PartnerSimulator):
         super().__init__(port, **settings)
         self.vouchers: dict[str, Voucher] = {}
         """By Idempotency-Key, those that the gateway's requests formed."""
+        self.accepted: list[dict[str, Any]] = []
+        """The events that the gateway has accepted, in order."""
         self.repeated = 0
         """Calls with a known key, which got 200."""
         self._of_pupil: dict[tuple[str, str, str], str] = {}
@@ -81,14 +84,18 @@ class WalletSimulator(PartnerSimulator):
         self, gateway: str, token: str, events: Iterable[dict[str, Any]]
     ) -> tuple[int, dict[str, Any]]:
         """(status, body) of the gateway's response to POST /v1/wallet/events with these events."""
+        sent = list(events)
         url = f"{gateway.rstrip('/')}/v1/wallet/events"
         headers = {"Authorization": f"Bearer {token}"}
         async with (
             aiohttp.ClientSession(headers=headers) as http,
-            http.post(url, json={"events": list(events)}) as response,
+            http.post(url, json={"events": sent}) as response,
         ):
             body: dict[str, Any] = await response.json(content_type=None)
-            return response.status, body
+        if response.status == HTTPStatus.OK and body["taken"] == len(sent):
+            self.accepted += sent
+            self.changed()
+        return response.status, body
 
     @staticmethod
     def event(case_id: str, type_: str, *, event_id: str | None = None, at: str | None = None) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -12,8 +13,12 @@ from pathlib import Path
 import pytest
 
 from gateway.consent.identity import IinFault, canonical_msisdn, iin_fault
+from gateway.demo.clock import ObservedClock
 from gateway.demo.families import Families, Family
+from gateway.demo.partners import SimulatedPartners
+from gateway.demo.process import GatewayError
 from gateway.demo.scenarios import KINDS
+from gateway.demo.visit import Visit
 from gateway.intake.records import Record, read_record
 
 ROOT = Path(__file__).parents[2]
@@ -78,22 +83,6 @@ def test_what_a_scenario_requires_and_did_not_happen_is_reported_by_record(tmp_p
     assert "records did not end as expected" in demo.stdout
 
 
-def test_stopping_the_demo_leaves_nothing_behind(tmp_path: Path, data_dir: Path) -> None:
-    with subprocess.Popen(
-        [DEMO, "--log", tmp_path / "gateway.logs.log"], stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "TMPDIR": str(data_dir)},
-    ) as demo:  # fmt: skip
-        assert demo.stdout is not None
-        next(line for line in demo.stdout if "SDU pushes" in line)
-        assert _processes_about(data_dir)
-        demo.send_signal(signal.SIGINT)
-        assert demo.stdout.read().endswith("everything is cleaned up\n")
-    assert demo.returncode == 130
-    assert not list(data_dir.glob("gateway-demo-*"))
-    assert not _processes_about(data_dir)
-    assert '"event":"stopped"' in (tmp_path / "gateway.logs.log").read_text()
-
-
 def test_the_demo_stops_and_leaves_nothing_behind_when_its_reader_leaves(tmp_path: Path, data_dir: Path) -> None:
     with subprocess.Popen(
         [DEMO, *ONE_OF_EACH, "--log", tmp_path / "gateway.logs.log"],
@@ -107,6 +96,47 @@ def test_the_demo_stops_and_leaves_nothing_behind_when_its_reader_leaves(tmp_pat
     assert demo.returncode == 130
     assert not list(data_dir.glob("gateway-demo-*"))
     assert not _processes_about(data_dir)
+
+
+def test_the_demo_stays_after_its_verdict_and_leaves_nothing_behind_when_it_is_stopped(
+    tmp_path: Path, data_dir: Path
+) -> None:
+    log = tmp_path / "gateway.logs.log"
+    settings = f"families=1, visitors=1, day_seconds=5, limit_seconds=0.5, log=Path({str(log)!r}), port=0"
+    program = f"from gateway.demo.main import *; sys.exit(run_demo(Settings({settings})))"
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", program], stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(data_dir)},
+    ) as demo:  # fmt: skip
+        assert demo.stdout is not None
+        printed = ""
+        for line in demo.stdout:
+            printed += line
+            if "a list of your own" in line:
+                break
+        assert "records did not end as expected" in printed
+        assert re.search(r"the world's page +http://127\.0\.0\.1:\d+/#key=\S{20,}$", printed, re.MULTILINE)
+        assert re.search(r"the console +http://127\.0\.0\.1:\d+/console#token=\S{20,}$", printed, re.MULTILINE)
+        assert _processes_about(data_dir)
+        demo.send_signal(signal.SIGINT)
+        assert demo.stdout.read().endswith("everything is cleaned up\n")
+    assert demo.returncode == 1  # the verdict's
+    assert not list(data_dir.glob("gateway-demo-*"))
+    assert not _processes_about(data_dir)
+    assert log.read_text().count('"event":"stopped"') == 2
+
+
+async def test_a_port_in_use_is_an_error_with_what_to_do() -> None:
+    clock, ignore = ObservedClock(1), lambda _: None
+    partners = SimulatedPartners(Families(0), clock, ignore, ignore)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        for given in (port, port - 1):  # the page's, and the gateway's
+            with pytest.raises(GatewayError, match=f"port {port} is in use: .* give another with --port"):
+                async with Visit(partners, clock, given):
+                    raise AssertionError("the port is taken")
 
 
 def test_the_demo_needs_no_writable_current_folder_and_keeps_its_temporary_log_when_it_fails(

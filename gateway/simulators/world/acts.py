@@ -1,0 +1,71 @@
+"""What the visitor can do: each is a command to a simulator."""
+
+from typing import Any
+
+from gateway.simulators.commands import execute
+from gateway.simulators.world.canteen import MAX_CODE_CHARACTERS
+from gateway.simulators.world.refused import RefusedAct
+from gateway.simulators.world.telephones import MAX_TEXT_CHARACTERS
+from gateway.simulators.world.world import World
+
+MAX_NAME_CHARACTERS = 64
+
+
+async def act(world: World, request: Any) -> dict[str, Any]:
+    """Does what the request says; its result. RefusedAct when it cannot be done, ValueError when it is no act."""
+    try:
+        return await _act(world, request)
+    finally:
+        world.changed()
+
+
+async def _act(world: World, request: Any) -> dict[str, Any]:
+    telephones = world.telephones
+    match request:
+        case {"act": "send", "number": number, "text": text}:
+            await telephones.send(_short(number), _text(text))
+        case {"act": "dial", "number": number, "code": code}:
+            await telephones.dial(_short(number), _text(code))
+        case {"act": "type", "number": number, "text": text}:
+            await telephones.type(_short(number), _text(text))
+        case {"act": "hang-up", "number": number}:
+            await telephones.hang_up(_short(number))
+        case {"act": "activate", "voucher": voucher}:
+            await world.vouchers.activate(_short(voucher))
+        case {"act": "code", "voucher": voucher}:
+            return world.vouchers.new_code(_short(voucher))
+        case {"act": "read", "code": code}:
+            return await world.canteen.read(_string(code, MAX_CODE_CHARACTERS))
+        case {"act": "break" | "mend" as what, "partner": partner}:
+            await _switch(world, _short(partner), works=what == "mend")
+        case {"act": "push", "language": "kk" | "ru" as language}:
+            await _push(world, language)
+        case _:
+            raise ValueError("there is no such act")
+    return {}
+
+
+async def _switch(world: World, partner: str, *, works: bool) -> None:
+    if partner not in world.switches:
+        raise ValueError("there is no such partner")
+    await execute(world.switches[partner], ["up" if works else "down"])
+
+
+async def _push(world: World, language: str) -> None:
+    if world.push is None:
+        raise RefusedAct("SDU has no further families.")
+    await world.push(language)
+
+
+def _short(value: object) -> str:
+    return _string(value, MAX_NAME_CHARACTERS)
+
+
+def _text(value: object) -> str:
+    return _string(value, MAX_TEXT_CHARACTERS)
+
+
+def _string(value: object, longest: int) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= longest:
+        raise ValueError(f"a text of 1 to {longest} characters is expected")
+    return value

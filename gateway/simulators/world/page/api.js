@@ -1,0 +1,42 @@
+// Sends what the visitor does. The key comes in the address's fragment and is exchanged for a cookie.
+
+let refused = () => {};
+
+/** `show` is called with why something could not be done, or with null when the next thing could. */
+export function onRefused(show) {
+  refused = show;
+}
+
+/** Takes the key out of the address, where there is one, and exchanges it. */
+export async function logIn() {
+  const key = new URLSearchParams(location.hash.slice(1)).get("key");
+  if (!key) return;
+  history.replaceState(null, "", location.pathname);
+  await post("session", { key });
+}
+
+/** Does an act; its result, or null when it was refused, which is shown. */
+export async function act(name, details = {}) {
+  try {
+    const result = await post("acts", { act: name, ...details });
+    refused(null);
+    return result;
+  } catch (error) {
+    refused(error.message);
+    return null;
+  }
+}
+
+async function post(path, body) {
+  const response = await fetch(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+    redirect: "error",
+  }).catch(() => {
+    throw new Error("The world does not respond: has it ended?");
+  });
+  const content = response.status === 204 ? null : await response.json();
+  if (!response.ok) throw new Error(content.detail);
+  return content;
+}
