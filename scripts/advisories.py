@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parent.parent
-LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-supply.lock")
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-supply.lock", "requirements-docs.lock")
 TIMEOUT_SECONDS = 300
 
 
