@@ -26,7 +26,8 @@ NEW_MIGRATIONS = [
     "0008_field_terms", "0009_rows", "0010_valid_rows", "0011_references", "0012_comments", "0013_resending",
     "0014_clock_steps", "0015_held_replies", "0016_bind_attempts", "0017_receipts",
     "0018_senders", "0019_journal_hash", "0020_case_reasons", "0021_text_fields", "0022_link_sharing",
-    "0023_rewinds", "0024_journal_check", "0025_live_rows", "0026_journal_index", "0027_redelivered", "0028_questions_of_case",
+    "0023_rewinds", "0024_journal_check", "0025_live_rows", "0026_journal_index",
+    "0027_redelivered", "0028_questions_of_case",
 ]  # fmt: skip
 
 DONE = [f"done-{n:02}" for n in range(1, 13)]
