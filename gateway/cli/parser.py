@@ -16,6 +16,7 @@ from gateway.cli import (
     numbers,
     preview,
     push,
+    rehearse,
     rewind,
     simulate,
     tail,
@@ -80,6 +81,12 @@ def _add_simulated(commands: "argparse._SubParsersAction[argparse.ArgumentParser
             commands, "demo", demo.run, "run the main job end to end: the real gateway between simulated partners"
         )
     )
+    rehearse.add_options(
+        _add(
+            commands, "rehearse", rehearse.run, "run a list against simulators; nothing leaves the machine",
+            config=True, json=True,
+        )
+    )  # fmt: skip
 
 
 def _anchor(text: str) -> Anchor:
