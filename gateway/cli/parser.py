@@ -64,10 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_local(commands)
     _add_remote(commands)
 
-    command = _add(commands, "tail", tail.tail, "format log lines from standard input for reading")
-    command.add_argument(
-        "--level", choices=tail.LEVELS, default="debug", help="lines of lower levels are left out"
-    )
+    tail.add_options(_add(commands, "tail", tail.tail, "format log lines from standard input for reading"))
     _add_simulated(commands)
     return parser
 
