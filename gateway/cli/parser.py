@@ -9,6 +9,7 @@ from gateway import __version__
 from gateway.cli import (
     ask,
     backup_check,
+    completion,
     demo,
     evidence,
     link_test,
@@ -66,6 +67,9 @@ def _parser() -> argparse.ArgumentParser:
 
     tail.add_options(_add(commands, "tail", tail.tail, "format log lines from standard input for reading"))
     _add_simulated(commands)
+    completion.add_options(
+        _add(commands, "completion", completion.run, "print a script that completes commands and options"), parser
+    )
     return parser
 
 

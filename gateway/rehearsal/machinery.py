@@ -40,6 +40,7 @@ POLL_SECONDS = 0.5
 SETTLE_SECONDS = 1.0
 """After the last case has ended: for texts that should not come."""
 _PAGE = 500
+_MAX_REPLY_SHARE = 6  # replies come in the first sixth of the time to reply; their hours are not compared
 _MISSING = "missing"
 _UNCLEAR = "кто это?"
 _PLACEHOLDER = re.compile(r"\{[a-z]+\}")
@@ -82,6 +83,8 @@ class _World:
             "sdu": SduSimulator(secret=SECRET, token=TOKEN),
         }
         self._parents, self._service, self._day_seconds = parents, service, day
+        # Days are fast: the pauses between replies and a busy machine take hours of them.
+        self._max_reply_hours = config.journey.answer_days * HOURS_PER_DAY / _MAX_REPLY_SHARE
         self._by_msisdn: dict[str, Parent] = {}
         self._last_reply_at: dict[str, float] = {}
         templates = list(load_templates(service.templates).all())
@@ -120,7 +123,7 @@ class _World:
                 reply = _UNCLEAR if asks else agree
             case _:
                 return
-        hours = CLARIFIED_HOURS if clarifies else parent.reply_hours
+        hours = CLARIFIED_HOURS if clarifies else min(parent.reply_hours, self._max_reply_hours)
         self.smscs[link].start(self._reply(link, parent.msisdn, reply, hours))
 
     async def _reply(self, link: str, msisdn: str, text: str, hours: float) -> None:

@@ -18,8 +18,6 @@ from gateway.rehearsal.plan import Plan
 from gateway.rehearsal.reading import Sample, records
 
 _REPORTED_RECORDS = 100_000
-_MARGIN_HOURS = 36.0  # of fast days, in which the machinery is late, before the end of the last day to reply
-_LEAST_REPLY_HOURS = 6.0
 _Z = 1.96  # of a confidence of 95 %
 
 
@@ -87,7 +85,7 @@ def rehearse(
         settings.shares,
         link_shares(config.links, settings.links),
         seed=settings.seed,
-        max_hours=max(config.journey.answer_days * HOURS_PER_DAY - _MARGIN_HOURS, _LEAST_REPLY_HOURS),
+        max_hours=config.journey.answer_days * HOURS_PER_DAY - 1.0,
     )
     plan, sample = Plan(config, service, parents), Sample(settings.sample, parents)
     for line, record in records(path, config.http.max_list_bytes):
