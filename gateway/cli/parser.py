@@ -12,6 +12,7 @@ from gateway.cli import (
     completion,
     demo,
     evidence,
+    init,
     link_test,
     local,
     numbers,
@@ -98,6 +99,9 @@ def _anchor(text: str) -> Anchor:
 
 
 def _add_local(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    init.add_options(
+        _add(commands, "init", init.run, "write a config.toml by asking, and check it", config=True, json=True)
+    )
     command = _add(commands, "serve", local.serve, "run the gateway until SIGTERM", config=True)
     command.add_argument("--migrate", action="store_true", help="migrate an external database first")
     _add(commands, "migrate", local.migrate, "apply the pending migrations", config=True, json=True)
