@@ -30,7 +30,6 @@ class _Command(NamedTuple):
     options: tuple[_Option, ...]
     choices: tuple[tuple[str, str], ...]  # what may follow, with explanations
     takes_file: bool
-    has_commands: bool
 
 
 def add_options(command: ArgumentParser, program: ArgumentParser) -> None:
@@ -59,7 +58,7 @@ def _commands(parser: ArgumentParser, path: str) -> Iterator[_Command]:
         else:
             choices += [(str(choice), "") for choice in action.choices or ()]
             takes_file = takes_file or _is_file(action)
-    yield _Command(path, tuple(options), tuple(choices), takes_file, bool(below))
+    yield _Command(path, tuple(options), tuple(choices), takes_file)
     for name, one in below.items():
         yield from _commands(one, f"{path} {name}")
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import aiohttp
 from rich.text import Text
 
 from gateway.cli import numbers
@@ -75,6 +76,8 @@ def run(arguments: Namespace) -> int:
         rehearsal = rehearse(config, service, Path(arguments.list), settings, _report)
     except (GatewayError, ListError) as error:
         raise CommandError(str(error)) from None
+    except aiohttp.ClientError as error:
+        raise CommandError(f"the gateway of the rehearsal has failed ({type(error).__name__})") from None
     if arguments.json:
         show_json(as_json(config, settings, rehearsal))
     else:

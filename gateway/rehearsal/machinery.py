@@ -188,7 +188,9 @@ async def run_machinery(
 async def _push(http: aiohttp.ClientSession, service: Service, lines: Sequence[bytes]) -> dict[str, Any]:
     headers = {"Content-Type": "application/x-ndjson", "Authorization": f"Bearer {TOKEN}-sdu"}
     query = {"service": service.code}
-    async with http.put(f"/v1/lists/{LIST_ID}", data=b"\n".join(lines), params=query, headers=headers) as response:
+    async with http.put(
+        f"/v1/lists/{LIST_ID}", data=b"".join(line + b"\n" for line in lines), params=query, headers=headers
+    ) as response:
         response.raise_for_status()
         body: dict[str, Any] = await response.json()
         return body

@@ -4,9 +4,10 @@ import asyncio
 import math
 import signal
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -88,7 +89,7 @@ def rehearse(
         max_hours=config.journey.answer_days * HOURS_PER_DAY - 1.0,
     )
     plan, sample = Plan(config, service, parents), Sample(settings.sample, parents)
-    for line, record in records(path, config.http.max_list_bytes):
+    for line, record in records(path, config.http.max_list_bytes, config.http.max_list_records):
         content = None if record is None else orjson.loads(record.content)
         plan.add(record, content)
         if settings.sample:
@@ -97,7 +98,7 @@ def rehearse(
             report(f"{plan.records:,} records calculated")
     plan.forget()
     comparison = None
-    if settings.sample and plan.records:
+    if settings.sample:
         comparison = _compare(config, service, parents, sample, settings, report)
     return Rehearsal(plan=plan, comparison=comparison)
 
@@ -119,11 +120,22 @@ def _compare(
         config, service, parents, lines, sorted(plan.lost),
         day_seconds=settings.day_seconds, limit_seconds=settings.limit_seconds, report=report,
     )  # fmt: skip
-    with asyncio.Runner() as runner:
-        loop = runner.get_loop()
-        # Whoever ends the command ends the gateway and removes its database, too. Ctrl-C cancels by itself.
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, signal.raise_signal, signal.SIGINT)
-        result = runner.run(running)
+    result = asyncio.run(until_interrupted(running))
     differing, unfinished = differences(plan.outcome_of, result)
     return Comparison(whole=sample.whole, plan=plan, result=result, differing=differing, unfinished=unfinished)
+
+
+async def until_interrupted(running: Coroutine[Any, Any, Result]) -> Result:
+    """The result; whoever ends the command ends the gateway too and removes its database: KeyboardInterrupt."""
+    task = asyncio.ensure_future(running)
+
+    def stop() -> None:
+        if not task.cancelling():  # a second signal does not interrupt the clean-up
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None

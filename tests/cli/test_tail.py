@@ -98,7 +98,7 @@ def test_json_passes_on_the_bare_objects_alone(tailed: Any) -> None:
 
 
 HOSTILE = (
-    '{"event":"\\u001b[2J","level":"in\\u0007fo","at":"\\u009b31m..........","a\\u202eb":["\\u0000"]}',
+    '{"event":"\\u001b[2J","level":"\\u0007","at":"\\u009b31m..........","a\\u202eb":["\\u0000"]}',
     '{"event":"x","exception":{"error":"\\u001b]0;title\\u0007","frames":["\\r\\n",7],"cause":{"frames":3}}}',
     '{"event":["x"],"level":["error"],"exception":"text"}',
     '{"log":"\\u001b[2J\\n"}',

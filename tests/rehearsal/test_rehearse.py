@@ -1,17 +1,21 @@
 """`gateway rehearse` with the real gateway: it does what is calculated, and nothing leaves the machine."""
 
+import asyncio
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.cli import main
+from gateway.rehearsal.main import until_interrupted
 from tests.rehearsal.rehearsed_lists import BEELINE, KCELL, configuration, record, written
 
 ROOT = Path(__file__).parents[2]
@@ -117,3 +121,47 @@ def test_shares_that_are_none_are_wrong_arguments(shares: str, capsys: pytest.Ca
         main(["rehearse", "--list", "x", "--replies", shares])
     assert stopped.value.code == 2
     assert "--replies" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "has no records"),
+        (b"\n \n", "has no records"),
+        (b'{"record_id": "\xff"}\n', "is not UTF-8"),
+        (b"\x1f\x8b\x08\x00", "cannot be read: the gzip"),
+    ],
+)
+def test_a_list_that_the_gateway_would_reject_as_a_whole_is_not_rehearsed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, said: str
+) -> None:
+    path = tmp_path / "list.ndjson"
+    path.write_bytes(content)
+    asked = ["rehearse", "--config", str(configuration(tmp_path)), "--list", str(path), "--sample", "0"]
+    assert main(asked) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_lines_that_are_too_long_are_rejected_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = written(tmp_path, [record(1), record(2, school={"bin": "990240001234", "name": "ш" * 70_000})])
+    asked = ["rehearse", "--config", str(configuration(tmp_path)), "--list", str(path), "--sample", "0", "--json"]
+    assert main(asked) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["records"], found["rejected"]) == (2, 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_gateway_and_its_database_before_the_command(number: signal.Signals) -> None:
+    ended = []
+
+    async def running() -> Any:
+        asyncio.get_running_loop().call_soon(signal.raise_signal, number)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.append(number)
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(until_interrupted(running()))
+    assert ended == [number]
