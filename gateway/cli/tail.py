@@ -42,15 +42,20 @@ def tail(arguments: Namespace) -> int:
     for line in lines(sys.stdin.buffer):
         if not _is_wanted(line, arguments):
             continue
-        shown = _other(line) if line.record is None else _formatted(line, line.record)
-        if arguments.grep and not arguments.grep.search(shown.plain):
+        text = shown(line)
+        if arguments.grep and not arguments.grep.search(text.plain):
             continue
         if not arguments.json:
-            terminal.print(shown, soft_wrap=True)
+            terminal.print(text, soft_wrap=True)
         elif line.record is not None and (passed := as_json(line.record)) is not None:
             sys.stdout.write(f"{passed}\n")
             sys.stdout.flush()
     return 0
+
+
+def shown(line: Line) -> Text:
+    """The line for reading, in printable characters; an exception takes further lines."""
+    return _other(line) if line.record is None else _formatted(line, line.record)
 
 
 def _pattern(text: str) -> re.Pattern[str]:
@@ -74,28 +79,28 @@ def _is_wanted(line: Line, arguments: Namespace) -> bool:
 
 
 def _other(line: Line) -> Text:
-    shown = Text()
+    text = Text()
     if line.label and not line.text.startswith((line.label, f"[{line.label}")):
-        shown.append(f"{printable(line.label, MAX_LABEL_CHARACTERS)} ", "magenta")
-    return shown.append(printable(line.text))
+        text.append(f"{printable(line.label, MAX_LABEL_CHARACTERS)} ", "magenta")
+    return text.append(printable(line.text))
 
 
 def _formatted(line: Line, record: Mapping[str, Any]) -> Text:
     level = printable(str(record.get("level", "")), MAX_LABEL_CHARACTERS)
-    shown = Text()
-    shown.append(printable(str(record.get("at", "")))[11:23], "dim")  # the time of day of an RFC 3339 instant
-    shown.append(f" {level:<8} ", _STYLES.get(level, ""))
+    text = Text()
+    text.append(printable(str(record.get("at", "")))[11:23], "dim")  # the time of day of an RFC 3339 instant
+    text.append(f" {level:<8} ", _STYLES.get(level, ""))
     if line.label:
-        shown.append(f"{printable(line.label, MAX_LABEL_CHARACTERS)} ", "magenta")
-    shown.append(_value(record["event"]), "bold")
+        text.append(f"{printable(line.label, MAX_LABEL_CHARACTERS)} ", "magenta")
+    text.append(_value(record["event"]), "bold")
     fields = [(key, value) for key, value in record.items() if key not in _FIRST and key != "exception"]
     for key, value in fields[:_MAX_FIELDS]:
-        shown.append(f" {printable(key, MAX_LABEL_CHARACTERS)}=", "cyan")
-        shown.append(_value(value))
+        text.append(f" {printable(key, MAX_LABEL_CHARACTERS)}=", "cyan")
+        text.append(_value(value))
     if len(fields) > _MAX_FIELDS:
-        shown.append(" …")
-    _append_exception(shown, record.get("exception"), "raised", _MAX_CAUSES)
-    return shown
+        text.append(" …")
+    _append_exception(text, record.get("exception"), "raised", _MAX_CAUSES)
+    return text
 
 
 def _value(value: object) -> str:
@@ -105,16 +110,16 @@ def _value(value: object) -> str:
     return printable(text if isinstance(value, str) else text[len('{"":') : -1], _MAX_VALUE_CHARACTERS)
 
 
-def _append_exception(shown: Text, exception: object, how: str, causes: int) -> None:
+def _append_exception(text: Text, exception: object, how: str, causes: int) -> None:
     """Appends an exception, its frames and what caused it, as gateway/logs/log.py describes them."""
     if not isinstance(exception, dict) or causes < 0:
         return
-    shown.append(f"\n    {how} {_value(exception.get('error'))}", "red")
+    text.append(f"\n    {how} {_value(exception.get('error'))}", "red")
     for frame in _listed(exception.get("frames")):
-        shown.append(f"\n      {_value(frame)}", "dim")
-    _append_exception(shown, exception.get("cause"), "because of", causes - 1)
+        text.append(f"\n      {_value(frame)}", "dim")
+    _append_exception(text, exception.get("cause"), "because of", causes - 1)
     for inner in _listed(exception.get("errors"))[:_MAX_CAUSES]:
-        _append_exception(shown, inner, "among them", causes - 1)
+        _append_exception(text, inner, "among them", causes - 1)
 
 
 def _listed(value: object) -> list[Any]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gateway.cli import main
 from gateway.cli.log_lines import as_json, lines, printable, read_line
-from gateway.cli.tail import _formatted, _other
+from gateway.cli.tail import shown as shown_of
 
 ROOT = Path(__file__).parents[2]
 RECORD = {"at": "2026-11-22T10:15:03.512+00:00", "level": "info", "event": "link_bound", "link": "kcell"}
@@ -134,8 +134,7 @@ def test_whatever_a_record_holds_only_printable_characters_and_line_feeds_of_its
 ) -> None:
     text = json.dumps({**fields, "event": event, "exception": exception})
     line = read_line(wrapping.replace("{}", text))
-    shown = _other(line) if line.record is None else _formatted(line, line.record)
-    assert all(one.isprintable() for one in shown.plain.split("\n"))
+    assert all(one.isprintable() for one in shown_of(line).plain.split("\n"))
     if line.record is not None:
         passed = as_json(line.record)
         assert passed is not None
@@ -146,8 +145,7 @@ def test_whatever_a_record_holds_only_printable_characters_and_line_feeds_of_its
 @given(octets=st.binary(max_size=200))
 def test_whatever_octets_come_only_printable_characters_leave(octets: bytes) -> None:
     for line in lines(io.BytesIO(octets)):
-        shown = _other(line) if line.record is None else _formatted(line, line.record)
-        assert shown.plain.isprintable()
+        assert shown_of(line).plain.isprintable()
 
 
 def test_a_line_without_end_is_cut_and_the_next_one_is_read() -> None:
