@@ -51,6 +51,7 @@ TARGETS = {
     "receipts": _target("receipts", "gateway.smpp.receipt"),
     "replies": _target("replies", "gateway.consent.reply"),
     "list-lines": _target("list_lines", "gateway.intake", "gateway.consent.identity"),
+    "log-lines": _target("log_lines", "gateway.cli.log_lines", "gateway.cli.tail"),
     "partners": _target("partner_responses", "gateway.partners"),
     "evidence": _target("evidence_records", "gateway.evidence", "gateway.consent.events"),
     "configuration": _target("configuration", "gateway.config"),

@@ -9,13 +9,16 @@ from gateway import __version__
 from gateway.cli import (
     ask,
     backup_check,
+    completion,
     demo,
     evidence,
+    init,
     link_test,
     local,
     numbers,
     preview,
     push,
+    rehearse,
     rewind,
     simulate,
     tail,
@@ -63,11 +66,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_local(commands)
     _add_remote(commands)
 
-    command = _add(commands, "tail", tail.tail, "format log lines from standard input for reading")
-    command.add_argument(
-        "--level", choices=tail.LEVELS, default="debug", help="lines of lower levels are left out"
-    )
+    tail.add_options(_add(commands, "tail", tail.tail, "format log lines from standard input for reading"))
     _add_simulated(commands)
+    completion.add_options(
+        _add(commands, "completion", completion.run, "print a script that completes commands and options"), parser
+    )
     return parser
 
 
@@ -80,6 +83,12 @@ def _add_simulated(commands: "argparse._SubParsersAction[argparse.ArgumentParser
             commands, "demo", demo.run, "run the main job end to end: the real gateway between simulated partners"
         )
     )
+    rehearse.add_options(
+        _add(
+            commands, "rehearse", rehearse.run, "run a list against simulators; nothing leaves the machine",
+            config=True, json=True,
+        )
+    )  # fmt: skip
 
 
 def _anchor(text: str) -> Anchor:
@@ -90,6 +99,9 @@ def _anchor(text: str) -> Anchor:
 
 
 def _add_local(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    init.add_options(
+        _add(commands, "init", init.run, "write a config.toml by asking, and check it", config=True, json=True)
+    )
     command = _add(commands, "serve", local.serve, "run the gateway until SIGTERM", config=True)
     command.add_argument("--migrate", action="store_true", help="migrate an external database first")
     _add(commands, "migrate", local.migrate, "apply the pending migrations", config=True, json=True)

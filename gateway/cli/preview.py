@@ -42,7 +42,7 @@ class Cost:
 def preview(arguments: Namespace) -> int:
     """Shows every text of the service with typical names, and the cost of a list."""
     config = load(arguments.config, secrets=False)
-    service = _service(config, arguments.service)
+    service = service_of(config, arguments.service)
     templates = load_templates(service.templates)
     texts = [_text(config, service, templates, kind, language) for kind in _KINDS for language in LANGUAGES]
     cost = _cost(config, service, templates, arguments.file, arguments.families)
@@ -59,7 +59,8 @@ def preview(arguments: Namespace) -> int:
     return 0
 
 
-def _service(config: Config, code: str | None) -> Service:
+def service_of(config: Config, code: str | None) -> Service:
+    """The service with that code, or the only one; raises CommandError."""
     if code is None and len(config.services) > 1:
         raise CommandError(f"name one of the services by --service: {', '.join(config.services)}")
     code = code or next(iter(config.services))

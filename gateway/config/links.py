@@ -94,6 +94,8 @@ def _link(table: Table) -> Link:
             "accept_destinations", pattern=r"\+?[0-9*#]{1,20}", must="be a number of up to 20 digits"
         ),
         reject_source_tons=table.wholes("reject_source_tons", least=0, most=255),
+        price=table.number("price", 0, least=0, most=1_000_000),
+        currency=table.text("currency", "", pattern=r"[A-Za-z]{0,10}", must="be at most 10 letters, such as KZT"),
     )
     if not link.password.isascii() or len(link.password) > _MAX_PASSWORD_LENGTH:
         table.fault("password", f"must be at most {_MAX_PASSWORD_LENGTH} ASCII characters")

@@ -153,6 +153,8 @@ class Link:
     give_up: timedelta  # business time
     accept_destinations: tuple[str, ...]  # beside `source`, the numbers to which replies are sent
     reject_source_tons: tuple[int, ...]  # of senders that are no subscribers; 5 (a name) always is
+    price: float  # of a segment; 0: not known
+    currency: str  # of the price
 
     @property
     def source_address(self) -> Address:

@@ -170,6 +170,14 @@ class LinkTest:
         self.outcome.stray += self._early
         return self.outcome
 
+    async def bind_only(self) -> Outcome:
+        """Binds and unbinds, and sends nothing. Raises LinkTestError when the link does not bind."""
+        try:
+            await self._bind()
+        finally:
+            await self._unbind()
+        return self.outcome
+
     async def _bind(self) -> None:
         config, began = self._config, self._loop.time()
         timeout_seconds = config.response_timeout.total_seconds()

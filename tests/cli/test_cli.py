@@ -1,7 +1,6 @@
 """The command line without a running gateway: output, errors and exit status."""
 
 import gzip
-import io
 import json
 import socket
 import subprocess
@@ -437,40 +436,3 @@ def test_pushing_a_missing_file_is_a_one_line_error(config: Path, capsys: pytest
     assert capsys.readouterr().err == "gateway: no-such.ndjson cannot be read: No such file or directory\n"
     assert main(["push", "--config", str(config), "a list.ndjson"]) == 1
     assert "'a list' is no list_id: name one by --list-id" in capsys.readouterr().err
-
-
-# tail
-
-
-def tailed(
-    lines: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *options: str
-) -> list[str]:
-    monkeypatch.setattr("sys.stdin", io.StringIO(lines))
-    assert main(["tail", *options]) == 0
-    return capsys.readouterr().out.splitlines()
-
-
-LINES = """\
-{"at":"2026-11-22T10:15:03.512+00:00","level":"info","event":"link_bound","link":"kcell","bound":1}
-not a line of the log
-{"at":"2026-11-22T10:15:04.000+00:00","level":"error","event":"task_failed","exception":\
-{"error":"ValueError: a","frames":["x.py:1 f"],"cause":{"error":"KeyError: 'b'","frames":[]}}}
-"""
-
-
-def test_tail_shows_time_level_event_and_fields_of_a_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shown = tailed(LINES, monkeypatch, capsys)
-    assert shown[:2] == ["10:15:03.512 info     link_bound link=kcell bound=1", "not a line of the log"]
-
-
-def test_tail_shows_an_exception_with_its_frames_and_cause(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert tailed(LINES, monkeypatch, capsys, "--level", "error")[1:] == [
-        "10:15:04.000 error    task_failed",
-        "    raised ValueError: a",
-        "      x.py:1 f",
-        "    because of KeyError: 'b'",
-    ]

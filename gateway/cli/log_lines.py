@@ -1,0 +1,118 @@
+"""Lines of the gateway's log as journald, docker, compose and Kubernetes pass them on: the record behind a prefix.
+
+What comes may be anything: everything is bounded in length, and nothing outside printable characters leaves.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO, NamedTuple
+
+import orjson
+
+from gateway.limits import MAX_LOGGED_CHARACTERS, cut
+
+MAX_LINE_BYTES = 1 << 20
+MAX_LABEL_CHARACTERS = 100
+
+_MAX_PREFIX_CHARACTERS = 1_000
+_MAX_BRACES = 4  # in a prefix: a label of a pod, a host name
+_MAX_WRAPPINGS = 3  # a line of docker's file, which journald has, for example
+_WRAPPED_IN = ("log", "MESSAGE")
+"""The field with the line in docker's json-file and in `journalctl -o json`."""
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_POD = re.compile(r"\[([a-z0-9./-]+)\]")
+_SERVICE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]*) +\|")
+
+
+class Line(NamedTuple):
+    """A line: `record` is that of the log, or None, and then `text` is all there is."""
+
+    label: str  # the pod or the service that it comes from, "" where the prefix names none
+    record: Mapping[str, Any] | None
+    text: str
+
+
+def lines(file: BinaryIO) -> Iterator[Line]:
+    """Every line as it comes; of one beyond MAX_LINE_BYTES only the beginning."""
+    while octets := file.readline(MAX_LINE_BYTES):
+        whole = octets
+        while len(octets) == MAX_LINE_BYTES and not octets.endswith(b"\n"):
+            octets = file.readline(MAX_LINE_BYTES)
+        yield read_line(whole.decode("utf-8", "backslashreplace"))
+
+
+def read_line(text: str) -> Line:
+    """The record of a line, without what was put before or around it."""
+    text = text.rstrip("\r\n")
+    label = ""
+    for _ in range(_MAX_WRAPPINGS):
+        before, found = _object_in(text)
+        label = label or _label(before)
+        if found is None:
+            break
+        if "event" in found:
+            return Line(label, found, text)
+        inner = next((found[name] for name in _WRAPPED_IN if name in found), None)
+        if (unwrapped := _as_text(inner)) is None:
+            break
+        text = unwrapped.rstrip("\r\n")
+    return Line(label, None, text)
+
+
+def printable(text: str, most: int = MAX_LOGGED_CHARACTERS) -> str:
+    """The text, at most so long, with escapes for everything that is not printable."""
+    text = cut(text, most)
+    return text if text.isprintable() else "".join(_escaped(c) for c in text)
+
+
+def as_json(record: Mapping[str, Any]) -> str | None:
+    """The record as JSON of printable characters; None when it is nested too deep."""
+    try:
+        text = orjson.dumps(record).decode()
+    except TypeError:
+        return None
+    if text.isprintable():
+        return text
+    # Outside strings orjson writes nothing but ASCII.
+    return "".join(c if c.isprintable() else _escaped_in_json(c) for c in text)
+
+
+def _object_in(text: str) -> tuple[str, dict[str, Any] | None]:
+    """What stands before the object at the end of the line, and the object."""
+    at = -1
+    for _ in range(_MAX_BRACES):
+        at = text.find("{", at + 1, _MAX_PREFIX_CHARACTERS)
+        if at < 0:
+            break
+        try:
+            found = orjson.loads(text[at:])
+        except orjson.JSONDecodeError:
+            continue
+        if isinstance(found, dict):
+            return text[:at], found
+    return text[:_MAX_PREFIX_CHARACTERS], None
+
+
+def _label(prefix: str) -> str:
+    prefix = _COLOUR.sub("", prefix)
+    named = _POD.match(prefix) or _SERVICE.match(prefix)
+    return named[1][:MAX_LABEL_CHARACTERS] if named else ""
+
+
+def _as_text(inner: object) -> str | None:
+    """The line in a wrapping; journald writes one that is not UTF-8 as an array of octets."""
+    if isinstance(inner, list):
+        try:
+            return bytes(inner).decode("utf-8", "backslashreplace")
+        except (TypeError, ValueError):
+            return None
+    return inner if isinstance(inner, str) else None
+
+
+def _escaped(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode()
+
+
+def _escaped_in_json(character: str) -> str:
+    units = character.encode("utf-16-be")
+    return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
