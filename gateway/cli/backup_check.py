@@ -56,6 +56,7 @@ def _as_json(found: BackupCheck) -> dict[str, Any]:
         "rows": [row._asdict() for row in rows.faults] if rows is not None else [],
         "sequences": [column._asdict() | {"holds": column.holds} for column in found.sequences],
         "open_cases": [counted._asdict() for counted in found.open_cases],
+        "entries": [compared._asdict() | {"holds": compared.holds} for compared in found.entries],
     }
 
 
@@ -80,6 +81,9 @@ def _show(found: BackupCheck) -> None:
         shown = ", ".join(f"{counted.stuck:,} {counted.state} that nothing carries on" for counted in stuck)
         open_cases = sum(counted.cases for counted in found.open_cases)
         checks.append(("open cases", _verdict(not stuck), shown or f"{open_cases:,}, each is carried on by a row"))
+        wrong = [compared for compared in found.entries if not compared.holds]
+        shown = ", ".join(f"{c.table}: {c.missing:,} missing, {c.left_over:,} left over" for c in wrong)
+        checks.append(("entries", _verdict(not wrong), shown or "follow from cases and texts"))
     show_table("Copy", ("part", "holds", "found"), checks, empty="")
     if found.open_cases:
         columns = ("state", "cases", "stuck")

@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import NamedTuple
 
 from gateway.consent.case import State
-from gateway.store import journal, journal_rows
+from gateway.store import entries, journal, journal_rows
 from gateway.store.database import Connection
+from gateway.store.entries import EntriesCheck
 from gateway.store.journal import JournalCheck
 from gateway.store.journal_rows import RowsCheck
 from gateway.store.migrations import pending
@@ -21,23 +22,17 @@ WHERE a.attidentity <> '' AND c.relkind IN ('r', 'p') AND NOT c.relispartition
   AND c.relnamespace = current_schema()::regnamespace
 ORDER BY 1, 2
 """
-_TEXT_WAITS = """EXISTS (SELECT FROM sms s WHERE s.case_id = c.case_id AND (
-    EXISTS (SELECT FROM outbox o WHERE o.link = s.link AND o.priority = s.priority AND o.sms_id = s.sms_id)
-    OR EXISTS (SELECT FROM sending t WHERE t.node = s.node AND t.sms_id = s.sms_id)))"""
-_IS_DUE = "EXISTS (SELECT FROM deadlines d WHERE d.at = c.due_at AND d.case_id = c.case_id)"
+_TEXT_WAITS = "EXISTS (SELECT FROM sms s WHERE s.case_id = c.case_id AND s.state IN ('queued', 'sending'))"
 _CALL_WAITS = "EXISTS (SELECT FROM calls WHERE calls.case_id = c.case_id AND kind = '{kind}')"
 _CARRIED_ON: Mapping[State, str] = {
     State.LOOKING_UP: _CALL_WAITS.format(kind="lookup"),
     State.WAITING: """EXISTS (SELECT FROM questions q WHERE q.service = c.service AND q.msisdn = c.msisdn
-                              AND q.open AND q.case_id <> c.case_id)
-                      AND EXISTS (SELECT FROM waiting_cases w WHERE w.service = c.service AND w.msisdn = c.msisdn
-                                  AND w.case_id = c.case_id)""",
+                              AND q.open AND q.case_id <> c.case_id)""",
     State.QUEUED: _TEXT_WAITS,
-    State.ASKED: f"{_IS_DUE} OR {_TEXT_WAITS}",
-    State.REMINDED: f"{_IS_DUE} OR {_TEXT_WAITS}",
+    State.ASKED: f"c.due_at IS NOT NULL OR {_TEXT_WAITS}",
+    State.REMINDED: f"c.due_at IS NOT NULL OR {_TEXT_WAITS}",
     State.CONSENTED: _CALL_WAITS.format(kind="voucher"),
-    State.PARKED: """EXISTS (SELECT FROM cases_for_ops o WHERE o.reason = 'parked' AND o.list_id = c.list_id
-                             AND o.case_id = c.case_id)""",
+    State.PARKED: "true",
 }
 """By state of an open case, the row by which it goes on; a parked one waits for ops."""
 
@@ -82,6 +77,7 @@ class BackupCheck(NamedTuple):
     unsealed: int = 0  # cases that were not compared: they have entries that are not sealed
     sequences: Sequence[IdentityColumn] = ()
     open_cases: Sequence[OpenCases] = ()
+    entries: Sequence[EntriesCheck] = ()
 
     @property
     def holds(self) -> bool:
@@ -92,6 +88,7 @@ class BackupCheck(NamedTuple):
             and (self.rows is None or not self.rows.faults)
             and all(sequence.holds for sequence in self.sequences)
             and not any(counted.stuck for counted in self.open_cases)
+            and all(compared.holds for compared in self.entries)
         )
 
 
@@ -101,16 +98,17 @@ async def check(connection: Connection, alphabets: Mapping[str, str]) -> BackupC
         if waiting := await pending(connection):
             return BackupCheck([migration.name for migration in waiting])
         found = await journal.verify(connection)
-        entries, _, sealed_at = await journal.head(connection)
+        length, _, sealed_at = await journal.head(connection)
         rows, unsealed = await journal_rows.compare_snapshot(connection, alphabets)
         return BackupCheck(
             migrations=(),
             journal=found,
-            sealed_at=sealed_at if entries else None,
+            sealed_at=sealed_at if length else None,
             rows=rows,
             unsealed=unsealed,
             sequences=await _sequences(connection),
             open_cases=[_read_open_cases(row) for row in await connection.fetch(_OPEN_CASES) if row["cases"]],
+            entries=await entries.check(connection),
         )
 
 

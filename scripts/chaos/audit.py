@@ -95,6 +95,8 @@ class Audit:
         states = Counter(case["state"] for case in self._records.cases.values())
         if states != Counter(self._records.progress):
             yield f"progress counts {self._records.progress}, the cases are {dict(states)}"
+        for wrong in self._records.wrong_entries:
+            yield f"{wrong.table}: {wrong.missing} rows are missing, {wrong.left_over} follow from nothing"
         for text in self._records.sms:
             if text["sms_id"] in self._records.waiting_an_hour:
                 self.counts["texts that may leave a third time after an hour"] += 1

@@ -8,6 +8,9 @@ from typing import Any
 
 import asyncpg
 
+from gateway.store import entries
+from gateway.store.entries import EntriesCheck
+
 UNFINISHED = """
 SELECT (SELECT count(*) FROM cases WHERE ended_at IS NULL) AS open,
        (SELECT count(*) FROM sms WHERE state IN ('queued', 'sending')
@@ -56,6 +59,8 @@ class Records:
     waiting_an_hour: frozenset[int] = frozenset()
     """The sms_ids of texts that may leave again only an hour after the second time."""
     evidence_key: bytes = b""
+    wrong_entries: list[EntriesCheck] = field(default_factory=list)
+    """Tables by which cases or texts are found that do not follow from these."""
 
     @classmethod
     async def read(cls, connection: "asyncpg.Connection[asyncpg.Record]") -> "Records":
@@ -73,5 +78,6 @@ class Records:
         counted = await connection.fetch("SELECT state, sum(cases)::integer AS n FROM progress GROUP BY state")
         records.progress = {r["state"]: r["n"] for r in counted if r["n"]}
         records.waiting_an_hour = frozenset(r["sms_id"] for r in await connection.fetch(WAITS_AN_HOUR))
+        records.wrong_entries = [one for one in await entries.check(connection) if not one.holds]
         records.evidence_key = await connection.fetchval("SELECT key FROM evidence_key")
         return records

@@ -89,6 +89,9 @@ async def test_a_copy_that_holds_is_shown_with_its_head_and_is_left_as_it_is(
         ("UPDATE cases SET due_at = NULL WHERE state = 'asked'", "asked that nothing carries on"),
         ("UPDATE questions SET open = false", "waiting that nothing carries on"),
         ("DELETE FROM sms WHERE state IN ('queued', 'sending')", "queued that nothing carries on"),
+        ("DELETE FROM deadlines", "deadlines: "),
+        ("DELETE FROM outbox", "outbox: "),
+        ("INSERT INTO waiting_cases VALUES ('3', '77010000001', 'x')", "waiting_cases: 0 missing, 1 left over"),
     ],
 )  # fmt: skip
 async def test_a_copy_that_does_not_hold_has_status_1_and_the_part_is_named(

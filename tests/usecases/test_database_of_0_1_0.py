@@ -18,6 +18,7 @@ from smpplib import consts
 
 from gateway.cli import main
 from gateway.simulators.smsc import Dialogue, SmscSimulator
+from gateway.store import entries
 from gateway.store.migrations import migrate
 from tests.harness import TOKENS, Family, Harness, set_due
 
@@ -153,6 +154,7 @@ async def test_rows_of_0_1_0_hold_to_every_constraint_of_today(database_url: str
     query = "SELECT conname FROM pg_constraint WHERE contype = 'c' AND NOT convalidated"
     assert await connection.fetch(query) == []
     assert await connection.fetchval("SELECT count(*) FROM cases") == len(END)
+    assert [compared for compared in await entries.check(connection) if not compared.holds] == []
     await connection.close()
 
 
