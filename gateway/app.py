@@ -323,7 +323,7 @@ class _Process:
                     )
                     running.append(tasks.create_task(self._membership.watch_silence()))
                     self._scheduler.start()
-                    log.info(Event.STARTED, node=self._config.gateway.node, links=len(self._config.links))
+                    log.info(Event.STARTED, links=len(self._config.links))
                     try:
                         await self._stopping.wait()
                         log.info(Event.STOPPING)

@@ -114,7 +114,7 @@ async def build(
         digests = Digester(await setup.evidence_key(connection))
         await nodes.join(connection, node, config.gateway.node, names)
         if moved := await sms.reroute(connection, names, routing):
-            log.warning(Event.TEXTS_REROUTED, texts=moved)
+            log.warning(Event.TEXTS_REROUTED, moved=moved)
     calendar, wakeups, sending = calendar_of(config), WakeUps(), SendingState()
     texts = TextRenderer(services, config.links, routing)
     context = DecisionContext(rules=_rules_of(config, calendar), texts=texts, digests=digests)

@@ -3,12 +3,19 @@
 docs/reference/metrics.md lists them. Rows that wait in the database are counted for it: store/queues.py.
 """
 
+import platform
+import sys
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.process_collector import ProcessCollector
+
+from gateway import __version__
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each counter
 
 REGISTRY = CollectorRegistry()
-"""The process's own, without the default collectors of the client library."""
+"""The process's own; of the default collectors of the client library it has `process_*`."""
+ProcessCollector(registry=REGISTRY)
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
@@ -20,6 +27,14 @@ def _counter(name: str, documentation: str, *labels: str) -> Counter:
 def _histogram(name: str, documentation: str, *labels: str) -> Histogram:
     return Histogram(f"gateway_{name}", documentation, labels, registry=REGISTRY, buckets=_SECONDS)
 
+
+BUILD = Gauge(
+    "gateway_build_info",
+    "1; what runs",
+    ["version", "python", "implementation", "platform"],
+    registry=REGISTRY,
+)
+BUILD.labels(__version__, platform.python_version(), sys.implementation.name, sys.platform).set(1)
 
 CLOCK_STEPS = _counter("clock_steps", "Steps of a clock by more than two seconds", "clock")
 CLOCK_DRIFT = Gauge(
@@ -41,9 +56,7 @@ REWOUND = Gauge(
 
 # Links. `outcome` is a kind of smpp/status.py.
 SEGMENTS = _counter("segments", "Segments that the SMSC responded to", "link", "outcome")
-SEGMENTS_UNKNOWN = Counter(  # operators know it by this name, without a prefix
-    "segments_unknown", "Segments without a response, which are sent again", ["link"], registry=REGISTRY
-)
+SEGMENTS_UNKNOWN = _counter("segments_unknown", "Segments without a response, which are sent again", "link")
 BOUND = Gauge("gateway_sessions_bound", "SMPP sessions bound now", ["link"], registry=REGISTRY)
 LINK_STOPPED = Gauge(
     "gateway_link_stopped", "1 while the SMSC refuses whatever the link sends", ["link"], registry=REGISTRY

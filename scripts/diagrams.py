@@ -17,6 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
+import code_pages
 import journal_events
 import rooms
 import schema
@@ -206,8 +207,10 @@ def main() -> int:
     for name, text in _everything(program):
         (FOLDER / name).write_text(text, encoding="utf-8")
         print(FOLDER.relative_to(ROOT) / name)
-    journal_events.PAGE.write_text(journal_events.draw(), encoding="utf-8")
-    print(journal_events.PAGE.relative_to(ROOT))
+    reference = {journal_events.PAGE.name: journal_events.draw(), **code_pages.pages()}
+    for name, text in reference.items():
+        (code_pages.FOLDER / name).write_text(text, encoding="utf-8")
+        print(code_pages.FOLDER.relative_to(ROOT) / name)
     return 0
 
 

@@ -85,13 +85,13 @@ def _details(fields: Mapping[tuple[str, str], Field]) -> Iterator[str]:
         yield from ("| field | type | meaning |", "|---|---|---|")
         for name in kind._fields:
             field = fields[kind.__name__, name]
-            yield f"| `{name}` | {_json_type(field.type)} | {field.meaning} |"
+            yield f"| `{name}` | {json_type(field.type)} | {field.meaning} |"
     yield ""
 
 
-def _json_type(annotation: str) -> str:
+def json_type(annotation: str) -> str:
     """The JSON type of an annotation."""
-    names = {"str": "string", "int": "integer", "bool": "boolean", "None": "null"}
+    names = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "None": "null"}
     if annotation.startswith("Sequence["):
-        return f"array ({_json_type(annotation.removeprefix('Sequence[').removesuffix(']'))})"
+        return f"array ({json_type(annotation.removeprefix('Sequence[').removesuffix(']'))})"
     return " or ".join(names[part] for part in annotation.split(" | "))

@@ -11,7 +11,7 @@ import asyncpg
 import orjson
 from aiohttp import web
 
-from gateway.api.problems import FieldError, Problem, not_found
+from gateway.api.problems import FieldError, Problem, ProblemCode, not_found
 from gateway.api.requests import Route, body_chunks, json_response, whole_number
 from gateway.config.policy import HttpPolicy
 from gateway.consent.case import State
@@ -104,11 +104,13 @@ class ListsApi:
             except (DiskSpaceError, asyncpg.DiskFullError):
                 raise _no_space() from None
             except BodyEmptyError:
-                raise _unusable("empty", "must have at least one record") from None
+                raise _unusable(ProblemCode.EMPTY, "must have at least one record") from None
             except BodyWithoutLinesError:
-                raise _unusable("lines", "must have one record a line, each line ended by a line feed") from None
+                raise _unusable(
+                    ProblemCode.LINES, "must have one record a line, each line ended by a line feed"
+                ) from None
             except BodyEncodingError:
-                raise _unusable("encoding", "must be UTF-8 throughout") from None
+                raise _unusable(ProblemCode.ENCODING, "must be UTF-8 throughout") from None
         if accepted is None:
             raise Problem(HTTPStatus.CONFLICT, "Another list was accepted under this list_id.")
         stored, created = accepted
@@ -224,13 +226,13 @@ def _no_space() -> Problem:
     return Problem(
         HTTPStatus.INSUFFICIENT_STORAGE,
         f"{detail} Push it again once there is more.",
-        errors=[FieldError("", "disk_space", detail)],
+        errors=[FieldError("", ProblemCode.DISK_SPACE, detail)],
         headers=_RETRY_LATER,
         close=True,
     )
 
 
-def _unusable(code: str, detail: str) -> Problem:
+def _unusable(code: ProblemCode, detail: str) -> Problem:
     """Of a body that is no list; the list_id is still free."""
     return Problem(
         HTTPStatus.BAD_REQUEST,

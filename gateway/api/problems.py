@@ -6,6 +6,7 @@ Details say what to do and quote nothing of the request: clients show, log and f
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from http import HTTPStatus
 
 import orjson
@@ -36,6 +37,16 @@ _DETAILS = {
     HTTPStatus.METHOD_NOT_ALLOWED: "This path does not have this method; Allow names those it has.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is longer than this path allows.",
 }
+
+
+class ProblemCode(StrEnum):
+    """What is wrong with a request as a whole, where programs may have to tell it. Of fields: intake/fields.py."""
+
+    EMPTY = "empty"  # the list has no record; the list_id is still free
+    LINES = "lines"  # the body has no line feed: one record a line; the list_id is still free
+    ENCODING = "encoding"  # the body is not UTF-8 throughout; the list_id is still free
+    DISK_SPACE = "disk_space"  # too little disk space for the list; it is to be pushed again later
+    REWOUND = "rewound"  # statuses after this cursor were lost; `detail` names the one to read from
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +122,7 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         HTTP_SECONDS.labels(route).observe(seconds)
         # Whoever has no token cannot fill the log either.
         write = log.info if CALLER_ROLE in request and method not in ("GET", "HEAD") else log.debug
-        write(Event.HTTP_REQUEST, method=method, route=route, status=status, seconds=round(seconds, 3))
+        write(Event.HTTP_REQUEST, method=method, route=route, http_status=status, seconds=round(seconds, 3))
 
 
 @web.middleware

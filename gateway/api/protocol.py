@@ -12,6 +12,7 @@ from aiohttp.http_exceptions import LineTooLong
 from gateway.api.parsing import RequestParser
 from gateway.api.problems import SERVER, Problem
 from gateway.config.policy import HttpPolicy
+from gateway.logs.fields import peer
 from gateway.logs.log import Event, get_logger
 from gateway.metrics import HTTP_CLOSED
 
@@ -113,7 +114,13 @@ class HttpProtocol(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("a part of the response has been sent")
         if requests := self._malformed.add():
-            log.warning(Event.HTTP_MALFORMED, status=status, reason=type(exc).__name__, requests=requests)
+            log.warning(
+                Event.HTTP_MALFORMED,
+                peer=peer(self.transport.get_extra_info("peername")) if self.transport else "",
+                http_status=status,
+                reason=type(exc).__name__,
+                requests=requests,
+            )
         if isinstance(exc, LineTooLong):
             problem = Problem(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "A line or a header is too long.")
         elif status < HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from gateway.api.problems import FieldError, Problem
+from gateway.api.problems import FieldError, Problem, ProblemCode
 from gateway.api.requests import Route, json_response, whole_number
 from gateway.cluster.wakeups import POLL_SECONDS
 from gateway.consent.deadlines import Calendar
@@ -72,7 +72,7 @@ class StatusesApi:
             except StaleCursorError as error:
                 seq = error.read_from
                 detail = f"The statuses after {seq} were lost, and there are other ones: read from after={seq}."
-                rewound = FieldError("", "rewound", f"after={seq}")
+                rewound = FieldError("", ProblemCode.REWOUND, f"after={seq}")
                 raise Problem(HTTPStatus.CONFLICT, detail, errors=[rewound]) from None
             return await statuses.after(connection, after, limit), head
 

@@ -65,14 +65,14 @@ def _events(body: Mapping[str, Any]) -> list[object]:
     return given
 
 
-_REJECTIONS = {
+REJECTIONS = {
     Rejection.UNKNOWN_CASE: "there is no such case",
     Rejection.NO_VOUCHER: "the case has no voucher",
 }
 
 
 def _rejected(position: int, rejection: Rejection) -> FieldError:
-    return FieldError(f"/events/{position}/case_id", rejection, _REJECTIONS[rejection])
+    return FieldError(f"/events/{position}/case_id", rejection, REJECTIONS[rejection])
 
 
 def _read(value: object, at: str) -> VoucherEvent | list[FieldError]:

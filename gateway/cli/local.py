@@ -27,7 +27,7 @@ from gateway.store.migrations import pending
 def serve(arguments: Namespace) -> int:
     """Runs the gateway until SIGTERM; its exit status."""
     config = load(arguments.config)
-    log.configure(config.log.level)
+    log.configure(config.log.level, node=config.gateway.node)
     log.capture_interpreter_warnings()
     with log.written_by_a_thread(lambda level: LOG_LINES_DROPPED.labels(level).inc()):
         try:

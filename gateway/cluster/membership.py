@@ -93,6 +93,8 @@ class Membership:
         self._clocks = clocks
         self._memory = memory
         self._just_joined = True
+        self._answered_at = time.monotonic()  # when the database did, the last time
+        self._away = False
 
     async def run(self) -> None:
         """Sends heartbeats, evicts expired processes, claims and releases links until cancelled.
@@ -112,6 +114,7 @@ class Membership:
                 while True:
                     async with asyncio.timeout(policy.expired_after_seconds):
                         await self._heartbeat(connection)
+                        self._note_answer()
                         others = await nodes.others(connection, self._node)
                         await self._evict(connection, watch.observe(time.monotonic(), others))
                         share = await self._share(connection, sharing, watch, others)
@@ -121,6 +124,9 @@ class Membership:
                     self._links.bind_now(requested)
                     self._links.release(share.release)
                     await asyncio.sleep(policy.heartbeat_seconds)
+        except TRANSIENT_ERRORS as error:
+            self._note_away(error)
+            raise
         finally:
             self._lease.lock_lost()
 
@@ -149,6 +155,18 @@ class Membership:
             self._links.paused(before)  # messages in the socket buffers were acknowledged late
         if not was_exclusive:
             self._links.resumed()
+
+    def _note_away(self, error: BaseException) -> None:
+        if not self._away:
+            self._away = True
+            log.error(Event.DATABASE_AWAY, error=type(error).__name__)
+
+    def _note_answer(self) -> None:
+        now = time.monotonic()
+        if self._away:
+            self._away = False
+            log.warning(Event.DATABASE_BACK, seconds=round(now - self._answered_at, 1))
+        self._answered_at = now
 
     async def _evict(self, connection: Connection, expired: Collection[OtherNode]) -> None:
         evicted, unknown = await nodes.evict_expired(

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import TypeVar, Unpack
 
 import asyncpg
 
 from gateway.backoff import Backoff
+from gateway.logs.fields import OfLink
 from gateway.logs.log import Event, get_logger
 from gateway.store.nodes import FencedError
 
@@ -32,12 +33,12 @@ def is_transient(error: BaseException) -> bool:
 
 
 async def run_with_retry(
-    work: Callable[[], Awaitable[object]], task: str, *, backoff: Backoff, **context: object
+    work: Callable[[], Awaitable[object]], task: str, *, backoff: Backoff, **context: Unpack[OfLink]
 ) -> None:
     """Runs `work` until it returns, again after each error except FencedError, which is raised.
 
     A programming error is logged with its traceback and retried too, so that it cannot end the other tasks.
-    `context` is added to the log lines.
+    `context`, the link, is added to the log lines.
     """
     failures = 0
     loop = asyncio.get_running_loop()

@@ -1,8 +1,8 @@
 """The log: one JSON object a line on standard output, masked by this layer whatever a caller passes.
 
-Every line has `at` (real time, RFC 3339), `level` and `event`, one of Event; then the fields bound by
-`structlog.contextvars` and those of the call. Records of libraries (`logging`) are written as the event `library`,
-from warnings up. docs/reference/log-events.md lists all events.
+Every line has `at` (real time, RFC 3339), `level`, `event`, one of Event, `node` and `version`; then the fields
+bound by `structlog.contextvars` and those of the call (fields.py). Records of libraries (`logging`) are written as
+the event `library`, from warnings up. docs/reference/log-events.md lists all events.
 """
 
 import logging
@@ -11,19 +11,19 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
-from types import TracebackType
 from typing import IO, Any, Literal
 
 import orjson
 import structlog
-from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+from structlog.typing import EventDict, WrappedLogger
 
+from gateway import __version__
 from gateway.clock import wall_now
+from gateway.logs.fields import ExcInfo, Log
 from gateway.logs.redaction import MASK, is_private, masked, masked_message
 from gateway.logs.writer import MAX_QUEUED_BYTES, Importance, LineWriter
 
 LogLevel = Literal["debug", "info", "warning", "error"]
-_ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 _DATABASE_FIELDS = {
     "sqlstate": "sqlstate",
@@ -46,6 +46,8 @@ class Event(StrEnum):
     FAILED = "failed"
     MIGRATED = "migrated"
     DATABASE_STARTED = "database_started"
+    DATABASE_AWAY = "database_away"
+    DATABASE_BACK = "database_back"
     DATABASE_CONNECTIONS_DROPPED = "database_connections_dropped"
     DATABASE_HOST_CHANGED = "database_host_changed"
     DATABASE_POOL_EXHAUSTED = "database_pool_exhausted"
@@ -106,9 +108,13 @@ class Event(StrEnum):
     DISK_SPACE_LOW = "disk_space_low"
 
 
-def configure(level: LogLevel = "info", stream: IO[bytes] | None = None) -> None:
-    """Routes structlog and `logging` to the stream, standard output by default, from `level` up."""
+def configure(level: LogLevel = "info", stream: IO[bytes] | None = None, *, node: str = "") -> None:
+    """Routes structlog and `logging` to the stream, standard output by default, from `level` up.
+
+    `node`: the name of this process, for every line.
+    """
     _lines.stream = stream
+    _of_every_line.update(node=node, version=__version__)
     structlog.configure(
         processors=_PROCESSORS,
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -151,9 +157,9 @@ def written_by_a_thread(
             _lines.writer = None  # else what is logged later would wait for the reader
 
 
-def get_logger() -> FilteringBoundLogger:
+def get_logger() -> Log:
     """A logger. Lines below the level cost little."""
-    logger: FilteringBoundLogger = structlog.get_logger()
+    logger: Log = structlog.get_logger()
     return logger
 
 
@@ -222,11 +228,12 @@ def _unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
 
 
 def _stamp(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """Puts at, level and event first and masks the rest."""
+    """Puts at, level, event, node and version first and masks the rest."""
     stamped: EventDict = {
         "at": wall_now().isoformat(timespec="milliseconds"),
         "level": method,
         "event": masked(event.pop("event", None)),
+        **_of_every_line,
     }
     for key, value in event.items():
         stamped[key] = MASK if is_private(key) else masked(value)
@@ -237,7 +244,7 @@ def _render(_logger: WrappedLogger, _method: str, event: EventDict) -> bytes:
     return orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _described(exc_info: _ExcInfo) -> dict[str, Any]:
+def _described(exc_info: ExcInfo) -> dict[str, Any]:
     return _described_exception(exc_info[1], _MAX_CAUSES)
 
 
@@ -261,6 +268,7 @@ def _described_exception(error: BaseException, causes: int) -> dict[str, Any]:
 
 
 _lines = _Lines()
+_of_every_line = {"node": "", "version": __version__}
 _PROCESSORS: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.processors.ExceptionRenderer(_described),

@@ -20,6 +20,7 @@ from gateway.cluster.retry import run_with_retry
 from gateway.cluster.wakeups import WakeUp
 from gateway.config import Link as LinkConfig
 from gateway.config.policy import Policy
+from gateway.logs.fields import peer
 from gateway.logs.log import Event as LogEvent
 from gateway.logs.log import get_logger
 from gateway.operators.bind_waits import BindWaits
@@ -63,7 +64,8 @@ class Link:
         self._receiver = receiver
         self._policy = policy.links
         self._task_retry = policy.task_retry
-        self._unexpected = UnexpectedPdus(config.name)
+        self._peer = peer((config.host, config.port))
+        self._unexpected = UnexpectedPdus(config.name, self._peer)
         self._sender = Sender(config, texts=texts, state=state, lease=lease, wakeup=wakeup, policy=policy.links)
         self._binds: set[SmppConnection[SegmentTag]] = set()
         self._bound: set[SmppConnection[SegmentTag]] = set()
@@ -184,17 +186,19 @@ class Link:
 
     def _report_refusal(self, command_status: int, retry_in: float) -> None:
         """Logs and counts a refused bind, with the seconds until the next: ops may have to settle the cause."""
-        name, shown = self.config.name, status.name(command_status)
+        name, peer, shown = self.config.name, self._peer, status.name(command_status)
         if command_status in (SMPP_ESME_RINVPASWD, SMPP_ESME_RINVSYSID):
-            log.error(LogEvent.LINK_CREDENTIALS_REFUSED, link=name, status=shown, retry_in=retry_in)
+            log.error(
+                LogEvent.LINK_CREDENTIALS_REFUSED, link=name, peer=peer, command_status=shown, retry_in=retry_in
+            )
             metrics.LINK_FAILURES.labels(name, "credentials").inc()
         elif command_status == SMPP_ESME_RALYBND:
-            log.warning(LogEvent.LINK_ALREADY_BOUND, link=name, retry_in=retry_in)
+            log.warning(LogEvent.LINK_ALREADY_BOUND, link=name, peer=peer, retry_in=retry_in)
         elif command_status == SMPP_ESME_RBINDFAIL:
-            log.error(LogEvent.LINK_BIND_REFUSED, link=name, status=shown, retry_in=retry_in)
+            log.error(LogEvent.LINK_BIND_REFUSED, link=name, peer=peer, command_status=shown, retry_in=retry_in)
             metrics.LINK_FAILURES.labels(name, "bind_refused").inc()
         else:
-            log.warning(LogEvent.LINK_BIND_REFUSED, link=name, status=shown, retry_in=retry_in)
+            log.warning(LogEvent.LINK_BIND_REFUSED, link=name, peer=peer, command_status=shown, retry_in=retry_in)
 
     async def _release_when_lapsed(self) -> None:
         """Aborts all connections whenever the lease lapses: another process may have claimed the link."""
@@ -216,7 +220,12 @@ class Link:
             async with asyncio.timeout(config.response_timeout.total_seconds()):
                 await loop.create_connection(lambda: bind, config.host, config.port, ssl=tls_context(config))
         except (OSError, TimeoutError, ValueError) as error:  # ValueError: an invalid host name
-            log.warning(LogEvent.LINK_UNREACHABLE, link=config.name, error=str(error) or type(error).__name__)
+            log.warning(
+                LogEvent.LINK_UNREACHABLE,
+                link=config.name,
+                peer=self._peer,
+                error=str(error) or type(error).__name__,
+            )
             metrics.LINK_FAILURES.labels(config.name, "unreachable").inc()
             return None
         self._binds.add(bind)
@@ -236,7 +245,12 @@ class Link:
             try:
                 self._handle_event(bind, event)
             except Exception:  # a programming error affects one event, not the session
-                log.exception(LogEvent.LINK_EVENT_FAILED, link=self.config.name, what=type(event).__name__)
+                log.exception(
+                    LogEvent.LINK_EVENT_FAILED,
+                    link=self.config.name,
+                    peer=self._peer,
+                    what=type(event).__name__,
+                )
                 if isinstance(event, smpp.Received):  # the SMSC keeps it and delivers it again
                     bind.respond(event.command_id, event.sequence_number, SMPP_ESME_RX_T_APPN)
         if not bind.open:
@@ -261,7 +275,7 @@ class Link:
             case smpp.BindRefused():
                 bind.bind_refusal = event.command_status
             case smpp.SmscUnbound():
-                log.info(LogEvent.LINK_UNBOUND_BY_SMSC, link=name)
+                log.info(LogEvent.LINK_UNBOUND_BY_SMSC, link=name, peer=self._peer)
                 self._went_down(bind)
             case smpp.Unbound():
                 self._went_down(bind, all_acknowledged=True)
@@ -269,7 +283,7 @@ class Link:
                 self._unexpected.note(event)
             case smpp.Closed():
                 bind.close_reason = event.reason
-                log.warning(LogEvent.LINK_CLOSED, link=name, reason=event.reason)
+                log.warning(LogEvent.LINK_CLOSED, link=name, peer=self._peer, reason=event.reason)
             case _:
                 assert_never(event)
 

@@ -87,7 +87,7 @@ class LinkHealth:
         """Stops the link: until an acceptance, only probes are sent."""
         if self._stop.stop(command_status, self._now()):
             self._stopped_at = self._now()
-            log.error(LogEvent.LINK_STOPPED, link=self._link, status=status.name(command_status))
+            log.error(LogEvent.LINK_STOPPED, link=self._link, command_status=status.name(command_status))
             metrics.LINK_STOPPED.labels(self._link).set(1)
 
     def resume(self, *, in_doubt: bool) -> None:

@@ -17,8 +17,9 @@ SUM_SECONDS: Final = 10.0
 class UnexpectedPdus:
     """The unexpected PDUs of one link, over all its binds."""
 
-    def __init__(self, link: str, sum_seconds: float = SUM_SECONDS) -> None:
+    def __init__(self, link: str, peer: str, sum_seconds: float = SUM_SECONDS) -> None:
         self._link = link
+        self._peer = peer
         self._sum_seconds = sum_seconds
         self._metric = metrics.UNEXPECTED_PDUS.labels(link)
         self._count = 0  # since the last line
@@ -37,6 +38,12 @@ class UnexpectedPdus:
         """Logs the PDUs since the last line; without any, the next one is logged at once."""
         self._timer = None
         if self._count:
-            log.warning(LogEvent.LINK_UNEXPECTED_PDU, link=self._link, what=repr(self._last), count=self._count)
+            log.warning(
+                LogEvent.LINK_UNEXPECTED_PDU,
+                link=self._link,
+                peer=self._peer,
+                what=repr(self._last),
+                count=self._count,
+            )
             self._count = 0
             self._timer = asyncio.get_running_loop().call_later(self._sum_seconds, self._log)

@@ -144,7 +144,7 @@ class EmbeddedServer:
         if self._server is None:
             self._server = server.__enter__()
             atexit.register(self.release)
-            log.info(Event.DATABASE_STARTED, directory=self._directory)
+            log.info(Event.DATABASE_STARTED, directory=str(self._directory))
         return f"postgresql://postgres@/postgres?host={quote(str(info.socket_dir))}&port={info.port}"
 
     def _run(self, server: Any) -> Any:

@@ -129,5 +129,12 @@ class AcceptList:
         }
         for outcome, number in counts.items():
             RECORDS.labels(outcome).inc(number)
-        log.info(Event.LIST_ACCEPTED, list_id=stored.list_id, records=stored.records, **counts)
+        log.info(
+            Event.LIST_ACCEPTED,
+            list_id=stored.list_id,
+            records=stored.records,
+            accepted=stored.accepted,
+            duplicates=stored.duplicates,
+            rejected=stored.rejected,
+        )
         self._wakeups.committed(calls=calls, journal=True)

@@ -103,11 +103,11 @@ class UnitOfWork:
     def announce(self, wakeups: WakeUps) -> None:
         """Logs the statuses and wakes the tasks with new work; to be called after the commit."""
         for stored, event in self._logged:
-            ids = {"case_id": stored.case_id, "list_id": stored.list_id}
+            case_id, list_id = stored.case_id, stored.list_id
             if isinstance(event.detail, Reason) and event.name is EventType.PARKED:
-                log.warning(LogEvent.CASE_PARKED, reason=event.detail.reason, **ids)
+                log.warning(LogEvent.CASE_PARKED, reason=event.detail.reason, case_id=case_id, list_id=list_id)
             else:
-                log.info(LogEvent.CASE_STATUS, status=event.name.value, **ids)
+                log.info(LogEvent.CASE_STATUS, status=event.name.value, case_id=case_id, list_id=list_id)
         wakeups.committed(links=self._links, calls=self._calls, journal=bool(self._entries))
 
 

@@ -50,7 +50,7 @@ def main() -> int:
     parser.add_argument("config", type=Path, help="config.toml")
     given = parser.parse_args()
     config = load(given.config)
-    log.configure(config.log.level)
+    log.configure(config.log.level, node=config.gateway.node)
     log.capture_interpreter_warnings()
     policy = Policy(links=scaled(LinkPolicy(), given.links), membership=hurried(MembershipPolicy(), given.hurry))
     return uvloop.run(app.serve(config, policy=policy))

@@ -125,12 +125,14 @@ class RecordedLog:
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, str, Any]] = []
+        self.peer: str | None = None
 
     def info(self, event: str, **fields: Any) -> None:
-        self.lines.append(("info", str(event), fields.get("status")))
+        self.lines.append(("info", str(event), fields.get("http_status")))
 
     def warning(self, event: str, **fields: Any) -> None:
         self.lines.append(("warning", str(event), fields.get("requests")))
+        self.peer = fields.get("peer")
 
     def debug(self, *_: Any, **__: Any) -> None: ...
 
@@ -154,6 +156,8 @@ async def test_malformed_requests_are_logged_in_sums(api: Api, monkeypatch: pyte
     for _ in range(5):
         assert b" 400 " in await exchange(api, b"nonsense\r\n\r\n")
     assert log.lines == [("warning", "http_malformed", 1)]
+    assert log.peer is not None
+    assert log.peer.startswith("127.0.0.1:")
 
 
 def test_a_sum_has_all_that_happened_since_the_last_one() -> None:

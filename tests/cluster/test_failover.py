@@ -1,13 +1,15 @@
 """Processes whose database fails over: none of them evicts another that reconnects as it does."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 from chaos.standby import Server
+from structlog.testing import capture_logs
 
 from gateway.backoff import Backoff
 from gateway.cluster.clock_watch import ClockWatch
@@ -15,6 +17,7 @@ from gateway.cluster.lease import Lease
 from gateway.cluster.membership import Membership
 from gateway.cluster.retry import run_with_retry
 from gateway.config.policy import MembershipPolicy
+from gateway.logs.log import Event
 from gateway.store import nodes
 from gateway.store.database import connect, load_clock
 from gateway.store.migrations import migrate
@@ -86,6 +89,12 @@ async def heartbeats(connection: "asyncpg.Connection[asyncpg.Record]", *, times:
             await asyncio.sleep(0.02)
 
 
+@asynccontextmanager
+async def logged() -> AsyncIterator[list[MutableMapping[str, Any]]]:
+    with capture_logs() as lines:
+        yield lines
+
+
 async def test_no_process_is_evicted_when_a_standby_is_promoted(data_dir: Path) -> None:
     primary = await asyncio.to_thread(Server.primary, data_dir / "primary")
     standby = await asyncio.to_thread(primary.standby)
@@ -112,7 +121,12 @@ async def test_no_process_is_evicted_when_a_standby_is_promoted(data_dir: Path) 
 async def test_no_process_is_evicted_when_all_lose_their_connections_at_once(database_url: str) -> None:
     """As after a crash of one session: PostgreSQL ends all of them, and the server has not been restarted."""
     connection = await asyncpg.connect(database_url)
-    async with member(database_url, "a") as a, member(database_url, "b") as b, member(database_url, "c") as c:
+    async with (
+        member(database_url, "a") as a,
+        member(database_url, "b") as b,
+        member(database_url, "c") as c,
+        logged() as lines,
+    ):
         for _ in range(3):
             await heartbeats(connection, times=3)
             await connection.execute(
@@ -122,6 +136,11 @@ async def test_no_process_is_evicted_when_all_lose_their_connections_at_once(dat
         await heartbeats(connection, times=10)
         assert [task.done() for task in (a, b, c)] == [False] * 3
     await connection.close()
+    away = [line for line in lines if line["event"] == Event.DATABASE_AWAY]
+    back = [line for line in lines if line["event"] == Event.DATABASE_BACK]
+    assert (len(away), len(back)) == (9, 9)  # once each: three processes, three times
+    assert all(line["error"] for line in away)
+    assert all(line["seconds"] >= 0 for line in back)
 
 
 async def test_a_process_whose_connections_all_ended_is_evicted_by_the_others(database_url: str) -> None:

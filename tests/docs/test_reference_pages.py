@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from gateway.logs.log import Event
+from gateway.logs.redaction import is_private
 from tests.docs.code_facts import ROOT, Key, configuration_keys, logged_events, metrics_shown
 
 FOLDER = ROOT / "docs" / "reference"
@@ -44,6 +45,15 @@ def test_levels_and_fields_of_log_events_are_those_of_the_calls() -> None:
             assert (logged.levels, logged.fields) == (shown_levels, codes(fields)), event
 
 
+def test_every_field_of_a_log_event_is_a_field_with_one_type_and_none_is_masked() -> None:
+    shown = rows("log-fields.md")
+    assert {type_ for type_, _ in shown.values()} == {"string", "integer", "number", "boolean", "object"}
+    assert all(meaning for _, meaning in shown.values())
+    of_events: set[str] = set().union(*(codes(fields) for _, fields, _, _ in rows("log-events.md").values()))
+    assert of_events == shown.keys() - {"at", "level", "event", "node", "version"}
+    assert [name for name in of_events if is_private(name)] == []
+
+
 def test_every_metric_has_its_row_with_type_and_labels() -> None:
     of_code = {
         metric.name + ("_total" if metric.type == "counter" else ""): (metric.type, set(metric.labels))
@@ -54,10 +64,20 @@ def test_every_metric_has_its_row_with_type_and_labels() -> None:
     assert all(meaning for _, _, meaning in rows("metrics.md").values())
 
 
+def test_names_of_metrics_tell_whose_they_are_and_their_unit() -> None:
+    units = ("_seconds", "_bytes")
+    for name, (type_, _, _) in rows("metrics.md").items():
+        assert name.startswith(("gateway_", "process_")), name
+        assert (type_ == "counter") == name.endswith("_total"), name
+        assert (type_ == "histogram") <= name.endswith(units), name
+        assert not re.search(r"_(ms|milliseconds|minutes|hours|kb|mb|percent)(_|$)", name), name
+
+
 def test_every_metric_that_a_page_names_exists() -> None:
     pages = [ROOT / name for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md", "DECISIONS.md")]
     for page in [*pages, *(ROOT / "docs").rglob("*.md")]:
-        named = set(re.findall(r"`(gateway_[a-z_]+|\w*segments_\w+_total)\b", page.read_text(encoding="utf-8")))
+        text = page.read_text(encoding="utf-8")
+        named = set(re.findall(r"`((?:gateway|process)_[a-z_]+|\w*segments_\w+_total)\b", text))
         assert named - rows("metrics.md").keys() == set(), page
 
 

@@ -13,7 +13,9 @@ import asyncpg
 import pytest
 import structlog
 
+from gateway import __version__
 from gateway.clock import wall_now
+from gateway.logs.fields import peer
 from gateway.logs.log import Event, capture_interpreter_warnings, configure, get_logger
 
 
@@ -34,10 +36,12 @@ def lines(stream: io.BytesIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def test_a_log_line_is_a_json_object_that_begins_with_at_level_and_event(stream: io.BytesIO) -> None:
+def test_a_log_line_is_a_json_object_that_begins_with_at_level_event_and_whose_it_is(stream: io.BytesIO) -> None:
+    configure("info", stream, node="gw1")
     get_logger().info(Event.STARTED, port=8080)
     (line,) = lines(stream)
-    assert list(line) == ["at", "level", "event", "port"]
+    assert list(line) == ["at", "level", "event", "node", "version", "port"]
+    assert (line.pop("node"), line.pop("version")) == ("gw1", __version__)
     assert abs(datetime.fromisoformat(line.pop("at")) - wall_now()) < timedelta(minutes=1)
     assert line == {"level": "info", "event": "started", "port": 8080}
 
@@ -62,7 +66,9 @@ def test_log_lines_below_the_level_are_not_written(stream: io.BytesIO) -> None:
 
 def test_personal_data_passed_to_the_log_is_masked(stream: io.BytesIO) -> None:
     with structlog.contextvars.bound_contextvars(iin="870312497005"):
-        get_logger().info(Event.STARTED, number="+77011234567", surname="Akhmetova", nested=[{"password": "x"}])
+        structlog.get_logger().info(
+            Event.STARTED, number="+77011234567", surname="Akhmetova", nested=[{"password": "x"}]
+        )
     (line,) = lines(stream)
     assert line["iin"] == "8703••••••05"
     assert line["number"] == "+7701•••••67"
@@ -106,7 +112,7 @@ def test_log_records_of_libraries_are_logged_and_masked(stream: io.BytesIO) -> N
     logging.getLogger("aiohttp.server").error("Error handling request from %s", "+7 701 123 45 67")
     logging.getLogger("apscheduler").info("Running job")
     (line,) = lines(stream)
-    del line["at"]
+    del line["at"], line["node"], line["version"]
     assert line == {
         "level": "error",
         "event": "library",
@@ -173,7 +179,9 @@ def test_warnings_and_unraisable_exceptions_are_logged_and_masked(
 
 
 def test_values_without_a_json_form_are_logged(stream: io.BytesIO) -> None:
-    get_logger().info(Event.STARTED, odd="\ud800", huge=1 << 80, none=float("nan"), thing=object(), keys={1: 2})
+    structlog.get_logger().info(
+        Event.STARTED, odd="\ud800", huge=1 << 80, none=float("nan"), thing=object(), keys={1: 2}
+    )
     (line,) = lines(stream)
     assert (line["odd"], line["none"], line["thing"], line["keys"]) == ("?", None, "<object>", {"1": 2})
 
@@ -200,3 +208,17 @@ def test_a_logger_created_before_configure_follows_it() -> None:
 def test_a_closed_log_stream_raises_nothing(stream: io.BytesIO) -> None:
     stream.close()
     get_logger().info(Event.STARTED)
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        (("smsc.example", 2775), "smsc.example:2775"),
+        (("192.0.2.7", 49152), "192.0.2.7:49152"),
+        (("2001:db8::7", 2775, 0, 0), "[2001:db8::7]:2775"),
+        ("/run/a.socket", ""),
+        (None, ""),
+    ],
+)
+def test_the_other_end_of_a_connection_is_shown_as_host_and_port(address: object, shown: str) -> None:
+    assert peer(address) == shown

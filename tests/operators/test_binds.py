@@ -145,8 +145,9 @@ async def test_a_refused_bind_is_shown_and_logged_with_its_status_and_the_next_a
     assert (same["bind_failure"], same["next_bind_at"]) == (link["bind_failure"], link["next_bind_at"])
     wait = datetime.fromisoformat(link["next_bind_at"]) - datetime.now(UTC)
     assert timedelta(seconds=30) < wait <= timedelta(seconds=120)
-    (line,) = [line for line in logs if line.get("status") == f"ESME_{status}"]
+    (line,) = [line for line in logs if line.get("command_status") == f"ESME_{status}"]
     assert line["event"] in ("link_bind_refused", "link_credentials_refused")
+    assert line["peer"] == f"127.0.0.1:{harness.smsc.port}"
     assert abs(line["retry_in"] - wait.total_seconds()) < WITHIN
 
 

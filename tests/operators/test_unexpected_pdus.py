@@ -15,13 +15,14 @@ UNKNOWN_COMMAND, STRAY_RESPONSE = 0x00FACADE, 0x80000004
 
 
 async def test_unexpected_pdus_are_logged_at_once_and_then_in_sums() -> None:
-    pdus = UnexpectedPdus("kcell", sum_seconds=0.05)
+    pdus = UnexpectedPdus("kcell", "smsc.example:2775", sum_seconds=0.05)
     with capture_logs() as logs:
         for command_id in range(1_000):
             pdus.note(UnexpectedPdu(command_id, "a request"))
         await eventually(lambda: len(logs) == 2)
         assert [(line["count"], line["link"]) for line in logs] == [(1, "kcell"), (999, "kcell")]
         assert "command_id=999" in logs[1]["what"]
+        assert logs[0]["peer"] == "smsc.example:2775"
         await asyncio.get_running_loop().run_in_executor(None, lambda: None)
         pdus.note(UnexpectedPdu(7, "a request"))
         await eventually(lambda: sum(line["count"] for line in logs) == 1_001)
