@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, suppress
 
 import aiohttp
 
-from gateway import metrics
+from gateway import metrics, notify
 from gateway.api.app import Api, serve_http
 from gateway.api.cases import CasesApi
 from gateway.api.console import ConsoleApi
@@ -67,7 +67,8 @@ async def serve(config: Config, *, migrate: bool = False, policy: Policy | None 
         loop.add_signal_handler(number, stopping.set)
     gc.freeze()  # modules are never collected
     gc.set_threshold(*GC_THRESHOLDS)
-    return await run(config, stopping, migrate=migrate, policy=policy)
+    async with notify.watchdog():
+        return await run(config, stopping, migrate=migrate, policy=policy)
 
 
 async def run(
@@ -149,6 +150,7 @@ async def _stand_still(config: Config, components: Components, stopping: asyncio
                         return
                     if not said:
                         rewinds.report(rewind)
+                        notify.ready("stands still: the database was rewound, see gateway accept-rewind")
                         said = True
                 with suppress(TimeoutError):
                     async with asyncio.timeout(policy.membership.heartbeat_seconds):
@@ -316,17 +318,15 @@ class _Process:
                     await stack.enter_async_context(
                         serve_http(self._config.http, apis_of(self._config, c), policy.http)
                     )
-                    running.append(
-                        tasks.create_task(
-                            run_with_retry(self._membership.run, "membership", backoff=membership_retry)
-                        )
-                    )
-                    running.append(tasks.create_task(self._membership.watch_silence()))
+                    heartbeats = run_with_retry(self._membership.run, "membership", backoff=membership_retry)
+                    running += map(tasks.create_task, (heartbeats, self._membership.watch_silence()))
                     self._scheduler.start()
                     log.info(Event.STARTED, links=len(self._config.links))
+                    notify.ready("serves")
                     try:
                         await self._stopping.wait()
                         log.info(Event.STOPPING)
+                        notify.stopping()
                         await self._drain(partners)
                         async with asyncio.timeout(policy.flush_timeout_seconds):
                             await self._receiver.flushed()
