@@ -94,4 +94,4 @@ LOG_LINES_DROPPED = _counter("log_lines_dropped", "Lines of the log that nobody 
 DATABASE_POOL_EXHAUSTED = _counter(
     "database_pool_exhausted", "Attempts that found no connection to the database for the whole time-out"
 )
-JOB_FAILURES = _counter("job_failures", "Runs of scheduled jobs that failed", "job")
+JOB_FAILURES = _counter("job_failures", "Runs of scheduled jobs that failed", "task")

@@ -74,6 +74,9 @@ def add_simulators(command: ArgumentParser) -> None:
     _add_smsc_behaviour(every, receipts=["delivered delay=1"])
     _add_mcb_numbers(every)
     _add_gateway(every, url="http://127.0.0.1:8080")
+    every.add_argument("--token", help="the bearer token to require; made up by default")
+    every.add_argument("--secret", metavar="whsec_…", help="of SDU's signatures; made up by default")
+    every.add_argument("--password", help="of the account `gateway` at the SMSC; made up by default")
 
 
 def run_smsc(arguments: Namespace) -> int:
@@ -108,9 +111,10 @@ def run_all(arguments: Namespace) -> int:
     from gateway.simulators.sdu import SduSimulator, new_secret
     from gateway.simulators.wallet import WalletSimulator
 
-    token = secrets.token_urlsafe(24)
-    secret = new_secret(secrets.token_bytes(32))
-    smsc = _smsc(arguments, arguments.smsc_port, accounts={"gateway": token[:8]})
+    token = arguments.token or secrets.token_urlsafe(24)
+    secret = arguments.secret or new_secret(secrets.token_bytes(32))
+    password = arguments.password or secrets.token_urlsafe(6)
+    smsc = _smsc(arguments, arguments.smsc_port, accounts={"gateway": password})
     how = {"host": arguments.host, "token": token}
     mcb = _mcb(arguments, arguments.mcb_port, token=token)
     wallet = WalletSimulator(arguments.wallet_port, **how)
@@ -120,15 +124,17 @@ def run_all(arguments: Namespace) -> int:
     def started() -> dict[str, Any]:
         urls = {"mcb": mcb.url, "wallet": wallet.url, "sdu": sdu.url}
         smsc_at = {"smsc": f"{smsc.host}:{smsc.port}"}
-        return {**smsc_at, **urls, "config": _configuration(smsc, urls, token=token, secret=secret)}
+        return {**smsc_at, **urls, "config": _configuration(smsc, urls, password, token=token, secret=secret)}
 
     return _run({"smsc": smsc, "mcb": mcb, "wallet": wallet, "sdu": sdu}, started, arguments)
 
 
-def _configuration(smsc: "SmscSimulator", urls: Mapping[str, str], *, token: str, secret: str) -> str:
+def _configuration(
+    smsc: "SmscSimulator", urls: Mapping[str, str], password: str, *, token: str, secret: str
+) -> str:
     from gateway.simulators.configuration import caller_tokens, config_toml, partner_tables
 
-    link = {"name": "simulated", "host": smsc.host, "port": smsc.port, "password": token[:8], "tps": 1000}
+    link = {"name": "simulated", "host": smsc.host, "port": smsc.port, "password": password, "tps": 1000}
     return config_toml(
         gateway={"data_dir": "var"},
         http={"port": 8080, "tokens": caller_tokens(token)},

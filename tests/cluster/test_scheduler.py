@@ -275,14 +275,14 @@ async def test_a_cluster_job_is_run_by_one_process_and_again_when_it_is_due(
 async def test_a_job_failed_by_the_database_is_counted_and_runs_again(
     database: Database, components: Components, jobs: Jobs
 ) -> None:
-    before = metric("job_failures_total", job="seal")
+    before = metric("job_failures_total", task="seal")
     async with database.acquire() as connection:
         await connection.execute("ALTER TABLE journal RENAME TO away")
     running = scheduler_of(components)
     running.start()
     try:
         async with asyncio.timeout(10):
-            while metric("job_failures_total", job="seal") <= before:
+            while metric("job_failures_total", task="seal") <= before:
                 async with database.acquire() as connection:
                     await connection.execute("SELECT pg_sleep(0.02)")
         async with database.acquire() as connection:

