@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from gateway import metrics
 from gateway.clock import Clock
 from gateway.cluster.lease import Lease
 from gateway.cluster.wakeups import WakeUps
@@ -108,6 +109,7 @@ async def build(
     policy, memory = policy or Policy(), memory or JournalMemory()
     services, routing = services_of(config), Routing(config.links)
     names = [link.name for link in config.links]
+    metrics.expose_links(names)
     async with database.acquire() as connection:
         clock = clock or await load_clock(connection, config.clock.rate)
         await setup.keep_templates(connection, {code: s.templates for code, s in services.items()})

@@ -5,6 +5,7 @@ docs/reference/metrics.md lists them. Rows that wait in the database are counted
 
 import platform
 import sys
+from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.process_collector import ProcessCollector
@@ -95,3 +96,16 @@ DATABASE_POOL_EXHAUSTED = _counter(
     "database_pool_exhausted", "Attempts that found no connection to the database for the whole time-out"
 )
 JOB_FAILURES = _counter("job_failures", "Runs of scheduled jobs that failed", "task")
+
+
+def expose_links(names: Iterable[str]) -> None:
+    """Exposes what is counted for these links from 0 on: Prometheus sees no increase from nothing to 1."""
+    for name in names:
+        for metric in (BOUND, LINK_STOPPED, SEGMENTS_UNKNOWN, UNEXPECTED_PDUS, INBOUND_NOT_STORED):
+            metric.labels(name)
+        for reason in ("unreachable", "credentials", "bind_refused"):
+            LINK_FAILURES.labels(name, reason)
+
+
+for _level in ("info", "warning"):
+    LOG_LINES_DROPPED.labels(_level)

@@ -191,7 +191,9 @@ def _of_link(link: LinkState, now: datetime, down_after_seconds: float) -> Itera
         text = f"{link.link}: {link.bound} of {link.sessions} sessions bound for {span(seconds)}.{attempts}"
         yield Alert(Level.WARNING, Code.SESSIONS_MISSING, text)
     elif link.node is None:
-        yield Alert(Level.CRITICAL, Code.LINK_DOWN, f"{link.link}: no living process holds the link.{waiting}")
+        yield Alert(
+            Level.CRITICAL, Code.LINK_DOWN, f"{link.link}: no living process holds the link. Start one.{waiting}"
+        )
     elif link.bind_failure in _CREDENTIALS:
         text = f"{link.link}: the SMSC refuses our system_id or password: settle it with the operator."
         yield Alert(Level.CRITICAL, Code.CREDENTIALS_REFUSED, text + attempts + waiting)
@@ -225,7 +227,11 @@ def _of_bound_link(link: LinkState, now: datetime, waiting: str) -> Iterator[Ale
         )
         yield Alert(Level.CRITICAL, Code.LINK_STOPPED, text)
     elif link.unaccepted_since is not None:
-        text = f"{link.link}: bound, nothing accepted for {span((now - link.unaccepted_since).total_seconds())}."
+        silent = span((now - link.unaccepted_since).total_seconds())
+        text = (
+            f"{link.link}: bound, nothing accepted for {silent}: the SMSC throttles, is busy or does not respond. "
+            "Ask the operator."
+        )
         yield Alert(Level.CRITICAL, Code.NOTHING_ACCEPTED, text + waiting)
     if link.needed_timeout_seconds is not None:
         needed = f"{link.needed_timeout_seconds:.0f}s"
@@ -251,14 +257,15 @@ def _of_queue(queue: QueueState) -> Iterator[Alert]:
             text = f"{queue.depth:,} journal entries wait for their place in the chain, {oldest}"
             yield Alert(Level.WARNING, Code.JOURNAL_LATE, text)
         case "statuses" if queue.seconds > MAX_STATUSES_SECONDS:
-            text = f"{queue.depth:,} statuses wait for SDU, {oldest}"
+            text = f"{queue.depth:,} statuses wait for SDU, {oldest} Ask those who run it."
             yield Alert(Level.WARNING, Code.STATUSES_LATE, text)
         case "lookup" | "voucher" if queue.failing:
             partner, calls = _PARTNERS[queue.queue], _CALLS[queue.queue]
-            text = f"{partner} is failing: {calls} have been tried {FAILING_FROM} times or more, {oldest}"
+            tried = f"{calls} have been tried {FAILING_FROM} times or more, {oldest}"
+            text = f"{partner} is failing: {tried} Ask those who run it."
             yield Alert(Level.WARNING, Code.CALLS_FAILING, text)
         case "voucher" if queue.seconds > MAX_VOUCHERS_SECONDS:
-            text = f"{queue.depth:,} consents wait for their voucher, {oldest}"
+            text = f"{queue.depth:,} consents wait for their voucher, {oldest} Ask those who run the wallet."
             yield Alert(Level.WARNING, Code.VOUCHERS_LATE, text)
 
 

@@ -71,6 +71,7 @@ class Event(StrEnum):
     LINK_EVENT_FAILED = "link_event_failed"
     LINK_LOST = "link_lost"
     COMPONENT_NOT_DRAINED = "component_not_drained"
+    LINK_NOTHING_ACCEPTED = "link_nothing_accepted"
     LINK_NOT_DRAINED = "link_not_drained"
     LINK_UNBOUND_BY_SMSC = "link_unbound_by_smsc"
     LINK_UNEXPECTED_PDU = "link_unexpected_pdu"

@@ -43,6 +43,7 @@ class LinkHealth:
         self._refused_at = float("-inf")
         self._accepted_at = float("-inf")
         self._waiting_since = float("-inf")  # the first submit_sm after the last acceptance
+        self._silence_logged = float("-inf")  # the `_waiting_since` of the last line
         self._needed_timeout_seconds: float | None = None
         self._late_logged_at = float("-inf")
         metrics.LINK_STOPPED.labels(self._link).set(0)
@@ -116,9 +117,12 @@ class LinkHealth:
             )
 
     def report(self) -> SendingHealth:
-        """What the link says about itself now."""
-        since = self._waiting_since
-        silent = since > self._accepted_at and self._now() - since > self._response_timeout
+        """What the link says about itself now; a silence of the SMSC is logged once."""
+        since, now = self._waiting_since, self._now()
+        silent = since > self._accepted_at and now - since > self._response_timeout
+        if silent and since != self._silence_logged:
+            self._silence_logged = since
+            log.warning(LogEvent.LINK_NOTHING_ACCEPTED, link=self._link, seconds=round(now - since, 1))
         return SendingHealth(
             self._stop.command_status, self._stopped_at, since if silent else None, self._needed_timeout_seconds
         )

@@ -62,12 +62,13 @@ def test_no_alert_while_all_sessions_are_bound_and_no_queue_is_late() -> None:
     [
         ({"bound": 0}, Level.CRITICAL, Code.LINK_DOWN, "kcell: no session bound for 3 h."),
         ({"bound": 0, "node": None, "queued": 1}, Level.CRITICAL, Code.LINK_DOWN,
-         "kcell: no living process holds the link. 1 text is waiting."),
+         "kcell: no living process holds the link. Start one. 1 text is waiting."),
         ({"stopped": "ESME_RINVSRCADR", "stopped_at": NOW - timedelta(minutes=5), "queued": 2}, Level.CRITICAL,
          Code.LINK_STOPPED, "kcell: the SMSC has refused whatever is sent with ESME_RINVSRCADR for 5 min: settle "
          "it with the operator. A segment is tried at intervals. 2 texts are waiting."),
         ({"unaccepted_since": NOW - timedelta(minutes=4)}, Level.CRITICAL, Code.NOTHING_ACCEPTED,
-         "kcell: bound, nothing accepted for 4 min."),
+         "kcell: bound, nothing accepted for 4 min: the SMSC throttles, is busy or does not respond. "
+         "Ask the operator."),
         ({"needed_timeout_seconds": 46.5}, Level.WARNING, Code.RESPONSES_LATE,
          "kcell: responses come late: set response_timeout to 46s or more."),
         ({"bound": 0, "bind_failure": "ESME_RINVPASWD", "next_bind_at": NOW + timedelta(seconds=95)},
