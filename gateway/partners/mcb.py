@@ -25,6 +25,7 @@ from gateway.partners.responses import (
     is_valid_text,
     read_json_object,
 )
+from gateway.partners.trace_context import HEADER, trace_of_case, traceparent
 from gateway.store.cases import StoredCase
 
 MAX_CONSECUTIVE_FAILURES = 3
@@ -77,7 +78,7 @@ class Mcb:
         by_iin: defaultdict[str, list[str]] = defaultdict(list)
         for case in stored:
             by_iin[case.recipient["iin"]].append(case.case_id)
-        body = await self._post("/v1/lookups", {"iins": list(by_iin)})
+        body = await self._post("/v1/lookups", {"iins": list(by_iin)}, self._headers)  # of no one case's trace
         if isinstance(body, Unavailable):
             return body
         results = _results_by_iin(body)
@@ -106,18 +107,21 @@ class Mcb:
 
     async def _look_up(self, stored: StoredCase) -> Outcome:
         try:
-            body = await self._post("/v1/lookup", {"iin": stored.recipient["iin"]})
+            trace = {HEADER: traceparent(trace_of_case(stored.case_id))}
+            body = await self._post("/v1/lookup", {"iin": stored.recipient["iin"]}, self._headers | trace)
         except InvalidResponse as error:
             return Invalid(stored.case_id, f"mcb: {error}")
         if isinstance(body, Unavailable):
             return body.retry(stored.case_id)
         return _outcome(stored.case_id, body)
 
-    async def _post(self, path: str, body: Mapping[str, object]) -> Mapping[str, object] | Unavailable:
+    async def _post(
+        self, path: str, body: Mapping[str, object], headers: Mapping[str, str]
+    ) -> Mapping[str, object] | Unavailable:
         """The JSON object of a 200; raises InvalidResponse (RequestTooLarge) for what is not worth a retry."""
         try:
             async with self._http.post(
-                self._url + path, json=body, headers=self._headers, timeout=self._timeout, allow_redirects=False
+                self._url + path, json=body, headers=headers, timeout=self._timeout, allow_redirects=False
             ) as response:
                 if response.status != HTTPStatus.OK:
                     return invalid_or_unavailable(response)

@@ -28,6 +28,7 @@ from gateway.config.policy import PartnerPolicy
 from gateway.partners.availability import Availability
 from gateway.partners.batch_size import BatchSize
 from gateway.partners.responses import REQUEST_ERRORS, FailureKind, Unavailable
+from gateway.partners.trace_context import HEADER, traceparent
 from gateway.store.rewinds import HEAD_HEADER, Head
 from gateway.usecases.status_feed import FEED, StatusFeed
 
@@ -76,7 +77,8 @@ class SduClient:
 
         `webhook-id` is derived from the body: a repeated push has the same one.
         """
-        message_id = "msg_" + hashlib.sha256(body).hexdigest()[:32]
+        digest = hashlib.sha256(body).hexdigest()[:32]
+        message_id = f"msg_{digest}"
         timestamp = str(int(self._now().timestamp()))
         signed = b".".join((message_id.encode(), timestamp.encode(), body))
         signature = base64.b64encode(hmac.digest(self._key, signed, "sha256")).decode()
@@ -84,6 +86,7 @@ class SduClient:
             "Authorization": f"Bearer {self._token}",
             "Content-Type": "application/json",
             "webhook-id": message_id,
+            HEADER: traceparent(digest),  # of the batch, which has statuses of many cases
             "webhook-timestamp": timestamp,
             "webhook-signature": f"v1,{signature}",
             HEAD_HEADER: str(head),

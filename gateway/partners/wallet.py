@@ -23,6 +23,7 @@ from gateway.partners.responses import (
     is_valid_text,
     read_json_object,
 )
+from gateway.partners.trace_context import HEADER, trace_of_case, traceparent
 from gateway.store.cases import StoredCase
 
 _ISSUED = frozenset({HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.CONFLICT})
@@ -56,7 +57,11 @@ class Wallet:
             async with self._http.post(
                 self._url,
                 data=orjson.dumps(self._request_body(stored)),
-                headers=self._headers | {"Idempotency-Key": case_id},
+                headers={
+                    **self._headers,
+                    "Idempotency-Key": case_id,
+                    HEADER: traceparent(trace_of_case(case_id)),
+                },
                 timeout=self._timeout,
                 allow_redirects=False,
             ) as response:

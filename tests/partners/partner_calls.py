@@ -84,7 +84,7 @@ _MEANINGS: dict[type[Input], Meaning] = {
 }
 
 
-def stored(case_id: str = "case-1", iin: str = MOTHER) -> StoredCase:
+def stored(case_id: str = "01KAN000000000000000000001", iin: str = MOTHER) -> StoredCase:
     """A consented case whose recipient has that IIN."""
     case = Case(
         state=State.CONSENTED, relations=("mother",), msisdn="77011234567", answered_at=NOW, evidence="sha256:00"
@@ -104,7 +104,7 @@ def stored(case_id: str = "case-1", iin: str = MOTHER) -> StoredCase:
     )
 
 
-CASES = (stored("case-1", MOTHER), stored("case-2", PUPILS[0]))
+CASES = (stored("01KAN000000000000000000001", MOTHER), stored("01KAN000000000000000000002", PUPILS[0]))
 """A batch of the MCB; other clients are called for the first alone."""
 
 

@@ -62,7 +62,7 @@ async def test_results_of_a_batch_that_cannot_be_assigned_are_retried(
 async def test_lookups_one_by_one_end_once_the_mcb_is_unavailable(
     http: aiohttp.ClientSession, mocked: aioresponses, failure: dict[str, Any]
 ) -> None:
-    cases = [stored(f"case-{n}") for n in range(1, 51)]
+    cases = [stored(f"01KAN{n:021}") for n in range(1, 51)]
     mocked.post(URL + PATHS[Partner.MCB_BATCH], status=400, response_class=MockedResponse)
     for _ in range(20):
         mocked.post(URL + PATHS[Partner.MCB], payload=found(MOTHER), response_class=MockedResponse)

@@ -52,7 +52,7 @@ def mcb(http: aiohttp.ClientSession, batch: int) -> Mcb:
     return Mcb(http, McbConfig(url=URL, token=TOKEN, batch=batch, concurrency=1, timeout=TIMEOUT))
 
 
-CASES = [stored(f"case-{n}", nth_iin(n)) for n in range(1, 21)]
+CASES = [stored(f"01KAN{n:021}", nth_iin(n)) for n in range(1, 21)]
 
 
 @pytest.mark.parametrize(
