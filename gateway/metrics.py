@@ -78,6 +78,9 @@ INBOUND_NOT_STORED = _counter("inbound_not_stored", "PDUs that could not be stor
 # Partners. `outcome` of a call: done, retry.
 CALLS = _counter("calls", "Calls to the MCB (lookup) and the wallet (voucher)", "kind", "outcome")
 PARTNER_PAUSED = Gauge("gateway_partner_paused", "1 while a partner is paused", ["kind", "why"], registry=REGISTRY)
+PARTNER_FAILURES = Gauge(
+    "gateway_partner_failures", "Requests to a partner that failed in a row", ["kind"], registry=REGISTRY
+)
 SDU_PUSHES = _counter("sdu_pushes", "Batches of statuses pushed to SDU", "outcome")
 SDU_EVENTS = _counter("sdu_events", "Statuses that SDU has accepted by push")
 WALLET_EVENTS = _counter("wallet_events", "Events that the wallet has sent", "outcome")

@@ -25,6 +25,7 @@ class Availability:
         self._failures = 0  # in a row, of the present kind of wait
         self._invalid = 0  # responses in a row
         self._paused: FailureKind | None = None
+        metrics.PARTNER_FAILURES.labels(partner).set(0)
 
     @property
     def failing(self) -> bool:
@@ -48,6 +49,7 @@ class Availability:
             self._paused = kind
             metrics.PARTNER_PAUSED.labels(self._partner, kind).set(1)
         self._failures += 1
+        metrics.PARTNER_FAILURES.labels(self._partner).set(self._failures)
         backoff = self._policy.pause if self._paused else self._outage
         seconds = at_least(backoff.delay(self._failures), retry_after)
         if self._paused:
@@ -65,12 +67,14 @@ class Availability:
     def succeeded(self) -> None:
         """A request succeeded: requests are made as usual."""
         self._failures = 0
+        metrics.PARTNER_FAILURES.labels(self._partner).set(0)
         if self._paused:
             self._end_pause()
             log.info(Event.PARTNER_RESUMED, call=self._partner)
 
     def close(self) -> None:
         """This process makes no more requests, so it pauses nobody."""
+        metrics.PARTNER_FAILURES.labels(self._partner).set(0)
         self._end_pause()
 
     def _end_pause(self) -> None:

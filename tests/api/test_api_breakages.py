@@ -81,7 +81,7 @@ BREAKAGES = [
     Breakage(
         name="MCB gone",
         log=Event.PARTNER_UNAVAILABLE,
-        metric="gateway_calls_total",
+        metric="gateway_partner_failures",
         prometheus="CallsFailing",
         code=Code.CALLS_FAILING,
         state={"queue": "lookup", "depth": 9, "seconds": 12.0, "failing": 9},
@@ -101,7 +101,7 @@ BREAKAGES = [
     Breakage(
         name="wallet gone",
         log=Event.PARTNER_UNAVAILABLE,
-        metric="gateway_calls_total",
+        metric="gateway_partner_failures",
         prometheus="CallsFailing",
         code=Code.CALLS_FAILING,
         state={"queue": "voucher", "depth": 9, "seconds": 12.0, "failing": 9},
@@ -111,7 +111,7 @@ BREAKAGES = [
     Breakage(
         name="SDU gone",
         log=Event.PARTNER_UNAVAILABLE,
-        metric="gateway_sdu_pushes_total",
+        metric="gateway_partner_failures",
         prometheus="StatusesFailing",  # the overview follows after five minutes
         code=Code.STATUSES_LATE,
         state={"queue": "statuses", "depth": 9, "seconds": 301.0},

@@ -28,7 +28,7 @@ ENTRIES = dict(re.findall(r"^## (\w+)\n((?:(?!^##? ).*\n)+)", RUNBOOK, re.MULTIL
 
 OF_PROMETHEUS = {"job", "instance", "le", "alertstate"}
 """Labels that Prometheus adds."""
-SAMPLES = {"histogram": ("_bucket", "_sum", "_count"), "counter": ("_total",), "gauge": ("",)}
+SAMPLES = {"histogram": ("_bucket", "_sum", "_count"), "counter": ("_total",), "gauge": ("",), "info": ("_info",)}
 LABELS = {
     f"{metric.name}{ending}": set(metric.labels) for metric in metrics_shown() for ending in SAMPLES[metric.type]
 } | {"up": set(), "ALERTS": set()}

@@ -98,3 +98,12 @@ def test_outage_between_invalid_responses_does_not_begin_the_count_anew(availabi
     assert not any(availability.count_invalid() for _ in range(19))
     availability.failed(FailureKind.OUTAGE, "503", None)
     assert availability.count_invalid()
+
+
+def test_failures_in_a_row_are_shown_until_a_request_succeeds(availability: Availability) -> None:
+    shown = []
+    for _ in range(3):
+        availability.failed(FailureKind.OUTAGE, "503", None)
+        shown.append(metric("partner_failures", kind="lookup"))
+    availability.succeeded()
+    assert [*shown, metric("partner_failures", kind="lookup")] == [1, 2, 3, 0]
