@@ -15,7 +15,7 @@ from gateway.cli.terminal import console
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 _STYLES = {"debug": "dim", "info": "green", "warning": "yellow", "error": "bold red", "critical": "bold red"}
-_FIRST = ("at", "level", "event")
+_FIRST = ("at", "level", "event", "version")  # in a form of their own; the version not at all
 _MAX_FIELDS = 100
 _MAX_VALUE_CHARACTERS = 2_000
 _MAX_CAUSES = 5
