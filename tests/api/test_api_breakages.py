@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import pytest
@@ -179,6 +180,9 @@ BREAKAGES = [
 each_breakage = pytest.mark.parametrize("broken", BREAKAGES, ids=[broken.name for broken in BREAKAGES])
 
 
+logged = cache(logged_events)
+
+
 def test_nothing_is_told_in_peace() -> None:
     assert alerts_of(links=[{}]) == []
 
@@ -201,7 +205,7 @@ def test_a_breakage_is_a_metric_with_a_rule_and_a_warning_of_the_log_and_an_entr
     (rule,) = [rule for rule in ALERTS if rule["alert"] == broken.prometheus]
     assert broken.metric in LABELS
     assert re.search(rf"\b{broken.metric}\b", rule["expr"])
-    assert logged_events()[broken.log].levels & {"warning", "error", "critical"}
+    assert logged()[broken.log].levels & {"warning", "error", "critical"}
     told = {rule["annotations"]["runbook"].partition("#")[2], *([str(broken.code)] if broken.code else [])}
     assert any(f"`{broken.log}`" in ENTRIES[entry] for entry in told)
 
