@@ -3,7 +3,7 @@
 docs/reference/metrics.md lists them. Rows that wait in the database are counted for it: store/queues.py.
 """
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each counter
 
@@ -64,6 +64,21 @@ INBOUND_NOT_STORED = _counter("inbound_not_stored", "PDUs that could not be stor
 # Partners. `outcome` of a call: done, retry.
 CALLS = _counter("calls", "Calls to the MCB (lookup) and the wallet (voucher)", "kind", "outcome")
 PARTNER_PAUSED = Gauge("gateway_partner_paused", "1 while a partner is paused", ["kind", "why"], registry=REGISTRY)
+PARTNER_RESPONDED = Gauge(
+    "gateway_partner_responded_timestamp_seconds",
+    "When a partner last responded as its contract says",
+    ["kind"],
+    registry=REGISTRY,
+)
+PARTNER_FAILED = Gauge(
+    "gateway_partner_failed_timestamp_seconds",
+    "When a request to a partner last failed",
+    ["kind"],
+    registry=REGISTRY,
+)
+PARTNER_FAILURE = Info(
+    "gateway_partner_failure", "Why a request to a partner last failed", ["kind"], registry=REGISTRY
+)
 SDU_PUSHES = _counter("sdu_pushes", "Batches of statuses pushed to SDU", "outcome")
 SDU_EVENTS = _counter("sdu_events", "Statuses that SDU has accepted by push")
 WALLET_EVENTS = _counter("wallet_events", "Events that the wallet has sent", "outcome")

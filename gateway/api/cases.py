@@ -92,10 +92,10 @@ class CasesApi:
         return json_response({"cases": shown} if page is None else {"cases": shown, "next": page.next})
 
     async def get(self, request: web.Request) -> web.StreamResponse:
-        return json_response(await self._with_journal(_case_id(request)))
+        return json_response(await self._with_journal(case_id_of(request)))
 
     async def cancel(self, request: web.Request) -> web.StreamResponse:
-        case_id = _case_id(request)
+        case_id = case_id_of(request)
         reason = _reason(await read_object(request))
         decision = await self._actions.cancel(case_id, reason)
         return await self._done(case_id, decision, "The case has ended, or its consent is being carried out.")
@@ -111,7 +111,7 @@ class CasesApi:
         return await self._act(request, self._actions.resend, "The case has no text to send again.")
 
     async def accept_reply(self, request: web.Request) -> web.StreamResponse:
-        case_id = _case_id(request)
+        case_id = case_id_of(request)
         decision = await self._actions.accept_reply(case_id, request[CALLER_ROLE])
         conflict = _NOT_HELD if decision is None else _NOT_HELD_IN.get(decision.case.state, _NOT_HELD)
         return await self._done(case_id, decision, conflict)
@@ -119,7 +119,7 @@ class CasesApi:
     async def _act(
         self, request: web.Request, act: Callable[[str], Awaitable[Decision | None]], conflict: str
     ) -> web.StreamResponse:
-        case_id = _case_id(request)
+        case_id = case_id_of(request)
         return await self._done(case_id, await act(case_id), conflict)
 
     async def _done(self, case_id: str, decision: Decision | None, conflict: str) -> web.StreamResponse:
@@ -190,7 +190,8 @@ class CasesApi:
         return shown
 
 
-def _case_id(request: web.Request) -> str:
+def case_id_of(request: web.Request) -> str:
+    """The case_id of the path; raises a Problem (404) for what is none."""
     case_id = request.match_info["case_id"]
     if not _CASE_ID.fullmatch(case_id):
         raise not_found("case")
