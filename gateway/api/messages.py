@@ -5,9 +5,8 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway.api.cases import case_id_of
 from gateway.api.problems import not_found
-from gateway.api.requests import Route, json_response
+from gateway.api.requests import Route, case_id_of, json_response
 from gateway.consent.deadlines import Calendar
 from gateway.store import cases, messages
 from gateway.store.database import Database

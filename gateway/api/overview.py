@@ -26,6 +26,7 @@ from gateway.store.rewinds import Rewind
 
 MAX_LISTS = 20
 """The latest lists, shown with their progress."""
+MAX_NOTED = 100_000
 
 # Names of samples of metrics.py.
 _SEGMENTS = "gateway_segments_total"
@@ -80,8 +81,8 @@ class Overview:
         self._down_after_seconds = down_after_seconds
 
     async def alerts(self) -> list[Alert]:
-        """What is wrong now, as this process sees it."""
-        return self._alerts(await self._gather(), _counted())
+        """What is wrong now, as this process sees it; of a queue MAX_NOTED rows are counted: it is asked often."""
+        return self._alerts(await self._gather(MAX_NOTED), _counted())
 
     async def make(self) -> dict[str, Any]:
         """The overview."""
@@ -132,11 +133,11 @@ class Overview:
             down_after_seconds=self._down_after_seconds,
         )
 
-    async def _gather(self) -> _Gathered:
+    async def _gather(self, most: int = queues.MAX_COUNTED) -> _Gathered:
         async with self._database.acquire() as connection:
             stored = await lists.latest(connection, MAX_LISTS)
             return _Gathered(
-                waiting=await queues.waiting(connection),
+                waiting=await queues.waiting(connection, most),
                 failing=await queues.failing(connection),
                 held={link.link: link for link in await queues.links(connection)},
                 nodes=await queues.nodes(connection),
