@@ -10,11 +10,13 @@ import aiohttp
 
 from gateway import metrics, notify
 from gateway.api.app import Api, serve_http
+from gateway.api.board import BoardApi
 from gateway.api.cases import CasesApi
 from gateway.api.console import ConsoleApi
 from gateway.api.lists import ListsApi
+from gateway.api.messages import MessagesApi
 from gateway.api.ops import OpsApi
-from gateway.api.overview import OverviewApi
+from gateway.api.overview import Overview
 from gateway.api.rewinds import RewindsApi
 from gateway.api.statuses import StatusesApi
 from gateway.api.wallet import WalletApi
@@ -47,7 +49,7 @@ from gateway.store.rewinds import JournalMemory
 from gateway.store.session_checks import check_tables
 from gateway.usecases.partner_calls import PartnerCalls
 from gateway.usecases.sent_texts import SentTexts
-from gateway.usecases.status_feed import StatusFeed
+from gateway.usecases.status_feed import FEED, StatusFeed
 
 log = get_logger()
 
@@ -193,6 +195,11 @@ def apis_of(config: Config, components: Components) -> list[Api]:
             policy=c.policy.http,
         ),
         CasesApi(database=c.database, calendar=c.calendar, actions=c.manual_actions),
+        MessagesApi(
+            database=c.database,
+            calendar=c.calendar,
+            alphabets={link.name: link.default_alphabet for link in config.links},
+        ),
         StatusesApi(
             database=c.database,
             calendar=c.calendar,
@@ -208,19 +215,29 @@ def apis_of(config: Config, components: Components) -> list[Api]:
             durability=config.gateway.durability,
             cache_seconds=c.policy.http.probe_cache_seconds,
         ),
-        OverviewApi(
-            database=c.database,
-            clock=c.clock,
-            calendar=c.calendar,
-            node=c.node,
-            links=config.links,
-            pushes=bool(config.sdu.url),
-            durability=config.gateway.durability,
-            down_after_seconds=c.policy.membership.link_down_after_seconds,
-        ),
+        board_of(config, components),
         RewindsApi(acceptance=c.rewind, calendar=c.calendar, pushes=bool(config.sdu.url)),
         ConsoleApi(),
     ]
+
+
+def board_of(config: Config, components: Components) -> BoardApi:
+    """The console's data."""
+    c = components
+    urls = {CallKind.LOOKUP: config.mcb.url, CallKind.VOUCHER: config.wallet.url, FEED: config.sdu.url}
+    overview = Overview(
+        database=c.database,
+        clock=c.clock,
+        calendar=c.calendar,
+        node=c.node,
+        links=config.links,
+        partners=[partner for partner, url in urls.items() if url],
+        durability=config.gateway.durability,
+        down_after_seconds=c.policy.membership.link_down_after_seconds,
+    )
+    return BoardApi(
+        overview=overview, database=c.database, clock=c.clock, calendar=c.calendar, policy=c.policy.http
+    )
 
 
 def jobs_of(components: Components) -> list[Job]:
@@ -252,6 +269,7 @@ def jobs_of(components: Components) -> list[Job]:
         Job(name="flush_replies", run=c.replies.flush_incomplete, every_seconds=30.0),
         Job(name="check_replication", run=c.replication.check, every_seconds=60.0),
         once("fold_progress", c.housekeeping.fold_progress, 30.0),
+        once("count_figures", c.figures.count, 5.0),
         once("check_journal", c.journal.check, c.policy.journal.check_seconds),
         once("grow_tree", c.journal.grow_tree, 30.0),
         once("expire_receipts", c.housekeeping.expire_receipts, 60.0),
@@ -282,7 +300,10 @@ class _Process:
             sent_texts=self._sent_texts,
             policy=self._policy,
         )
-        self._scheduler = Scheduler(jobs_of(components), database=components.database, node=components.node)
+        note_alerts = Job(name="note_alerts", run=board_of(config, components).note_alerts, every_seconds=10.0)
+        self._scheduler = Scheduler(
+            [*jobs_of(components), note_alerts], database=components.database, node=components.node
+        )
         self._membership = Membership(
             database=components.database,
             node=components.node,

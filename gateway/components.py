@@ -24,6 +24,7 @@ from gateway.usecases.accept_list import AcceptList
 from gateway.usecases.case_batch import DecisionContext
 from gateway.usecases.deadlines import Deadlines
 from gateway.usecases.erasure import Erasure
+from gateway.usecases.figures import Figures
 from gateway.usecases.housekeeping import Housekeeping
 from gateway.usecases.inbound import Inbound
 from gateway.usecases.journal_upkeep import JournalUpkeep
@@ -90,6 +91,7 @@ class Components:
     receipts: Receipts
     deadlines: Deadlines
     erasure: Erasure
+    figures: Figures
     housekeeping: Housekeeping
     journal: JournalUpkeep
     memory: JournalMemory
@@ -159,6 +161,7 @@ async def build(
         receipts=receipts,
         deadlines=Deadlines(transactions=transactions, database=database, clock=clock),
         erasure=Erasure(transactions, timedelta(days=config.privacy.keep_days)),
+        figures=Figures(database=database, node=node, clock=clock),
         housekeeping=Housekeeping(database=database, node=node),
         journal=JournalUpkeep(database=database, node=node, wakeups=wakeups, memory=memory, policy=policy.journal),
         memory=memory,

@@ -7,7 +7,7 @@ import platform
 import sys
 from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 from prometheus_client.process_collector import ProcessCollector
 
 from gateway import __version__
@@ -80,6 +80,21 @@ CALLS = _counter("calls", "Calls to the MCB (lookup) and the wallet (voucher)", 
 PARTNER_PAUSED = Gauge("gateway_partner_paused", "1 while a partner is paused", ["kind", "why"], registry=REGISTRY)
 PARTNER_FAILURES = Gauge(
     "gateway_partner_failures", "Requests to a partner that failed in a row", ["kind"], registry=REGISTRY
+)
+PARTNER_RESPONDED = Gauge(
+    "gateway_partner_responded_timestamp_seconds",
+    "When a partner last responded as its contract says",
+    ["kind"],
+    registry=REGISTRY,
+)
+PARTNER_FAILED = Gauge(
+    "gateway_partner_failed_timestamp_seconds",
+    "When a request to a partner last failed",
+    ["kind"],
+    registry=REGISTRY,
+)
+PARTNER_FAILURE = Info(
+    "gateway_partner_failure", "Why a request to a partner last failed", ["kind"], registry=REGISTRY
 )
 SDU_PUSHES = _counter("sdu_pushes", "Batches of statuses pushed to SDU", "outcome")
 SDU_EVENTS = _counter("sdu_events", "Statuses that SDU has accepted by push")

@@ -64,7 +64,10 @@ FAMILIES = [Family(n=n, language="ru" if n % 2 else "kk") for n in range(1, 13)]
 # The database's own words quote a surname; a constraint's DETAIL quotes the row.
 _TRAPS = f"""
 CREATE FUNCTION quote_surname() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN PERFORM (record -> 'pupil' ->> 'surname')::integer FROM records WHERE case_id = NEW.case_id; RETURN NEW; END $$;
+BEGIN
+    PERFORM (record -> 'pupil' ->> 'surname')::integer FROM records WHERE case_id = NEW.case_id;
+    RETURN NEW;
+END $$;
 CREATE TRIGGER trap BEFORE UPDATE ON cases FOR EACH ROW WHEN (NEW.record_id = '{ROW.record_id}')
     EXECUTE FUNCTION quote_surname();
 ALTER TABLE cases ADD CONSTRAINT rejected_record CHECK (record_id <> 'r-99');

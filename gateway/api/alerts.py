@@ -1,7 +1,7 @@
 """Alerts for the person on duty: pure, from what the overview has read."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -71,6 +71,7 @@ class Alert:
     level: Level
     code: Code
     text: str  # one sentence, without personal data
+    about: str = field(default="", compare=False)  # the link, partner or queue; "": the gateway as a whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,10 +137,10 @@ def alerts(
         found.append(Alert(Level.CRITICAL, Code.JOURNAL_BROKEN, text))
     found += _of_clocks(clocks)
     for link in links:
-        found += _of_link(link, now, down_after_seconds)
+        found += [replace(alert, about=link.link) for alert in _of_link(link, now, down_after_seconds)]
     for kind, why in paused:
         text = f"{_PARTNERS[kind]} {_PAUSED_BY[FailureKind(why)].format(section=_SECTIONS[kind])}. Its calls wait."
-        found.append(Alert(Level.CRITICAL, Code.PARTNER_PAUSED, text))
+        found.append(Alert(Level.CRITICAL, Code.PARTNER_PAUSED, text, kind))
     for queue in queues:
         found += _of_queue(queue)
     if parked:
@@ -247,7 +248,7 @@ def _of_held(held: HeldByLink) -> Alert:
         f"{held.link}: {replies} held, {held.recent:,} of the last day, from {numbers} that the MCB assigns to "
         f"{held.operator}: the base may lag. Somebody has to decide."
     )
-    return Alert(Level.WARNING, Code.REPLIES_HELD, text)
+    return Alert(Level.WARNING, Code.REPLIES_HELD, text, f"{held.link}, {held.operator}")
 
 
 def _of_queue(queue: QueueState) -> Iterator[Alert]:
@@ -263,7 +264,7 @@ def _of_queue(queue: QueueState) -> Iterator[Alert]:
             partner, calls = _PARTNERS[queue.queue], _CALLS[queue.queue]
             tried = f"{calls} have been tried {FAILING_FROM} times or more, {oldest}"
             text = f"{partner} is failing: {tried} Ask those who run it."
-            yield Alert(Level.WARNING, Code.CALLS_FAILING, text)
+            yield Alert(Level.WARNING, Code.CALLS_FAILING, text, queue.queue)
         case "voucher" if queue.seconds > MAX_VOUCHERS_SECONDS:
             text = f"{queue.depth:,} consents wait for their voucher, {oldest} Ask those who run the wallet."
             yield Alert(Level.WARNING, Code.VOUCHERS_LATE, text)

@@ -1,6 +1,5 @@
 """``/v1/cases``: the state and the journal of a case, and the actions of SDU and ops on it."""
 
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -10,7 +9,15 @@ from aiohttp import web
 from gateway.api.fields import text_error, unknown_field_errors
 from gateway.api.lists import shown_state
 from gateway.api.problems import CALLER_ROLE, FieldError, Problem, not_found
-from gateway.api.requests import Route, json_response, read_object, unprocessable, whole_number
+from gateway.api.requests import (
+    CASE_ID,
+    Route,
+    case_id_of,
+    json_response,
+    read_object,
+    unprocessable,
+    whole_number,
+)
 from gateway.config.model import Role
 from gateway.consent.case import AGREED, State
 from gateway.consent.deadlines import Calendar
@@ -31,7 +38,6 @@ MAX_PAGE = 1000
 MAX_RELEASED = 500
 """Cases released by one request, in one transaction."""
 
-_CASE_ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
 _SDU_AND_OPS: tuple[Role, ...] = ("sdu", "ops")
 _NOT_HELD = "No reply of the case is held."
 _NOT_HELD_IN = {
@@ -92,10 +98,10 @@ class CasesApi:
         return json_response({"cases": shown} if page is None else {"cases": shown, "next": page.next})
 
     async def get(self, request: web.Request) -> web.StreamResponse:
-        return json_response(await self._with_journal(_case_id(request)))
+        return json_response(await self._with_journal(case_id_of(request)))
 
     async def cancel(self, request: web.Request) -> web.StreamResponse:
-        case_id = _case_id(request)
+        case_id = case_id_of(request)
         reason = _reason(await read_object(request))
         decision = await self._actions.cancel(case_id, reason)
         return await self._done(case_id, decision, "The case has ended, or its consent is being carried out.")
@@ -111,7 +117,7 @@ class CasesApi:
         return await self._act(request, self._actions.resend, "The case has no text to send again.")
 
     async def accept_reply(self, request: web.Request) -> web.StreamResponse:
-        case_id = _case_id(request)
+        case_id = case_id_of(request)
         decision = await self._actions.accept_reply(case_id, request[CALLER_ROLE])
         conflict = _NOT_HELD if decision is None else _NOT_HELD_IN.get(decision.case.state, _NOT_HELD)
         return await self._done(case_id, decision, conflict)
@@ -119,7 +125,7 @@ class CasesApi:
     async def _act(
         self, request: web.Request, act: Callable[[str], Awaitable[Decision | None]], conflict: str
     ) -> web.StreamResponse:
-        case_id = _case_id(request)
+        case_id = case_id_of(request)
         return await self._done(case_id, await act(case_id), conflict)
 
     async def _done(self, case_id: str, decision: Decision | None, conflict: str) -> web.StreamResponse:
@@ -190,13 +196,6 @@ class CasesApi:
         return shown
 
 
-def _case_id(request: web.Request) -> str:
-    case_id = request.match_info["case_id"]
-    if not _CASE_ID.fullmatch(case_id):
-        raise not_found("case")
-    return case_id
-
-
 def _searched(request: web.Request, name: str) -> str:
     """A query field that is searched for; raises a Problem (400) for a value that no record can have."""
     text = request.query.get(name, "")
@@ -223,7 +222,7 @@ async def _after(request: web.Request, connection: Connection, list_id: str | No
     if "after" not in request.query:
         return None
     case_id = request.query["after"]
-    after = await history.position(connection, case_id) if _CASE_ID.fullmatch(case_id) else None
+    after = await history.position(connection, case_id) if CASE_ID.fullmatch(case_id) else None
     if after is None or list_id not in (None, after.list_id):
         raise Problem(HTTPStatus.BAD_REQUEST, "after must be the `next` of the previous page.")
     return after
@@ -253,7 +252,7 @@ def _case_ids(body: dict[str, Any]) -> list[str]:
         errors.append(FieldError("/case_ids", "length", f"must hold 1 to {MAX_RELEASED} case_ids"))
     else:
         for place, case_id in enumerate(case_ids):
-            if not isinstance(case_id, str) or not _CASE_ID.fullmatch(case_id):
+            if not isinstance(case_id, str) or not CASE_ID.fullmatch(case_id):
                 errors.append(FieldError(f"/case_ids/{place}", "format", "must be a case_id"))
     if errors or not isinstance(case_ids, list):
         raise unprocessable(errors)

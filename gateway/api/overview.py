@@ -1,17 +1,15 @@
-"""``GET /v1/overview``: the state of the gateway in one response, for the console."""
+"""The state of the gateway in one object, for the console: of the database, and of this process's counters."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from aiohttp import web
-
 from gateway import metrics
-from gateway.api.alerts import Clocks, LinkState, PausedPartner, QueueState, alerts
+from gateway.api.alerts import Alert, Clocks, LinkState, PausedPartner, QueueState, alerts
 from gateway.api.lists import shown_progress
-from gateway.api.requests import Route, json_response
+from gateway.api.partners import PARTNER_SAMPLES, shown_partners
 from gateway.clock import Clock
 from gateway.config.model import Durability, Link
 from gateway.consent.case import State
@@ -28,6 +26,7 @@ from gateway.store.rewinds import Rewind
 
 MAX_LISTS = 20
 """The latest lists, shown with their progress."""
+MAX_NOTED = 100_000
 
 # Names of samples of metrics.py.
 _SEGMENTS = "gateway_segments_total"
@@ -56,8 +55,8 @@ class _Gathered(NamedTuple):
     replication: Replication
 
 
-class OverviewApi:
-    """The handler of ``/v1/overview``. Its cost does not grow with the number of ended cases."""
+class Overview:
+    """Makes the overview. Its cost does not grow with the number of ended cases."""
 
     def __init__(
         self,
@@ -67,82 +66,78 @@ class OverviewApi:
         calendar: Calendar,
         node: str,
         links: Sequence[Link],
-        pushes: bool,
+        partners: Collection[str],
         durability: Durability,
         down_after_seconds: float,
     ) -> None:
-        """`pushes`: whether statuses are pushed to SDU; else SDU pulls them."""
+        """`partners`: those that this process calls, `lookup`, `voucher`, `sdu`; without the last SDU pulls."""
         self._database = database
         self._clock = clock
         self._calendar = calendar
         self._node = node
         self._links = {link.name: link for link in links}
-        self._pushes = pushes
+        self._partners = partners
         self._durability = durability
         self._down_after_seconds = down_after_seconds
 
-    def routes(self) -> Sequence[Route]:
-        return (Route("GET", "/v1/overview", ("ops",), self.get),)
+    async def alerts(self) -> list[Alert]:
+        """What is wrong now, as this process sees it; of a queue MAX_NOTED rows are counted: it is asked often."""
+        return self._alerts(await self._gather(MAX_NOTED), _counted())
 
-    async def get(self, _request: web.Request) -> web.StreamResponse:
-        gathered = await self._gather()
-        counted = _counted()
+    async def make(self) -> dict[str, Any]:
+        """The overview."""
+        gathered, counted = await self._gather(), _counted()
         now, business = self._clock.wall(), self._clock.now()
         links = [self._link(link, gathered) for link in self._links.values()]
-        waiting = [self._queue(queue, gathered) for queue in self._queues(gathered)]
-        cases = Counter[str]()
-        for _, state, number in gathered.waiting.cases:
-            cases[state] += number
-        journal_faults = counted.get((_FAULTS,), 0)
-        clocks = Clocks(counted.get((_CLOCK_DRIFT, "database"), 0), counted.get((_CLOCK_DRIFT, "business"), 0))
-        found = alerts(
-            links,
-            waiting,
+        entries, _, sealed_at = gathered.head
+        return {
+            "now": self._local(now),
+            "business_now": self._local(business),
+            "rate": self._clock.rate,
+            "answered_by": self._node,
+            "clocks": _clocks(counted)._asdict(),
+            "ready": gathered.rewind is None and all(link.bound for link in links),
+            "window": {
+                "open": self._calendar.in_window(business),
+                "opens_at": self._local(self._calendar.next_opening(business)),
+            },
+            "alerts": [asdict(alert) for alert in self._alerts(gathered, counted)],
+            "nodes": [self._shown_node(node) for node in gathered.nodes],
+            "links": [self._shown_link(link, gathered, counted) for link in links],
+            "partners": shown_partners(self._partners, counted, self._local),
+            "queues": [asdict(self._queue(queue, gathered)) for queue in self._queues(gathered)],
+            "cases": shown_progress(_cases(gathered)),
+            "held": [self._held(one) for one in gathered.waiting.held],
+            "lists": [self._list(stored, gathered.progress) for stored in gathered.lists],
+            "journal": {
+                "entries": entries,
+                "sealed_at": self._local(sealed_at) if entries else None,
+                "checked": counted.get((_CHECKED,), 0),
+                "faults": counted.get((_FAULTS,), 0),
+            },
+        }
+
+    def _alerts(self, gathered: _Gathered, counted: _Counted) -> list[Alert]:
+        return alerts(
+            [self._link(link, gathered) for link in self._links.values()],
+            [self._queue(queue, gathered) for queue in self._queues(gathered)],
             rewind=gathered.rewind,
             replication=gathered.replication,
             durability=self._durability,
             held=gathered.waiting.held,
             paused=_paused(counted),
-            clocks=clocks,
-            parked=cases[State.PARKED],
-            journal_faults=journal_faults,
-            now=now,
+            clocks=_clocks(counted),
+            parked=_cases(gathered)[State.PARKED],
+            journal_faults=counted.get((_FAULTS,), 0),
+            now=self._clock.wall(),
             down_after_seconds=self._down_after_seconds,
         )
-        entries, _, sealed_at = gathered.head
-        return json_response(
-            {
-                "now": self._local(now),
-                "business_now": self._local(business),
-                "rate": self._clock.rate,
-                "answered_by": self._node,
-                "clocks": clocks._asdict(),
-                "ready": gathered.rewind is None and all(link.bound for link in links),
-                "window": {
-                    "open": self._calendar.in_window(business),
-                    "opens_at": self._local(self._calendar.next_opening(business)),
-                },
-                "alerts": [asdict(alert) for alert in found],
-                "nodes": [self._shown_node(node) for node in gathered.nodes],
-                "links": [self._shown_link(link, gathered, counted) for link in links],
-                "queues": [asdict(queue) for queue in waiting],
-                "cases": shown_progress(cases),
-                "held": [self._held(one) for one in gathered.waiting.held],
-                "lists": [self._list(stored, gathered.progress) for stored in gathered.lists],
-                "journal": {
-                    "entries": entries,
-                    "sealed_at": self._local(sealed_at) if entries else None,
-                    "checked": counted.get((_CHECKED,), 0),
-                    "faults": journal_faults,
-                },
-            }
-        )
 
-    async def _gather(self) -> _Gathered:
+    async def _gather(self, most: int = queues.MAX_COUNTED) -> _Gathered:
         async with self._database.acquire() as connection:
             stored = await lists.latest(connection, MAX_LISTS)
             return _Gathered(
-                waiting=await queues.waiting(connection),
+                waiting=await queues.waiting(connection, most),
                 failing=await queues.failing(connection),
                 held={link.link: link for link in await queues.links(connection)},
                 nodes=await queues.nodes(connection),
@@ -156,7 +151,7 @@ class OverviewApi:
 
     def _queues(self, gathered: _Gathered) -> list[Queue]:
         """The queues to show. Statuses that SDU pulls have none: only SDU knows its cursor."""
-        return [queue for queue in gathered.waiting.queues if self._pushes or queue.name != "statuses"]
+        return [queue for queue in gathered.waiting.queues if "sdu" in self._partners or queue.name != "statuses"]
 
     def _queue(self, queue: Queue, gathered: _Gathered) -> QueueState:
         failing = gathered.failing.get(queue.name, 0)
@@ -243,15 +238,28 @@ class OverviewApi:
         return self._calendar.iso_local(at)
 
 
+def _cases(gathered: _Gathered) -> Counter[str]:
+    """The number of cases in each state."""
+    cases = Counter[str]()
+    for _, state, number in gathered.waiting.cases:
+        cases[state] += number
+    return cases
+
+
+def _clocks(counted: _Counted) -> Clocks:
+    return Clocks(counted.get((_CLOCK_DRIFT, "database"), 0), counted.get((_CLOCK_DRIFT, "business"), 0))
+
+
 def _paused(counted: _Counted) -> list[PausedPartner]:
     return [PausedPartner(*labels) for (name, *labels), value in counted.items() if name == _PAUSED and value]
 
 
 def _counted() -> dict[tuple[str, ...], int]:
     """The counters and gauges of this process, by sample and labels."""
+    samples = {_SEGMENTS, _CHECKED, _FAULTS, _UNKNOWN_STATES, _PAUSED, _CLOCK_DRIFT, *PARTNER_SAMPLES}
     return {
         (sample.name, *sample.labels.values()): int(sample.value)
         for family in metrics.REGISTRY.collect()
         for sample in family.samples
-        if sample.name in (_SEGMENTS, _CHECKED, _FAULTS, _UNKNOWN_STATES, _PAUSED, _CLOCK_DRIFT)
+        if sample.name in samples
     }

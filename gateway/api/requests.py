@@ -1,6 +1,7 @@
 """What handlers need of a request and a response: JSON, numbers in queries, bodies that may stall."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from http import HTTPStatus
@@ -10,7 +11,7 @@ import orjson
 from aiohttp import hdrs, web
 
 from gateway.api.parsing import CONTINUE_AWAITED
-from gateway.api.problems import FieldError, Problem
+from gateway.api.problems import FieldError, Problem, not_found
 from gateway.config.model import Role
 from gateway.config.policy import HttpPolicy
 
@@ -21,6 +22,8 @@ MAX_JSON_BYTES = 65_536
 _PIECE_BYTES = 16_384  # of a response: what waits in memory for a client that does not read
 _MAX_BIGINT = (1 << 63) - 1
 
+CASE_ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
+
 
 class Route(NamedTuple):
     method: str
@@ -28,6 +31,14 @@ class Route(NamedTuple):
     roles: tuple[Role, ...] | None  # None: anybody
     handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     long: bool = False  # `request_timeout_seconds` does not hold for it
+
+
+def case_id_of(request: web.Request) -> str:
+    """The case_id of the path; raises a Problem (404) for one that no case can have."""
+    case_id = request.match_info["case_id"]
+    if not CASE_ID.fullmatch(case_id):
+        raise not_found("case")
+    return case_id
 
 
 def json_response(body: object, status: HTTPStatus = HTTPStatus.OK) -> web.Response:

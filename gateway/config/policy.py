@@ -101,6 +101,12 @@ class HttpPolicy:
     """The same for /healthz, which costs less."""
     probe_cache_seconds: float = 1.0
     """For which a response of /readyz or /metrics holds: nobody needs a token to ask for them."""
+    max_streams: int = 16
+    """Consoles that get the overview as a stream; others poll it."""
+    stream_seconds: float = 3.0
+    """Between two overviews of a stream: one is made for all streams."""
+    max_stream_seconds: float = 900.0
+    """Of a stream; the console then opens another, with its token checked anew."""
     max_lists: int = 2
     """Accepted at the same time; each holds a connection to the database and a share of the processor."""
     max_feed_readers: int = 2

@@ -1,6 +1,8 @@
 // Shows the overview, section by section.
 
-import { byId, clock, count, fill, h, hours, plural, span, svg, table, words } from "./dom.js";
+import { casesAddress } from "./campaign.js";
+import { badge, byId, clock, coloured, count, fill, h, hint, hours, share, span, swatch, table } from "./dom.js";
+import { named, phrase, t } from "./language.js";
 
 const ENDED = [
   "voucher_issued",
@@ -11,16 +13,8 @@ const ENDED = [
   "undeliverable",
   "cancelled",
 ];
-const QUEUES = {
-  lookup: "look-ups, MCB",
-  voucher: "vouchers, wallet",
-  journal: "journal, to be sealed",
-  statuses: "statuses, SDU",
-};
-const MAX_SAMPLES = 120; // of the rate: ten minutes
 
-let previous = null; // the previous overview, for the differences
-const rates = [];
+let previous = null; // the overview before the last one with other counters, for the rates
 let bindNow = () => {}; // called with the link that is to bind now
 let announced = ""; // the alerts that were given to screen readers, without their numbers
 
@@ -32,12 +26,11 @@ export function begin(onBindNow) {
 export function show(overview) {
   const rate = rateSince(previous, overview);
   previous = overview;
-  if (rate) rates.push(Object.values(rate).reduce((sum, link) => sum + link.accepted, 0));
-  if (rates.length > MAX_SAMPLES) rates.shift();
   showReadiness(overview);
   showAlerts(overview);
   fill(byId("cases"), tiles(overview.cases));
-  fill(byId("links"), links(overview, rate), sparkline());
+  fill(byId("links"), links(overview, rate));
+  fill(byId("partners"), partners(overview));
   fill(byId("lists"), lists(overview));
   fill(byId("queues"), queues(overview));
   fill(byId("journal"), journal(overview));
@@ -47,33 +40,60 @@ export function show(overview) {
 export function forget() {
   previous = null;
   announced = "";
-  rates.length = 0;
 }
 
 function showReadiness({ ready, window, rate, business_now, alerts }) {
   const mode =
-    rate === 1
-      ? null
-      : h("span", { class: "hint" }, ` · business time runs at ×${count(rate)}: it is `, clock(business_now));
-  const sending = window.open ? "window open" : ["window closed until ", clock(window.opens_at, business_now)];
+    rate === 1 ? null : hint(" · ", phrase("business_time", { rate: count(rate), at: clock(business_now) }));
+  const sending = window.open
+    ? t("window_open")
+    : phrase("window_closed", { at: clock(window.opens_at, business_now) });
   fill(
     byId("readiness"),
-    badge(ready ? "good" : "critical", ready ? "ready" : "not ready"),
+    badge(ready ? "good" : "critical", t(ready ? "ready" : "not_ready")),
     " ",
     h("span", {}, sending),
     mode,
   );
   const critical = alerts.filter((alert) => alert.level === "critical").length;
-  document.title = `${critical ? `(${critical}!) ` : ""}Gateway`;
+  document.title = `${critical ? `(${critical}!) ` : ""}${t("title")}`;
 }
 
-function showAlerts({ alerts }) {
-  const none = h("p", { class: "notice good" }, "No alerts.");
-  const notice = ({ level, text }) => h("p", { class: `notice ${level}` }, h("strong", {}, level), " ", text);
+function showAlerts({ alerts, ready }) {
+  const none = ready
+    ? h("p", { class: "notice good" }, t("alerts_none"))
+    : h("p", { class: "notice warning" }, t("alerts_not_yet"));
   fill(byId("alerts"), alerts.length ? alerts.map(notice) : none);
   const texts = alerts.map(({ text }) => text.replace(/\d/g, "")).join();
-  if (texts !== announced) byId("announcement").textContent = alerts.map(({ level, text }) => `${level}: ${text}`).join(" ");
+  const spoken = ({ level, code, about }) => `${t(level)}: ${named("alert", code)} ${about}.`;
+  if (texts !== announced) byId("announcement").textContent = alerts.map(spoken).join(" ");
   announced = texts;
+}
+
+/** An alert: what it is, the gateway's own words, what to do, and where the runbook has more. */
+function notice({ level, code, about, text }) {
+  const what = [h("strong", {}, t(level)), " ", h("b", {}, named("alert", code)), about && ` · ${about}`, ". "];
+  return h(
+    "div",
+    { class: `notice ${level}` },
+    h("p", {}, what, h("span", { lang: "en" }, text)),
+    h("p", {}, h("b", {}, t("what_to_do")), ` ${named("do", code)}`),
+    h("p", { class: "place" }, t("runbook", { place: `docs/ops/runbook.md#${code}` })),
+  );
+}
+
+/** The alerts that were, the newest first. */
+export function showHistory({ alerts }, now) {
+  const row = ({ code, about, level, text, began_at, ended_at }) => [
+    [badge(level, t(level)), " ", named("alert", code)],
+    about || "–",
+    clock(began_at, now),
+    ended_at ? clock(ended_at, now) : badge(level, t("lasts")),
+    h("span", { lang: "en" }, text),
+  ];
+  const columns = [t("alert"), t("about"), t("began"), t("ended"), t("text")];
+  const shown = alerts.length ? table(t("history_caption"), columns, alerts.map(row)) : h("p", {}, t("history_none"));
+  fill(byId("history"), shown);
 }
 
 function tiles(cases) {
@@ -81,8 +101,8 @@ function tiles(cases) {
     h(
       "div",
       { class: number ? null : "none" },
-      h("dt", {}, swatch(state), words(state)),
-      h("dd", {}, count(number)),
+      h("dt", {}, swatch(state), named("state", state)),
+      h("dd", {}, number && state === "parked" ? h("a", { href: "#parked-title" }, count(number)) : count(number)),
     );
   return h("dl", { class: "tiles" }, Object.entries(cases).map(tile));
 }
@@ -107,49 +127,67 @@ function links({ links, nodes, now }, rate) {
   const row = (link) => {
     const holder = nodes.find((node) => node.node === link.node);
     const state = !link.bound ? "critical" : link.bound < link.sessions ? "warning" : "good";
-    const label =
-      link.bound === 0 ? "down" : link.sessions === 1 ? "bound" : `${link.bound} of ${link.sessions} bound`;
     const own = rate?.[link.link];
     return [
       link.link,
-      [badge(state, label), h("span", { class: "hint" }, " since ", clock(link.since, now)), attempt(link, now)],
-      holder ? nodeName(holder) : "none",
+      [badge(state, sessionsOf(link)), hint(" ", phrase("since", { at: clock(link.since, now) })), attempt(link, now)],
+      holder ? nodeName(holder) : t("none"),
       waiting(link),
-      [
-        own ? `${count(Math.round(own.accepted))}/s` : "–",
-        h("span", { class: "hint" }, link.tps ? ` of ${count(link.tps)}` : " unlimited"),
-      ],
+      rateOf(link, own),
       link.send_window === null ? "–" : count(link.send_window),
-      link.counted ? [count(link.counted.throttled), own?.throttled > 0 && badge("warning", "now")] : "–",
+      link.counted ? [count(link.counted.throttled), own?.throttled > 0 && badge("warning", t("now"))] : "–",
       link.counted ? count(link.counted.refused) : "–",
       unknownStates(link),
     ];
   };
-  return table(
-    "Holder, queue and rate of each link. Counted by the process that responds, since its start.",
-    ["link", "sessions", "held by", "#waiting", "#segments", "#window", "#throttled", "#refused", "unknown receipts"],
-    links.map(row),
-  );
+  const columns = [
+    t("link"),
+    t("sessions"),
+    t("held_by"),
+    `#${t("waiting")}`,
+    `#${t("segments_rate")}`,
+    `#${t("window")}`,
+    `#${t("throttled")}`,
+    `#${t("refused_column")}`,
+    t("unknown_receipts"),
+  ];
+  return table(t("links_caption"), columns, links.map(row));
+}
+
+function sessionsOf({ bound, sessions }) {
+  if (!bound) return t("down");
+  return sessions === 1 ? t("bound") : t("bound_of", { bound, sessions });
+}
+
+/** Segments a second against the link's `tps`, as words and as a meter. */
+function rateOf({ link, tps }, own) {
+  const accepted = own && Math.round(own.accepted);
+  return [
+    own ? t("per_second", { rate: count(accepted) }) : "–",
+    hint(" ", tps ? t("of_tps", { tps: count(tps) }) : t("unlimited")),
+    own && tps ? h("meter", { min: 0, max: tps, value: Math.min(accepted, tps), "aria-label": link }) : null,
+  ];
 }
 
 /** What came of the last attempt to bind, when the next one is, and a button for one at once. */
 function attempt({ link, node, bind_failure, next_bind_at }, now) {
   if (!node || !bind_failure) return null;
   const waits = Date.parse(next_bind_at) > Date.parse(now);
+  const next = waits ? phrase("next_attempt", { at: clock(next_bind_at, now, 8) }) : t("trying");
   return h(
     "p",
     { class: "row" },
-    h("span", {}, bind_failure, waits ? ["; next attempt ", clock(next_bind_at, now, 8)] : "; trying"),
+    h("span", {}, bind_failure, next),
     waits &&
       h(
         "button",
         {
           type: "button",
           "data-key": `bind-${link}`,
-          "aria-label": `Bind ${link} now`,
+          "aria-label": t("bind_now_of", { link }),
           onclick: () => bindNow(link),
         },
-        "Bind now…",
+        t("bind_now"),
       ),
   );
 }
@@ -161,37 +199,50 @@ function unknownStates({ unknown_states: states }) {
 }
 
 function waiting({ queued, segments, hours: time }) {
-  if (!queued) return "nothing";
-  const how = time === null ? plural(segments, "segment") : `${plural(segments, "segment")}, ≈ ${hours(time)}`;
-  return [plural(queued, "text"), h("span", { class: "hint" }, ` ${how}`)];
+  if (!queued) return t("nothing");
+  const shown =
+    time === null
+      ? t("segments_waiting", { segments: count(segments) })
+      : t("segments_time", { segments: count(segments), time: hours(time) });
+  return [t("texts_waiting", { texts: count(queued) }), hint(" ", shown)];
 }
 
-/** A chart of segments a second since the page was opened, ten minutes at most. */
-function sparkline() {
-  if (rates.length < 2) return null;
-  const most = Math.max(...rates, 1);
-  const points = rates
-    .map((rate, i) => `${((i * 100) / (rates.length - 1)).toFixed(1)},${(29 - (rate / most) * 28).toFixed(1)}`)
-    .join(" ");
-  const [now, peak] = [rates.at(-1), most].map((rate) => count(Math.round(rate)));
-  const label = `Segments a second, last ${span(rates.length * 5)}: ${now} now, ${peak} at most`;
-  return h(
-    "figure",
-    {},
-    svg(
-      "svg",
-      { viewBox: "0 0 100 30", preserveAspectRatio: "none", role: "img", "aria-label": label },
-      svg("polyline", { points }),
-    ),
-    h("figcaption", { class: "hint" }, label),
-  );
+function partners({ partners, now }) {
+  if (!partners.length) return h("p", {}, t("partners_none"));
+  const row = ({ partner, responded_at, failed_at, failure, paused }) => {
+    const failing = failed_at && (!responded_at || Date.parse(failed_at) > Date.parse(responded_at));
+    const [level, key] = paused
+      ? ["critical", "partner_paused"]
+      : failing
+        ? ["warning", "partner_failing"]
+        : responded_at
+          ? ["good", "partner_fine"]
+          : ["plain", "partner_unasked"];
+    return [
+      named("partner", partner),
+      badge(level, t(key)),
+      responded_at ? clock(responded_at, now, 8) : "–",
+      failed_at ? [`${failure ?? ""} `, clock(failed_at, now, 8)] : "–",
+    ];
+  };
+  const columns = [t("partner"), t("state"), t("last_response"), t("last_failure")];
+  return table(t("partners_caption"), columns, partners.map(row));
 }
 
 function lists({ lists, now }) {
-  if (!lists.length) return h("p", {}, "No list was accepted yet.");
+  if (!lists.length) return h("p", {}, t("lists_none"));
   const item = ({ list_id, received_at, accepted, rejected, progress }) => {
     const ended = ENDED.reduce((sum, state) => sum + progress[state], 0);
     const present = Object.entries(progress).filter(([, number]) => number > 0);
+    const values = { cases: count(accepted), share: share(ended, accepted), at: clock(received_at, now) };
+    const legend = ([state, number]) =>
+      h(
+        "li",
+        {},
+        swatch(state),
+        `${named("state", state)} `,
+        h("a", { href: casesAddress(list_id, state), "data-key": `${list_id}-${state}` }, count(number)),
+      );
     return h(
       "li",
       {},
@@ -200,84 +251,64 @@ function lists({ lists, now }) {
         {},
         h("strong", {}, list_id),
         " ",
-        h(
-          "span",
-          { class: "hint" },
-          plural(accepted, "case"),
-          ", ",
-          share(ended, accepted),
-          " ended; accepted ",
-          clock(received_at, now),
-          rejected ? `; ${plural(rejected, "line")} rejected` : null,
+        hint(
+          phrase(accepted ? "list_about" : "list_empty", values),
+          rejected ? `; ${t("rejected_lines", { count: count(rejected) })}` : null,
         ),
       ),
-      h(
-        "div",
-        { class: "bar", "aria-hidden": "true" },
-        present.map(([state, number]) => slice(state, number)),
-      ),
-      h(
-        "ul",
-        { class: "legend" },
-        present.map(([state, number]) =>
-          h("li", {}, swatch(state), `${words(state)} `, h("b", {}, count(number))),
-        ),
-      ),
+      present.length > 0 && [
+        h("div", { class: "bar", "aria-hidden": "true" }, present.map(slice)),
+        h("ul", { class: "legend" }, present.map(legend)),
+      ],
     );
   };
   return h("ul", { class: "lists" }, lists.map(item));
 }
 
-function slice(state, number) {
-  const part = coloured(state, h("span", { title: `${words(state)}: ${count(number)}` }));
+function slice([state, number]) {
+  const part = coloured(state, h("span", { title: `${named("state", state)}: ${count(number)}` }));
   part.style.flexGrow = number;
   return part;
 }
 
 function queues({ queues }) {
   const row = ({ queue, depth, seconds, failing }) => [
-    QUEUES[queue] ?? words(queue),
+    named("queue", queue),
     count(depth),
     depth ? span(seconds) : "–",
-    failing ? badge("warning", `${count(failing)} failing`) : "",
+    failing ? badge("warning", t("failing", { count: count(failing) })) : "",
   ];
-  return table("Queues in the database", ["queue", "#waiting", "#oldest", "calls"], queues.map(row));
+  const columns = [t("queue"), `#${t("waiting")}`, `#${t("oldest")}`, t("calls")];
+  return table(t("queues_caption"), columns, queues.map(row));
 }
 
 function journal({ journal, now }) {
   const state = journal.faults
-    ? badge("critical", "broken")
+    ? badge("critical", t("journal_broken"))
     : journal.checked
-      ? badge("good", "holds")
-      : badge("plain", "not checked yet");
-  const latest = journal.sealed_at ? ["the latest of ", clock(journal.sealed_at, now)] : "none yet";
+      ? badge("good", t("journal_holds"))
+      : badge("plain", t("journal_unchecked"));
+  const latest = journal.sealed_at ? clock(journal.sealed_at, now) : "–";
   return h(
     "p",
     {},
-    h("strong", {}, "Journal "),
+    h("strong", {}, `${t("journal")} `),
     state,
-    ` ${plural(journal.entries, "entry").replace("entrys", "entries")}, `,
-    latest,
-    h("span", { class: "hint" }, `; ${count(journal.checked)} checks by the process that responds`),
+    " ",
+    phrase("journal_about", { count: count(journal.entries), at: latest }),
+    hint(t("journal_checks", { count: count(journal.checked) })),
   );
 }
 
 function nodes({ nodes, answered_by, now }) {
   const row = (node) => [
-    [nodeName(node), node.node === answered_by && h("span", { class: "hint" }, " responds")],
-    badge(node.alive ? "good" : "critical", node.alive ? "alive" : "no heartbeat"),
+    [nodeName(node), node.node === answered_by && hint(` ${t("responds")}`)],
+    badge(node.alive ? "good" : "critical", t(node.alive ? "alive" : "no_heartbeat")),
     clock(node.started_at, now),
     clock(node.seen_at, now, 8),
   ];
-  return table("Processes of this database", ["process", "state", "started", "heartbeat"], nodes.map(row));
-}
-
-function coloured(state, element) {
-  element.style.setProperty("--colour", `var(--${state})`);
-  return element;
+  const columns = [t("process"), t("state"), t("started"), t("heartbeat")];
+  return table(t("nodes_caption"), columns, nodes.map(row));
 }
 
 const nodeName = ({ node, name }) => h("span", { title: node }, name);
-const swatch = (state) => coloured(state, h("span", { class: "swatch", "aria-hidden": "true" }));
-const share = (part, whole) => (whole ? `${Math.floor((100 * part) / whole)} %` : "–");
-export const badge = (level, text) => h("span", { class: `badge ${level}` }, text);

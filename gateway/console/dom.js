@@ -1,7 +1,9 @@
 // Creates elements, and formats numbers and instants. Data of the server become text, never markup.
 
+import { language, t } from "./language.js";
+
 const SVG = "http://www.w3.org/2000/svg";
-const numbers = new Intl.NumberFormat("en");
+const numbers = new Intl.NumberFormat(language);
 
 export const byId = (id) => document.getElementById(id);
 
@@ -21,14 +23,18 @@ function apply(element, attributes, children) {
     else if (value === true) element.setAttribute(name, "");
     else if (value !== false && value != null) element.setAttribute(name, value);
   }
-  element.append(...children.flat().filter((child) => child != null && child !== false));
+  element.append(...shown(children));
   return element;
 }
 
-/** Replaces the children. The element with the focus gets it back, identified by data-key. */
+const shown = (children) => children.flat(Infinity).filter((child) => child != null && child !== false);
+
+/** Replaces the children. What had the focus gets it back and what was open stays open, identified by data-key. */
 export function fill(parent, ...children) {
   const key = parent.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
-  parent.replaceChildren(...children.flat().filter((child) => child != null && child !== false));
+  const open = new Set([...parent.querySelectorAll("details[open]")].map((one) => one.dataset.key));
+  parent.replaceChildren(...shown(children));
+  for (const one of parent.querySelectorAll("details")) one.open = open.has(one.dataset.key);
   if (key) [...parent.querySelectorAll("[data-key]")].find((element) => element.dataset.key === key)?.focus();
 }
 
@@ -42,19 +48,12 @@ export function table(caption, columns, rows) {
         ? h("td", { class: style(i), "data-label": names[i] }, h("div", {}, cell))
         : h("th", { scope: "row" }, cell),
     );
+  const headings = names.map((name, i) => h("th", { class: style(i), scope: "col" }, name));
   return h(
     "table",
     {},
     h("caption", {}, caption),
-    h(
-      "thead",
-      {},
-      h(
-        "tr",
-        {},
-        names.map((name, i) => h("th", { class: style(i), scope: "col" }, name)),
-      ),
-    ),
+    h("thead", {}, h("tr", {}, headings)),
     h(
       "tbody",
       {},
@@ -64,8 +63,17 @@ export function table(caption, columns, rows) {
 }
 
 export const count = (number) => numbers.format(number);
-export const plural = (number, thing) => `${count(number)} ${thing}${number === 1 ? "" : "s"}`;
 export const words = (name) => name.replaceAll("_", " ");
+export const badge = (level, text) => h("span", { class: `badge ${level}` }, text);
+export const hint = (...content) => h("span", { class: "hint" }, content);
+export const swatch = (colour) => coloured(colour, h("span", { class: "swatch", "aria-hidden": "true" }));
+export const share = (part, whole) => (whole ? `${Math.floor((100 * part) / whole)} %` : "–");
+
+/** The element with the colour of a state, a verdict or a series. */
+export function coloured(colour, element) {
+  element.style.setProperty("--colour", `var(--${colour})`);
+  return element;
+}
 
 /** 03:12, with the date when it is not that of `now`. Both are local times of the gateway, as it wrote them. */
 export function clock(iso, now, length = 5) {
@@ -81,15 +89,15 @@ export function clock(iso, now, length = 5) {
 export function span(seconds) {
   for (const [unit, length] of [
     ["days", 86_400],
-    ["h", 3600],
-    ["min", 60],
+    ["hours", 3600],
+    ["minutes", 60],
   ]) {
-    if (seconds >= 2 * length) return `${Math.round(seconds / length)} ${unit}`;
+    if (seconds >= 2 * length) return `${Math.round(seconds / length)} ${t(unit)}`;
   }
-  return `${Math.round(seconds)} s`;
+  return seconds >= 0.5 ? `${Math.round(seconds)} ${t("seconds")}` : t("no_time");
 }
 
 export function hours(number) {
-  if (number >= 48) return `${(number / 24).toFixed(1)} days`;
-  return number >= 1 ? `${number.toFixed(1)} h` : span(number * 3600);
+  if (number >= 48) return `${(number / 24).toFixed(1)} ${t("days")}`;
+  return number >= 1 ? `${number.toFixed(1)} ${t("hours")}` : span(number * 3600);
 }

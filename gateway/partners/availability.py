@@ -40,6 +40,7 @@ class Availability:
     def responded(self) -> None:
         """A response fits the contract."""
         self._invalid = 0
+        metrics.PARTNER_RESPONDED.labels(self._partner).set_to_current_time()
 
     def failed(self, kind: FailureKind, reason: str, retry_after: timedelta | None) -> float:
         """Seconds until the next attempt: by backoff, or longer where the partner says so."""
@@ -50,6 +51,8 @@ class Availability:
             metrics.PARTNER_PAUSED.labels(self._partner, kind).set(1)
         self._failures += 1
         metrics.PARTNER_FAILURES.labels(self._partner).set(self._failures)
+        metrics.PARTNER_FAILED.labels(self._partner).set_to_current_time()
+        metrics.PARTNER_FAILURE.labels(self._partner).info({"reason": reason})
         backoff = self._policy.pause if self._paused else self._outage
         seconds = at_least(backoff.delay(self._failures), retry_after)
         if self._paused:

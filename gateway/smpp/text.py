@@ -142,6 +142,14 @@ def segment_count(text: str, long_messages: LongMessages) -> int:
     return len(_segment_starts(octets, data_coding, long_messages)) + 1
 
 
+def segment_texts(text: str, long_messages: LongMessages) -> list[str]:
+    """The text of each segment: where a handset that joins none of them begins a new message."""
+    data_coding, octets = encode(text)
+    starts = _segment_starts(octets, data_coding, long_messages)
+    pieces = [octets[start:end] for start, end in zip([0, *starts], [*starts, len(octets)], strict=True)]
+    return [decode(piece, data_coding, "gsm7") or "" for piece in pieces]
+
+
 def segments(text: str, long_messages: LongMessages, reference: int) -> tuple[int, list[Segment]]:
     """The data_coding and the segments of `text`, one for each submit_sm. The same arguments give the same octets.
 

@@ -11,6 +11,8 @@ from gateway.store.rows import reader
 
 ALIVE_WITHIN_SECONDS = 15.0
 """Maximum age (real time) of the last heartbeat of a process that is alive."""
+MAX_COUNTED = 1_000_000
+"""Rows of a queue that are counted; beyond, it has at least as many."""
 FAILING_FROM = 3
 """Failed attempts from which on a call counts as failing: one or two failures may be transient."""
 
@@ -68,10 +70,10 @@ class Waiting:
     held: list[HeldByLink]
 
 
-# Counting stops at a million rows. A look-up waits since its case was opened, and case_ids (ULIDs) sort by that
+# Counting stops at $1 rows. A look-up waits since its case was opened, and case_ids (ULIDs) sort by that
 # time. A voucher waits since the consent; the oldest of ten thousand is an estimate for all.
 _CALLS = """
-(SELECT count(*) FROM (SELECT FROM calls WHERE kind = {kind} AND node IS NULL LIMIT 1000000) AS ready)
+(SELECT count(*) FROM (SELECT FROM calls WHERE kind = {kind} AND node IS NULL LIMIT $1) AS ready)
  + (SELECT count(*) FROM calls WHERE kind = {kind} AND node IS NOT NULL) AS depth
 """
 _LOOKUPS = f"""
@@ -90,7 +92,7 @@ SELECT count(*) AS depth, (SELECT at FROM journal_pending ORDER BY id LIMIT 1) A
 _STATUSES = """
 WITH cursor AS (SELECT seq FROM feeds WHERE feed = 'sdu')
 SELECT (SELECT count(*) FROM (SELECT FROM journal, cursor WHERE event_id IS NOT NULL AND journal.seq > cursor.seq
-                              LIMIT 1000000) AS waiting) AS depth,
+                              LIMIT $1) AS waiting) AS depth,
        (SELECT at FROM journal, cursor WHERE event_id IS NOT NULL AND journal.seq > cursor.seq
         ORDER BY journal.seq LIMIT 1) AS since
 """
@@ -99,7 +101,7 @@ SELECT links.link, priorities.priority, queued.depth, sms.created_at AS since
 FROM links, (VALUES (0::smallint), (1::smallint)) AS priorities (priority),
 LATERAL (SELECT count(*) AS depth, min(sms_id) AS first FROM (
     SELECT sms_id FROM outbox WHERE outbox.link = links.link AND outbox.priority = priorities.priority
-    ORDER BY sms_id LIMIT 1000000) AS waiting) AS queued
+    ORDER BY sms_id LIMIT $1) AS waiting) AS queued
 JOIN sms ON sms.sms_id = queued.first
 """
 # The queue mixes long and short texts: the mean is taken over the thousand texts to be sent next.
@@ -142,8 +144,11 @@ _read_link = reader(HeldLink)
 _read_node = reader(Node)
 
 
-async def waiting(connection: Connection) -> Waiting:
-    """Depth and age of every queue, the number of cases in each state, and the held replies."""
+async def waiting(connection: Connection, most: int = MAX_COUNTED) -> Waiting:
+    """Depth and age of every queue, the number of cases in each state, and the held replies.
+
+    At most `most` rows of a queue are counted.
+    """
     queues = []
     for name, query in (
         ("lookup", _LOOKUPS),
@@ -151,19 +156,19 @@ async def waiting(connection: Connection) -> Waiting:
         ("journal", _JOURNAL),
         ("statuses", _STATUSES),
     ):
-        (row,) = await connection.fetch(query)
+        (row,) = await connection.fetch(query, *([most] if "$1" in query else []))
         queues.append(Queue(name, row["depth"], row["since"]))
     return Waiting(
         queues=queues,
-        sms=await waiting_texts(connection),
+        sms=await waiting_texts(connection, most),
         cases=[(row["service"], row["state"], row["cases"]) for row in await connection.fetch(_CASES)],
         held=await held_replies.by_link(connection),
     )
 
 
-async def waiting_texts(connection: Connection) -> list[SmsQueue]:
-    """Depth and age of each link's queues; empty ones are left out."""
-    return [_read_sms_queue(row) for row in await connection.fetch(_SMS)]
+async def waiting_texts(connection: Connection, most: int = MAX_COUNTED) -> list[SmsQueue]:
+    """Depth and age of each link's queues, of which `most` rows are counted; empty ones are left out."""
+    return [_read_sms_queue(row) for row in await connection.fetch(_SMS, most)]
 
 
 async def links(connection: Connection) -> list[HeldLink]:

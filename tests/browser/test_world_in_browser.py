@@ -168,7 +168,7 @@ async def pushes_a_list(stay: Stay, page: Page, folder: Path) -> None:
 async def finds_it_in_the_console(stay: Stay, page: Page) -> None:
     """The console opens signed in, and its address no longer has the token."""
     await page.goto(stay.console)
-    await expect(page.get_by_text("my-own-list").first).to_be_visible()
+    await expect(page.locator("#lists").get_by_text("my-own-list")).to_be_visible()
     assert "token" not in page.url
 
 

@@ -16,6 +16,7 @@ from gateway.smpp.text import (
     decode,
     decode_segments,
     segment_count,
+    segment_texts,
     segments,
 )
 from tests.smpp.smpplib_codec import smpplib_decode
@@ -185,6 +186,7 @@ def test_every_segment_of_any_text_decodes_alone(text: str, long_messages: LongM
     decoded = [decode(o, data_coding, "gsm7") for o in octets]
     assert None not in decoded
     assert "".join(d or "" for d in decoded) == text
+    assert decoded == segment_texts(text, long_messages)
     assert decode_segments(octets, data_coding, "gsm7") == text
     assert len(cut) == segment_count(text, long_messages)
     assert len(cut) == 1 or all(octets)

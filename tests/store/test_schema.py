@@ -9,6 +9,7 @@ from typing import Any, cast, get_args
 
 import pytest
 
+from gateway.api.alerts import Level
 from gateway.config.routing import Routing
 from gateway.consent.case import Case, State
 from gateway.consent.inputs import Release
@@ -62,6 +63,7 @@ VALUES: Mapping[tuple[str, str], Iterable[object]] = {
     ("wallet_events", "type"): EventType,
     ("templates", "language"): LANGUAGES,
     ("rewinds", "found_by"): get_args(FoundBy),
+    ("alerts", "level"): Level,
 }
 """The values that the code writes into a column."""
 

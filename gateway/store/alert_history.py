@@ -1,0 +1,64 @@
+"""Alerts with begin and end. Each process notes what it sees; one that nobody has seen for a while has ended.
+
+Instants are real time.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+from gateway.store.database import Connection
+from gateway.store.rows import reader
+
+ENDED_AFTER_SECONDS = 25.0
+"""Without being seen: two runs of the job that notes them."""
+KEPT_DAYS = 90
+
+_SEE = """
+INSERT INTO alerts (code, about, level, text) VALUES ($1, $2, $3, $4)
+ON CONFLICT (code, about) WHERE ended_at IS NULL
+DO UPDATE SET level = excluded.level, text = excluded.text, seen_at = clock_timestamp()
+"""
+_END = """
+UPDATE alerts SET ended_at = seen_at
+WHERE ended_at IS NULL AND seen_at < clock_timestamp() - make_interval(secs => $1)
+"""
+_EXPIRE = "DELETE FROM alerts WHERE ended_at < clock_timestamp() - make_interval(days => $1)"
+_LATEST = """
+SELECT code, about, level, text, began_at, ended_at FROM alerts ORDER BY began_at DESC, alert_id DESC LIMIT $1
+"""
+
+
+class SeenAlert(NamedTuple):
+    """An alert that a process sees now."""
+
+    code: str
+    about: str
+    level: str
+    text: str
+
+
+class PastAlert(NamedTuple):
+    """An alert, now or earlier."""
+
+    code: str
+    about: str
+    level: str
+    text: str
+    began_at: datetime
+    ended_at: datetime | None  # None: it lasts
+
+
+_read = reader(PastAlert)
+
+
+async def note(connection: Connection, seen: Iterable[SeenAlert]) -> None:
+    """Notes what a process sees now, in the caller's transaction, and the end of what nobody sees any more."""
+    await connection.executemany(_SEE, sorted(seen))  # in one order: processes wait for each other's rows
+    await connection.execute(_END, ENDED_AFTER_SECONDS)
+    await connection.execute(_EXPIRE, KEPT_DAYS)
+
+
+async def latest(connection: Connection, limit: int) -> list[PastAlert]:
+    """The latest alerts, the newest first."""
+    return [_read(row) for row in await connection.fetch(_LATEST, limit)]
