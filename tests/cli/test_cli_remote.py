@@ -133,6 +133,8 @@ WITH parked AS (
     UPDATE cases SET state = 'parked', resume = 'looking_up' WHERE case_id = $1 RETURNING case_id, list_id
 ), counted AS (
     INSERT INTO progress SELECT list_id, move.* FROM parked, (VALUES ('looking_up', -1), ('parked', 1)) AS move
+), found AS (
+    INSERT INTO cases_for_ops (reason, list_id, case_id) SELECT 'parked', list_id, case_id FROM parked
 ), called AS (
     DELETE FROM calls WHERE case_id = $1
 )
@@ -170,6 +172,8 @@ WITH held AS (
     WHERE case_id = $1 RETURNING case_id, list_id
 ), counted AS (
     INSERT INTO progress SELECT list_id, move.* FROM held, (VALUES ('looking_up', -1), ('asked', 1)) AS move
+), found AS (
+    INSERT INTO cases_for_ops (reason, list_id, case_id) SELECT 'held', list_id, case_id FROM held
 ), called AS (
     DELETE FROM calls WHERE case_id = $1
 )
