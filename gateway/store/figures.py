@@ -29,6 +29,15 @@ STAGES = (
 )
 """The events by which a case reaches a stage. How many were received is a column of the list."""
 
+_REPEATED = (
+    EventType.NUMBER_FOUND,
+    EventType.ASKED,
+    EventType.DELIVERED,
+    EventType.VOUCHER_ACTIVATED,
+    EventType.SERVICE_RECEIVED,
+)
+"""Those that a case may have again: with another recipient, or from the wallet. It has one of each other at most."""
+
 _CURSOR = "SELECT seq FROM figures_cursor FOR UPDATE"
 # A case counts once for a stage: with its first such entry. The scalar subqueries are index look-ups, whatever the
 # planner knows of the tables.
@@ -42,9 +51,9 @@ WITH entries AS MATERIALIZED (
 ), stages AS (
     INSERT INTO stage_figures AS f (list_id, stage, cases)
     SELECT list_id, event, count(*) FROM listed
-    WHERE event = ANY($3::text[]) AND 0 = (
+    WHERE event = ANY($3::text[]) AND (event <> ALL($4::text[]) OR 0 = (
         SELECT count(*) FROM journal AS earlier
-        WHERE earlier.case_id = listed.case_id AND earlier.event = listed.event AND earlier.seq < listed.seq)
+        WHERE earlier.case_id = listed.case_id AND earlier.event = listed.event AND earlier.seq < listed.seq))
     GROUP BY list_id, event
     ON CONFLICT (list_id, stage) DO UPDATE SET cases = f.cases + excluded.cases
 ), replies AS (
@@ -92,7 +101,7 @@ _read_figure = reader(Figure)
 async def count(connection: Connection, limit: int) -> int:
     """How many entries were counted, `limit` at most, in the caller's transaction; the others wait for it."""
     seq: int = await connection.fetchval(_CURSOR)
-    counted: int | None = await connection.fetchval(_COUNT, seq, limit, list(STAGES))
+    counted: int | None = await connection.fetchval(_COUNT, seq, limit, list(STAGES), list(_REPEATED))
     return counted or 0
 
 
