@@ -36,7 +36,9 @@ async def test_a_list_becomes_cases_calls_and_journal_entries(api: Api) -> None:
         ("r-1", "3", 1, "kk", PUPILS[0], "looking_up"),
         ("r-2", "3", 1, "kk", PUPILS[1], "looking_up"),
     ]
-    [(record,)] = await api.fetch("SELECT r.record FROM records r JOIN cases USING (case_id) WHERE record_id = 'r-1'")
+    [(record,)] = await api.fetch(
+        "SELECT r.record FROM records r JOIN cases USING (case_id) WHERE record_id = 'r-1'"
+    )
     assert orjson.loads(record)["recipients"] == [{"relation": "mother", **person(MOTHER, 2, "ова")}]
     assert await api.fetch("SELECT kind, node FROM calls") == [("lookup", None)] * 2
     entries = await api.fetch(
