@@ -204,9 +204,10 @@ async def test_what_people_see_and_do_is_in_the_access_log_with_their_names(
     await api.get("/v1/cases?list_id=list-1&record_id=r-2", OLGA)
     await api.post(f"/v1/cases/{second}/cancel", {"reason": "moved"}, OLGA)
     await api.get(f"/v1/cases/{second}", "ops-token-of-tests")
+    await api.get(f"/v1/cases/{second}/messages", OLGA)
     await api.get(f"/v1/cases/{first}/evidence", "bolats-token-before")
     log = await entries(api)
-    assert [entry.pop("seq") for entry in log] == list(range(1, 8))
+    assert [entry.pop("seq") for entry in log] == list(range(1, 9))
     digests = [entry.pop("digest", None) for entry in log]
     assert log == [
         {"actor": "aigerim", "role": "support", "action": "search", "case_ids": [first]},
@@ -215,9 +216,10 @@ async def test_what_people_see_and_do_is_in_the_access_log_with_their_names(
         {"actor": "olga", "role": "ops", "action": "search", "list_id": "list-1", "case_ids": [second]},
         {"actor": "olga", "role": "ops", "action": "cancel", "case_id": second},
         {"actor": "ops", "role": "ops", "action": "view", "case_id": second},
+        {"actor": "olga", "role": "ops", "action": "messages", "case_id": second},
         {"actor": "bolat", "role": "auditor", "action": "evidence", "case_id": first},
     ]
-    assert [digest is not None for digest in digests] == [True, False, False, True, False, False, False]
+    assert [digest is not None for digest in digests] == [True, False, False, True, False, False, False, False]
     stored = await api.fetch("SELECT access_log::text FROM access_log")
     assert PUPILS[0] not in str(stored)
 
