@@ -9,15 +9,18 @@ from contextlib import AsyncExitStack, suppress
 import aiohttp
 
 from gateway import metrics, notify
+from gateway.api.access_log import AccessLogApi, AccessNotes
 from gateway.api.app import Api, serve_http
 from gateway.api.board import BoardApi
 from gateway.api.cases import CasesApi
 from gateway.api.console import ConsoleApi
+from gateway.api.evidence import EvidenceApi
 from gateway.api.lists import ListsApi
 from gateway.api.messages import MessagesApi
 from gateway.api.ops import OpsApi
 from gateway.api.overview import Overview
 from gateway.api.rewinds import RewindsApi
+from gateway.api.search import SearchApi
 from gateway.api.statuses import StatusesApi
 from gateway.api.wallet import WalletApi
 from gateway.clock import wall_now
@@ -182,6 +185,7 @@ async def _prepare(config: Config, database: Database, *, migrate_now: bool) -> 
 def apis_of(config: Config, components: Components) -> list[Api]:
     """The HTTP interfaces of the process."""
     c = components
+    access = AccessNotes(c.access_log, page_seconds=c.policy.http.noted_page_seconds)
     return [
         ListsApi(
             database=c.database,
@@ -194,12 +198,11 @@ def apis_of(config: Config, components: Components) -> list[Api]:
             max_list_records=config.http.max_list_records,
             policy=c.policy.http,
         ),
-        CasesApi(database=c.database, calendar=c.calendar, actions=c.manual_actions),
-        MessagesApi(
-            database=c.database,
-            calendar=c.calendar,
-            alphabets={link.name: link.default_alphabet for link in config.links},
-        ),
+        CasesApi(database=c.database, calendar=c.calendar, actions=c.manual_actions, access=access),
+        SearchApi(database=c.database, calendar=c.calendar, access=access),
+        EvidenceApi(database=c.database, clock=c.clock, config=config, access=access),
+        AccessLogApi(log=c.access_log, calendar=c.calendar),
+        MessagesApi(database=c.database, calendar=c.calendar, alphabets=config.default_alphabets, access=access),
         StatusesApi(
             database=c.database,
             calendar=c.calendar,
@@ -266,6 +269,7 @@ def jobs_of(components: Components) -> list[Job]:
         Job(name="seal", run=c.journal.seal, every_seconds=0.2),
         Job(name="meet_deadlines", run=meet_deadlines, every_seconds=1.0),
         Job(name="match_receipts", run=match_receipts, every_seconds=1.0),
+        Job(name="index_people", run=c.housekeeping.index_people, every_seconds=2.0),
         Job(name="flush_replies", run=c.replies.flush_incomplete, every_seconds=30.0),
         Job(name="check_replication", run=c.replication.check, every_seconds=60.0),
         once("fold_progress", c.housekeeping.fold_progress, 30.0),
@@ -277,6 +281,7 @@ def jobs_of(components: Components) -> list[Job]:
         once("expire_unacknowledged", c.housekeeping.expire_unacknowledged, 3600.0),
         once("anchor_journal", c.journal.log_anchor, 3600.0),
         once("erase", erase, 3600.0),
+        once("expire_access_log", c.access_log.expire, 3600.0),
     ]
 
 

@@ -21,6 +21,7 @@ from gateway.store.database import Database, load_clock
 from gateway.store.disk import DiskSpace, space_at
 from gateway.store.rewinds import JournalMemory
 from gateway.usecases.accept_list import AcceptList
+from gateway.usecases.access_log import AccessLog
 from gateway.usecases.case_batch import DecisionContext
 from gateway.usecases.deadlines import Deadlines
 from gateway.usecases.erasure import Erasure
@@ -97,6 +98,7 @@ class Components:
     memory: JournalMemory
     replication: ReplicationCheck
     rewind: RewindAcceptance
+    access_log: AccessLog
 
 
 async def build(
@@ -167,6 +169,13 @@ async def build(
         memory=memory,
         replication=ReplicationCheck(database, config.gateway.durability),
         rewind=RewindAcceptance(database, clock),
+        access_log=AccessLog(
+            database=database,
+            node=node,
+            clock=clock,
+            digests=digests,
+            keep=timedelta(days=config.privacy.keep_days),
+        ),
     )
 
 

@@ -12,9 +12,11 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway.api.auth import Tokens
+from gateway.api.callers import CALLER
 from gateway.api.connections import ConnectionLimiter, PendingConnection
+from gateway.api.oidc import IdentityProvider
 from gateway.api.pacing import paced
-from gateway.api.problems import CALLER_ROLE, SERVER, observe, respond_with_problems
+from gateway.api.problems import SERVER, observe, respond_with_problems
 from gateway.api.protocol import HttpProtocol, Tally
 from gateway.api.requests import HTTP_POLICY, MAX_JSON_BYTES, Route
 from gateway.config.model import Http
@@ -41,7 +43,8 @@ class Api(Protocol):
 
 def build_app(http: Http, apis: Sequence[Api], limiter: ConnectionLimiter, policy: HttpPolicy) -> web.Application:
     """The application."""
-    tokens = Tokens(http.tokens)
+    provider = IdentityProvider(http.oidc, policy.oidc) if http.oidc is not None else None
+    tokens = Tokens(http.tokens, http.users, provider)
     app = web.Application(
         middlewares=[paced(policy), observe, respond_with_problems], client_max_size=MAX_JSON_BYTES
     )
@@ -58,6 +61,8 @@ def build_app(http: Http, apis: Sequence[Api], limiter: ConnectionLimiter, polic
         for api in apis:
             if isinstance(api, Stoppable):
                 await api.stop()
+        if provider is not None:
+            await provider.close()
 
     async def set_headers(_request: web.Request, response: web.StreamResponse) -> None:
         response.headers["Server"] = SERVER
@@ -133,7 +138,7 @@ def _guarded(route: Route, tokens: Tokens, limiter: ConnectionLimiter, request_t
     roles = route.roles
 
     async def handler(request: web.Request) -> web.StreamResponse:
-        request[CALLER_ROLE] = tokens.require(request, roles)
+        request[CALLER] = await tokens.require(request, roles)
         with limiter.request(request):
             async with asyncio.timeout(None if route.long else request_timeout_seconds):
                 return await route.handler(request)

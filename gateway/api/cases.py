@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
+from gateway.api.access_log import AccessNotes
+from gateway.api.callers import CALLER
 from gateway.api.fields import text_error, unknown_field_errors
 from gateway.api.lists import shown_state
-from gateway.api.problems import CALLER_ROLE, FieldError, Problem, not_found
+from gateway.api.problems import FieldError, Problem, not_found
 from gateway.api.requests import (
     CASE_ID,
     Route,
@@ -26,6 +28,7 @@ from gateway.consent.inputs import Decision
 from gateway.intake.fields import MAX_ID_LENGTH, has_control, text_fault
 from gateway.logs.redaction import without_numbers
 from gateway.store import cases, held_replies, history
+from gateway.store.access_log import Action
 from gateway.store.case_entries import ForOps
 from gateway.store.cases import StoredCase
 from gateway.store.database import Connection, Database
@@ -63,19 +66,22 @@ class _Filter(NamedTuple):
 class CasesApi:
     """The handlers of ``/v1/cases``."""
 
-    def __init__(self, *, database: Database, calendar: Calendar, actions: ManualActions) -> None:
+    def __init__(
+        self, *, database: Database, calendar: Calendar, actions: ManualActions, access: AccessNotes
+    ) -> None:
         self._database = database
         self._calendar = calendar
         self._actions = actions
+        self._access = access
 
     def routes(self) -> Sequence[Route]:
         return (
             Route("GET", "/v1/cases", _SDU_AND_OPS, self.find),
-            Route("GET", "/v1/cases/{case_id}", _SDU_AND_OPS, self.get),
+            Route("GET", "/v1/cases/{case_id}", ("sdu", "ops", "support"), self.get),
             Route("POST", "/v1/cases/release", ("ops",), self.release_many),
             Route("POST", "/v1/cases/{case_id}/cancel", _SDU_AND_OPS, self.cancel),
             Route("POST", "/v1/cases/{case_id}/release", ("ops",), self.release),
-            Route("POST", "/v1/cases/{case_id}/resend", ("ops",), self.resend),
+            Route("POST", "/v1/cases/{case_id}/resend", ("ops", "support"), self.resend),
             Route("POST", "/v1/cases/{case_id}/accept-reply", ("ops",), self.accept_reply),
         )
 
@@ -95,38 +101,52 @@ class CasesApi:
                 page = await _page(connection, list_id, wanted, await _after(request, connection, list_id), limit)
                 case_ids = page.case_ids
             shown = await self._found(connection, case_ids, wanted)
+        if list_id is not None and record_id is not None:
+            await self._access.note_record(request, list_id, record_id, case_ids)
+        else:
+            await self._access.note_page(request, list_id, request.query.get("state"))
         return json_response({"cases": shown} if page is None else {"cases": shown, "next": page.next})
 
     async def get(self, request: web.Request) -> web.StreamResponse:
-        return json_response(await self._with_journal(case_id_of(request)))
+        case_id = case_id_of(request)
+        await self._access.note(request, Action.VIEW, [case_id])
+        return json_response(await self._with_journal(case_id))
 
     async def cancel(self, request: web.Request) -> web.StreamResponse:
         case_id = case_id_of(request)
         reason = _reason(await read_object(request))
-        decision = await self._actions.cancel(case_id, reason)
+        await self._access.note(request, Action.CANCEL, [case_id])
+        decision = await self._actions.cancel(case_id, reason, request[CALLER].actor)
         return await self._done(case_id, decision, "The case has ended, or its consent is being carried out.")
 
     async def release(self, request: web.Request) -> web.StreamResponse:
-        return await self._act(request, self._actions.release, "The case is not parked.")
+        return await self._act(request, Action.RELEASE, self._actions.release, "The case is not parked.")
 
     async def release_many(self, request: web.Request) -> web.StreamResponse:
         case_ids = _case_ids(await read_object(request))
-        return json_response({"released": await self._actions.release_all(case_ids)})
+        await self._access.note(request, Action.RELEASE, case_ids)
+        return json_response({"released": await self._actions.release_all(case_ids, request[CALLER].actor)})
 
     async def resend(self, request: web.Request) -> web.StreamResponse:
-        return await self._act(request, self._actions.resend, "The case has no text to send again.")
+        return await self._act(request, Action.RESEND, self._actions.resend, "The case has no text to send again.")
 
     async def accept_reply(self, request: web.Request) -> web.StreamResponse:
         case_id = case_id_of(request)
-        decision = await self._actions.accept_reply(case_id, request[CALLER_ROLE])
+        await self._access.note(request, Action.ACCEPT_REPLY, [case_id])
+        decision = await self._actions.accept_reply(case_id, request[CALLER].actor)
         conflict = _NOT_HELD if decision is None else _NOT_HELD_IN.get(decision.case.state, _NOT_HELD)
         return await self._done(case_id, decision, conflict)
 
     async def _act(
-        self, request: web.Request, act: Callable[[str], Awaitable[Decision | None]], conflict: str
+        self,
+        request: web.Request,
+        action: Action,
+        act: Callable[[str, str], Awaitable[Decision | None]],
+        conflict: str,
     ) -> web.StreamResponse:
         case_id = case_id_of(request)
-        return await self._done(case_id, await act(case_id), conflict)
+        await self._access.note(request, action, [case_id])
+        return await self._done(case_id, await act(case_id, request[CALLER].actor), conflict)
 
     async def _done(self, case_id: str, decision: Decision | None, conflict: str) -> web.StreamResponse:
         if decision is None:

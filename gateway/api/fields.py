@@ -27,10 +27,10 @@ def text_error(
     return FieldError(pointer, code, details[code])
 
 
-def unknown_field_errors(body: Mapping[str, Any], known: str) -> list[FieldError]:
-    """The errors of a body for the fields that it has beside the known one: one for each, up to the limit."""
-    pointers = islice(unknown_fields(body, frozenset((known,)), ""), MAX_UNKNOWN_SHOWN)
-    only = f"may have {known} only"
+def unknown_field_errors(body: Mapping[str, Any], *known: str) -> list[FieldError]:
+    """The errors of a body for the fields that it has beside the known ones: one for each, up to the limit."""
+    pointers = islice(unknown_fields(body, frozenset(known), ""), MAX_UNKNOWN_SHOWN)
+    only = f"may have {', '.join(known)} only"
     return [
         FieldError(pointer, Code.UNKNOWN_FIELD, "is no field of this body" if pointer else only)
         for pointer in pointers

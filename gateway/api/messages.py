@@ -5,21 +5,26 @@ from typing import Any
 
 from aiohttp import web
 
+from gateway.api.access_log import AccessNotes
 from gateway.api.problems import not_found
 from gateway.api.requests import Route, case_id_of, json_response
 from gateway.consent.deadlines import Calendar
 from gateway.store import cases, messages
+from gateway.store.access_log import Action
 from gateway.store.database import Database
 
 
 class MessagesApi:
     """The handler of a case's messages. Unlike the case they are not masked: they are read on request only."""
 
-    def __init__(self, *, database: Database, calendar: Calendar, alphabets: Mapping[str, str]) -> None:
+    def __init__(
+        self, *, database: Database, calendar: Calendar, alphabets: Mapping[str, str], access: AccessNotes
+    ) -> None:
         """`alphabets` are the default ones by link."""
         self._database = database
         self._calendar = calendar
         self._alphabets = alphabets
+        self._access = access
 
     def routes(self) -> Sequence[Route]:
         return (Route("GET", "/v1/cases/{case_id}/messages", ("ops",), self.get),)
@@ -27,6 +32,7 @@ class MessagesApi:
     async def get(self, request: web.Request) -> web.StreamResponse:
         """Texts with their segments, and replies, oldest first."""
         case_id = case_id_of(request)
+        await self._access.note(request, Action.MESSAGES, [case_id])
         async with self._database.acquire() as connection:
             if case_id not in await cases.fetch(connection, [case_id]):
                 raise not_found("case")

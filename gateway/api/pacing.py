@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from gateway.api.problems import CALLER_ROLE
+from gateway.api.callers import CALLER
 from gateway.config.policy import HttpPolicy
 
 LIVENESS_ROUTE = "/healthz"
@@ -47,7 +47,7 @@ def paced(policy: HttpPolicy) -> Middleware:
     @web.middleware
     async def pace(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await handler(request)
-        if CALLER_ROLE not in request:
+        if CALLER not in request:
             resource = request.match_info.route.resource
             is_liveness = resource is not None and resource.canonical == LIVENESS_ROUTE
             await (liveness if is_liveness else others).turn()

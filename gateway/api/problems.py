@@ -13,8 +13,8 @@ import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from gateway.api.callers import CALLER
 from gateway.cluster.retry import is_transient
-from gateway.config.model import Role
 from gateway.logs.log import Event, get_logger
 from gateway.metrics import HTTP_REQUESTS, HTTP_SECONDS
 from gateway.store.nodes import FencedError, RewoundError
@@ -24,8 +24,6 @@ log = get_logger()
 CONTENT_TYPE = "application/problem+json"
 SERVER = "gateway"
 """The Server header of every response; aiohttp's own names its version and Python's."""
-CALLER_ROLE: web.RequestKey[Role] = web.RequestKey("caller_role", str)  # type: ignore[arg-type]
-"""The role of the request's token; a request without a valid one has none."""
 RETRY_SOON = {"Retry-After": "5"}
 _METHODS = frozenset(("GET", "HEAD", "PUT", "POST"))
 _UNKNOWN = "unknown"
@@ -121,8 +119,16 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         HTTP_REQUESTS.labels(method, route, str(status)).inc()
         HTTP_SECONDS.labels(route).observe(seconds)
         # Whoever has no token cannot fill the log either.
-        write = log.info if CALLER_ROLE in request and method not in ("GET", "HEAD") else log.debug
-        write(Event.HTTP_REQUEST, method=method, route=route, http_status=status, seconds=round(seconds, 3))
+        caller = request.get(CALLER)
+        write = log.info if caller is not None and method not in ("GET", "HEAD") else log.debug
+        write(
+            Event.HTTP_REQUEST,
+            method=method,
+            route=route,
+            http_status=status,
+            seconds=round(seconds, 3),
+            actor=caller.actor if caller is not None else "",
+        )
 
 
 @web.middleware

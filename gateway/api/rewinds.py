@@ -6,6 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
+from gateway.api.callers import CALLER
 from gateway.api.problems import Problem, not_found
 from gateway.api.requests import Route, json_response
 from gateway.consent.deadlines import Calendar
@@ -33,8 +34,8 @@ class RewindsApi:
             raise not_found("rewind that waits to be accepted")
         return json_response(self._shown(report))
 
-    async def accept(self, _request: web.Request) -> web.StreamResponse:
-        report = await self._acceptance.accept()
+    async def accept(self, request: web.Request) -> web.StreamResponse:
+        report = await self._acceptance.accept(request[CALLER].actor)
         if report is None:
             raise Problem(HTTPStatus.CONFLICT, "The database is not rewound; there is nothing to accept.")
         return json_response(self._shown(report))

@@ -84,16 +84,8 @@ async def _record(config: Config, case_id: str, size: int | None) -> dict[str, A
                 case_id,
                 size=size,
                 made_at=clock.now(),
-                rules={
-                    code: {
-                        "service": code,
-                        "agree": service.agree,
-                        "refuse": service.refuse,
-                        "strict": config.replies.strict,
-                    }
-                    for code, service in config.services.items()
-                },
-                alphabets={link.name: link.default_alphabet for link in config.links},
+                rules=config.reply_rules,
+                alphabets=config.default_alphabets,
             )
     finally:
         await database.close()

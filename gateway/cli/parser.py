@@ -12,6 +12,7 @@ from gateway.cli import (
     completion,
     demo,
     evidence,
+    find,
     init,
     link_test,
     local,
@@ -205,6 +206,14 @@ def _add_remote(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )  # fmt: skip
     command.add_argument("--dry-run", action="store_true", help="only show it")
     _add_many(commands)
+    command = _add(
+        commands, "find", find.find, "the cases of a person or a number, which is read from standard input",
+        config=True, json=True, url=True,
+    )  # fmt: skip
+    which = command.add_mutually_exclusive_group(required=True)
+    which.add_argument("--iin", action="store_true", help="search by the IIN of anybody in the record")
+    which.add_argument("--msisdn", action="store_true", help="search by the number that is or was asked")
+    command.add_argument("--service", metavar="CODE", help="default: all")
 
 
 def _add_yes(command: argparse.ArgumentParser) -> None:

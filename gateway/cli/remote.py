@@ -110,7 +110,7 @@ def address_of(arguments: Namespace, role: Role, environ: Mapping[str, str]) -> 
                 raise
             raise CommandError(f"no token: set GATEWAY_TOKEN, or correct the file: {error.errors[0]}") from None
         url = url or _own_url(config)
-        token = token or config.http.tokens[role][0]
+        token = token or next(iter(config.http.tokens[role]), "")
     if not token:
         raise CommandError(f"no token: set GATEWAY_TOKEN, or what http.tokens.{role} refers to")
     return Address(url=_checked(url), token=token)

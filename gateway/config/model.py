@@ -16,7 +16,7 @@ from gateway.smpp.text import DefaultAlphabet, LongMessages
 
 EMBEDDED = "embedded"
 
-Role = Literal["sdu", "wallet", "ops"]
+Role = Literal["sdu", "wallet", "ops", "support", "auditor"]
 """What an HTTP caller may do: each bearer token has one."""
 
 Durability = Literal["local", "replicated"]
@@ -44,12 +44,33 @@ class ClockRate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """A person or program with tokens of its own."""
+
+    role: Role
+    tokens: tuple[str, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Oidc:
+    """An identity provider (OpenID Connect) whose signed tokens are taken."""
+
+    issuer: str
+    audience: str
+    roles: Mapping[str, Role]  # by value of the role claim
+    role_claim: str
+    name_claim: str  # "": preferred_username, else sub
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Http:
     host: str
     port: int  # 0: any free one
     max_list_bytes: int
     max_list_records: int
-    tokens: Mapping[Role, tuple[str, ...]] = field(repr=False)
+    tokens: Mapping[Role, tuple[str, ...]] = field(repr=False)  # shared by all who have the role
+    users: Mapping[str, User]  # by name
+    oidc: Oidc | None
     tls_cert: Path | None
     tls_key: Path | None
     client_ca: Path | None
@@ -198,3 +219,17 @@ class Config:
     links: tuple[Link, ...]
     privacy: Privacy
     log: Log
+
+    @property
+    def reply_rules(self) -> dict[str, dict[str, object]]:
+        """By service, the rules by which its replies are read, as a record of evidence has them."""
+        strict = self.replies.strict
+        return {
+            code: {"service": code, "agree": service.agree, "refuse": service.refuse, "strict": strict}
+            for code, service in self.services.items()
+        }
+
+    @property
+    def default_alphabets(self) -> dict[str, str]:
+        """By link, its default alphabet."""
+        return {link.name: link.default_alphabet for link in self.links}

@@ -80,6 +80,23 @@ class PartnerPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OidcPolicy:
+    """The signing keys of an identity provider: fetched now and then, never for a request."""
+
+    fetch_timeout_seconds: float = 5.0
+    """For each of the two documents."""
+    max_document_bytes: int = 262_144
+    refresh_seconds: float = 60.0
+    """Between two fetches while there are keys, whatever tokens name unknown ones."""
+    retry_seconds: float = 5.0
+    """Between two fetches while there are none."""
+    max_age_seconds: float = 3_600.0
+    """Of keys, until they are fetched again while they go on being used: a withdrawn one is soon missing."""
+    leeway_seconds: float = 30.0
+    """Of exp and nbf: the clocks of two servers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HttpPolicy:
     """The HTTP interface: what one process serves at once, and how long a client may keep it waiting."""
 
@@ -133,6 +150,9 @@ class HttpPolicy:
     """For requests under way when the process stops; a list that takes longer is pushed again."""
     limited_log_seconds: float = 60.0
     """Between two log lines that say that connections or requests have reached their limit, or are malformed."""
+    oidc: OidcPolicy = OidcPolicy()
+    noted_page_seconds: float = 600.0
+    """For which a row of the access log stands for a page of cases: a console asks for it every few seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import get_args
 from zoneinfo import ZoneInfo
 
+from gateway.config.callers import read_oidc, read_tokens, read_users
 from gateway.config.links import read_links
 from gateway.config.model import (
     EMBEDDED,
@@ -24,7 +25,6 @@ from gateway.config.model import (
     Mcb,
     Privacy,
     Replies,
-    Role,
     Sdu,
     SendWindow,
     Service,
@@ -38,7 +38,6 @@ from gateway.consent.texts import TemplateError
 from gateway.logs.log import LogLevel
 from gateway.resources import EXAMPLE_CONFIG
 
-ROLES: tuple[Role, ...] = get_args(Role)
 LOG_LEVELS: tuple[LogLevel, ...] = get_args(LogLevel)
 
 _SCHEMA = r"(?!pg_|information_schema\Z)[a-z_][a-z0-9_]{0,62}"
@@ -114,22 +113,19 @@ def _clock(table: Table) -> ClockRate:
 
 
 def _http(table: Table) -> Http:
-    tokens = table.table("tokens")
+    users, oidc = read_users(table), read_oidc(table)
     http = Http(
         host=table.text("host", "127.0.0.1"),
         port=table.whole("port", 8080, least=0, most=65535),
         max_list_bytes=table.whole("max_list_bytes", 1 << 30, least=1, most=1 << 50),
         max_list_records=table.whole("max_list_records", 5_000_000, least=1, most=100_000_000),
-        tokens={role: tokens.tokens(role, f"env:GATEWAY_{role.upper()}_TOKEN") for role in ROLES},
+        tokens=read_tokens(table, users, oidc),
+        users=users,
+        oidc=oidc,
         tls_cert=table.file("tls_cert"),
         tls_key=table.file("tls_key"),
         client_ca=table.file("client_ca"),
     )
-    owners: dict[str, Role] = {}
-    for role, values in http.tokens.items():
-        for value in filter(None, values):
-            if owners.setdefault(value, role) != role:
-                tokens.fault(role, f"must differ from the tokens of {owners[value]}: a token has one role")
     check_key_pair(table, http.tls_cert, http.tls_key)
     if http.client_ca and not http.tls_cert:
         table.fault("client_ca", "needs tls_cert and tls_key: client certificates come with TLS")

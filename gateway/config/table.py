@@ -177,7 +177,7 @@ class Table:
         value = self._take(name, default)
         return self._secret(name, value) if required else ""
 
-    def secrets(self, name: str, default: str) -> tuple[str, ...]:
+    def secrets(self, name: str, default: str | None = None) -> tuple[str, ...]:
         """One secret or several: during a rotation the old one and the new one are valid."""
         value = self._take(name, default)
         values = value if isinstance(value, list) else [value]
@@ -185,13 +185,24 @@ class Table:
             self.fault(name, "must be a secret or an array of secrets, not an empty array")
         return tuple(self._secret(name, item) for item in values)
 
-    def tokens(self, name: str, default: str) -> tuple[str, ...]:
-        """The bearer tokens of callers, as `secrets`: each as a header can carry it."""
+    def tokens(self, name: str, default: str | None = None, *, required: bool = True) -> tuple[str, ...]:
+        """The bearer tokens of callers, as `secrets`: each as a header can carry it.
+
+        None of a key that is not required and empty, or left out while its default refers to nothing.
+        """
+        if not required and self._is_without(name, default):
+            return ()
         values = self.secrets(name, default)
         if not all(_TOKEN.fullmatch(value) for value in values if value):
             must = "must be ASCII characters without spaces"
             self._missing(name, f"a token {must}; make one: openssl rand -hex 32")
         return values
+
+    def _is_without(self, name: str, default: str | None) -> bool:
+        value = self._take(name, None)
+        reference = _REFERENCE.fullmatch(default or "")
+        unset = reference is None or not self._source.environ.get(reference[2])
+        return value == [] or (value is None and unset)
 
     def whole(self, name: str, default: int | None = None, *, least: int, most: int) -> int:
         """A whole number from `least` to `most`."""

@@ -12,13 +12,22 @@ _SHUT_DOWN = "page.link"
 
 def warnings(config: Config) -> Iterator[ConfigError]:
     """The doubtful values, by key. Nothing is looked up: what a host responds is not known here."""
-    for role, tokens in config.http.tokens.items():
+    http = config.http
+    callers = {f"http.tokens.{role}": tokens for role, tokens in http.tokens.items()}
+    callers |= {f"http.users.{name}.token": user.tokens for name, user in http.users.items()}
+    for key, tokens in callers.items():
         if any(token and len(token) < MIN_TOKEN_CHARACTERS for token in tokens):
             yield ConfigError(
-                f"http.tokens.{role}",
+                key,
                 f"a token has fewer than {MIN_TOKEN_CHARACTERS} characters and can be guessed; "
                 "make one: openssl rand -hex 32",
             )
+    if http.tokens["ops"]:
+        yield ConfigError(
+            "http.tokens.ops",
+            "is shared: what people do with it carries no name in the journal and the access log; "
+            "give each their own [http.users.NAME], or use [http.oidc]",
+        )
     for code, service in config.services.items():
         host = _host(service.link)
         if host == _SHUT_DOWN or host.endswith(f".{_SHUT_DOWN}"):

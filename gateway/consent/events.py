@@ -126,6 +126,26 @@ class Words(NamedTuple):
     words: str  # digest of the words; HTTP interfaces show the words in its place, as `reason`
 
 
+class By(NamedTuple):
+    """Who did it. Entries from before it was kept have no such field."""
+
+    by: str  # name of the user, oidc: and the name in the token, or the role of a shared token
+
+
+class ReasonBy(NamedTuple):
+    """Why, in a few words, and who did it; numbers in the words are masked."""
+
+    reason: str  # in English
+    by: str  # name of the user, oidc: and the name in the token, or the role of a shared token
+
+
+class WordsBy(NamedTuple):
+    """Words of a person, and who that was. The words are kept beside the journal and erased with the case."""
+
+    words: str  # digest of the words; HTTP interfaces show the words in its place, as `reason`
+    by: str  # name of the user, oidc: and the name in the token, or the role of a shared token
+
+
 class ReplyOfReason(NamedTuple):
     """Why a reply was ignored, and the reply's digest."""
 
@@ -143,7 +163,7 @@ class HeldReply(NamedTuple):
 class AcceptedReply(NamedTuple):
     """Which held reply was counted, and who did it."""
 
-    by: str  # the role of the token
+    by: str  # name of the user, oidc: and the name in the token, or the role of a shared token
     link: str  # by which the reply came
     reply: str  # the reply's digest
 
@@ -152,6 +172,13 @@ class TextKind(NamedTuple):
     """Which of the service's texts."""
 
     text: str  # request, repeat, agreed, refused, clarify
+
+
+class TextKindBy(NamedTuple):
+    """Which of the service's texts, and who did it."""
+
+    text: str  # request, repeat, agreed, refused, clarify
+    by: str  # name of the user, oidc: and the name in the token, or the role of a shared token
 
 
 class Repeat(NamedTuple):
@@ -261,6 +288,16 @@ class RewindAccepted(NamedTuple):
     found_by: str  # gateway, or sdu: by its cursor
 
 
+class RewindAcceptedBy(NamedTuple):
+    """A rewind of the database, and who accepted it."""
+
+    seq: int  # of the last entry of the journal when the rewind was found
+    hash: str  # its hash, hex; "" where there was none
+    known_seq: int  # of the latest entry that is known to have existed
+    found_by: str  # gateway, or sdu: by its cursor
+    by: str  # name of the user, oidc: and the name in the token, or the role of a shared token
+
+
 Detail = (
     NoDetail
     | Relation
@@ -269,10 +306,14 @@ Detail = (
     | Voucher
     | Reason
     | Words
+    | By
+    | ReasonBy
+    | WordsBy
     | ReplyOfReason
     | HeldReply
     | AcceptedReply
     | TextKind
+    | TextKindBy
     | Repeat
     | TextQueued
     | TextQueuedTo
@@ -285,6 +326,7 @@ Detail = (
     | Link
     | EarlyEvent
     | RewindAccepted
+    | RewindAcceptedBy
 )
 
 DETAILS: Mapping[EventType, tuple[type[Detail], ...]] = {
@@ -305,7 +347,7 @@ DETAILS: Mapping[EventType, tuple[type[Detail], ...]] = {
     EventType.WITHDRAWAL_REQUESTED: (Reply,),
     EventType.LATE_REPLY: (Reply,),
     EventType.REPLY_HELD: (HeldReply,),
-    EventType.CANCELLED: (Words, Reason),
+    EventType.CANCELLED: (WordsBy, ReasonBy, Words, Reason),
     EventType.NUMBER_MISSING: (Relation,),
     EventType.NUMBER_INVALID: (Relation,),
     EventType.RECIPIENT_UNREACHABLE: (Relation,),
@@ -325,10 +367,10 @@ DETAILS: Mapping[EventType, tuple[type[Detail], ...]] = {
     EventType.VOUCHER_REQUESTED: (NoDetail,),
     EventType.VOUCHER_EVENT_EARLY: (EarlyEvent,),
     EventType.PARKED: (Reason,),
-    EventType.RELEASED: (NoDetail,),
-    EventType.RESENT: (TextKind,),
+    EventType.RELEASED: (By, NoDetail),
+    EventType.RESENT: (TextKindBy, TextKind),
     EventType.ERASED: (NoDetail,),
-    EventType.REWIND_ACCEPTED: (RewindAccepted,),
+    EventType.REWIND_ACCEPTED: (RewindAcceptedBy, RewindAccepted),
 }
 """By event, the types that its detail may have."""
 

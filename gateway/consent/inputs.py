@@ -104,7 +104,7 @@ class AcceptReply:
     """Ops count the held reply of the case; None: there is none."""
 
     held: HoldReply | None
-    by: str  # the role of the one who does it
+    by: str  # who does it, as the journal names them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,10 +151,14 @@ class Park:
 class Release:
     """Ops resume a parked case."""
 
+    by: str  # who does it, as the journal names them
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resend:
-    """Ops send the current text once more; deadlines do not change."""
+    """Ops or the call centre send the current text once more; deadlines do not change."""
+
+    by: str  # who does it, as the journal names them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +166,7 @@ class Cancel:
     """Ops or SDU end the case."""
 
     reason: str
+    by: str  # who does it, as the journal names them
 
 
 Input = (

@@ -13,17 +13,20 @@ from typing import assert_never
 from gateway.consent.case import AGREED, Case, Rules, State
 from gateway.consent.events import (
     AcceptedReply,
+    By,
     Checked,
     EarlyEvent,
     Event,
     EventType,
     HeldReply,
     Reason,
+    ReasonBy,
     Relation,
     Repeat,
     Reply,
     ReplyOfReason,
     TextKind,
+    TextKindBy,
     Voucher,
 )
 from gateway.consent.inputs import (
@@ -103,9 +106,9 @@ def decide(case: Case, given: Input, now: datetime, rules: Rules) -> Decision:
         case Park():
             return _park(case, given)
         case Release():
-            return _release(case)
+            return _release(case, given)
         case Resend():
-            return _resend(case)
+            return _resend(case, given)
         case Cancel():
             return _cancel(case, given, now)
         case _:
@@ -454,17 +457,17 @@ _RESUMED_BY = {
 }
 
 
-def _release(case: Case) -> Decision:
+def _release(case: Case, given: Release) -> Decision:
     if case.resume is None:
         return _reject(case)
     return Decision(
         case=case._replace(state=case.resume, resume=None),
-        events=(Event(EventType.RELEASED),),
+        events=(Event(EventType.RELEASED, By(given.by)),),
         effects=(_RESUMED_BY[case.resume],),
     )
 
 
-def _resend(case: Case) -> Decision:
+def _resend(case: Case, given: Resend) -> Decision:
     if not case.relations:  # the case was erased
         return _reject(case)
     if case.state in (State.ASKED, State.REMINDED) and case.due_at is not None:
@@ -475,7 +478,8 @@ def _resend(case: Case) -> Decision:
         send = Send(text=Kind.REFUSED)
     else:
         return _reject(case)
-    return Decision(case=case, events=(Event(EventType.RESENT, TextKind(send.text)),), effects=(send,))
+    resent = Event(EventType.RESENT, TextKindBy(send.text, given.by))
+    return Decision(case=case, events=(resent,), effects=(send,))
 
 
 def _cancel(case: Case, given: Cancel, now: datetime) -> Decision:
@@ -483,6 +487,6 @@ def _cancel(case: Case, given: Cancel, now: datetime) -> Decision:
     asked = case.state in (State.QUEUED, State.ASKED, State.REMINDED)
     return Decision(
         case=_end(case, State.CANCELLED, now),
-        events=(Event(EventType.CANCELLED, Reason(given.reason)),),
+        events=(Event(EventType.CANCELLED, ReasonBy(given.reason, given.by)),),
         effects=(Effect.WITHDRAW, Effect.RELEASE_NUMBER) if asked else (),
     )

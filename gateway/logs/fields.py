@@ -13,6 +13,7 @@ class Fields(TypedDict, total=False):
     """What an event may have beside those of every line. None has a name that is masked (redaction.py)."""
 
     accepted: int  # records of a list
+    actor: str  # name of a user, or the role of a shared token; "" without a valid one
     anchor: str  # `SEQ:ROOT`, the Merkle root over the journal
     binds: int  # connections of a link, bound or not
     bound: int  # bound sessions of a link
@@ -37,6 +38,7 @@ class Fields(TypedDict, total=False):
     host: str  # name or address, of the database with its port
     hours: float  # for which something took
     http_status: int  # of a response of the gateway's HTTP interface
+    keys: int  # of the identity provider
     known_seq: int  # of an entry of the journal
     library: str  # name of the logger
     lines: int  # of the log

@@ -56,6 +56,18 @@ DELETE FROM subscribers s WHERE msisdn = ANY($1::text[])
   AND NOT EXISTS (SELECT FROM questions q WHERE q.msisdn = s.msisdn)
 """
 _REASONS = "DELETE FROM case_reasons WHERE case_id = ANY($1::text[])"
+# The index of people may be taking the same records in: it comes before or after.
+_LOCK_PEOPLE = """
+SELECT FROM case_people_due WHERE list_id IN (SELECT list_id FROM cases WHERE case_id = ANY($1::text[]))
+ORDER BY list_id FOR UPDATE
+"""
+_PEOPLE = """
+DELETE FROM case_people
+USING cases LEFT JOIN records USING (case_id),
+      json_array_elements(coalesce(records.record, cases.record) -> 'recipients') AS people (person)
+WHERE cases.case_id = ANY($1::text[])
+  AND case_people.iin = (people.person ->> 'iin')::bigint AND case_people.case_id = cases.case_id
+"""
 _UNASSIGNED_REPLIES = "DELETE FROM replies WHERE case_id IS NULL AND received_at < $1"
 _UNASSIGNED_SCREENS = "DELETE FROM sms WHERE case_id IS NULL AND created_at < $1"
 
@@ -83,6 +95,8 @@ async def erase_ended(
         await connection.execute(_QUESTIONS, case_ids)
         await connection.execute(_REASONS, case_ids)
         await connection.execute(_SUBSCRIBERS, numbers)
+        await connection.execute(_LOCK_PEOPLE, case_ids)
+        await connection.execute(_PEOPLE, case_ids)
         await connection.execute(
             _CASES,
             [(r["case_id"], hashed(r["pupil_iin"]), hashed(r["msisdn"])) for r in rows],

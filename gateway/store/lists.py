@@ -131,6 +131,7 @@ WITH recorded AS (INSERT INTO records (case_id, record) SELECT case_id, record F
 INSERT INTO cases (case_id, list_id, record_id, service, category, language, pupil_iin, opened_at, state)
 SELECT case_id, $1, record_id, $2, category, language, pupil_iin, $3, $4 FROM staged
 """
+_PEOPLE_DUE = "INSERT INTO case_people_due (list_id) VALUES ($1)"
 _ADD_CALLS = """
 INSERT INTO calls (case_id, kind) SELECT case_id, kind FROM staged, unnest($1::text[]) AS kinds (kind)
 """
@@ -210,6 +211,7 @@ async def accept(connection: Connection, node: str, new: NewList, initial: Initi
         await connection.execute(_KEEP_ERRORS, new.list_id, MAX_KEPT_ERRORS)
         if stored.accepted:
             await connection.execute(_OPEN_CASES, new.list_id, new.service, new.received_at, initial.state)
+            await connection.execute(_PEOPLE_DUE, new.list_id)
             await connection.execute(_ADD_CALLS, initial.calls)
             for event in initial.events:
                 await connection.execute(_JOURNAL, new.received_at, event)

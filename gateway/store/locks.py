@@ -15,6 +15,8 @@ _KEY = f"$1::bigint # (({_SCHEMA})::bigint << 32)"
 class Lock(IntEnum):
     """What one session at a time does; the value is four letters."""
 
+    ACCESS = 0x61636373
+    """"accs": writes a row of the access log, so that rows become visible in their order."""
     ACCEPT = 0x6C697374
     """"list": accepts a list, because its pupils are compared with all cases."""
     GROW = 0x74726565

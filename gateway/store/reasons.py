@@ -36,4 +36,11 @@ async def shown(connection: Connection, details: Iterable[tuple[str, str]]) -> l
     found: Mapping[str, str] = {}
     if case_ids:
         found = {row["digest"]: row["reason"] for row in await connection.fetch(_FIND, case_ids)}
-    return [{"reason": found.get(d[_FIELD], ERASED)} if _FIELD in d else d for _, d in parsed]
+    return [_shown(detail, found) for _, detail in parsed]
+
+
+def _shown(detail: dict[str, Any], found: Mapping[str, str]) -> dict[str, Any]:
+    if _FIELD not in detail:
+        return detail
+    rest = {name: value for name, value in detail.items() if name != _FIELD}
+    return {"reason": found.get(detail[_FIELD], ERASED), **rest}

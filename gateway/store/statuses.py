@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from gateway.consent.deadlines import Calendar
+from gateway.consent.events import By
 from gateway.store import reasons
 from gateway.store.database import Connection
 from gateway.store.rows import reader
@@ -15,6 +16,9 @@ FROM (SELECT seq, at, event, event_id, detail, case_id FROM journal
       WHERE event_id IS NOT NULL AND seq > $1 ORDER BY seq LIMIT $2) AS e
 JOIN cases AS c USING (case_id) ORDER BY e.seq
 """
+
+_ACTOR = By._fields[0]
+"""Of a detail: who of ops did it is no matter of SDU's."""
 
 
 class StatusEvent(NamedTuple):
@@ -39,6 +43,8 @@ async def after(connection: Connection, seq: int, limit: int) -> list[StatusEven
     """The first `limit` status events after `seq`, in order."""
     rows = await connection.fetch(_READ, seq, limit)
     details = await reasons.shown(connection, [(row["case_id"], row["detail"]) for row in rows])
+    for detail in details:
+        detail.pop(_ACTOR, None)
     return [_read_event(row)._replace(detail=detail) for row, detail in zip(rows, details, strict=True)]
 
 

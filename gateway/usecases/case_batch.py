@@ -6,7 +6,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from gateway.consent.case import Case, Rules, State
-from gateway.consent.events import Event, EventType, Reason, TextQueuedTo, TextWithoutRoute, Words
+from gateway.consent.events import (
+    Event,
+    EventType,
+    Reason,
+    ReasonBy,
+    TextQueuedTo,
+    TextWithoutRoute,
+    Words,
+    WordsBy,
+)
 from gateway.consent.inputs import Decision, Effect, Input, OpenQuestion, Park, ReportRefused, Send
 from gateway.consent.journey import decide
 from gateway.consent.transitions import targets
@@ -101,11 +110,12 @@ class CaseBatch:
 
     def _journaled(self, case_id: str, event: Event) -> Event:
         """The event as the journal, which is never erased, may have it: with a digest in place of words."""
-        if event.name not in _WITH_WORDS or not isinstance(event.detail, Reason):
+        detail = event.detail
+        if event.name not in _WITH_WORDS or not isinstance(detail, Reason | ReasonBy):
             return event
-        digest = self._context.digests.digest(event.detail.reason.encode(), case_id)
-        self._words.append(reasons.Kept(case_id, digest, event.detail.reason))
-        return Event(event.name, Words(digest))
+        digest = self._context.digests.digest(detail.reason.encode(), case_id)
+        self._words.append(reasons.Kept(case_id, digest, detail.reason))
+        return Event(event.name, WordsBy(digest, detail.by) if isinstance(detail, ReasonBy) else Words(digest))
 
     def _send(self, stored: StoredCase, send: Send) -> None:
         """Renders the text; when no link carries the number, decides on that as another input."""

@@ -1,10 +1,11 @@
-"""Deletion of expired rows, and compaction of the lists' progress counts."""
+"""Deletion of expired rows, compaction of the lists' progress counts, and the index of people."""
 
 from gateway.cluster.fencing import fenced_transaction
-from gateway.store import cases, dialogues, receipts, unacknowledged
+from gateway.store import cases, dialogues, people, receipts, unacknowledged
 from gateway.store.database import Database
 
 EXPIRE_BATCH = 500
+INDEX_BATCH = 1000
 
 
 class Housekeeping:
@@ -18,6 +19,14 @@ class Housekeeping:
         """Sums up the deltas of the lists' counts by state."""
         async with fenced_transaction(self._database, self._node) as connection:
             await cases.fold_progress(connection)
+
+    async def index_people(self) -> None:
+        """Takes the recipients of new lists into the index, so that they are found in no time."""
+        async with self._database.acquire() as connection:
+            due = await people.is_due(connection)
+        while due:
+            async with fenced_transaction(self._database, self._node) as connection:
+                due = await people.index(connection, INDEX_BATCH)
 
     async def expire_receipts(self) -> None:
         """Deletes expired expected receipts and expired unmatched ones."""

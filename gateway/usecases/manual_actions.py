@@ -9,30 +9,33 @@ from gateway.usecases.unit_of_work import Transactions, UnitOfWork
 
 
 class ManualActions:
-    """The use cases of manual actions. A decision is `rejected` when the action does not fit the case's state."""
+    """The use cases of manual actions, each journaled with `by`, who does it.
+
+    A decision is `rejected` when the action does not fit the case's state.
+    """
 
     def __init__(self, transactions: Transactions) -> None:
         self._transactions = transactions
 
-    async def cancel(self, case_id: str, reason: str) -> Decision | None:
+    async def cancel(self, case_id: str, reason: str, by: str) -> Decision | None:
         """The decision to end an open case; None when there is no such case."""
-        return await self._apply(case_id, Cancel(reason=reason))
+        return await self._apply(case_id, Cancel(reason=reason, by=by))
 
-    async def release(self, case_id: str) -> Decision | None:
+    async def release(self, case_id: str, by: str) -> Decision | None:
         """The decision to resume a parked case; None when there is no such case."""
-        return await self._apply(case_id, Release())
+        return await self._apply(case_id, Release(by=by))
 
-    async def release_all(self, case_ids: Sequence[str]) -> int:
+    async def release_all(self, case_ids: Sequence[str], by: str) -> int:
         """The number of cases resumed, in one transaction; cases that are not parked are skipped."""
-        decisions = await self._transactions.apply([(case_id, Release()) for case_id in case_ids])
+        decisions = await self._transactions.apply([(case_id, Release(by=by)) for case_id in case_ids])
         return sum(not decision.rejected for decision in decisions)
 
-    async def resend(self, case_id: str) -> Decision | None:
+    async def resend(self, case_id: str, by: str) -> Decision | None:
         """The decision to send the case's current text again; None when there is no such case."""
-        return await self._apply(case_id, Resend())
+        return await self._apply(case_id, Resend(by=by))
 
     async def accept_reply(self, case_id: str, by: str) -> Decision | None:
-        """The decision to count the held reply, journaled with `by`; None when there is no such case."""
+        """The decision to count the held reply; None when there is no such case."""
 
         async def work(uow: UnitOfWork) -> Decision | None:
             await cases.lock(uow.connection, [case_id])  # no other reply is held before the decision

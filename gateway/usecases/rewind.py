@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from gateway import metrics
 from gateway.clock import Clock
-from gateway.consent.events import Event, EventType, RewindAccepted
+from gateway.consent.events import Event, EventType, RewindAcceptedBy
 from gateway.logs.log import Event as LogEvent
 from gateway.logs.log import get_logger
 from gateway.store import journal, rewinds
@@ -39,14 +39,17 @@ class RewindAcceptance:
             rewind = await rewinds.unaccepted(connection)
             return await _report(connection, rewind) if rewind is not None else None
 
-    async def accept(self) -> RewindReport | None:
-        """The rewind that is accepted and journaled now: the processes go on. None when there was none."""
+    async def accept(self, by: str) -> RewindReport | None:
+        """The rewind that is accepted and journaled now, with `by`, who does it: the processes go on.
+
+        None when there was none.
+        """
         async with self._database.acquire() as connection, connection.transaction():
             rewind = await rewinds.accept(connection)
             if rewind is None:
                 return None
             report = await _report(connection, rewind)
-            detail = RewindAccepted(rewind.seq, rewind.hash.hex(), rewind.known_seq, rewind.found_by)
+            detail = RewindAcceptedBy(rewind.seq, rewind.hash.hex(), rewind.known_seq, rewind.found_by, by)
             entry = journal.entry(self._clock.now(), None, Event(EventType.REWIND_ACCEPTED, detail))
             await journal.append(connection, [entry])
         metrics.REWOUND.set(0)

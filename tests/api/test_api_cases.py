@@ -74,7 +74,7 @@ async def test_iins_and_msisdns_in_a_reason_are_stored_masked(api: Api) -> None:
     await api.push([good(1)])
     given = {"reason": f"мать {MOTHER} сменила номер 87011234567"}
     cancelled = await api.post(f"/v1/cases/{await api.case_id()}/cancel", given)
-    kept = {"reason": "мать 8703••••••05 сменила номер +7701•••••67"}
+    kept = {"reason": "мать 8703••••••05 сменила номер +7701•••••67", "by": "ops"}
     assert cancelled.json["journal"][-1]["detail"] == kept
 
 
@@ -85,7 +85,7 @@ async def test_cancelling_ends_a_case_and_journals_the_reason(api: Api) -> None:
     assert (cancelled.status, cancelled.json["state"]) == (200, "cancelled")
     assert cancelled.json["ended_at"] is not None
     assert cancelled.json["journal"][-1]["event"] == "cancelled"
-    assert cancelled.json["journal"][-1]["detail"] == WORDS
+    assert cancelled.json["journal"][-1]["detail"] == {**WORDS, "by": "sdu"}
     assert await api.fetch("SELECT FROM calls") == []
     again = await api.post(f"/v1/cases/{case_id}/cancel", WORDS)
     assert again.status == 409

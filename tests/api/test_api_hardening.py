@@ -18,9 +18,11 @@ import pytest
 
 from gateway.api.app import serve_http
 from gateway.api.auth import Tokens
+from gateway.api.callers import Identity
 from gateway.app import apis_of
 from gateway.components import Components
 from gateway.config import Config
+from gateway.config.model import User
 from gateway.config.policy import HttpPolicy
 from tests.api.apiclient import NDJSON, Api, ndjson
 from tests.record_factories import PUPILS, good
@@ -171,11 +173,12 @@ def test_every_token_is_compared_in_constant_time_whichever_matches(monkeypatch:
         return one == other
 
     monkeypatch.setattr("gateway.api.auth.hmac.compare_digest", compare)
-    tokens = Tokens({"sdu": ("new", "old"), "ops": ("other",)})
-    for token, role in (("new", "sdu"), ("old", "sdu"), ("other", "ops"), ("none", None), ("", None)):
+    tokens = Tokens({"sdu": ("new", "old"), "ops": ("other",)}, {"olga": User(role="ops", tokens=("hers",))})
+    sdu, ops, olga = Identity(("sdu",), None), Identity(("ops",), None), Identity(("ops",), "olga")
+    for token, owner in (("new", sdu), ("old", sdu), ("other", ops), ("hers", olga), ("none", None), ("", None)):
         compared.clear()
-        assert tokens.role_of(token) == role
-        assert len(compared) == 3
+        assert tokens.owner_of(token) == owner
+        assert len(compared) == 4
         assert {len(digest) for pair in compared for digest in pair} == {32}
 
 

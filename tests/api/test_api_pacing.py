@@ -5,8 +5,8 @@ import asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from gateway.api.callers import CALLER, Caller
 from gateway.api.pacing import LIVENESS_ROUTE, Pace, paced
-from gateway.api.problems import CALLER_ROLE
 from gateway.config.policy import HttpPolicy
 
 
@@ -49,7 +49,7 @@ async def test_many_who_wait_get_their_turns_one_after_the_other() -> None:
 async def test_only_responses_without_a_token_are_held_back() -> None:
     async def respond(request: web.Request) -> web.Response:
         if "Authorization" in request.headers:
-            request[CALLER_ROLE] = "ops"
+            request[CALLER] = Caller("ops", None)
         return web.Response()
 
     app = web.Application(middlewares=[paced(HttpPolicy(anonymous_per_second=0.01))])

@@ -144,7 +144,8 @@ async def test_a_rewind_is_accepted_once_and_journaled_and_nothing_else_can_be(
     assert (accepted.status, accepted.json["known_seq"]) == (200, 99)
     assert (await api.post("/v1/rewind/accept", None, "ops-token-of-tests")).status == 409
     await seal(components)
-    assert await api.fetch("SELECT event FROM journal ORDER BY seq DESC LIMIT 1") == [("rewind_accepted",)]
+    journaled = "SELECT event, detail ->> 'by' FROM journal ORDER BY seq DESC LIMIT 1"
+    assert await api.fetch(journaled) == [("rewind_accepted", "ops")]
     async with components.database.acquire() as connection:
         assert (await journal.verify(connection)).fault is None
     assert (await api.push([good(2)], "list-2")).status == 201

@@ -234,7 +234,7 @@ def test_check_config_as_json_has_the_faults_and_warnings_by_key(config: str, ca
     assert main(["check-config", "--config", config, "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert (shown["valid"], shown["faults"]) == (True, [])
-    assert [warning["key"] for warning in shown["warnings"]] == ["services.3.link"]
+    assert [warning["key"] for warning in shown["warnings"]] == ["http.tokens.ops", "services.3.link"]
     with Path(config).open("a") as file:
         file.write("window = 0\n")
     assert main(["check-config", "--config", config, "--json"]) == 1

@@ -196,6 +196,8 @@ async def test_meet_deadlines_of_a_fenced_process_changes_no_case(database: Data
     [
         "seal",
         "fold_progress",
+        "index_people",
+        "expire_access_log",
         "expire_receipts",
         "expire_dialogues",
         "expire_unacknowledged",
@@ -216,12 +218,16 @@ async def test_upkeep_jobs_of_a_fenced_process_change_nothing(database: Database
                INSERT INTO receipts_unmatched VALUES ('kcell', '2', '2', 'delivered', '', '-infinity');
                INSERT INTO dialogues (link, msisdn, session, service, case_id, menus, expires_at)
                VALUES ('kcell', '77010000001', '\\x01', '3', 'case-1', 0, '-infinity');
+               INSERT INTO case_people_due VALUES ('list');
+               INSERT INTO access_log (at, actor, role, action) VALUES ('1999-01-01', 'olga', 'ops', 'list');
                INSERT INTO unacknowledged_periods VALUES ('kcell', '-infinity', '-infinity');
                INSERT INTO journal_pending (at, event, detail) VALUES ('2026-11-23', 'asked', '{}');
                DELETE FROM nodes"""
         )
         tables = (
             "progress",
+            "case_people_due",
+            "access_log",
             "receipts_expected",
             "receipts_unmatched",
             "dialogues",
@@ -253,7 +259,7 @@ async def test_a_cluster_job_is_run_by_one_process_and_again_when_it_is_due(
     def anchored() -> int:
         return sum(call.args[0] == Event.JOURNAL_ANCHOR for call in log.calls)
 
-    all_claimed = "SELECT count(*) = 5 FROM jobs WHERE due_at > clock_timestamp() + interval '50 s'"
+    all_claimed = "SELECT count(*) = 6 FROM jobs WHERE due_at > clock_timestamp() + interval '50 s'"
     schedulers = [scheduler_of(components, poll_seconds=0.05) for _ in range(2)]
     for running in schedulers:
         running.start()

@@ -156,7 +156,7 @@ CASES: Mapping[str, Case] = {
     "no_answer": after(reminded(), MeetDeadline(), now=TUESDAY),
     "no_answer, holding": after(reminded(), by_other_link(refuse()), MeetDeadline(), now=TUESDAY),
     "undeliverable": after(queued(), refused_by_smsc()),
-    "cancelled": after(asked(), Cancel(reason="moved away")),
+    "cancelled": after(asked(), Cancel(reason="moved away", by="ops")),
     "parked at look-up": after(fresh(), Park(reason="mcb: 404")),
     "parked at routing": after(queued(), Park(reason="no_route")),
     "parked at voucher": after(asked(), agree(), Park(reason="wallet: 404")),

@@ -90,9 +90,9 @@ INPUTS: Mapping[str, Input] = {
     "ActivateVoucher": ActivateVoucher(at=MONDAY),
     "UseVoucher": UseVoucher(at=MONDAY),
     "Park": Park(reason="no_route"),
-    "Release": Release(),
-    "Resend": Resend(),
-    "Cancel": Cancel(reason="moved away"),
+    "Release": Release(by="ops"),
+    "Resend": Resend(by="ops"),
+    "Cancel": Cancel(reason="moved away", by="ops"),
 }
 
 

@@ -178,7 +178,7 @@ class Journey(RuleBasedStateMachine):
             case State.CONSENTED:
                 return [IssueVoucher(voucher_id="V-1"), RejectVoucher(reason="no"), Park(reason="404")]
             case State.PARKED:
-                return [Release()]
+                return [Release(by="ops")]
         return [UseVoucher(at=at)]
 
     def anything(self, choice: random.Random) -> list[Input]:
@@ -212,9 +212,9 @@ class Journey(RuleBasedStateMachine):
             ActivateVoucher(at=at),
             UseVoucher(at=at),
             Park(reason="wallet: 404"),
-            Release(),
-            Resend(),
-            Cancel(reason="moved away"),
+            Release(by="ops"),
+            Resend(by="ops"),
+            Cancel(reason="moved away", by="ops"),
         ]
 
     @invariant()

@@ -99,7 +99,7 @@ def test_a_question_is_repeated_as_often_as_configured(repeats: int) -> None:
 
 
 def test_a_resent_text_does_not_move_the_deadline() -> None:
-    case = after(asked(), Resend(), accepted(MONDAY + timedelta(days=2)))
+    case = after(asked(), Resend(by="ops"), accepted(MONDAY + timedelta(days=2)))
     assert case == asked()
 
 
@@ -125,9 +125,9 @@ def test_voucher_activation_and_first_use_are_reported_once() -> None:
 
 @pytest.mark.parametrize("state", ["refused", "voucher_issued"])
 def test_an_erased_case_rejects_a_resend(state: str) -> None:
-    assert decide(CASES[state]._replace(relations=()), Resend(), MONDAY, RULES).rejected
+    assert decide(CASES[state]._replace(relations=()), Resend(by="ops"), MONDAY, RULES).rejected
 
 
 def test_cancelling_a_case_withdraws_its_unsent_texts() -> None:
     for case in (queued(), asked(), reminded()):
-        assert Effect.WITHDRAW in decide(case, Cancel(reason="moved away"), MONDAY, RULES).effects
+        assert Effect.WITHDRAW in decide(case, Cancel(reason="moved away", by="ops"), MONDAY, RULES).effects

@@ -121,7 +121,7 @@ def test_a_reply_held_before_the_texts_were_reported_undeliverable_still_counts(
 
 @pytest.mark.parametrize(
     "lapsing",
-    [agree(), refuse(), Cancel(reason="moved away"), accept(agree())],
+    [agree(), refuse(), Cancel(reason="moved away", by="ops"), accept(agree())],
     ids=["agree", "refuse", "cancel", "accepted already"],
 )
 def test_a_held_reply_lapses_once_the_question_has_another_end(lapsing: Input) -> None:

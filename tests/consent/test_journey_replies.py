@@ -82,7 +82,7 @@ def test_a_found_number_is_acquired_before_the_request_is_sent() -> None:
 def test_a_case_parked_at_look_up_looks_up_the_same_recipient_once_released() -> None:
     parked = after(fresh(), SkipRecipient(), Park(reason="mcb: 404"))
     assert parked.resume is State.LOOKING_UP
-    released = decide(parked, Release(), MONDAY, RULES)
+    released = decide(parked, Release(by="ops"), MONDAY, RULES)
     assert released.effects == (Effect.LOOK_UP,)
     assert released.case.relation == "father"
 
@@ -90,11 +90,11 @@ def test_a_case_parked_at_look_up_looks_up_the_same_recipient_once_released() ->
 def test_a_case_parked_without_a_route_releases_its_number_until_it_is_released() -> None:
     parked = decide(queued(), Park(reason="no_route"), MONDAY, RULES)
     assert parked.effects == (Effect.RELEASE_NUMBER,)
-    assert decide(parked.case, Release(), MONDAY, RULES).effects == (Effect.ACQUIRE_NUMBER,)
+    assert decide(parked.case, Release(by="ops"), MONDAY, RULES).effects == (Effect.ACQUIRE_NUMBER,)
 
 
 @pytest.mark.parametrize(
-    "closing", [agree(), refuse(), Cancel(reason="moved away")], ids=["agree", "refuse", "cancel"]
+    "closing", [agree(), refuse(), Cancel(reason="moved away", by="ops")], ids=["agree", "refuse", "cancel"]
 )
 def test_closing_a_question_releases_its_number(closing: Input) -> None:
     for case in (queued(), asked(), reminded()):

@@ -18,7 +18,8 @@ from gateway import metrics
 from gateway.api.ops import database_metrics
 from gateway.clock import Clock
 from gateway.config import load
-from gateway.config.table import Table
+from gateway.config.callers import read_users
+from gateway.config.table import Source, Table
 from gateway.logs.log import Event
 from gateway.store.held_replies import HeldByLink
 from gateway.store.queues import Queue, SmsQueue, Waiting
@@ -139,6 +140,7 @@ def configuration_keys() -> list[Key]:
             original = getattr(Table, method)
             patches.enter_context(patch.object(Table, method, _recording(original, reads)))
         load(ROOT / "config.toml", environ={}, secrets=False)
+        read_users(Table({"users": {"NAME": {}}}, "http", Source(directory=ROOT, environ={}, secrets=False)))
     return [key for key in reads.values() if not any(other.startswith(f"{key.name}.") for other in reads)]
 
 

@@ -76,3 +76,22 @@ def test_a_reply_of_0_1_0_in_a_ussd_dialogue_has_its_session() -> None:
     assert unreadable == []
     replies = [detail for _, detail in history.replies_read()]
     assert [type(detail) for detail in replies] == [UssdReplyRead]
+
+
+@pytest.mark.parametrize(
+    ("event", "detail"),
+    [
+        (EventType.CANCELLED, '{"reason":"moved"}'),
+        (EventType.CANCELLED, '{"words":"hmac-sha256:00"}'),
+        (EventType.RELEASED, "{}"),
+        (EventType.RESENT, '{"text":"request"}'),
+        (EventType.REWIND_ACCEPTED, '{"seq":1,"hash":"","known_seq":2,"found_by":"sdu"}'),
+        (EventType.REPLY_ACCEPTED, '{"by":"ops","link":"kcell","reply":"hmac-sha256:00"}'),
+    ],
+)
+def test_an_act_from_before_its_actor_was_kept_is_read(event: EventType, detail: str) -> None:
+    read = parse_detail(event, detail)
+    assert getattr(read, "by", None) in (None, "ops")
+    with_actor = detail.replace("}", ("," if detail != "{}" else "") + '"by":"olga"}')
+    if event is not EventType.REPLY_ACCEPTED:  # it always had one
+        assert getattr(parse_detail(event, with_actor), "by", None) == "olga"

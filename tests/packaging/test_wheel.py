@@ -161,8 +161,9 @@ def test_installed_example_configuration_is_valid(installed: Path, tmp_path: Pat
     shutil.copy(installed / "gateway" / "config.toml", tmp_path)
     done = run(installed, tmp_path, "check-config")
     assert done.returncode == 0
-    assert [line.split(" is dead")[0] for line in done.stderr.splitlines()] == [
-        "gateway: warning: services.3.link: egovmobile.page.link"  # it is the order's
+    assert [line.split(" is ")[0] for line in done.stderr.splitlines()] == [
+        "gateway: warning: http.tokens.ops:",  # people are to have names
+        "gateway: warning: services.3.link: egovmobile.page.link",  # it is the order's
     ]
     assert done.stdout == "config.toml is valid: services 3 (school-meals); links kcell\n"
 

@@ -97,9 +97,10 @@ async def test_words_about_a_case_are_shown_until_they_are_erased_and_are_never_
             event: {"reason": words} for event, (_, words) in said.items()
         }
     assert await erase(harness) == 2
-    for family, _ in said.values():
+    by = {"cancelled": {"by": "ops"}}
+    for event, (family, _) in said.items():
         entries = await history.of_case(harness.connection, await harness.case_id(family))
-        assert [e.detail for e in entries if e.event in said] == [{"reason": "erased"}]
+        assert [e.detail for e in entries if e.event in said] == [{"reason": "erased", **by.get(event, {})}]
     assert await harness.connection.fetchval("SELECT count(*) FROM case_reasons") == 0
 
 

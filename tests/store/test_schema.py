@@ -10,6 +10,7 @@ from typing import Any, cast, get_args
 import pytest
 
 from gateway.api.alerts import Level
+from gateway.api.callers import PEOPLE
 from gateway.config.routing import Routing
 from gateway.consent.case import Case, State
 from gateway.consent.inputs import Release
@@ -31,6 +32,7 @@ from gateway.store import (
     sms,
     wallet_events,
 )
+from gateway.store.access_log import Action
 from gateway.store.calls import Call, CallKind
 from gateway.store.case_entries import CaseForOps, CaseInstant, Changes, ForOps
 from gateway.store.cases import StoredCase
@@ -64,6 +66,8 @@ VALUES: Mapping[tuple[str, str], Iterable[object]] = {
     ("templates", "language"): LANGUAGES,
     ("rewinds", "found_by"): get_args(FoundBy),
     ("alerts", "level"): Level,
+    ("access_log", "action"): Action,
+    ("access_log", "role"): PEOPLE,
 }
 """The values that the code writes into a column."""
 

@@ -12,7 +12,7 @@ async def test_a_case_cancelled_before_its_text_was_sent_sends_nothing(harness: 
     await harness.journaled(family, "text_queued")
     status, case = await harness.act(family, "cancel", {"reason": "moved to another school"})
     assert (status, case["state"]) == (200, "cancelled")
-    assert case["journal"][-1]["detail"] == {"reason": "moved to another school"}
+    assert case["journal"][-1]["detail"] == {"reason": "moved to another school", "by": "ops"}
     assert await harness.connection.fetchval(
         "SELECT state FROM sms WHERE case_id = $1", await harness.case_id(family)
     ) == ("cancelled")
