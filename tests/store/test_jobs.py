@@ -20,7 +20,7 @@ async def due_in(database: Database) -> float:
         return seconds
 
 
-@pytest.mark.parametrize("due", ["-infinity", "yesterday", "tomorrow", "infinity"])
+@pytest.mark.parametrize("due", ["-infinity", "2020-01-01", "2999-01-01", "infinity"])
 async def test_a_due_job_is_claimed_by_one_node(database: Database, due: str) -> None:
     """Also a job due later than its interval allows: it was written while the clock was wrong."""
     async with database.acquire() as connection:

@@ -153,7 +153,7 @@ async def test_the_locks_of_public_have_the_keys_of_earlier_versions(regions: Ma
     connection = regions["public"]
     for lock in Lock:
         await locks.lock_session(connection, lock)
-    assert await held(connection) == [0x67617465, 0x6A6F7572, 0x6C697374, 0x74726565]
+    assert await held(connection) == [0x61636373, 0x67617465, 0x6A6F7572, 0x6C697374, 0x74726565]
     for lock in Lock:
         await locks.unlock_session(connection, lock)
     await locks.hold_node(connection, "01K")
