@@ -62,6 +62,7 @@ class Fields(TypedDict, total=False):
     response_timeout: float  # seconds
     retry_in: float  # seconds until the next attempt
     route: str  # pattern of a path
+    rows: int  # written to the database
     seconds: float  # for which something took, or by which a clock stepped
     seq: int  # of an entry of the journal
     size: int  # of the pool

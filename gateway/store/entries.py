@@ -31,6 +31,29 @@ def _comparison(table: str, follows: str) -> str:
 _CHECK = " UNION ALL ".join(_comparison(table, follows) for table, follows in _FOLLOWS.items())
 
 
+# A process of an earlier version, which runs on during an upgrade, changes cases and texts and writes no entries.
+_MEND = (
+    """INSERT INTO deadlines (at, case_id) SELECT due_at, case_id FROM cases c WHERE due_at IS NOT NULL
+       AND NOT EXISTS (SELECT FROM deadlines d WHERE d.at = c.due_at AND d.case_id = c.case_id)""",
+    """INSERT INTO ended_cases (at, case_id) SELECT ended_at, case_id FROM cases c
+       WHERE ended_at IS NOT NULL AND erased_at IS NULL
+       AND NOT EXISTS (SELECT FROM ended_cases e WHERE e.at = c.ended_at AND e.case_id = c.case_id)""",
+    """INSERT INTO waiting_cases (service, msisdn, case_id) SELECT service, msisdn, case_id FROM cases
+       WHERE state = 'waiting' ON CONFLICT DO NOTHING""",
+    """INSERT INTO cases_for_ops (reason, list_id, case_id) SELECT 'parked', list_id, case_id FROM cases
+       WHERE state = 'parked' ON CONFLICT DO NOTHING""",
+    """INSERT INTO cases_for_ops (reason, list_id, case_id) SELECT 'held', list_id, case_id FROM cases
+       WHERE held IS NOT NULL ON CONFLICT DO NOTHING""",
+    """INSERT INTO outbox (link, priority, sms_id, next_at, expires_at)
+       SELECT link, priority, sms_id, next_at, expires_at FROM sms WHERE state = 'queued'
+       ON CONFLICT DO NOTHING""",
+    """INSERT INTO sending (node, sms_id) SELECT node, sms_id FROM sms WHERE state = 'sending'
+       ON CONFLICT DO NOTHING""",
+)
+
+PARTS = len(_MEND)
+
+
 class EntriesCheck(NamedTuple):
     """How many entries of a table are missing, and how many follow from nothing."""
 
@@ -49,3 +72,12 @@ _read_check = reader(EntriesCheck)
 async def check(connection: Connection) -> list[EntriesCheck]:
     """The comparison, table by table. It reads all cases and texts."""
     return [_read_check(row) for row in await connection.fetch(_CHECK)]
+
+
+async def mend(connection: Connection, part: int) -> int:
+    """How many missing entries were written of a part (0 to PARTS - 1). Those left over do no harm.
+
+    A part reads all cases, or all texts: it is meant to be a transaction of its own.
+    """
+    status = await connection.execute(_MEND[part])
+    return int(status.split()[-1])

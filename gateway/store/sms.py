@@ -184,15 +184,17 @@ WITH ready AS (
 ), gone AS (
     DELETE FROM outbox o USING ready r
     WHERE o.link = r.link AND o.priority = r.priority AND o.sms_id = r.sms_id
+), claimed AS (
+    UPDATE sms SET state = 'sending', node = $1, link = $5, attempts = attempts + 1
+    FROM ready WHERE sms.sms_id = ready.sms_id AND sms.state = 'queued'
+    RETURNING sms.sms_id, case_id, kind, repeat, msisdn, sms.priority,
+              coalesce(body, filled_template(template, fields)) AS body, long_messages, reference, segments,
+              attempts, accepted_segments, tracked_segments, message_ids, tlvs,
+              extract(epoch FROM expires_at - clock_timestamp())::float8 AS expires_in_seconds, busy_since
 ), found AS (
-    INSERT INTO sending (node, sms_id) SELECT $1, sms_id FROM ready
+    INSERT INTO sending (node, sms_id) SELECT $1, sms_id FROM claimed
 )
-UPDATE sms SET state = 'sending', node = $1, link = $5, attempts = attempts + 1
-FROM ready WHERE sms.sms_id = ready.sms_id
-RETURNING sms.sms_id, case_id, kind, repeat, msisdn, sms.priority,
-          coalesce(body, filled_template(template, fields)) AS body, long_messages, reference, segments, attempts,
-          accepted_segments, tracked_segments, message_ids, tlvs,
-          extract(epoch FROM expires_at - clock_timestamp())::float8 AS expires_in_seconds, busy_since
+SELECT * FROM claimed
 """
 
 _RECORD = """
@@ -219,7 +221,8 @@ _STILL_CLAIMED = "SELECT sms_id FROM sending WHERE node = $2 AND sms_id = ANY($1
 # `freed` are the entries that end; each text gets one in the outbox again.
 _REQUEUE = """
 WITH freed AS ({freed}), back AS (
-    UPDATE sms SET state = 'queued', node = NULL{changes} FROM freed WHERE sms.sms_id = freed.sms_id
+    UPDATE sms SET state = 'queued', node = NULL{changes}
+    FROM freed WHERE sms.sms_id = freed.sms_id AND sms.state = 'sending'
     RETURNING sms.link, sms.priority, sms.sms_id, sms.next_at, sms.expires_at,
               segments - bit_count(accepted_segments::bit(64)) AS unknown_segments
 ), found AS (

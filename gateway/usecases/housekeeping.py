@@ -1,8 +1,12 @@
 """Deletion of expired rows, compaction of the lists' progress counts, and the index of people."""
 
 from gateway.cluster.fencing import fenced_transaction
-from gateway.store import cases, dialogues, people, receipts, unacknowledged
+from gateway.logs.log import Event as LogEvent
+from gateway.logs.log import get_logger
+from gateway.store import cases, dialogues, entries, people, receipts, unacknowledged
 from gateway.store.database import Database
+
+log = get_logger()
 
 EXPIRE_BATCH = 500
 INDEX_BATCH = 1000
@@ -27,6 +31,15 @@ class Housekeeping:
         while due:
             async with fenced_transaction(self._database, self._node) as connection:
                 due = await people.index(connection, INDEX_BATCH)
+
+    async def mend_entries(self) -> None:
+        """Writes missing entries by which cases and texts are found: an earlier version wrote none."""
+        mended = 0
+        for part in range(entries.PARTS):
+            async with fenced_transaction(self._database, self._node) as connection:
+                mended += await entries.mend(connection, part)
+        if mended:
+            log.warning(LogEvent.ENTRIES_MENDED, rows=mended)
 
     async def expire_receipts(self) -> None:
         """Deletes expired expected receipts and expired unmatched ones."""

@@ -203,6 +203,7 @@ async def test_meet_deadlines_of_a_fenced_process_changes_no_case(database: Data
         "expire_unacknowledged",
         "erase",
         "match_receipts",
+        "mend_entries",
         "grow_tree",
     ],
 )
@@ -259,7 +260,7 @@ async def test_a_cluster_job_is_run_by_one_process_and_again_when_it_is_due(
     def anchored() -> int:
         return sum(call.args[0] == Event.JOURNAL_ANCHOR for call in log.calls)
 
-    all_claimed = "SELECT count(*) = 6 FROM jobs WHERE due_at > clock_timestamp() + interval '50 s'"
+    all_claimed = "SELECT count(*) = 7 FROM jobs WHERE due_at > clock_timestamp() + interval '50 s'"
     schedulers = [scheduler_of(components, poll_seconds=0.05) for _ in range(2)]
     for running in schedulers:
         running.start()
