@@ -58,6 +58,9 @@ REWOUND = Gauge(
 # Links. `outcome` is a kind of smpp/status.py.
 SEGMENTS = _counter("segments", "Segments that the SMSC responded to", "link", "outcome")
 SEGMENTS_UNKNOWN = _counter("segments_unknown", "Segments without a response, which are sent again", "link")
+SEGMENTS_UNKNOWN_AS_AGREED = Counter(  # the name that operators' programs read
+    "segments_unknown", "The same, without a prefix", ["link"], registry=REGISTRY
+)
 BOUND = Gauge("gateway_sessions_bound", "SMPP sessions bound now", ["link"], registry=REGISTRY)
 LINK_STOPPED = Gauge(
     "gateway_link_stopped", "1 while the SMSC refuses whatever the link sends", ["link"], registry=REGISTRY
@@ -116,10 +119,26 @@ DATABASE_POOL_EXHAUSTED = _counter(
 JOB_FAILURES = _counter("job_failures", "Runs of scheduled jobs that failed", "task")
 
 
+_OF_LINKS = (
+    BOUND,
+    LINK_STOPPED,
+    SEGMENTS_UNKNOWN,
+    SEGMENTS_UNKNOWN_AS_AGREED,
+    UNEXPECTED_PDUS,
+    INBOUND_NOT_STORED,
+)
+
+
+def count_unknown(link: str, segments: int) -> None:
+    """Counts segments without a response, under both names."""
+    for counter in (SEGMENTS_UNKNOWN, SEGMENTS_UNKNOWN_AS_AGREED):
+        counter.labels(link).inc(segments)
+
+
 def expose_links(names: Iterable[str]) -> None:
     """Exposes what is counted for these links from 0 on: Prometheus sees no increase from nothing to 1."""
     for name in names:
-        for metric in (BOUND, LINK_STOPPED, SEGMENTS_UNKNOWN, UNEXPECTED_PDUS, INBOUND_NOT_STORED):
+        for metric in _OF_LINKS:
             metric.labels(name)
         for reason in ("unreachable", "credentials", "bind_refused"):
             LINK_FAILURES.labels(name, reason)

@@ -175,7 +175,7 @@ class Membership:
         for node in evicted:
             log.warning(Event.NODE_EVICTED, evicted=node)
         for link, segments in unknown.items():
-            metrics.SEGMENTS_UNKNOWN.labels(link).inc(segments)
+            metrics.count_unknown(link, segments)
 
     async def _share(
         self, connection: Connection, sharing: Sharing, watch: HeartbeatWatch, others: Collection[OtherNode]

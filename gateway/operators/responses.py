@@ -50,7 +50,7 @@ class Responses:
         self._undecided: dict[int, OutgoingText] = {}  # by sms_id: refused, perhaps by the link's fault
         self._statuses = config.statuses
         self._outcomes = {kind: metrics.SEGMENTS.labels(config.name, kind.value) for kind in status.StatusKind}
-        self._unknown = metrics.SEGMENTS_UNKNOWN.labels(config.name)
+        self._link = config.name
 
     # --- responses -----------------------------------------------------------------------------------------
 
@@ -106,7 +106,7 @@ class Responses:
         """Notes a segment of unknown outcome. `timed_out`: its response may still come."""
         out, segment = event.tag
         self._queue.segment_done(out)
-        self._unknown.inc()
+        metrics.count_unknown(self._link, 1)
         if timed_out:
             self.health.in_doubt = True
             self._resending.timed_out()

@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from gateway import metrics
 from tests.harness import SEGMENTS, WITHIN, Family, Harness, metric
 
 
@@ -111,6 +112,8 @@ async def test_a_segment_without_response_is_sent_again_byte_for_byte(harness: H
     assert first.short_message == second.short_message
     assert (first.reference, first.total) == (second.reference, SEGMENTS)
     assert metric("segments_unknown_total", link="kcell") == before + 1
+    agreed = metrics.REGISTRY.get_sample_value("segments_unknown_total", {"link": "kcell"})
+    assert agreed == metric("segments_unknown_total", link="kcell"), "under both names"
     assert len(harness.smsc.messages) == 1
 
 
