@@ -9,7 +9,7 @@ from gateway.store.rows import reader
 _FOLLOWS: Mapping[str, str] = {
     "deadlines": "SELECT due_at, case_id FROM cases WHERE due_at IS NOT NULL",
     "ended_cases": "SELECT ended_at, case_id FROM cases WHERE ended_at IS NOT NULL AND erased_at IS NULL",
-    "waiting_cases": "SELECT service, msisdn, case_id FROM cases WHERE state = 'waiting'",
+    "waiting_cases": "SELECT service, msisdn, case_id FROM cases WHERE state = 'waiting' AND msisdn IS NOT NULL",
     "cases_for_ops": """SELECT 'parked', list_id, case_id FROM cases WHERE state = 'parked'
                         UNION ALL SELECT 'held', list_id, case_id FROM cases WHERE held IS NOT NULL""",
     "outbox": "SELECT link, priority, sms_id, next_at, expires_at FROM sms WHERE state = 'queued'",
@@ -32,25 +32,10 @@ _CHECK = " UNION ALL ".join(_comparison(table, follows) for table, follows in _F
 
 
 # A process of an earlier version, which runs on during an upgrade, changes cases and texts and writes no entries.
-_MEND = (
-    """INSERT INTO deadlines (at, case_id) SELECT due_at, case_id FROM cases c WHERE due_at IS NOT NULL
-       AND NOT EXISTS (SELECT FROM deadlines d WHERE d.at = c.due_at AND d.case_id = c.case_id)""",
-    """INSERT INTO ended_cases (at, case_id) SELECT ended_at, case_id FROM cases c
-       WHERE ended_at IS NOT NULL AND erased_at IS NULL
-       AND NOT EXISTS (SELECT FROM ended_cases e WHERE e.at = c.ended_at AND e.case_id = c.case_id)""",
-    """INSERT INTO waiting_cases (service, msisdn, case_id) SELECT service, msisdn, case_id FROM cases
-       WHERE state = 'waiting' ON CONFLICT DO NOTHING""",
-    """INSERT INTO cases_for_ops (reason, list_id, case_id) SELECT 'parked', list_id, case_id FROM cases
-       WHERE state = 'parked' ON CONFLICT DO NOTHING""",
-    """INSERT INTO cases_for_ops (reason, list_id, case_id) SELECT 'held', list_id, case_id FROM cases
-       WHERE held IS NOT NULL ON CONFLICT DO NOTHING""",
-    """INSERT INTO outbox (link, priority, sms_id, next_at, expires_at)
-       SELECT link, priority, sms_id, next_at, expires_at FROM sms WHERE state = 'queued'
-       ON CONFLICT DO NOTHING""",
-    """INSERT INTO sending (node, sms_id) SELECT node, sms_id FROM sms WHERE state = 'sending'
-       ON CONFLICT DO NOTHING""",
-)
-
+_MEND = [
+    f"INSERT INTO {table} ({follows}) EXCEPT SELECT * FROM {table} ON CONFLICT DO NOTHING"  # noqa: S608
+    for table, follows in _FOLLOWS.items()
+]
 PARTS = len(_MEND)
 
 
