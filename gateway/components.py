@@ -16,7 +16,7 @@ from gateway.consent.deadlines import Calendar
 from gateway.consent.reply import ReplyRules
 from gateway.evidence.digests import Digester
 from gateway.logs.log import Event, get_logger
-from gateway.store import nodes, setup, sms
+from gateway.store import nodes, setup, sms, templates
 from gateway.store.database import Database, load_clock
 from gateway.store.disk import DiskSpace, space_at
 from gateway.store.rewinds import JournalMemory
@@ -116,7 +116,7 @@ async def build(
     metrics.expose_links(names)
     async with database.acquire() as connection:
         clock = clock or await load_clock(connection, config.clock.rate)
-        await setup.keep_templates(connection, {code: s.templates for code, s in services.items()})
+        await templates.keep(connection, {code: s.templates for code, s in services.items()})
         digests = Digester(await setup.evidence_key(connection))
         await nodes.join(connection, node, config.gateway.node, names)
         if moved := await sms.reroute(connection, names, routing):

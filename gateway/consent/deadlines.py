@@ -9,6 +9,7 @@ returned are UTC.
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 _SEND_WINDOW = re.compile(r"([01][0-9]|2[0-4]):([0-5][0-9])-([01][0-9]|2[0-4]):([0-5][0-9])")
@@ -95,6 +96,11 @@ class Calendar:
 
     def _instant(self, day: date, local_time: timedelta = timedelta()) -> datetime:
         """The instant of a local time on that date; of two, when clocks are put back, the first."""
-        # Adding to an aware datetime is arithmetic on local time, not elapsed time; 24:00 is 00:00 of the next
-        # day.
-        return (datetime.combine(day, time.min, self.timezone) + local_time).astimezone(UTC)
+        return _instant(self.timezone, day, local_time)
+
+
+@lru_cache(maxsize=256)
+def _instant(timezone: ZoneInfo, day: date, local_time: timedelta) -> datetime:
+    """Of few days: the same one for all texts of a campaign."""
+    # Adding to an aware datetime is arithmetic on local time, not elapsed time; 24:00 is 00:00 of the next day.
+    return (datetime.combine(day, time.min, timezone) + local_time).astimezone(UTC)

@@ -126,14 +126,20 @@ def _codes(service: str, agree: str, refuse: str) -> dict[str, str]:
     return {"agree": f"{service}#{agree}", "refuse": f"{service}#{refuse}", "yes": agree, "no": refuse}
 
 
+def filled(body: str, values: Mapping[str, str]) -> str:
+    """The body of a template with the values, by name, in place of its placeholders.
+
+    One pass over the template: a name with braces in it is not substituted again.
+    """
+    return "".join([values[piece] if place % 2 else piece for place, piece in enumerate(_pieces(body))])
+
+
 def _filled(template: Template, values: Mapping[str, str]) -> Text:
-    # One pass over the template only: a name with braces in it is not substituted again.
-    pieces = _pieces(template.body)
-    names = set(pieces[1::2])
-    filled = "".join([values[piece] if place % 2 else piece for place, piece in enumerate(pieces)])
-    body = unicodedata.normalize("NFC", filled)
+    names = set(_pieces(template.body)[1::2])
+    made = filled(template.body, values)
+    body = unicodedata.normalize("NFC", made)
     fields = {name: values[name] for name in sorted(names)}
-    exact = body == filled and not any("{" in value for value in fields.values())
+    exact = body == made and not any("{" in value for value in fields.values())
     return Text(body=body, template=template.version, fields=fields if exact else None)
 
 

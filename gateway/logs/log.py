@@ -234,10 +234,11 @@ def _unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
 
 def _stamp(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     """Puts at, level, event, node and version first and masks the rest."""
+    name = event.pop("event", None)
     stamped: EventDict = {
         "at": wall_now().isoformat(timespec="milliseconds"),
         "level": method,
-        "event": masked(event.pop("event", None)),
+        "event": name if type(name) is Event else masked(name),
         **_of_every_line,
     }
     for key, value in event.items():

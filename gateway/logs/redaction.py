@@ -45,6 +45,7 @@ _PRIVATE = re.compile(
     # PostgreSQL shows the row, asyncpg the argument of an error: all of it may be personal data.
     r"|(?P<row>(?<=DETAIL:)[\s\S]+|(?<=invalid input for query argument )[\s\S]+)"
 )
+_ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")  # alone, as most lines have one
 # From the first quotation mark on: what is quoted may hold marks itself, and be cut off before its last one.
 _QUOTED = re.compile(r"(?:(?<!\w)|(?<=\bb))(['\"`]).*", re.DOTALL)
 
@@ -52,7 +53,7 @@ _QUOTED = re.compile(r"(?:(?<!\w)|(?<=\bb))(['\"`]).*", re.DOTALL)
 def masked_text(text: str) -> str:
     """The text with everything private in it masked, cut at MAX_LOGGED_CHARACTERS."""
     if len(text) <= _MAX_CACHED_LENGTH:
-        return _masked_word(text)
+        return text if _ULID.fullmatch(text) else _masked_word(text)
     return cut(_masked_text(text), MAX_LOGGED_CHARACTERS)
 
 
@@ -78,6 +79,8 @@ def masked_message(text: str) -> str:
 
 def masked(value: object, depth: int = 0) -> object:
     """The value as plain data that a log may show: texts masked, private keys blanked, objects named only."""
+    if type(value) is str:  # most are
+        return masked_text(value)
     match value:
         case None | bool():
             return value

@@ -10,7 +10,7 @@ from gateway.operators.send_queue import OutgoingText, SendQueue
 from gateway.store.sms import ExpectedReceipt, SmsState
 from gateway.usecases.sent_texts import SentTexts, TextProgress
 
-GATHER_SECONDS: Final = 0.02
+GATHER_SECONDS: Final = 0.05
 """For which responses are collected before they are written."""
 
 

@@ -50,6 +50,7 @@ class Responses:
         self._undecided: dict[int, OutgoingText] = {}  # by sms_id: refused, perhaps by the link's fault
         self._statuses = config.statuses
         self._outcomes = {kind: metrics.SEGMENTS.labels(config.name, kind.value) for kind in status.StatusKind}
+        self._uncounted = 0  # accepted segments that are not in the metric yet
         self._link = config.name
 
     # --- responses -----------------------------------------------------------------------------------------
@@ -59,8 +60,10 @@ class Responses:
         out, segment = event.tag
         self._queue.segment_done(out)
         kind = status.classify(event.command_status, self._statuses)
-        self._outcomes[kind].inc()
-        if kind is status.StatusKind.ACCEPTED:
+        if kind is not status.StatusKind.ACCEPTED:
+            self._outcomes[kind].inc()
+        else:
+            self._uncounted += 1
             now = self._loop.time()
             self.health.accepted(now)
             self._pacer.accepted(now)
@@ -97,7 +100,7 @@ class Responses:
             expected = self._expected(out, segment, event.message_id)
             self._writer.accepted_late(out.claimed.sms_id, segment, expected)
         elif not held.accepted_segments >> segment & 1:
-            self._outcomes[status.StatusKind.ACCEPTED].inc()
+            self._uncounted += 1
             self._queue.drop(held, segment)
             held.unknown_segments &= ~(1 << segment)
             self._accepted(held, segment, event.message_id)
@@ -116,6 +119,11 @@ class Responses:
         out.unknown_segments |= 1 << segment
         out.timed_out |= timed_out
         self._wait_if_uncertain(out)
+
+    def count_accepted(self) -> None:
+        """Adds the segments accepted since the last call to the metric."""
+        counted, self._uncounted = self._uncounted, 0
+        self._outcomes[status.StatusKind.ACCEPTED].inc(counted)
 
     def _accepted(self, out: OutgoingText, segment: int, message_id: str) -> None:
         out.accepted_segments |= 1 << segment

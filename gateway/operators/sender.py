@@ -29,7 +29,7 @@ from gateway.usecases.sent_texts import SentTexts
 
 READY_SECONDS = 0.25
 """Of `tps`: the number of bulk segments kept ready in memory."""
-READY_WINDOWS = 4
+READY_WINDOWS = 16
 """Upper limit of the same, in windows of all sessions."""
 TYPICAL_SEGMENTS = 16
 """Of a request (order A1, text 1): the estimate by which the number of texts to claim is computed."""
@@ -285,6 +285,7 @@ class Sender:
 
     async def write(self) -> None:
         """Writes the responses received so far: the progress of the texts and its effects on their cases."""
+        self._responses.count_accepted()
         await self._writer.write()
         if self._is_full or not self._binds:
             self._wakeup.set()  # there is room for new texts, or written texts can be released

@@ -81,6 +81,8 @@ class Caller:
         self._recorded = asyncio.Event()
         self._stopping = False
         self._availability = Availability(calls.kind, outage=policy.cooldown, policy=policy)
+        self._done_calls = metrics.CALLS.labels(calls.kind.value, "done")
+        self._retried_calls = metrics.CALLS.labels(calls.kind.value, "retry")
         self._failed_at = 0.0
         self._cooldown_until = 0.0
 
@@ -177,8 +179,8 @@ class Caller:
         self._finished += [_Finished(calls_of[outcome.case_id], outcome) for outcome in settled]
         self._has_finished.set()
         again = [outcome for outcome in settled if isinstance(outcome, Retry)]
-        metrics.CALLS.labels(self._kind.value, "done").inc(len(settled) - len(again))
-        metrics.CALLS.labels(self._kind.value, "retry").inc(len(again))
+        self._done_calls.inc(len(settled) - len(again))
+        self._retried_calls.inc(len(again))
         pausing = [outcome for outcome in again if outcome.kind is not FailureKind.OUTAGE]
         if any(isinstance(outcome, Done) for outcome in outcomes) and not pausing:
             self._availability.succeeded()

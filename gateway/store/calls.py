@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from gateway.store.database import Connection
 from gateway.store.rows import reader
+from gateway.store.writes import Write
 
 
 class CallKind(StrEnum):
@@ -26,11 +27,11 @@ class Call(NamedTuple):
 
 _read_call = reader(Call)
 
-_ADD = """
-INSERT INTO calls (case_id, kind) SELECT case_id, kind FROM unnest($1::call_row[])
-ON CONFLICT (case_id, kind) DO UPDATE SET
-    attempts = 0, next_at = '-infinity', node = NULL, serial = excluded.serial
-"""
+_ADD = """added AS (
+    INSERT INTO calls (case_id, kind) SELECT case_id, kind FROM unnest($1::call_row[])
+    ON CONFLICT (case_id, kind) DO UPDATE SET
+        attempts = 0, next_at = '-infinity', node = NULL, serial = excluded.serial
+)"""
 
 _CLAIM = """
 UPDATE calls SET node = $1
@@ -47,7 +48,7 @@ DELETE FROM calls USING unnest($1::finished_call_row[]) AS finished
 WHERE calls.case_id = finished.case_id AND calls.kind = $2 AND calls.serial = finished.serial AND calls.node = $3
 RETURNING calls.serial
 """
-_DROP = "DELETE FROM calls WHERE case_id = ANY($1::text[])"
+_DROP = "dropped AS (DELETE FROM calls WHERE case_id = ANY($1::text[]))"
 
 _POSTPONE = """
 UPDATE calls SET node = NULL, attempts = attempts + 1, next_at = clock_timestamp() + postponed.delay
@@ -59,9 +60,9 @@ WHERE calls.case_id = postponed.case_id AND calls.kind = $2 AND calls.serial = p
 _RELEASE_OTHERS = "UPDATE calls SET node = NULL WHERE node = $1 AND kind = $2 AND serial <> ALL($3::bigint[])"
 
 
-async def add(connection: Connection, calls: Sequence[tuple[str, CallKind]]) -> None:
+def adding(calls: Sequence[tuple[str, CallKind]]) -> Write:
     """Adds calls, (case_id, kind), that are due at once. One of the same case and kind starts anew."""
-    await connection.execute(_ADD, calls)
+    return Write(_ADD, (calls,))
 
 
 async def claim(connection: Connection, node: str, kind: CallKind, limit: int) -> list[Call]:
@@ -91,6 +92,6 @@ async def release_others(connection: Connection, node: str, kind: CallKind, held
     await connection.execute(_RELEASE_OTHERS, node, kind, list(held))
 
 
-async def drop(connection: Connection, case_ids: Collection[str]) -> None:
+def dropping(case_ids: Collection[str]) -> Write:
     """Removes all calls of cases that have ended."""
-    await connection.execute(_DROP, list(case_ids))
+    return Write(_DROP, (list(case_ids),))

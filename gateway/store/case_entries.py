@@ -13,27 +13,34 @@ from gateway.consent.case import Case, State
 from gateway.store.database import Connection
 from gateway.store.questions import NumberClaim
 from gateway.store.rows import reader
+from gateway.store.writes import Write
 
-_WAIT = """
-INSERT INTO waiting_cases (service, msisdn, case_id) SELECT service, msisdn, case_id FROM unnest($1::number_row[])
-ON CONFLICT DO NOTHING
-"""
-_WAIT_NO_MORE = """
-DELETE FROM waiting_cases w USING unnest($1::number_row[]) AS gone
-WHERE w.msisdn = gone.msisdn AND w.service = gone.service AND w.case_id = gone.case_id
-"""
-_NEED_OPS = """
-INSERT INTO cases_for_ops (reason, list_id, case_id)
-SELECT reason, list_id, case_id FROM unnest($1::case_for_ops_row[]) ON CONFLICT DO NOTHING
-"""
-_NEED_OPS_NO_MORE = """
-DELETE FROM cases_for_ops o USING unnest($1::case_for_ops_row[]) AS gone
-WHERE o.reason = gone.reason AND o.list_id = gone.list_id AND o.case_id = gone.case_id
-"""
-_ENDED_NO_MORE = """
-DELETE FROM ended_cases e USING unnest($1::case_instant_row[]) AS gone
-WHERE e.at = gone.at AND e.case_id = gone.case_id
-"""
+_DUE_LATER = """due AS (
+    INSERT INTO deadlines (at, case_id) SELECT at, case_id FROM unnest($1::case_instant_row[])
+)"""
+_ENDED = """ended AS (
+    INSERT INTO ended_cases (at, case_id) SELECT at, case_id FROM unnest($1::case_instant_row[])
+)"""
+_ENDED_NO_MORE = """ended_no_more AS (
+    DELETE FROM ended_cases e USING unnest($1::case_instant_row[]) AS gone
+    WHERE e.at = gone.at AND e.case_id = gone.case_id
+)"""
+_WAIT = """waiting AS (
+    INSERT INTO waiting_cases (service, msisdn, case_id)
+    SELECT service, msisdn, case_id FROM unnest($1::number_row[]) ON CONFLICT DO NOTHING
+)"""
+_WAIT_NO_MORE = """waiting_no_more AS (
+    DELETE FROM waiting_cases w USING unnest($1::number_row[]) AS gone
+    WHERE w.msisdn = gone.msisdn AND w.service = gone.service AND w.case_id = gone.case_id
+)"""
+_NEED_OPS = """for_ops AS (
+    INSERT INTO cases_for_ops (reason, list_id, case_id)
+    SELECT reason, list_id, case_id FROM unnest($1::case_for_ops_row[]) ON CONFLICT DO NOTHING
+)"""
+_NEED_OPS_NO_MORE = """for_ops_no_more AS (
+    DELETE FROM cases_for_ops o USING unnest($1::case_for_ops_row[]) AS gone
+    WHERE o.reason = gone.reason AND o.list_id = gone.list_id AND o.case_id = gone.case_id
+)"""
 
 _DUE = "SELECT at, case_id FROM deadlines WHERE at <= $1 ORDER BY at, case_id LIMIT $2"
 _LOCK_DUE = """
@@ -131,17 +138,18 @@ def _needs_ops(stored: Stored, case: Case) -> Iterator[CaseForOps]:
         yield CaseForOps(ForOps.HELD, stored.list_id, stored.case_id)
 
 
-async def write(connection: Connection, found: Changes) -> None:
-    """Writes the rows but for `due` and `ended`, which go with the cases' own; nothing in most transactions."""
-    for statement, rows in (
+def writes(found: Changes) -> list[Write]:
+    """The rows to add and to remove, as they are written with the cases' own."""
+    given: Sequence[tuple[str, Collection[NamedTuple]]] = (
+        (_DUE_LATER, found.due),
+        (_ENDED, found.ended),
+        (_ENDED_NO_MORE, found.ended_no_more),
         (_WAIT, found.wait),
         (_WAIT_NO_MORE, found.wait_no_more),
         (_NEED_OPS, found.need_ops),
         (_NEED_OPS_NO_MORE, found.need_ops_no_more),
-        (_ENDED_NO_MORE, found.ended_no_more),
-    ):
-        if rows:
-            await connection.execute(statement, list(rows))
+    )
+    return [Write(sql, (list(rows),)) for sql, rows in given if rows]
 
 
 async def due(connection: Connection, now: datetime, limit: int) -> list[CaseInstant]:

@@ -13,6 +13,7 @@ from gateway.consent.reply import Verdict
 from gateway.consent.texts import Name
 from gateway.store import case_entries
 from gateway.store.database import Connection
+from gateway.store.writes import Write
 
 _JOURNEY = tuple(field for field in Case._fields if field != "relations")
 """The columns of `Case`, in the order of the type `case_row`; `relations` are derived from the record."""
@@ -25,17 +26,13 @@ FROM cases c LEFT JOIN records r USING (case_id) WHERE c.case_id = ANY($1::text[
 """  # noqa: S608
 _LOCK = f"{_FETCH} ORDER BY c.case_id FOR UPDATE OF c"
 
-_SAVE = f"""
-WITH counted AS (
-    INSERT INTO progress (list_id, state, cases) SELECT list_id, state, cases FROM unnest($2::progress_row[])
-), due AS (
-    INSERT INTO deadlines (at, case_id) SELECT at, case_id FROM unnest($3::case_instant_row[])
-), ended AS (
-    INSERT INTO ended_cases (at, case_id) SELECT at, case_id FROM unnest($4::case_instant_row[])
-)
-UPDATE cases SET {", ".join(f"{column} = saved.{column}" for column in _JOURNEY)}
-FROM unnest($1::case_row[]) AS saved WHERE cases.case_id = saved.case_id
-"""  # noqa: S608
+_SAVE = f"""saved AS (
+    UPDATE cases SET {", ".join(f"{column} = saved.{column}" for column in _JOURNEY)}
+    FROM unnest($1::case_row[]) AS saved WHERE cases.case_id = saved.case_id
+)"""  # noqa: S608
+_COUNT = """counted AS (
+    INSERT INTO progress (list_id, state, cases) SELECT list_id, state, cases FROM unnest($1::progress_row[])
+)"""
 
 _FOLD = """
 WITH folded AS (DELETE FROM progress WHERE list_id = $1 RETURNING state, cases)
@@ -91,22 +88,19 @@ async def fetch(connection: Connection, case_ids: Collection[str]) -> dict[str, 
     return {row["case_id"]: _from_row(row) for row in await connection.fetch(_FETCH, list(case_ids))}
 
 
-async def save(
-    connection: Connection,
+def saving(
     stored: Sequence[StoredCase],
     before: Mapping[str, Case],
     state_counts: Mapping[tuple[str, State], int],
-) -> None:
-    """Writes the cases' states, and by (list_id, state) the number of cases that entered (+) or left (-) it.
+) -> list[Write]:
+    """The cases' states, and by (list_id, state) the number of cases that entered (+) or left (-) it.
 
     `before` are the states that the rows have, by case_id.
     """
-    deltas = [(list_id, state, n) for (list_id, state), n in state_counts.items() if n]
-    found = case_entries.changes(stored, before)
-    await connection.execute(
-        _SAVE, [(s.case_id, *_journey(s.case)) for s in stored], deltas, found.due, found.ended
-    )
-    await case_entries.write(connection, found)
+    writes = [Write(_SAVE, ([(s.case_id, *_journey(s.case)) for s in stored],))]
+    if deltas := [(list_id, state, n) for (list_id, state), n in state_counts.items() if n]:
+        writes.append(Write(_COUNT, (deltas,)))
+    return writes + case_entries.writes(case_entries.changes(stored, before))
 
 
 async def fold_progress(connection: Connection) -> int:

@@ -2,9 +2,12 @@
 
 from gateway.store.database import Connection
 
+_CURSOR = """
+SELECT seq FROM feeds WHERE feed = $1 AND node = $2 AND EXISTS (SELECT FROM nodes WHERE nodes.node = $2)
+"""
 _ENTER = "INSERT INTO feeds (feed) VALUES ($1) ON CONFLICT DO NOTHING"
 _CLAIM = """
-UPDATE feeds SET node = $2 WHERE feed = $1 AND (node IS NULL OR node = $2)
+UPDATE feeds SET node = $2 WHERE feed = $1 AND node IS NULL
   AND EXISTS (SELECT FROM nodes WHERE nodes.node = $2)
 RETURNING seq
 """
@@ -13,8 +16,10 @@ _ADVANCE = "UPDATE feeds SET seq = $3 WHERE feed = $1 AND node = $2"
 
 async def claim(connection: Connection, feed: str, node: str) -> int | None:
     """The cursor of the feed, claimed by this node; None while another process serves it."""
-    await connection.execute(_ENTER, feed)
-    seq: int | None = await connection.fetchval(_CLAIM, feed, node)
+    seq: int | None = await connection.fetchval(_CURSOR, feed, node)
+    if seq is None:  # the first time, or another process serves it
+        await connection.execute(_ENTER, feed)
+        seq = await connection.fetchval(_CLAIM, feed, node)
     return seq
 
 

@@ -10,6 +10,7 @@ from gateway.consent.redelivery import MAX_COMPARED
 from gateway.store.database import Connection
 from gateway.store.rows import reader
 from gateway.store.unacknowledged import REDELIVERY_WITHIN_SECONDS
+from gateway.store.writes import Write
 
 SAME_REPLY_WITHIN_SECONDS = 2.0
 """Real time within which the same octets with the same link and addresses are one reply, delivered twice."""
@@ -84,14 +85,13 @@ FROM unnest($1::sent_octets_row[]) AS new CROSS JOIN LATERAL (
     ORDER BY old.arrived_at DESC LIMIT $4) AS r
 """
 
-_KEEP = """
-INSERT INTO replies (case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time, verdict,
-                     normalised, rule_version, held, received_addr, source_ton, source_npi, received_at)
-SELECT case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time, verdict, normalised,
-       rule_version, held, received_addr, source_ton, source_npi, $2
-FROM unnest($1::reply_row[])
-RETURNING reply_id
-"""
+_KEEP = """kept AS (
+    INSERT INTO replies (case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time, verdict,
+                         normalised, rule_version, held, received_addr, source_ton, source_npi, received_at)
+    SELECT case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time, verdict, normalised,
+           rule_version, held, received_addr, source_ton, source_npi, $2
+    FROM unnest($1::reply_row[])
+)"""
 
 _COUNT_REDELIVERED = """
 UPDATE replies SET redelivered = least(replies.redelivered + known.times, 32767)
@@ -159,9 +159,9 @@ async def similar(connection: Connection, replies: Collection[tuple[str, bytes]]
     return [_read_similar(row) for row in rows]
 
 
-async def keep(connection: Connection, replies: Sequence[StoredReply], now: datetime) -> list[int]:
-    """The reply_ids of the stored replies, in order; `now` is business time."""
-    return [row["reply_id"] for row in await connection.fetch(_KEEP, replies, now)]
+def keeping(replies: Sequence[StoredReply], now: datetime) -> Write:
+    """Stores the replies; `now` is business time."""
+    return Write(_KEEP, (replies, now))
 
 
 async def count_redelivered(connection: Connection, times: Mapping[tuple[str, str, str, bytes], int]) -> None:

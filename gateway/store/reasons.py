@@ -7,12 +7,17 @@ import orjson
 
 from gateway.consent.events import Words
 from gateway.store.database import Connection
+from gateway.store.writes import Write
 
 ERASED = "erased"
 """Shown in place of words that were erased with the case."""
 
 _FIELD = Words._fields[0]
-_KEEP = "INSERT INTO case_reasons (case_id, digest, reason) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
+_KEEP = """worded AS (
+    INSERT INTO case_reasons (case_id, digest, reason)
+    SELECT case_id, digest, reason FROM unnest($1::text[], $2::text[], $3::text[]) AS w (case_id, digest, reason)
+    ON CONFLICT DO NOTHING
+)"""
 _FIND = "SELECT digest, reason FROM case_reasons WHERE case_id = ANY($1::text[])"
 
 
@@ -24,9 +29,9 @@ class Kept(NamedTuple):
     reason: str
 
 
-async def keep(connection: Connection, words: Sequence[Kept]) -> None:
+def keeping(words: Sequence[Kept]) -> Write:
     """Stores the words; the same ones of a case once."""
-    await connection.executemany(_KEEP, words)
+    return Write(_KEEP, tuple(map(list, zip(*words, strict=True))))
 
 
 async def shown(connection: Connection, details: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:

@@ -1,9 +1,6 @@
 """What a starting process reads from the database, and stores in it."""
 
-from collections.abc import Mapping
-
 from gateway.consent.case import ENDED
-from gateway.consent.texts import Templates
 from gateway.store.database import Connection
 
 _OPEN_CASES = """
@@ -22,12 +19,3 @@ async def open_cases(connection: Connection) -> dict[str, int]:
     """By service, the number of open cases; services without any are left out."""
     rows = await connection.fetch(_OPEN_CASES, [state.value for state in ENDED])
     return {row["service"]: row["cases"] for row in rows}
-
-
-async def keep_templates(connection: Connection, services: Mapping[str, Templates]) -> None:
-    """Stores all template versions that are not stored yet: evidence must show the template of every text sent."""
-    await connection.executemany(
-        """INSERT INTO templates (version, service, name, language, body) VALUES ($1, $2, $3, $4, $5)
-           ON CONFLICT (version) DO NOTHING""",
-        [(t.version, code, t.name, t.language, t.body) for code, ts in services.items() for t in ts.all()],
-    )

@@ -12,12 +12,15 @@ from enum import IntEnum, StrEnum
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+import asyncpg
 import orjson
 
 from gateway.config.routing import Routing
 from gateway.consent.texts import Kind
 from gateway.store.database import Connection
 from gateway.store.rows import reader
+from gateway.store.templates import TemplateBodies
+from gateway.store.writes import Write
 
 
 class Priority(IntEnum):
@@ -134,8 +137,7 @@ class ExpectedReceipt(NamedTuple):
 # segments. `allotted` advances the counter of each number by the number of its new texts and returns the reference
 # of the last one. The references of the others are counted back from it, so that they ascend in the order of
 # `ordinal`.
-_QUEUE = """
-WITH new AS (
+_QUEUE = """new AS (
     SELECT * FROM unnest($1::text_row[]) WITH ORDINALITY
         AS n (case_id, kind, repeat, link, msisdn, priority, template, body, long_messages, segments, fields,
               ordinal)
@@ -151,11 +153,11 @@ WITH new AS (
            (reference - row_number() OVER (PARTITION BY msisdn ORDER BY ordinal DESC) + 1 + 65536) % 65536, $2
     FROM new JOIN allotted USING (msisdn) ORDER BY ordinal
     RETURNING link, priority, sms_id
-), found AS (
+), to_send AS (
     INSERT INTO outbox (link, priority, sms_id) SELECT link, priority, sms_id FROM queued
-)
-SELECT sms_id FROM queued ORDER BY sms_id
-"""
+)"""
+QUEUED = "SELECT sms_id FROM queued ORDER BY sms_id"
+"""The result of `queueing`: the sms_ids, in the order of the texts."""
 
 _QUEUE_SCREENS = """
 WITH queued AS (
@@ -188,8 +190,8 @@ WITH ready AS (
     UPDATE sms SET state = 'sending', node = $1, link = $5, attempts = attempts + 1
     FROM ready WHERE sms.sms_id = ready.sms_id AND sms.state = 'queued'
     RETURNING sms.sms_id, case_id, kind, repeat, msisdn, sms.priority,
-              coalesce(body, filled_template(template, fields)) AS body, long_messages, reference, segments,
-              attempts, accepted_segments, tracked_segments, message_ids, tlvs,
+              body, template, fields, long_messages, reference, segments, attempts, accepted_segments,
+              tracked_segments, message_ids, tlvs,
               extract(epoch FROM expires_at - clock_timestamp())::float8 AS expires_in_seconds, busy_since
 ), found AS (
     INSERT INTO sending (node, sms_id) SELECT $1, sms_id FROM claimed
@@ -276,16 +278,15 @@ WITH moved AS (
 UPDATE sms SET link = moved.link FROM moved WHERE sms.sms_id = moved.sms_id
 """
 
-_WITHDRAW = """
-WITH gone AS (
+_WITHDRAW = """withdrawn AS (
     DELETE FROM outbox o USING sms s
     WHERE s.case_id = ANY($1::text[]) AND s.state = 'queued' AND s.kind IN ('request', 'repeat', 'clarify')
       AND s.accepted_segments = 0
       AND o.link = s.link AND o.priority = s.priority AND o.sms_id = s.sms_id
     RETURNING o.sms_id
-)
-UPDATE sms SET state = 'cancelled' FROM gone WHERE sms.sms_id = gone.sms_id
-"""
+), cancelled AS (
+    UPDATE sms SET state = 'cancelled' FROM withdrawn WHERE sms.sms_id = withdrawn.sms_id
+)"""
 
 
 _text_columns: Callable[[NewSms], tuple[Any, ...]] = attrgetter(
@@ -298,10 +299,9 @@ _read_claimed = reader(ClaimedSms)
 _read_freed = reader(Freed)
 
 
-async def queue(connection: Connection, texts: Sequence[NewSms], now: datetime) -> list[int]:
-    """The sms_ids of the queued texts, in order. Each text gets the next concatenation reference of its number."""
-    rows = await connection.fetch(_QUEUE, [_text_row(text) for text in texts], now)
-    return [row["sms_id"] for row in rows]
+def queueing(texts: Sequence[NewSms], now: datetime) -> Write:
+    """Queues the texts. Each gets the next concatenation reference of its number."""
+    return Write(_QUEUE, ([_text_row(text) for text in texts], now))
 
 
 def _text_row(text: NewSms) -> tuple[Any, ...]:
@@ -333,18 +333,31 @@ async def claim(
     others: Sequence[str] = (),
     bulk: bool,
     limit: int,
+    templates: TemplateBodies | None = None,
 ) -> list[ClaimedSms]:
     """Up to `limit` queued texts, claimed by this node, urgent ones first; `bulk` False claims urgent ones only.
 
     `others` are links that are down and fall back on `link`: their texts are moved to it. A screen is sent by its
-    own link only, which carries the dialogue. Empty when the node was evicted.
+    own link only, which carries the dialogue. `templates` keeps those read for the next claim. Empty when the node
+    was evicted.
     """
     rows = await connection.fetch(
         _CLAIM, node, [link, *others], Priority.BULK if bulk else Priority.URGENT, limit, link
     )
-    claimed = [_read_claimed(row) for row in rows]
+    templates = templates or TemplateBodies()
+    await templates.load(connection, {row["template"] for row in rows if row["body"] is None})
+    claimed = [_claimed(row, templates) for row in rows]
     claimed.sort(key=lambda sms: (sms.priority, sms.sms_id))
     return claimed
+
+
+def _claimed(row: asyncpg.Record, templates: TemplateBodies) -> ClaimedSms:
+    claimed = _read_claimed(row)
+    return (
+        claimed
+        if claimed.body is not None
+        else claimed._replace(body=templates.text(row["template"], row["fields"]))
+    )
 
 
 async def record(connection: Connection, node: str, progress: Sequence[SmsProgress]) -> set[int]:
@@ -405,6 +418,6 @@ async def reroute(connection: Connection, links: Collection[str], routing: Routi
     return len(found)
 
 
-async def withdraw(connection: Connection, case_ids: Collection[str]) -> None:
+def withdrawing(case_ids: Collection[str]) -> Write:
     """Cancels the queued questions and clarifications of these cases of which no segment was accepted."""
-    await connection.execute(_WITHDRAW, list(case_ids))
+    return Write(_WITHDRAW, (list(case_ids),))

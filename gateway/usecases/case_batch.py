@@ -25,6 +25,7 @@ from gateway.store.calls import CallKind
 from gateway.store.cases import StoredCase
 from gateway.store.database import Connection
 from gateway.store.questions import NumberClaim
+from gateway.store.writes import Write, execute
 from gateway.usecases.texts import TextRenderer
 
 CALL_OF = {Effect.LOOK_UP: CallKind.LOOKUP, Effect.FORM_VOUCHER: CallKind.VOUCHER}
@@ -152,30 +153,33 @@ class CaseBatch:
             if s.case.state is State.WAITING and self._before[case_id].state is not State.WAITING
         ]
         if waiting:
-            await cases.save(self._connection, waiting, self._written, {})
+            await execute(self._connection, cases.saving(waiting, self._written, {}))
             self._written |= {s.case_id: s.case for s in waiting}
 
-    async def write(self) -> Outcome:
-        """The outcome, after states, texts and calls are written; the number of statements is fixed."""
-        connection = self._connection
+    async def write(self, others: Sequence[Write] = ()) -> Outcome:
+        """The outcome, after states, texts and calls are written, together with `others`, by one statement."""
+        writes = [*others]
         changed = [s for case_id, s in self.stored.items() if s.case is not self._before[case_id]]
         if changed:
-            await cases.save(connection, changed, self._written, self._state_counts(changed))
+            writes += cases.saving(changed, self._written, self._state_counts(changed))
         if self._words:
-            await reasons.keep(connection, self._words)
+            writes.append(reasons.keeping(self._words))
         if self._withdrawn:
-            await sms.withdraw(connection, self._withdrawn)
+            writes.append(sms.withdrawing(self._withdrawn))
         if self._ended:
-            await calls.drop(connection, self._ended)
+            writes.append(calls.dropping(self._ended))
         if self._calls:
-            await calls.add(connection, self._calls)
+            writes.append(calls.adding(self._calls))
             self.outcome.calls.update(kind for _, kind in self._calls)
-        if self._texts:
-            sms_ids = await sms.queue(connection, [new for _, new in self._texts], self._now)
-            for sms_id, (stored, new) in zip(sms_ids, self._texts, strict=True):
-                queued = text_queued(self._context.digests, sms_id, new, segments=new.segments)
-                self.outcome.events.append((stored, queued))
-                self.outcome.links.add(new.link)
+        if not self._texts:
+            await execute(self._connection, writes)
+            return self.outcome
+        writes.append(sms.queueing([new for _, new in self._texts], self._now))
+        queued = await execute(self._connection, writes, sms.QUEUED)
+        for row, (stored, new) in zip(queued, self._texts, strict=True):
+            event = text_queued(self._context.digests, row["sms_id"], new, segments=new.segments)
+            self.outcome.events.append((stored, event))
+            self.outcome.links.add(new.link)
         return self.outcome
 
     def _state_counts(self, changed: Sequence[StoredCase]) -> Counter[tuple[str, State]]:

@@ -18,6 +18,7 @@ from gateway.logs.log import get_logger
 from gateway.smpp.text import decode_segments, without_final_nul
 from gateway.store import inbound, questions
 from gateway.store.inbound import ReplySegment, SimilarReply, StoredReply
+from gateway.store.writes import Write
 from gateway.turn import Turn
 from gateway.usecases.reply_evidence import Reply, ignore_reply, log_wrong_link, may_come_by, record_reply
 from gateway.usecases.sending_state import SendingState
@@ -163,10 +164,13 @@ class Replies:
             addressed += [len(stored)] * len(addressee)
             stored.append(kept)
             inputs += addressee
-        decisions = await uow.apply(inputs)
-        for place, (case_id, given), decision in zip(addressed, inputs, decisions, strict=True):
-            stored[place] = _as_decided(stored[place], case_id, given, decision)
-        await inbound.keep(uow.connection, stored, uow.now)
+
+        def keep(decisions: Sequence[Decision]) -> Sequence[Write]:
+            for place, (case_id, given), decision in zip(addressed, inputs, decisions, strict=True):
+                stored[place] = _as_decided(stored[place], case_id, given, decision)
+            return [inbound.keeping(stored, uow.now)]
+
+        await uow.apply(inputs, keep)
 
     def _read(self, reply: Reply, asked: _Asked) -> _Read:
         """The reply as read by the rules of its service, and the latest question of that service at the number.

@@ -13,6 +13,7 @@ from gateway.smpp import status
 from gateway.store import nodes, sms
 from gateway.store.database import Database
 from gateway.store.sms import ClaimedSms, ExpectedReceipt, Priority, Released, SmsProgress, SmsState
+from gateway.store.templates import TemplateBodies
 from gateway.usecases.unit_of_work import Transactions, UnitOfWork
 
 RECEIPTS_EXPECTED_FOR = timedelta(days=3)
@@ -51,6 +52,7 @@ class SentTexts:
         self._link = link
         self._fallback_for = fallback_for
         self._down_after_seconds = down_after_seconds
+        self._templates = TemplateBodies()
 
     def now(self) -> datetime:
         """The current business time."""
@@ -66,7 +68,15 @@ class SentTexts:
             others: list[str] = []
             if self._fallback_for:
                 others = await nodes.down_links(connection, self._fallback_for, self._down_after_seconds)
-            return await sms.claim(connection, self._node, self._link, others=others, bulk=bulk, limit=limit)
+            return await sms.claim(
+                connection,
+                self._node,
+                self._link,
+                others=others,
+                bulk=bulk,
+                limit=limit,
+                templates=self._templates,
+            )
 
     async def still_claimed(self, sms_ids: Collection[int]) -> set[int]:
         """Those of the texts that this process still has claimed."""

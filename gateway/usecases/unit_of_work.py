@@ -24,6 +24,7 @@ from gateway.store.calls import CallKind
 from gateway.store.cases import StoredCase
 from gateway.store.database import Connection, Database
 from gateway.store.rewinds import Committed, JournalMemory
+from gateway.store.writes import Write, execute
 from gateway.usecases.case_batch import CaseBatch, DecisionContext, text_queued
 
 T = TypeVar("T")
@@ -53,18 +54,24 @@ class UnitOfWork:
         """The digests that replace personal data in the journal."""
         return self._context.digests
 
-    async def apply(self, inputs: Sequence[tuple[str, Input]]) -> list[Decision]:
+    async def apply(
+        self,
+        inputs: Sequence[tuple[str, Input]],
+        others: Callable[[Sequence[Decision]], Sequence[Write]] = lambda _: (),
+    ) -> list[Decision]:
         """The decisions on (case_id, input), in order; their effects are written.
 
-        Inputs for cases that do not exist have no decision.
+        Inputs for cases that do not exist have no decision. `others` are changes that go with the decisions: they
+        are made by the same statement as their effects.
         """
         if not inputs:
+            await execute(self.connection, others([]))
             return []
         stored = await cases.lock(self.connection, {case_id for case_id, _ in inputs})
         batch = CaseBatch(self.connection, self.now, self._context, stored)
         decisions = [batch.decide(case_id, given) for case_id, given in inputs if case_id in batch.stored]
         await batch.settle_numbers()
-        outcome = await batch.write()
+        outcome = await batch.write(others(decisions))
         self.journal([(stored.case_id, event) for stored, event in outcome.events])
         self._logged.extend((s, event) for s, event in outcome.events if event.name in _LOGGED)
         self._links |= outcome.links

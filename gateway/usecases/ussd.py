@@ -138,9 +138,10 @@ class _Messages:
                     self._typed(message, self._dialogue(message))
                 case UssdOp.ABORT:
                     self._aborted(message)
-        if self._kept:
-            await inbound.keep(connection, self._kept, self._uow.now)
-        decisions = await self._uow.apply([(dialogue.case_id, given) for _, dialogue, given in self._replies])
+        kept = [inbound.keeping(self._kept, self._uow.now)] if self._kept else []
+        decisions = await self._uow.apply(
+            [(dialogue.case_id, given) for _, dialogue, given in self._replies], lambda _: kept
+        )
         for (message, dialogue, given), decision in zip(self._replies, decisions, strict=True):
             self._confirm(message, dialogue, given, decision)
         await dialogues.save(connection, self._changed, lifetime_seconds=self._lifetime_seconds)

@@ -10,6 +10,7 @@ from gateway.consent.inputs import HoldReply, ParentReply, Park, UseNumber
 from gateway.consent.reply import Verdict
 from gateway.store import history, inbound, journal
 from gateway.store.inbound import StoredReply
+from gateway.store.writes import execute
 from tests.api.apiclient import Api
 from tests.record_factories import MOTHER, good
 
@@ -246,7 +247,7 @@ async def hold(
         await components.transactions.apply([(case_id, held)])
         row = StoredReply(case_id, "tele2", number, "1414", b"3#1", 0, "", verdict, False, "1", held=True)
         async with components.database.acquire() as connection:
-            await inbound.keep(connection, [row], AT)
+            await execute(connection, [inbound.keeping([row], AT)])
 
 
 async def test_a_case_with_a_held_reply_shows_it_and_keeps_its_state(api: Api, components: Components) -> None:

@@ -34,7 +34,7 @@ from tests.simulation.simulated_smsc import Smsc, Wire
 from tests.simulation.simulated_time import DAY, Timeline
 from tests.simulation.simulated_truth import Truth
 
-GATHER_SECONDS = 0.02
+GATHER_SECONDS = 0.05
 RETRY = 1.0
 RESTART = (0.5, 15.0)
 DECISION_SECONDS = (0.0, 5 * DAY)

@@ -10,6 +10,7 @@ from gateway.store import calls, nodes, sms
 from gateway.store.calls import CallKind
 from gateway.store.database import Database
 from gateway.store.sms import SmsProgress, SmsState
+from gateway.store.writes import execute
 from tests.store.rows import MONDAY, NODE, add_node, new_sms
 
 OTHER = "01M80000000000000000000NOD2"
@@ -19,7 +20,7 @@ async def test_two_nodes_claim_every_call_once(database: Database) -> None:
     async with database.acquire() as connection:
         await add_node(connection)
         await add_node(connection, OTHER)
-        await calls.add(connection, [(f"case-{n}", CallKind.LOOKUP) for n in range(100)])
+        await execute(connection, [calls.adding([(f"case-{n}", CallKind.LOOKUP) for n in range(100)])])
 
     async def claim_all(node: str) -> list[str]:
         claimed: list[str] = []
@@ -39,7 +40,7 @@ async def test_a_call_being_claimed_is_skipped_without_waiting(database: Databas
     async with database.acquire() as one, database.acquire() as other:
         await add_node(one)
         await add_node(one, OTHER)
-        await calls.add(one, [("case-1", CallKind.LOOKUP), ("case-2", CallKind.LOOKUP)])
+        await execute(one, [calls.adding([("case-1", CallKind.LOOKUP), ("case-2", CallKind.LOOKUP)])])
         async with one.transaction():
             assert len(await calls.claim(one, NODE, CallKind.LOOKUP, 1)) == 1
             assert len(await calls.claim(other, OTHER, CallKind.LOOKUP, 5)) == 1
@@ -48,7 +49,7 @@ async def test_a_call_being_claimed_is_skipped_without_waiting(database: Databas
 async def test_only_the_node_that_holds_a_call_can_finish_it(database: Database) -> None:
     async with database.acquire() as connection:
         await add_node(connection)
-        await calls.add(connection, [("case-1", CallKind.VOUCHER)])
+        await execute(connection, [calls.adding([("case-1", CallKind.VOUCHER)])])
         (call,) = await calls.claim(connection, NODE, CallKind.VOUCHER, 1)
         assert await calls.finish(connection, OTHER, CallKind.VOUCHER, [call]) == set()
         assert await calls.finish(connection, NODE, CallKind.VOUCHER, [call]) == {call.serial}
@@ -58,7 +59,7 @@ async def test_only_the_node_that_holds_a_call_can_finish_it(database: Database)
 async def test_a_postponed_call_counts_its_attempts_and_is_not_claimed_before_its_time(database: Database) -> None:
     async with database.acquire() as connection:
         await add_node(connection)
-        await calls.add(connection, [("case-1", CallKind.LOOKUP)])
+        await execute(connection, [calls.adding([("case-1", CallKind.LOOKUP)])])
         for attempts in range(3):
             (call,) = await calls.claim(connection, NODE, CallKind.LOOKUP, 1)
             assert call.attempts == attempts
@@ -70,8 +71,8 @@ async def test_a_postponed_call_counts_its_attempts_and_is_not_claimed_before_it
 
 async def test_an_evicted_node_claims_no_rows_and_is_fenced(database: Database) -> None:
     async with database.acquire() as connection:
-        await calls.add(connection, [("case-1", CallKind.LOOKUP)])
-        await sms.queue(connection, [new_sms("case-1", "77010000001")], MONDAY)
+        await execute(connection, [calls.adding([("case-1", CallKind.LOOKUP)])])
+        await execute(connection, [sms.queueing([new_sms("case-1", "77010000001")], MONDAY)])
         assert await calls.claim(connection, NODE, CallKind.LOOKUP, 1) == []
         assert await sms.claim(connection, NODE, "kcell", bulk=True, limit=1) == []
         with pytest.raises(nodes.FencedError):
@@ -81,16 +82,13 @@ async def test_an_evicted_node_claims_no_rows_and_is_fenced(database: Database) 
 async def test_urgent_texts_are_claimed_first_and_alone_outside_the_send_window(database: Database) -> None:
     async with database.acquire() as connection:
         await add_node(connection)
-        await sms.queue(
-            connection,
-            [
-                new_sms("case-1", "77010000001"),
-                new_sms("case-2", "77010000002", Kind.REPEAT),
-                new_sms("case-3", "77010000003", Kind.AGREED),
-                new_sms("case-4", "77010000004", Kind.CLARIFY),
-            ],
-            MONDAY,
-        )
+        texts = [
+            new_sms("case-1", "77010000001"),
+            new_sms("case-2", "77010000002", Kind.REPEAT),
+            new_sms("case-3", "77010000003", Kind.AGREED),
+            new_sms("case-4", "77010000004", Kind.CLARIFY),
+        ]
+        await execute(connection, [sms.queueing(texts, MONDAY)])
         urgent = await sms.claim(connection, NODE, "kcell", bulk=False, limit=10)
         assert [row.case_id for row in urgent] == ["case-3", "case-4"]
         await sms.release(connection, NODE, [sms.Released(row.sms_id, timedelta(), False, None) for row in urgent])
@@ -101,7 +99,7 @@ async def test_urgent_texts_are_claimed_first_and_alone_outside_the_send_window(
 async def test_a_text_claimed_by_the_next_node_keeps_its_accepted_segments(database: Database) -> None:
     async with database.acquire() as connection:
         await add_node(connection)
-        await sms.queue(connection, [new_sms("case-1", "77010000001")], MONDAY)
+        await execute(connection, [sms.queueing([new_sms("case-1", "77010000001")], MONDAY)])
         (claimed,) = await sms.claim(connection, NODE, "kcell", bulk=True, limit=1)
         progress = SmsProgress(claimed.sms_id, SmsState.SENDING, 0b101, 0b100, ("1", None, "3"), None)
         assert await sms.record(connection, NODE, [progress]) == {claimed.sms_id}
@@ -116,11 +114,8 @@ async def test_a_text_claimed_by_the_next_node_keeps_its_accepted_segments(datab
 async def test_texts_queued_concurrently_for_one_number_have_distinct_references(database: Database) -> None:
     async def queue(n: int) -> None:
         async with database.acquire() as connection, connection.transaction():
-            await sms.queue(
-                connection,
-                [new_sms(f"case-{n}", f"7701000000{digit}") for digit in (1, 2, 1) for _ in range(2)],
-                MONDAY,
-            )
+            texts = [new_sms(f"case-{n}", f"7701000000{digit}") for digit in (1, 2, 1) for _ in range(2)]
+            await execute(connection, [sms.queueing(texts, MONDAY)])
 
     await asyncio.gather(*(queue(n) for n in range(20)))
     async with database.acquire() as connection:
@@ -133,6 +128,6 @@ async def test_texts_queued_concurrently_for_one_number_have_distinct_references
 async def test_references_wrap_after_65535(database: Database) -> None:
     async with database.acquire() as connection:
         await connection.execute("INSERT INTO subscribers VALUES ('77010000001', 65534)")
-        await sms.queue(connection, [new_sms(f"case-{n}", "77010000001") for n in range(4)], MONDAY)
+        await execute(connection, [sms.queueing([new_sms(f"case-{n}", "77010000001") for n in range(4)], MONDAY)])
         rows = await connection.fetch("SELECT reference FROM sms ORDER BY sms_id")
     assert [row["reference"] for row in rows] == [65535, 0, 1, 2]

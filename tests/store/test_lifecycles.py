@@ -26,6 +26,7 @@ from gateway.store.lifecycles import (
 from gateway.store.lists import InitialCase, NewList
 from gateway.store.receipts import StoredReceipt
 from gateway.store.sms import NewScreen, SmsProgress, SmsState
+from gateway.store.writes import execute
 from tests.entries import find_again
 from tests.store.rows import MONDAY, NODE, add_case, add_node, new_sms
 
@@ -93,6 +94,10 @@ def eviction(node: str) -> Act:
     return act
 
 
+async def withdraw(connection: Connection, _: int) -> None:
+    await execute(connection, [sms.withdrawing([CASE])])
+
+
 def _released(sms_id: int) -> sms.Released:
     return sms.Released(sms_id, AT_ONCE, False, None)
 
@@ -105,7 +110,7 @@ FRESH = {**A_SCREEN, "expires_at": "'infinity'"}
 EXPIRED = {**A_SCREEN, "expires_at": "'-infinity'"}
 
 TEXT_DRIVERS: Mapping[TextInput, Driver] = {
-    TextInput.QUEUE: Driver(act=lambda c, _: sms.queue(c, [new_sms(CASE, NUMBER)], MONDAY)),
+    TextInput.QUEUE: Driver(act=lambda c, _: execute(c, [sms.queueing([new_sms(CASE, NUMBER)], MONDAY)])),
     TextInput.QUEUE_SCREEN: Driver(act=lambda c, _: sms.queue_screens(c, [SCREEN], MONDAY, 90.0)),
     TextInput.CLAIM: Driver(act=claim()),
     TextInput.CLAIM_BY_FALLBACK: Driver(act=claim(link="beeline", others=("kcell",))),
@@ -124,11 +129,9 @@ TEXT_DRIVERS: Mapping[TextInput, Driver] = {
     TextInput.RELEASE_OTHERS: Driver(act=lambda c, _: sms.release_others(c, NODE, "kcell", [])),
     TextInput.RELEASE_OTHERS_HELD: Driver(act=lambda c, sms_id: sms.release_others(c, NODE, "kcell", [sms_id])),
     TextInput.REROUTE: Driver(act=lambda c, _: sms.reroute(c, ["beeline"], ByBeeline(()))),
-    TextInput.WITHDRAW: Driver(act=lambda c, _: sms.withdraw(c, [CASE])),
-    TextInput.WITHDRAW_PARTLY_ACCEPTED: Driver(
-        act=lambda c, _: sms.withdraw(c, [CASE]), columns={"accepted_segments": "1"}
-    ),
-    TextInput.WITHDRAW_OTHER_KIND: Driver(act=lambda c, _: sms.withdraw(c, [CASE]), columns={"kind": "'agreed'"}),
+    TextInput.WITHDRAW: Driver(act=withdraw),
+    TextInput.WITHDRAW_PARTLY_ACCEPTED: Driver(act=withdraw, columns={"accepted_segments": "1"}),
+    TextInput.WITHDRAW_OTHER_KIND: Driver(act=withdraw, columns={"kind": "'agreed'"}),
     TextInput.RECEIPT_LAST: Driver(act=receipt("1"), columns={"delivered_segments": "1"}),
     TextInput.RECEIPT_NOT_LAST: Driver(act=receipt("1")),
     TextInput.RECEIPT_FAILED: Driver(act=receipt("1", delivered=False)),
@@ -215,7 +218,7 @@ def postpone(node: str = NODE, *, earlier: bool = False) -> Act:
 
 CALL_DRIVERS: Mapping[CallInput, Act] = {
     CallInput.ACCEPT_LIST: accept_list,
-    CallInput.ADD: lambda c, _: calls.add(c, [(CASE, CallKind.LOOKUP)]),
+    CallInput.ADD: lambda c, _: execute(c, [calls.adding([(CASE, CallKind.LOOKUP)])]),
     CallInput.CLAIM: lambda c, _: calls.claim(c, NODE, CallKind.LOOKUP, 9),
     CallInput.CLAIM_BY_EVICTED: lambda c, _: calls.claim(c, "evicted", CallKind.LOOKUP, 9),
     CallInput.FINISH: finish(),
@@ -226,7 +229,7 @@ CALL_DRIVERS: Mapping[CallInput, Act] = {
     CallInput.POSTPONE_EARLIER: postpone(earlier=True),
     CallInput.RELEASE_OTHERS: lambda c, _: calls.release_others(c, NODE, CallKind.LOOKUP, []),
     CallInput.RELEASE_OTHERS_HELD: lambda c, serial: calls.release_others(c, NODE, CallKind.LOOKUP, [serial]),
-    CallInput.DROP: lambda c, _: calls.drop(c, [CASE]),
+    CallInput.DROP: lambda c, _: execute(c, [calls.dropping([CASE])]),
     CallInput.NEXT_AT: let_next_at_come,
     CallInput.LEAVE: lambda c, _: nodes.leave(c, NODE),
     CallInput.EVICT: eviction(NODE),
@@ -276,5 +279,5 @@ def test_an_input_is_a_function_of_the_store(given: TextInput | CallInput) -> No
 
 
 def test_rows_show_where_there_is_no_row() -> None:
-    assert next(text_rows())[:3] == (NO_ROW, "queue", "queued")
+    assert next(text_rows())[:3] == (NO_ROW, "queueing", "queued")
     assert ("claimed", "finish", NO_ROW) in [row[:3] for row in call_rows()]

@@ -45,6 +45,7 @@ from gateway.store.receipts import StoredReceipt
 from gateway.store.rewinds import FoundBy
 from gateway.store.sms import ExpectedReceipt, NewScreen, NewSms, Priority, Released, SmsProgress, SmsState
 from gateway.store.wallet_events import VoucherEvent
+from gateway.store.writes import execute
 from gateway.usecases.wallet_events import EventType
 
 VALUES: Mapping[tuple[str, str], Iterable[object]] = {
@@ -222,12 +223,12 @@ async def rows_sent() -> dict[str, Sequence[object]]:
     """The last row that the store functions send into each composite type, for the examples above."""
     recorder, accepted = Recorder(FOUND), Recorder(ACCEPTED_TEXT)
     c = cast("Connection", recorder)
-    await cases.save(c, [STORED], {"case": CASE}, {("list", State.ASKED): 4})
+    await execute(c, cases.saving([STORED], {"case": CASE}, {("list", State.ASKED): 4}))
     await case_entries.drop_deadlines(c, [CaseInstant(AT, "case")])
-    await case_entries.write(c, Changes(need_ops={CaseForOps(ForOps.PARKED, "list", "case")}))
+    await execute(c, case_entries.writes(Changes(need_ops={CaseForOps(ForOps.PARKED, "list", "case")})))
     await questions.acquire_numbers(c, [NUMBER])
     await questions.release_numbers(c, [NUMBER], [])
-    await sms.queue(c, [TEXT], AT)
+    await execute(c, [sms.queueing([TEXT], AT)])
     await sms.queue_screens(c, [SCREEN], AT, 90.0)
     await sms.record(c, "node", [PROGRESS])
     await sms.release(c, "node", [RELEASED])
@@ -238,13 +239,13 @@ async def rows_sent() -> dict[str, Sequence[object]]:
     await receipts.remove_unmatched(c, [RECEIPT])
     await id_relations.count(c, [VOTES])
     await receipts.settle(cast("Connection", accepted), [RECEIPT])
-    await inbound.keep(c, [REPLY], AT)
+    await execute(c, [inbound.keeping([REPLY], AT)])
     await inbound.count_redelivered(c, {(REPLY.link, REPLY.source_addr, REPLY.destination_addr, REPLY.octets): 8})
     await inbound.displace(c, [SEGMENT])
     await inbound.keep_segments(c, [SEGMENT], AT)
     await inbound.complete(c, [SEGMENT[:5]])
     await inbound.similar(c, [(REPLY.source_addr, REPLY.octets)])
-    await calls.add(c, [("case", CallKind.VOUCHER)])
+    await execute(c, [calls.adding([("case", CallKind.VOUCHER)])])
     await calls.finish(c, "node", CallKind.LOOKUP, [CALL])
     await calls.postpone(c, "node", CallKind.LOOKUP, [(CALL, timedelta(1))])
     await dialogues.lock(c, [("kcell", "77010000001")])
