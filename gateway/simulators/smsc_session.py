@@ -11,6 +11,7 @@ from smpplib import consts
 from gateway.simulators import codec, submit_multi, text_coding
 from gateway.simulators.codec import MalformedPdu, UnknownCommand
 from gateway.simulators.habits import Habits
+from gateway.simulators.observable import WITHIN_SECONDS
 from gateway.simulators.rules import SubmitReaction
 from gateway.simulators.submission import UDHI, Submitted, split_udh, submitted
 from gateway.simulators.turns import Turns
@@ -357,12 +358,12 @@ class Session(asyncio.Protocol):
         self._awaiting[self._sequence_number] = future
         return future, codec.encode(name, self._sequence_number, **fields)
 
-    async def enquire(self, *, within: float = 5.0) -> None:
+    async def enquire(self, *, within: float = WITHIN_SECONDS) -> None:
         """Sends enquire_link and waits for the response; TimeoutError after `within` seconds."""
         async with asyncio.timeout(within):
             await self.request("enquire_link")
 
-    async def unbind(self, *, within: float = 5.0) -> None:
+    async def unbind(self, *, within: float = WITHIN_SECONDS) -> None:
         """Sends unbind, as an SMSC does before maintenance; waits for unbind_resp, then closes."""
         async with asyncio.timeout(within):
             await self.request("unbind")
