@@ -25,6 +25,7 @@ KILLS = 20
 RESTARTS = 8
 
 
+@pytest.mark.long
 async def test_nothing_is_lost_or_invented_by_a_gateway_that_is_killed_at_random_instants(
     database_url: str, tmp_path: Path
 ) -> None:
@@ -34,6 +35,7 @@ async def test_nothing_is_lost_or_invented_by_a_gateway_that_is_killed_at_random
     assert counts["kills"] == KILLS
 
 
+@pytest.mark.long
 async def test_a_rolling_restart_loses_invents_and_repeats_nothing(database_url: str, tmp_path: Path) -> None:
     settings = Settings(
         cases=60, kills=RESTARTS, seed=5, day=0.9, processes=2, rolling=True, max_pause=1.0, url=database_url
@@ -43,6 +45,7 @@ async def test_a_rolling_restart_loses_invents_and_repeats_nothing(database_url:
     assert counts["SIGTERM, then exit 0"] == RESTARTS
 
 
+@pytest.mark.long
 async def test_smscs_that_send_what_nobody_asked_for_change_no_case(database_url: str, tmp_path: Path) -> None:
     settings = Settings(cases=40, kills=0, seed=6, day=1.5, smsc="chatty", url=database_url)
     violations, counts = await torture(settings, tmp_path)
@@ -50,6 +53,7 @@ async def test_smscs_that_send_what_nobody_asked_for_change_no_case(database_url
     assert counts["kills"] == 0
 
 
+@pytest.mark.long
 async def test_steps_of_the_wall_clock_cost_nothing(database_url: str, tmp_path: Path) -> None:
     if (reason := clocks.why_not()) is not None:
         pytest.skip(reason)
