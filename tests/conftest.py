@@ -7,8 +7,9 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import hypothesis
@@ -50,6 +51,26 @@ _LAZY_LOGGER = type(structlog.get_logger())
 _numbers = itertools.count(1)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "long: takes ten seconds or more, and begins before the others")
+
+
+@pytest.hookimpl(trylast=True)  # after pytest-randomly
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Has each worker begin with its share of the long tests: one that begins last is waited for by all others."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    long = [item for item in items if item.get_closest_marker("long")]
+    others = iter([item for item in items if not item.get_closest_marker("long")])
+    unshared = len(items)
+    ordered: list[pytest.Item] = []
+    for worker in range(workers):  # as `--dist worksteal` gives each its first tests
+        size = unshared // (workers - worker)
+        unshared -= size
+        share = long[worker::workers]
+        ordered += [*share, *itertools.islice(others, size - len(share))]
+    items[:] = [*ordered, *others]
+
+
 @pytest.fixture(autouse=True)
 def unconfigured_log() -> Iterator[None]:
     """Undoes what a command that ran within the test has made of the log: its level stays with cached loggers."""
@@ -69,7 +90,8 @@ def postgres() -> Iterator[str]:
         server = EmbeddedServer(directory, {**SETTINGS, **FAST_SETTINGS})
         url = server.start()
         asyncio.run(_make_template(url))
-        yield url
+        with _types_asked_for_once():
+            yield url
         server.release()
 
 
@@ -100,6 +122,26 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     database = await connect(database_url, size=4, node="test")
     yield database
     await database.close()
+
+
+@contextlib.contextmanager
+def _types_asked_for_once() -> Iterator[None]:
+    """asyncpg asks a server for each set of row types once, not once a connection: 15 ms of its time each.
+
+    Copies of the template have the same types, and a server never gives a type's OID to another type.
+    """
+    ask = asyncpg.Connection._introspect_types  # type: ignore[attr-defined]  # missing in the stubs
+    known: dict[tuple[Any, frozenset[int]], Any] = {}
+
+    async def introspect(connection: Any, oids: Sequence[int], *options: Any) -> Any:
+        asked = connection._addr, frozenset(oids)
+        if asked not in known:
+            known[asked] = await ask(connection, oids, *options)
+        return known[asked]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncpg.Connection, "_introspect_types", introspect)
+        yield
 
 
 @contextlib.contextmanager

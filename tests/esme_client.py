@@ -19,7 +19,7 @@ class Esme:
     """smpplib's blocking client, made awaitable; it sends no response by itself."""
 
     def __init__(self, port: int) -> None:
-        self.client = Client("127.0.0.1", port, timeout=5, allow_unknown_opt_params=True)
+        self.client = Client("127.0.0.1", port, timeout=30, allow_unknown_opt_params=True)
 
     async def bind(self, role: str = "transceiver", system_id: str = "gateway", password: str = "secret") -> Any:
         await asyncio.to_thread(self.client.connect)

@@ -30,7 +30,7 @@ from gateway.simulators.smsc import Message, SmscSimulator
 from gateway.simulators.wallet import WalletSimulator
 from tests.entries import change_rows
 
-WITHIN = 10.0
+WITHIN = 30.0
 """Seconds after which a wait of a test fails."""
 SEGMENTS = 15
 """Segments of the request to a Family in Kazakh."""

@@ -62,7 +62,7 @@ async def wait_for_heartbeats(harness: Harness, *, times: int = 3) -> None:
     """Returns after so many further heartbeats of the node."""
     for _ in range(times):
         seen = await harness.connection.fetchval("SELECT seen_at FROM nodes")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while await harness.connection.fetchval("SELECT seen_at FROM nodes, pg_sleep(0.02)") == seen:
                 pass
 

@@ -8,9 +8,11 @@ from chaos.failover import Kind
 from chaos.failover_runs import DAY_SECONDS, all_back, first_reply, settings_of, too_slow
 from chaos.run import Settings, torture
 
-WITHIN_SECONDS = 30.0
+WITHIN_SECONDS = 120.0
+"""Of a busy machine; what an idle one takes is measured by `scripts/torture --failover`."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("kind", "standby_first", "processes", "hurry"),
     [(Kind.KILL, False, 2, 1.0), (Kind.FREEZE, True, 1, 4.0), (Kind.CUT, False, 1, 4.0)],

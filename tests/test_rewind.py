@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import asyncpg
 import psutil
+import pytest
 from chaos.standby import Server
 
 from gateway.cli import main
@@ -71,6 +72,7 @@ def sent(harness: Harness) -> dict[str, int]:
     }
 
 
+@pytest.mark.long
 async def test_after_a_failover_to_a_standby_that_was_behind_nothing_is_sent_until_it_is_accepted(
     harness: Harness, data_dir: Path
 ) -> None:

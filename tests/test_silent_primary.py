@@ -38,6 +38,7 @@ async def servers(data_dir: Path) -> AsyncIterator[tuple[Server, Server]]:
         await asyncio.to_thread(primary.stop)
 
 
+@pytest.mark.long
 async def test_a_gateway_leaves_a_silent_primary_and_works_on_at_the_promoted_standby(
     harness: Harness, servers: tuple[Server, Server]
 ) -> None:

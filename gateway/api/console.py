@@ -7,33 +7,19 @@ from aiohttp import web
 
 from gateway.api.problems import not_found
 from gateway.api.requests import Route, respond_in_pieces
+from gateway.pages import SECURITY_HEADERS, page_files
 
 FOLDER = Path(__file__).parent.parent / "console"
 PAGE = "index.html"
 
-_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-
-# No content of other origins, none inline, no HTML out of strings; no framing; no Referer.
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-        "require-trusted-types-for 'script'; trusted-types 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-cache",
-}
+HEADERS = SECURITY_HEADERS | {"Cache-Control": "no-cache"}
 
 
 class ConsoleApi:
     """The handlers of the page and its files, which are read once."""
 
     def __init__(self) -> None:
-        self._files = {path.name: path.read_bytes() for path in FOLDER.iterdir() if path.suffix in _TYPES}
+        self._files = page_files(FOLDER)
 
     def routes(self) -> Sequence[Route]:
         return (
@@ -51,5 +37,7 @@ class ConsoleApi:
         return await self._response(request, name)
 
     async def _response(self, request: web.Request, name: str) -> web.StreamResponse:
-        content_type = {"Content-Type": f"{_TYPES[Path(name).suffix]}; charset=utf-8"}
-        return await respond_in_pieces(request, self._files[name], HEADERS | content_type)
+        octets, content_type = self._files[name]
+        return await respond_in_pieces(
+            request, octets, HEADERS | {"Content-Type": f"{content_type}; charset=utf-8"}
+        )

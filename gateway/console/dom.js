@@ -1,42 +1,11 @@
-// Creates elements, and formats numbers and instants. Data of the server become text, never markup.
+// The elements of the console, and how it writes numbers and instants.
 
+import { h } from "./elements.js";
 import { language, t } from "./language.js";
 
-const SVG = "http://www.w3.org/2000/svg";
+export { byId, fill, h, svg, words } from "./elements.js";
+
 const numbers = new Intl.NumberFormat(language);
-
-export const byId = (id) => document.getElementById(id);
-
-/** An element: h("td", { class: "number" }, "7"). Functions are event listeners (onclick), true is an empty attribute. */
-export function h(tag, attributes = {}, ...children) {
-  return apply(document.createElement(tag), attributes, children);
-}
-
-/** An SVG element. */
-export function svg(tag, attributes = {}, ...children) {
-  return apply(document.createElementNS(SVG, tag), attributes, children);
-}
-
-function apply(element, attributes, children) {
-  for (const [name, value] of Object.entries(attributes)) {
-    if (typeof value === "function") element.addEventListener(name.slice(2), value);
-    else if (value === true) element.setAttribute(name, "");
-    else if (value !== false && value != null) element.setAttribute(name, value);
-  }
-  element.append(...shown(children));
-  return element;
-}
-
-const shown = (children) => children.flat(Infinity).filter((child) => child != null && child !== false);
-
-/** Replaces the children. What had the focus gets it back and what was open stays open, identified by data-key. */
-export function fill(parent, ...children) {
-  const key = parent.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
-  const open = new Set([...parent.querySelectorAll("details[open]")].map((one) => one.dataset.key));
-  parent.replaceChildren(...shown(children));
-  for (const one of parent.querySelectorAll("details")) one.open = open.has(one.dataset.key);
-  if (key) [...parent.querySelectorAll("[data-key]")].find((element) => element.dataset.key === key)?.focus();
-}
 
 /** A table. Columns whose heading begins with "#" hold numbers. */
 export function table(caption, columns, rows) {
@@ -63,7 +32,6 @@ export function table(caption, columns, rows) {
 }
 
 export const count = (number) => numbers.format(number);
-export const words = (name) => name.replaceAll("_", " ");
 export const badge = (level, text) => h("span", { class: `badge ${level}` }, text);
 export const hint = (...content) => h("span", { class: "hint" }, content);
 export const swatch = (colour) => coloured(colour, h("span", { class: "swatch", "aria-hidden": "true" }));

@@ -6,6 +6,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+WITHIN_SECONDS = 30.0
+"""The longest wait for something that should happen at once, also on a machine with much else to do."""
+
 
 class Observable:
     """An object that announces its changes, so that others can await a condition on it."""
@@ -24,7 +27,7 @@ class Observable:
             except Exception as error:
                 future.set_exception(error)
 
-    async def wait_for(self, condition: Callable[[], T | None], *, within: float = 5.0) -> T:
+    async def wait_for(self, condition: Callable[[], T | None], *, within: float = WITHIN_SECONDS) -> T:
         """The first true value of `condition()`; it is evaluated now and after every change.
 
         TimeoutError, with the object's summary, after `within` seconds.

@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from gateway.clock import wall_now
+from gateway.simulators.observable import WITHIN_SECONDS
 from gateway.simulators.partner import Call, PartnerSimulator, json_response
 
 TOLERANCE_SECONDS = 300
@@ -64,7 +65,7 @@ class SduSimulator(PartnerSimulator):
         """A record's (or a case's) statuses in order."""
         return [event["status"] for event in self.of(record_id)]
 
-    async def status(self, record_id: str, status: str, *, within: float = 5.0) -> dict[str, Any]:
+    async def status(self, record_id: str, status: str, *, within: float = WITHIN_SECONDS) -> dict[str, Any]:
         """The record's (or case's) event with this status, once it has arrived; else TimeoutError."""
 
         def found() -> dict[str, Any] | None:

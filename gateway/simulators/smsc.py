@@ -9,6 +9,7 @@ from typing import Any
 from gateway.simulators.codec import status_number, text
 from gateway.simulators.habits import Habits, habits_from
 from gateway.simulators.handset import Message
+from gateway.simulators.observable import WITHIN_SECONDS
 from gateway.simulators.receipts import Receipts
 from gateway.simulators.rules import Rule, parse_rules
 from gateway.simulators.smsc_session import Delivered, NoResponse, Session
@@ -123,7 +124,7 @@ class SmscSimulator(SmscSubmits):
             f"{len(self.delivered)} deliver_sm; complaints: {self.complaints}; failures: {self.failures}"
         )
 
-    async def bound(self, sessions: int = 1, *, within: float = 5.0) -> list[Session]:
+    async def bound(self, sessions: int = 1, *, within: float = WITHIN_SECONDS) -> list[Session]:
         """The bound sessions, once there are `sessions` of them."""
 
         def enough() -> list[Session] | None:
@@ -135,7 +136,7 @@ class SmscSimulator(SmscSubmits):
         return found
 
     async def message(
-        self, destination: str, *, containing: str = "", nth: int = 1, within: float = 5.0
+        self, destination: str, *, containing: str = "", nth: int = 1, within: float = WITHIN_SECONDS
     ) -> Message:
         """The nth complete message of a number whose text contains these words."""
 
@@ -167,7 +168,7 @@ class SmscSimulator(SmscSubmits):
         for session in self.sessions:
             session.silent = silent
 
-    async def enquire(self, *, within: float = 5.0) -> None:
+    async def enquire(self, *, within: float = WITHIN_SECONDS) -> None:
         """Sends enquire_link on all sessions and waits for the responses."""
         await asyncio.gather(*(session.enquire(within=within) for session in self.sessions if session.bound))
 

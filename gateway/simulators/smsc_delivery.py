@@ -11,7 +11,7 @@ from smpplib import consts
 from gateway.simulators import handset, text_coding
 from gateway.simulators.codec import TLV_TAGS
 from gateway.simulators.habits import Habits
-from gateway.simulators.observable import Observable
+from gateway.simulators.observable import WITHIN_SECONDS, Observable
 from gateway.simulators.receipt_forms import nul_terminated, receipt_addresses, receipt_fields
 from gateway.simulators.receipts import id_in_form
 from gateway.simulators.smsc_session import Delivered, NoResponse, Session
@@ -71,7 +71,7 @@ class SmscDelivery(Observable):
         via: Session | int | None = None,
         until_accepted: bool = False,
         split: int = 0,
-        within: float = 10.0,
+        within: float = WITHIN_SECONDS,
         **fields: Any,
     ) -> int:
         """Sends a handset's message; the response's command_status, of several segments the first that is not 0.
@@ -120,7 +120,7 @@ class SmscDelivery(Observable):
         data_coding: int | None = None,
         session_info: bytes | None = None,
         via: Session | int | None = None,
-        within: float = 10.0,
+        within: float = WITHIN_SECONDS,
     ) -> Dialogue:
         """Dials a USSD code on a handset; the dialogue, once the ESME has responded to the deliver_sm.
 
@@ -147,7 +147,7 @@ class SmscDelivery(Observable):
         as_data_sm: bool = False,
         via: Session | int | None = None,
         until_accepted: bool = False,
-        within: float = 10.0,
+        within: float = WITHIN_SECONDS,
         **fields: Any,
     ) -> int:
         """Sends a receipt for a segment, or for any message_id; the command_status of the response.
@@ -201,7 +201,7 @@ class SmscDelivery(Observable):
         content: dict[str, Any],
         via: Session | int | None = None,
         until_accepted: bool = False,
-        within: float = 10.0,
+        within: float = WITHIN_SECONDS,
         *,
         split: int = 0,
         system_id: str = "",
@@ -267,7 +267,7 @@ class SmscDelivery(Observable):
 
     async def send_raw(self, octets: bytes, *, via: Session | int | None = None, split: int = 0) -> None:
         """Sends octets as they are."""
-        (await self._receiver(via, 5.0)).write(octets, split=split)
+        (await self._receiver(via, WITHIN_SECONDS)).write(octets, split=split)
 
     def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Runs a background task that ends with the server at the latest."""

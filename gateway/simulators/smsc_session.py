@@ -8,11 +8,12 @@ from typing import Any, Protocol, cast
 
 from smpplib import consts
 
-from gateway.simulators import codec, submit_multi
+from gateway.simulators import codec, submit_multi, text_coding
 from gateway.simulators.codec import MalformedPdu, UnknownCommand
 from gateway.simulators.habits import Habits
+from gateway.simulators.observable import WITHIN_SECONDS
 from gateway.simulators.rules import SubmitReaction
-from gateway.simulators.submission import Submitted, submitted
+from gateway.simulators.submission import UDHI, Submitted, split_udh, submitted
 from gateway.simulators.turns import Turns
 
 SPLIT_PAUSE_SECONDS = 0.001
@@ -39,6 +40,14 @@ class Delivered:
     fields: dict[str, Any] = field(default_factory=dict)
     status: int | None = None
     responded_at: float | None = None
+
+    @property
+    def text(self) -> str | None:
+        """What the handset sent in this segment; None for octets that are not valid text."""
+        octets = self.fields.get("short_message") or self.fields.get("message_payload", b"")
+        if self.fields.get("esm_class", 0) & UDHI:
+            _, octets = split_udh(octets)
+        return text_coding.decode(octets, self.fields.get("data_coding", 0))
 
 
 class SessionOwner(Protocol):
@@ -349,12 +358,12 @@ class Session(asyncio.Protocol):
         self._awaiting[self._sequence_number] = future
         return future, codec.encode(name, self._sequence_number, **fields)
 
-    async def enquire(self, *, within: float = 5.0) -> None:
+    async def enquire(self, *, within: float = WITHIN_SECONDS) -> None:
         """Sends enquire_link and waits for the response; TimeoutError after `within` seconds."""
         async with asyncio.timeout(within):
             await self.request("enquire_link")
 
-    async def unbind(self, *, within: float = 5.0) -> None:
+    async def unbind(self, *, within: float = WITHIN_SECONDS) -> None:
         """Sends unbind, as an SMSC does before maintenance; waits for unbind_resp, then closes."""
         async with asyncio.timeout(within):
             await self.request("unbind")

@@ -5,7 +5,7 @@ from typing import Any
 
 from gateway.simulators import text_coding
 from gateway.simulators.codec import TLV_TAGS
-from gateway.simulators.observable import Observable
+from gateway.simulators.observable import WITHIN_SECONDS, Observable
 from gateway.simulators.submission import Submitted
 
 OP, SESSION = TLV_TAGS["ussd_service_op"], TLV_TAGS["its_session_info"]
@@ -32,7 +32,7 @@ class Dialogue:
         self.session_info = b""
         """its_session_info of the handset's latest message: the next screen has to echo it."""
 
-    async def screen(self, *, within: float = 10.0) -> str:
+    async def screen(self, *, within: float = WITHIN_SECONDS) -> str:
         """The next screen that was not read yet."""
         screen = await self._smsc.wait_for(
             lambda: self.screens[self._read] if len(self.screens) > self._read else None, within=within

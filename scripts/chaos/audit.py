@@ -152,9 +152,11 @@ class Audit:
         for reply in self._records.replies:
             text = reply["octets"].decode("utf-16-be" if reply["data_coding"] else "ascii")
             stored[reply["source_addr"], text].append(reply["case_id"])
+        unanswered = self._unanswered_deliveries()
         for sent in self._parents.sent:
             kept = stored[sent.number, sent.text]
-            self.counts["replies stored again"] += max(len(kept) - 1, 0)
+            redelivered = sum(unanswered[sent.number, segment] for segment in sent.segments)
+            self._count_repeated("replies stored again", max(len(kept) - 1, 0), redelivered)
             if sent.acked_at is None:
                 yield f"{_described(sent)} was never acknowledged"
             elif not kept:
@@ -166,6 +168,21 @@ class Audit:
                 yield f"{_described(sent)} was assigned to {kept}, not to {self._case_of[sent.pupil]}"
             else:
                 yield from self._applied(sent, self._records.of_case[self._case_of[sent.pupil]])
+
+    def _unanswered_deliveries(self) -> Counter[tuple[str, str | None]]:
+        """How many deliver_sm with this sender and text got no response: the SMSC has to deliver each again."""
+        return Counter(
+            (delivered.source, delivered.text)
+            for smsc in self._partners.smscs.values()
+            for delivered in smsc.delivered
+            if delivered.kind == "reply" and delivered.responded_at is None
+        )
+
+    def _count_repeated(self, name: str, repeated: int, unanswered: int) -> None:
+        """Counts repetitions; those of requests that never had a response are right, and counted apart."""
+        due = min(repeated, unanswered)
+        self.counts[name] += repeated - due
+        self.counts[f"{name}, for want of a response"] += due
 
     def _possible_cases(self, pupil: Pupil) -> set[str | None]:
         """The pupil's case, and those of siblings that were asked again because of a possible redelivery."""
@@ -314,7 +331,9 @@ class Audit:
             complete = seen.pop((number, body), [])
             sent = [text for text in texts if text["accepted_at"] is not None]
             single = texts[0]["segments"] == 1  # a handset cannot recognise a repeated single segment
-            self.counts["single segments shown again"] += max(len(complete) - len(texts), 0) if single else 0
+            if single:
+                unanswered = sum(message.last.responded_at is None for message in complete)
+                self._count_repeated("single segments shown again", max(len(complete) - len(texts), 0), unanswered)
             if len(complete) < len(sent) or (len(complete) > len(texts) and not single):
                 yield f"{number} has {len(complete)} of {len(sent)} texts ({[text['kind'] for text in texts]})"
         for number, body in seen:

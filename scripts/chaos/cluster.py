@@ -25,7 +25,8 @@ from gateway.simulators.configuration import config_toml
 ROOT = Path(__file__).parent.parent.parent
 SDU_TOKEN = "chaos-token-of-sdu"
 EMBEDDED = "embedded"
-STOP_TIMEOUT_SECONDS = 12.0
+STOP_TIMEOUT_SECONDS = 30.0
+"""`gateway serve` takes 10 at the longest, on an idle machine."""
 SERVE_TIMEOUT_SECONDS = 60.0
 PAUSE_SECONDS = 30.0
 """For which a process is stopped: long enough for its eviction."""

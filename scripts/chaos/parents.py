@@ -34,11 +34,15 @@ class Sent:
     """A reply; instants are monotonic seconds. `pupil` None: the sender was not asked."""
 
     number: str
-    text: str
+    segments: Sequence[str]
     pupil: Pupil | None
     agrees: bool | None  # None: unclear
     sent_at: float
     acked_at: float | None = None
+
+    @property
+    def text(self) -> str:
+        return "".join(self.segments)
 
 
 class Parents:
@@ -141,9 +145,9 @@ class Parents:
     ) -> None:
         await asyncio.sleep(delay)
         clock = asyncio.get_running_loop().time
-        sent = Sent(number, "".join(text), pupil, agrees, clock())
-        self.sent.append(sent)
         content = text if isinstance(text, str) else list(text)
+        sent = Sent(number, [content] if isinstance(content, str) else content, pupil, agrees, clock())
+        self.sent.append(sent)
         await self._smscs[link].reply(number, content, until_accepted=True, within=REPLY_TIMEOUT_SECONDS)
         sent.acked_at = clock()
 

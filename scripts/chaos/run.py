@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,7 +40,7 @@ REPEATED = (
     "segments repeated", "single segments shown again", "wallet calls repeated", "replies stored again",
     "statuses repeated",
 )  # fmt: skip
-"""What the audit counts, and allows only when a process was killed."""
+"""What the audit counts of requests that had a response, and allows only when a process was killed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,12 +159,16 @@ def _violations_by_settings(
     if not settings.kills:
         yield from (f"{n} processes ended: {status}" for status, n in cluster.ended().items())
     if settings.rolling:
-        repeated = {name: audit.counts[name] for name in REPEATED if audit.counts[name]}
-        yield from (f"{n} {name}, though nothing was killed" for name, n in repeated.items())
+        yield from repeated_without_kills(audit.counts)
     if stepping is not None:
         yield from stepping.unnoticed(cluster.directory, settings.processes)
         if settings.processes == 1 and not settings.kills:
             yield from audit.backwards(86_400 / settings.day)
+
+
+def repeated_without_kills(counts: Mapping[str, int]) -> Iterator[str]:
+    """What a run without kills must not repeat, by the audit's counts."""
+    yield from (f"{counts[name]} {name}, though nothing was killed" for name in REPEATED if counts[name])
 
 
 async def _disrupt(

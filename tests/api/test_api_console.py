@@ -9,11 +9,12 @@ from gateway.api.alerts import Code
 from gateway.api.console import FOLDER, HEADERS
 from gateway.consent.events import EventType
 from gateway.consent.reply import Verdict
+from gateway.pages import page_files
 from gateway.store import figures
 from gateway.store.sms import SmsState
 from tests.api.apiclient import DOCUMENT, Api
 
-FILES = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.iterdir()}
+FILES = {name: file.octets.decode() for name, file in page_files(FOLDER).items()}
 SCRIPTS = {name: text for name, text in FILES.items() if name.endswith(".js")}
 PAGE = FILES["index.html"]
 POLICY = dict(directive.split(" ", 1) for directive in HEADERS["Content-Security-Policy"].split("; "))

@@ -1,11 +1,13 @@
 """The command line without a running gateway: output, errors and exit status."""
 
+import asyncio
 import gzip
 import json
 import socket
 import subprocess
 import sys
 from argparse import Namespace
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -218,6 +220,23 @@ def verified(config: Path, url: str, *more: str) -> "subprocess.CompletedProcess
     )  # fmt: skip
 
 
+Verify = Callable[..., Awaitable[tuple[int, str, str]]]
+
+
+@pytest.fixture
+def verify(
+    config: Path, database: Database, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Verify:
+    """`await verify("--anchor", …)`: (status, output, errors) of the command, without a process for it."""
+    monkeypatch.setenv("GATEWAY_DATABASE", database.url)
+
+    async def verify(*more: str) -> tuple[int, str, str]:
+        status = await asyncio.to_thread(main, ["verify-journal", "--json", "--config", str(config), *more])
+        return status, *capsys.readouterr()
+
+    return verify
+
+
 async def test_verify_journal_reports_a_valid_journal(config: Path, database: Database) -> None:
     await journal_of_three(database)
     checked = verified(config, database.url)
@@ -228,30 +247,35 @@ async def test_verify_journal_reports_a_valid_journal(config: Path, database: Da
 
 
 async def test_verify_journal_reports_an_anchor_that_is_not_in_the_journal(
-    config: Path, database: Database
+    database: Database, verify: Verify
 ) -> None:
     await journal_of_three(database)
-    root = json.loads(verified(config, database.url).stdout)["root"]
-    assert verified(config, database.url, "--anchor", f"3:{root}").returncode == 0
-    later = verified(config, database.url, "--anchor", f"3:{root}", "--anchor", f"4:{root}")
+    _, out, _ = await verify()
+    root = json.loads(out)["root"]
+    assert (await verify("--anchor", f"3:{root}"))[0] == 0
+    status, out, _ = await verify("--anchor", f"3:{root}", "--anchor", f"4:{root}")
     fault = {"seq": 4, "reason": "missing, though an anchor covers it"}
-    assert (later.returncode, json.loads(later.stdout)["fault"]) == (1, fault)
-    for anchor in ("3", f"{10**18}:{root}", f"٣:{root}", f"3:{root}0"):
-        malformed = verified(config, database.url, "--anchor", anchor)
-        assert (malformed.returncode, "SEQ:ROOT" in malformed.stderr) == (2, True), anchor
+    assert (status, json.loads(out)["fault"]) == (1, fault)
+
+
+@pytest.mark.parametrize("anchor", ["3", f"{10**18}:{'0' * 64}", f"٣:{'0' * 64}", f"3:{'0' * 64}0"])
+def test_verify_journal_rejects_a_malformed_anchor(capsys: pytest.CaptureFixture[str], anchor: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["verify-journal", "--anchor", anchor])
+    assert (ended.value.code, "SEQ:ROOT" in capsys.readouterr().err) == (2, True)
 
 
 @pytest.mark.parametrize("change", ["event = 'x'", "at = 'infinity'", "detail = '[]'", "event_id = ''"])
-async def test_verify_journal_names_the_first_wrong_entry(config: Path, database: Database, change: str) -> None:
+async def test_verify_journal_names_the_first_wrong_entry(database: Database, verify: Verify, change: str) -> None:
     await journal_of_three(database)
     connection = await asyncpg.connect(database.url)
     await connection.execute(
         f"ALTER TABLE journal DISABLE TRIGGER USER; UPDATE journal SET {change} WHERE seq = 2"
     )
     await connection.close()
-    checked = verified(config, database.url)
-    assert (checked.returncode, checked.stderr) == (1, "")
-    assert json.loads(checked.stdout)["fault"]["seq"] == 2
+    status, out, errors = await verify()
+    assert (status, errors) == (1, "")
+    assert json.loads(out)["fault"]["seq"] == 2
 
 
 async def test_verify_journal_names_a_case_whose_rows_are_not_what_the_journal_says(

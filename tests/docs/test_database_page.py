@@ -141,6 +141,7 @@ async def make_embedded(directory: Path) -> tuple[Hosts, int]:
     return hosts, cases
 
 
+@pytest.mark.long
 async def test_the_commands_of_the_page_move_replicate_fail_over_back_up_and_restore(data_dir: Path) -> None:
     hosts, cases = await make_embedded(data_dir)
     page = [block for block in blocks() if block.language == "sh"]

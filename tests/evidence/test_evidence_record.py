@@ -8,16 +8,20 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import orjson
 import pytest
 
 from gateway.cli import main
+from gateway.config import load
 from gateway.consent.events import Event, EventType
 from gateway.evidence import digests, merkle, verification
 from gateway.evidence.digests import Anchor
 from gateway.simulators.smsc import SmscSimulator
 from gateway.store import erasure, journal, journal_tree
+from gateway.store.evidence import record_of
+from tests.conftest import fresh_database
 from tests.evidence.record_changes import Record, changed, leaves, sealed
-from tests.harness import Family, Harness, harness
+from tests.harness import Family, Harness, harness, simulated_partners
 
 __all__ = ["harness"]
 
@@ -48,6 +52,20 @@ async def printed(harness: Harness, family: Family, *options: str) -> bytes:
     return out
 
 
+async def recorded(harness: Harness, family: Family) -> Record:
+    """The record that `gateway evidence` prints of the family's case, without a process for it."""
+    known = load(harness.directory / "config.toml", environ={})
+    record = await record_of(
+        harness.connection,
+        await harness.case_id(family),
+        made_at=datetime.now(UTC),
+        rules=known.reply_rules,
+        alphabets=known.default_alphabets,
+    )
+    read: Record = json.loads(orjson.dumps(record))
+    return read
+
+
 async def consent(harness: Harness) -> Family:
     """A family that was asked, sent an unclear reply, got a clarification, and agreed."""
     await harness.start()
@@ -61,14 +79,27 @@ async def consent(harness: Harness) -> Family:
     return family
 
 
+@pytest.fixture(scope="module")
+def printed_record(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """What `gateway evidence` prints of a consent; made once."""
+
+    async def make() -> bytes:
+        async with (
+            fresh_database(postgres) as url,
+            simulated_partners(url, tmp_path_factory.mktemp("consent")) as harness,
+        ):
+            return await printed(harness, await consent(harness))
+
+    return asyncio.run(make())
+
+
 @pytest.fixture
-async def record(harness: Harness) -> Record:
-    record: Record = json.loads(await printed(harness, await consent(harness)))
-    await harness.stop()
+def record(printed_record: bytes) -> Record:
+    record: Record = json.loads(printed_record)
     return record
 
 
-async def test_a_printed_evidence_record_verifies(record: Record) -> None:
+def test_a_printed_evidence_record_verifies(record: Record) -> None:
     assert verification.check(record) == []
     assert [text["kind"] for text in record["texts"]] == ["request", "clarify", "agreed"]
     assert [reply["text"] for reply in record["replies"]] == ["қалай?", "«3#1»"]
@@ -76,13 +107,13 @@ async def test_a_printed_evidence_record_verifies(record: Record) -> None:
     assert all(text["message_ids"] and None not in text["message_ids"] for text in record["texts"])
 
 
-async def test_a_change_of_any_field_of_a_record_is_found(record: Record) -> None:
+def test_a_change_of_any_field_of_a_record_is_found(record: Record) -> None:
     paths = list(leaves(record))
     assert len(paths) > 150
     assert [path for path in paths if not verification.check(changed(record, path))] == []
 
 
-async def test_a_change_of_a_resealed_record_is_found_by_the_digests_of_the_journal(record: Record) -> None:
+def test_a_change_of_a_resealed_record_is_found_by_the_digests_of_the_journal(record: Record) -> None:
     unseen = []
     for path in leaves(record):
         forged = changed(record, path)
@@ -93,7 +124,7 @@ async def test_a_change_of_a_resealed_record_is_found_by_the_digests_of_the_jour
     assert unseen == []
 
 
-async def test_removed_or_reordered_parts_of_a_record_are_found(record: Record) -> None:
+def test_removed_or_reordered_parts_of_a_record_are_found(record: Record) -> None:
     for part in ("texts", "replies", "journal"):
         for n in range(len(record[part])):
             shorter = copy.deepcopy(record)
@@ -116,7 +147,7 @@ def _is_required(record: Record, n: int) -> bool:
     )
 
 
-async def test_a_record_with_the_key_of_another_case_does_not_verify(record: Record) -> None:
+def test_a_record_with_the_key_of_another_case_does_not_verify(record: Record) -> None:
     master = b"the database's own"
     assert digests.case_key(master, "one") != digests.case_key(master, "other")
     forged = copy.deepcopy(record)
@@ -134,7 +165,7 @@ async def test_a_record_of_an_erased_case_verifies_without_personal_data(harness
         entries = [journal.entry(now, case_id, Event(EventType.ERASED)) for case_id in erased]
         await journal.append(harness.connection, entries)
     assert erased == [await harness.case_id(family)]
-    record = json.loads(await printed(harness, family))
+    record = await recorded(harness, family)
     assert verification.check(record) == []
     assert record["case"]["record"] is None
     assert {text["body"] for text in record["texts"]} == {None}
@@ -145,11 +176,11 @@ async def test_a_record_of_an_erased_case_verifies_without_personal_data(harness
 async def test_a_record_verifies_against_its_anchor_and_no_other(harness: Harness) -> None:
     """Offline, without the database: its owner could have written another journal."""
     family = await consent(harness)
-    first = json.loads(await printed(harness, family))
+    first = await recorded(harness, family)
     async with harness.connection.transaction():
         later = [journal.entry(datetime.now(UTC), "later", Event(EventType.RECEIVED)) for _ in range(3000)]
         await journal.append(harness.connection, later)
-    last = json.loads(await printed(harness, family))
+    last = await recorded(harness, family)
     size = last["tree"]["size"]
     assert size >= first["tree"]["size"] + 3000
     kept = Anchor(size - 700, await journal_tree.root(harness.connection, size - 700))
@@ -165,7 +196,7 @@ async def test_a_record_verifies_against_its_anchor_and_no_other(harness: Harnes
         assert f"from {first['journal'][-1]['seq']} to".encode() in errors
 
 
-async def test_an_unknown_alphabet_in_a_record_is_a_fault(record: Record) -> None:
+def test_an_unknown_alphabet_in_a_record_is_a_fault(record: Record) -> None:
     record["replies"][0] |= {"data_coding": 0, "default_alphabet": "unlisted"}
     record["seal"] = digests.seal(record)
     assert "/replies" in {fault.pointer for fault in verification.check(record)}
@@ -179,7 +210,7 @@ def pointers(record: Record, change: Callable[[Record], object]) -> set[str]:
     return {fault.pointer for fault in verification.check(forged)}
 
 
-async def test_a_duplicate_text_or_reply_in_a_record_is_found(record: Record) -> None:
+def test_a_duplicate_text_or_reply_in_a_record_is_found(record: Record) -> None:
     def twice(part: str) -> Callable[[Record], object]:
         return lambda forged: forged[part].append(dict(forged[part][-1]))
 
@@ -187,7 +218,7 @@ async def test_a_duplicate_text_or_reply_in_a_record_is_found(record: Record) ->
     assert pointers(record, twice("replies")) == {"/replies"}
 
 
-async def test_erased_values_in_a_record_need_an_erased_entry(record: Record) -> None:
+def test_erased_values_in_a_record_need_an_erased_entry(record: Record) -> None:
     def erased(forged: Record) -> None:
         forged["replies"][1] |= {"octets": None, "text": None}
         forged["texts"][0]["body"] = None
@@ -197,9 +228,7 @@ async def test_erased_values_in_a_record_need_an_erased_entry(record: Record) ->
 
 
 @pytest.mark.parametrize("part", ["state", "case_id", "key", "rules", "evidence"])
-async def test_verify_evidence_reports_a_record_with_a_missing_part(
-    record: Record, tmp_path: Path, part: str
-) -> None:
+def test_verify_evidence_reports_a_record_with_a_missing_part(record: Record, tmp_path: Path, part: str) -> None:
     del record["case"][part]
     record["seal"] = digests.seal(record)
     file = tmp_path / "record.json"
@@ -217,7 +246,7 @@ async def test_two_replies_with_the_same_text_are_both_in_the_record(harness: Ha
     await harness.connection.execute("UPDATE replies SET arrived_at = arrived_at - interval '1 day'")
     await harness.smsc.reply(family.number, "қалай?")
     await harness.journaled(family, "reply_read", nth=2)
-    record = json.loads(await printed(harness, family))
+    record = await recorded(harness, family)
     assert len({reply["digest"] for reply in record["replies"]}) == 1
     assert verification.check(record) == []
 
@@ -230,7 +259,7 @@ async def test_a_reply_with_a_final_nul_is_in_the_record_as_received(harness: Ha
     await harness.smsc.reply(family.number, octets=b"3#7\0")
     await harness.smsc.reply(family.number, octets=b"\0003\0#\0001\0", data_coding=8)
     await harness.status(family, "consented")
-    record = json.loads(await printed(harness, family))
+    record = await recorded(harness, family)
     assert [(reply["octets"], reply["text"]) for reply in record["replies"]] == [
         ("33233700", "3#7"),
         ("00330023003100", "3#1"),
@@ -255,7 +284,7 @@ async def test_an_ignored_reply_by_another_operators_link_is_not_in_the_record(h
         await harness.journaled(family, "reply_ignored")
         await harness.smsc.reply(family.number, "3#1")
         await harness.status(family, "consented")
-        record = json.loads(await printed(harness, family))
+        record = await recorded(harness, family)
     assert [reply["text"] for reply in record["replies"]] == ["3#1"]
     assert verification.check(record) == []
 
@@ -273,10 +302,10 @@ async def test_a_held_reply_is_in_the_record_before_and_after_its_acceptance(
         await harness.ask(family)
         assert await other.reply(family.number, text) == 0
         await harness.status(family, "reply_held")
-        held = json.loads(await printed(harness, family))
+        held = await recorded(harness, family)
         assert (await harness.act(family, "accept-reply"))[0] == 200
         await harness.status(family, outcome)
-        accepted = json.loads(await printed(harness, family))
+        accepted = await recorded(harness, family)
     for record in (held, accepted):
         assert [(reply["link"], reply["text"]) for reply in record["replies"]] == [("tele2", text)]
         assert verification.check(record) == []
@@ -301,7 +330,7 @@ def test_json_that_is_not_a_record_has_faults(content: str) -> None:
     assert verification.check(json.loads(content))
 
 
-async def test_verify_evidence_prints_the_faults_of_a_record(
+def test_verify_evidence_prints_the_faults_of_a_record(
     record: Record, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "record.json"

@@ -351,6 +351,7 @@ def test_arbitrary_octets_are_rejected_without_an_exception(line: bytes) -> None
     assert isinstance(read_record(line), Rejected)
 
 
+@pytest.mark.no_cover  # tracing adds half its time, and other tests cover the same lines
 @given(
     st.recursive(st.integers(), lambda inner: st.lists(inner) | st.lists(st.tuples(st.text(max_size=2), inner)))
 )

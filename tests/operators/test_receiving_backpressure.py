@@ -58,7 +58,7 @@ def new_receiver(inbound: Inbound) -> Receiver:
 async def run(receiver: Receiver, until: Any) -> None:
     running = asyncio.create_task(receiver.run())
     try:
-        async with asyncio.timeout(5.0):
+        async with asyncio.timeout(30.0):
             while not until():  # noqa: ASYNC110 - nothing says so
                 await asyncio.sleep(0)
     finally:

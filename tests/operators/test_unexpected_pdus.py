@@ -8,7 +8,8 @@ from structlog.testing import capture_logs
 
 from gateway.operators.unexpected_pdus import UnexpectedPdus
 from gateway.simulators.smsc import SmscSimulator
-from gateway.smpp.session import MAX_UNEXPECTED_PDUS, UnexpectedPdu
+from gateway.smpp.session import UnexpectedPdu
+from gateway.smpp.session_life import MAX_UNEXPECTED_PDUS
 from tests.harness import WITHIN, Family, Harness, eventually, metric
 
 UNKNOWN_COMMAND, STRAY_RESPONSE = 0x00FACADE, 0x80000004

@@ -22,7 +22,7 @@ from gateway.store.cases import StoredCase
 from gateway.store.rewinds import Head
 from tests.record_factories import MOTHER, PUPILS, person
 
-TIMEOUT = timedelta(seconds=5)
+TIMEOUT = timedelta(seconds=30)
 TOKEN = "token-of-the-partner"
 CALENDAR = Calendar(
     timezone=load_timezone("Asia/Almaty"),

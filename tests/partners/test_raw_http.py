@@ -69,7 +69,7 @@ async def test_timeout_in_the_tls_handshake_is_retried(http: aiohttp.ClientSessi
     async with raw_server(silent) as server:
         secure = server.url.replace("http:", "https:")
         assert set(await call(partner, http, secure, within=SHORT)) == {Meaning.RETRIED}
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await server.closed.wait()
         assert not any(b"POST" in octets for octets in server.requests)
 
@@ -226,7 +226,7 @@ async def test_body_without_end_after_a_push_is_not_read(http: aiohttp.ClientSes
     piece = b" " * (1 << 16)
     async with raw_server(repeating(head(200, CHUNKED), b"10000\r\n" + piece + b"\r\n")) as server:
         assert await call(Partner.SDU, http, server.url) == [Meaning.TAKEN]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await server.closed.wait()
         assert server.octets_sent < MAX_RESPONSE_BYTES
 
@@ -286,13 +286,13 @@ async def test_cancelled_call_closes_its_connection(http: aiohttp.ClientSession,
     half = response(SUCCESS[partner], length=1000) if partner is not Partner.SDU else b""
     async with raw_server(sending(half, then="hang")) as server:
         task = asyncio.create_task(call(partner, http, server.url))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await server.requested.wait()
         await asyncio.sleep(0.05)  # what was sent has arrived
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await server.closed.wait()
         assert server.connections == 1
 

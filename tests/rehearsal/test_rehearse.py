@@ -50,6 +50,7 @@ def trap() -> Iterator[Trap]:
     trap.close()
 
 
+@pytest.mark.long
 def test_the_gateway_ends_every_case_as_calculated_and_contacts_nobody(
     tmp_path: Path, data_dir: Path, trap: Trap
 ) -> None:

@@ -21,7 +21,7 @@ from gateway.simulators.sdu import SduSimulator, new_secret, signature_fault
 from gateway.simulators.wallet import WalletSimulator
 
 ROOT = Path(__file__).parents[2]
-TIMEOUT = aiohttp.ClientTimeout(total=5)
+TIMEOUT = aiohttp.ClientTimeout(total=30)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from tests.esme_client import BindEsme
 
 ROOT = Path(__file__).parents[2]
 IIN = "870312497005"
-TIMEOUT = aiohttp.ClientTimeout(total=5)
+TIMEOUT = aiohttp.ClientTimeout(total=30)
 
 
 Start = Callable[..., Awaitable[Child]]

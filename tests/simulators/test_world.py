@@ -12,6 +12,7 @@ import aiohttp
 import orjson
 import pytest
 
+from gateway.pages import page_files
 from gateway.simulators.mcb import McbSimulator
 from gateway.simulators.partner import Call, PartnerSimulator, json_response
 from gateway.simulators.sdu import SduSimulator
@@ -26,7 +27,7 @@ NUMBER = "77011234567"
 TEXT = "Құрметті Ахметова Айгүл Серікқызы! «Тегін тамақтану»: 3#1 деп жіберіңіз.\n" * 4
 START = datetime(2026, 11, 28, 9, tzinfo=UTC)
 TIMEOUT = aiohttp.ClientTimeout(total=30)
-FILES = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.iterdir()}
+FILES = {name: file.octets.decode() for name, file in page_files(FOLDER).items()}
 SCRIPTS = {name: text for name, text in FILES.items() if name.endswith(".js")}
 
 

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from gateway.smpp.session import MAX_UNEXPECTED_PDUS, Bound, Role, Session
+from gateway.smpp.session import Bound, Role, Session
+from gateway.smpp.session_life import MAX_UNEXPECTED_PDUS
 from tests.smpp.smpplib_codec import smpplib_decode, smpplib_encode
 
 RESPONSE_TIMEOUT_SECONDS = 10.0

@@ -212,6 +212,7 @@ async def test_a_wallet_event_of_a_voucher_that_0_1_0_asked_for_counts_once(camp
     assert (await harness.events(PUSHED["issued-2"])).count("voucher_activated") == 1
 
 
+@pytest.mark.long
 async def test_a_campaign_of_0_1_0_is_carried_on_to_its_end(
     campaign: Campaign,
     tmp_path: Path,

@@ -9,6 +9,7 @@ from typing import Any, Self
 import orjson
 from aiohttp import hdrs, web
 
+from gateway.pages import SECURITY_HEADERS, page_files
 from gateway.simulators.partner import json_response, problem
 from gateway.simulators.world.acts import act
 from gateway.simulators.world.refused import RefusedAct
@@ -23,20 +24,7 @@ JOIN_SECONDS = 0.1
 CLOCK_SECONDS = 5.0
 """The clock is sent so often, which also shows that the connection lives."""
 _HOSTS = ("127.0.0.1", "localhost")
-_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-        "require-trusted-types-for 'script'; trusted-types 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
+HEADERS = SECURITY_HEADERS | {"Cache-Control": "no-store"}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -51,7 +39,7 @@ class WorldServer:
         self.world, self.port = world, port
         self.key = secrets.token_urlsafe(24)
         self._session = secrets.token_urlsafe(24)
-        self._files = {path.name: path.read_bytes() for path in FOLDER.iterdir() if path.suffix in _TYPES}
+        self._files = page_files(FOLDER)
         self._closing = False
         self._runner: web.AppRunner | None = None
 
@@ -128,8 +116,8 @@ class WorldServer:
         return self._content(name) if name in self._files else problem(404, "there is no such file")
 
     def _content(self, name: str) -> web.Response:
-        content_type = _TYPES[Path(name).suffix]
-        return web.Response(body=self._files[name], content_type=content_type, charset="utf-8")
+        octets, content_type = self._files[name]
+        return web.Response(body=octets, content_type=content_type, charset="utf-8")
 
     async def _act(self, request: web.Request) -> web.Response:
         try:

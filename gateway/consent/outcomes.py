@@ -1,0 +1,22 @@
+"""What the parts of the journey decide alike."""
+
+from datetime import datetime
+
+from gateway.consent.case import AGREED, Case, State
+from gateway.consent.inputs import AcceptReply, Decision
+from gateway.consent.transitions import ACCEPTED_IN
+
+
+def reject(case: Case) -> Decision:
+    return Decision(case=case, rejected=True)
+
+
+def end_case(case: Case, state: State, now: datetime) -> Case:
+    """The case as it ends; its held reply may still be counted if the question was asked and had no answer."""
+    still_counts = case.state is not State.QUEUED and state in ACCEPTED_IN[AcceptReply]
+    held = case.held if still_counts else None
+    return case._replace(state=state, ended_at=now, due_at=None, resume=None, held=held)
+
+
+def has_agreed(case: Case) -> bool:
+    return case.state in AGREED or (case.state is State.PARKED and case.resume is State.CONSENTED)
