@@ -33,7 +33,9 @@ class LinkPolicy:
     useful_session_seconds: float = 60.0
     """For which a session must have been bound, before the wait for the next bind begins anew."""
     useful_session_segments: int = 50
-    """Or which it must have sent, where an SMSC ends sessions sooner."""
+    """Which the SMSC must have accepted in a shorter one: the wait then begins not anew, but does not grow."""
+    full_window_seconds: float = 1.0
+    """After an acceptance, in which ESME_RSUBMITFAIL means that the SMSC has too many segments under way."""
     note_seconds: float = 2.0
     """Between two looks at what a link says about itself."""
     busy_pause: timedelta = timedelta(minutes=1)

@@ -20,10 +20,29 @@ class BindWaits:
         self._refusals = 0
         self._failures = 0
 
+    def after(
+        self, refusal: int | None, *, bound_seconds: float = 0.0, accepted: int = 0, responsive: bool = True
+    ) -> float:
+        """Seconds until the next attempt, after a session or a bind that failed.
+
+        `accepted` segments; `responsive`: the SMSC did not leave a full window without any response.
+        """
+        policy = self._policy
+        if responsive and bound_seconds >= policy.useful_session_seconds:
+            return self.after_session()
+        if responsive and accepted >= policy.useful_session_segments:
+            return self.after_short_session()
+        return self.after_failure(refusal)
+
     def after_session(self) -> float:
         """Seconds until the next attempt, after a useful session; all failures before it are forgotten."""
         self._refusals = self._failures = 0
         return self._policy.reconnect.delay(0)
+
+    def after_short_session(self) -> float:
+        """Seconds until the next attempt, after a session of less than a minute that sent texts: as before it."""
+        self._failures = max(self._failures, 1)
+        return self._policy.reconnect.delay(self._failures)
 
     def after_failure(self, command_status: int | None) -> float:
         """Seconds until the next attempt; `command_status` is that of a refused bind, None: no response to one."""

@@ -159,17 +159,19 @@ class Link:
         while not self._stopping.is_set():
             bind = await self._connect(role)
             refusal = bind.bind_refusal if bind is not None else None
-            useful = bind is not None and self._was_useful(bind)
-            wait = waits.after_session() if useful else waits.after_failure(refusal)
+            wait = (
+                waits.after(None)
+                if bind is None
+                else waits.after(
+                    refusal,
+                    bound_seconds=bind.bound_seconds,
+                    accepted=bind.session.accepted,
+                    responsive=bind.close_reason is not CloseReason.UNRESPONSIVE,
+                )
+            )
             if refusal is not None:
                 self._report_refusal(refusal, round(wait, 1))
             await self._wait_to_bind(bind_failure(bind), wait)
-
-    def _was_useful(self, bind: SmppConnection[SegmentTag]) -> bool:
-        """Whether the session lasted for a while, or sent at least a few texts."""
-        policy = self._policy
-        lasted = bind.bound_seconds >= policy.useful_session_seconds
-        return lasted or bind.session.accepted >= policy.useful_session_segments
 
     async def _wait_to_bind(self, failure: str, wait: float) -> None:
         """Returns after `wait` seconds, or at once when ops ask for a bind or the link stops."""

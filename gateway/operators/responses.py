@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 
+from smpplib.consts import SMPP_ESME_RSUBMITFAIL
+
 from gateway import metrics
 from gateway.config import Link as LinkConfig
 from gateway.config.policy import LinkPolicy
@@ -61,6 +63,8 @@ class Responses:
         self._queue.segment_done(out)
         kind = status.classify(event.command_status, self._statuses)
         if kind is not status.StatusKind.ACCEPTED:
+            if self._exceeds_window(event.command_status):
+                kind = status.StatusKind.BUSY
             self._outcomes[kind].inc()
         else:
             self._uncounted += 1
@@ -86,6 +90,14 @@ class Responses:
                 self._refused(out, segment, kind, event.command_status)
         if out.unknown_segments:
             self._wait_if_uncertain(out)
+
+    def _exceeds_window(self, command_status: int) -> bool:
+        """Whether it is ESME_RSUBMITFAIL among acceptances: for a full window (gateway/smpp/window.py)."""
+        return (
+            command_status == SMPP_ESME_RSUBMITFAIL
+            and command_status not in self._statuses
+            and self.health.accepted_within(self._policy.full_window_seconds)
+        )
 
     def responded_late(self, event: LateResponse[SegmentTag]) -> None:
         """Counts a late ESME_ROK: also when a copy is under way, and when the text has been released."""

@@ -43,6 +43,10 @@ class Habits:
     """command_status of every submit_sm, whatever its number: `RSUBMITFAIL`, `0x401`."""
     refuse_seconds: float = 0.0
     """How long, from the first refusal; 0: until the habit is taken off."""
+    window: int = 0
+    """Segments under way in a session, beyond which others are refused at once; 0: any number."""
+    window_status: str = "RMSGQFUL"
+    """command_status of those."""
     on_transmitter: bool = False
     """Receipts and replies are delivered on a transmitter, where one is bound."""
     nul_terminated: bool = False
@@ -72,7 +76,7 @@ class Habits:
             raise ValueError(f"close_at={self.close_at}: there are {', '.join(CLOSE_AT[1:])}")
         if self.receipts_per not in RECEIPTS_PER:
             raise ValueError(f"receipts_per={self.receipts_per}: there are {', '.join(RECEIPTS_PER)}")
-        for status in (self.enquire_status, self.refuse_all or "ROK"):
+        for status in (self.enquire_status, self.refuse_all or "ROK", self.window_status):
             try:
                 status_number(status)
             except AttributeError:

@@ -161,6 +161,8 @@ class SmscSubmits(SmscDelivery):
             self.refused_since = at if self.refused_since is None else self.refused_since
             if not habits.refuse_seconds or at - self.refused_since < habits.refuse_seconds:
                 return SubmitReaction(status=status_number(habits.refuse_all))
+        if habits.window and len(session.in_flight) > habits.window:
+            return SubmitReaction(status=status_number(habits.window_status))
         return None
 
     def _respond(

@@ -44,6 +44,7 @@ from gateway.smpp.pdu import (
 )
 from gateway.smpp.session_life import SessionLife
 from gateway.smpp.transitions import Input
+from gateway.smpp.window import FULL_WINDOW_STATUSES
 
 __all__ = [
     "BindRefused",
@@ -129,7 +130,8 @@ class Session(SessionLife[Tag]):
         under_way, adaptive = len(window), self.window
         # At its ceiling the window adapts to responses to segments sent before this, else to all.
         adapts_before = now - adaptive.late_seconds if adaptive.limit == adaptive.ceiling else math.inf
-        position, end, pending_length, refused, handled = 0, len(data), _HEADER_SIZE, 0, 0
+        position, end, pending_length, handled = 0, len(data), _HEADER_SIZE, 0
+        refused = full = alone = 0
         self.has_backlog = False
         while end - position >= _HEADER_SIZE:
             length, command_id, command_status, sequence_number = unpack_header(data, position)
@@ -152,6 +154,8 @@ class Session(SessionLife[Tag]):
                     self._adapt(sent[1], now)
                 if command_status:
                     refused += 1
+                    if command_status in FULL_WINDOW_STATUSES:
+                        full, alone = (full + 1, alone) if window else (full, alone + 1)
                     if command_status == consts.SMPP_ESME_RINVBNDSTS:
                         self._lapse(Input.NOT_BOUND, now)
             elif handled == MAX_PDUS_PER_CALL:
@@ -172,7 +176,11 @@ class Session(SessionLife[Tag]):
             if len(window) < under_way:
                 self._unexpected = 0
                 self._in_flight.responded_at = now
-                self.accepted += under_way - len(window) - refused
+                accepted = under_way - len(window) - refused
+                self.accepted += accepted
+                if full or alone or adaptive.may_be_full:
+                    adaptive.count(accepted, full, alone, now)
+                    self._resize()
         if position < end:
             self._pending += data[position:]
             self._pending_length = pending_length

@@ -7,14 +7,27 @@ multiplicative decrease, as in TCP).
 
 An SMSC may also take longer than response_timeout whatever the window is. Where a smaller window has not made late
 responses faster, it becomes larger than before it was reduced.
+
+An SMSC may have a window of its own, and refuse what exceeds it. Where it accepts some segments and refuses others
+with such a status, the window shrinks to what is accepted. Where it refuses them also one by one, that is undone.
 """
 
 from typing import Final
+
+from smpplib import consts
 
 LATE_SHARE: Final = 0.5
 """Of response_timeout, after which a response is late: the window is halved, long before a time-out."""
 EARLY_SHARE: Final = 0.25
 """Of response_timeout, within which a response is early: a window of them lets it grow by one segment."""
+FULL_WINDOW_STATUSES: Final = frozenset({consts.SMPP_ESME_RMSGQFUL, consts.SMPP_ESME_RSUBMITFAIL})
+"""With which SMSCs refuse a segment beyond their own window. ESME_RTHROTTLED slows the link down (pacing.py)."""
+FULL_SAMPLE: Final = 32
+"""Responses, or a window of them if that is more, of which so many tell whether the window is too large."""
+FULL_SHARE: Final = 1 / 8
+"""Of them, refused: fewer may be for single numbers whose queues are full."""
+FULL_PAUSE: Final = 20
+"""Times response_timeout, for which the window stays as it is once a smaller one has not made refusals fewer."""
 _REDUCTION: Final = 0.5
 _FASTER: Final = 0.75
 """Share of the time that a response took before, below which a smaller window has made it faster."""
@@ -24,8 +37,8 @@ class AdaptiveWindow:
     """The window of one session. Instants are monotonic seconds, `response_timeout` is in seconds."""
 
     __slots__ = (
-        "_early_seconds", "_reduced_at", "_size", "_size_before", "_timeout", "_took", "_took_before", "ceiling",
-        "late_seconds",
+        "_accepted", "_alone", "_early_seconds", "_fits_at", "_full", "_grows_at", "_reduced_at", "_size",
+        "_size_before", "_size_before_full", "_timeout", "_took", "_took_before", "ceiling", "late_seconds",
     )  # fmt: skip
 
     def __init__(self, ceiling: int, response_timeout: float, size: float | None = None) -> None:
@@ -38,6 +51,9 @@ class AdaptiveWindow:
         self._timeout = response_timeout
         self._took = self._took_before = 0.0  # the latest late response, and that before the reductions
         self._size_before = self._size
+        self._accepted = self._full = self._alone = 0  # since a refusal that may be for a full window
+        self._size_before_full = 0.0  # before the reductions for such refusals; 0: there were none
+        self._grows_at = self._fits_at = float("-inf")
 
     @property
     def size(self) -> float:
@@ -54,7 +70,7 @@ class AdaptiveWindow:
         took = now - sent_at
         if took > self.late_seconds:
             self._reduce(sent_at, now)
-        elif took <= self._early_seconds:
+        elif took <= self._early_seconds and now >= self._grows_at and not self.may_be_full:
             self._size = min(self._size + 1 / self._size, self.ceiling)
 
     def responded_late(self, sent_at: float, now: float) -> None:
@@ -64,6 +80,39 @@ class AdaptiveWindow:
     def timed_out(self, sent_at: float, now: float) -> None:
         """Shrinks the window: a segment has no response within response_timeout."""
         self._reduce(sent_at, now)
+
+    @property
+    def may_be_full(self) -> bool:
+        """Whether acceptances are to be counted now, beside refusals for a full window."""
+        return self._full > 0 or self._alone > 0
+
+    def count(self, accepted: int, full: int, alone: int, now: float) -> None:
+        """Counts acceptances and refusals with one of FULL_WINDOW_STATUSES.
+
+        `alone` are refusals while no other segment was under way: those are not for the window. An SMSC that
+        accepts nothing has another reason as well.
+        """
+        self._accepted += accepted
+        self._full += full
+        self._alone += alone
+        counted = self._accepted + self._full + self._alone
+        if counted < max(self._size, FULL_SAMPLE):
+            return
+        if self._accepted and counted - self._accepted >= counted * FULL_SHARE:
+            self._fit(self._accepted / counted, now)
+        self._accepted = self._full = self._alone = 0
+
+    def _fit(self, accepted_share: float, now: float) -> None:
+        """Shrinks the window to its accepted share, at least to half; or undoes that where it did not help."""
+        if self._alone >= self._full:
+            if self._size_before_full:
+                self._size = max(self._size, self._size_before_full)
+                self._size_before_full = 0.0
+                self._fits_at = now + FULL_PAUSE * self._timeout
+        elif now >= self._fits_at:
+            self._size_before_full = self._size_before_full or self._size
+            self._size = max(self._size * max(accepted_share, _REDUCTION), 1.0)
+            self._grows_at = now + self._timeout
 
     def _reduce(self, sent_at: float, now: float) -> None:
         if sent_at < self._reduced_at:  # it is of the window that was reduced already

@@ -68,6 +68,23 @@ def test_a_useful_session_ends_the_row_of_failures() -> None:
     assert waits.after_failure(consts.SMPP_ESME_RINVPASWD) <= POLICY.credentials.first_seconds
 
 
+def test_the_wait_begins_anew_only_after_a_minute_of_a_useful_session() -> None:
+    waits = BindWaits(POLICY)
+    first, longest = POLICY.reconnect.first_seconds, POLICY.reconnect.max_seconds / 2
+    for _ in range(8):
+        waits.after(None, bound_seconds=1.0)
+    assert waits.after(None, bound_seconds=59.0, accepted=10_000) >= longest
+    assert waits.after(None, bound_seconds=120.0, accepted=10_000, responsive=False) >= longest
+    assert waits.after(None, bound_seconds=60.0) <= first
+
+
+def test_short_sessions_that_send_texts_do_not_lengthen_the_wait() -> None:
+    waits = BindWaits(POLICY)
+    assert all(
+        waits.after(None, bound_seconds=1.0, accepted=100) <= POLICY.reconnect.first_seconds for _ in range(9)
+    )
+
+
 def test_every_wait_after_already_bound_is_stale_session_seconds() -> None:
     already_bound = consts.SMPP_ESME_RALYBND
     waits = {wait_after(*[already_bound] * failures, last=already_bound) for failures in range(9)}

@@ -1,14 +1,17 @@
 """SMSCs that refuse: a number, a text, or whatever the link sends."""
 
+import asyncio
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.backoff import Backoff
+from gateway.simulators.habits import Habits
 from gateway.simulators.smsc import SmscSimulator
-from tests.harness import WITHIN, Family, Harness, metric
+from tests.harness import WITHIN, Family, Harness, eventually, metric
 
 AT_ONCE = Backoff(first_seconds=0.05, max_seconds=0.2)
 
@@ -129,3 +132,35 @@ async def test_a_session_that_the_smsc_does_not_know_is_bound_again_and_no_case_
     await harness.ask(family)
     assert len(harness.smsc.connections) == 2
     assert "text_refused" not in await harness.events(family)
+
+
+@pytest.mark.parametrize("command_status", ["RSUBMITFAIL", "RMSGQFUL"])
+async def test_an_smsc_that_refuses_what_exceeds_its_window_is_sent_what_it_takes(
+    harness: Harness, command_status: str
+) -> None:
+    """No case ends. Before the first acceptance the link may stop, for as long as that takes."""
+    harness.smsc.habits = Habits.parse(f"window=5 window_status={command_status}")
+    harness.smsc.add("delay delay=0.05")
+    pause = timedelta(seconds=0.1)
+    harness.set_policy(links={"busy": AT_ONCE, "busy_pause": pause, "full_window_seconds": WITHIN})
+    with capture_logs() as lines:
+        await harness.start(link={"window": 50})
+        families = [Family(n=n) for n in range(1, 26)]
+        await harness.push(*families)
+        for family in families:
+            await harness.status(family, "asked")
+    assert [line["event"] for line in lines].count("link_stopped") <= 1
+    assert not all(submit.accepted for submit in harness.smsc.submitted)
+    send_window = 50
+    while send_window > 10:
+        await asyncio.sleep(0.1)
+        send_window = await harness.connection.fetchval("SELECT send_window FROM links")
+
+
+async def test_a_link_that_is_refused_a_while_after_its_last_acceptance_is_stopped(harness: Harness) -> None:
+    harness.set_policy(links={"first_probe_seconds": WITHIN, "full_window_seconds": 0.0})
+    await harness.start()
+    await harness.ask(Family(n=1))
+    harness.smsc.add("refuse status=RSUBMITFAIL")
+    await harness.push(Family(n=2))
+    await eventually(lambda: metric("link_stopped", link="kcell") == 1)

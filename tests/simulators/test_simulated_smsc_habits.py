@@ -175,6 +175,16 @@ async def test_an_account_is_refused_for_a_time(esme: BindEsme) -> None:
         assert last.at - first.at >= 0.2
 
 
+async def test_what_exceeds_the_window_of_an_smsc_is_refused_at_once(esme: BindEsme) -> None:
+    habits = "window=2 window_status=RSUBMITFAIL"
+    async with SmscSimulator(habits=habits, rules=["delay delay=0.2"]) as smsc:
+        client = await esme(smsc)
+        for _ in range(3):
+            await client.submit("hello")
+        statuses = [(await client.read()).status for _ in range(3)]
+        assert statuses == [consts.SMPP_ESME_RSUBMITFAIL, 0, 0]
+
+
 async def test_a_response_that_matches_no_submit_is_sent_before_the_response(esme: BindEsme) -> None:
     async with SmscSimulator(rules=["stray"]) as smsc:
         client = await esme(smsc)
@@ -270,6 +280,7 @@ async def test_a_response_owed_before_unbind_resp_counts(esme: BindEsme) -> None
         ("close_at=noon", "there are connect, bind, bound, submit"),
         ("receipts_per=day", "there are segment, first, text"),
         ("refuse_all=RWHATEVER", "no such command_status: RWHATEVER"),
+        ("window_status=RWHATEVER", "no such command_status: RWHATEVER"),
         ("enquire_status=RWHATEVER", "no such command_status: RWHATEVER"),
         ("receipt_text={when}", "no such field: 'when'"),
         ("receipt_states=lost:LOST", "no such outcome: lost"),
