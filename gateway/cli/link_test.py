@@ -50,6 +50,7 @@ class Learned:
     receipt_in: float | None
     message_id: IdRelation | None  # the relation of the two ids
     stray_receipts: int
+    reply_again_in: float | None  # after `defer_status`
     reply_in: float | None
     reply_from: str | None  # type of number and numbering plan of its source
     reply_coding: int | None
@@ -85,7 +86,7 @@ def link_test(arguments: Namespace) -> int:
     if msisdn is None:
         raise CommandError(f"--to: {arguments.to} is no Kazakh mobile number")
     try:
-        outcome = asyncio.run(_try(link, msisdn, arguments.wait, arguments.find_throttle))
+        outcome = asyncio.run(_try(link, msisdn, arguments))
     except LinkTestError as error:
         raise CommandError(str(error)) from None
     learned = learn(link, outcome)
@@ -97,8 +98,8 @@ def link_test(arguments: Namespace) -> int:
     return 0 if learned.complete else 1
 
 
-async def _try(link: Link, msisdn: str, wait: float, most: int) -> Outcome:
-    return await LinkTest(link, msisdn, complain).run(wait, most)
+async def _try(link: Link, msisdn: str, given: Namespace) -> Outcome:
+    return await LinkTest(link, msisdn, complain, defer=given.defer_reply).run(given.wait, given.find_throttle)
 
 
 def learn(link: Link, outcome: Outcome) -> Learned:
@@ -126,6 +127,7 @@ def learn(link: Link, outcome: Outcome) -> Learned:
         receipt_in=1000 * (first[1].at - first[0].sent_at) if first else None,
         message_id=_relation([(s.message_id, r.receipt.message_id) for s, r in reported]),
         stray_receipts=len(outcome.stray),
+        reply_again_in=1000 * (reply.at - outcome.deferred.at) if reply and outcome.deferred else None,
         reply_in=1000 * (reply.at - texts[-1].sent_at) if reply is not None else None,
         reply_from=f"TON {source.ton}, NPI {source.npi}" if source is not None else None,
         reply_coding=reply.message.data_coding if reply is not None else None,
@@ -148,6 +150,10 @@ def _advice(link: Link, outcome: Outcome) -> list[str]:
     missing = [text for text in ("short", "long") if text in tracked - reported]
     if missing and not outcome.stray:  # a receipt with another id is a matter of message_id
         advice.append(link_advice.on_missing_receipts(link.receipts, missing))
+    for segment in outcome.sent:
+        advice += link_advice.on_states([reported.receipt for reported in segment.receipts])
+    if outcome.reply is None and outcome.deferred is not None:
+        advice.append(link_advice.on_lost_reply(link.defer_status))
     if outcome.reply is not None:
         destination = outcome.reply.message.destination.addr
         if (try_ := link_advice.on_reply_to(destination, link.accepted_destinations)) is not None:
@@ -230,6 +236,8 @@ def _show(link: Link, learned: Learned, settings: dict[str, object]) -> None:
         ("the first final one", _ms(learned.receipt_in)),
         ("reply", _reply(learned)),
     ]
+    if learned.reply_again_in is not None:
+        rows.append((f"delivered again after {status.name(link.defer_status)}", _ms(learned.reply_again_in)))
     if learned.stray_receipts:
         rows.append(("receipts for no id of ours", str(learned.stray_receipts)))
     if learned.burst is not None:

@@ -170,6 +170,10 @@ def _add_local(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="for receipts and the reply (120)",
     )
     command.add_argument(
+        "--defer-reply", action="store_true",
+        help="refuse the reply once with defer_status, and see whether the SMSC delivers it again",
+    )  # fmt: skip
+    command.add_argument(
         "--find-throttle", metavar="SEGMENTS", type=numbers.whole(1), nargs="?", const=500, default=0,
         help="send short texts until the SMSC throttles, at most so many (500)",
     )  # fmt: skip

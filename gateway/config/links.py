@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import get_args
 
+from smpplib import consts
+
 from gateway.config.model import Link
 from gateway.config.table import NAME, NAMED, Table, check_key_pair
 from gateway.consent.texts import Kind
@@ -19,13 +21,15 @@ from gateway.smpp.pdu import (
     ReceiptRequest,
     source_numbering,
 )
-from gateway.smpp.receipt import IdRelation
+from gateway.smpp.receipt import MAX_STATE_LENGTH, IdRelation, MessageState, state_key
 from gateway.smpp.status import CONFIGURABLE, StatusKind
 from gateway.smpp.text import DefaultAlphabet, LongMessages
 
 RECEIPT_REQUESTS: tuple[ReceiptRequest, ...] = get_args(ReceiptRequest)
 DEFAULT_ALPHABETS: tuple[DefaultAlphabet, ...] = get_args(DefaultAlphabet)
 ID_RELATIONS: tuple[IdRelation, ...] = get_args(IdRelation)
+RECEIPT_STATES = tuple(state for state in MessageState if state is not MessageState.UNSTATED)
+"""What `links.receipt_states` may say of a word."""
 
 VALIDITY_KINDS = (Kind.REQUEST, Kind.REPEAT, Kind.AGREED, Kind.REFUSED, Kind.CLARIFY)
 """Texts that may have a validity_period of their own. A USSD screen has none: it expires with its dialogue."""
@@ -87,6 +91,10 @@ def _link(table: Table) -> Link:
         default_alphabet=table.choice("default_alphabet", DEFAULT_ALPHABETS, "gsm7"),
         message_id=table.choice("message_id", ID_RELATIONS, "auto"),
         statuses=_statuses(table.table("statuses")),
+        receipt_states=_receipt_states(table.table("receipt_states")),
+        defer_status=table.whole(
+            "defer_status", consts.SMPP_ESME_RX_T_APPN, least=consts.SMPP_ESME_RINVMSGLEN, most=_LARGEST_STATUS
+        ),
         enquire_link=table.duration("enquire_link", "30s", least="1ms", most="1d"),
         response_timeout=table.duration("response_timeout", "30s", least="1ms", most="1h"),
         give_up=table.duration("give_up", "3d", least="1m", most="30d"),
@@ -132,6 +140,16 @@ def _statuses(table: Table) -> Mapping[int, StatusKind]:
             table.fault(key, 'must be a command_status such as "0x58"')
         statuses[status] = kind
     return statuses
+
+
+def _receipt_states(table: Table) -> Mapping[str, MessageState]:
+    """What this operator's receipts mean, by word or message_state: UNKNOWN → enroute."""
+    states: dict[str, MessageState] = {}
+    for key in table.keys():  # noqa: SIM118 (a Table is no mapping)
+        states[state_key(key)] = table.choice(key, RECEIPT_STATES, MessageState.UNKNOWN)
+        if not 0 < len(state_key(key)) <= MAX_STATE_LENGTH:
+            table.fault(key, f"must be a word of at most {MAX_STATE_LENGTH} letters, or a message_state")
+    return states
 
 
 def _check_together(tables: Sequence[Table], links: Sequence[Link]) -> None:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from gateway.logs.log import LogLevel
 from gateway.smpp.events import BindMode
 from gateway.smpp.pdu import Address, ReceiptRequest, is_number
-from gateway.smpp.receipt import IdRelation
+from gateway.smpp.receipt import IdRelation, MessageState
 from gateway.smpp.status import StatusKind
 from gateway.smpp.text import DefaultAlphabet, LongMessages
 
@@ -169,6 +169,8 @@ class Link:
     default_alphabet: DefaultAlphabet
     message_id: IdRelation
     statuses: Mapping[int, StatusKind]
+    receipt_states: Mapping[str, MessageState]  # by word or message_state, as `state_key` has it
+    defer_status: int  # the command_status for a deliver_sm that cannot be stored now
     enquire_link: timedelta
     response_timeout: timedelta
     give_up: timedelta  # business time

@@ -31,7 +31,7 @@ def decode_into(batch: InboundBatch, link: Link, received: Received) -> None:
     except MalformedPdu:
         batch.replies.append(Reply(link.name, "", "", received.body[:MAX_REPLY_OCTETS], 0, "", None))
         return
-    if receipt := parse_receipt(message):
+    if receipt := parse_receipt(message, link.receipt_states):
         _add_receipt(batch, link, message, receipt)
         return
     contradiction = _contradiction(link, message)

@@ -11,7 +11,6 @@ from smpplib.consts import (
     SMPP_ESME_RBINDFAIL,
     SMPP_ESME_RINVPASWD,
     SMPP_ESME_RINVSYSID,
-    SMPP_ESME_RX_T_APPN,
 )
 
 from gateway import metrics
@@ -254,7 +253,7 @@ class Link:
                     what=type(event).__name__,
                 )
                 if isinstance(event, smpp.Received):  # the SMSC keeps it and delivers it again
-                    bind.respond(event.command_id, event.sequence_number, SMPP_ESME_RX_T_APPN)
+                    bind.respond(event.command_id, event.sequence_number, self.config.defer_status)
         if not bind.open:
             self._went_down(bind)
         self._sender.pump()
@@ -269,7 +268,7 @@ class Link:
             case smpp.NoResponse():
                 self._sender.not_responded(event, timed_out=bind.open)
             case smpp.Received() if self._defers_deliveries:
-                bind.respond(event.command_id, event.sequence_number, SMPP_ESME_RX_T_APPN)
+                bind.respond(event.command_id, event.sequence_number, self.config.defer_status)
             case smpp.Received():
                 self._receiver.receive(bind, self.config, event)
             case smpp.Bound():

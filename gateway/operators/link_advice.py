@@ -8,6 +8,7 @@ from smpplib import consts
 from gateway.config.links import RECEIPT_REQUESTS
 from gateway.smpp import status
 from gateway.smpp.pdu import ReceiptRequest
+from gateway.smpp.receipt import MessageState, Receipt
 
 _SOURCE: Final = "source, source_ton, source_npi"
 _DESTINATION: Final = "dest_ton, dest_npi"
@@ -43,6 +44,12 @@ _OF_SUBMIT: Final[Mapping[int, str]] = {
     consts.SMPP_ESME_RTHROTTLED: "tps",
     consts.SMPP_ESME_RMSGQFUL: "window, tps",
 }
+_DEFER_STATUSES_TO_TRY: Final = (
+    consts.SMPP_ESME_RX_T_APPN,
+    consts.SMPP_ESME_RSYSERR,
+    consts.SMPP_ESME_RMSGQFUL,
+    consts.SMPP_ESME_RTHROTTLED,
+)
 _RECEIPTS_TO_TRY: Final = ("all", "first")
 
 
@@ -63,6 +70,21 @@ def on_reply_to(destination: str, accepted: Collection[str]) -> str | None:
     if not accepted or number in accepted:
         return None
     return f'replies to {destination} count for nothing: add accept_destinations = ["{number}"]'
+
+
+def on_lost_reply(defer_status: int) -> str:
+    """What to try for a reply that did not come again after this status."""
+    tries = ", then ".join(f"0x{each:02X}" for each in _DEFER_STATUSES_TO_TRY if each != defer_status)
+    return f"the reply was not delivered again after {status.name(defer_status)}: try defer_status = {tries}"
+
+
+def on_states(found: Sequence[Receipt]) -> list[str]:
+    """What to try for the receipts of one segment, in order: words that are not known, UNKNOWN before another."""
+    words = dict.fromkeys(receipt.unknown_state for receipt in found if receipt.unknown_state)
+    advice = [f'a receipt says "{word}": ask what it means, and add it to receipt_states' for word in words]
+    if any(receipt.state is MessageState.UNKNOWN for receipt in found[:-1]):
+        advice.append('another receipt follows UNKNOWN: add receipt_states = { UNKNOWN = "enroute" }')
+    return advice
 
 
 def on_missing_receipts(requested: ReceiptRequest, texts: Sequence[str]) -> str:

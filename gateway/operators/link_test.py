@@ -103,6 +103,8 @@ class Outcome:
     stray: list[Reported] = field(default_factory=list)
     """Receipts whose id matches no segment, under any conversion."""
     reply: Replied | None = None
+    deferred: Replied | None = None
+    """The first delivery of the reply, which was refused to see whether it comes again."""
     unexpected: list[str] = field(default_factory=list)
     """PDUs that were malformed or unexpected."""
     burst: Burst | None = None
@@ -134,11 +136,15 @@ def form(message_id: str) -> str:
 class LinkTest:
     """One test of one link; `report` is called with lines about its progress."""
 
-    def __init__(self, config: LinkConfig, msisdn: str, report: Callable[[str], None]) -> None:
+    def __init__(
+        self, config: LinkConfig, msisdn: str, report: Callable[[str], None], *, defer: bool = False
+    ) -> None:
+        """`defer`: the first delivery of the reply gets `defer_status`, and is to come again."""
         self.outcome = Outcome()
         self._config = config
         self._msisdn = msisdn
         self._report = report
+        self._defer = defer
         self._loop = asyncio.get_running_loop()
         self._binds: list[SmppConnection[Sent]] = []
         self._changed = asyncio.Event()
@@ -295,8 +301,7 @@ class LinkTest:
             case smpp.NoResponse():
                 event.tag.responded_at = self._loop.time()
             case smpp.Received():
-                bind.respond(event.command_id, event.sequence_number)
-                self._received(event)
+                bind.respond(event.command_id, event.sequence_number, self._received(event))
             case smpp.UnexpectedPdu() | smpp.UnmatchedNack():
                 self.outcome.unexpected.append(repr(event))
 
@@ -307,17 +312,22 @@ class LinkTest:
         for reported in early:
             self._reported(reported)
 
-    def _received(self, received: smpp.Received) -> None:
+    def _received(self, received: smpp.Received) -> int:
+        """The command_status of the response: 0, but for a reply that is to come again."""
         now = self._loop.time()
         try:
             message = decode_short_message(received.command_id, received.body)
         except MalformedPdu as error:
             self.outcome.unexpected.append(str(error))
-            return
-        if receipt := parse_receipt(message):
+            return 0
+        if receipt := parse_receipt(message, self._config.receipt_states):
             self._reported(Reported(receipt=receipt, message=message, at=now))
         elif self.outcome.reply is None and canonical_msisdn(message.source.addr) == self._msisdn:
+            if self._defer and self.outcome.deferred is None:
+                self.outcome.deferred = Replied(message=message, at=now)
+                return self._config.defer_status
             self.outcome.reply = Replied(message=message, at=now)
+        return 0
 
     def _reported(self, reported: Reported) -> None:
         """Assigns the receipt to its segment: one with exactly that id, else one whose id converts to it."""

@@ -1,8 +1,8 @@
 """The receiving side of all links: deliver_sm and data_sm are stored before they are acknowledged.
 
 All PDUs that arrive during one transaction are stored by the next one. The response, with ESME_ROK, is sent after
-the commit. When a PDU could not be stored, the response has ESME_RX_T_APPN, so that the SMSC keeps it and delivers
-it again.
+the commit. When a PDU could not be stored, the response has the link's `defer_status`, so that the SMSC keeps it
+and delivers it again.
 """
 
 import asyncio
@@ -10,8 +10,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple, Protocol
-
-from smpplib.consts import SMPP_ESME_RX_T_APPN
 
 from gateway import metrics
 from gateway.cluster.retry import TRANSIENT_ERRORS, batch_then_singly
@@ -186,7 +184,7 @@ class Receiver:
         async with asyncio.timeout(self._policy.store_timeout_seconds):
             await self._inbound.store(batch, _ago(noted))
         self._forget_periods(noted)
-        self._respond(deliveries, 0)
+        self._respond(deliveries, stored=True)
         now = time.monotonic()
         for delivery in deliveries:
             metrics.INBOUND_COMMITTED.observe(now - delivery.at)
@@ -195,16 +193,16 @@ class Receiver:
                 self.note_unacknowledged(delivery.link.name, delivery.at)
 
     def _reject(self, deliveries: Sequence[_Delivery], error: Exception) -> None:
-        """Responds with ESME_RX_T_APPN. They may be stored all the same, when the COMMIT was not confirmed."""
+        """Responds with `defer_status`. They may be stored all the same, when the COMMIT was not confirmed."""
         log.error(LogEvent.INBOUND_NOT_STORED, pdus=len(deliveries), exc_info=error)
         for delivery in deliveries:
             metrics.INBOUND_NOT_STORED.labels(delivery.link.name).inc()
             self.note_unacknowledged(delivery.link.name, delivery.at)
-        self._respond(deliveries, SMPP_ESME_RX_T_APPN)
+        self._respond(deliveries, stored=False)
 
-    def _respond(self, deliveries: Sequence[_Delivery], command_status: int) -> None:
+    def _respond(self, deliveries: Sequence[_Delivery], *, stored: bool) -> None:
         for delivery in deliveries:
-            received = delivery.received
+            received, command_status = delivery.received, 0 if stored else delivery.link.defer_status
             delivery.bind.respond(received.command_id, received.sequence_number, command_status)
 
 

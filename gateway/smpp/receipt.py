@@ -4,14 +4,16 @@ Every vendor has its own receipt text. Appendix B shows an example:
 
     id:IIIIIIIIII sub:SSS dlvrd:DDD submit date:YYMMDDhhmm done date:YYMMDDhhmm stat:DDDDDDD err:E text: . . .
 
-Fields may be missing, in any order and any case; `status`, `state`, `=` and quoted values occur as well. TLVs take
-precedence over the text. A text that is nothing but such fields, an id and a state among them, is a receipt also
-without any other mark.
+Fields may be missing, in any order and any case; `status`, `state`, `=` and quoted values occur as well. Some
+vendors write the values alone, between commas. TLVs take precedence over the text. A text that is nothing but such
+fields or values, an id and a state among them, is a receipt also without any other mark.
 """
 
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final, Literal
 
 from smpplib import consts
@@ -86,6 +88,7 @@ _MESSAGE_TYPE: Final = 0x3C  # bits 5–2 of esm_class, §5.2.12
 _SMSC_RECEIPT: Final = 0x04
 _INTERMEDIATE: Final = 0x20
 
+NO_STATES: Final[Mapping[str, MessageState]] = MappingProxyType({})
 MAX_STATE_LENGTH: Final = 20
 """Characters kept of a state that is not known."""
 
@@ -107,19 +110,23 @@ _SCHEDULED: Final = b"\0"
 _WORDS: Final = (
     (re.compile(r"deliv|deliv(er|r)?e?d.*|receive?d|read|displayed"), MessageState.DELIVERED),
     (
-        re.compile(r"(un|not?|non)deliv.*|undel.*|deliver.*(fail|err).*|fail.*|err|error.*"),
+        re.compile(
+            r"(un|not?|non)deliv.*|undel.*|deliver.*(fail|err).*|fail.*|err|error.*|sys(tem)?err.*"
+            r"|barred.*|zerobal.*|(no|insuf[a-z]*)(cred|bal|fund).*"
+        ),
         MessageState.UNDELIVERABLE,
     ),
     (re.compile(r"skip.*"), MessageState.SKIPPED),
     (re.compile(r"sched.*"), MessageState.SCHEDULED),
-    (re.compile(r"enrou.*"), MessageState.ENROUTE),
+    (re.compile(r"enrou.*|buff.*"), MessageState.ENROUTE),
     (re.compile(r"expir.*"), MessageState.EXPIRED),
     (re.compile(r"delete.*"), MessageState.DELETED),
-    (re.compile(r"accept.*"), MessageState.ACCEPTED),
-    (re.compile(r"unkno.*"), MessageState.UNKNOWN),
+    (re.compile(r"accept.*|acke?d"), MessageState.ACCEPTED),
+    (re.compile(r"unkno.*|null"), MessageState.UNKNOWN),
     (re.compile(r"rejec.*"), MessageState.REJECTED),
 )
 _NOT_A_LETTER: Final = re.compile(r"[^a-z]+")
+_NOT_A_LETTER_OR_DIGIT: Final = re.compile(r"[^a-z0-9]+")
 
 _NOT_IN_ERROR: Final = re.compile(r"[^0-9A-Za-z._-]")
 
@@ -142,21 +149,32 @@ _MARKLESS_STATE: Final = re.compile(r"[A-Za-z][A-Za-z_ -]{2,19}")
 _FURTHER_FIELDS: Final = frozenset({"sub", "dlvrd", "submitdate", "donedate", "err"})
 
 
-def parse_receipt(sm: ShortMessage) -> Receipt | None:
+# Values without names: `7f01,77011234567,DELIVRD,2026-08-01 10:15,000`.
+_BETWEEN_VALUES: Final = re.compile(r"\s*[,;|]\s*")
+_MIN_MARKLESS_VALUES: Final = 4
+_STATE_VALUE: Final = re.compile(r"[A-Z][A-Z_ -]{2,19}")
+_DATE_VALUE: Final = re.compile(r"[0-9]{2,4}([-/.])[0-9]{1,2}\1[0-9]{2,4}.*|[0-9]{1,2}:[0-9]{2}.*")
+_MIN_ID_VALUE_LENGTH: Final = 4
+_NUMBER_DIGITS: Final = 10
+"""The last digits of a subscriber's number, by which one is recognised."""
+
+
+def parse_receipt(sm: ShortMessage, states: Mapping[str, MessageState] = NO_STATES) -> Receipt | None:
     """The receipt that the message is, or None when it is a reply.
 
     esm_class or a receipted_message_id makes it a receipt, even when nothing else of it can be read; else its text
-    does.
+    does. `states` are what the SMSC means by its words and numbers, by `state_key`.
     """
     message_type = sm.esm_class & _MESSAGE_TYPE
     tlv_id = _c_octet_string(sm.tlvs.get(TlvTag.RECEIPTED_MESSAGE_ID, b""))
     by_text = not message_type & (_SMSC_RECEIPT | _INTERMEDIATE) and not tlv_id
     # Receipts are ASCII, whatever their data_coding. UCS-2 makes them ASCII with NULs between.
     text = sm.payload[:MAX_RECEIPT_OCTETS].replace(b"\0", b"").decode("latin-1")
-    if by_text and not _is_receipt(text):
+    values = _values(text, (sm.source.addr, sm.destination.addr), markless=by_text)
+    if by_text and not values and not _is_receipt(text):
         return None
-    fields = _fields(text)
-    state, unknown_state = _state(sm.tlvs.get(TlvTag.MESSAGE_STATE, b""), fields.get("stat", ""))
+    fields = values or _fields(text)
+    state, unknown_state = _state(sm.tlvs.get(TlvTag.MESSAGE_STATE, b""), _stated(fields), states)
     return Receipt(
         message_id=(tlv_id or _word(fields.get("id", "")))[:MAX_MESSAGE_ID_OCTETS],
         state=state,
@@ -201,14 +219,55 @@ def _fields(text: str, *, before_text: bool = False) -> dict[str, str]:
     return fields
 
 
+def _values(text: str, numbers: Collection[str], *, markless: bool) -> dict[str, str]:
+    """Id, state and error of a text that is nothing but values between commas; empty for any other text.
+
+    The id is the first value with a digit that is long enough, and neither one of the `numbers` nor a date; the
+    error is the value behind the state. `markless`: nothing but the text shows that it is a receipt.
+    """
+    values = _BETWEEN_VALUES.split(text.strip(_SEPARATORS)) if len(text) <= _MAX_MARKLESS_LENGTH else []
+    stated = [n for n, value in enumerate(values) if _STATE_VALUE.fullmatch(value) and _state_of_word(value)]
+    if len(stated) != 1 or (markless and len(values) < _MIN_MARKLESS_VALUES) or _FIELD.search(text):
+        return {}
+    ids = [
+        value
+        for value in values
+        if len(value) >= _MIN_ID_VALUE_LENGTH
+        and _MARKLESS_ID.fullmatch(value)
+        and not _DATE_VALUE.fullmatch(value)
+        and not any(_same_number(value, number) for number in numbers)
+    ]
+    if not ids or "#" in text:
+        return {}
+    behind = values[stated[0] + 1] if stated[0] + 1 < len(values) else ""
+    error = behind if behind != ids[0] and len(behind) < _MIN_ID_VALUE_LENGTH else ""
+    return {"id": ids[0], "stat": values[stated[0]], "err": error}
+
+
+def _same_number(value: str, number: str) -> bool:
+    """Whether both are one subscriber's number, with or without its country code."""
+    digits = number.lstrip("+")[-_NUMBER_DIGITS:]
+    return value.isdigit() and len(digits) == _NUMBER_DIGITS and value.endswith(digits)
+
+
+def _stated(fields: Mapping[str, str]) -> str:
+    """The value of `stat`; where that name is missing, a state that stands alone behind another field's value."""
+    if "stat" in fields:
+        return fields["stat"]
+    behind = (word for name, value in fields.items() if name != "text" for word in value.split()[1:])
+    return next((word for word in behind if _STATE_VALUE.fullmatch(word) and _state_of_word(word)), "")
+
+
 def _word(value: str) -> str:
     """The first word of a value, without its quotes."""
     match = _WORD.match(value)
     return "" if match is None else next((word for word in match.groups() if word), "").strip()
 
 
-def _state(tlv: bytes, value: str) -> tuple[MessageState, str]:
+def _state(tlv: bytes, value: str, states: Mapping[str, MessageState]) -> tuple[MessageState, str]:
     """The state, of message_state or else of the text; and the state as written, when it is not known."""
+    if states and (meant := _meant(tlv, value, states)) is not None:
+        return meant, ""
     state = (
         _STATE_BY_NUMBER.get(int.from_bytes(tlv, "big")) or _state_of_word(value) or _state_of_word(_word(value))
     )
@@ -219,6 +278,21 @@ def _state(tlv: bytes, value: str) -> tuple[MessageState, str]:
     return MessageState.UNSTATED, (_word(value) or (str(int.from_bytes(tlv[:4], "big")) if tlv else ""))[
         :MAX_STATE_LENGTH
     ]
+
+
+def _meant(tlv: bytes, value: str, states: Mapping[str, MessageState]) -> MessageState | None:
+    """The state that the link's table has for the number of message_state, its name, or else the word."""
+    number = int.from_bytes(tlv[:4], "big")
+    known = _STATE_BY_NUMBER.get(number) if tlv else None
+    keys = [str(number), known.value if known else ""] if tlv else []
+    if known is None:
+        keys += [state_key(value), state_key(_word(value))]
+    return next((states[key] for key in keys if key in states), None)
+
+
+def state_key(word: str) -> str:
+    """The word as the tables of states have it: in lower case, letters and digits alone."""
+    return _NOT_A_LETTER_OR_DIGIT.sub("", word.lower())
 
 
 def _state_of_word(value: str) -> MessageState | None:

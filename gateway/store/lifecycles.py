@@ -57,6 +57,7 @@ class TextInput(StrEnum):
     RECEIPT_LAST = "receipts.settle, the last tracked segment is delivered"
     RECEIPT_NOT_LAST = "receipts.settle, another segment is delivered"
     RECEIPT_FAILED = "receipts.settle, a segment is not delivered"
+    RECEIPT_AFTER_UNKNOWN = "receipts.settle, delivered after a receipt UNKNOWN"
     EXPIRE_SCREEN = "dialogues.expire, a screen after expires_at"
     EXPIRE_FRESH_SCREEN = "dialogues.expire, a screen before expires_at"
     EXPIRE_OTHER = "dialogues.expire, any other text"
@@ -104,7 +105,9 @@ class Change(NamedTuple, Generic[S, I]):
 _QUEUED, _SENDING, _ACCEPTED = SmsState.QUEUED, SmsState.SENDING, SmsState.ACCEPTED
 _DUE, _POSTPONED, _CLAIMED = CallState.DUE, CallState.POSTPONED, CallState.CLAIMED
 _ANY_CALL: Final = (_DUE, _POSTPONED, _CLAIMED)
-_RECEIPTS: Final = (TextInput.RECEIPT_LAST, TextInput.RECEIPT_NOT_LAST, TextInput.RECEIPT_FAILED)
+_RECEIPTS: Final = (
+    TextInput.RECEIPT_LAST, TextInput.RECEIPT_NOT_LAST, TextInput.RECEIPT_FAILED, TextInput.RECEIPT_AFTER_UNKNOWN,
+)  # fmt: skip
 
 # fmt: off
 TEXT_CHANGES: Final[tuple[Change[SmsState, TextInput], ...]] = (
@@ -127,6 +130,7 @@ TEXT_CHANGES: Final[tuple[Change[SmsState, TextInput], ...]] = (
     Change((_ACCEPTED,), TextInput.RECEIPT_LAST, SmsState.DELIVERED, ""),
     Change((_ACCEPTED,), TextInput.RECEIPT_NOT_LAST, _ACCEPTED, "delivered_segments"),
     Change((_ACCEPTED,), TextInput.RECEIPT_FAILED, SmsState.UNDELIVERABLE, ""),
+    Change((_ACCEPTED, SmsState.UNDELIVERABLE), TextInput.RECEIPT_AFTER_UNKNOWN, SmsState.DELIVERED, ""),
     Change((_QUEUED,), TextInput.EXPIRE_SCREEN, SmsState.CANCELLED, "its dialogue has ended"),
     Change((_QUEUED,), TextInput.ERASE, SmsState.CANCELLED, "body is null, msisdn a keyed hash; in any state"),
     Change((_SENDING,), TextInput.LEAVE, _QUEUED, "another process sends the missing segments"),

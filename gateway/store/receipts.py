@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from asyncpg import Record
 
+from gateway.smpp.receipt import MessageState
 from gateway.store.database import Connection
 from gateway.store.rows import reader
 
@@ -80,12 +81,13 @@ JOIN sms s ON s.sms_id = e.sms_id AND s.msisdn = r.msisdn AND s.state = 'accepte
 """
 
 _LOCK = """
-SELECT sms_id, case_id, kind, repeat, msisdn, state, delivered_segments, tracked_segments FROM sms
+SELECT sms_id, case_id, kind, repeat, msisdn, state, delivered_segments, tracked_segments, delivery_unknown
+FROM sms
 WHERE sms_id = ANY($1::bigint[]) ORDER BY sms_id FOR UPDATE
 """
 
 _SETTLE = """
-UPDATE sms SET state = u.state, delivered_segments = u.delivered_segments
+UPDATE sms SET state = u.state, delivered_segments = u.delivered_segments, delivery_unknown = u.delivery_unknown
 FROM unnest($1::settled_text_row[]) AS u
 WHERE sms.sms_id = u.sms_id
 """
@@ -168,7 +170,8 @@ async def settle(
     """The texts settled by these final receipts, each applied once.
 
     A receipt whose text is unknown, or not accepted yet, is stored as unmatched. A text is delivered when all its
-    tracked segments are; one failed segment makes it undeliverable. A text in a final state does not change.
+    tracked segments are; one failed segment makes it undeliverable. A text in a final state does not change, but
+    one that is undeliverable by a receipt UNKNOWN does.
     `whole` are receipts that stand for all segments of a text, with its sms_id.
     """
     rows = await connection.fetch(_MATCH, _by_rank(receipts)) if receipts else ()
@@ -200,16 +203,20 @@ class _Report(NamedTuple):
 
 
 _ALL_SEGMENTS = -1
+_UNKNOWN = MessageState.UNKNOWN.value
 
 
 async def _apply(connection: Connection, reports: Sequence[_Report]) -> list[Settled]:
     rows = await connection.fetch(_LOCK, [report.sms_id for report in reports])
-    texts = {row["sms_id"]: row for row in rows if row["state"] == "accepted"}
+    texts = {row["sms_id"]: row for row in rows if _is_open(row)}
     arrived = {sms_id: row["delivered_segments"] for sms_id, row in texts.items()}
     settled: dict[int, Settled] = {}
     for receipt, sms_id, segments in reports:
         text = texts.get(sms_id)
-        if text is None or sms_id in settled:
+        if text is None:
+            continue
+        before = settled[sms_id].state if sms_id in settled else _UNKNOWN if text["delivery_unknown"] else None
+        if before is not None and (before != _UNKNOWN or receipt.state == _UNKNOWN):
             continue
         tracked = text["tracked_segments"]
         if receipt.delivered:
@@ -225,11 +232,23 @@ async def _apply(connection: Connection, reports: Sequence[_Report]) -> list[Set
                 state=receipt.state,
                 error=receipt.error,
             )
-    states = {s.sms_id: "delivered" if s.delivered else "undeliverable" for s in settled.values()}
     await connection.execute(
-        _SETTLE, [(sms_id, states.get(sms_id, "accepted"), arrived[sms_id]) for sms_id in texts]
+        _SETTLE, [_settled_columns(row, arrived[sms_id], settled.get(sms_id)) for sms_id, row in texts.items()]
     )
     return list(settled.values())
+
+
+def _is_open(text: Record) -> bool:
+    """Whether a receipt may still change the text."""
+    state, delivery_unknown = text["state"], text["delivery_unknown"]
+    return state == "accepted" or (state == "undeliverable" and delivery_unknown is True)
+
+
+def _settled_columns(text: Record, arrived: int, settled: Settled | None) -> tuple[int, str, int, bool]:
+    if settled is None:
+        return text["sms_id"], text["state"], arrived, text["delivery_unknown"]
+    state = "delivered" if settled.delivered else "undeliverable"
+    return text["sms_id"], state, arrived, settled.state == _UNKNOWN
 
 
 async def keep_unmatched(connection: Connection, receipts: Sequence[StoredReceipt]) -> None:

@@ -12,9 +12,11 @@ import pytest
 
 from gateway.cli import main
 from gateway.config import load
+from gateway.operators.link_advice import on_states
 from gateway.operators.link_test import form, relation
 from gateway.simulators.receipts import Receipts
 from gateway.simulators.smsc import SmscSimulator
+from gateway.smpp.receipt import MessageState, Receipt
 
 NUMBER = "77011234567"
 CONFIG = """
@@ -452,3 +454,47 @@ def test_the_relation_of_two_message_ids_is_recognised(response_id: str, receipt
 )
 def test_the_form_of_a_message_id_is_recognised(message_id: str, expected: str) -> None:
     assert form(message_id) == expected
+
+
+# What the SMSC delivers again
+
+
+async def agree_twice(smsc: SmscSimulator) -> None:
+    """The reply is delivered again once the first delivery was refused with ESME_RTHROTTLED."""
+    await smsc.message(NUMBER, containing="Проверка связи")
+    if await smsc.reply(NUMBER, "3#1") == 0x58:
+        await smsc.reply(NUMBER, "3#1")
+
+
+def test_link_test_sees_whether_a_refused_reply_is_delivered_again(link_test: LinkTest) -> None:
+    smsc = SmscSimulator(password="secret", receipts="delivered")
+    words = ("--defer-reply", "--wait", "10", "--json")
+    status, learned = link_test(smsc, *words, act=agree_twice, more="defer_status = 0x58\n")
+    assert (status, learned["reply_verdict"]) == (0, "agree")
+    assert learned["reply_again_in"] >= 0
+    assert learned["advice"] == []
+
+
+def test_link_test_names_the_statuses_to_try_where_a_refused_reply_does_not_come_again(
+    link_test: LinkTest,
+) -> None:
+    smsc = SmscSimulator(password="secret", receipts="delivered")
+    status, learned = link_test(smsc, "--defer-reply", "--wait", "1", "--json")
+    assert (status, learned["reply_again_in"]) == (1, None)
+    (advice,) = learned["advice"]
+    assert advice.startswith("the reply was not delivered again after ESME_RX_T_APPN: try defer_status = 0x08")
+
+
+# What receipts mean
+
+
+def test_advice_on_states_names_unknown_words_and_an_unknown_that_another_receipt_follows() -> None:
+    def receipt(state: MessageState, word: str = "") -> Receipt:
+        return Receipt(message_id="7", state=state, error="", intermediate=False, unknown_state=word)
+
+    unknown, delivered = receipt(MessageState.UNKNOWN), receipt(MessageState.DELIVERED)
+    assert on_states([unknown]) == on_states([delivered]) == []
+    (advice,) = on_states([unknown, delivered])
+    assert 'receipt_states = { UNKNOWN = "enroute" }' in advice
+    (advice,) = on_states([receipt(MessageState.UNSTATED, "PENDING"), delivered])
+    assert '"PENDING"' in advice

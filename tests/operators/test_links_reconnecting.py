@@ -149,11 +149,11 @@ async def test_an_exception_in_the_receiver_closes_no_session_and_loses_no_reply
             raise RuntimeError("an exception")
         receive(self, *arguments)
 
-    await harness.start()
+    await harness.start(link={"defer_status": consts.SMPP_ESME_RSYSERR})
     family = Family(n=1)
     await harness.ask(family)
     monkeypatch.setattr(receiver.Receiver, "receive", fail_once)
-    assert await harness.smsc.reply(family.number, "3#1") == consts.SMPP_ESME_RX_T_APPN
+    assert await harness.smsc.reply(family.number, "3#1") == consts.SMPP_ESME_RSYSERR
     assert await harness.smsc.reply(family.number, "3#1") == 0
     await harness.status(family, "voucher_issued")
     assert len(harness.smsc.connections) == 1

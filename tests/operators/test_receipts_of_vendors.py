@@ -1,5 +1,7 @@
 """Receipts as vendors write them: without marks, in words of their own, for any segment, with converted ids."""
 
+import asyncio
+
 import pytest
 
 from gateway.simulators.receipts import Receipts
@@ -60,6 +62,49 @@ async def test_a_receipt_without_marks_counts_for_a_text_to_its_own_number_only(
     assert (await state_of(harness, family), await unmatched(harness)) == ("accepted", 1)
     await harness.smsc.receipt(last, "delivered", form="text", esm_class=0)
     await harness.status(family, "delivered")
+
+
+@pytest.mark.parametrize(
+    ("further", "state", "events"),
+    [
+        (["delivered"], "delivered", ["text_undeliverable", "delivered"]),
+        (["expired"], "undeliverable", ["text_undeliverable", "text_undeliverable"]),
+        (["unknown", "delivered", "unknown"], "delivered", ["text_undeliverable", "delivered"]),
+        (["enroute"], "undeliverable", ["text_undeliverable"]),
+    ],
+)
+async def test_a_receipt_that_follows_one_of_state_unknown_counts(
+    harness: Harness, further: list[str], state: str, events: list[str]
+) -> None:
+    await harness.start()
+    family = Family(n=1)
+    await harness.ask(family)
+    for outcome in ["unknown", *further]:
+        await harness.smsc.receipt(harness.smsc.submitted[-1], outcome)
+    assert await state_of(harness, family) == state
+    found = [event for event in await harness.events(family) if event in {"delivered", "text_undeliverable"}]
+    assert found == events
+
+
+async def test_receipts_of_one_batch_count_like_those_that_come_one_by_one(harness: Harness) -> None:
+    await harness.start()
+    family = Family(n=1)
+    await harness.ask(family)
+    last = harness.smsc.submitted[-1]
+    await asyncio.gather(*[harness.smsc.receipt(last, outcome) for outcome in ("unknown", "delivered", "unknown")])
+    assert await state_of(harness, family) == "delivered"
+
+
+async def test_a_state_that_the_link_calls_enroute_changes_nothing(harness: Harness) -> None:
+    await harness.start(link={"receipt_states": {"UNKNOWN": "enroute", "GONE": "undeliverable"}})
+    family = Family(n=1)
+    await harness.ask(family)
+    last = harness.smsc.submitted[-1]
+    await harness.smsc.receipt(last, "unknown")
+    assert await state_of(harness, family) == "accepted"
+    text = f"id:{last.message_id} stat:GONE err:1".encode()
+    await harness.smsc.receipt(last, form="text", short_message=text)
+    assert (await harness.journaled(family, "text_undeliverable"))["state"] == "undeliverable"
 
 
 async def test_a_receipt_with_the_handset_as_its_destination_is_of_that_number(harness: Harness) -> None:

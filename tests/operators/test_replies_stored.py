@@ -59,6 +59,19 @@ async def test_a_reply_that_cannot_be_stored_gets_rx_t_appn_and_is_delivered_aga
     assert len(harness.smsc.connections) == 1
 
 
+@pytest.mark.parametrize("command_status", [0x08, 0x58])
+async def test_a_reply_that_cannot_be_stored_gets_the_status_after_which_the_smsc_delivers_again(
+    harness: Harness, command_status: int
+) -> None:
+    await harness.start(link={"defer_status": command_status})
+    family = Family(n=1)
+    await harness.ask(family)
+    async with database_away(harness):
+        assert await harness.smsc.reply(family.number, "3#1") == command_status
+    assert await harness.smsc.reply(family.number, "3#1", until_accepted=True) == 0
+    await harness.status(family, "voucher_issued")
+
+
 async def test_a_text_being_sent_while_the_database_is_away_is_sent_once(harness: Harness) -> None:
     harness.smsc.add("delay delay=0.05")
     await harness.start(link={"window": 1})

@@ -30,7 +30,7 @@ def committed_unacknowledged(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     """Set when the gateway has committed a reply; its deliver_sm_resp is not sent."""
     committed, respond = asyncio.Event(), Receiver._respond
 
-    def drop_response(*_: object) -> None:
+    def drop_response(*_: object, **__: object) -> None:
         monkeypatch.setattr(Receiver, "_respond", respond)
         committed.set()
 
@@ -44,7 +44,7 @@ async def _lose_an_acknowledgement(
     """The family's reply is stored, and the connection ends before the SMSC has its deliver_sm_resp."""
     respond = Receiver._respond
 
-    def abort(self: Receiver, deliveries: Sequence[_Delivery], command_status: int) -> None:
+    def abort(self: Receiver, deliveries: Sequence[_Delivery], *, stored: bool) -> None:
         Receiver._respond = respond  # type: ignore[method-assign]
         for delivery in deliveries:
             assert isinstance(delivery.bind, SmppConnection)

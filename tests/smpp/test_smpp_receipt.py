@@ -116,6 +116,11 @@ def test_a_text_of_fields_with_id_and_state_is_a_receipt_in_any_esm_class(text: 
         "status:FAILED",
         "id: stat:DELIVRD",
         "delivered",
+        "3#1, DELIVRD, 77012345678, 2026",
+        "1,DELIVRD",
+        "agree, 870312497005, 3, 1",
+        "ИИН 870312497005, EXPIRED",
+        "I have 1234, DELETED, then, 5",
         "",
     ],
 )
@@ -187,6 +192,19 @@ def test_network_error_code_is_the_error_of_a_receipt_text_without_one() -> None
         (b"id=7 stat=DELIVRD err=000", "7", MessageState.DELIVERED, "000"),
         (b"id:'7-a' stat:'DELIVRD'", "7-a", MessageState.DELIVERED, ""),
         (b'message_id:"7" status:"NOT_DELIVERED"', "7", MessageState.UNDELIVERABLE, ""),
+        (b"id:7 stat:NOCRED err:0", "7", MessageState.UNDELIVERABLE, "0"),  # SMS Central
+        (b"id:7 stat:SYSERR err:500", "7", MessageState.UNDELIVERABLE, "500"),
+        (b"id:7 stat:BUFFRED err:0", "7", MessageState.ENROUTE, "0"),
+        (b"id:7 stat:BARRED", "7", MessageState.UNDELIVERABLE, ""),  # PSWinCom
+        (b"id:7 stat:BARREDA", "7", MessageState.UNDELIVERABLE, ""),
+        (b"id:7 stat:ZEROBAL", "7", MessageState.UNDELIVERABLE, ""),
+        (b"id:7 stat:NULL", "7", MessageState.UNKNOWN, ""),
+        (b"id:7 stat:NO-CREDITS", "7", MessageState.UNDELIVERABLE, ""),  # Kaleyra
+        (b"id:7 stat:SYSTEM_ERROR", "7", MessageState.UNDELIVERABLE, ""),
+        (b"id:7 stat:ACKED", "7", MessageState.ACCEPTED, ""),  # Mblox
+        # without the name of the state: an operator of a ksmppd user
+        (b"id:ce5bc5a9-4f7d submit date:180903120815 done date:180903120816 DELIVRD err:000 Text:",
+         "ce5bc5a9-4f7d", MessageState.DELIVERED, "000"),
         (b"id:7", "7", MessageState.UNSTATED, ""),
         (b"delivered to handset", "", MessageState.UNSTATED, ""),
         (b"", "", MessageState.UNSTATED, ""),
@@ -197,6 +215,58 @@ def test_receipt_texts_are_parsed_in_any_order_and_case_with_fields_missing(
 ) -> None:
     receipt = read(text)
     assert (receipt.message_id, receipt.state, receipt.error) == (message_id, state, error)
+
+
+@pytest.mark.parametrize("esm_class", [0x04, 0x00])
+@pytest.mark.parametrize(
+    ("text", "message_id", "state", "error"),
+    [
+        (
+            "180828100924138386,77012345678,0,DELIVRD,20181125112640",
+            "180828100924138386",
+            MessageState.DELIVERED,
+            "",
+        ),
+        ("77012345678,DELIVRD,2019-04-12 00:04,22DA53D4D87948BA", "22DA53D4D87948BA", MessageState.DELIVERED, ""),
+        (
+            "904d5125d6d44000002, 7012345678, UNDELIV, 014",
+            "904d5125d6d44000002",
+            MessageState.UNDELIVERABLE,
+            "014",
+        ),
+        ("7f3a01;+77012345678;01/08/2026 10:15;EXPIRED;12", "7f3a01", MessageState.EXPIRED, "12"),
+        ("7f3a01|77012345678|1414|NOCRED|0|", "7f3a01", MessageState.UNDELIVERABLE, "0"),
+    ],
+)
+def test_a_receipt_of_values_alone_has_their_id_and_state(
+    text: str, message_id: str, state: MessageState, error: str, esm_class: int
+) -> None:
+    receipt = read(text.encode(), esm_class)
+    assert (receipt.message_id, receipt.state, receipt.error) == (message_id, state, error)
+    assert receipt.by_text is (esm_class == 0)
+
+
+STATES = {"unknown": MessageState.ENROUTE, "blacklisted": MessageState.UNDELIVERABLE, "10": MessageState.EXPIRED}
+"""As a link says."""
+
+
+@pytest.mark.parametrize(
+    ("text", "number", "state"),
+    [
+        (b"id:7 stat:UNKNOWN err:0", None, MessageState.ENROUTE),
+        (b"id:7 stat:DELIVRD", 7, MessageState.ENROUTE),  # message_state takes precedence
+        (b"id:7 stat:UNKNOWN", 2, MessageState.DELIVERED),
+        (b"id:7 stat:Black-Listed", None, MessageState.UNDELIVERABLE),
+        (b"id:7", 10, MessageState.EXPIRED),
+        (b"id:7 stat:DELIVRD", None, MessageState.DELIVERED),
+    ],
+)
+def test_a_state_means_what_the_link_says(text: bytes, number: int | None, state: MessageState) -> None:
+    tlvs = {} if number is None else {"message_state": number}
+    receipt = parse_receipt(delivered(text, **tlvs), STATES)
+    assert receipt is not None
+    assert (receipt.state, receipt.unknown_state) == (state, "")
+    assert receipt.final is state.final
 
 
 def test_a_receipt_in_ucs2_or_in_message_payload_is_parsed() -> None:

@@ -135,6 +135,9 @@ TEXT_DRIVERS: Mapping[TextInput, Driver] = {
     TextInput.RECEIPT_LAST: Driver(act=receipt("1"), columns={"delivered_segments": "1"}),
     TextInput.RECEIPT_NOT_LAST: Driver(act=receipt("1")),
     TextInput.RECEIPT_FAILED: Driver(act=receipt("1", delivered=False)),
+    TextInput.RECEIPT_AFTER_UNKNOWN: Driver(
+        act=receipt("1"), columns={"delivered_segments": "1", "delivery_unknown": "true"}
+    ),
     TextInput.EXPIRE_SCREEN: Driver(act=lambda c, _: dialogues.expire(c), columns=EXPIRED),
     TextInput.EXPIRE_FRESH_SCREEN: Driver(act=lambda c, _: dialogues.expire(c), columns=FRESH),
     TextInput.EXPIRE_OTHER: Driver(act=lambda c, _: dialogues.expire(c)),

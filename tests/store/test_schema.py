@@ -181,7 +181,7 @@ FOUND: Mapping[str, Mapping[str, object]] = {
 }
 ACCEPTED = {
     "sms_id": 7, "case_id": "case", "kind": "request", "repeat": 0, "msisdn": "77010000001", "state": "accepted",
-    "delivered_segments": 1, "tracked_segments": 3, "ordinal": 0, "segment": 1,
+    "delivered_segments": 1, "tracked_segments": 3, "delivery_unknown": False, "ordinal": 0, "segment": 1,
 }  # fmt: skip
 ACCEPTED_TEXT: Mapping[str, Mapping[str, object]] = {"receipt_key_row": ACCEPTED, "delivered_segments": ACCEPTED}
 
@@ -196,7 +196,7 @@ ROWS: Mapping[str, Mapping[str, object]] = {
     "receipt_key_row": {**RECEIPT._asdict(), "ordinal": 0, "rank": 1, "key": "a"},
     "unmatched_receipt_row": {**RECEIPT._asdict(), "key": "a"},
     "id_vote_row": VOTES._asdict(),
-    "settled_text_row": {"sms_id": 7, "state": "delivered", "delivered_segments": 3},
+    "settled_text_row": {"sms_id": 7, "state": "delivered", "delivered_segments": 3, "delivery_unknown": False},
     "reply_row": REPLY._asdict(),
     "redelivered_row": {**REPLY._asdict(), "times": 8},
     "reply_segment_row": SEGMENT._asdict(),
