@@ -46,6 +46,7 @@ from gateway.partners.wallet import Wallet
 from gateway.store import nodes, rewinds, setup
 from gateway.store.calls import CallKind
 from gateway.store.database import Database, DatabaseError, open_pool
+from gateway.store.inbound import FLUSH_SECONDS
 from gateway.store.migrations import migrate as migrate_database
 from gateway.store.migrations import pending
 from gateway.store.rewinds import JournalMemory
@@ -270,8 +271,8 @@ def jobs_of(components: Components) -> list[Job]:
         Job(name="meet_deadlines", run=meet_deadlines, every_seconds=1.0),
         Job(name="match_receipts", run=match_receipts, every_seconds=1.0),
         Job(name="index_people", run=c.housekeeping.index_people, every_seconds=2.0),
-        Job(name="flush_replies", run=c.replies.flush_incomplete, every_seconds=30.0),
         Job(name="check_replication", run=c.replication.check, every_seconds=60.0),
+        once("flush_replies", c.replies.flush_incomplete, FLUSH_SECONDS),
         once("fold_progress", c.housekeeping.fold_progress, 30.0),
         once("count_figures", c.figures.count, 5.0),
         once("check_journal", c.journal.check, c.policy.journal.check_seconds),

@@ -1,5 +1,6 @@
 """Replies as rows: the evidence, the segments of multipart replies, and the recognition of redelivered ones."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -16,6 +17,8 @@ SAME_REPLY_WITHIN_SECONDS = 2.0
 """Real time within which the same octets with the same link and addresses are one reply, delivered twice."""
 
 
+FLUSH_SECONDS = 30.0
+"""Between two calls of `flush_stale`."""
 HANDSET_SENDS_WITHIN_SECONDS = 60.0
 """Real time that a handset takes at most for all segments of a reply."""
 
@@ -114,6 +117,7 @@ DO NOTHING
 
 # Handsets reuse references, some within minutes: a segment number with other octets belongs to another reply. So
 # does a first segment that comes when the others have waited for longer than a handset takes to send all of them.
+# The clock may have stepped: it counts only once they have waited for half of that.
 _DISPLACE = """
 DELETE FROM reply_segments r
 USING (SELECT link, source_addr, destination_addr, reference, total,
@@ -123,7 +127,8 @@ USING (SELECT link, source_addr, destination_addr, reference, total,
        USING (link, source_addr, destination_addr, reference, total) GROUP BY 1, 2, 3, 4, 5) AS other
 WHERE (r.link, r.source_addr, r.destination_addr, r.reference, r.total)
     = (other.link, other.source_addr, other.destination_addr, other.reference, other.total)
-  AND (other.reused OR (other.begins AND r.arrived_at < clock_timestamp() - make_interval(secs => $2)))
+  AND (other.reused OR (other.begins AND (r.waited >= $3
+       OR (r.waited > 1 AND r.arrived_at < clock_timestamp() - make_interval(secs => $2)))))
 RETURNING r.link, r.source_addr, r.destination_addr, r.reference, r.total, r.number, r.octets, r.udh_octets,
           r.data_coding, r.smsc_time, r.received_addr, r.source_ton, r.source_npi, r.joined
 """
@@ -140,8 +145,12 @@ RETURNING r.link, r.source_addr, r.destination_addr, r.reference, r.total, r.num
           r.data_coding, r.smsc_time, r.received_addr, r.source_ton, r.source_npi
 """
 
+_WAIT = "UPDATE reply_segments SET waited = least(waited + 1, 32767) WHERE NOT joined"
+
+# A step of the clock may delete joined segments early: then redelivered ones are not recognised.
 _STALE = """
-DELETE FROM reply_segments WHERE arrived_at < clock_timestamp() - make_interval(secs => $1)
+DELETE FROM reply_segments
+WHERE CASE WHEN joined THEN arrived_at < clock_timestamp() - make_interval(secs => $2) ELSE waited >= $1 END
 RETURNING link, source_addr, destination_addr, reference, total, number, octets, udh_octets, data_coding,
           smsc_time, received_addr, source_ton, source_npi, joined
 """
@@ -173,7 +182,8 @@ async def displace(
     connection: Connection, segments: Sequence[ReplySegment]
 ) -> dict[SegmentKey, list[ReplySegment]]:
     """Incomplete replies whose segments were deleted because these segments reuse their reference."""
-    return _unjoined(await connection.fetch(_DISPLACE, segments, HANDSET_SENDS_WITHIN_SECONDS))
+    waited = HANDSET_SENDS_WITHIN_SECONDS
+    return _unjoined(await connection.fetch(_DISPLACE, segments, waited, _runs(waited)))
 
 
 async def keep_segments(connection: Connection, segments: Sequence[ReplySegment], now: datetime) -> None:
@@ -191,8 +201,17 @@ async def complete(connection: Connection, keys: Collection[SegmentKey]) -> dict
 
 
 async def flush_stale(connection: Connection, older_than_seconds: float) -> dict[SegmentKey, list[ReplySegment]]:
-    """Incomplete replies among the segments deleted because they are older than this (real time)."""
-    return _unjoined(await connection.fetch(_STALE, older_than_seconds))
+    """Incomplete replies among the segments deleted because they have waited for longer than this.
+
+    To be called every FLUSH_SECONDS, by one process: the calls are the clock.
+    """
+    await connection.execute(_WAIT)
+    return _unjoined(await connection.fetch(_STALE, _runs(older_than_seconds), older_than_seconds))
+
+
+def _runs(seconds: float) -> int:
+    """The calls of `flush_stale` after which a segment has waited for so long."""
+    return math.ceil(seconds / FLUSH_SECONDS) + 1
 
 
 def _unjoined(rows: Sequence[asyncpg.Record]) -> dict[SegmentKey, list[ReplySegment]]:

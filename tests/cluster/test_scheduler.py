@@ -123,7 +123,7 @@ async def test_flush_replies_stores_an_incomplete_reply_as_unclear(
 
     async with database.acquire() as connection:
         await inbound.keep_segments(connection, [segment(1, 1, b"hello"), segment(1, 3, b"!")], MONDAY)
-        await connection.execute("UPDATE reply_segments SET arrived_at = arrived_at - interval '601 s'")
+        await connection.execute("UPDATE reply_segments SET waited = 20")
         await inbound.keep_segments(connection, [segment(2, 1, b"3#2")], MONDAY)
     await jobs["flush_replies"]()
     async with database.acquire() as connection:

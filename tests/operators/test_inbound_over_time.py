@@ -33,6 +33,11 @@ async def older(harness: Harness, table: str, seconds: float) -> None:
     )
 
 
+async def wait_for(harness: Harness, seconds: int) -> None:
+    """Lets the segments stored so far wait for so long: the job counts its runs, one each 30 seconds."""
+    await harness.connection.execute("UPDATE reply_segments SET waited = $1", seconds // 30)
+
+
 async def test_an_incomplete_long_reply_is_unclear_after_10_minutes(
     harness: Harness, replies: list[Replies]
 ) -> None:
@@ -41,15 +46,30 @@ async def test_an_incomplete_long_reply_is_unclear_after_10_minutes(
     family = Family(n=1)
     await harness.ask(family)
     await harness.smsc.reply(family.number, ["3#1 ", "рахмет"], encoding="ucs2", order=[1])
-    await older(harness, "reply_segments", 590)
+    await wait_for(harness, 570)
     assert await replies[0].flush_incomplete() == 0
     assert "reply_read" not in await harness.events(family)
 
-    await older(harness, "reply_segments", 11)
+    await wait_for(harness, 600)
     assert await replies[0].flush_incomplete() == 1
     assert (await harness.journaled(family, "reply_read"))["verdict"] == "unclear"
     assert "consented" not in await harness.events(family)
     assert await replies[0].flush_incomplete() == 0
+
+
+@pytest.mark.parametrize("order", [[1, 2], [2, 1]])
+async def test_a_step_of_the_clock_does_not_part_the_segments_of_a_reply(
+    harness: Harness, replies: list[Replies], order: list[int]
+) -> None:
+    """The database's clock is a month ahead when the second segment comes."""
+    await harness.start()
+    family = Family(n=1)
+    await harness.ask(family)
+    await harness.smsc.reply(family.number, ["3#", "1"], order=order[:1], reference=7)
+    await older(harness, "reply_segments", 30 * 86_400)
+    assert await replies[0].flush_incomplete() == 0
+    await harness.smsc.reply(family.number, ["3#", "1"], order=order[1:], reference=7)
+    await harness.status(family, "consented")
 
 
 async def test_the_last_segment_of_a_long_reply_without_the_first_is_unclear(
@@ -59,7 +79,7 @@ async def test_the_last_segment_of_a_long_reply_without_the_first_is_unclear(
     family = Family(n=1)
     await harness.ask(family)
     await harness.smsc.reply(family.number, ["3#1 ", "рахмет"], encoding="ucs2", order=[2])
-    await older(harness, "reply_segments", 601)
+    await wait_for(harness, 600)
     await replies[0].flush_incomplete()
     assert (await harness.journaled(family, "reply_read"))["verdict"] == "unclear"
 

@@ -93,7 +93,7 @@ async def test_segments_with_equal_references_of_8_and_of_16_bits_are_never_join
 async def test_an_orphan_segment_never_completes_a_later_reply(harness: Harness, asked: Family) -> None:
     """The beginning of an old reply was lost; long after, another reply with its reference begins."""
     await harness.smsc.reply(MOTHER, ["жоқ 3#", "1"], reference=7, order=[2], encoding="ucs2")
-    await harness.connection.execute("UPDATE reply_segments SET arrived_at = arrived_at - interval '61 s'")
+    await harness.connection.execute("UPDATE reply_segments SET waited = 3")
     await harness.smsc.reply(MOTHER, ["3#", "2 емес пе"], reference=7, order=[1], encoding="ucs2")
     events = await harness.events(asked)
     assert ("consented" in events, events.count("reply_unclear")) == (False, 1)
@@ -107,7 +107,7 @@ async def test_segments_out_of_order_are_joined_within_the_time_that_a_handset_t
     harness: Harness, asked: Family
 ) -> None:
     await harness.smsc.reply(MOTHER, ["3#", "1"], reference=7, order=[2], encoding="ucs2")
-    await harness.connection.execute("UPDATE reply_segments SET arrived_at = arrived_at - interval '30 s'")
+    await harness.connection.execute("UPDATE reply_segments SET waited = 2")
     await harness.smsc.reply(MOTHER, ["3#", "1"], reference=7, order=[1], encoding="ucs2")
     assert "consented" in await harness.events(asked)
 
