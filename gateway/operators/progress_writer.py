@@ -4,6 +4,7 @@ While the database is down they stay in memory. The sender claims no more texts 
 """
 
 import asyncio
+from collections.abc import Mapping
 from typing import Final
 
 from gateway.operators.send_queue import OutgoingText, SendQueue
@@ -26,6 +27,8 @@ class ProgressWriter:
         self._unwritten: dict[int, OutgoingText] = {}  # by sms_id
         self._late_accepted: dict[int, int] = {}  # masks of segments of released texts, by sms_id
         self._late_expected: list[ExpectedReceipt] = []
+        self._late_writing: Mapping[int, int] = {}  # of those, being written
+        self._late_of_claim: dict[int, int] | None = None  # that a claim under way may not find in its rows
         self._gathered = asyncio.Event()
         self._gathering: asyncio.TimerHandle | None = None
 
@@ -36,16 +39,24 @@ class ProgressWriter:
 
     def accepted_late(self, sms_id: int, segment: int, expected: ExpectedReceipt | None) -> None:
         """Schedules the write of a segment that was accepted after its text had been released."""
-        self._late_accepted[sms_id] = self._late_accepted.get(sms_id, 0) | 1 << segment
+        self._note_late(sms_id, 1 << segment)
         if expected is not None:
             self._late_expected.append(expected)
         self._gather_soon()
 
+    def claim_begins(self) -> None:
+        """Remembers segments accepted late until `claim_ends`: claimed rows may not have them."""
+        self._late_of_claim = _united(self._late_writing, self._late_accepted)
+
+    def claim_ends(self) -> Mapping[int, int]:
+        """The segments accepted late, as masks by sms_id, that claimed rows may not have."""
+        late, self._late_of_claim = self._late_of_claim or {}, None
+        return late
+
     def released(self, out: OutgoingText) -> None:
         """Notes that the text was released: segments accepted meanwhile are written to its row as late ones."""
         if self._unwritten.pop(out.claimed.sms_id, None) is not None:
-            sms_id = out.claimed.sms_id
-            self._late_accepted[sms_id] = self._late_accepted.get(sms_id, 0) | out.accepted_segments
+            self._note_late(out.claimed.sms_id, out.accepted_segments)
             self._late_expected += out.expected
             self._gather_soon()
 
@@ -80,15 +91,22 @@ class ProgressWriter:
     async def _write_late(self) -> None:
         if not self._late_accepted:
             return
-        accepted, self._late_accepted = self._late_accepted, {}
+        accepted = self._late_writing = self._late_accepted
+        self._late_accepted = {}
         expected, self._late_expected = self._late_expected, []
         try:
             await self._texts.accept_late(accepted, expected)
         except BaseException:
-            for sms_id, segments in accepted.items():
-                self._late_accepted[sms_id] = self._late_accepted.get(sms_id, 0) | segments
+            self._late_accepted = _united(accepted, self._late_accepted)
             self._late_expected = [*expected, *self._late_expected]
             raise
+        finally:
+            self._late_writing = {}
+
+    def _note_late(self, sms_id: int, segments: int) -> None:
+        self._late_accepted[sms_id] = self._late_accepted.get(sms_id, 0) | segments
+        if self._late_of_claim is not None:
+            self._late_of_claim[sms_id] = self._late_of_claim.get(sms_id, 0) | segments
 
     def _gather_soon(self) -> None:
         if self._gathering is None:
@@ -97,6 +115,11 @@ class ProgressWriter:
     def _gather(self) -> None:
         self._gathering = None
         self._gathered.set()
+
+
+def _united(one: Mapping[int, int], other: Mapping[int, int]) -> dict[int, int]:
+    """The masks of both."""
+    return {sms_id: one.get(sms_id, 0) | other.get(sms_id, 0) for sms_id in one.keys() | other.keys()}
 
 
 def _progress(out: OutgoingText) -> TextProgress:

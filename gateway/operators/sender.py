@@ -224,18 +224,26 @@ class Sender:
         if not self._binds or limit <= 0:
             return False
         more_before, self._more_bulk = self._more_bulk, False  # `pump` must not wake us during the claim
-        claimed = await self._texts.claim(bulk=bulk, limit=limit)
+        self._writer.claim_begins()
+        try:
+            claimed = await self._texts.claim(bulk=bulk, limit=limit)
+        finally:
+            late = self._writer.claim_ends()
         for row in claimed:
-            self._add(row)
+            self._add(row, late.get(row.sms_id, 0))
         all_claimed = len(claimed) == limit
         self._more_bulk = all_claimed if bulk else more_before and in_window
         return all_claimed and (queue.ready < self._target or claimed[-1].priority == Priority.URGENT)
 
-    def _add(self, row: ClaimedSms) -> None:
+    def _add(self, row: ClaimedSms, late: int) -> None:
+        """Queues a claimed text. `late`: segments accepted meanwhile, which its row may not have."""
+        if late:
+            row = row._replace(accepted_segments=row.accepted_segments | late)
         out = self._text(row) if row.tlvs is None else self._screen(row, row.tlvs)
         self._queue.add(out)
         if not out.unsent:  # all segments are accepted, but the state of the text was not written
             out.accepted_at = self._texts.now()
+        if late or not out.unsent:
             self._writer.touch(out)
 
     def _text(self, row: ClaimedSms) -> OutgoingText:

@@ -4,6 +4,8 @@ from datetime import timedelta
 
 import pytest
 
+from gateway.store.sms import ClaimedSms
+from gateway.usecases.sent_texts import SentTexts
 from tests.harness import SEGMENTS, WITHIN, Family, Harness, metric
 
 _ROW = "SELECT attempts, state, next_at - clock_timestamp() AS wait FROM sms WHERE kind = 'refused'"
@@ -72,6 +74,32 @@ async def test_a_late_response_counts_that_comes_while_its_text_is_put_back_into
         await harness.connection.execute("SELECT FROM sms WHERE kind = 'refused' FOR UPDATE")
         await harness.smsc.wait_for(lambda: harness.smsc.submitted[sent].responded_at, within=WITHIN)
         await harness.connection.execute("SELECT pg_sleep(0.3)")
+    await harness.journaled(family, "text_accepted", nth=2)
+    assert len(harness.smsc.submitted) == sent + 1
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.3])
+async def test_a_late_response_counts_that_comes_while_its_text_is_claimed_again(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """The claim is committed, and its rows are read so long after the response."""
+    await harness.start(link={"response_timeout": "500ms"})
+    family = Family(n=1)
+    await harness.ask(family)
+    sent = len(harness.smsc.submitted)
+    claim = SentTexts.claim
+
+    async def claim_slowly(self: SentTexts, *, bulk: bool, limit: int) -> list[ClaimedSms]:
+        rows = await claim(self, bulk=bulk, limit=limit)
+        if any(row.attempts > 1 for row in rows):
+            await harness.smsc.wait_for(lambda: harness.smsc.submitted[sent].responded_at, within=WITHIN)
+            await harness.smsc.enquire()  # the response is read before it
+            await harness.connection.execute("SELECT pg_sleep($1)", seconds)
+        return rows
+
+    monkeypatch.setattr(SentTexts, "claim", claim_slowly)
+    harness.smsc.add("delay delay=3")
+    await harness.smsc.reply(family.number, "3#2")
     await harness.journaled(family, "text_accepted", nth=2)
     assert len(harness.smsc.submitted) == sent + 1
 
