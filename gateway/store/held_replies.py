@@ -27,6 +27,7 @@ class HeldReply(NamedTuple):
     received_addr: str | None  # source_addr as received, with its TON and NPI
     source_ton: int | None
     source_npi: int | None
+    session: str | None  # of its USSD dialogue
 
 
 class HeldByLink(NamedTuple):
@@ -45,7 +46,8 @@ class HeldByLink(NamedTuple):
 # The latest with the verdict that the case holds, from the number that it asks.
 _OF_CASES = """
 SELECT DISTINCT ON (r.case_id) r.case_id, c.operator, r.link, r.source_addr, r.destination_addr, r.octets,
-       r.smsc_time, r.verdict, r.normalised, r.received_at, r.received_addr, r.source_ton, r.source_npi
+       r.smsc_time, r.verdict, r.normalised, r.received_at, r.received_addr, r.source_ton, r.source_npi,
+       r.session
 FROM cases c JOIN replies r ON r.case_id = c.case_id AND r.held AND r.verdict = c.held AND r.source_addr = c.msisdn
 WHERE c.case_id = ANY($1::text[]) ORDER BY r.case_id, r.reply_id DESC
 """

@@ -40,6 +40,7 @@ class StoredReply(NamedTuple):
     received_addr: str | None = None  # source_addr as received, with its TON and NPI
     source_ton: int | None = None
     source_npi: int | None = None
+    session: str | None = None  # its_session_info of its USSD dialogue in hex
 
 
 class ReplySegment(NamedTuple):
@@ -90,9 +91,10 @@ FROM unnest($1::sent_octets_row[]) AS new CROSS JOIN LATERAL (
 
 _KEEP = """kept AS (
     INSERT INTO replies (case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time, verdict,
-                         normalised, rule_version, held, received_addr, source_ton, source_npi, received_at)
+                         normalised, rule_version, held, received_addr, source_ton, source_npi, session,
+                         received_at)
     SELECT case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time, verdict, normalised,
-           rule_version, held, received_addr, source_ton, source_npi, $2
+           rule_version, held, received_addr, source_ton, source_npi, session, $2
     FROM unnest($1::reply_row[])
 )"""
 

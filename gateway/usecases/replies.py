@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from gateway import metrics
 from gateway.config.routing import Routing
-from gateway.consent.events import EventType, ReplyOfReason
 from gateway.consent.inputs import Decision, HoldReply, Input
 from gateway.consent.question import Question
 from gateway.consent.redelivery import EarlierReply
@@ -20,7 +19,14 @@ from gateway.store import inbound, questions
 from gateway.store.inbound import ReplySegment, SimilarReply, StoredReply
 from gateway.store.writes import Write
 from gateway.turn import Turn
-from gateway.usecases.reply_evidence import Reply, ignore_reply, log_wrong_link, may_come_by, record_reply
+from gateway.usecases.reply_evidence import (
+    Reply,
+    as_decided,
+    ignore_reply,
+    log_wrong_link,
+    may_come_by,
+    record_reply,
+)
 from gateway.usecases.sending_state import SendingState
 from gateway.usecases.texts import Service
 from gateway.usecases.unit_of_work import Transactions, UnitOfWork
@@ -167,7 +173,7 @@ class Replies:
 
         def keep(decisions: Sequence[Decision]) -> Sequence[Write]:
             for place, (case_id, given), decision in zip(addressed, inputs, decisions, strict=True):
-                stored[place] = _as_decided(stored[place], case_id, given, decision)
+                stored[place] = as_decided(stored[place], case_id, given, decision)
             return [inbound.keeping(stored, uow.now)]
 
         await uow.apply(inputs, keep)
@@ -251,14 +257,3 @@ def _log_ignored(reply: Reply, reading: Reading, why: str) -> None:
     metrics.REPLIES_IGNORED.labels(reply.link, why).inc()
     if why == TO_ANOTHER_NUMBER and reading.verdict in (Verdict.AGREE, Verdict.REFUSE):
         log.warning(LogEvent.REPLY_TO_ANOTHER_NUMBER, link=reply.link, destination=reply.destination_addr)
-
-
-def _as_decided(stored: StoredReply, case_id: str, given: Input, decision: Decision) -> StoredReply:
-    """The row of the reply. One by another link is the case's; one that is ignored for its link is counted."""
-    if not isinstance(given, HoldReply):
-        return stored
-    if why := next((e.detail.reason for e in decision.events if isinstance(e.detail, ReplyOfReason)), None):
-        metrics.REPLIES_IGNORED.labels(stored.link, why).inc()
-        return stored
-    held = any(event.name is EventType.REPLY_HELD for event in decision.events)
-    return stored._replace(case_id=case_id, held=held)

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from gateway import metrics
 from gateway.config.routing import Routing
-from gateway.consent.events import Event, EventType, Reason, ReplyRead, UssdReplyRead
-from gateway.consent.inputs import HoldReply, ParentReply
+from gateway.consent.events import Event, EventType, Reason, ReplyOfReason, ReplyRead, UssdReplyRead
+from gateway.consent.inputs import Decision, HoldReply, Input, ParentReply
 from gateway.consent.question import Question
 from gateway.consent.reply import RULE_VERSION, Reading, Verdict
 from gateway.evidence.digests import Digester, Sender, reply_identity, sender
@@ -77,6 +77,7 @@ def record_reply(
         received_addr=reply.received.addr if reply.received is not None else None,
         source_ton=reply.received.ton if reply.received is not None else None,
         source_npi=reply.received.npi if reply.received is not None else None,
+        session=reply.session,
     )
     given = ParentReply(
         msisdn=reply.source_addr,
@@ -119,6 +120,17 @@ def log_wrong_link(link: str, case_id: str) -> None:
     log.warning(LogEvent.REPLY_BY_WRONG_LINK, link=link, case_id=case_id)
 
 
+def as_decided(stored: StoredReply, case_id: str, given: Input, decision: Decision) -> StoredReply:
+    """The row of the reply. One by another link is the case's; one that is ignored for its link is counted."""
+    if not isinstance(given, HoldReply):
+        return stored
+    if why := next((e.detail.reason for e in decision.events if isinstance(e.detail, ReplyOfReason)), None):
+        metrics.REPLIES_IGNORED.labels(stored.link, why).inc()
+        return stored
+    held = any(event.name is EventType.REPLY_HELD for event in decision.events)
+    return stored._replace(case_id=case_id, held=held)
+
+
 def held_reply(digests: Digester, row: HeldReply) -> HoldReply:
     """The input by which the reply was held, made again from its row, with the digest that the journal has."""
     identity = reply_identity(
@@ -127,6 +139,7 @@ def held_reply(digests: Digester, row: HeldReply) -> HoldReply:
         row.destination_addr,
         row.octets,
         row.smsc_time,
+        row.session,
         received=sender(row.received_addr, row.source_ton, row.source_npi),
     )
     digest = digests.digest(identity, row.case_id)

@@ -4,13 +4,15 @@
 the subscriber        state                                       response
 ====================  ==========================================  =====================================
 dials                 a question open at the number               the menu; the dialogue is stored
-                      none, or by a link that may not carry it    menu_nothing, the end
+                      none                                        menu_nothing, the end
 types 1, 2, 3#1, 3#2  the dialogue                                menu_agreed or menu_refused, the end;
                                                                   text 3 or 2 goes by SMS as well
+                      the same by a link that may not carry it    the answer is held for ops; menu_invalid,
+                                                                  which asks for an SMS, the end
 types anything else   the dialogue, the menu shown once           the menu again
                       the dialogue, the menu shown twice          menu_invalid, the end
 types                 no dialogue (any more)                      menu_invalid or, with no question
-                                                                  open, menu_nothing; the end
+                                                                  open to the link, menu_nothing; the end
 aborts                                                            none; the dialogue is deleted
 ====================  ==========================================  =====================================
 
@@ -27,7 +29,7 @@ from typing import NamedTuple
 
 from gateway.config.routing import Routing
 from gateway.consent.events import Event, EventType, Link
-from gateway.consent.inputs import Decision, ParentReply
+from gateway.consent.inputs import Decision, HoldReply, ParentReply
 from gateway.consent.question import Question
 from gateway.consent.reply import Verdict, read_menu_reply
 from gateway.consent.texts import LANGUAGES, Kind
@@ -39,7 +41,15 @@ from gateway.store.cases import StoredCase
 from gateway.store.dialogues import Dialogue
 from gateway.store.inbound import StoredReply
 from gateway.store.sms import NewScreen
-from gateway.usecases.reply_evidence import Reply, ignore_reply, log_wrong_link, may_come_by, record_reply
+from gateway.store.writes import Write
+from gateway.usecases.reply_evidence import (
+    Reply,
+    as_decided,
+    ignore_reply,
+    log_wrong_link,
+    may_come_by,
+    record_reply,
+)
 from gateway.usecases.texts import Service, TextRenderer
 from gateway.usecases.unit_of_work import UnitOfWork
 
@@ -64,6 +74,15 @@ class DialogueMessage(NamedTuple):
     @property
     def key(self) -> dialogues.DialogueKey:
         return self.link, self.msisdn
+
+
+class _Answer(NamedTuple):
+    """A clear reply to the menu of a dialogue, and its place among the rows to keep."""
+
+    message: DialogueMessage
+    dialogue: Dialogue
+    given: ParentReply | HoldReply
+    place: int
 
 
 class UssdDialogues:
@@ -118,7 +137,7 @@ class _Messages:
         self._changed: dict[dialogues.DialogueKey, Dialogue | None] = {}
         self._screens: list[NewScreen] = []
         self._kept: list[StoredReply] = []
-        self._replies: list[tuple[DialogueMessage, Dialogue, ParentReply]] = []
+        self._answers: list[_Answer] = []
 
     async def receive(self, messages: Sequence[DialogueMessage]) -> None:
         connection = self._uow.connection
@@ -138,14 +157,21 @@ class _Messages:
                     self._typed(message, self._dialogue(message))
                 case UssdOp.ABORT:
                     self._aborted(message)
-        kept = [inbound.keeping(self._kept, self._uow.now)] if self._kept else []
+        answers = self._answers
         decisions = await self._uow.apply(
-            [(dialogue.case_id, given) for _, dialogue, given in self._replies], lambda _: kept
+            [(answer.dialogue.case_id, answer.given) for answer in answers], self._keep
         )
-        for (message, dialogue, given), decision in zip(self._replies, decisions, strict=True):
-            self._confirm(message, dialogue, given, decision)
+        for answer, decision in zip(answers, decisions, strict=True):
+            self._confirm(answer, decision)
         await dialogues.save(connection, self._changed, lifetime_seconds=self._lifetime_seconds)
         await self._uow.queue_screens(self._screens, self._lifetime_seconds)
+
+    def _keep(self, decisions: Sequence[Decision]) -> Sequence[Write]:
+        """The rows of what was typed; a held answer is its case's once the decision has held it."""
+        for answer, decision in zip(self._answers, decisions, strict=True):
+            stored, case_id = self._kept[answer.place], answer.dialogue.case_id
+            self._kept[answer.place] = as_decided(stored, case_id, answer.given, decision)
+        return [inbound.keeping(self._kept, self._uow.now)] if self._kept else []
 
     def _dialled(self, message: DialogueMessage) -> None:
         service, question = self._open_question(message)
@@ -162,16 +188,27 @@ class _Messages:
     def _typed(self, message: DialogueMessage, dialogue: Dialogue | None) -> None:
         if dialogue is None:  # it has expired or ended: the case whose menu was shown is unknown
             service, question = self._open_question(message)
+            if question is not None and not may_come_by(self._routing, message.link, question):
+                log_wrong_link(message.link, question.case_id)
+                ignore_reply(self._uow, question.case_id, "not by a link of the number")
+                question = None
             kind = Kind.MENU_NOTHING if question is None else Kind.MENU_INVALID
             self._end(message, service, kind, question.case_id if question is not None else None)
             return
         reading = read_menu_reply(message.text, self._services[dialogue.service].replies)
         # The menu shows the question.
-        kept = record_reply(self._uow, _reply(message), reading, dialogue.case_id, submitted=True)
+        operator, link_fits = self._origin(message, dialogue)
+        kept = record_reply(
+            self._uow, _reply(message), reading, dialogue.case_id, submitted=True, counts=link_fits
+        )
         self._kept.append(kept.stored)
         if reading.verdict in _CONFIRMATION:
             self._note(message, None)
-            self._replies.append((message, dialogue, kept.given))
+            given: ParentReply | HoldReply = kept.given
+            if not link_fits:
+                log_wrong_link(message.link, dialogue.case_id)
+                given = HoldReply(reply=kept.given, operator=operator or "", digest=kept.digest)
+            self._answers.append(_Answer(message, dialogue, given, len(self._kept) - 1))
         elif dialogue.menus < MAX_MENUS:
             self._menu(message, replace(dialogue, menus=dialogue.menus + 1))
         else:
@@ -184,25 +221,34 @@ class _Messages:
             aborted = Event(EventType.DIALOGUE_ABORTED, Link(message.link))
             self._uow.journal([(dialogue.case_id, aborted)])
 
-    def _confirm(
-        self, message: DialogueMessage, dialogue: Dialogue, given: ParentReply, decision: Decision
-    ) -> None:
+    def _origin(self, message: DialogueMessage, dialogue: Dialogue) -> tuple[str | None, bool]:
+        """The operator of the number, and whether the dialogue's case may have its reply by this link."""
+        question = self._asked.get((message.msisdn, dialogue.service))
+        if question is not None and question.case_id == dialogue.case_id:
+            return question.operator, may_come_by(self._routing, message.link, question)
+        stored = self._cases.get(dialogue.case_id)
+        operator = stored.case.operator if stored is not None else None
+        return operator, self._routing.may_carry(message.link, operator)
+
+    def _confirm(self, answer: _Answer, decision: Decision) -> None:
         """Queues the last screen, which shows whether the reply counted: another one may have come before it."""
-        counted = any(event.name in _COUNTED for event in decision.events)
-        kind = _CONFIRMATION[given.verdict] if counted else Kind.MENU_NOTHING
-        self._screen(message, dialogue.service, kind, dialogue.case_id, UssdOp.PSSR_RESPONSE)
+        names = {event.name for event in decision.events}
+        kind = Kind.MENU_NOTHING
+        if isinstance(answer.given, ParentReply) and names & _COUNTED:
+            kind = _CONFIRMATION[answer.given.verdict]
+        elif EventType.REPLY_HELD in names:
+            kind = Kind.MENU_INVALID
+        dialogue = answer.dialogue
+        self._screen(answer.message, dialogue.service, kind, dialogue.case_id, UssdOp.PSSR_RESPONSE)
 
     def _open_question(self, message: DialogueMessage) -> tuple[str, Question | None]:
-        """The service dialled, or one with a question at the number; and its question if the link may carry it."""
+        """The service dialled, or one with an open question at the number; and that question."""
         dialled = dialled_service(message.text)
         codes = [dialled] if dialled is not None and dialled in self._services else list(self._services)
         for code in codes:
             question = self._asked.get((message.msisdn, code))
             if question is not None and question.open and question.submitted:
-                if may_come_by(self._routing, message.link, question):
-                    return code, question
-                log_wrong_link(message.link, question.case_id)
-                ignore_reply(self._uow, question.case_id, "not by a link of the number")
+                return code, question
         return codes[0], None
 
     def _answered(self, message: DialogueMessage) -> Dialogue | None:
