@@ -198,11 +198,12 @@ class _Messages:
         reading = read_menu_reply(message.text, self._services[dialogue.service].replies)
         # The menu shows the question.
         operator, link_fits = self._origin(message, dialogue)
+        clear = reading.verdict in _CONFIRMATION
         kept = record_reply(
-            self._uow, _reply(message), reading, dialogue.case_id, submitted=True, counts=link_fits
+            self._uow, _reply(message), reading, dialogue.case_id, submitted=True, counts=link_fits or not clear
         )
         self._kept.append(kept.stored)
-        if reading.verdict in _CONFIRMATION:
+        if clear:
             self._note(message, None)
             given: ParentReply | HoldReply = kept.given
             if not link_fits:

@@ -289,9 +289,12 @@ async def test_an_ignored_reply_by_another_operators_link_is_not_in_the_record(h
     assert verification.check(record) == []
 
 
-@pytest.mark.parametrize(("text", "outcome"), [("3#1", "consented"), ("3#2", "refused")])
+@pytest.mark.parametrize(
+    ("text", "outcome", "ussd"),
+    [("3#1", "consented", False), ("3#2", "refused", False), ("3#1", "consented", True)],
+)
 async def test_a_held_reply_is_in_the_record_before_and_after_its_acceptance(
-    harness: Harness, text: str, outcome: str
+    harness: Harness, text: str, outcome: str, ussd: bool
 ) -> None:
     async with SmscSimulator(password="secret") as other:
         await harness.start(
@@ -300,19 +303,26 @@ async def test_a_held_reply_is_in_the_record_before_and_after_its_acceptance(
         await other.bound()
         family = Family(n=1, mother=("77010000001", "kcell"))
         await harness.ask(family)
-        assert await other.reply(family.number, text) == 0
+        if ussd:
+            dialogue = await other.dial(family.number)
+            for typed in ("what?", text):
+                await dialogue.screen()
+                await dialogue.reply(typed)
+        else:
+            assert await other.reply(family.number, text) == 0
         await harness.status(family, "reply_held")
         held = await recorded(harness, family)
         assert (await harness.act(family, "accept-reply"))[0] == 200
         await harness.status(family, outcome)
         accepted = await recorded(harness, family)
     for record in (held, accepted):
-        assert [(reply["link"], reply["text"]) for reply in record["replies"]] == [("tele2", text)]
+        replies = [(reply["link"], reply["text"]) for reply in record["replies"]]
+        assert replies == [*([("tele2", "what?")] if ussd else []), ("tele2", text)]
         assert verification.check(record) == []
     events = [entry["event"] for entry in accepted["journal"]]
     assert events.index("reply_held") < events.index("reply_accepted") < events.index(outcome)
     detail = next(json.loads(e["detail"]) for e in accepted["journal"] if e["event"] == "reply_accepted")
-    assert detail == {"by": "ops", "link": "tele2", "reply": accepted["replies"][0]["digest"]}
+    assert detail == {"by": "ops", "link": "tele2", "reply": accepted["replies"][-1]["digest"]}
 
 
 async def test_the_error_for_a_service_not_configured_names_it(harness: Harness) -> None:
