@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+from prometheus_client import Gauge
+
 from gateway import metrics
 from gateway.backoff import Backoff
 from gateway.config.policy import PartnerPolicy
@@ -25,6 +27,7 @@ class Availability:
         self._failures = 0  # in a row, of the present kind of wait
         self._invalid = 0  # responses in a row
         self._paused: FailureKind | None = None
+        self._responded: Gauge | None = None
         metrics.PARTNER_FAILURES.labels(partner).set(0)
 
     @property
@@ -40,7 +43,9 @@ class Availability:
     def responded(self) -> None:
         """A response fits the contract."""
         self._invalid = 0
-        metrics.PARTNER_RESPONDED.labels(self._partner).set_to_current_time()
+        if self._responded is None:  # not before: a metric of 0 would be an instant
+            self._responded = metrics.PARTNER_RESPONDED.labels(self._partner)
+        self._responded.set_to_current_time()
 
     def failed(self, kind: FailureKind, reason: str, retry_after: timedelta | None) -> float:
         """Seconds until the next attempt: by backoff, or longer where the partner says so."""

@@ -28,6 +28,8 @@ log = get_logger()
 
 MAX_ROUNDS_IN_MEMORY = 4
 """How often over `concurrency` calls may be in memory, those included whose outcome is not written yet."""
+MIN_AHEAD = 100
+"""Calls claimed ahead, at most as many as may be in memory: a claim of a few costs as much as one of many."""
 MAX_BATCH = 200
 """Outcomes written in one transaction: the texts of so many cases are made in one go, while replies wait."""
 
@@ -140,8 +142,11 @@ class Caller:
         """
         if self._stopping:
             return 0
-        wanted = (self._room if self._availability.failing else self._concurrency) * self._client.batch
-        most = MAX_ROUNDS_IN_MEMORY * self._concurrency * self._client.batch
+        round_size = self._concurrency * self._client.batch
+        most = MAX_ROUNDS_IN_MEMORY * round_size
+        wanted = max(round_size, min(MIN_AHEAD, most))
+        if self._availability.failing:
+            wanted = self._room * self._client.batch
         return wanted - len(self._ready) if 2 * len(self._ready) <= wanted and len(self._held) < most else 0
 
     async def _claim(self) -> bool:

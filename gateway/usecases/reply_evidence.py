@@ -1,6 +1,9 @@
 """What replies by SMS and by USSD have in common: their evidence, and the links by which they may come."""
 
+from functools import lru_cache
 from typing import NamedTuple
+
+from prometheus_client import Counter
 
 from gateway import metrics
 from gateway.config.routing import Routing
@@ -89,7 +92,7 @@ def record_reply(
         evidence=_consent(digest),
         link=reply.link,
     )
-    metrics.REPLIES.labels(reply.link, reading.verdict.value).inc()
+    _counter(reply.link, reading.verdict).inc()
     uow.journal([(case_id, Event(EventType.REPLY_READ, _read(reply, reading, digest)))])
     return ReplyEvidence(stored, given, digest)
 
@@ -100,6 +103,12 @@ def _read(reply: Reply, reading: Reading, digest: str) -> ReplyRead | UssdReplyR
     return UssdReplyRead(
         reading.verdict, reading.normalised, RULE_VERSION, reply.link, True, reply.session, digest
     )
+
+
+@lru_cache(maxsize=1024)
+def _counter(link: str, verdict: Verdict) -> Counter:
+    """The metric of the link's replies with the verdict: to look it up costs more than to count."""
+    return metrics.REPLIES.labels(link, verdict.value)
 
 
 def ignore_reply(uow: UnitOfWork, case_id: str | None, why: str) -> None:
