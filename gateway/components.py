@@ -164,7 +164,7 @@ async def build(
         deadlines=Deadlines(transactions=transactions, database=database, clock=clock),
         erasure=Erasure(transactions, timedelta(days=config.privacy.keep_days)),
         figures=Figures(database=database, node=node, clock=clock),
-        housekeeping=Housekeeping(database=database, node=node),
+        housekeeping=Housekeeping(database=database, node=node, clock=clock),
         journal=JournalUpkeep(database=database, node=node, wakeups=wakeups, memory=memory, policy=policy.journal),
         memory=memory,
         replication=ReplicationCheck(database, config.gateway.durability),

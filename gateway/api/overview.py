@@ -255,10 +255,10 @@ def _paused(counted: _Counted) -> list[PausedPartner]:
 
 
 def _counted() -> dict[tuple[str, ...], int]:
-    """The counters and gauges of this process, by sample and labels."""
+    """The counters and gauges of this process, rounded, by sample and labels."""
     samples = {_SEGMENTS, _CHECKED, _FAULTS, _UNKNOWN_STATES, _PAUSED, _CLOCK_DRIFT, *PARTNER_SAMPLES}
     return {
-        (sample.name, *sample.labels.values()): int(sample.value)
+        (sample.name, *sample.labels.values()): round(sample.value)
         for family in metrics.REGISTRY.collect()
         for sample in family.samples
         if sample.name in samples

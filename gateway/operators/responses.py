@@ -83,6 +83,8 @@ class Responses:
             case status.StatusKind.THROTTLED:
                 self._pacer.throttled(self._loop.time())
                 self._queue.put_back(out, segment)
+                if self._gives_up(out):
+                    self._refuse(out, event.command_status)
             case status.StatusKind.BUSY:
                 self._queue.put_back(out, segment)
                 self._wait_for_smsc(out, event.command_status)

@@ -136,9 +136,9 @@ class Caller:
 
     @property
     def _shortage(self) -> int:
-        """Calls to claim: as many as may be under way, once half of those claimed ahead are started.
+        """Calls to claim now, once half of those claimed ahead are started: one round of requests, or MIN_AHEAD.
 
-        None while too many outcomes are not written: the database is slow, or away.
+        0 while too many outcomes are not written: the database is slow, or away.
         """
         if self._stopping:
             return 0
@@ -147,7 +147,9 @@ class Caller:
         wanted = max(round_size, min(MIN_AHEAD, most))
         if self._availability.failing:
             wanted = self._room * self._client.batch
-        return wanted - len(self._ready) if 2 * len(self._ready) <= wanted and len(self._held) < most else 0
+        if 2 * len(self._ready) > wanted:
+            return 0
+        return max(min(wanted - len(self._ready), most - len(self._held)), 0)
 
     async def _claim(self) -> bool:
         """Claims what is short, and starts what may be; whether there may be more."""

@@ -162,8 +162,9 @@ class Session(SessionLife[Tag]):
                 self.has_backlog = True
                 break
             else:
-                handled, known = handled + 1, len(events)
+                handled, known, open_segments = handled + 1, len(events), len(window)
                 self._handle(command_id, command_status, sequence_number, data[body:after], now, events)
+                refused += open_segments - len(window)  # a generic_nack
                 self._count_unexpected(events[known:], events)
                 if self.closing:
                     return events

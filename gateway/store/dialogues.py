@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 
 from gateway.store.database import Connection
 
@@ -36,8 +37,9 @@ ON CONFLICT (link, msisdn) DO UPDATE SET session = excluded.session, service = e
 _END = "DELETE FROM dialogues WHERE (link, msisdn) IN (SELECT link, msisdn FROM unnest($1::place_row[]))"
 
 _EXPIRE = """
-WITH ended AS (DELETE FROM dialogues WHERE expires_at <= clock_timestamp() RETURNING 1),
-     late AS (DELETE FROM outbox WHERE priority = 0 AND expires_at <= clock_timestamp() RETURNING sms_id),
+WITH ended AS (DELETE FROM dialogues WHERE expires_at <= least(clock_timestamp(), $1) RETURNING 1),
+     late AS (DELETE FROM outbox
+              WHERE priority = 0 AND expires_at <= least(clock_timestamp(), $1) RETURNING sms_id),
      gone AS (UPDATE sms SET state = 'cancelled' FROM late WHERE sms.sms_id = late.sms_id RETURNING 1)
 SELECT (SELECT count(*) FROM ended) + (SELECT count(*) FROM gone)
 """
@@ -70,7 +72,10 @@ async def save(
         await connection.execute(_END, ended)
 
 
-async def expire(connection: Connection) -> int:
-    """The number of expired dialogues deleted and of expired screens cancelled."""
-    expired: int = await connection.fetchval(_EXPIRE)
+async def expire(connection: Connection, steady: datetime) -> int:
+    """The number of expired dialogues deleted and of expired screens cancelled.
+
+    `steady` is real time without steps (`Clock.timestamp`).
+    """
+    expired: int = await connection.fetchval(_EXPIRE, steady)
     return expired

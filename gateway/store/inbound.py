@@ -85,7 +85,7 @@ SELECT r.link, r.source_addr, r.destination_addr, r.octets, r.case_id,
 FROM unnest($1::sent_octets_row[]) AS new CROSS JOIN LATERAL (
     SELECT * FROM replies old
     WHERE old.source_addr = new.source_addr AND md5(old.octets) = md5(new.octets) AND old.octets = new.octets
-      AND old.arrived_at > clock_timestamp() - make_interval(secs => $3)
+      AND old.arrived_at > least(clock_timestamp(), $5) - make_interval(secs => $3)
     ORDER BY old.arrived_at DESC LIMIT $4) AS r
 """
 
@@ -162,10 +162,15 @@ _read_similar = reader(SimilarReply)
 _read_segment = reader(ReplySegment)
 
 
-async def similar(connection: Connection, replies: Collection[tuple[str, bytes]]) -> list[SimilarReply]:
-    """The earlier replies with the (sender, octets) of one of these: the newest MAX_COMPARED of each."""
+async def similar(
+    connection: Connection, replies: Collection[tuple[str, bytes]], steady: datetime
+) -> list[SimilarReply]:
+    """The earlier replies with the (sender, octets) of one of these: the newest MAX_COMPARED of each.
+
+    `steady` is real time without steps (`Clock.timestamp`).
+    """
     rows = await connection.fetch(
-        _SIMILAR, list(replies), SAME_REPLY_WITHIN_SECONDS, REDELIVERY_WITHIN_SECONDS, MAX_COMPARED
+        _SIMILAR, list(replies), SAME_REPLY_WITHIN_SECONDS, REDELIVERY_WITHIN_SECONDS, MAX_COMPARED, steady
     )
     return [_read_similar(row) for row in rows]
 

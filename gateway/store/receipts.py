@@ -1,6 +1,7 @@
 """Delivery receipts matched with the texts they belong to, in any order of arrival."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from asyncpg import Record
@@ -157,9 +158,9 @@ WHERE r.link = u.link AND r.key = u.key AND r.message_id = u.message_id AND r.ms
 
 _EXPIRE = """
 WITH expected AS (DELETE FROM receipts_expected WHERE ctid = ANY(ARRAY(
-        SELECT ctid FROM receipts_expected WHERE expires_at < clock_timestamp() LIMIT $1)) RETURNING 1),
+        SELECT ctid FROM receipts_expected WHERE expires_at < least(clock_timestamp(), $2) LIMIT $1)) RETURNING 1),
      unmatched AS (DELETE FROM receipts_unmatched WHERE ctid = ANY(ARRAY(
-        SELECT ctid FROM receipts_unmatched WHERE expires_at < clock_timestamp() LIMIT $1)) RETURNING 1)
+        SELECT ctid FROM receipts_unmatched WHERE expires_at < least(clock_timestamp(), $2) LIMIT $1)) RETURNING 1)
 SELECT (SELECT count(*) FROM expected) + (SELECT count(*) FROM unmatched)
 """
 
@@ -292,9 +293,12 @@ async def remove_unmatched(connection: Connection, receipts: Sequence[StoredRece
     await connection.execute(_REMOVE_UNMATCHED, _by_each_key(receipts))
 
 
-async def expire(connection: Connection, limit: int) -> int:
-    """The number of expired expected and unmatched receipts deleted, up to `limit` of each: SMSCs reuse ids."""
-    expired: int = await connection.fetchval(_EXPIRE, limit)
+async def expire(connection: Connection, limit: int, steady: datetime) -> int:
+    """The number of expired expected and unmatched receipts deleted, up to `limit` of each: SMSCs reuse ids.
+
+    `steady` is real time without steps (`Clock.timestamp`).
+    """
+    expired: int = await connection.fetchval(_EXPIRE, limit, steady)
     return expired
 
 

@@ -1,5 +1,7 @@
 """Periods in which our deliver_sm_resp may not have reached an SMSC. All times are real time."""
 
+from datetime import datetime
+
 from gateway.store.database import Connection
 
 REDELIVERY_WITHIN_SECONDS = 7 * 86_400.0
@@ -18,7 +20,9 @@ WITH new AS (
 INSERT INTO unacknowledged_periods SELECT * FROM new WHERE NOT EXISTS (SELECT FROM longer)
 """
 
-_EXPIRE = "DELETE FROM unacknowledged_periods WHERE ended_at < clock_timestamp() - make_interval(secs => $1)"
+_EXPIRE = """
+DELETE FROM unacknowledged_periods WHERE ended_at < least(clock_timestamp(), $2) - make_interval(secs => $1)
+"""
 
 
 async def note(connection: Connection, link: str, began_seconds_ago: float, ended_seconds_ago: float) -> None:
@@ -26,6 +30,9 @@ async def note(connection: Connection, link: str, began_seconds_ago: float, ende
     await connection.execute(_NOTE, link, began_seconds_ago, ended_seconds_ago)
 
 
-async def expire(connection: Connection) -> None:
-    """Deletes periods from which no reply can be redelivered any more."""
-    await connection.execute(_EXPIRE, REDELIVERY_WITHIN_SECONDS)
+async def expire(connection: Connection, steady: datetime) -> None:
+    """Deletes periods from which no reply can be redelivered any more.
+
+    `steady` is real time without steps (`Clock.timestamp`): a step of the database's clock ends none.
+    """
+    await connection.execute(_EXPIRE, REDELIVERY_WITHIN_SECONDS, steady)

@@ -1,5 +1,6 @@
 """Deletion of expired rows, compaction of the lists' progress counts, and the index of people."""
 
+from gateway.clock import Clock
 from gateway.cluster.fencing import fenced_transaction
 from gateway.logs.log import Event as LogEvent
 from gateway.logs.log import get_logger
@@ -15,9 +16,10 @@ INDEX_BATCH = 1000
 class Housekeeping:
     """The use cases that keep tables small, run by the scheduler. Each raises FencedError after an eviction."""
 
-    def __init__(self, *, database: Database, node: str) -> None:
+    def __init__(self, *, database: Database, node: str, clock: Clock) -> None:
         self._database = database
         self._node = node
+        self._clock = clock
 
     async def fold_progress(self) -> None:
         """Sums up the deltas of the lists' counts by state."""
@@ -46,14 +48,14 @@ class Housekeeping:
         expired = EXPIRE_BATCH
         while expired >= EXPIRE_BATCH:
             async with fenced_transaction(self._database, self._node) as connection:
-                expired = await receipts.expire(connection, EXPIRE_BATCH)
+                expired = await receipts.expire(connection, EXPIRE_BATCH, self._clock.timestamp())
 
     async def expire_dialogues(self) -> None:
         """Deletes expired USSD dialogues, and cancels expired screens."""
         async with fenced_transaction(self._database, self._node) as connection:
-            await dialogues.expire(connection)
+            await dialogues.expire(connection, self._clock.timestamp())
 
     async def expire_unacknowledged(self) -> None:
         """Deletes unacknowledged periods from which no reply can be redelivered any more."""
         async with fenced_transaction(self._database, self._node) as connection:
-            await unacknowledged.expire(connection)
+            await unacknowledged.expire(connection, self._clock.timestamp())

@@ -38,7 +38,7 @@ TO_ANOTHER_NUMBER = "sent to another number"
 REDELIVERED = "redelivered"
 """How a reply is counted that the SMSC has delivered twice; its row is that of the first delivery."""
 INCOMPLETE_AFTER_SECONDS = 600.0
-"""Real time after which a multipart reply with missing segments is stored as it is."""
+"""For which a multipart reply waits for missing segments, counted in runs of `flush_incomplete`."""
 
 _Asked = Mapping[tuple[str, str], Question]
 """The latest question by (msisdn, service)."""
@@ -98,7 +98,8 @@ class Replies:
             replies = [*replies, *await self._join_complete(uow, segments)]
         if not replies:
             return
-        similar = await inbound.similar(uow.connection, {(reply.source_addr, reply.octets) for reply in replies})
+        sent = {(reply.source_addr, reply.octets) for reply in replies}
+        similar = await inbound.similar(uow.connection, sent, uow.steady)
         seen = {(s.link, s.source_addr, s.destination_addr, s.octets) for s in similar if s.is_recent}
         earlier: defaultdict[tuple[str, bytes], list[SimilarReply]] = defaultdict(list)
         for s in similar:

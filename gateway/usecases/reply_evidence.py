@@ -112,7 +112,7 @@ def _counter(link: str, verdict: Verdict) -> Counter:
 
 
 def ignore_reply(uow: UnitOfWork, case_id: str | None, why: str) -> None:
-    """Journals that a reply changes nothing."""
+    """Journals that a reply changes nothing; the caller counts it."""
     uow.journal([(case_id, Event(EventType.REPLY_IGNORED, Reason(why)))])
 
 

@@ -6,7 +6,6 @@ and report the results as new inputs.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
 from typing import TypeVar
 
 import asyncpg
@@ -39,11 +38,12 @@ _LOGGED = STATUSES | {EventType.PARKED}
 
 
 class UnitOfWork:
-    """One open transaction; `now` is the business time at which it began."""
+    """One open transaction; `now` is the business time at which it began, `steady` real time without steps."""
 
-    def __init__(self, connection: Connection, now: datetime, context: DecisionContext) -> None:
+    def __init__(self, connection: Connection, clock: Clock, context: DecisionContext) -> None:
         self.connection = connection
-        self.now = now
+        self.now = clock.now()
+        self.steady = clock.timestamp()
         self._context = context
         self._logged: list[tuple[StoredCase, Event]] = []
         self._links: set[str] = set()
@@ -152,7 +152,7 @@ class Transactions:
         for attempt in range(MAX_ATTEMPTS):
             try:
                 async with fenced_transaction(self._database, self._node) as connection:
-                    uow = UnitOfWork(connection, self._clock.now(), self._context)
+                    uow = UnitOfWork(connection, self._clock, self._context)
                     result = await work(uow)
                     await uow.write_journal()
             except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):

@@ -192,11 +192,14 @@ class _Messages:
                 log_wrong_link(message.link, question.case_id)
                 ignore_reply(self._uow, question.case_id, "not by a link of the number")
                 question = None
+            else:
+                ignore_reply(
+                    self._uow, question.case_id if question is not None else None, "typed with no dialogue open"
+                )
             kind = Kind.MENU_NOTHING if question is None else Kind.MENU_INVALID
             self._end(message, service, kind, question.case_id if question is not None else None)
             return
         reading = read_menu_reply(message.text, self._services[dialogue.service].replies)
-        # The menu shows the question.
         operator, link_fits = self._origin(message, dialogue)
         clear = reading.verdict in _CONFIRMATION
         kept = record_reply(
@@ -217,7 +220,9 @@ class _Messages:
             self._end(message, dialogue.service, Kind.MENU_INVALID, dialogue.case_id)
 
     def _aborted(self, message: DialogueMessage) -> None:
-        if (dialogue := self._dialogue(message)) is not None:
+        if (dialogue := self._dialogue(message)) is None:
+            ignore_reply(self._uow, None, "aborted with no dialogue open")
+        else:
             self._note(message, None)
             aborted = Event(EventType.DIALOGUE_ABORTED, Link(message.link))
             self._uow.journal([(dialogue.case_id, aborted)])

@@ -9,6 +9,7 @@ from gateway.store import receipts
 from gateway.store.inbound import SAME_REPLY_WITHIN_SECONDS
 from gateway.usecases.replies import INCOMPLETE_AFTER_SECONDS, Replies
 from tests.harness import Family, Harness
+from tests.store.rows import FOREVER
 
 
 @pytest.fixture
@@ -140,10 +141,10 @@ async def test_expected_message_ids_and_unmatched_receipts_expire(harness: Harne
     family = Family(n=1)
     await harness.ask(family)
     await harness.smsc.receipt("unknown-id")
-    assert await receipts.expire(harness.connection, 100) == 0
+    assert await receipts.expire(harness.connection, 100, FOREVER) == 0
     for table in ("receipts_expected", "receipts_unmatched"):
         await harness.connection.execute(f"UPDATE {table} SET expires_at = clock_timestamp()")
-    assert await receipts.expire(harness.connection, 100) == 2
+    assert await receipts.expire(harness.connection, 100, FOREVER) == 2
     last = harness.smsc.submitted[-1]
     await harness.smsc.receipt(last, "undeliverable")
     assert "text_undeliverable" not in await harness.events(family)

@@ -17,6 +17,7 @@ from gateway.simulators.ussd import (
 from gateway.store import dialogues, nodes, sms
 from tests.entries import change_rows
 from tests.harness import SEGMENTS, Family, Harness
+from tests.store.rows import FOREVER
 
 PSSD_INDICATION = 0  # ussd_service_op (SMPP 3.4 §5.3.2.44)
 
@@ -361,7 +362,7 @@ async def test_expired_dialogues_are_deleted_and_their_screens_cancelled(harness
         """UPDATE sms SET state = 'queued', node = NULL, next_at = 'infinity', expires_at = clock_timestamp()
            WHERE kind = 'menu'""",
     )
-    assert await dialogues.expire(harness.connection) == 2
+    assert await dialogues.expire(harness.connection, FOREVER) == 2
     assert await harness.connection.fetchval("SELECT state FROM sms WHERE kind = 'menu'") == "cancelled"
     assert await harness.connection.fetchval("SELECT count(*) FROM sms WHERE state = 'cancelled'") == 1
     await dialogue.reply("1")

@@ -10,6 +10,7 @@ from gateway.store.sms import NewSms
 from tests.entries import find_again
 
 MONDAY = datetime(2026, 11, 23, 5, 0, tzinfo=UTC)
+FOREVER = datetime.max.replace(tzinfo=UTC)  # later than every clock: the database's own counts
 NODE = "01M80000000000000000000NODE"
 
 

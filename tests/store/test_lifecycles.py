@@ -28,7 +28,7 @@ from gateway.store.receipts import StoredReceipt
 from gateway.store.sms import NewScreen, SmsProgress, SmsState
 from gateway.store.writes import execute
 from tests.entries import find_again
-from tests.store.rows import MONDAY, NODE, add_case, add_node, new_sms
+from tests.store.rows import FOREVER, MONDAY, NODE, add_case, add_node, new_sms
 
 OTHER = "01M80000000000000000000NOD2"
 CASE, NUMBER = "case", "77010000001"
@@ -138,9 +138,9 @@ TEXT_DRIVERS: Mapping[TextInput, Driver] = {
     TextInput.RECEIPT_AFTER_UNKNOWN: Driver(
         act=receipt("1"), columns={"delivered_segments": "1", "delivery_unknown": "true"}
     ),
-    TextInput.EXPIRE_SCREEN: Driver(act=lambda c, _: dialogues.expire(c), columns=EXPIRED),
-    TextInput.EXPIRE_FRESH_SCREEN: Driver(act=lambda c, _: dialogues.expire(c), columns=FRESH),
-    TextInput.EXPIRE_OTHER: Driver(act=lambda c, _: dialogues.expire(c)),
+    TextInput.EXPIRE_SCREEN: Driver(act=lambda c, _: dialogues.expire(c, FOREVER), columns=EXPIRED),
+    TextInput.EXPIRE_FRESH_SCREEN: Driver(act=lambda c, _: dialogues.expire(c, FOREVER), columns=FRESH),
+    TextInput.EXPIRE_OTHER: Driver(act=lambda c, _: dialogues.expire(c, FOREVER)),
     TextInput.ERASE: Driver(
         act=lambda c, _: erasure.erase_ended(c, MONDAY + AN_HOUR, MONDAY + AN_HOUR, bytes.hex, 9)
     ),

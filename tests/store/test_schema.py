@@ -244,7 +244,7 @@ async def rows_sent() -> dict[str, Sequence[object]]:
     await inbound.displace(c, [SEGMENT])
     await inbound.keep_segments(c, [SEGMENT], AT)
     await inbound.complete(c, [SEGMENT[:5]])
-    await inbound.similar(c, [(REPLY.source_addr, REPLY.octets)])
+    await inbound.similar(c, [(REPLY.source_addr, REPLY.octets)], AT)
     await execute(c, [calls.adding([("case", CallKind.VOUCHER)])])
     await calls.finish(c, "node", CallKind.LOOKUP, [CALL])
     await calls.postpone(c, "node", CallKind.LOOKUP, [(CALL, timedelta(1))])

@@ -1,6 +1,7 @@
 """Unacknowledged periods: stored, merged, added for evicted nodes, deleted."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from gateway.consent.redelivery import MAX_COMPARED
 from gateway.store import inbound, nodes, unacknowledged
 from gateway.store.database import Connection, Database
-from tests.store.rows import add_case
+from tests.store.rows import FOREVER, add_case
 
 _INSERT = """
 INSERT INTO replies (case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time, verdict,
@@ -57,7 +58,7 @@ async def test_equal_replies_are_found_newest_first_with_their_unacknowledged_fl
     ):
         await connection.execute(_INSERT, case_id, link, sender, octets, float(ago))
     await unacknowledged.note(connection, "kcell", 60, 40)
-    found = await inbound.similar(connection, {(ALIYA, b"3#1"), (BERIK, b"3#2")})
+    found = await inbound.similar(connection, {(ALIYA, b"3#1"), (BERIK, b"3#2")}, FOREVER)
     assert [(reply.case_id, reply.unacknowledged, reply.is_recent) for reply in found] == [
         ("f", False, True),
         ("b", False, False),
@@ -83,10 +84,15 @@ async def test_of_50_000_equal_replies_only_the_newest_are_read_by_index(connect
         ALIYA,
     )
     await connection.execute("ANALYZE replies")
-    found = await inbound.similar(connection, {(ALIYA, b"3#1")})
+    found = await inbound.similar(connection, {(ALIYA, b"3#1")}, FOREVER)
     assert [reply.case_id for reply in found] == [f"case-{n}" for n in range(2, 2 * MAX_COMPARED + 1, 2)]
     plan = await connection.fetch(
-        "EXPLAIN (ANALYZE, BUFFERS, FORMAT TEXT) " + inbound._SIMILAR, [(ALIYA, b"3#1")], 2.0, 1e6, MAX_COMPARED
+        "EXPLAIN (ANALYZE, BUFFERS, FORMAT TEXT) " + inbound._SIMILAR,
+        [(ALIYA, b"3#1")],
+        2.0,
+        1e6,
+        MAX_COMPARED,
+        FOREVER,
     )
     assert any("replies_alike" in row[0] for row in plan)
     assert not any("Seq Scan on replies" in row[0] or "Sort " in row[0] for row in plan)
@@ -116,5 +122,17 @@ async def test_unacknowledged_periods_without_possible_redeliveries_are_deleted(
         unacknowledged.REDELIVERY_WITHIN_SECONDS + 10,
     )
     await unacknowledged.note(connection, "kcell", 20, 10)
-    await unacknowledged.expire(connection)
+    await unacknowledged.expire(connection, FOREVER)
     assert await periods(connection) == [("kcell", 20, 10)]
+
+
+async def test_a_database_clock_that_steps_ahead_makes_no_redelivered_reply_a_new_one(
+    connection: Connection,
+) -> None:
+    """Real time without steps is a month behind the database's clock: periods and earlier replies still count."""
+    steady = datetime.now(UTC) - timedelta(days=30)
+    await connection.execute(_INSERT, "a", "kcell", ALIYA, b"3#1", 30 * 86_400.0 + 60)
+    await unacknowledged.note(connection, "kcell", 30 * 86_400 + 90, 30 * 86_400 + 30)
+    await unacknowledged.expire(connection, steady)
+    found = await inbound.similar(connection, {(ALIYA, b"3#1")}, steady)
+    assert [(reply.case_id, reply.unacknowledged) for reply in found] == [("a", True)]
