@@ -238,13 +238,17 @@ def _filter(request: web.Request) -> _Filter:
 
 
 async def _after(request: web.Request, connection: Connection, list_id: str | None) -> PagePosition | None:
-    """The position at which the page begins; raises a Problem (400) unless `after` is a case of the list."""
+    """The position at which the page begins; raises a Problem unless `after` is a case (400) of the list (404)."""
     if "after" not in request.query:
         return None
     case_id = request.query["after"]
-    after = await history.position(connection, case_id) if CASE_ID.fullmatch(case_id) else None
-    if after is None or list_id not in (None, after.list_id):
+    if not CASE_ID.fullmatch(case_id):
         raise Problem(HTTPStatus.BAD_REQUEST, "after must be the `next` of the previous page.")
+    after = await history.position(connection, case_id)
+    if after is None or list_id not in (None, after.list_id):
+        raise Problem(
+            HTTPStatus.NOT_FOUND, "after must be the `next` of the previous page: there is no such case."
+        )
     return after
 
 

@@ -35,7 +35,7 @@ async function find() {
   else {
     const found = await api.findCases({ [kind.value]: person });
     field("person").value = "";
-    cases.showFound(found.cases);
+    cases.showFound(found.cases, found.indexing ? t("indexing") : "");
   }
 }
 

@@ -71,6 +71,16 @@ async def test_a_case_is_found_by_the_iin_of_anybody_in_its_record(api: Api, ind
     assert await search(api, {"iin": MOTHER, "service": "4"}) == []
 
 
+async def test_a_search_by_iin_says_while_the_index_is_being_filled(api: Api, components: Components) -> None:
+    await api.push([good(1)])
+    of_a_person, of_a_number = {"iin": MOTHER}, {"msisdn": NUMBER}
+    for body, told in ((of_a_person, True), (of_a_number, None), ({"iin": PUPILS[3]}, True)):
+        assert (await api.post("/v1/cases/search", body, AIGERIM)).json.get("indexing") == told
+    await components.housekeeping.index_people()
+    response = (await api.post("/v1/cases/search", of_a_person, AIGERIM)).json
+    assert ([case["record_id"] for case in response["cases"]], "indexing" in response) == (["r-1"], False)
+
+
 async def test_a_found_case_shows_whom_it_asks_and_nobodys_iin(api: Api, components: Components) -> None:
     await api.push([good(1)])
     case_id = await api.case_id()

@@ -42,6 +42,7 @@ async def test_find_shows_the_cases_of_a_person_as_a_table_and_as_json(
     assert await find(api, monkeypatch, io.StringIO(f"{MOTHER}\nmore\n"), "--iin") == 0
     shown = capsys.readouterr()
     assert case_id in shown.out
+    assert "the index of people is being filled" in shown.out
     assert MOTHER not in shown.out + shown.err  # the log of the gateway is in it, too
     assert await find(api, monkeypatch, Terminal(f" {MOTHER} "), "--iin", "--json", "--service", "3") == 0
     shown = capsys.readouterr()
