@@ -68,6 +68,10 @@ class Code(StrEnum):
     TIME_STANDS = "time_stands"
 
 
+SEEN_BY_ONE = frozenset({Code.JOURNAL_BROKEN, Code.PARTNER_PAUSED, Code.STATUSES_LATE})
+"""What only the process knows that makes the checks or the calls; the others show what it has noted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Alert:
     level: Level
@@ -154,6 +158,16 @@ def alerts(
         text = f"{_count(parked, 'case')} parked: somebody has to decide."
         found.append(Alert(Level.WARNING, Code.CASES_PARKED, text))
     found += [_of_held(one) for one in held if one.open or one.recent]
+    return _critical_first(found)
+
+
+def with_noted(own: Collection[Alert], noted: Iterable[Alert]) -> list[Alert]:
+    """The alerts of this process, and those that only another one sees; the critical first."""
+    known = {(alert.code, alert.about) for alert in own}
+    return _critical_first([*own, *(one for one in noted if (one.code, one.about) not in known)])
+
+
+def _critical_first(found: Iterable[Alert]) -> list[Alert]:
     return sorted(found, key=lambda alert: list(Level).index(alert.level))
 
 

@@ -8,7 +8,19 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from gateway import metrics
-from gateway.api.alerts import Alert, Clocks, LinkState, PausedPartner, QueueState, alerts, database_away
+from gateway.api.alerts import (
+    SEEN_BY_ONE,
+    Alert,
+    Clocks,
+    Code,
+    Level,
+    LinkState,
+    PausedPartner,
+    QueueState,
+    alerts,
+    database_away,
+    with_noted,
+)
 from gateway.api.lists import shown_progress
 from gateway.api.partners import PARTNER_SAMPLES, shown_partners
 from gateway.clock import Clock
@@ -18,7 +30,8 @@ from gateway.consent.case import State
 from gateway.consent.deadlines import Calendar
 from gateway.smpp import status
 from gateway.smpp.status import StatusKind
-from gateway.store import journal, lists, queues, replication, rewinds
+from gateway.store import alert_history, journal, lists, queues, replication, rewinds
+from gateway.store.alert_history import SeenAlert
 from gateway.store.database import Database
 from gateway.store.held_replies import HeldByLink
 from gateway.store.lists import StoredList
@@ -57,6 +70,7 @@ class _Gathered(NamedTuple):
     head: tuple[int, str, datetime]
     rewind: Rewind | None
     replication: Replication
+    noted: Sequence[Alert]  # by any process, of those SEEN_BY_ONE
 
 
 class Overview:
@@ -133,7 +147,7 @@ class Overview:
                 "open": self._calendar.in_window(business),
                 "opens_at": self._local(self._calendar.next_opening(business)),
             },
-            "alerts": [asdict(alert) for alert in self._alerts(gathered, counted)],
+            "alerts": [asdict(alert) for alert in with_noted(self._alerts(gathered, counted), gathered.noted)],
             "nodes": [self._shown_node(node) for node in gathered.nodes],
             "links": [self._shown_link(link, gathered, counted) for link in links],
             "partners": shown_partners(self._partners, counted, self._local),
@@ -180,6 +194,7 @@ class Overview:
                 head=await journal.head(connection),
                 rewind=await rewinds.unaccepted(connection),
                 replication=await replication.state(connection),
+                noted=[_alert(one) for one in await alert_history.seen(connection) if one.code in SEEN_BY_ONE],
             )
 
     def _queues(self, gathered: _Gathered) -> list[Queue]:
@@ -270,6 +285,10 @@ class Overview:
 
     def _local(self, at: datetime) -> str:
         return self._calendar.iso_local(at)
+
+
+def _alert(noted: SeenAlert) -> Alert:
+    return Alert(Level(noted.level), Code(noted.code), noted.text, noted.about)
 
 
 def _cases(gathered: _Gathered) -> Counter[str]:

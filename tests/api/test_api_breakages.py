@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from gateway import metrics
-from gateway.api.alerts import Clocks, Code, PausedPartner, database_away
+from gateway.api.alerts import Alert, Clocks, Code, Level, PausedPartner, database_away, with_noted
 from gateway.api.ops import OpsApi
 from gateway.api.overview import Overview
 from gateway.components import Components
@@ -19,6 +20,8 @@ from gateway.config import Config
 from gateway.config.model import Durability
 from gateway.logs.log import Event
 from gateway.partners.responses import FailureKind
+from gateway.store import alert_history
+from gateway.store.alert_history import SeenAlert
 from gateway.store.database import Database
 from gateway.store.replication import Replication
 from tests.api.apiclient import Api
@@ -325,3 +328,30 @@ async def test_pushes_that_fail_are_an_alert_of_the_process_that_pushes(
     for failures, codes in ((2, []), (3, [Code.STATUSES_LATE]), (0, [])):
         metrics.PARTNER_FAILURES.labels("sdu").set(failures)
         assert [alert["code"] for alert in (await overview.make())["alerts"]] == codes
+
+
+PAUSED = SeenAlert(Code.PARTNER_PAUSED, "lookup", "critical", "The MCB does not accept our token.")
+LINK = SeenAlert(Code.LINK_DOWN, "kcell", "critical", "kcell: no session bound for 3 s.")
+OF_A_LATER_VERSION = SeenAlert("moon_full", "", "critical", "The moon is full.")
+
+
+async def test_what_only_another_process_sees_is_an_alert_until_it_has_not_been_seen_for_a_while(
+    api: Api, components: Components, config: Config, database: Database
+) -> None:
+    await api.execute("UPDATE links SET node = 'node', bound = 1")
+    overview = overview_of(components, config, database)
+    async with database.acquire() as connection, connection.transaction():
+        await alert_history.note(connection, [PAUSED, LINK, OF_A_LATER_VERSION])
+    assert [(one["code"], one["about"]) for one in (await overview.make())["alerts"]] == [
+        (Code.PARTNER_PAUSED, "lookup")
+    ]
+    assert await overview.alerts() == []  # what this process notes: else no alert would ever end
+    await api.execute("UPDATE alerts SET seen_at = seen_at - interval '16 s'")
+    assert (await overview.make())["alerts"] == []
+
+
+def test_an_alert_that_this_process_sees_too_is_one() -> None:
+    (own,) = alerts_of(paused=[MCB_REFUSES])
+    other = Alert(Level.CRITICAL, Code.JOURNAL_BROKEN, "The journal's chain is broken.")
+    late = Alert(Level.WARNING, Code.STATUSES_LATE, "SDU is failing.")
+    assert with_noted([own], [late, replace(own, text="as another process sees it"), other]) == [own, other, late]
