@@ -13,7 +13,7 @@ from gateway.api.problems import FieldError
 from gateway.api.requests import Route, json_response, read_object, unprocessable
 from gateway.consent.case import State
 from gateway.consent.deadlines import Calendar
-from gateway.consent.identity import canonical_msisdn, iin_fault, mask_msisdn
+from gateway.consent.identity import IinFault, canonical_msisdn, iin_fault, mask_msisdn
 from gateway.intake.fields import DETAILS, Code, text_fault
 from gateway.store import people
 from gateway.store.database import Database
@@ -62,8 +62,9 @@ class SearchApi:
         kind, searched = ("msisdn", wanted.msisdn or "") if wanted.iin is None else ("iin", wanted.iin)
         await self._access.note_search(request, kind, searched, [case.case_id for case in shown])
         body: dict[str, Any] = {"cases": [self._shown(case) for case in shown]}
-        truncated = {"truncated": True} if len(found) > MAX_FOUND else {}
-        return json_response(body | truncated | ({"indexing": True} if indexing else {}))
+        mistyped = wanted.iin is not None and iin_fault(wanted.iin) is not None
+        notes = {"truncated": len(found) > MAX_FOUND, "indexing": indexing, "mistyped": mistyped}
+        return json_response(body | {note: True for note, holds in notes.items() if holds})
 
     def _shown(self, found: FoundCase) -> dict[str, Any]:
         known = found.msisdn is not None
@@ -95,7 +96,8 @@ def _search(body: dict[str, Any]) -> _Search:
         errors.append(FieldError("", Code.REQUIRED, "must have iin or msisdn"))
     if "iin" in body and "msisdn" in body:
         errors.append(FieldError("/msisdn", Code.UNKNOWN_FIELD, "may not stand beside iin"))
-    if "iin" in body and (fault := iin_fault(iin) if isinstance(iin, str) else Code.TYPE) is not None:
+    fault = iin_fault(iin) if isinstance(iin, str) else Code.TYPE
+    if "iin" in body and fault not in (None, IinFault.CHECKSUM):  # no pattern can say which check digit is right
         errors.append(FieldError("/iin", fault, DETAILS[fault]))
     if "msisdn" in body and number is None:
         code = Code.FORMAT if isinstance(msisdn, str) else Code.TYPE

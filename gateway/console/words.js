@@ -141,6 +141,7 @@ export const WORDS = {
   list_empty: ["no cases; accepted {at}", "іс жоқ; қабылданды {at}", "дел нет; принят {at}"],
   rejected_lines: ["rejected lines: {count}", "қабылданбаған жолдар: {count}", "отвергнуто строк: {count}"],
   cases_of: ["Cases of {list}: {state}", "{list} істері: {state}", "Дела {list}: {state}"],
+  mistyped: ["The check digit of the IIN is wrong: a digit was mistyped.", "ЖСН-нің бақылау цифры қате: бір цифр қате терілген.", "Контрольная цифра ИИН неверна: опечатка в цифре."],
   indexing: ["The index of people is being filled: nothing is missing, but searches take longer.", "Адамдар индексі толтырылуда: ештеңе жетіспейді, бірақ іздеу ұзағырақ.", "Индекс людей заполняется: ничего не упущено, но поиск идёт дольше."],
   cases_found: ["Found cases: {count}", "Табылған істер: {count}", "Найдено дел: {count}"],
   cases_none: ["There are none.", "Ондай іс жоқ.", "Таких нет."],

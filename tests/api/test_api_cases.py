@@ -204,18 +204,25 @@ async def test_a_case_is_found_by_its_ids_only_in_the_given_state(api: Api) -> N
 @pytest.mark.parametrize(
     "query",
     [
-        "",
-        "state=asked",
+        "list_id=",
         "state=waiting&list_id=list-1",
-        "state=parked&record_id=r-1",
         "state=parked&limit=1001",
         "list_id=list-1&after=r-1",
         "list_id=list-1&record_id=r%0A1",
+        "list_id=list-1&record_id=r-1&after=r-1",
+        "list_id=%E0%B8%81",
+        "list_id=list%201&state=parked",
     ],
 )
 async def test_a_case_query_that_is_incomplete_or_unknown_is_400(api: Api, query: str) -> None:
     await api.push([good(1)])
     assert (await api.get(f"/v1/cases?{query}")).status == 400
+
+
+@pytest.mark.parametrize("query", ["", "state=asked", "record_id=r-1", "state=parked&record_id=r-1"])
+async def test_a_case_query_that_names_no_list_is_404(api: Api, query: str) -> None:
+    await api.push([good(1)])
+    assert (await api.get(f"/v1/cases?{query}")).status == 404
 
 
 async def test_a_cursor_that_is_no_case_of_the_list_is_404(api: Api) -> None:

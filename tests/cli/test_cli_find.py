@@ -56,6 +56,8 @@ async def test_find_says_what_is_wrong_with_what_it_was_given(
     capsys.readouterr()
     assert await find(api, monkeypatch, io.StringIO("77011234567"), "--msisdn") == 0
     assert capsys.readouterr().out.endswith("There are none.\n")
+    assert await find(api, monkeypatch, io.StringIO("870312497006"), "--iin") == 0
+    assert "the check digit of the IIN is wrong" in capsys.readouterr().out
     for stdin, expected in (("", "no Number"), ("123", "must be a Kazakh mobile number")):
         assert await find(api, monkeypatch, io.StringIO(stdin), "--msisdn") == 1
         assert expected in capsys.readouterr().err
