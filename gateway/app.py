@@ -238,6 +238,7 @@ def board_of(config: Config, components: Components) -> BoardApi:
         partners=[partner for partner, url in urls.items() if url],
         durability=config.gateway.durability,
         down_after_seconds=c.policy.membership.link_down_after_seconds,
+        timeout_seconds=c.policy.http.overview_timeout_seconds,
     )
     return BoardApi(
         overview=overview, database=c.database, clock=c.clock, calendar=c.calendar, policy=c.policy.http
@@ -271,6 +272,7 @@ def jobs_of(components: Components) -> list[Job]:
         Job(name="meet_deadlines", run=meet_deadlines, every_seconds=1.0),
         Job(name="match_receipts", run=match_receipts, every_seconds=1.0),
         Job(name="index_people", run=c.housekeeping.index_people, every_seconds=2.0),
+        Job(name="check_disk", run=c.disk_check.run, every_seconds=5.0),
         Job(name="check_replication", run=c.replication.check, every_seconds=60.0),
         once("flush_replies", c.replies.flush_incomplete, FLUSH_SECONDS),
         once("fold_progress", c.housekeeping.fold_progress, 30.0),

@@ -24,6 +24,7 @@ from gateway.usecases.accept_list import AcceptList
 from gateway.usecases.access_log import AccessLog
 from gateway.usecases.case_batch import DecisionContext
 from gateway.usecases.deadlines import Deadlines
+from gateway.usecases.disk_check import DiskCheck
 from gateway.usecases.erasure import Erasure
 from gateway.usecases.figures import Figures
 from gateway.usecases.housekeeping import Housekeeping
@@ -97,6 +98,7 @@ class Components:
     journal: JournalUpkeep
     memory: JournalMemory
     replication: ReplicationCheck
+    disk_check: DiskCheck
     rewind: RewindAcceptance
     access_log: AccessLog
 
@@ -122,6 +124,7 @@ async def build(
         if moved := await sms.reroute(connection, names, routing):
             log.warning(Event.TEXTS_REROUTED, moved=moved)
     calendar, wakeups, sending = calendar_of(config), WakeUps(), SendingState()
+    disk = _disk_of(config)
     texts = TextRenderer(services, config.links, routing)
     context = DecisionContext(rules=_rules_of(config, calendar), texts=texts, digests=digests)
     transactions = Transactions(
@@ -154,7 +157,7 @@ async def build(
         sending=sending,
         transactions=transactions,
         accept_list=AcceptList(
-            database=database, node=node, clock=clock, calendar=calendar, wakeups=wakeups, disk=_disk_of(config)
+            database=database, node=node, clock=clock, calendar=calendar, wakeups=wakeups, disk=disk
         ),
         manual_actions=ManualActions(transactions),
         wallet_events=WalletEvents(transactions),
@@ -168,6 +171,7 @@ async def build(
         journal=JournalUpkeep(database=database, node=node, wakeups=wakeups, memory=memory, policy=policy.journal),
         memory=memory,
         replication=ReplicationCheck(database, config.gateway.durability),
+        disk_check=DiskCheck(disk, database),
         rewind=RewindAcceptance(database, clock),
         access_log=AccessLog(
             database=database,

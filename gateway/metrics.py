@@ -116,6 +116,9 @@ LOG_LINES_DROPPED = _counter("log_lines_dropped", "Lines of the log that nobody 
 DATABASE_POOL_EXHAUSTED = _counter(
     "database_pool_exhausted", "Attempts that found no connection to the database for the whole time-out"
 )
+DISK_FULL = Gauge(
+    "gateway_disk_full", "1 while the disk of the database has too little free space", registry=REGISTRY
+)
 JOB_FAILURES = _counter("job_failures", "Runs of scheduled jobs that failed", "task")
 
 

@@ -1,6 +1,6 @@
 """Alerts for the person on duty: pure, from what the overview has read."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -52,6 +52,8 @@ class Code(StrEnum):
     RESPONSES_LATE = "responses_late"
     BIND_REFUSED = "bind_refused"
     SESSIONS_MISSING = "sessions_missing"
+    DATABASE_AWAY = "database_away"
+    DISK_FULL = "disk_full"
     DATABASE_REWOUND = "database_rewound"
     COMMITS_LOCAL = "commits_local"
     JOURNAL_BROKEN = "journal_broken"
@@ -64,6 +66,10 @@ class Code(StrEnum):
     REPLIES_HELD = "replies_held"
     CLOCKS_DIFFER = "clocks_differ"
     TIME_STANDS = "time_stands"
+
+
+SEEN_BY_ONE = frozenset({Code.JOURNAL_BROKEN, Code.PARTNER_PAUSED, Code.STATUSES_LATE})
+"""What only the process knows that makes the checks or the calls; the others show what it has noted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +115,7 @@ class QueueState:
     queue: str
     depth: int
     seconds: float  # for which the oldest has waited, real time
-    failing: int  # calls that have failed FAILING_FROM times or more
+    failing: int  # calls that have failed FAILING_FROM times or more; of statuses: pushes that failed in a row
 
 
 def alerts(
@@ -120,8 +126,9 @@ def alerts(
     replication: Replication,
     durability: Durability,
     held: Iterable[HeldByLink],
-    paused: Iterable[PausedPartner],
+    paused: Collection[PausedPartner],
     clocks: Clocks,
+    disk_full: bool,
     parked: int,
     journal_faults: int,
     now: datetime,
@@ -132,6 +139,9 @@ def alerts(
     A link without a session is a warning at first, and critical after `down_after_seconds`.
     """
     found: list[Alert] = [*_of_database(rewind, replication, durability)]
+    if disk_full:
+        text = "The disk of the database has too little free space: lists are rejected. Free some, or enlarge it."
+        found.append(Alert(Level.CRITICAL, Code.DISK_FULL, text))
     if journal_faults:
         text = "The journal's chain is broken: gateway verify-journal names the entry."
         found.append(Alert(Level.CRITICAL, Code.JOURNAL_BROKEN, text))
@@ -141,13 +151,34 @@ def alerts(
     for kind, why in paused:
         text = f"{_PARTNERS[kind]} {_PAUSED_BY[FailureKind(why)].format(section=_SECTIONS[kind])}. Its calls wait."
         found.append(Alert(Level.CRITICAL, Code.PARTNER_PAUSED, text, kind))
+    told = {partner.kind for partner in paused}
     for queue in queues:
-        found += _of_queue(queue)
+        found += _of_queue(queue, told)
     if parked:
         text = f"{_count(parked, 'case')} parked: somebody has to decide."
         found.append(Alert(Level.WARNING, Code.CASES_PARKED, text))
     found += [_of_held(one) for one in held if one.open or one.recent]
+    return _critical_first(found)
+
+
+def with_noted(own: Collection[Alert], noted: Iterable[Alert]) -> list[Alert]:
+    """The alerts of this process, and those that only another one sees; the critical first."""
+    known = {(alert.code, alert.about) for alert in own}
+    return _critical_first([*own, *(one for one in noted if (one.code, one.about) not in known)])
+
+
+def _critical_first(found: Iterable[Alert]) -> list[Alert]:
     return sorted(found, key=lambda alert: list(Level).index(alert.level))
+
+
+def database_away(why: str, *, exhausted: bool, read_at: str) -> Alert:
+    """The alert of a database that could not be read now; the rest of the overview is of `read_at`."""
+    cause = (
+        f"No connection to the database is free ({why}): look for what blocks its statements, and at its load."
+        if exhausted
+        else f"The database does not respond ({why}): look at PostgreSQL, its disk and the network to it."
+    )
+    return Alert(Level.CRITICAL, Code.DATABASE_AWAY, f"{cause} What is shown is of {read_at}.")
 
 
 def _of_clocks(clocks: Clocks) -> Iterator[Alert]:
@@ -251,7 +282,7 @@ def _of_held(held: HeldByLink) -> Alert:
     return Alert(Level.WARNING, Code.REPLIES_HELD, text, f"{held.link}, {held.operator}")
 
 
-def _of_queue(queue: QueueState) -> Iterator[Alert]:
+def _of_queue(queue: QueueState, paused: Container[str]) -> Iterator[Alert]:
     oldest = f"the oldest for {span(queue.seconds)}."
     match queue.queue:
         case "journal" if queue.seconds > MAX_JOURNAL_SECONDS:
@@ -260,6 +291,9 @@ def _of_queue(queue: QueueState) -> Iterator[Alert]:
         case "statuses" if queue.seconds > MAX_STATUSES_SECONDS:
             text = f"{queue.depth:,} statuses wait for SDU, {oldest} Ask those who run it."
             yield Alert(Level.WARNING, Code.STATUSES_LATE, text)
+        case "statuses" if queue.failing >= FAILING_FROM and "sdu" not in paused:
+            failed = f"SDU is failing: {queue.failing:,} pushes in a row. {queue.depth:,} statuses wait"
+            yield Alert(Level.WARNING, Code.STATUSES_LATE, f"{failed}, {oldest} Ask those who run it.")
         case "lookup" | "voucher" if queue.failing:
             partner, calls = _PARTNERS[queue.queue], _CALLS[queue.queue]
             tried = f"{calls} have been tried {FAILING_FROM} times or more, {oldest}"

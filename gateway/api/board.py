@@ -1,7 +1,6 @@
 """For the console: the overview, once or as a stream, figures of campaigns, and alerts with begin and end."""
 
 import asyncio
-import re
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,6 +12,7 @@ import orjson
 from aiohttp import web
 
 from gateway.api.cached import Cached
+from gateway.api.lists import LIST_ID
 from gateway.api.overview import Overview
 from gateway.api.problems import Problem, not_found
 from gateway.api.requests import Route, json_response, whole_number
@@ -27,7 +27,6 @@ from gateway.usecases.figures import KEPT
 
 MAX_ALERTS = 500
 
-_LIST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _UNITS = {"day": "minute", "campaign": "hour"}  # of the segments
 _HOUR = timedelta(hours=1)
 _STEPS = {"minute": timedelta(minutes=1), "hour": _HOUR}
@@ -100,7 +99,7 @@ class BoardApi:
         now, unit = self._clock.now(), _UNITS[span]
         async with self._database.acquire() as connection:
             if list_id is not None and (
-                not _LIST_ID.fullmatch(list_id) or await lists.find(connection, list_id) is None
+                not LIST_ID.fullmatch(list_id) or await lists.find(connection, list_id) is None
             ):
                 raise not_found("list")
             if span == "day":

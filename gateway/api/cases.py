@@ -9,7 +9,7 @@ from aiohttp import web
 from gateway.api.access_log import AccessNotes
 from gateway.api.callers import CALLER
 from gateway.api.fields import text_error, unknown_field_errors
-from gateway.api.lists import shown_state
+from gateway.api.lists import LIST_ID, shown_state
 from gateway.api.problems import FieldError, Problem, not_found
 from gateway.api.requests import (
     CASE_ID,
@@ -89,8 +89,9 @@ class CasesApi:
         """The case of a record; or a page of the cases of a list, or of those for ops of all lists."""
         wanted = _filter(request)
         of_all_lists = wanted.for_ops is not None and request.query.keys().isdisjoint(("list_id", "record_id"))
-        list_id = None if of_all_lists else _searched(request, "list_id")
+        list_id = None if of_all_lists else _list_id(request)
         record_id = _searched(request, "record_id") if "record_id" in request.query else None
+        after = _after(request)
         limit = whole_number(request, "limit", 100, least=1, most=MAX_PAGE)
         async with self._database.acquire() as connection:
             if list_id is not None and record_id is not None:
@@ -98,7 +99,7 @@ class CasesApi:
                 page = None
                 case_ids = [case_id] if case_id is not None else []
             else:
-                page = await _page(connection, list_id, wanted, await _after(request, connection, list_id), limit)
+                page = await _page(connection, list_id, wanted, await _position(connection, after, list_id), limit)
                 case_ids = page.case_ids
             shown = await self._found(connection, case_ids, wanted)
         if list_id is not None and record_id is not None:
@@ -225,6 +226,16 @@ def _searched(request: web.Request, name: str) -> str:
     return text
 
 
+def _list_id(request: web.Request) -> str:
+    """The list that is searched; raises a Problem for none, and for what no list can be called."""
+    list_id = request.query.get("list_id")
+    if list_id is None:  # it depends on the state, which no schema of a parameter can say
+        raise Problem(HTTPStatus.BAD_REQUEST, "list_id must name a list, unless state is parked or held.")
+    if not LIST_ID.fullmatch(list_id):
+        raise Problem(HTTPStatus.BAD_REQUEST, "list_id must be 1 to 64 of A-Z, a-z, 0-9, dot, dash, underscore.")
+    return list_id
+
+
 def _filter(request: web.Request) -> _Filter:
     """The cases in the states that are shown under the requested name, or those with a held reply."""
     asked = request.query.get("state")
@@ -237,14 +248,23 @@ def _filter(request: web.Request) -> _Filter:
     raise Problem(HTTPStatus.BAD_REQUEST, "state must be one that the progress of a list names, or held.")
 
 
-async def _after(request: web.Request, connection: Connection, list_id: str | None) -> PagePosition | None:
-    """The position at which the page begins; raises a Problem (400) unless `after` is a case of the list."""
-    if "after" not in request.query:
-        return None
-    case_id = request.query["after"]
-    after = await history.position(connection, case_id) if CASE_ID.fullmatch(case_id) else None
-    if after is None or list_id not in (None, after.list_id):
+def _after(request: web.Request) -> str | None:
+    """The case after which the page begins; raises a Problem (400) for what is no case_id."""
+    after = request.query.get("after")
+    if after is not None and not CASE_ID.fullmatch(after):
         raise Problem(HTTPStatus.BAD_REQUEST, "after must be the `next` of the previous page.")
+    return after
+
+
+async def _position(connection: Connection, case_id: str | None, list_id: str | None) -> PagePosition | None:
+    """The position after this case; raises a Problem (404) unless it is one of the list."""
+    if case_id is None:
+        return None
+    after = await history.position(connection, case_id)
+    if after is None or list_id not in (None, after.list_id):
+        raise Problem(
+            HTTPStatus.NOT_FOUND, "after must be the `next` of the previous page: there is no such case."
+        )
     return after
 
 

@@ -36,7 +36,7 @@ from gateway.store.lists import ListError, StoredList
 
 MAX_ERRORS_SHOWN = 1000
 
-_LIST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+LIST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CONTENT_TYPE = "application/x-ndjson"
 _RETRY_LATER = {"Retry-After": "30"}
 _MAX_LISTS = 1000
@@ -75,7 +75,7 @@ class ListsApi:
 
     async def put(self, request: web.Request) -> web.StreamResponse:
         list_id = request.match_info["list_id"]
-        if not _LIST_ID.fullmatch(list_id):
+        if not LIST_ID.fullmatch(list_id):
             raise Problem(HTTPStatus.BAD_REQUEST, "A list_id is 1 to 64 of A-Z a-z 0-9 . _ -")
         if request.content_type != _CONTENT_TYPE:
             raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"The body must be {_CONTENT_TYPE}.")
@@ -179,7 +179,7 @@ class ListsApi:
 
     async def _stored(self, request: web.Request) -> StoredList:
         list_id = request.match_info["list_id"]
-        if _LIST_ID.fullmatch(list_id):
+        if LIST_ID.fullmatch(list_id):
             async with self._database.acquire() as connection:
                 if stored := await lists.find(connection, list_id):
                     return stored

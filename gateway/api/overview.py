@@ -1,5 +1,6 @@
 """The state of the gateway in one object, for the console: of the database, and of this process's counters."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
@@ -7,16 +8,30 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from gateway import metrics
-from gateway.api.alerts import Alert, Clocks, LinkState, PausedPartner, QueueState, alerts
+from gateway.api.alerts import (
+    SEEN_BY_ONE,
+    Alert,
+    Clocks,
+    Code,
+    Level,
+    LinkState,
+    PausedPartner,
+    QueueState,
+    alerts,
+    database_away,
+    with_noted,
+)
 from gateway.api.lists import shown_progress
 from gateway.api.partners import PARTNER_SAMPLES, shown_partners
 from gateway.clock import Clock
+from gateway.cluster.retry import TRANSIENT_ERRORS
 from gateway.config.model import Durability, Link
 from gateway.consent.case import State
 from gateway.consent.deadlines import Calendar
 from gateway.smpp import status
 from gateway.smpp.status import StatusKind
-from gateway.store import journal, lists, queues, replication, rewinds
+from gateway.store import alert_history, journal, lists, queues, replication, rewinds
+from gateway.store.alert_history import SeenAlert
 from gateway.store.database import Database
 from gateway.store.held_replies import HeldByLink
 from gateway.store.lists import StoredList
@@ -35,6 +50,8 @@ _FAULTS = "gateway_journal_faults_total"
 _UNKNOWN_STATES = "gateway_receipts_unknown_total"
 _PAUSED = "gateway_partner_paused"
 _CLOCK_DRIFT = "gateway_clock_drift_seconds"
+_DISK_FULL = "gateway_disk_full"
+_PARTNER_FAILURES = "gateway_partner_failures"
 _OUTCOMES = tuple(kind.value for kind in StatusKind)
 
 _Counted = Mapping[tuple[str, ...], int]
@@ -53,10 +70,14 @@ class _Gathered(NamedTuple):
     head: tuple[int, str, datetime]
     rewind: Rewind | None
     replication: Replication
+    noted: Sequence[Alert]  # by any process, of those SEEN_BY_ONE
 
 
 class Overview:
-    """Makes the overview. Its cost does not grow with the number of ended cases."""
+    """Makes the overview. Its cost does not grow with the number of ended cases.
+
+    While the database does not respond it is the last one that was made, with the alert that says so.
+    """
 
     def __init__(
         self,
@@ -69,8 +90,12 @@ class Overview:
         partners: Collection[str],
         durability: Durability,
         down_after_seconds: float,
+        timeout_seconds: float,
     ) -> None:
-        """`partners`: those that this process calls, `lookup`, `voucher`, `sdu`; without the last SDU pulls."""
+        """`partners`: those that this process calls, `lookup`, `voucher`, `sdu`; without the last SDU pulls.
+
+        `timeout_seconds` is for the database to respond.
+        """
         self._database = database
         self._clock = clock
         self._calendar = calendar
@@ -79,19 +104,40 @@ class Overview:
         self._partners = partners
         self._durability = durability
         self._down_after_seconds = down_after_seconds
+        self._timeout_seconds = timeout_seconds
+        self._last: dict[str, Any] | None = None
 
     async def alerts(self) -> list[Alert]:
         """What is wrong now, as this process sees it; of a queue MAX_NOTED rows are counted: it is asked often."""
-        return self._alerts(await self._gather(MAX_NOTED), _counted())
+        gathered, counted = await self._gather(MAX_NOTED), _counted()
+        self._last = self._shown(gathered, counted)
+        return self._alerts(gathered, counted)
 
     async def make(self) -> dict[str, Any]:
-        """The overview."""
-        gathered, counted = await self._gather(), _counted()
+        """The overview. Raises what the database raises where none was made yet."""
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                gathered = await self._gather()
+        except TRANSIENT_ERRORS as error:
+            if self._last is None:
+                raise
+            return self._without_database(self._last, type(error).__name__)
+        self._last = self._shown(gathered, _counted())
+        return self._last
+
+    def _without_database(self, last: dict[str, Any], why: str) -> dict[str, Any]:
+        """The last overview, with the alert of a database that cannot be read before its own."""
+        away = database_away(why, exhausted=self._database.exhausted, read_at=last["read_at"])
+        now = self._local(self._clock.wall())
+        return last | {"now": now, "ready": False, "alerts": [asdict(away), *last["alerts"]]}
+
+    def _shown(self, gathered: _Gathered, counted: _Counted) -> dict[str, Any]:
         now, business = self._clock.wall(), self._clock.now()
         links = [self._link(link, gathered) for link in self._links.values()]
         entries, _, sealed_at = gathered.head
         return {
             "now": self._local(now),
+            "read_at": self._local(now),
             "business_now": self._local(business),
             "rate": self._clock.rate,
             "answered_by": self._node,
@@ -101,11 +147,11 @@ class Overview:
                 "open": self._calendar.in_window(business),
                 "opens_at": self._local(self._calendar.next_opening(business)),
             },
-            "alerts": [asdict(alert) for alert in self._alerts(gathered, counted)],
+            "alerts": [asdict(alert) for alert in with_noted(self._alerts(gathered, counted), gathered.noted)],
             "nodes": [self._shown_node(node) for node in gathered.nodes],
             "links": [self._shown_link(link, gathered, counted) for link in links],
             "partners": shown_partners(self._partners, counted, self._local),
-            "queues": [asdict(self._queue(queue, gathered)) for queue in self._queues(gathered)],
+            "queues": [asdict(self._queue(queue, gathered, counted)) for queue in self._queues(gathered)],
             "cases": shown_progress(_cases(gathered)),
             "held": [self._held(one) for one in gathered.waiting.held],
             "lists": [self._list(stored, gathered.progress) for stored in gathered.lists],
@@ -120,13 +166,14 @@ class Overview:
     def _alerts(self, gathered: _Gathered, counted: _Counted) -> list[Alert]:
         return alerts(
             [self._link(link, gathered) for link in self._links.values()],
-            [self._queue(queue, gathered) for queue in self._queues(gathered)],
+            [self._queue(queue, gathered, counted) for queue in self._queues(gathered)],
             rewind=gathered.rewind,
             replication=gathered.replication,
             durability=self._durability,
             held=gathered.waiting.held,
             paused=_paused(counted),
             clocks=_clocks(counted),
+            disk_full=counted.get((_DISK_FULL,), 0) > 0,
             parked=_cases(gathered)[State.PARKED],
             journal_faults=counted.get((_FAULTS,), 0),
             now=self._clock.wall(),
@@ -147,14 +194,16 @@ class Overview:
                 head=await journal.head(connection),
                 rewind=await rewinds.unaccepted(connection),
                 replication=await replication.state(connection),
+                noted=[_alert(one) for one in await alert_history.seen(connection) if one.code in SEEN_BY_ONE],
             )
 
     def _queues(self, gathered: _Gathered) -> list[Queue]:
         """The queues to show. Statuses that SDU pulls have none: only SDU knows its cursor."""
         return [queue for queue in gathered.waiting.queues if "sdu" in self._partners or queue.name != "statuses"]
 
-    def _queue(self, queue: Queue, gathered: _Gathered) -> QueueState:
-        failing = gathered.failing.get(queue.name, 0)
+    def _queue(self, queue: Queue, gathered: _Gathered, counted: _Counted) -> QueueState:
+        pushes = counted.get((_PARTNER_FAILURES, "sdu"), 0)
+        failing = pushes if queue.name == "statuses" else gathered.failing.get(queue.name, 0)
         return QueueState(queue=queue.name, depth=queue.depth, seconds=self._waited(queue.since), failing=failing)
 
     def _link(self, link: Link, gathered: _Gathered) -> LinkState:
@@ -238,6 +287,10 @@ class Overview:
         return self._calendar.iso_local(at)
 
 
+def _alert(noted: SeenAlert) -> Alert:
+    return Alert(Level(noted.level), Code(noted.code), noted.text, noted.about)
+
+
 def _cases(gathered: _Gathered) -> Counter[str]:
     """The number of cases in each state."""
     cases = Counter[str]()
@@ -256,7 +309,10 @@ def _paused(counted: _Counted) -> list[PausedPartner]:
 
 def _counted() -> dict[tuple[str, ...], int]:
     """The counters and gauges of this process, rounded, by sample and labels."""
-    samples = {_SEGMENTS, _CHECKED, _FAULTS, _UNKNOWN_STATES, _PAUSED, _CLOCK_DRIFT, *PARTNER_SAMPLES}
+    samples = {
+        *(_SEGMENTS, _CHECKED, _FAULTS, _UNKNOWN_STATES, _PAUSED, _PARTNER_FAILURES, _CLOCK_DRIFT, _DISK_FULL),
+        *PARTNER_SAMPLES,
+    }
     return {
         (sample.name, *sample.labels.values()): round(sample.value)
         for family in metrics.REGISTRY.collect()

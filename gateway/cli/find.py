@@ -26,6 +26,10 @@ def find(arguments: Namespace) -> int:
     show_table("Cases", _COLUMNS, rows, empty="There are none.")
     if response.get("truncated"):
         say("there are more; these are the newest")
+    if response.get("mistyped"):
+        say("the check digit of the IIN is wrong: nobody has it, a digit was mistyped")
+    if response.get("indexing"):
+        say("the index of people is being filled: nothing is missing, but searches take longer until it is done")
     return 0
 
 

@@ -120,6 +120,8 @@ class HttpPolicy:
     """The same for /healthz, which costs less."""
     probe_cache_seconds: float = 1.0
     """For which a response of /readyz or /metrics holds: nobody needs a token to ask for them."""
+    overview_timeout_seconds: float = 6.0
+    """In which the database responds to the overview; then the last one is shown, with an alert."""
     max_streams: int = 16
     """Consoles that get the overview as a stream; others poll it."""
     stream_seconds: float = 3.0

@@ -28,12 +28,12 @@ export function showRequested() {
   else if (list && state) acts.attempt(async () => showCasesOf(list, state));
 }
 
-/** Shows the cases that a search has found: the only one as a whole. */
-export function showFound(cases) {
+/** Shows the cases that a search has found, and what there is to say of it: the only one as a whole. */
+export function showFound(cases, note = "") {
   acts.clearMessage();
-  if (!cases.length) acts.showMessage(t("not_found"));
+  if (!cases.length) acts.showMessage(`${t("not_found")} ${note}`.trim());
   else if (cases.length === 1) goTo(cases[0].case_id);
-  else showInDialog(t("cases_found", { count: count(cases.length) }), cases, null);
+  else showInDialog(t("cases_found", { count: count(cases.length) }), cases, null, note);
 }
 
 /** Shows a case by its address, anew where it is there already. */
@@ -58,7 +58,7 @@ async function showCasesOf(list, state) {
   await more(null);
 }
 
-function showInDialog(title, cases, next) {
+function showInDialog(title, cases, next, note = "") {
   const dialog = byId("found");
   const item = ({ case_id, list_id, record_id, state, opened_at, recipient, relation, msisdn }) => {
     const person = recipient ?? (msisdn ? { relation, msisdn } : null);
@@ -83,6 +83,7 @@ function showInDialog(title, cases, next) {
   fill(
     dialog,
     h("h2", { id: "found-title" }, title),
+    note && h("p", {}, note),
     cases.length ? h("ul", { class: "parked" }, cases.map(item)) : h("p", {}, t("cases_none")),
     h(
       "p",

@@ -18,7 +18,7 @@ const HISTORY_MS = 15_000;
 const MAX_ALERTS = 100;
 const DATA = "#readiness, #age, #alerts, #announcement, section > div, #history";
 
-let updatedAt = null; // instant of the last overview, by the browser's clock
+let updatedAt = null; // when the gateway read the last overview, by the browser's clock
 let last = null; // that overview
 let streaming = false; // it came by the stream
 let problem = null; // why there is no newer one
@@ -86,13 +86,15 @@ const pause = () =>
   });
 
 async function show(overview, current) {
+  const away = overview.read_at !== overview.now; // the database does not respond: there is nothing else to load
   let more = null;
-  if (Date.now() >= moreAt || last?.cases.parked !== overview.cases.parked) {
+  if (!away && (Date.now() >= moreAt || last?.cases.parked !== overview.cases.parked)) {
     more = { parked: await cases.loadParked(overview), held: await cases.loadHeld(overview) };
     moreAt = Date.now() + MORE_MS;
   }
   if (!current()) return;
-  [updatedAt, last, problem] = [Date.now(), overview, null];
+  const readAt = Date.now() - (Date.parse(overview.now) - Date.parse(overview.read_at));
+  [updatedAt, last, problem] = [readAt, overview, null];
   byId("board").hidden = false;
   board.show(overview);
   if (more) {
@@ -100,6 +102,7 @@ async function show(overview, current) {
     cases.showHeld(more.held, overview);
   }
   tick();
+  if (away) return;
   await campaign.update(overview);
   if (Date.now() >= historyAt) {
     historyAt = Date.now() + HISTORY_MS;
@@ -119,7 +122,7 @@ function tick() {
   if (!api.token.get()) return;
   const age = updatedAt === null ? t("loading") : t("age", { span: span((Date.now() - updatedAt) / 1000) });
   byId("age").textContent = updatedAt === null ? age : `${t(streaming ? "live" : "polled")} · ${age}`;
-  byId("board").classList.toggle("stale", problem !== null);
+  byId("board").classList.toggle("stale", problem !== null || last?.read_at !== last?.now);
   byId("problem").hidden = problem === null;
 }
 

@@ -35,7 +35,8 @@ async function find() {
   else {
     const found = await api.findCases({ [kind.value]: person });
     field("person").value = "";
-    cases.showFound(found.cases);
+    const notes = [found.mistyped && t("mistyped"), found.indexing && t("indexing")].filter(Boolean);
+    cases.showFound(found.cases, notes.join(" "));
   }
 }
 

@@ -50,6 +50,7 @@ class Event(StrEnum):
     DATABASE_BACK = "database_back"
     DATABASE_CONNECTIONS_DROPPED = "database_connections_dropped"
     DATABASE_HOST_CHANGED = "database_host_changed"
+    DATABASE_DISK_FULL = "database_disk_full"
     DATABASE_POOL_EXHAUSTED = "database_pool_exhausted"
     LIBRARY = "library"
     DATABASE_REWOUND = "database_rewound"

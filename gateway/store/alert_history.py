@@ -29,6 +29,14 @@ SELECT code, about, level, text, began_at, ended_at FROM alerts ORDER BY began_a
 """
 
 
+_SEEN = """
+SELECT code, about, level, text FROM alerts
+WHERE ended_at IS NULL AND seen_at > clock_timestamp() - make_interval(secs => $1) ORDER BY alert_id
+"""
+SEEN_WITHIN_SECONDS = 15.0
+"""Of an alert that lasts: one run of the job that notes it, and half of another."""
+
+
 class SeenAlert(NamedTuple):
     """An alert that a process sees now."""
 
@@ -50,6 +58,7 @@ class PastAlert(NamedTuple):
 
 
 _read = reader(PastAlert)
+_read_seen = reader(SeenAlert)
 
 
 async def note(connection: Connection, seen: Iterable[SeenAlert]) -> None:
@@ -57,6 +66,11 @@ async def note(connection: Connection, seen: Iterable[SeenAlert]) -> None:
     await connection.executemany(_SEE, sorted(seen))  # in one order: processes wait for each other's rows
     await connection.execute(_END, ENDED_AFTER_SECONDS)
     await connection.execute(_EXPIRE, KEPT_DAYS)
+
+
+async def seen(connection: Connection) -> list[SeenAlert]:
+    """What any process sees now, the oldest first."""
+    return [_read_seen(row) for row in await connection.fetch(_SEEN, SEEN_WITHIN_SECONDS)]
 
 
 async def latest(connection: Connection, limit: int) -> list[PastAlert]:

@@ -55,6 +55,7 @@ class Database:
         self._acquire_timeout_seconds = acquire_timeout_seconds
         self._close_timeout_seconds = close_timeout_seconds
         self._waited_for_since: float | None = None  # monotonic; the first attempt after the last success
+        self._disk_full_at: float | None = None  # monotonic; of the last statement that failed by it
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Connection]:
@@ -72,9 +73,16 @@ class Database:
             self.drop_connections("read_only")
             raise
         except Exception as error:
+            if isinstance(error, asyncpg.DiskFullError):
+                self._disk_full_at = time.monotonic()
             if _hides_cancellation(error):
                 raise asyncio.CancelledError from error
             raise
+
+    def disk_was_full(self, within_seconds: float) -> bool:
+        """Whether the server had no free space for a statement in the last seconds."""
+        at = self._disk_full_at
+        return at is not None and time.monotonic() - at <= within_seconds
 
     def drop_connections(self, reason: str, older_than_seconds: float = 0.0) -> None:
         """Ends all connections of this age at once: what uses them fails with a transient error."""

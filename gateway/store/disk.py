@@ -51,6 +51,13 @@ class DiskSpace:
         self._max_reserve_bytes = max_reserve_bytes
         self._claimed_bytes = 0
 
+    def shortage(self) -> DiskSpaceError | None:
+        """What is missing for any list; None while there is room, or where nothing can be known."""
+        space = self._measure()
+        if space is None or space.free_bytes >= self._reserve_of(space):
+            return None
+        return DiskSpaceError(free_bytes=space.free_bytes, needed_bytes=self._reserve_of(space))
+
     @contextmanager
     def claim(self) -> Iterator["Claim"]:
         """A claim on free space, for the time of the block."""
@@ -65,10 +72,13 @@ class DiskSpace:
         space = self._measure()
         needed = self._claimed_bytes + more_bytes
         if space is not None:
-            reserve = min(int(space.total_bytes * self._reserve), self._max_reserve_bytes)
+            reserve = self._reserve_of(space)
             if space.free_bytes < needed + reserve:
                 raise DiskSpaceError(free_bytes=space.free_bytes, needed_bytes=needed + reserve)
         self._claimed_bytes = needed
+
+    def _reserve_of(self, space: Space) -> int:
+        return min(int(space.total_bytes * self._reserve), self._max_reserve_bytes)
 
 
 class Claim:

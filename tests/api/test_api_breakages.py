@@ -1,25 +1,34 @@
 """What breaks, and who is told of it how: one alert with cause and next step, readiness, metric, log."""
 
+import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 from typing import Any, NamedTuple
 
 import pytest
 
-from gateway.api.alerts import Clocks, Code, PausedPartner
+from gateway import metrics
+from gateway.api.alerts import Alert, Clocks, Code, Level, PausedPartner, database_away, with_noted
 from gateway.api.ops import OpsApi
+from gateway.api.overview import Overview
 from gateway.components import Components
+from gateway.config import Config
 from gateway.config.model import Durability
 from gateway.logs.log import Event
 from gateway.partners.responses import FailureKind
+from gateway.store import alert_history
+from gateway.store.alert_history import SeenAlert
+from gateway.store.database import Database
 from gateway.store.replication import Replication
 from tests.api.apiclient import Api
 from tests.api.test_api_overview import NOW, alerts_of
 from tests.deploy.test_observability_files import ALERTS, ENTRIES, LABELS
 from tests.docs.code_facts import logged_events
+from tests.record_factories import good
 
 UNBOUND = {
     "bound": 0, "since": NOW - timedelta(seconds=15), "next_bind_at": NOW + timedelta(seconds=40),
@@ -32,7 +41,7 @@ class Told(NamedTuple):
     code: Code
     cause: str
     next_step: str
-    state: dict[str, Any]
+    state: dict[str, Any] | None  # None: it could not be read
 
 
 class Unready(NamedTuple):
@@ -49,7 +58,7 @@ class Breakage(NamedTuple):
     log: Event
     metric: str
     prometheus: str  # the alert
-    told: Told | None = None  # None: the overview needs the database, or another process tells of it
+    told: Told
     unready: Unready | None = None  # None: it does not matter there
 
 
@@ -90,15 +99,27 @@ BREAKAGES = [
         Told(Code.CALLS_FAILING, "The wallet is failing", "Ask those who run it",
              {"queue": "voucher", "depth": 9, "seconds": 12.0, "failing": 9}),
     ),
-    Breakage(  # the overview follows the alert after five minutes
+    Breakage(
         "SDU gone", Event.PARTNER_UNAVAILABLE, "gateway_partner_failures", "StatusesFailing",
-        Told(Code.STATUSES_LATE, "wait for SDU", "Ask those who run it",
-             {"queue": "statuses", "depth": 9, "seconds": 301.0}),
+        Told(Code.STATUSES_LATE, "SDU is failing: 3 pushes in a row", "Ask those who run it",
+             {"queue": "statuses", "depth": 9, "seconds": 4.0, "failing": 3}),
     ),
     Breakage(
-        "database frozen", Event.DATABASE_AWAY, "gateway_database_up", "DatabaseAway", unready=NO_DATABASE,
+        "database frozen", Event.DATABASE_AWAY, "gateway_database_up", "DatabaseAway",
+        Told(Code.DATABASE_AWAY, "does not respond (TimeoutError)", "look at PostgreSQL, its disk and the network",
+             None),
+        NO_DATABASE,
     ),
-    Breakage("disk full", Event.DISK_SPACE_LOW, "gateway_http_requests_total", "DiskFull"),
+    Breakage(
+        "disk full", Event.DISK_SPACE_LOW, "gateway_disk_full", "DiskFull",
+        Told(Code.DISK_FULL, "too little free space: lists are rejected", "Free some, or enlarge it",
+             {"disk_full": True}),
+    ),
+    Breakage(
+        "disk of an external database full", Event.DATABASE_DISK_FULL, "gateway_disk_full", "DiskFull",
+        Told(Code.DISK_FULL, "too little free space: lists are rejected", "Free some, or enlarge it",
+             {"disk_full": True}),
+    ),
     Breakage(
         "clock off", Event.CLOCK_STEPPED, "gateway_clock_drift_seconds", "ClocksDiffer",
         Told(Code.CLOCKS_DIFFER, "2 h behind the database's", "check the time service",
@@ -135,10 +156,11 @@ def test_nothing_is_told_in_peace() -> None:
     assert alerts_of(links=[{}]) == []
 
 
-@each(broken for broken in BREAKAGES if broken.told)
+@each(BREAKAGES)
 def test_a_breakage_is_one_alert_with_its_cause_and_the_next_step(broken: Breakage) -> None:
-    assert broken.told is not None
-    (alert,) = alerts_of(**broken.told.state)
+    state = broken.told.state
+    away = database_away("TimeoutError", exhausted=False, read_at="2026-11-22T22:00:00+05:00")
+    (alert,) = [away] if state is None else alerts_of(**state)
     assert alert.code is broken.told.code
     assert broken.told.cause in alert.text
     assert broken.told.next_step in alert.text
@@ -152,7 +174,7 @@ def test_a_breakage_is_a_metric_with_a_rule_and_a_warning_of_the_log_and_an_entr
     assert broken.metric in LABELS
     assert re.search(rf"\b{broken.metric}\b", rule["expr"])
     assert logged()[broken.log].levels & {"warning", "error", "critical"}
-    told = {rule["annotations"]["runbook"].partition("#")[2], *([str(broken.told.code)] if broken.told else [])}
+    told = {rule["annotations"]["runbook"].partition("#")[2], str(broken.told.code)}
     assert any(f"`{broken.log}`" in ENTRIES[entry] for entry in told)
 
 
@@ -172,7 +194,7 @@ async def test_a_breakage_that_stops_the_work_makes_the_cluster_unready_and_says
     broken: Breakage, api: Api, components: Components
 ) -> None:
     assert broken.unready is not None
-    durability: Durability = broken.told.state.get("durability", "local") if broken.told else "local"
+    durability: Durability = (broken.told.state or {}).get("durability", "local")
     if broken.unready.link:
         await api.execute(f"UPDATE links SET {broken.unready.link}")
     database: Any = components.database if broken.unready.link else NoDatabase()
@@ -185,3 +207,151 @@ async def test_a_breakage_that_stops_the_work_makes_the_cluster_unready_and_says
         cache_seconds=0.0,
     )
     assert (await ops._ready() or "").startswith(broken.unready.why)
+
+
+# the overview while the database cannot be read
+
+
+class Breaking:
+    """A database that raises or, where it is frozen, falls silent when it is told to."""
+
+    exhausted = False
+
+    def __init__(self, database: Database) -> None:
+        self.breakage = ""
+        self._database = database
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Any]:
+        if self.breakage == "raises":
+            raise ConnectionRefusedError
+        if self.breakage == "frozen":
+            await asyncio.Event().wait()
+        async with self._database.acquire() as connection:
+            yield connection
+
+
+def overview_of(
+    components: Components,
+    config: Config,
+    database: Any,
+    *,
+    partners: Collection[str] = (),
+    timeout_seconds: float = 30.0,
+) -> Overview:
+    return Overview(
+        database=database,
+        clock=components.clock,
+        calendar=components.calendar,
+        node=components.node,
+        links=config.links,
+        partners=partners,
+        durability="local",
+        down_after_seconds=10.0,
+        timeout_seconds=timeout_seconds,
+    )
+
+
+@pytest.mark.parametrize(
+    ("breakage", "timeout_seconds", "error"),
+    [("raises", 30.0, "ConnectionRefusedError"), ("frozen", 0.1, "TimeoutError")],
+)
+async def test_the_overview_of_a_database_that_is_away_is_the_last_one_with_the_alert_first(
+    api: Api,
+    components: Components,
+    config: Config,
+    database: Database,
+    breakage: str,
+    timeout_seconds: float,
+    error: str,
+) -> None:
+    await api.push([good(1)])
+    breaking = Breaking(database)
+    overview = overview_of(components, config, breaking, timeout_seconds=timeout_seconds)
+    before = await overview.alerts()  # as the job does that notes them
+    breaking.breakage = breakage
+    shown = await overview.make()
+    assert [alert["code"] for alert in shown["alerts"]] == [Code.DATABASE_AWAY, *(one.code for one in before)]
+    assert (shown["ready"], shown["cases"]["looking_up"]) == (False, 1)
+    assert shown["alerts"][0]["text"] == (
+        f"The database does not respond ({error}): look at PostgreSQL, its disk and the network to it. "
+        f"What is shown is of {shown['read_at']}."
+    )
+    assert shown["read_at"] <= shown["now"]
+
+
+async def test_the_overview_is_read_again_once_the_database_is_back(
+    api: Api, components: Components, config: Config, database: Database
+) -> None:
+    await api.execute("UPDATE links SET node = 'node', bound = 1")
+    breaking = Breaking(database)
+    overview = overview_of(components, config, breaking)
+    await overview.make()
+    breaking.breakage = "raises"
+    assert not (await overview.make())["ready"]
+    breaking.breakage = ""
+    await api.push([good(1)])
+    shown = await overview.make()
+    assert (shown["ready"], shown["alerts"], shown["cases"]["looking_up"]) == (True, [], 1)
+    assert shown["read_at"] == shown["now"]
+
+
+async def test_the_alert_of_a_pool_without_a_free_connection_says_so(
+    components: Components, config: Config, database: Database
+) -> None:
+    breaking = Breaking(database)
+    overview = overview_of(components, config, breaking)
+    await overview.make()
+    breaking.breakage, breaking.exhausted = "raises", True
+    assert (await overview.make())["alerts"][0]["text"].startswith("No connection to the database is free")
+
+
+async def test_an_overview_that_was_never_read_raises_what_the_database_raises(
+    components: Components, config: Config
+) -> None:
+    with pytest.raises(TimeoutError):
+        await overview_of(components, config, NoDatabase()).make()
+
+
+async def test_alerts_of_a_database_that_cannot_be_read_are_not_noted(
+    components: Components, config: Config
+) -> None:
+    with pytest.raises(TimeoutError):
+        await overview_of(components, config, NoDatabase()).alerts()
+
+
+async def test_pushes_that_fail_are_an_alert_of_the_process_that_pushes(
+    api: Api, components: Components, config: Config, database: Database
+) -> None:
+    await api.execute("UPDATE links SET node = 'node', bound = 1")
+    overview = overview_of(components, config, database, partners=["sdu"])
+    for failures, codes in ((2, []), (3, [Code.STATUSES_LATE]), (0, [])):
+        metrics.PARTNER_FAILURES.labels("sdu").set(failures)
+        assert [alert["code"] for alert in (await overview.make())["alerts"]] == codes
+
+
+PAUSED = SeenAlert(Code.PARTNER_PAUSED, "lookup", "critical", "The MCB does not accept our token.")
+LINK = SeenAlert(Code.LINK_DOWN, "kcell", "critical", "kcell: no session bound for 3 s.")
+OF_A_LATER_VERSION = SeenAlert("moon_full", "", "critical", "The moon is full.")
+
+
+async def test_what_only_another_process_sees_is_an_alert_until_it_has_not_been_seen_for_a_while(
+    api: Api, components: Components, config: Config, database: Database
+) -> None:
+    await api.execute("UPDATE links SET node = 'node', bound = 1")
+    overview = overview_of(components, config, database)
+    async with database.acquire() as connection, connection.transaction():
+        await alert_history.note(connection, [PAUSED, LINK, OF_A_LATER_VERSION])
+    assert [(one["code"], one["about"]) for one in (await overview.make())["alerts"]] == [
+        (Code.PARTNER_PAUSED, "lookup")
+    ]
+    assert await overview.alerts() == []  # what this process notes: else no alert would ever end
+    await api.execute("UPDATE alerts SET seen_at = seen_at - interval '16 s'")
+    assert (await overview.make())["alerts"] == []
+
+
+def test_an_alert_that_this_process_sees_too_is_one() -> None:
+    (own,) = alerts_of(paused=[MCB_REFUSES])
+    other = Alert(Level.CRITICAL, Code.JOURNAL_BROKEN, "The journal's chain is broken.")
+    late = Alert(Level.WARNING, Code.STATUSES_LATE, "SDU is failing.")
+    assert with_noted([own], [late, replace(own, text="as another process sees it"), other]) == [own, other, late]

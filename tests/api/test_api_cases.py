@@ -204,13 +204,14 @@ async def test_a_case_is_found_by_its_ids_only_in_the_given_state(api: Api) -> N
 @pytest.mark.parametrize(
     "query",
     [
-        "",
-        "state=asked",
+        "list_id=",
         "state=waiting&list_id=list-1",
-        "state=parked&record_id=r-1",
         "state=parked&limit=1001",
         "list_id=list-1&after=r-1",
-        "list_id=list-1&after=01KAN00000000000000000000A",
+        "list_id=list-1&record_id=r%0A1",
+        "list_id=list-1&record_id=r-1&after=r-1",
+        "list_id=%E0%B8%81",
+        "list_id=list%201&state=parked",
     ],
 )
 async def test_a_case_query_that_is_incomplete_or_unknown_is_400(api: Api, query: str) -> None:
@@ -218,11 +219,19 @@ async def test_a_case_query_that_is_incomplete_or_unknown_is_400(api: Api, query
     assert (await api.get(f"/v1/cases?{query}")).status == 400
 
 
-async def test_a_cursor_of_another_list_is_400(api: Api) -> None:
+@pytest.mark.parametrize("query", ["", "state=asked", "record_id=r-1", "state=parked&record_id=r-1"])
+async def test_a_case_query_that_names_no_list_is_400(api: Api, query: str) -> None:
+    await api.push([good(1)])
+    assert (await api.get(f"/v1/cases?{query}")).status == 400
+
+
+async def test_a_cursor_that_is_no_case_of_the_list_is_404(api: Api) -> None:
     await api.push([good(1)])
     await api.push([good(2)], "list-2")
     other_list = await api.case_id("r-2", "list-2")
-    assert (await api.get(f"/v1/cases?list_id=list-1&after={other_list}")).status == 400
+    for unknown in (other_list, "01KAN00000000000000000000A", "Z" * 26):
+        assert (await api.get(f"/v1/cases?list_id=list-1&after={unknown}")).status == 404
+    assert (await api.get(f"/v1/cases?state=parked&after={'Z' * 26}", "ops-token-of-tests")).status == 404
 
 
 async def hold(

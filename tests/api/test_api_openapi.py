@@ -1,6 +1,11 @@
 """openapi.json is valid and served, and has exactly the routes of the server."""
 
+import re
+from typing import Any
+
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
@@ -9,11 +14,14 @@ from gateway.api.cases import _reason
 from gateway.api.connections import ConnectionLimiter
 from gateway.api.lists import shown_progress
 from gateway.api.problems import Problem
+from gateway.api.search import MAX_MSISDN_LENGTH, MSISDN_PATTERN, _search
 from gateway.app import apis_of
 from gateway.components import Components
 from gateway.config import Config
 from gateway.consent.events import STATUSES
-from gateway.intake.fields import DETAILS, Code
+from gateway.consent.identity import canonical_msisdn
+from gateway.intake.fields import DETAILS, MAX_ID_LENGTH, Code, text_fault
+from gateway.limits import MAX_MSISDN_CHARACTERS
 from tests.api.apiclient import DOCUMENT, Api
 
 
@@ -72,6 +80,57 @@ def test_the_pattern_of_a_reason_is_what_the_program_accepts() -> None:
         else:
             accepted = True
         assert validator.is_valid({"reason": reason}) == accepted, ascii(reason)
+
+
+SEARCH = DOCUMENT["components"]["schemas"]["Search"]["properties"]
+NUMBER = re.compile(SEARCH["msisdn"]["pattern"])
+LONGEST = SEARCH["msisdn"]["maxLength"]
+
+
+def finds(body: dict[str, Any]) -> bool:
+    """Whether a search accepts the body."""
+    try:
+        _search(body)
+    except Problem:
+        return False
+    return True
+
+
+def test_the_pattern_of_a_searched_number_is_that_of_the_program() -> None:
+    assert SEARCH["msisdn"]["pattern"] == MSISDN_PATTERN
+    assert LONGEST == MAX_MSISDN_LENGTH
+
+
+@given(st.from_regex(NUMBER).filter(lambda number: len(number) <= LONGEST))
+def test_a_number_of_the_pattern_is_searched_for(number: str) -> None:
+    assert finds({"msisdn": number})
+
+
+@given(st.text("0178+ -()\u2013\n\tx", max_size=70) | st.from_regex(r"[+0178 ]{0,4}7[0-9 -]{0,5}[0-9]{7,9}"))
+@example("8 (701) 123-45-67")
+@example("+77011234567")
+@example("8-10-7-701-1234567")
+@example("00 7 701 1234567")
+@example("7011234567")
+@example(" +7 701 123 45 67 ")
+@example("7701    1234567")
+@example("77011234567x")
+@example("77031234567")
+@example("79991234567")
+@example("٧٧٠١١٢٣٤٥٦٧")
+def test_a_search_accepts_the_numbers_of_the_pattern_and_no_other(number: str) -> None:
+    described = len(number) <= LONGEST and NUMBER.search(number) is not None
+    assert finds({"msisdn": number}) == described
+    if described and len(number) <= MAX_MSISDN_CHARACTERS:
+        assert canonical_msisdn(number) is not None
+
+
+@given(st.text(max_size=8) | st.from_regex(r"[0-9\x00-\x1f\x85\u2028]{1,7}"))
+def test_a_service_and_a_record_are_searched_for_by_what_their_schemas_accept(text: str) -> None:
+    service = Draft202012Validator(SEARCH["service"]).is_valid(text)
+    assert finds({"msisdn": "77011234567", "service": text}) == service
+    record = Draft202012Validator(DOCUMENT["components"]["schemas"]["RecordId"]).is_valid(text)
+    assert (text_fault(text, MAX_ID_LENGTH) is None) == record
 
 
 async def test_a_path_of_its_own_is_no_case(api: Api) -> None:

@@ -41,6 +41,7 @@ def alerts_of(*, links: list[dict[str, Any]] | None = None, queue: str = "journa
         "held": [],
         "paused": [],
         "clocks": Clocks(0, 0),
+        "disk_full": False,
         "parked": 0,
         "journal_faults": 0,
         "rewind": None,
@@ -140,6 +141,8 @@ def test_a_refused_bind_before_a_successful_one_is_no_alert() -> None:
     [
         ("journal", {"depth": 9, "seconds": 61.0}, Code.JOURNAL_LATE),
         ("statuses", {"depth": 9, "seconds": 301.0}, Code.STATUSES_LATE),
+        ("statuses", {"depth": 9, "seconds": 4.0, "failing": 3}, Code.STATUSES_LATE),
+        ("statuses", {"depth": 9, "seconds": 301.0, "failing": 9}, Code.STATUSES_LATE),
         ("voucher", {"depth": 9, "seconds": 901.0}, Code.VOUCHERS_LATE),
         ("voucher", {"depth": 9, "seconds": 30.0, "failing": 9}, Code.CALLS_FAILING),
         ("lookup", {"depth": 9, "seconds": 30.0, "failing": 1}, Code.CALLS_FAILING),
@@ -152,6 +155,13 @@ def test_a_late_or_failing_queue_is_a_warning(queue: str, waiting: dict[str, Any
 
 def test_a_long_queue_of_look_ups_is_no_alert() -> None:
     assert alerts_of(queue="lookup", depth=1_000_000, seconds=7200.0) == []
+
+
+def test_a_push_that_failed_twice_is_no_alert_and_a_paused_sdu_is_one_only() -> None:
+    assert alerts_of(queue="statuses", depth=9, seconds=2.0, failing=2) == []
+    paused = [PausedPartner("sdu", FailureKind.CREDENTIALS)]
+    (alert,) = alerts_of(queue="statuses", depth=9, seconds=60.0, failing=5, paused=paused)
+    assert alert.code is Code.PARTNER_PAUSED
 
 
 def held(**changes: Any) -> HeldByLink:

@@ -71,6 +71,27 @@ async def test_a_case_is_found_by_the_iin_of_anybody_in_its_record(api: Api, ind
     assert await search(api, {"iin": MOTHER, "service": "4"}) == []
 
 
+async def test_a_search_by_iin_says_while_the_index_is_being_filled(api: Api, components: Components) -> None:
+    await api.push([good(1)])
+    of_a_person, of_a_number = {"iin": MOTHER}, {"msisdn": NUMBER}
+    for body, told in ((of_a_person, True), (of_a_number, None), ({"iin": PUPILS[3]}, True)):
+        assert (await api.post("/v1/cases/search", body, AIGERIM)).json.get("indexing") == told
+    await components.housekeeping.index_people()
+    response = (await api.post("/v1/cases/search", of_a_person, AIGERIM)).json
+    assert ([case["record_id"] for case in response["cases"]], "indexing" in response) == (["r-1"], False)
+
+
+async def test_a_search_by_an_iin_that_nobody_can_have_says_that_it_was_mistyped(
+    api: Api, components: Components
+) -> None:
+    await api.push([good(1)])
+    await components.housekeeping.index_people()
+    for iin in ("870312497006", "000000000000"):
+        response = await api.post("/v1/cases/search", {"iin": iin}, AIGERIM)
+        assert (response.status, response.json) == (200, {"cases": [], "mistyped": True})
+    assert "mistyped" not in (await api.post("/v1/cases/search", {"iin": PUPILS[3]}, AIGERIM)).json
+
+
 async def test_a_found_case_shows_whom_it_asks_and_nobodys_iin(api: Api, components: Components) -> None:
     await api.push([good(1)])
     case_id = await api.case_id()
@@ -172,7 +193,8 @@ async def test_more_cases_than_a_response_holds_are_said_to_be_there(api: Api) -
 INVALID = {
     "nothing": ({}, "", "required"),
     "both": ({"iin": MOTHER, "msisdn": NUMBER}, "/msisdn", "unknown_field"),
-    "an IIN with a wrong digit": ({"iin": "870312497006"}, "/iin", "iin_checksum"),
+    "an IIN of eleven digits": ({"iin": "87031249700"}, "/iin", "iin_length"),
+    "an IIN of other digits": ({"iin": "٨٧٠٣١٢٤٩٧٠٠٥"}, "/iin", "iin_digits"),
     "an IIN that is a number": ({"iin": 870312497005}, "/iin", "type"),
     "an IIN that is null": ({"iin": None}, "/iin", "type"),
     "a number of another country": ({"msisdn": "+79161234567"}, "/msisdn", "format"),

@@ -95,7 +95,7 @@ async def _serve_search(page: Page) -> list[Any]:
 
     async def respond(route: Route) -> None:
         bodies.append(route.request.post_data_json)
-        await route.fulfill(json={"cases": cases})
+        await route.fulfill(json={"cases": cases, "indexing": True})
 
     await page.route("**/v1/cases/search", respond)
     await page.route("**/openapi.json", lambda route: route.fulfill(json={"paths": {"/v1/cases/search": {}}}))
@@ -181,6 +181,32 @@ async def test_the_board_shows_the_campaign_and_what_is_wrong_and_runs_no_foreig
     await picture(page, "console")
 
 
+async def test_the_board_of_a_gateway_whose_database_is_away_shows_what_was_read_last(console: Console) -> None:
+    page = await console.open()
+    away = {
+        "level": "critical", "code": "database_away", "about": "",
+        "text": "The database does not respond (TimeoutError)",
+    }  # fmt: skip
+
+    async def without_database(route: Route) -> None:
+        response = await route.fetch()
+        shown = await response.json()
+        earlier = datetime.fromisoformat(shown["now"]) - timedelta(minutes=5)
+        await route.fulfill(
+            json=shown | {"read_at": earlier.isoformat(), "ready": False, "alerts": [away, *shown["alerts"]]}
+        )
+
+    await page.route("**/v1/overview/stream", lambda route: route.fulfill(status=503, json=TOO_MANY))
+    await page.route("**/v1/overview", without_database)
+    await page.reload()
+    await expect(page.locator("#alerts")).to_contain_text("Database away")
+    await expect(page.locator("#alerts")).to_contain_text("Look at PostgreSQL, its disk and the network to it.")
+    await expect(page.locator("#age")).to_contain_text("5 min")
+    await expect(page.locator("#board")).to_have_class("stale")
+    await expect(page.locator("#links")).to_contain_text("kcell")
+    await expect(page.locator("#problem")).to_be_hidden()
+
+
 async def test_a_case_on_a_telephone_in_the_dark(console: Console) -> None:
     await console.page.route("**/v1/overview/stream", lambda route: route.fulfill(status=503, json=TOO_MANY))
     await console.page.set_viewport_size(TELEPHONE)
@@ -208,6 +234,7 @@ async def test_a_case_is_searched_and_cancelled_and_what_a_gateway_that_goes_has
     await page.locator("#search button").click()
     await expect(page.locator("#found li")).to_have_count(2)
     await expect(page.locator("#found li").first).to_contain_text("мать +7701•••••67")
+    await expect(page.locator("#found")).to_contain_text("Индекс людей заполняется")
     assert (searched, "870312497005" in page.url) == ([{"iin": "870312497005"}], False)
     await page.keyboard.press("Escape")
     await page.locator("#search-kind").select_option("record")

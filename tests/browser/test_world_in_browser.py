@@ -10,7 +10,7 @@ from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from playwright.async_api import Page, expect
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 START_SECONDS = 180
 STOP_SECONDS = 60
 DAY_SECONDS = 30
-OWN = {
+OWN: dict[str, Any] = {
     "record_id": "own-1", "category": 1, "language": "ru",
     "pupil": {"iin": "131106697007", "surname": "Ахметов", "given_name": "Нұрлан"},
     "mother": {"iin": "870312497005", "surname": "Ахметова", "given_name": "Айгүл"},
@@ -166,9 +166,16 @@ async def pushes_a_list(stay: Stay, page: Page, folder: Path) -> None:
 
 
 async def finds_it_in_the_console(stay: Stay, page: Page) -> None:
-    """The console opens signed in, and its address no longer has the token."""
+    """The console opens signed in and finds the case by number or IIN; its address has neither, and no token."""
     await page.goto(stay.console)
-    await expect(page.locator("#lists").get_by_text("my-own-list")).to_be_visible()
+    for kind, searched in (("msisdn", "+77011249700"), ("iin", OWN["mother"]["iin"])):
+        await page.locator("#search-kind").select_option(kind)
+        await page.locator("#search-person").fill(searched)
+        await page.locator("#search button").click()
+        await expect(page.locator("#case")).to_contain_text("my-own-list")
+        await expect(page.locator("#case")).to_contain_text("own-1")
+        assert searched.lstrip("+") not in page.url
+        await page.keyboard.press("Escape")
     assert "token" not in page.url
 
 

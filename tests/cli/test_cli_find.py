@@ -42,6 +42,7 @@ async def test_find_shows_the_cases_of_a_person_as_a_table_and_as_json(
     assert await find(api, monkeypatch, io.StringIO(f"{MOTHER}\nmore\n"), "--iin") == 0
     shown = capsys.readouterr()
     assert case_id in shown.out
+    assert "the index of people is being filled" in shown.out
     assert MOTHER not in shown.out + shown.err  # the log of the gateway is in it, too
     assert await find(api, monkeypatch, Terminal(f" {MOTHER} "), "--iin", "--json", "--service", "3") == 0
     shown = capsys.readouterr()
@@ -55,6 +56,8 @@ async def test_find_says_what_is_wrong_with_what_it_was_given(
     capsys.readouterr()
     assert await find(api, monkeypatch, io.StringIO("77011234567"), "--msisdn") == 0
     assert capsys.readouterr().out.endswith("There are none.\n")
+    assert await find(api, monkeypatch, io.StringIO("870312497006"), "--iin") == 0
+    assert "the check digit of the IIN is wrong" in capsys.readouterr().out
     for stdin, expected in (("", "no Number"), ("123", "must be a Kazakh mobile number")):
         assert await find(api, monkeypatch, io.StringIO(stdin), "--msisdn") == 1
         assert expected in capsys.readouterr().err
