@@ -21,6 +21,9 @@ from gateway.smpp.session import LateResponse, NoResponse, SubmitResponse
 from gateway.store.sms import ExpectedReceipt
 from gateway.usecases.sent_texts import SentTexts
 
+THROTTLED_BEFORE_OTHERS = 3
+"""Responses in a row by which a text is throttled, after which the others of its priority go first."""
+
 
 class Responses:
     """The responses to a link's segments, over all its binds, and the waits of texts that they cause."""
@@ -83,8 +86,7 @@ class Responses:
             case status.StatusKind.THROTTLED:
                 self._pacer.throttled(self._loop.time())
                 self._queue.put_back(out, segment)
-                if self._gives_up(out):
-                    self._refuse(out, event.command_status)
+                self._note_throttled(out, event.command_status)
             case status.StatusKind.BUSY:
                 self._queue.put_back(out, segment)
                 self._wait_for_smsc(out, event.command_status)
@@ -141,7 +143,7 @@ class Responses:
 
     def _accepted(self, out: OutgoingText, segment: int, message_id: str) -> None:
         out.accepted_segments |= 1 << segment
-        out.busy = 0
+        out.busy = out.throttled = 0
         out.busy_since = out.undecided = None
         out.again = False
         if message_id:
@@ -212,6 +214,14 @@ class Responses:
         elif not out.is_waiting:
             out.busy += 1
             self._wait(out, self._policy.busy.delay(out.busy))
+
+    def _note_throttled(self, out: OutgoingText, command_status: int) -> None:
+        """Lets the other texts go first where only this one is throttled, until it is given up."""
+        out.throttled += 1
+        if self._gives_up(out):
+            self._refuse(out, command_status)
+        elif out.throttled >= THROTTLED_BEFORE_OTHERS:
+            self._queue.move_back(out)
 
     def _wait_for_decision(self, out: OutgoingText, command_status: int) -> None:
         """Keeps a text that was refused, perhaps by the link's fault, for its next try."""

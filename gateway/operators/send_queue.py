@@ -19,8 +19,8 @@ class OutgoingText:
 
     __slots__ = (
         "accepted_at", "accepted_segments", "again", "begun", "bodies", "busy", "busy_since", "claimed",
-        "deadline", "expected", "is_waiting", "message_ids", "queued", "refused", "sendings", "stale", "timed_out",
-        "tracked_segments", "undecided", "under_way", "unknown_segments", "unsent", "weight",
+        "deadline", "expected", "is_waiting", "message_ids", "queued", "refused", "sendings", "stale", "throttled",
+        "timed_out", "tracked_segments", "undecided", "under_way", "unknown_segments", "unsent", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -50,6 +50,7 @@ class OutgoingText:
         self.deadline = deadline  # monotonic; after it a USSD screen is not sent
         self.stale = False  # the deadline has passed
         self.busy = 0  # consecutive "busy" responses to it
+        self.throttled = 0  # consecutive "throttled" responses to it
         self.busy_since = claimed.busy_since  # business time of the first of them
         self.queued = False  # it is in one of the two deques
         self.is_waiting = False  # it is not sent before `requeue`

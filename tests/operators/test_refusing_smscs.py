@@ -110,7 +110,9 @@ async def test_a_stopped_link_sends_one_segment_at_a_time_of_one_text_after_the_
     assert len({probe.destination for probe in probes}) > 1
 
 
-@pytest.mark.parametrize("rule", ["full", "full status=RX_T_APPN", "refuse status=0x421"])
+@pytest.mark.parametrize(
+    "rule", ["full", "full status=RX_T_APPN", "refuse status=0x421", "refuse status=RTHROTTLED"]
+)
 async def test_a_text_that_the_smsc_never_takes_is_refused_after_give_up(harness: Harness, rule: str) -> None:
     never, other = Family(n=1), Family(n=2)
     harness.smsc.add(f"{rule} to={never.number}")

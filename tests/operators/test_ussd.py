@@ -173,6 +173,8 @@ async def test_an_abort_ends_the_ussd_dialogue(harness: Harness) -> None:
     dialogue = await menu(harness, family)
     assert await dialogue.abort() == 0
     await harness.journaled(family, "dialogue_aborted")
+    await dialogue.abort()
+    assert (await harness.journaled(None, "reply_ignored"))["reason"] == "aborted with no dialogue open"
     assert await harness.connection.fetchval("SELECT count(*) FROM dialogues") == 0
     await dialogue.reply("1")  # too late
     assert (await harness.case(family))["state"] == "asked"
@@ -188,6 +190,7 @@ async def test_a_ussd_dialogue_expires_after_90_s(harness: Harness) -> None:
     await dialogue.reply("1")
     assert await dialogue.screen() == INVALID
     assert (await harness.case(family))["state"] == "asked"
+    assert (await harness.journaled(family, "reply_ignored"))["reason"] == "typed with no dialogue open"
 
 
 async def test_a_digit_counts_only_for_the_case_whose_menu_was_shown(harness: Harness) -> None:

@@ -183,6 +183,14 @@ def test_a_generic_nack_is_the_response_to_its_segment() -> None:
     assert session.receive(smpplib_encode("generic_nack", 2, 0x58), 1.0) == [SubmitResponse("tag", 0x58, "")]
 
 
+def test_a_generic_nack_to_a_segment_is_no_acceptance() -> None:
+    session = bound_session()
+    session.submit(b"", "nacked", 1.0)
+    session.submit(b"", "accepted", 1.0)
+    session.receive(smpplib_encode("generic_nack", 2, 0x58) + smpplib_encode("submit_sm_resp", 3, 0), 1.0)
+    assert session.accepted == 1
+
+
 def test_a_generic_nack_with_status_0_is_a_system_error() -> None:
     session = bound_session()
     session.submit(b"", "tag", 1.0)
