@@ -101,7 +101,7 @@ REQUESTS = {
     "a page of no lists": get("/v1/lists?limit=0", 400, "limit"),
     "unknown case": get(CASE, 404, "no such case"),
     "invalid case_id": get("/v1/cases/%00", 404, "no such case"),
-    "record_id without list_id": get("/v1/cases?record_id=r", 404, "list_id"),
+    "record_id without list_id": get("/v1/cases?record_id=r", 400, "list_id"),
     "unknown state": get("/v1/cases?list_id=l&state=lost", 400, "state"),
     "record_id with NUL": get("/v1/cases?list_id=l&record_id=%00", 400, "record_id"),
     "record_id too long": get("/v1/cases?list_id=l&record_id=" + "x" * 65, 400, "record_id"),
