@@ -33,13 +33,13 @@ class LinkPolicy:
     useful_session_seconds: float = 60.0
     """For which a session must have been bound, before the wait for the next bind begins anew."""
     useful_session_segments: int = 50
-    """Which the SMSC must have accepted in a shorter one: the wait then begins not anew, but does not grow."""
+    """Accepted in a shorter session, from which on the wait for the next bind does not grow."""
     full_window_seconds: float = 1.0
     """After an acceptance, in which ESME_RSUBMITFAIL means that the SMSC has too many segments under way."""
     note_seconds: float = 2.0
     """Between two looks at what a link says about itself."""
     busy_pause: timedelta = timedelta(minutes=1)
-    """For which it then stays there."""
+    """For which a text stays in its row after `max_busy_retries`."""
     drain_timeout_seconds: float = 4.0
     """For the responses to segments under way when the process stops."""
     unbind_timeout_seconds: float = 1.0

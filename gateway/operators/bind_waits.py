@@ -40,7 +40,7 @@ class BindWaits:
         return self._policy.reconnect.delay(0)
 
     def after_short_session(self) -> float:
-        """Seconds until the next attempt, after a session of less than a minute that sent texts: as before it."""
+        """Seconds until the next attempt, after a short session that sent texts: the wait does not grow."""
         self._failures = max(self._failures, 1)
         return self._policy.reconnect.delay(self._failures)
 

@@ -158,16 +158,15 @@ class Link:
         while not self._stopping.is_set():
             bind = await self._connect(role)
             refusal = bind.bind_refusal if bind is not None else None
-            wait = (
-                waits.after(None)
-                if bind is None
-                else waits.after(
+            if bind is None:
+                wait = waits.after(None)
+            else:
+                wait = waits.after(
                     refusal,
                     bound_seconds=bind.bound_seconds,
                     accepted=bind.session.accepted,
                     responsive=bind.close_reason is not CloseReason.UNRESPONSIVE,
                 )
-            )
             if refusal is not None:
                 self._report_refusal(refusal, round(wait, 1))
             await self._wait_to_bind(bind_failure(bind), wait)

@@ -210,7 +210,7 @@ async def complete(connection: Connection, keys: Collection[SegmentKey]) -> dict
 async def flush_stale(connection: Connection, older_than_seconds: float) -> dict[SegmentKey, list[ReplySegment]]:
     """Incomplete replies among the segments deleted because they have waited for longer than this.
 
-    To be called every FLUSH_SECONDS, by one process: the calls are the clock.
+    To be called every FLUSH_SECONDS, by one process: each call counts as so long.
     """
     await connection.execute(_WAIT)
     return _unjoined(await connection.fetch(_STALE, _runs(older_than_seconds), older_than_seconds))

@@ -38,7 +38,7 @@ TO_ANOTHER_NUMBER = "sent to another number"
 REDELIVERED = "redelivered"
 """How a reply is counted that the SMSC has delivered twice; its row is that of the first delivery."""
 INCOMPLETE_AFTER_SECONDS = 600.0
-"""For which a multipart reply waits for missing segments, counted in runs of `flush_incomplete`."""
+"""How long a multipart reply waits for missing segments, counted in runs of `flush_incomplete`."""
 
 _Asked = Mapping[tuple[str, str], Question]
 """The latest question by (msisdn, service)."""
