@@ -1,11 +1,14 @@
 """The API over real HTTP to a real server; every response is checked against openapi.json."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
 import pytest
+from prometheus_client import Gauge
 
+from gateway import metrics
 from gateway.api.app import serve_http
 from gateway.app import apis_of
 from gateway.components import Components, build
@@ -41,6 +44,18 @@ def config(tmp_path: Path) -> Config:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "http_policy(**changes): time-outs and limits of the HTTP server")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_measured_yet() -> None:
+    """The overview shows and alerts what this process has measured: earlier tests of it may have left a fault."""
+    for gauge in vars(metrics).values():
+        if isinstance(gauge, Gauge) and gauge is not metrics.BUILD:
+            gauge.clear()
+            with contextlib.suppress(ValueError):  # one with labels has no value of its own
+                gauge.set(0)
+    metrics.JOURNAL_FAULTS.reset()
+    metrics.RECEIPTS_UNKNOWN.clear()
 
 
 @pytest.fixture

@@ -229,12 +229,6 @@ def codes(shown: Mapping[str, Any]) -> list[str]:
     return [alert["code"] for alert in shown["alerts"]]
 
 
-@pytest.fixture(autouse=True)
-def _no_fault_yet() -> None:
-    """Other tests of this process may have broken a journal."""
-    metrics.JOURNAL_FAULTS.reset()
-
-
 async def test_the_overview_needs_the_role_ops(api: Api) -> None:
     assert (await api.get("/v1/overview", "sdu-token-of-tests")).status == 403
 
@@ -249,10 +243,7 @@ async def test_the_overview_without_lists_has_only_the_alert_of_a_link_without_n
 async def test_the_overview_shows_and_alerts_how_far_the_clocks_are_apart(api: Api) -> None:
     metrics.CLOCK_DRIFT.labels("database").set(-11.7)
     metrics.CLOCK_DRIFT.labels("business").set(3600.2)
-    try:
-        shown = await overview(api)
-    finally:
-        metrics.CLOCK_DRIFT.clear()
+    shown = await overview(api)
     assert shown["clocks"] == {"host_ahead": -12, "standing": 3600}
     assert {"clocks_differ", "time_stands"} <= set(codes(shown))
 
