@@ -1,8 +1,8 @@
 # The gateway with an external PostgreSQL: GATEWAY_DATABASE=postgresql://… and a config.toml mounted at /etc/gateway.
 # Runs as a non-root user and writes nowhere: docker run --read-only --tmpfs /tmp …
-# What is installed is a wheel. Build it from a tag, not from a work tree:
-#   git archive v0.1.0 | docker build --build-arg BASE=python:3.13-slim@sha256:… --build-arg VERSION=0.1.0 \
-#       --build-arg REVISION=$(git rev-parse v0.1.0) -t gateway:0.1.0 -
+# What is installed is a wheel. Build it from a tag (CONTRIBUTING.md, Releasing, says how it is made), not from a work tree:
+#   git archive v0.2.0 | docker build --build-arg BASE=python:3.13-slim@sha256:… --build-arg VERSION=0.2.0 \
+#       --build-arg REVISION=$(git rev-parse v0.2.0) -t gateway:0.2.0 -
 # A tag can be moved, a digest cannot: CONTRIBUTING.md, Releasing, says where the digest comes from.
 ARG BASE=python:3.13-slim
 FROM ${BASE} AS build

@@ -1,3 +1,3 @@
 """An asynchronous SMS gateway that asks parents for consent to free school meals."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"

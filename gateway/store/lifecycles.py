@@ -58,6 +58,7 @@ class TextInput(StrEnum):
     RECEIPT_NOT_LAST = "receipts.settle, another segment is delivered"
     RECEIPT_FAILED = "receipts.settle, a segment is not delivered"
     RECEIPT_AFTER_UNKNOWN = "receipts.settle, delivered after a receipt UNKNOWN"
+    FAILED_AFTER_UNKNOWN = "receipts.settle, not delivered after a receipt UNKNOWN"
     EXPIRE_SCREEN = "dialogues.expire, a screen after expires_at"
     EXPIRE_FRESH_SCREEN = "dialogues.expire, a screen before expires_at"
     EXPIRE_OTHER = "dialogues.expire, any other text"
@@ -103,11 +104,10 @@ class Change(NamedTuple, Generic[S, I]):
 
 
 _QUEUED, _SENDING, _ACCEPTED = SmsState.QUEUED, SmsState.SENDING, SmsState.ACCEPTED
+_UNDELIVERABLE: Final = SmsState.UNDELIVERABLE
 _DUE, _POSTPONED, _CLAIMED = CallState.DUE, CallState.POSTPONED, CallState.CLAIMED
 _ANY_CALL: Final = (_DUE, _POSTPONED, _CLAIMED)
-_RECEIPTS: Final = (
-    TextInput.RECEIPT_LAST, TextInput.RECEIPT_NOT_LAST, TextInput.RECEIPT_FAILED, TextInput.RECEIPT_AFTER_UNKNOWN,
-)  # fmt: skip
+_RECEIPTS: Final = (TextInput.RECEIPT_LAST, TextInput.RECEIPT_NOT_LAST, TextInput.RECEIPT_FAILED)
 
 # fmt: off
 TEXT_CHANGES: Final[tuple[Change[SmsState, TextInput], ...]] = (
@@ -129,8 +129,9 @@ TEXT_CHANGES: Final[tuple[Change[SmsState, TextInput], ...]] = (
     ),
     Change((_ACCEPTED,), TextInput.RECEIPT_LAST, SmsState.DELIVERED, ""),
     Change((_ACCEPTED,), TextInput.RECEIPT_NOT_LAST, _ACCEPTED, "delivered_segments"),
-    Change((_ACCEPTED,), TextInput.RECEIPT_FAILED, SmsState.UNDELIVERABLE, ""),
-    Change((_ACCEPTED, SmsState.UNDELIVERABLE), TextInput.RECEIPT_AFTER_UNKNOWN, SmsState.DELIVERED, ""),
+    Change((_ACCEPTED,), TextInput.RECEIPT_FAILED, _UNDELIVERABLE, ""),
+    Change((_UNDELIVERABLE,), TextInput.RECEIPT_AFTER_UNKNOWN, SmsState.DELIVERED, ""),
+    Change((_UNDELIVERABLE,), TextInput.FAILED_AFTER_UNKNOWN, _UNDELIVERABLE, "no later receipt counts"),
     Change((_QUEUED,), TextInput.EXPIRE_SCREEN, SmsState.CANCELLED, "its dialogue has ended"),
     Change((_QUEUED,), TextInput.ERASE, SmsState.CANCELLED, "body is null, msisdn a keyed hash; in any state"),
     Change((_SENDING,), TextInput.LEAVE, _QUEUED, "another process sends the missing segments"),

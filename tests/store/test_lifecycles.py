@@ -43,10 +43,14 @@ Act = Callable[[Connection, int], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Driver:
-    """Brings an input about; `columns` are the circumstances, as SQL, by their names."""
+    """Brings an input about; `columns` are the circumstances, as SQL, by their names.
+
+    `states` are those in which a text can have these circumstances.
+    """
 
     act: Act
     columns: Mapping[str, str] = field(default_factory=dict)
+    states: tuple[SmsState | None, ...] = TEXT_STATES
 
 
 @asynccontextmanager
@@ -108,6 +112,7 @@ SCREEN = NewScreen(
 A_SCREEN = {"kind": "'menu'", "priority": "0", "tlvs": "'1'", "long_messages": "'ussd'"}
 FRESH = {**A_SCREEN, "expires_at": "'infinity'"}
 EXPIRED = {**A_SCREEN, "expires_at": "'-infinity'"}
+AFTER_UNKNOWN = {"delivery_unknown": "true"}
 
 TEXT_DRIVERS: Mapping[TextInput, Driver] = {
     TextInput.QUEUE: Driver(act=lambda c, _: execute(c, [sms.queueing([new_sms(CASE, NUMBER)], MONDAY)])),
@@ -136,7 +141,10 @@ TEXT_DRIVERS: Mapping[TextInput, Driver] = {
     TextInput.RECEIPT_NOT_LAST: Driver(act=receipt("1")),
     TextInput.RECEIPT_FAILED: Driver(act=receipt("1", delivered=False)),
     TextInput.RECEIPT_AFTER_UNKNOWN: Driver(
-        act=receipt("1"), columns={"delivered_segments": "1", "delivery_unknown": "true"}
+        act=receipt("1"), columns={**AFTER_UNKNOWN, "delivered_segments": "1"}, states=(SmsState.UNDELIVERABLE,)
+    ),
+    TextInput.FAILED_AFTER_UNKNOWN: Driver(
+        act=receipt("1", delivered=False), columns=AFTER_UNKNOWN, states=(SmsState.UNDELIVERABLE,)
     ),
     TextInput.EXPIRE_SCREEN: Driver(act=lambda c, _: dialogues.expire(c, FOREVER), columns=EXPIRED),
     TextInput.EXPIRE_FRESH_SCREEN: Driver(act=lambda c, _: dialogues.expire(c, FOREVER), columns=FRESH),
@@ -180,9 +188,22 @@ async def text_after(database: Database, state: SmsState | None, given: TextInpu
 
 @pytest.mark.parametrize("given", TextInput)
 async def test_an_input_changes_texts_as_the_table_has_it(database: Database, given: TextInput) -> None:
-    expected: dict[SmsState | None, SmsState | None] = {state: state for state in TEXT_STATES}
+    states = TEXT_DRIVERS[given].states
+    expected: dict[SmsState | None, SmsState | None] = {state: state for state in states}
     expected |= {state: row.to for row in TEXT_CHANGES if row.given is given for state in row.states}
-    assert {state: await text_after(database, state, given) for state in TEXT_STATES} == expected
+    assert {state: await text_after(database, state, given) for state in states} == expected
+
+
+async def test_receipt_that_says_what_became_of_a_text_after_unknown_is_the_last_that_counts(
+    database: Database,
+) -> None:
+    async with undone(database) as connection:
+        await add_case(connection, CASE, state="refused", msisdn=NUMBER, ended_at=MONDAY)
+        changes = {**AFTER_UNKNOWN, "delivered_segments": "1"}
+        sms_id = await add_text(connection, SmsState.UNDELIVERABLE, changes)
+        await receipt("1", delivered=False)(connection, sms_id)
+        await receipt("1")(connection, sms_id)
+        assert await connection.fetchval("SELECT state FROM sms WHERE sms_id = $1", sms_id) == "undeliverable"
 
 
 # Calls
