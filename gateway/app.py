@@ -51,6 +51,8 @@ from gateway.store.migrations import migrate as migrate_database
 from gateway.store.migrations import pending
 from gateway.store.rewinds import JournalMemory
 from gateway.store.session_checks import check_tables
+from gateway.tracing.traces import Traces, open_traces
+from gateway.tracing.traces import are_wanted as traces_are_wanted
 from gateway.usecases.partner_calls import PartnerCalls
 from gateway.usecases.sent_texts import SentTexts
 from gateway.usecases.status_feed import FEED, StatusFeed
@@ -73,12 +75,21 @@ async def serve(config: Config, *, migrate: bool = False, policy: Policy | None 
         loop.add_signal_handler(number, stopping.set)
     gc.freeze()  # modules are never collected
     gc.set_threshold(*GC_THRESHOLDS)
-    async with notify.watchdog():
-        return await run(config, stopping, migrate=migrate, policy=policy)
+    traces = _open_traces(config)
+    try:
+        async with notify.watchdog():
+            return await run(config, stopping, migrate=migrate, policy=policy, traces=traces)
+    finally:
+        await asyncio.to_thread(traces.close)
 
 
 async def run(
-    config: Config, stopping: asyncio.Event, *, migrate: bool = False, policy: Policy | None = None
+    config: Config,
+    stopping: asyncio.Event,
+    *,
+    migrate: bool = False,
+    policy: Policy | None = None,
+    traces: Traces | None = None,
 ) -> int:
     """The exit status of the process, after it has run until `stopping` is set: 0, or EXIT_FENCED.
 
@@ -89,12 +100,30 @@ async def run(
     """
     memory, status = JournalMemory(), None
     while status is None:
-        status = await _run(config, stopping, memory, migrate=migrate, policy=policy or Policy())
+        status = await _run(
+            config, stopping, memory, migrate=migrate, policy=policy or Policy(), traces=traces or Traces()
+        )
     return status
 
 
+def _open_traces(config: Config) -> Traces:
+    """Those that the variables OTEL_* ask for; none, and a line of the log, where the extra is not installed."""
+    if traces_are_wanted():
+        try:
+            return open_traces(config.gateway.node)
+        except ImportError as error:
+            log.warning(Event.TRACES_UNAVAILABLE, error=str(error))
+    return Traces()
+
+
 async def _run(
-    config: Config, stopping: asyncio.Event, memory: JournalMemory, *, migrate: bool, policy: Policy
+    config: Config,
+    stopping: asyncio.Event,
+    memory: JournalMemory,
+    *,
+    migrate: bool,
+    policy: Policy,
+    traces: Traces,
 ) -> int | None:
     """The exit status; None when the process has to begin anew, because the database is rewound or was."""
     node = new_ulid(wall_now())
@@ -108,7 +137,7 @@ async def _run(
     status: int | None = 0
     try:
         await _prepare(config, database, migrate_now=migrate or config.gateway.embedded)
-        components = await build(config, database, node, policy, memory=memory)
+        components = await build(config, database, node, policy, memory=memory, traces=traces)
         if await _is_rewound(database, memory):
             await _stand_still(config, components, stopping)
             status = 0 if stopping.is_set() else None
@@ -198,6 +227,7 @@ def apis_of(config: Config, components: Components) -> list[Api]:
             max_list_bytes=config.http.max_list_bytes,
             max_list_records=config.http.max_list_records,
             policy=c.policy.http,
+            traces=c.traces,
         ),
         CasesApi(database=c.database, calendar=c.calendar, actions=c.manual_actions, access=access),
         SearchApi(database=c.database, calendar=c.calendar, access=access),
@@ -331,7 +361,7 @@ class _Process:
         drained = False
         try:
             async with AsyncExitStack() as stack:
-                http = await stack.enter_async_context(partner_session())
+                http = await stack.enter_async_context(partner_session(c.traces.of_requests()))
                 partners = self._partners(http)
                 async with asyncio.TaskGroup() as tasks:
                     membership_retry = policy.task_retry.capped(policy.membership.heartbeat_seconds)

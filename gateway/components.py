@@ -20,6 +20,7 @@ from gateway.store import nodes, setup, sms, templates
 from gateway.store.database import Database, load_clock
 from gateway.store.disk import DiskSpace, space_at
 from gateway.store.rewinds import JournalMemory
+from gateway.tracing.traces import Traces
 from gateway.usecases.accept_list import AcceptList
 from gateway.usecases.access_log import AccessLog
 from gateway.usecases.case_batch import DecisionContext
@@ -101,6 +102,7 @@ class Components:
     disk_check: DiskCheck
     rewind: RewindAcceptance
     access_log: AccessLog
+    traces: Traces
 
 
 async def build(
@@ -110,9 +112,10 @@ async def build(
     policy: Policy | None = None,
     clock: Clock | None = None,
     memory: JournalMemory | None = None,
+    traces: Traces | None = None,
 ) -> Components:
     """The components of a process, which is now registered; `clock` None: the clock of the database."""
-    policy, memory = policy or Policy(), memory or JournalMemory()
+    policy, memory, traces = policy or Policy(), memory or JournalMemory(), traces or Traces()
     services, routing = services_of(config), Routing(config.links)
     names = [link.name for link in config.links]
     metrics.expose_links(names)
@@ -128,7 +131,13 @@ async def build(
     texts = TextRenderer(services, config.links, routing)
     context = DecisionContext(rules=_rules_of(config, calendar), texts=texts, digests=digests)
     transactions = Transactions(
-        database=database, node=node, clock=clock, context=context, wakeups=wakeups, memory=memory
+        database=database,
+        node=node,
+        clock=clock,
+        context=context,
+        wakeups=wakeups,
+        memory=memory,
+        traces=traces,
     )
     replies = Replies(
         transactions=transactions,
@@ -180,6 +189,7 @@ async def build(
             digests=digests,
             keep=timedelta(days=config.privacy.keep_days),
         ),
+        traces=traces,
     )
 
 

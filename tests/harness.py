@@ -28,6 +28,7 @@ from gateway.simulators.mcb import McbSimulator, Number
 from gateway.simulators.sdu import SduSimulator, new_secret
 from gateway.simulators.smsc import Message, SmscSimulator
 from gateway.simulators.wallet import WalletSimulator
+from gateway.tracing.traces import Traces
 from tests.entries import change_rows
 
 WITHIN = 30.0
@@ -152,6 +153,7 @@ class Harness:
     journal_changed: asyncio.Event
     schema: str = ""
     policy: Policy = field(default_factory=lambda: QUICK)
+    traces: Traces = field(default_factory=Traces)
     running: list[Process] = field(default_factory=list)
     lists: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
@@ -175,7 +177,7 @@ class Harness:
         port = free_port()
         loaded = self.configure(port, **changes)
         stopping = asyncio.Event()
-        task = asyncio.create_task(app.run(loaded, stopping, policy=self.policy))
+        task = asyncio.create_task(app.run(loaded, stopping, policy=self.policy, traces=self.traces))
         process = Process(f"http://127.0.0.1:{port}", stopping, task)
         self.running.append(process)
         return process

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -33,6 +34,7 @@ from gateway.store import lists
 from gateway.store.database import Database
 from gateway.store.disk import DiskSpaceError
 from gateway.store.lists import ListError, StoredList
+from gateway.tracing.traces import Traces
 
 MAX_ERRORS_SHOWN = 1000
 
@@ -55,6 +57,7 @@ class ListsApi:
         max_list_bytes: int,
         max_list_records: int,
         policy: HttpPolicy,
+        traces: Traces,
     ) -> None:
         self._services = tuple(services)
         self._max_list_bytes = max_list_bytes
@@ -63,6 +66,7 @@ class ListsApi:
         self._calendar = calendar
         self._reader = reader
         self._policy = policy
+        self._traces = traces
         self._turns = asyncio.Semaphore(policy.max_lists)
 
     def routes(self) -> Sequence[Route]:
@@ -74,7 +78,7 @@ class ListsApi:
         )
 
     async def put(self, request: web.Request) -> web.StreamResponse:
-        list_id = request.match_info["list_id"]
+        list_id, began_at = request.match_info["list_id"], time.time_ns()
         if not LIST_ID.fullmatch(list_id):
             raise Problem(HTTPStatus.BAD_REQUEST, "A list_id is 1 to 64 of A-Z a-z 0-9 . _ -")
         if request.content_type != _CONTENT_TYPE:
@@ -114,6 +118,9 @@ class ListsApi:
         if accepted is None:
             raise Problem(HTTPStatus.CONFLICT, "Another list was accepted under this list_id.")
         stored, created = accepted
+        self._traces.list_accepted(
+            list_id, headers=request.headers, began_at=began_at, created=created, records=stored.records
+        )
         return json_response(await self._result(stored), HTTPStatus.CREATED if created else HTTPStatus.OK)
 
     async def get(self, request: web.Request) -> web.StreamResponse:

@@ -20,6 +20,8 @@ _MAX_WRAPPINGS = 3  # a line of docker's file, which journald has, for example
 _WRAPPED_IN = ("log", "MESSAGE")
 """The field with the line in docker's json-file and in `journalctl -o json`."""
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_CRI = re.compile(rb"[0-9T:.Z+-]{20,40} (?P<stream>stdout|stderr) (?P<flag>[PF])(?::\S{0,64})? ")
+"""What the runtime of Kubernetes puts before a line; with the flag P another part follows, with F none."""
 _POD = re.compile(r"\[([a-z0-9./-]+)\]")
 _SERVICE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]*) +\|")
 
@@ -33,12 +35,26 @@ class Line(NamedTuple):
 
 
 def lines(file: BinaryIO) -> Iterator[Line]:
-    """Every line as it comes; of one beyond MAX_LINE_BYTES only the beginning."""
+    """Every line as it comes, one in parts with its last part; of one beyond MAX_LINE_BYTES only the beginning."""
+    parts: dict[bytes, bytes] = {}  # by stream; they may cut a character
+    for octets in _physical_lines(file):
+        whole: bytes | None = octets
+        if cri := _CRI.match(octets):
+            begun, part = parts.pop(cri["stream"], b""), octets.rstrip(b"\r\n")
+            whole = (begun + part[cri.end() :])[:MAX_LINE_BYTES] if begun else part
+            if cri["flag"] == b"P":
+                parts[cri["stream"]], whole = whole, None
+        if whole is not None:
+            yield read_line(whole.decode("utf-8", "backslashreplace"))
+    for begun in parts.values():  # the rest never came
+        yield read_line(begun.decode("utf-8", "backslashreplace"))
+
+
+def _physical_lines(file: BinaryIO) -> Iterator[bytes]:
     while octets := file.readline(MAX_LINE_BYTES):
-        whole = octets
+        yield octets
         while len(octets) == MAX_LINE_BYTES and not octets.endswith(b"\n"):
             octets = file.readline(MAX_LINE_BYTES)
-        yield read_line(whole.decode("utf-8", "backslashreplace"))
 
 
 def read_line(text: str) -> Line:

@@ -89,6 +89,7 @@ class Event(StrEnum):
     REPLY_BY_WRONG_LINK = "reply_by_wrong_link"
     REPLIES_NOT_FLUSHED = "replies_not_flushed"
     TEXTS_REROUTED = "texts_rerouted"
+    TRACES_UNAVAILABLE = "traces_unavailable"
     LINK_UNREACHABLE = "link_unreachable"
     PARTNER_PAUSED = "partner_paused"
     PARTNER_RESUMED = "partner_resumed"

@@ -25,8 +25,8 @@ from gateway.partners.responses import (
     is_valid_text,
     read_json_object,
 )
-from gateway.partners.trace_context import HEADER, trace_of_case, traceparent
 from gateway.store.cases import StoredCase
+from gateway.tracing.context import HEADER, trace_of_batch, trace_of_case, traceparent
 
 MAX_CONSECUTIVE_FAILURES = 3
 """Lookups of a batch that fail one by one before the MCB counts as unavailable for the others as well."""
@@ -78,7 +78,8 @@ class Mcb:
         by_iin: defaultdict[str, list[str]] = defaultdict(list)
         for case in stored:
             by_iin[case.recipient["iin"]].append(case.case_id)
-        body = await self._post("/v1/lookups", {"iins": list(by_iin)}, self._headers)  # of no one case's trace
+        case_ids = [case.case_id for case in stored]
+        body = await self._post("/v1/lookups", {"iins": list(by_iin)}, trace_of_batch(case_ids), case_ids)
         if isinstance(body, Unavailable):
             return body
         results = _results_by_iin(body)
@@ -107,8 +108,8 @@ class Mcb:
 
     async def _look_up(self, stored: StoredCase) -> Outcome:
         try:
-            trace = {HEADER: traceparent(trace_of_case(stored.case_id))}
-            body = await self._post("/v1/lookup", {"iin": stored.recipient["iin"]}, self._headers | trace)
+            iin = {"iin": stored.recipient["iin"]}
+            body = await self._post("/v1/lookup", iin, trace_of_case(stored.case_id))
         except InvalidResponse as error:
             return Invalid(stored.case_id, f"mcb: {error}")
         if isinstance(body, Unavailable):
@@ -116,12 +117,20 @@ class Mcb:
         return _outcome(stored.case_id, body)
 
     async def _post(
-        self, path: str, body: Mapping[str, object], headers: Mapping[str, str]
+        self, path: str, body: Mapping[str, object], trace_id: str, of_cases: Sequence[str] = ()
     ) -> Mapping[str, object] | Unavailable:
-        """The JSON object of a 200; raises InvalidResponse (RequestTooLarge) for what is not worth a retry."""
+        """The JSON object of a 200; raises InvalidResponse (RequestTooLarge) for what is not worth a retry.
+
+        `of_cases`: the cases of a request that has a trace of its own.
+        """
         try:
             async with self._http.post(
-                self._url + path, json=body, headers=headers, timeout=self._timeout, allow_redirects=False
+                self._url + path,
+                json=body,
+                headers=self._headers | {HEADER: traceparent(trace_id)},
+                timeout=self._timeout,
+                allow_redirects=False,
+                trace_request_ctx=of_cases,
             ) as response:
                 if response.status != HTTPStatus.OK:
                     return invalid_or_unavailable(response)

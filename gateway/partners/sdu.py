@@ -11,7 +11,7 @@ import base64
 import hashlib
 import hmac
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from enum import Enum, auto
@@ -28,9 +28,9 @@ from gateway.config.policy import PartnerPolicy
 from gateway.partners.availability import Availability
 from gateway.partners.batch_size import BatchSize
 from gateway.partners.responses import REQUEST_ERRORS, FailureKind, Unavailable
-from gateway.partners.trace_context import HEADER, traceparent
 from gateway.store.rewinds import HEAD_HEADER, Head
-from gateway.usecases.status_feed import FEED, StatusFeed
+from gateway.tracing.context import HEADER, traceparent
+from gateway.usecases.status_feed import FEED, StatusBatch, StatusFeed
 
 TIMEOUT = aiohttp.ClientTimeout(total=30)
 """Of one push."""
@@ -55,8 +55,11 @@ class SduClient:
         self._key = base64.b64decode(config.signing_secret.removeprefix("whsec_"))
         self._timeout = timeout
 
-    async def post(self, body: bytes, head: Head) -> Unavailable | None:
-        """None when SDU has taken the body, by any 2xx; else why it has not. SDU is told `head` beside it."""
+    async def post(self, body: bytes, head: Head, of_cases: Sequence[str] = ()) -> Unavailable | None:
+        """None when SDU has taken the body, by any 2xx; else why it has not. SDU is told `head` beside it.
+
+        `of_cases`: those whose statuses are in the body, for its trace.
+        """
         octets = io.BytesIO(body)  # a large batch is written in chunks, between which other tasks run
         try:
             async with self._http.post(
@@ -65,6 +68,7 @@ class SduClient:
                 headers=self._headers(body, head),
                 timeout=self._timeout,
                 allow_redirects=False,
+                trace_request_ctx=of_cases,
             ) as response:
                 if HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
                     return None
@@ -150,7 +154,7 @@ class SduPush:
         if batch is None:
             return False
         events = len(batch.events)
-        delivery = await self._deliver(orjson.dumps({"events": batch.events}), events, batch.head)
+        delivery = await self._deliver(orjson.dumps({"events": batch.events}), batch)
         if delivery is Delivery.TOO_LARGE:
             self._size.too_large(events)
         if delivery is Delivery.ACCEPTED:
@@ -159,17 +163,18 @@ class SduPush:
             await self._feed.acknowledge(batch)
         return delivery is not Delivery.STOPPED
 
-    async def _deliver(self, body: bytes, events: int, head: Head) -> Delivery:
-        """Pushes one body until SDU accepts it, or does not accept so many events."""
+    async def _deliver(self, body: bytes, batch: StatusBatch) -> Delivery:
+        """Pushes the body of a batch until SDU accepts it, or does not accept so many events."""
+        of_cases = [event["case_id"] for event in batch.events]
         while not self._stopping.is_set():
-            unavailable = await self._client.post(body, head)
+            unavailable = await self._client.post(body, batch.head, of_cases)
             if unavailable is None:
                 metrics.SDU_PUSHES.labels("accepted").inc()
                 self._availability.responded()
                 self._availability.succeeded()
                 return Delivery.ACCEPTED
             metrics.SDU_PUSHES.labels("retry").inc()
-            if unavailable.kind is FailureKind.TOO_LARGE and events > 1:
+            if unavailable.kind is FailureKind.TOO_LARGE and len(of_cases) > 1:
                 return Delivery.TOO_LARGE
             await self._pause(unavailable)
         return Delivery.STOPPED

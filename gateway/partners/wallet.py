@@ -23,8 +23,8 @@ from gateway.partners.responses import (
     is_valid_text,
     read_json_object,
 )
-from gateway.partners.trace_context import HEADER, trace_of_case, traceparent
 from gateway.store.cases import StoredCase
+from gateway.tracing.context import HEADER, trace_of_case, traceparent
 
 _ISSUED = frozenset({HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.CONFLICT})
 

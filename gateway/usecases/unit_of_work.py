@@ -24,6 +24,7 @@ from gateway.store.cases import StoredCase
 from gateway.store.database import Connection, Database
 from gateway.store.rewinds import Committed, JournalMemory
 from gateway.store.writes import Write, execute
+from gateway.tracing.traces import Traces
 from gateway.turn import Turn
 from gateway.usecases.case_batch import CaseBatch, DecisionContext, text_queued
 
@@ -112,14 +113,23 @@ class UnitOfWork:
                 memory.committed(Committed(last.case_id, last.at, last.event))
                 return
 
-    def announce(self, wakeups: WakeUps) -> None:
-        """Logs the statuses and wakes the tasks with new work; to be called after the commit."""
+    def announce(self, wakeups: WakeUps, traces: Traces) -> None:
+        """Logs and traces the statuses, and wakes the tasks with new work; to be called after the commit."""
         for stored, event in self._logged:
             case_id, list_id = stored.case_id, stored.list_id
             if isinstance(event.detail, Reason) and event.name is EventType.PARKED:
                 log.warning(LogEvent.CASE_PARKED, reason=event.detail.reason, case_id=case_id, list_id=list_id)
             else:
                 log.info(LogEvent.CASE_STATUS, status=event.name.value, case_id=case_id, list_id=list_id)
+            ends = stored.case.state.value == event.name.value  # else it came before the end, or after it
+            traces.case_status(
+                case_id,
+                event.name.value,
+                list_id=list_id,
+                service=stored.service,
+                opened_at=stored.opened_at,
+                ended_at=stored.case.ended_at if ends else None,
+            )
         wakeups.committed(links=self._links, calls=self._calls, journal=bool(self._entries))
 
 
@@ -135,6 +145,7 @@ class Transactions:
         context: DecisionContext,
         wakeups: WakeUps,
         memory: JournalMemory,
+        traces: Traces,
     ) -> None:
         self._database = database
         self._node = node
@@ -142,6 +153,7 @@ class Transactions:
         self._context = context
         self._wakeups = wakeups
         self._memory = memory
+        self._traces = traces
 
     async def run(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
         """The result of `work`, run in one transaction; after the commit, tasks with new work are woken.
@@ -160,7 +172,7 @@ class Transactions:
                     raise
                 continue
             uow.committed(self._memory)
-            uow.announce(self._wakeups)
+            uow.announce(self._wakeups, self._traces)
             return result
         raise AssertionError("unreachable")
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.cli import main
-from gateway.cli.log_lines import as_json, lines, printable, read_line
+from gateway.cli.log_lines import MAX_LINE_BYTES, as_json, lines, printable, read_line
 from gateway.cli.tail import shown as shown_of
 
 ROOT = Path(__file__).parents[2]
@@ -174,3 +174,31 @@ def test_a_regular_expression_that_is_none_is_a_wrong_argument(capsys: pytest.Ca
         main(["tail", "--grep", "("])
     assert stopped.value.code == 2
     assert "is no regular expression" in capsys.readouterr().err
+
+
+def in_parts(octets: bytes, stream: bytes = b"stdout", size: int = 7) -> list[bytes]:
+    """The line as the runtime of Kubernetes writes it: cut anywhere, each part with the flag P but the last."""
+    parts = [octets[at : at + size] for at in range(0, len(octets), size)]
+    flags = [b"P"] * (len(parts) - 1) + [b"F"]
+    at = b"2026-11-22T10:15:03.512345678Z"
+    return [b" ".join((at, stream, flag, part)) + b"\n" for flag, part in zip(flags, parts, strict=True)]
+
+
+def test_a_line_that_kubernetes_has_cut_is_joined() -> None:
+    record = {**RECORD, "link": "қызмет"}
+    octets = json.dumps(record, ensure_ascii=False).encode()
+    both = zip(in_parts(octets), in_parts(octets, b"stderr"), strict=True)  # the streams come mixed
+    file = io.BytesIO(b"".join(part for parts in both for part in parts) + LINES.encode())
+    assert [line.record for line in lines(file)][:3] == [record, record, json.loads(LINES.splitlines()[0])]
+
+
+def test_a_cut_line_without_its_last_part_is_shown_as_it_is() -> None:
+    (line,) = lines(io.BytesIO(b"".join(in_parts(TEXT.encode())[:-1])))
+    assert line.record is None
+    assert line.text.endswith(TEXT[: len(TEXT) // 7 * 7])
+
+
+def test_of_a_cut_line_without_end_the_beginning_is_kept() -> None:
+    part = b"2026-11-22T10:15:03.5Z stdout P " + b"x" * 500_000 + b"\n"
+    (line,) = lines(io.BytesIO(part * 8))
+    assert len(line.text) == MAX_LINE_BYTES

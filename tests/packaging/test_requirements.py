@@ -9,7 +9,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-supply.lock")
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-supply.lock", "requirements-otel.lock")
 
 
 def pins(lock: str) -> dict[str, str]:
@@ -28,8 +28,8 @@ def test_every_line_of_a_lock_is_a_pin_a_hash_or_a_comment(lock: str) -> None:
 
 
 def test_all_locks_pin_the_same_versions() -> None:
-    run, dev, supply = map(pins, LOCKS)
-    assert run.items() <= dev.items()
+    run, dev, supply, otel = map(pins, LOCKS)
+    assert run.items() <= otel.items() <= dev.items()
     assert {name: supply[name] for name in supply.keys() & dev.keys()}.items() <= dev.items()
 
 
@@ -37,6 +37,7 @@ def test_locks_satisfy_what_pyproject_asks_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     groups = {
         "requirements.lock": project["project"]["dependencies"],
+        "requirements-otel.lock": project["project"]["optional-dependencies"]["otel"],
         "requirements-supply.lock": project["dependency-groups"]["supply"],
         "requirements-dev.lock": [*project["dependency-groups"]["dev"], *project["build-system"]["requires"]],
     }

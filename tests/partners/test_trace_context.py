@@ -10,7 +10,7 @@ from aioresponses import aioresponses
 from yarl import URL
 
 from gateway.ids import new_ulid
-from gateway.partners.trace_context import trace_of_case, traceparent
+from gateway.tracing.context import trace_of_batch, trace_of_case, traceparent
 from tests.partners.http_failures import MockedResponse
 from tests.partners.partner_calls import CASES, PATHS, SUCCESS, Partner, call
 
@@ -63,7 +63,8 @@ async def test_a_push_of_statuses_is_of_the_trace_that_its_webhook_id_names(
     assert f"msg_{headers['traceparent'].split('-')[1]}" == headers["webhook-id"]
 
 
-async def test_a_look_up_of_several_people_is_of_no_trace(
+async def test_a_look_up_of_several_people_has_a_trace_of_its_own(
     http: aiohttp.ClientSession, mocked: aioresponses
 ) -> None:
-    assert "traceparent" not in await headers_of(Partner.MCB_BATCH, http, mocked)
+    headers = await headers_of(Partner.MCB_BATCH, http, mocked)
+    assert headers["traceparent"].split("-")[1] == trace_of_batch(case.case_id for case in CASES)
