@@ -1,6 +1,7 @@
 """SMSCs whose responses come late or not at all: what is sent again, and when."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -119,6 +120,39 @@ async def test_of_a_text_without_udh_at_most_two_copies_leave_in_an_hour(harness
     assert row["attempts"] == 2
     assert row["wait"] > timedelta(minutes=50)
     assert len(harness.smsc.submitted) == sent + 2
+
+
+@pytest.mark.parametrize("unanswered", ["no_answer", "drop_before"])
+async def test_a_text_without_a_response_is_given_up_and_the_siblings_question_is_asked(
+    harness: Harness, unanswered: str
+) -> None:
+    """A day lasts a second. The request may have arrived: it can be replied to for its days to reply."""
+    first = Family(n=1)
+    sibling = Family(n=2, mother=first.number)
+    rule = harness.smsc.add(f"{unanswered} to={first.number}")
+    harness.set_policy(links={"max_resend_wait_seconds": 0.3})
+    changes: dict[str, Any] = {
+        "clock": {"rate": 86_400},
+        "link": {"give_up": "1d", "response_timeout": "300ms"},
+    }
+    await harness.start(**changes)
+    await harness.push(first, sibling)
+    await harness.smsc.wait_for(
+        lambda: any(one.destination == first.number for one in harness.smsc.submitted) or None, within=WITHIN
+    )
+    for n in range(3, 30):  # the link works for others
+        await harness.push(Family(n=n))
+        if "text_refused" in await harness.events(first):
+            break
+        await harness.journaled(Family(n=n), "text_accepted")
+    refused = await harness.journaled(first, "text_refused")
+    assert refused["reason"] == "outcome_unknown"
+    harness.smsc.rules.remove(rule)
+    assert "undeliverable" not in await harness.events(first)
+    await harness.status(first, "undeliverable")
+    await harness.status(sibling, "asked")
+    await harness.smsc.reply(first.number, "3#1")
+    await harness.status(sibling, "consented")
 
 
 async def test_segments_of_a_lost_connection_go_again_after_the_next_bind(harness: Harness) -> None:
