@@ -38,6 +38,9 @@ BUILD = Gauge(
 BUILD.labels(__version__, platform.python_version(), sys.implementation.name, sys.platform).set(1)
 
 CLOCK_STEPS = _counter("clock_steps", "Steps of a clock by more than two seconds", "clock")
+CLOCK_DIFFERENCES = _counter(
+    "clock_differences", "Differences of more than two seconds between this host's clock and the database's"
+)
 CLOCK_DRIFT = Gauge(
     "gateway_clock_drift_seconds",
     "By which this host's clock is ahead of the database's, and business time of both",

@@ -20,7 +20,8 @@ class OutgoingText:
     __slots__ = (
         "accepted_at", "accepted_segments", "again", "begun", "bodies", "busy", "busy_since", "claimed",
         "deadline", "expected", "given_up", "is_waiting", "message_ids", "queued", "refused", "sendings",
-        "stale", "throttled", "timed_out", "tracked_segments", "undecided", "under_way", "unknown_segments", "unsent", "weight",
+        "stale", "throttled", "timed_out", "tracked_segments", "undecided", "under_way", "unknown_segments",
+        "unsent", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -73,6 +74,11 @@ class OutgoingText:
     def is_uncertain(self) -> bool:
         """Whether only segments of unknown outcome are left."""
         return bool(self.unknown_segments) and not self.unsent and not self.under_way
+
+    @property
+    def has_not_left(self) -> bool:
+        """Whether the SMSC has nothing of it, by this claim, of which a handset would show a copy."""
+        return not self.begun or (self.is_single and not self.unknown_segments and not self.accepted_segments)
 
     @property
     def is_accepted(self) -> bool:

@@ -273,7 +273,7 @@ class Sender:
             self._release_uncertain |= sms_ids
             await self._texts.release(
                 [
-                    Released(o.claimed.sms_id, self._responses.wait_in_row(o), not o.begun, o.busy_since)
+                    Released(o.claimed.sms_id, self._responses.wait_in_row(o), o.has_not_left, o.busy_since)
                     for o in idle
                 ]
             )

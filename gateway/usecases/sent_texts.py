@@ -75,6 +75,7 @@ class SentTexts:
                 others=others,
                 bulk=bulk,
                 limit=limit,
+                waits_end_at=self._clock.waits_end_at(),
                 templates=self._templates,
             )
 

@@ -1,15 +1,19 @@
 """SMSCs whose responses come late or not at all: what is sent again, and when."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from gateway.backoff import Backoff
 from gateway.store.sms import ClaimedSms
 from gateway.usecases.sent_texts import SentTexts
 from tests.harness import SEGMENTS, WITHIN, Family, Harness, metric
 
-_ROW = "SELECT attempts, state, next_at - clock_timestamp() AS wait FROM sms WHERE kind = 'refused'"
+_ROW = """
+SELECT attempts, state, greatest(next_at, created_at) - clock_timestamp() AS wait FROM sms WHERE kind = 'refused'
+"""
 
 
 async def test_segments_whose_responses_all_come_late_are_sent_once(harness: Harness) -> None:
@@ -120,6 +124,29 @@ async def test_of_a_text_without_udh_at_most_two_copies_leave_in_an_hour(harness
     assert row["attempts"] == 2
     assert row["wait"] > timedelta(minutes=50)
     assert len(harness.smsc.submitted) == sent + 2
+
+
+async def test_of_a_text_without_udh_at_most_two_copies_leave_in_an_hour_also_when_the_smsc_is_busy_between(
+    harness: Harness,
+) -> None:
+    """An SMSC that was too busy has no copy: its response counts for nothing."""
+    soon = Backoff(first_seconds=0.01, max_seconds=0.01)
+    harness.set_policy(links={"busy": soon, "max_busy_retries": 1, "busy_pause": timedelta()})
+    await harness.start(link={"response_timeout": "300ms"})
+    family = Family(n=1)
+    await harness.ask(family)
+    sent = len(harness.smsc.submitted)
+    harness.smsc.add("full nth=2 times=1")
+    harness.smsc.add("full nth=3 times=1")
+    harness.smsc.add("no_answer")
+    await harness.smsc.reply(family.number, "3#2")
+    row = None
+    async with asyncio.timeout(WITHIN):
+        while row is None or row["state"] != "queued" or row["wait"] < timedelta(minutes=50):
+            await harness.connection.execute("SELECT pg_sleep(0.02)")
+            row = await harness.connection.fetchrow(_ROW)
+    assert len(harness.smsc.submitted) == sent + 4
+    assert row["attempts"] == 2
 
 
 @pytest.mark.parametrize("unanswered", ["no_answer", "drop_before"])
