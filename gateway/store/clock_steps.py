@@ -58,6 +58,9 @@ UPDATE sms SET expires_at = moved.expires_at FROM moved WHERE sms.sms_id = moved
 _MOVE_DIALOGUES_AHEAD = f"""
 UPDATE dialogues SET expires_at = expires_at + make_interval(secs => $1) WHERE expires_at {_WAITED}
 """  # noqa: S608
+_MOVE_RECEIPTS_AHEAD = f"""
+UPDATE receipts_unmatched SET expires_at = expires_at + make_interval(secs => $1) WHERE expires_at {_WAITED}
+"""  # noqa: S608
 _MOVE_LINKS_AHEAD = "UPDATE links SET changed_at = changed_at + make_interval(secs => $1)"
 
 # $1: the longest wait.
@@ -79,8 +82,7 @@ _CUT_EXPECTED = """
 UPDATE receipts_expected SET expires_at = clock_timestamp() + $1 WHERE expires_at > clock_timestamp() + $1
 """
 _CUT_UNMATCHED = """
-UPDATE receipts_unmatched SET expires_at = clock_timestamp() + interval '1 day'
-WHERE expires_at > clock_timestamp() + interval '1 day'
+UPDATE receipts_unmatched SET expires_at = clock_timestamp() + $1 WHERE expires_at > clock_timestamp() + $1
 """
 _CUT_UNACKNOWLEDGED = """
 UPDATE unacknowledged_periods
@@ -97,6 +99,7 @@ WHERE moved_back_at IS NULL
 RETURNING true
 """
 _SEEN_BY_ALL_SECONDS = 30.0
+_UNMATCHED_KEPT_FOR = timedelta(days=1)  # as in store/receipts.py
 _MEASURED_WITHIN_SECONDS = 5.0
 
 
@@ -113,6 +116,7 @@ async def move(connection: Connection, seconds: float, longest: LongestWaits) ->
             await connection.execute(_MOVE_CALLS_AHEAD, seconds, longest.call)
             await connection.execute(_MOVE_SCREENS_AHEAD, seconds, longest.dialogue)
             await connection.execute(_MOVE_DIALOGUES_AHEAD, seconds, longest.dialogue)
+            await connection.execute(_MOVE_RECEIPTS_AHEAD, seconds, _UNMATCHED_KEPT_FOR)
             await connection.execute(_MOVE_LINKS_AHEAD, seconds)
         await cut_waits(connection, longest)
 
@@ -124,5 +128,5 @@ async def cut_waits(connection: Connection, longest: LongestWaits) -> None:
     await connection.execute(_CUT_SCREENS, longest.dialogue)
     await connection.execute(_CUT_DIALOGUES, longest.dialogue)
     await connection.execute(_CUT_EXPECTED, longest.expected_receipt)
-    await connection.execute(_CUT_UNMATCHED)
+    await connection.execute(_CUT_UNMATCHED, _UNMATCHED_KEPT_FOR)
     await connection.execute(_CUT_UNACKNOWLEDGED)
