@@ -50,7 +50,7 @@ class Responses:
         self._pump = pump
         self._review_waiting = review_waiting
         self._loop = asyncio.get_running_loop()
-        self.health = LinkHealth(config, policy.first_probe_seconds, self._loop.time)
+        self.health = LinkHealth(config, policy, self._loop.time)
         self._resending = Resending(config.response_timeout.total_seconds(), policy, self._loop.time)
         self._undecided: dict[int, OutgoingText] = {}  # by sms_id: refused, perhaps by the link's fault
         self._statuses = config.statuses
