@@ -141,8 +141,7 @@ class Sender:
             if bind is None:
                 break
             if delay := max(self._pacer.delay(now), self._health.delay(now)):
-                if self._pause is None:
-                    self._pause = self._loop.call_later(delay, self._unpause)
+                self._pause_for(delay)
                 break
             self._pacer.record_sent(now, out.weight)
             self._health.submitted(now)
@@ -154,6 +153,14 @@ class Sender:
                 self._state.text_sent(out.claimed.case_id)
         if self._more_bulk and queue.ready < self._target // 2 and not self._stopping and not self._is_full:
             self._wakeup.set()
+
+    def _pause_for(self, seconds: float) -> None:
+        """Pumps again after so long; a longer pause, that of a link that was stopped until now, ends with it."""
+        if self._pause is not None:
+            if self._pause.when() <= self._loop.time() + seconds:
+                return
+            self._pause.cancel()
+        self._pause = self._loop.call_later(seconds, self._unpause)
 
     def _unpause(self) -> None:
         self._pause = None

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from gateway.backoff import Backoff
 from gateway.simulators.habits import Habits
 from gateway.simulators.smsc import SmscSimulator
-from tests.harness import WITHIN, Family, Harness, eventually, metric
+from tests.harness import SEGMENTS, WITHIN, Family, Harness, eventually, metric
 
 AT_ONCE = Backoff(first_seconds=0.05, max_seconds=0.2)
 
@@ -108,6 +108,20 @@ async def test_a_stopped_link_sends_one_segment_at_a_time_of_one_text_after_the_
     probes = harness.smsc.submitted[20:24]  # after a window of them
     assert all(later.at - earlier.at >= 0.4 for earlier, later in pairwise(probes))
     assert len({probe.destination for probe in probes}) > 1
+
+
+async def test_after_its_probe_a_link_goes_on_by_its_rate_and_not_by_that_of_probes(harness: Harness) -> None:
+    """The response to a segment comes before the next one may leave, so that none is under way then.
+
+    All segments take 0.3 s. The next probe would have left after four.
+    """
+    harness.smsc.add("refuse status=RINVSRCADR times=1")
+    harness.set_policy(links={"first_probe_seconds": 4.0})
+    await harness.start(link={"tps": 100})
+    families = [Family(n=n) for n in range(1, 3)]
+    await harness.ask(*families)
+    probe, *others = harness.smsc.submitted[-len(families) * SEGMENTS :]
+    assert others[-1].at < probe.at + 4.0
 
 
 @pytest.mark.parametrize(
