@@ -15,7 +15,8 @@ from gateway.consent.inputs import (
     SkipRecipient,
     UseNumber,
 )
-from gateway.consent.outcomes import end_case, reject
+from gateway.consent.journey_replies import drop_withdrawal
+from gateway.consent.outcomes import end_case, has_agreed, reject
 from gateway.consent.texts import Kind
 
 
@@ -152,6 +153,8 @@ def _give_up_number(case: Case, now: datetime, *why: Event) -> Decision:
 def meet_deadline(case: Case, now: datetime, rules: Rules) -> Decision:
     if case.due_at is None or now < case.due_at:
         return reject(case)
+    if has_agreed(case):
+        return drop_withdrawal(case)
     if case.state is State.QUEUED:  # the request's outcome is unknown, and nobody has replied to it
         return _end_unasked(case, now, rules)
     if case.repeat < rules.repeats:

@@ -99,7 +99,11 @@ TRANSITIONS: tuple[Transition, ...] = (
     *(
         Transition(state, given, (state,), note)
         for state in (_CONSENTED, _ISSUED, _REJECTED, _PARKED)
-        for given, note in ((HoldReply, "reply_held: ops decide"), (AcceptReply, "withdrawal_requested"))
+        for given, note in (
+            (HoldReply, "reply_held: ops decide"),
+            (AcceptReply, "withdrawal_requested"),
+            (MeetDeadline, "the held reply lapses"),
+        )
     ),
     # The wallet forms the voucher (§11–12).
     Transition(_CONSENTED, IssueVoucher, (_ISSUED,), "voucher_issued"),

@@ -251,7 +251,10 @@ class Journey(RuleBasedStateMachine):
 
     @invariant()
     def deadlines_are_for_open_questions(self) -> None:
-        assert self.case.due_at is None or self.case.state in OPEN_QUESTION
+        withdrawal_held = self.case.held is Verdict.REFUSE and (
+            self.case.state in AGREED or self.case.resume is State.CONSENTED
+        )
+        assert (self.case.due_at is None or self.case.state in OPEN_QUESTION) is not withdrawal_held
 
     @invariant()
     def an_end_has_its_instant(self) -> None:
