@@ -129,16 +129,19 @@ async def test_after_its_probe_a_link_goes_on_by_its_rate_and_not_by_that_of_pro
 )
 async def test_a_text_that_the_smsc_never_takes_is_refused_after_give_up(harness: Harness, rule: str) -> None:
     never, other = Family(n=1), Family(n=2)
-    harness.smsc.add(f"{rule} to={never.number}")
+    sibling = Family(n=3, mother=never.number)
+    refusing = harness.smsc.add(f"{rule} to={never.number}")
     harness.set_policy(links={"busy": AT_ONCE, "first_probe_seconds": 0.1, "busy_pause": timedelta(seconds=0.1)})
     changes: dict[str, Any] = {"clock": {"rate": 86_400}, "link": {"give_up": "1d"}}
     await harness.start(**changes)
-    await harness.push(never)
+    await harness.push(never, sibling)
     await harness.smsc.wait_for(lambda: submitted_to(harness.smsc, never), within=WITHIN)
     await harness.push(other)
     await harness.journaled(other, "text_accepted")
     assert (await harness.journaled(never, "text_refused"))["name"] != "ESME_ROK"
+    harness.smsc.rules.remove(refusing)
     await harness.status(never, "undeliverable")
+    await harness.status(sibling, "asked")
 
 
 async def test_a_session_that_the_smsc_does_not_know_is_bound_again_and_no_case_ends(harness: Harness) -> None:
