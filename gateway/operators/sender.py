@@ -62,6 +62,7 @@ class Sender:
         self._binds: list[SmppConnection[SegmentTag]] = []
         self._queue = SendQueue(state.unsent_questions)
         self._pause: asyncio.TimerHandle | None = None
+        self._pause_ends_at = 0.0  # monotonic; uvloop's handles do not tell
         self._more_bulk = False  # after the last claim, queued bulk texts may be left in the database
         self._is_full = False  # the last claim was limited by the number of texts in memory
         self._release_uncertain: set[int] = set()  # sms_ids whose release was not confirmed to be committed
@@ -156,11 +157,13 @@ class Sender:
 
     def _pause_for(self, seconds: float) -> None:
         """Pumps again after so long; a longer pause, that of a link that was stopped until now, ends with it."""
+        ends_at = time.monotonic() + seconds
         if self._pause is not None:
-            if self._pause.when() <= self._loop.time() + seconds:
+            if self._pause_ends_at <= ends_at:
                 return
             self._pause.cancel()
         self._pause = self._loop.call_later(seconds, self._unpause)
+        self._pause_ends_at = ends_at
 
     def _unpause(self) -> None:
         self._pause = None
