@@ -28,7 +28,7 @@ from gateway.cluster.clock_watch import ClockWatch
 from gateway.cluster.membership import Membership, leave
 from gateway.cluster.retry import TRANSIENT_ERRORS, run_with_retry
 from gateway.cluster.scheduler import Job, Scheduler
-from gateway.components import Components, build
+from gateway.components import Components, build, longest_waits
 from gateway.config import Config
 from gateway.config import Link as LinkConfig
 from gateway.config.policy import Policy
@@ -349,7 +349,9 @@ class _Process:
             lease=components.lease,
             links=self._links,
             policy=self._policy.membership,
-            clocks=ClockWatch(components.clock, self._scheduler.restart_timers),
+            clocks=ClockWatch(
+                components.clock, self._scheduler.restart_timers, longest=longest_waits(self._policy)
+            ),
             memory=components.memory,
             ack_timeout_seconds=self._policy.receiver.ack_timeout_seconds,
         )

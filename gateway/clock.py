@@ -28,7 +28,7 @@ STEP_LASTS_SECONDS = 600.0
 class SteadyTime:
     """Real time that no step of a clock moves back, nor forward at once. Call it for the instant."""
 
-    __slots__ = ("_anchor", "_latest", "_monotonic", "_stepped_at", "_sync")
+    __slots__ = ("_anchor", "_latest", "_monotonic", "_observed", "_stepped_at", "_sync")
 
     def __init__(
         self, database_now: datetime, latest: datetime | None, monotonic: Callable[[], float] = time.monotonic
@@ -36,6 +36,7 @@ class SteadyTime:
         """`latest` is the latest instant that a process of this database has had; None: none has."""
         self._monotonic = monotonic
         self._anchor, self._sync = database_now, monotonic()
+        self._observed = database_now, self._sync
         self._latest = latest or database_now
         self._stepped_at: float | None = None
 
@@ -62,6 +63,15 @@ class SteadyTime:
             if now - self._stepped_at < STEP_LASTS_SECONDS:
                 return
         self._anchor, self._sync, self._stepped_at = database_now, now, None
+
+    def observed(self, database_now: datetime) -> None:
+        """Notes the database's clock, after what waits for an instant has moved along with its steps."""
+        self._observed = database_now, self._monotonic()
+
+    def database_now(self) -> datetime:
+        """The database's clock, without a step since it was observed."""
+        at, monotonic = self._observed
+        return at + timedelta(seconds=self._monotonic() - monotonic)
 
     def _expected(self, now: float) -> datetime:
         return self._anchor + timedelta(seconds=now - self._sync)
@@ -96,6 +106,20 @@ class Clock:
             return 0.0
         self._wall.follow(database_now)
         return self._wall.ahead_seconds
+
+    def observed(self, database_now: datetime) -> None:
+        """Notes the database's clock, after what waits for an instant has moved along with its steps."""
+        if isinstance(self._wall, SteadyTime):
+            self._wall.observed(database_now)
+
+    def waits_end_at(self) -> datetime | None:
+        """The instant of the database's clock up to which waits are over: a step not observed yet ends none.
+
+        None: as its clock says.
+        """
+        if not isinstance(self._wall, SteadyTime):
+            return None
+        return self._wall.database_now() + timedelta(seconds=MAX_DRIFT_SECONDS)
 
     def real(self, business: datetime) -> datetime:
         """The real instant of a business instant."""

@@ -16,7 +16,8 @@ from gateway.consent.deadlines import Calendar
 from gateway.consent.reply import ReplyRules
 from gateway.evidence.digests import Digester
 from gateway.logs.log import Event, get_logger
-from gateway.store import nodes, setup, sms, templates
+from gateway.partners.responses import MAX_RETRY_AFTER
+from gateway.store import clock_steps, nodes, setup, sms, templates
 from gateway.store.database import Database, load_clock
 from gateway.store.disk import DiskSpace, space_at
 from gateway.store.rewinds import JournalMemory
@@ -37,6 +38,7 @@ from gateway.usecases.replication_check import ReplicationCheck
 from gateway.usecases.replies import Replies
 from gateway.usecases.rewind import RewindAcceptance
 from gateway.usecases.sending_state import SendingState
+from gateway.usecases.sent_texts import RECEIPTS_EXPECTED_FOR
 from gateway.usecases.texts import Service, TextRenderer
 from gateway.usecases.unit_of_work import Transactions
 from gateway.usecases.ussd import UssdDialogues
@@ -105,6 +107,18 @@ class Components:
     traces: Traces
 
 
+def longest_waits(policy: Policy) -> clock_steps.LongestWaits:
+    """The longest that anything waits in its row."""
+    links = policy.links
+    text = max(links.pause_after_copy_seconds, links.max_resend_wait_seconds, links.busy_pause.total_seconds())
+    return clock_steps.LongestWaits(
+        text=timedelta(seconds=text),
+        call=max(MAX_RETRY_AFTER, timedelta(seconds=policy.partners.retry.max_seconds)),
+        dialogue=timedelta(seconds=policy.dialogue_lifetime_seconds),
+        expected_receipt=RECEIPTS_EXPECTED_FOR,
+    )
+
+
 async def build(
     config: Config,
     database: Database,
@@ -124,6 +138,7 @@ async def build(
         await templates.keep(connection, {code: s.templates for code, s in services.items()})
         digests = Digester(await setup.evidence_key(connection))
         await nodes.join(connection, node, config.gateway.node, names)
+        await clock_steps.cut_waits(connection, longest_waits(policy))
         if moved := await sms.reroute(connection, names, routing):
             log.warning(Event.TEXTS_REROUTED, moved=moved)
     calendar, wakeups, sending = calendar_of(config), WakeUps(), SendingState()

@@ -38,6 +38,9 @@ BUILD = Gauge(
 BUILD.labels(__version__, platform.python_version(), sys.implementation.name, sys.platform).set(1)
 
 CLOCK_STEPS = _counter("clock_steps", "Steps of a clock by more than two seconds", "clock")
+CLOCK_DIFFERENCES = _counter(
+    "clock_differences", "Differences of more than two seconds between this host's clock and the database's"
+)
 CLOCK_DRIFT = Gauge(
     "gateway_clock_drift_seconds",
     "By which this host's clock is ahead of the database's, and business time of both",
@@ -72,7 +75,9 @@ LINK_FAILURES = _counter("link_failures", "Connections and binds that failed", "
 UNEXPECTED_PDUS = _counter("unexpected_pdus", "PDUs that were unexpected and were skipped", "link")
 RECEIPTS = _counter("receipts", "Final delivery receipts", "link", "state")
 RECEIPTS_UNKNOWN = _counter("receipts_unknown", "Receipts with a state that is not known", "link", "state")
+RECEIPTS_NOT_FINAL = _counter("receipts_not_final", "Receipts after which another may follow", "link", "state")
 REPLIES = _counter("replies", "Replies read", "link", "verdict")
+REPLY_SEGMENTS_REDELIVERED = _counter("reply_segments_redelivered", "Segments of replies, delivered again", "link")
 REPLIES_IGNORED = _counter("replies_ignored", "Replies that are none to a question", "link", "reason")
 REPLY_LATENCY = _histogram("reply_latency_seconds", "From a reply to the first submit_sm of the text that follows")
 INBOUND_COMMITTED = _histogram("inbound_committed_seconds", "From a deliver_sm to its commit")

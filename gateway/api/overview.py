@@ -48,6 +48,7 @@ _SEGMENTS = "gateway_segments_total"
 _CHECKED = "gateway_journal_checked_total"
 _FAULTS = "gateway_journal_faults_total"
 _UNKNOWN_STATES = "gateway_receipts_unknown_total"
+_NOT_FINAL = "gateway_receipts_not_final_total"
 _PAUSED = "gateway_partner_paused"
 _CLOCK_DRIFT = "gateway_clock_drift_seconds"
 _DISK_FULL = "gateway_disk_full"
@@ -229,7 +230,8 @@ class Overview:
         segments = round(state.queued * gathered.mean_segments.get(state.link, 0.0))
         oldest = [self._waited(queue.since) for queue in gathered.waiting.sms if queue.link == state.link]
         outcomes = {name: counted.get((_SEGMENTS, state.link, name), 0) for name in _OUTCOMES}
-        unknown = {key[2]: number for key, number in counted.items() if key[:2] == (_UNKNOWN_STATES, state.link)}
+        unknown = _by_state(counted, _UNKNOWN_STATES, state.link)
+        not_final = _by_state(counted, _NOT_FINAL, state.link)
         return {
             "link": state.link,
             "node": state.node,
@@ -249,6 +251,7 @@ class Overview:
             "seconds": max(oldest, default=0.0),
             "counted": outcomes if state.node == self._node else None,
             "unknown_states": unknown if state.node == self._node else None,
+            "not_final": not_final if state.node == self._node else None,
         }
 
     def _shown_node(self, node: Node) -> dict[str, Any]:
@@ -299,6 +302,11 @@ def _cases(gathered: _Gathered) -> Counter[str]:
     return cases
 
 
+def _by_state(counted: _Counted, sample: str, link: str) -> dict[str, int]:
+    """The link's receipts by state."""
+    return {key[2]: number for key, number in counted.items() if key[:2] == (sample, link)}
+
+
 def _clocks(counted: _Counted) -> Clocks:
     return Clocks(counted.get((_CLOCK_DRIFT, "database"), 0), counted.get((_CLOCK_DRIFT, "business"), 0))
 
@@ -310,7 +318,8 @@ def _paused(counted: _Counted) -> list[PausedPartner]:
 def _counted() -> dict[tuple[str, ...], int]:
     """The counters and gauges of this process, rounded, by sample and labels."""
     samples = {
-        *(_SEGMENTS, _CHECKED, _FAULTS, _UNKNOWN_STATES, _PAUSED, _PARTNER_FAILURES, _CLOCK_DRIFT, _DISK_FULL),
+        *(_SEGMENTS, _CHECKED, _FAULTS, _UNKNOWN_STATES, _NOT_FINAL, _PAUSED, _PARTNER_FAILURES, _CLOCK_DRIFT),
+        _DISK_FULL,
         *PARTNER_SAMPLES,
     }
     return {

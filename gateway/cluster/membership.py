@@ -148,8 +148,9 @@ class Membership:
     async def _heartbeat(self, connection: Connection) -> None:
         began_at, was_exclusive = time.monotonic(), self._lease.is_exclusive
         await self._memory.check(connection)  # first: a rewound database may lack this process too
+        asked_at = time.monotonic()
         database_now = await nodes.heartbeat(connection, self._node, self._clocks.instant(), self._links.wanted())
-        await self._clocks.observe(connection, database_now)
+        await self._clocks.observe(connection, database_now, asked_at)
         before = self._lease.renew(began_at)
         if began_at - before > self._policy.heartbeat_seconds + self._ack_timeout_seconds:
             self._links.paused(before)  # messages in the socket buffers were acknowledged late

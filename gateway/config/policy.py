@@ -34,6 +34,8 @@ class LinkPolicy:
     """For which a session must have been bound, before the wait for the next bind begins anew."""
     useful_session_segments: int = 50
     """Accepted in a shorter session, from which on the wait for the next bind does not grow."""
+    late_ends_seconds: float = 600.0
+    """Between the last late response and an acceptance in time, after which responses are not late any more."""
     full_window_seconds: float = 1.0
     """After an acceptance, in which ESME_RSUBMITFAIL means that the SMSC has too many segments under way."""
     note_seconds: float = 2.0

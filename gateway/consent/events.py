@@ -38,7 +38,7 @@ class EventType(StrEnum):
     REPEAT_DUE = "repeat_due"  # the days to reply have passed; the question is repeated
     TEXT_QUEUED = "text_queued"  # a text or a USSD screen was queued for its link
     TEXT_ACCEPTED = "text_accepted"  # the SMSC has accepted all segments of a text
-    TEXT_REFUSED = "text_refused"  # the SMSC permanently refused a text, or no link carries it
+    TEXT_REFUSED = "text_refused"  # the SMSC refused a text for good or never responded, or no link carries it
     TEXT_DELIVERED = "text_delivered"  # final receipts report another text as delivered
     TEXT_UNDELIVERABLE = "text_undeliverable"  # a final receipt reports a text as not delivered
     REPLY_READ = "reply_read"  # a reply was received and read; its effect is a further entry
@@ -229,6 +229,15 @@ class TextRefused(NamedTuple):
     name: str  # of the command_status: ESME_RINVDSTADR
 
 
+class TextUnanswered(NamedTuple):
+    """A text given up because the SMSC did not respond to a segment: it may have accepted it, or not."""
+
+    sms_id: int  # the row of the text
+    text: str  # request, repeat, agreed, refused, clarify
+    link: str  # by which it was sent
+    reason: str  # outcome_unknown
+
+
 class TextWithoutRoute(NamedTuple):
     """A text that no link carries; `reason` is no_route."""
 
@@ -319,6 +328,7 @@ Detail = (
     | TextQueuedTo
     | TextAccepted
     | TextRefused
+    | TextUnanswered
     | TextWithoutRoute
     | TextUndeliverable
     | ReplyRead
@@ -354,7 +364,7 @@ DETAILS: Mapping[EventType, tuple[type[Detail], ...]] = {
     EventType.REPEAT_DUE: (Repeat,),
     EventType.TEXT_QUEUED: (TextQueuedTo, TextQueued),
     EventType.TEXT_ACCEPTED: (TextAccepted,),
-    EventType.TEXT_REFUSED: (TextRefused, TextWithoutRoute),
+    EventType.TEXT_REFUSED: (TextRefused, TextWithoutRoute, TextUnanswered),
     EventType.TEXT_DELIVERED: (TextKind,),
     EventType.TEXT_UNDELIVERABLE: (TextUndeliverable,),
     EventType.REPLY_READ: (ReplyRead, UssdReplyRead),

@@ -6,7 +6,14 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from gateway.consent.case import Case
-from gateway.consent.events import Event, TextAccepted, TextRefused, TextUndeliverable, TextWithoutRoute
+from gateway.consent.events import (
+    Event,
+    TextAccepted,
+    TextRefused,
+    TextUnanswered,
+    TextUndeliverable,
+    TextWithoutRoute,
+)
 from gateway.consent.reply import Verdict
 from gateway.consent.texts import Kind
 
@@ -49,12 +56,12 @@ class ConfirmAccepted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportRefused:
-    """The SMSC has permanently refused a text to `msisdn`, or no link carries it."""
+    """A text to `msisdn` is given up: the SMSC refused it for good or never responded, or no link carries it."""
 
     text: Kind
     repeat: int = 0
     msisdn: str
-    detail: TextRefused | TextWithoutRoute
+    detail: TextRefused | TextWithoutRoute | TextUnanswered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

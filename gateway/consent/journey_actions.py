@@ -12,7 +12,7 @@ from gateway.consent.texts import Kind
 def park(case: Case, given: Park) -> Decision:
     event = Event(EventType.PARKED, Reason(given.reason))
     if case.state is State.QUEUED:  # a parked case must not block its siblings
-        parked = case._replace(state=State.PARKED, resume=State.WAITING)
+        parked = case._replace(state=State.PARKED, resume=State.WAITING, due_at=None)
         return Decision(case=parked, events=(event,), effects=(Effect.RELEASE_NUMBER,))
     return Decision(case=case._replace(state=State.PARKED, resume=case.state), events=(event,))
 

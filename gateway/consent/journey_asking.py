@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from gateway.consent.case import Case, Rules, State
-from gateway.consent.events import Checked, Event, EventType, Relation, Repeat, TextKind
+from gateway.consent.events import Checked, Event, EventType, Relation, Repeat, TextKind, TextUnanswered
 from gateway.consent.inputs import (
     ConfirmAccepted,
     Decision,
@@ -15,7 +15,8 @@ from gateway.consent.inputs import (
     SkipRecipient,
     UseNumber,
 )
-from gateway.consent.outcomes import end_case, reject
+from gateway.consent.journey_replies import drop_withdrawal
+from gateway.consent.outcomes import end_case, has_agreed, reject
 from gateway.consent.texts import Kind
 
 
@@ -92,19 +93,30 @@ def report_refused(case: Case, given: ReportRefused, now: datetime, rules: Rules
     refused = Event(EventType.TEXT_REFUSED, given.detail)
     if not _is_under_way(case, given):
         return Decision(case=case, events=(refused,))
-    if rules.fallback_on_undeliverable:
-        return _give_up_number(case, refused, now)
-    if case.state is State.QUEUED:  # no request was accepted, so there is no D to count from
+    may_be_asked = isinstance(given.detail, TextUnanswered)
+    if rules.fallback_on_undeliverable and not may_be_asked:
+        return _give_up_number(case, now, refused)
+    if case.state is State.QUEUED and not may_be_asked:  # no request was accepted, so there is no D to count from
         return Decision(
             case=end_case(case, State.UNDELIVERABLE, now),
             events=(refused, Event(EventType.UNDELIVERABLE)),
             effects=(Effect.RELEASE_NUMBER,),
         )
-    # A repeat was refused: the parent may still reply to the text accepted before, until the day on which the
-    # repeat would have ended.
+    # The parent may still reply to a text that was accepted before, or to this one if its outcome is unknown,
+    # until the day on which its days to reply would have ended.
     return Decision(
         case=case._replace(undelivered=case.undelivered | 1 << case.repeat, due_at=rules.calendar.end_at(now)),
         events=(refused,),
+    )
+
+
+def _end_unasked(case: Case, now: datetime, rules: Rules) -> Decision:
+    if rules.fallback_on_undeliverable:
+        return _give_up_number(case, now)
+    return Decision(
+        case=end_case(case, State.UNDELIVERABLE, now),
+        events=(Event(EventType.UNDELIVERABLE),),
+        effects=(Effect.RELEASE_NUMBER,),
     )
 
 
@@ -123,11 +135,11 @@ def report_undeliverable(case: Case, given: ReportUndeliverable, now: datetime, 
     if not is_open or not _is_question_at_current_number(case, given):
         return Decision(case=case, events=(failed,))
     if rules.fallback_on_undeliverable:
-        return _give_up_number(case, failed, now)
+        return _give_up_number(case, now, failed)
     return Decision(case=case._replace(undelivered=case.undelivered | 1 << given.repeat), events=(failed,))
 
 
-def _give_up_number(case: Case, why: Event, now: datetime) -> Decision:
+def _give_up_number(case: Case, now: datetime, *why: Event) -> Decision:
     """Asks the next recipient, because this number does not work (``journey.fallback_on_undeliverable``)."""
     following = _next_recipient(
         case._replace(unreachable=case.unreachable + 1),
@@ -135,12 +147,16 @@ def _give_up_number(case: Case, why: Event, now: datetime) -> Decision:
         (Effect.WITHDRAW, Effect.RELEASE_NUMBER),
         now,
     )
-    return following._replace(events=(why, *following.events))
+    return following._replace(events=(*why, *following.events))
 
 
 def meet_deadline(case: Case, now: datetime, rules: Rules) -> Decision:
     if case.due_at is None or now < case.due_at:
         return reject(case)
+    if has_agreed(case):
+        return drop_withdrawal(case)
+    if case.state is State.QUEUED:  # the request's outcome is unknown, and nobody has replied to it
+        return _end_unasked(case, now, rules)
     if case.repeat < rules.repeats:
         repeat = case.repeat + 1
         return Decision(

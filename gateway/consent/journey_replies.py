@@ -1,6 +1,6 @@
 """What a reply decides: the first clear one to the open question counts, any other is reported."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from gateway.consent.case import Case, Rules, State
 from gateway.consent.events import (
@@ -17,6 +17,9 @@ from gateway.consent.inputs import AcceptReply, Decision, Effect, HoldReply, Par
 from gateway.consent.outcomes import end_case, has_agreed, reject
 from gateway.consent.reply import Verdict
 from gateway.consent.texts import Kind
+
+WITHDRAWAL_HELD_FOR = timedelta(days=30)
+"""After which a held refusal of one who has consented lapses (business time)."""
 
 
 def parent_reply(case: Case, given: ParentReply, now: datetime, rules: Rules) -> Decision:
@@ -92,9 +95,18 @@ def hold_reply(case: Case, given: HoldReply) -> Decision:
         reason = ReplyOfReason("not by a link of the number", given.digest)
         return Decision(case=case, events=(Event(EventType.REPLY_IGNORED, reason),))
     held = case.held if case.held is Verdict.REFUSE else reply.verdict
+    due_at = reply.reply_at + WITHDRAWAL_HELD_FOR if withdraws else case.due_at
     return Decision(
-        case=case._replace(held=held),
+        case=case._replace(held=held, due_at=due_at),
         events=(Event(EventType.REPLY_HELD, HeldReply(reply.link, given.operator)),),
+    )
+
+
+def drop_withdrawal(case: Case) -> Decision:
+    """Holds a withdrawal no longer that nobody has counted within WITHDRAWAL_HELD_FOR."""
+    return Decision(
+        case=case._replace(held=None, due_at=None),
+        events=(Event(EventType.REPLY_IGNORED, Reason("held, and not counted")),),
     )
 
 
@@ -107,7 +119,7 @@ def accept_reply(case: Case, given: AcceptReply, now: datetime, rules: Rules) ->
     if agreed:
         withdrawal = Reply(rules.calendar.iso_local(held.reply.reply_at), held.reply.normalised)
         return Decision(
-            case=case._replace(held=None),
+            case=case._replace(held=None, due_at=None),
             events=(accepted, Event(EventType.WITHDRAWAL_REQUESTED, withdrawal)),
         )
     counted = _count_reply(case, held.reply, now, rules)

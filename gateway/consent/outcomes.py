@@ -15,7 +15,8 @@ def end_case(case: Case, state: State, now: datetime) -> Case:
     """The case as it ends; its held reply may still be counted if the question was asked and had no answer."""
     still_counts = case.state is not State.QUEUED and state in ACCEPTED_IN[AcceptReply]
     held = case.held if still_counts else None
-    return case._replace(state=state, ended_at=now, due_at=None, resume=None, held=held)
+    due_at = case.due_at if held is not None and has_agreed(case) else None  # of a held withdrawal
+    return case._replace(state=state, ended_at=now, due_at=due_at, resume=None, held=held)
 
 
 def has_agreed(case: Case) -> bool:

@@ -60,7 +60,10 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(_WAITING, OpenQuestion, (_QUEUED,), "the request is queued (§9)"),
     # The question is asked, and repeated when the days to reply are over (§9–10).
     Transition(_QUEUED, ConfirmAccepted, (_QUEUED, _ASKED), "asked: the repeat is due on D+4"),
-    Transition(_QUEUED, ReportRefused, (_QUEUED, _UNDELIVERABLE, _LOOKING_UP), "permanently refused by the SMSC"),
+    Transition(
+        _QUEUED, ReportRefused, (_QUEUED, _UNDELIVERABLE, _LOOKING_UP), "refused for good, or never responded to"
+    ),
+    Transition(_QUEUED, MeetDeadline, (_UNDELIVERABLE, _LOOKING_UP), "the request's outcome is unknown (§9)"),
     Transition(_QUEUED, ReportDelivered, (_QUEUED,), "delivered"),
     Transition(_QUEUED, ReportUndeliverable, (_QUEUED, _LOOKING_UP, _UNDELIVERABLE), "text_undeliverable"),
     Transition(_QUEUED, ParentReply, (_QUEUED, _CONSENTED, _REFUSED), "a reply before the submit_sm_resp"),
@@ -96,7 +99,11 @@ TRANSITIONS: tuple[Transition, ...] = (
     *(
         Transition(state, given, (state,), note)
         for state in (_CONSENTED, _ISSUED, _REJECTED, _PARKED)
-        for given, note in ((HoldReply, "reply_held: ops decide"), (AcceptReply, "withdrawal_requested"))
+        for given, note in (
+            (HoldReply, "reply_held: ops decide"),
+            (AcceptReply, "withdrawal_requested"),
+            (MeetDeadline, "the held reply lapses"),
+        )
     ),
     # The wallet forms the voucher (§11–12).
     Transition(_CONSENTED, IssueVoucher, (_ISSUED,), "voucher_issued"),

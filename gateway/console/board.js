@@ -137,7 +137,7 @@ function links({ links, nodes, now }, rate) {
       link.send_window === null ? "–" : count(link.send_window),
       link.counted ? [count(link.counted.throttled), own?.throttled > 0 && badge("warning", t("now"))] : "–",
       link.counted ? count(link.counted.refused) : "–",
-      unknownStates(link),
+      receiptStates(link),
     ];
   };
   const columns = [
@@ -192,10 +192,12 @@ function attempt({ link, node, bind_failure, next_bind_at }, now) {
   );
 }
 
-/** Receipts with a state that is not known, as the SMSC writes it. */
-function unknownStates({ unknown_states: states }) {
-  if (!states) return "–";
-  return Object.entries(states).map(([state, number]) => badge("warning", `${state} ${count(number)}`));
+/** Receipts with a state that is not known, as the SMSC writes it, and those after which another may follow. */
+function receiptStates({ unknown_states: unknown, not_final: notFinal }) {
+  if (!unknown) return "–";
+  const shown = (states, level) =>
+    Object.entries(states).map(([state, number]) => badge(level, `${state} ${count(number)}`));
+  return [...shown(unknown, "warning"), ...shown(notFinal, "info")];
 }
 
 function waiting({ queued, segments, hours: time }) {

@@ -63,6 +63,7 @@ class Event(StrEnum):
     CALL_FAILED = "call_failed"
     INBOUND_NOT_STORED = "inbound_not_stored"
     CLOCK_STEPPED = "clock_stepped"
+    CLOCKS_DIFFER = "clocks_differ"
     LINK_ALREADY_BOUND = "link_already_bound"
     LINK_BIND_REFUSED = "link_bind_refused"
     LINK_BIND_REQUESTED = "link_bind_requested"

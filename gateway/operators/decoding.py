@@ -21,7 +21,7 @@ from gateway.usecases.ussd import DialogueMessage
 
 
 def decode_into(batch: InboundBatch, link: Link, received: Received) -> None:
-    """Adds the message to the batch; of a receipt that is not final, only a state that is not known.
+    """Adds the message to the batch; of a receipt that is not final, only its state.
 
     A malformed PDU becomes a reply without a text, so that its octets are kept as evidence. The same holds for a
     message whose short_message and message_payload say different things.
@@ -71,7 +71,9 @@ def _add_reply(batch: InboundBatch, link: Link, message: ShortMessage) -> None:
 def _add_receipt(batch: InboundBatch, link: Link, message: ShortMessage, receipt: Receipt) -> None:
     if receipt.unknown_state:
         batch.unknown_states.append((link.name, receipt.unknown_state))
-    if receipt.final:
+    if not receipt.final:
+        batch.not_final.append((link.name, receipt.state))
+    else:
         batch.receipts.append(
             FinalReceipt(
                 link.name,

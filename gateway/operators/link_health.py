@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from gateway import metrics
 from gateway.config import Link as LinkConfig
+from gateway.config.policy import LinkPolicy
 from gateway.logs.log import Event as LogEvent
 from gateway.logs.log import get_logger
 from gateway.smpp import status
@@ -24,27 +25,29 @@ class SendingHealth(NamedTuple):
     stopped_status: int | None  # the command_status with which the SMSC refuses whatever is sent
     stopped_at: float
     unaccepted_since: float | None  # the first submit_sm after which nothing was accepted
-    needed_timeout_seconds: float | None  # the response_timeout that late responses would have needed
+    needed_timeout_seconds: float | None  # that late responses would have needed; None: they are in time (again)
 
 
 class LinkHealth:
     """The health of one link, over all its binds. Instants are monotonic seconds."""
 
-    def __init__(self, config: LinkConfig, first_probe_seconds: float, now: Callable[[], float]) -> None:
-        """A stopped link sends the first probe after `first_probe_seconds`; `now` is the monotonic clock."""
+    def __init__(self, config: LinkConfig, policy: LinkPolicy, now: Callable[[], float]) -> None:
+        """`now` is the monotonic clock."""
         self.in_doubt = False
         """A refusal or time-out since the last acceptance."""
         self._link = config.name
         self._response_timeout = config.response_timeout.total_seconds()
         self._now = now
-        self._refusals = Refusals(first_probe_seconds)
-        self._stop = LinkStop(first_probe_seconds)
+        self._late_ends_seconds = policy.late_ends_seconds
+        self._refusals = Refusals(policy.first_probe_seconds)
+        self._stop = LinkStop(policy.first_probe_seconds)
         self._stopped_at = 0.0
         self._refused_at = float("-inf")
         self._accepted_at = float("-inf")
         self._waiting_since = float("-inf")  # the first submit_sm after the last acceptance
         self._silence_logged = float("-inf")  # the `_waiting_since` of the last line
         self._needed_timeout_seconds: float | None = None
+        self._late_at = float("-inf")  # the last late response
         self._late_logged_at = float("-inf")
         metrics.LINK_STOPPED.labels(self._link).set(0)
 
@@ -106,7 +109,7 @@ class LinkHealth:
     def responded_late(self, seconds: float) -> None:
         """Tells the response_timeout that late responses would need; a line a minute at most."""
         self._needed_timeout_seconds = max(seconds * LATE_MARGIN, self._needed_timeout_seconds or 0.0)
-        now = self._now()
+        now = self._late_at = self._now()
         if now - self._late_logged_at >= LATE_LOG_SECONDS:
             self._late_logged_at = now
             log.warning(
@@ -119,6 +122,8 @@ class LinkHealth:
     def report(self) -> SendingHealth:
         """What the link says about itself now; a silence of the SMSC is logged once."""
         since, now = self._waiting_since, self._now()
+        if self._accepted_at - self._late_at >= self._late_ends_seconds:
+            self._needed_timeout_seconds = None
         silent = since > self._accepted_at and now - since > self._response_timeout
         if silent and since != self._silence_logged:
             self._silence_logged = since

@@ -50,7 +50,7 @@ class Responses:
         self._pump = pump
         self._review_waiting = review_waiting
         self._loop = asyncio.get_running_loop()
-        self.health = LinkHealth(config, policy.first_probe_seconds, self._loop.time)
+        self.health = LinkHealth(config, policy, self._loop.time)
         self._resending = Resending(config.response_timeout.total_seconds(), policy, self._loop.time)
         self._undecided: dict[int, OutgoingText] = {}  # by sms_id: refused, perhaps by the link's fault
         self._statuses = config.statuses
@@ -251,17 +251,21 @@ class Responses:
         return waited >= self._config.give_up and self.health.accepted_within(waited.total_seconds())
 
     def _wait_if_uncertain(self, out: OutgoingText) -> None:
-        """Has a text wait of which only segments of unknown outcome are left, until they are to be sent again."""
+        """Has a text wait of which only segments of unknown outcome are left, or gives it up."""
         if not out.is_uncertain or out.is_waiting or out.refused is not None:
             return
         self._queue.set_waiting(out)
+        if self._gives_up(out):
+            out.given_up = True
+            self._writer.touch(out)
+            return
         if out.is_single:
             self._review_waiting()  # it waits in its row, which counts its sendings
         else:
             self._loop.call_later(self._resending.wait_seconds(out), self._send_again, out, out.sendings)
 
     def _send_again(self, out: OutgoingText, sendings: int) -> None:
-        if out.unknown_segments and out.sendings == sendings:
+        if out.unknown_segments and out.sendings == sendings and not out.given_up:
             self._queue.repeat_unknown(out)
             self._pump()
 

@@ -19,8 +19,9 @@ class OutgoingText:
 
     __slots__ = (
         "accepted_at", "accepted_segments", "again", "begun", "bodies", "busy", "busy_since", "claimed",
-        "deadline", "expected", "is_waiting", "message_ids", "queued", "refused", "sendings", "stale", "throttled",
-        "timed_out", "tracked_segments", "undecided", "under_way", "unknown_segments", "unsent", "weight",
+        "deadline", "expected", "given_up", "is_waiting", "message_ids", "queued", "refused", "sendings",
+        "stale", "throttled", "timed_out", "tracked_segments", "undecided", "under_way", "unknown_segments",
+        "unsent", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -44,6 +45,7 @@ class OutgoingText:
         self.timed_out = False  # one of them by the time-out, so that its response may still come
         self.sendings = claimed.attempts  # of its segments, copies included
         self.refused: int | None = None  # the command_status of a permanent refusal
+        self.given_up = False  # with segments of unknown outcome
         self.undecided: int | None = None  # the command_status of a refusal that may be the link's
         self.again = False  # another number has been accepted since, and this text was queued again
         self.accepted_at: datetime | None = None
@@ -51,7 +53,7 @@ class OutgoingText:
         self.stale = False  # the deadline has passed
         self.busy = 0  # consecutive "busy" responses to it
         self.throttled = 0  # consecutive "throttled" responses to it
-        self.busy_since = claimed.busy_since  # business time of the first of them
+        self.busy_since = claimed.busy_since  # business time since which the SMSC has not taken it
         self.queued = False  # it is in one of the two deques
         self.is_waiting = False  # it is not sent before `requeue`
 
@@ -74,17 +76,26 @@ class OutgoingText:
         return bool(self.unknown_segments) and not self.unsent and not self.under_way
 
     @property
+    def has_not_left(self) -> bool:
+        """Whether the SMSC has nothing of it, by this claim, of which a handset would show a copy."""
+        return not self.begun or (self.is_single and not self.unknown_segments and not self.accepted_segments)
+
+    @property
     def is_accepted(self) -> bool:
         return self.accepted_segments == (1 << len(self.bodies)) - 1
 
     @property
     def progress(self) -> SmsProgress:
-        """The progress to write to the row. A refusal is final when no segment is under way."""
+        """The progress to write to the row. A refusal is final when no segment is under way.
+
+        A text that was given up is refused as well, unless a late response accepts the last of its segments."""
         state = SmsState.SENDING
         if self.refused is not None and not self.under_way:
             state = SmsState.REFUSED
         elif self.is_accepted:
             state = SmsState.ACCEPTED
+        elif self.given_up:
+            state = SmsState.REFUSED
         elif self.stale and not self.under_way:
             state = SmsState.CANCELLED
         return SmsProgress(

@@ -62,6 +62,7 @@ class Sender:
         self._binds: list[SmppConnection[SegmentTag]] = []
         self._queue = SendQueue(state.unsent_questions)
         self._pause: asyncio.TimerHandle | None = None
+        self._pause_ends_at = 0.0  # monotonic; uvloop's handles do not tell
         self._more_bulk = False  # after the last claim, queued bulk texts may be left in the database
         self._is_full = False  # the last claim was limited by the number of texts in memory
         self._release_uncertain: set[int] = set()  # sms_ids whose release was not confirmed to be committed
@@ -141,8 +142,7 @@ class Sender:
             if bind is None:
                 break
             if delay := max(self._pacer.delay(now), self._health.delay(now)):
-                if self._pause is None:
-                    self._pause = self._loop.call_later(delay, self._unpause)
+                self._pause_for(delay)
                 break
             self._pacer.record_sent(now, out.weight)
             self._health.submitted(now)
@@ -154,6 +154,16 @@ class Sender:
                 self._state.text_sent(out.claimed.case_id)
         if self._more_bulk and queue.ready < self._target // 2 and not self._stopping and not self._is_full:
             self._wakeup.set()
+
+    def _pause_for(self, seconds: float) -> None:
+        """Pumps again after so long; a longer pause, that of a link that was stopped until now, ends with it."""
+        ends_at = time.monotonic() + seconds
+        if self._pause is not None:
+            if self._pause_ends_at <= ends_at:
+                return
+            self._pause.cancel()
+        self._pause = self._loop.call_later(seconds, self._unpause)
+        self._pause_ends_at = ends_at
 
     def _unpause(self) -> None:
         self._pause = None
@@ -273,7 +283,7 @@ class Sender:
             self._release_uncertain |= sms_ids
             await self._texts.release(
                 [
-                    Released(o.claimed.sms_id, self._responses.wait_in_row(o), not o.begun, o.busy_since)
+                    Released(o.claimed.sms_id, self._responses.wait_in_row(o), o.has_not_left, o.busy_since)
                     for o in idle
                 ]
             )

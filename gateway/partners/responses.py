@@ -145,8 +145,9 @@ def invalid_or_unavailable(response: aiohttp.ClientResponse) -> Unavailable:
 def retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
     """The wait that Retry-After asks for, in seconds or as an HTTP date (RFC 9110 §10.2.3); an hour at most.
 
-    None where there is no valid value, or one of 0 or in the past. The caller's own backoff applies as well: a
-    request is never repeated before it has passed.
+    A date is compared with the partner's own clock, where the response has its Date: `now` is this host's, which
+    may be wrong. None where there is no valid value, or one of 0 or in the past. The caller's own backoff applies
+    as well: a request is never repeated before it has passed.
     """
     value = headers.get("Retry-After", "").strip()
     try:
@@ -154,10 +155,17 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
             digits = value.lstrip("0")[:6]  # int() raises for thousands of digits; six are past an hour
             wait = timedelta(seconds=int(digits or "0"))
         else:
-            wait = _http_date(value) - now
+            wait = _http_date(value) - _date_of(headers, now)
     except (ValueError, TypeError, OverflowError):
         return None
     return min(wait, MAX_RETRY_AFTER) if wait > timedelta() else None
+
+
+def _date_of(headers: Mapping[str, str], now: datetime) -> datetime:
+    try:
+        return _http_date(headers["Date"])
+    except (KeyError, ValueError, TypeError, OverflowError):
+        return now
 
 
 def _http_date(value: str) -> datetime:

@@ -171,7 +171,7 @@ def parse_receipt(sm: ShortMessage, states: Mapping[str, MessageState] = NO_STAT
     # Receipts are ASCII, whatever their data_coding. UCS-2 makes them ASCII with NULs between.
     text = sm.payload[:MAX_RECEIPT_OCTETS].replace(b"\0", b"").decode("latin-1")
     values = _values(text, (sm.source.addr, sm.destination.addr), markless=by_text)
-    if by_text and not values and not _is_receipt(text):
+    if by_text and not values and not _is_receipt(text, states):
         return None
     fields = values or _fields(text)
     state, unknown_state = _state(sm.tlvs.get(TlvTag.MESSAGE_STATE, b""), _stated(fields), states)
@@ -185,8 +185,11 @@ def parse_receipt(sm: ShortMessage, states: Mapping[str, MessageState] = NO_STAT
     )
 
 
-def _is_receipt(text: str) -> bool:
-    """Whether a text alone makes a receipt: it is fields from its beginning, with an id and a state."""
+def _is_receipt(text: str, states: Mapping[str, MessageState]) -> bool:
+    """Whether a text alone makes a receipt: it is fields from its beginning, with an id and a state.
+
+    Beside nothing but the id, a state has to be a word that is known, to us or to the link, or be in capitals.
+    """
     first = _FIELD.search(text[:_MAX_MARKLESS_LENGTH])
     if first is None or text[: first.start()].strip(_SEPARATORS + "\"'"):
         return False
@@ -198,7 +201,8 @@ def _is_receipt(text: str) -> bool:
     state = fields.get("stat", "").strip(_SEPARATORS + "\"'")
     if not _MARKLESS_ID.fullmatch(_word(fields.get("id", ""))) or not _MARKLESS_STATE.fullmatch(state):
         return False
-    return _state_of_word(state) is not None or bool(_FURTHER_FIELDS & fields.keys())
+    is_state = _state_of_word(state) is not None or state_key(state) in states or _STATE_VALUE.fullmatch(state)
+    return bool(is_state or _FURTHER_FIELDS & fields.keys())
 
 
 def _fields(text: str, *, before_text: bool = False) -> dict[str, str]:

@@ -20,8 +20,9 @@ ON CONFLICT (code, about) WHERE ended_at IS NULL
 DO UPDATE SET level = excluded.level, text = excluded.text, seen_at = clock_timestamp()
 """
 _END = """
-UPDATE alerts SET ended_at = seen_at
-WHERE ended_at IS NULL AND seen_at < clock_timestamp() - make_interval(secs => $1)
+UPDATE alerts SET began_at = least(began_at, clock_timestamp()), ended_at = least(seen_at, clock_timestamp())
+WHERE ended_at IS NULL AND seen_at NOT BETWEEN clock_timestamp() - make_interval(secs => $1)
+                                           AND clock_timestamp() + make_interval(secs => $1)
 """
 _EXPIRE = "DELETE FROM alerts WHERE ended_at < clock_timestamp() - make_interval(days => $1)"
 _LATEST = """
@@ -31,7 +32,8 @@ SELECT code, about, level, text, began_at, ended_at FROM alerts ORDER BY began_a
 
 _SEEN = """
 SELECT code, about, level, text FROM alerts
-WHERE ended_at IS NULL AND seen_at > clock_timestamp() - make_interval(secs => $1) ORDER BY alert_id
+WHERE ended_at IS NULL AND seen_at BETWEEN clock_timestamp() - make_interval(secs => $1)
+                                       AND clock_timestamp() + make_interval(secs => $1) ORDER BY alert_id
 """
 SEEN_WITHIN_SECONDS = 15.0
 """Of an alert that lasts: one run of the job that notes it, and half of another."""

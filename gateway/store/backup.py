@@ -28,7 +28,7 @@ _CARRIED_ON: Mapping[State, str] = {
     State.LOOKING_UP: _CALL_WAITS.format(kind="lookup"),
     State.WAITING: """EXISTS (SELECT FROM questions q WHERE q.service = c.service AND q.msisdn = c.msisdn
                               AND q.open AND q.case_id <> c.case_id)""",
-    State.QUEUED: _TEXT_WAITS,
+    State.QUEUED: f"c.due_at IS NOT NULL OR {_TEXT_WAITS}",
     State.ASKED: f"c.due_at IS NOT NULL OR {_TEXT_WAITS}",
     State.REMINDED: f"c.due_at IS NOT NULL OR {_TEXT_WAITS}",
     State.CONSENTED: _CALL_WAITS.format(kind="voucher"),

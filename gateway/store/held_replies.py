@@ -55,7 +55,8 @@ _BY_LINK = """
 SELECT r.link, c.operator, count(DISTINCT c.case_id)::integer AS cases,
        count(DISTINCT c.msisdn)::integer AS numbers, count(*)::integer AS replies,
        (count(DISTINCT c.case_id) FILTER (WHERE c.ended_at IS NULL))::integer AS open,
-       (count(*) FILTER (WHERE r.arrived_at > clock_timestamp() - interval '24 hours'))::integer AS recent,
+       (count(*) FILTER (WHERE r.arrived_at BETWEEN clock_timestamp() - interval '24 hours'
+                                                AND clock_timestamp()))::integer AS recent,
        min(r.arrived_at) AS since
 FROM (SELECT case_id FROM cases_for_ops WHERE reason = 'held' LIMIT $1) AS held JOIN cases c USING (case_id)
 JOIN replies r ON r.case_id = c.case_id AND r.held AND r.source_addr = c.msisdn

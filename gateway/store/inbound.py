@@ -1,6 +1,7 @@
 """Replies as rows: the evidence, the segments of multipart replies, and the recognition of redelivered ones."""
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -85,6 +86,7 @@ SELECT r.link, r.source_addr, r.destination_addr, r.octets, r.case_id,
 FROM unnest($1::sent_octets_row[]) AS new CROSS JOIN LATERAL (
     SELECT * FROM replies old
     WHERE old.source_addr = new.source_addr AND md5(old.octets) = md5(new.octets) AND old.octets = new.octets
+      AND old.session IS NULL
       AND old.arrived_at > least(clock_timestamp(), $5) - make_interval(secs => $3)
     ORDER BY old.arrived_at DESC LIMIT $4) AS r
 """
@@ -104,6 +106,7 @@ FROM (SELECT newest.reply_id, again.times FROM unnest($1::redelivered_row[]) AS 
     SELECT reply_id FROM replies old
     WHERE old.source_addr = again.source_addr AND md5(old.octets) = md5(again.octets)
       AND old.octets = again.octets AND old.link = again.link AND old.destination_addr = again.destination_addr
+      AND old.session IS NULL
     ORDER BY old.arrived_at DESC LIMIT 1) AS newest) AS known
 WHERE replies.reply_id = known.reply_id
 """
@@ -114,7 +117,7 @@ INSERT INTO reply_segments (link, source_addr, destination_addr, reference, tota
 SELECT link, source_addr, destination_addr, reference, total, number, octets, udh_octets, data_coding, smsc_time,
        received_addr, source_ton, source_npi, $2
 FROM unnest($1::reply_segment_row[]) ON CONFLICT (link, source_addr, destination_addr, reference, total, number)
-DO NOTHING
+DO NOTHING RETURNING link
 """
 
 # Handsets reuse references, some within minutes: a segment number with other octets belongs to another reply. So
@@ -165,7 +168,7 @@ _read_segment = reader(ReplySegment)
 async def similar(
     connection: Connection, replies: Collection[tuple[str, bytes]], steady: datetime
 ) -> list[SimilarReply]:
-    """The earlier replies with the (sender, octets) of one of these: the newest MAX_COMPARED of each.
+    """The earlier replies by SMS with the (sender, octets) of one of these: the newest MAX_COMPARED of each.
 
     `steady` is real time without steps (`Clock.timestamp`).
     """
@@ -193,9 +196,10 @@ async def displace(
     return _unjoined(await connection.fetch(_DISPLACE, segments, waited, _runs(waited)))
 
 
-async def keep_segments(connection: Connection, segments: Sequence[ReplySegment], now: datetime) -> None:
-    """Stores segments of multipart replies; one that is stored already was redelivered and is dropped."""
-    await connection.execute(_KEEP_SEGMENTS, segments, now)
+async def keep_segments(connection: Connection, segments: Sequence[ReplySegment], now: datetime) -> Counter[str]:
+    """Stores segments of multipart replies; by link, how many were stored already: those were redelivered."""
+    kept = await connection.fetch(_KEEP_SEGMENTS, segments, now)
+    return Counter(segment.link for segment in segments) - Counter(row["link"] for row in kept)
 
 
 async def complete(connection: Connection, keys: Collection[SegmentKey]) -> dict[SegmentKey, list[ReplySegment]]:

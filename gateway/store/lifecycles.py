@@ -117,7 +117,7 @@ TEXT_CHANGES: Final[tuple[Change[SmsState, TextInput], ...]] = (
     Change((_QUEUED,), TextInput.CLAIM_BY_FALLBACK, _SENDING, "node and link; attempts + 1"),
     Change((_SENDING,), TextInput.RECORD_SENDING, _SENDING, "segments accepted so far"),
     Change((_SENDING,), TextInput.RECORD_ACCEPTED, _ACCEPTED, "accepted_at; receipts are expected"),
-    Change((_SENDING,), TextInput.RECORD_REFUSED, SmsState.REFUSED, "a segment got a permanent command_status"),
+    Change((_SENDING,), TextInput.RECORD_REFUSED, SmsState.REFUSED, "a segment got a permanent status, or none"),
     Change((_SENDING,), TextInput.RECORD_CANCELLED, SmsState.CANCELLED, "a screen whose dialogue has ended"),
     Change((_SENDING,), TextInput.RELEASE, _QUEUED, "next_at; attempts - 1 if no segment was submitted"),
     Change((_SENDING,), TextInput.RELEASE_OTHERS, _QUEUED, "claimed by a COMMIT that was not confirmed"),

@@ -10,7 +10,7 @@ from gateway.store.held_replies import HeldByLink
 from gateway.store.rows import reader
 
 ALIVE_WITHIN_SECONDS = 15.0
-"""Maximum age (real time) of the last heartbeat of a process that is alive."""
+"""Maximum age (real time) of the last heartbeat of a process that is alive; not one from the future."""
 MAX_COUNTED = 1_000_000
 """Rows of a queue that are counted; beyond, it has at least as many."""
 FAILING_FROM = 3
@@ -130,11 +130,14 @@ SELECT link, nodes.node, CASE WHEN nodes.node IS NULL THEN 0 ELSE bound END AS b
        CASE WHEN nodes.node IS NOT NULL THEN bind_failure END AS bind_failure,
        CASE WHEN nodes.node IS NOT NULL THEN next_bind_at END AS next_bind_at
 FROM links LEFT JOIN nodes
-  ON nodes.node = links.node AND nodes.seen_at > clock_timestamp() - make_interval(secs => $1)
+  ON nodes.node = links.node
+ AND nodes.seen_at BETWEEN clock_timestamp() - make_interval(secs => $1)
+                       AND clock_timestamp() + make_interval(secs => $1)
 ORDER BY link
 """
 _NODES = """
-SELECT node, name, started_at, seen_at, seen_at > clock_timestamp() - make_interval(secs => $1) AS alive
+SELECT node, name, started_at, seen_at, seen_at BETWEEN clock_timestamp() - make_interval(secs => $1)
+                                                    AND clock_timestamp() + make_interval(secs => $1) AS alive
 FROM nodes ORDER BY started_at, node
 """
 

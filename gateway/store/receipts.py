@@ -139,7 +139,8 @@ WITH found AS (
     JOIN questions q ON q.msisdn = p.msisdn
     JOIN sms s ON s.case_id IN (q.case_id, q.previous_case_id) AND s.link = p.link AND s.msisdn = p.msisdn
         AND s.state NOT IN ('queued', 'sending')
-    WHERE p.link = ANY($1::text[]) AND p.expires_at > clock_timestamp() + interval '23 h 50 min'
+    WHERE p.link = ANY($1::text[])
+      AND p.expires_at BETWEEN clock_timestamp() + interval '23 h 50 min' AND clock_timestamp() + interval '1 day'
       AND EXISTS (SELECT FROM json_array_elements_text(s.message_ids) AS m (id)
                   WHERE ltrim(lower(trim(m.id)), '0') = ltrim(p.key, '0'))
       AND NOT EXISTS (SELECT FROM sms o WHERE o.case_id = s.case_id AND o.state = 'sending')

@@ -113,7 +113,7 @@ class Released(NamedTuple):
 
     sms_id: int
     delay: timedelta  # real time before which it cannot be claimed again
-    unsent: bool  # no segment was submitted: this claim does not count as an attempt
+    unsent: bool  # no segment has left, or none was taken: this claim does not count as an attempt
     busy_since: datetime | None
 
 
@@ -178,7 +178,7 @@ _CLAIM = """
 WITH ready AS (
     SELECT queued.* FROM unnest($2::text[]) AS source (link) CROSS JOIN LATERAL (
         SELECT link, priority, sms_id FROM outbox
-        WHERE outbox.link = source.link AND priority <= $3 AND next_at <= clock_timestamp()
+        WHERE outbox.link = source.link AND priority <= $3 AND next_at <= least(clock_timestamp(), $6::timestamptz)
           AND (expires_at IS NULL OR expires_at > clock_timestamp() AND outbox.link = $5)
           AND EXISTS (SELECT FROM nodes WHERE node = $1)
         ORDER BY priority, sms_id LIMIT $4 FOR UPDATE SKIP LOCKED) AS queued
@@ -333,16 +333,17 @@ async def claim(
     others: Sequence[str] = (),
     bulk: bool,
     limit: int,
+    waits_end_at: datetime | None = None,
     templates: TemplateBodies | None = None,
 ) -> list[ClaimedSms]:
     """Up to `limit` queued texts, claimed by this node, urgent ones first; `bulk` False claims urgent ones only.
 
     `others` are links that are down and fall back on `link`: their texts are moved to it. A screen is sent by its
-    own link only, which carries the dialogue. `templates` keeps those read for the next claim. Empty when the node
-    was evicted.
+    own link only, which carries the dialogue. `waits_end_at` is that of Clock. `templates` keeps those read for
+    the next claim. Empty when the node was evicted.
     """
     rows = await connection.fetch(
-        _CLAIM, node, [link, *others], Priority.BULK if bulk else Priority.URGENT, limit, link
+        _CLAIM, node, [link, *others], Priority.BULK if bulk else Priority.URGENT, limit, link, waits_end_at
     )
     templates = templates or TemplateBodies()
     await templates.load(connection, {row["template"] for row in rows if row["body"] is None})

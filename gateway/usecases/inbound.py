@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from gateway.smpp.receipt import MessageState
 from gateway.store import unacknowledged
 from gateway.store.inbound import ReplySegment
 from gateway.usecases.receipts import FinalReceipt, Receipts
@@ -30,6 +31,8 @@ class InboundBatch:
     receipts: list[FinalReceipt] = field(default_factory=list)
     unknown_states: list[tuple[str, str]] = field(default_factory=list)
     """Link and state, as written, of receipts whose state is not known."""
+    not_final: list[tuple[str, MessageState]] = field(default_factory=list)
+    """Link and state of receipts after which another may follow."""
     ussd: list[DialogueMessage] = field(default_factory=list)
 
 
@@ -55,6 +58,7 @@ class Inbound:
 
         await self._transactions.run(work)
         self._receipts.count_unknown(batch.unknown_states)
+        self._receipts.count_not_final(batch.not_final)
 
     async def note(self, periods: Iterable[UnacknowledgedPeriod]) -> None:
         """Commits the periods alone."""

@@ -107,6 +107,11 @@ class Receipts:
                 log.warning(LogEvent.RECEIPT_STATE_UNKNOWN, link=link, state=state)
             metrics.RECEIPTS_UNKNOWN.labels(link, state if state in seen else OTHER_STATES).inc()
 
+    def count_not_final(self, states: Iterable[tuple[str, MessageState]]) -> None:
+        """Counts receipts that change nothing, by link and state: another may follow."""
+        for link, state in states:
+            metrics.RECEIPTS_NOT_FINAL.labels(link, state.value).inc()
+
     async def _undecided(self, uow: UnitOfWork, *, anew: bool = False) -> Collection[str]:
         """The links whose relation is not known yet. One that was decided is read from the database.
 

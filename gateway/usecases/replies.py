@@ -37,6 +37,8 @@ TO_ANOTHER_NUMBER = "sent to another number"
 """Why a reply is ignored whose destination is none of the link's numbers (`links.accept_destinations`)."""
 REDELIVERED = "redelivered"
 """How a reply is counted that the SMSC has delivered twice; its row is that of the first delivery."""
+DEFAULT_ALPHABET = "gsm7"
+"""Of a link that is no longer configured."""
 INCOMPLETE_AFTER_SECONDS = 600.0
 """How long a multipart reply waits for missing segments, counted in runs of `flush_incomplete`."""
 
@@ -78,12 +80,13 @@ class Replies:
     async def flush_incomplete(self) -> int:
         """The number of incomplete multipart replies that were stored as they are.
 
-        They are evidence, but never a consent: a missing segment may have negated it.
+        They are evidence, but never a consent: a missing segment may have negated it. So are those of a link that
+        is no longer configured.
         """
 
         async def work(uow: UnitOfWork) -> int:
             stale = await inbound.flush_stale(uow.connection, INCOMPLETE_AFTER_SECONDS)
-            replies = [self._join(segments) for key, segments in stale.items() if key[0] in self._alphabets]
+            replies = [self._join(segments) for segments in stale.values()]
             await self._read_all(uow, [reply._replace(text=None) for reply in replies], {})
             return len(stale)
 
@@ -124,7 +127,8 @@ class Replies:
         joined: list[Reply] = []
         for batch in batches:
             displaced = await inbound.displace(uow.connection, batch)
-            await inbound.keep_segments(uow.connection, batch, uow.now)
+            for link, times in (await inbound.keep_segments(uow.connection, batch, uow.now)).items():
+                metrics.REPLY_SEGMENTS_REDELIVERED.labels(link).inc(times)
             complete = await inbound.complete(uow.connection, {segment[:5] for segment in batch})
             joined += [self._join(stored)._replace(text=None) for stored in displaced.values()]
             joined += [self._join(stored) for stored in complete.values()]
@@ -149,11 +153,14 @@ class Replies:
         octets, first = self._text_octets(segments), segments[0]
         if sum(map(len, octets)) > MAX_REPLY_OCTETS:
             return None
-        text = decode_segments(octets, first.data_coding, self._alphabets[first.link], first.udh_octets)
+        text = decode_segments(octets, first.data_coding, self._alphabet(first.link), first.udh_octets)
         return text if text is not None and len(text) <= MAX_REPLY_CHARACTERS else None
 
     def _text_octets(self, segments: Sequence[ReplySegment]) -> list[bytes]:
-        return [without_final_nul(s.octets, s.data_coding, self._alphabets[s.link]) for s in segments]
+        return [without_final_nul(s.octets, s.data_coding, self._alphabet(s.link)) for s in segments]
+
+    def _alphabet(self, link: str) -> str:
+        return self._alphabets.get(link, DEFAULT_ALPHABET)
 
     async def _read_all(self, uow: UnitOfWork, replies: Sequence[Reply], earlier: _Similar) -> None:
         """Stores the replies as evidence and applies them to their cases; `earlier` are the similar ones."""

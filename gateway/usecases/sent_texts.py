@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from gateway.clock import Clock
 from gateway.consent.deadlines import Calendar
-from gateway.consent.events import Event, EventType, TextAccepted, TextRefused
+from gateway.consent.events import Event, EventType, TextAccepted, TextRefused, TextUnanswered
 from gateway.consent.inputs import ConfirmAccepted, Input, ReportRefused
 from gateway.consent.texts import Kind
 from gateway.smpp import status
@@ -25,7 +25,7 @@ class TextProgress(NamedTuple):
     claimed: ClaimedSms
     progress: SmsProgress
     expected: Sequence[ExpectedReceipt]  # of the segments accepted since then
-    refused: int | None  # the command_status of a permanent refusal
+    refused: int | None  # the command_status of a permanent refusal; None: it was given up without a response
 
 
 class SentTexts:
@@ -75,6 +75,7 @@ class SentTexts:
                 others=others,
                 bulk=bulk,
                 limit=limit,
+                waits_end_at=self._clock.waits_end_at(),
                 templates=self._templates,
             )
 
@@ -131,8 +132,12 @@ class SentTexts:
         claimed, progress = text.claimed, text.progress
         kind = Kind(claimed.kind)
         if progress.state is SmsState.REFUSED:
-            command_status = text.refused or 0
-            refused = TextRefused(claimed.sms_id, kind, self._link, command_status, status.name(command_status))
+            refused: TextRefused | TextUnanswered
+            if (command_status := text.refused) is None:
+                refused = TextUnanswered(claimed.sms_id, kind, self._link, "outcome_unknown")
+            else:
+                name = status.name(command_status)
+                refused = TextRefused(claimed.sms_id, kind, self._link, command_status, name)
             return ReportRefused(text=kind, repeat=claimed.repeat, msisdn=claimed.msisdn, detail=refused)
         assert progress.accepted_at is not None, "an accepted text has accepted_at"
         accepted = TextAccepted(claimed.sms_id, kind, self._link, list(progress.message_ids), claimed.attempts)

@@ -27,11 +27,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from gateway import metrics
 from gateway.config.routing import Routing
 from gateway.consent.events import Event, EventType, Link
 from gateway.consent.inputs import Decision, HoldReply, ParentReply
 from gateway.consent.question import Question
-from gateway.consent.reply import Verdict, read_menu_reply
+from gateway.consent.reply import Reading, Verdict, read_menu_reply
 from gateway.consent.texts import LANGUAGES, Kind
 from gateway.evidence.digests import Sender
 from gateway.smpp.pdu import is_number
@@ -55,6 +56,8 @@ from gateway.usecases.unit_of_work import UnitOfWork
 
 MAX_MENUS = 2
 """Per dialogue: the first one, and those after an invalid reply."""
+
+NOT_FROM_A_NUMBER = "not from a number"
 
 _CONFIRMATION = {Verdict.AGREE: Kind.MENU_AGREED, Verdict.REFUSE: Kind.MENU_REFUSED}
 _COUNTED = frozenset({EventType.CONSENTED, EventType.REFUSED, EventType.REPLY_REPEATED})
@@ -105,14 +108,18 @@ class UssdDialogues:
     async def receive(self, uow: UnitOfWork, messages: Sequence[DialogueMessage]) -> None:
         """Processes what was dialled and typed, in order, within the unit of work.
 
-        Messages whose sender is no number are only journaled: there is no address for a response.
+        Messages whose sender is no number are only kept and journaled: there is no address for a response.
         """
         if valid := [message for message in messages if is_number(message.msisdn)]:
             messages_of_unit = _Messages(uow, self._services, self._routing, self._texts, self._lifetime_seconds)
             await messages_of_unit.receive(valid)
-        for message in messages:
-            if not is_number(message.msisdn):
-                ignore_reply(uow, None, "not from a number")
+        nobody = [message for message in messages if not is_number(message.msisdn)]
+        kept = [_kept_for_nobody(uow, message) for message in nobody if message.ussd.op != UssdOp.ABORT]
+        if kept:
+            await uow.apply([], lambda _: [inbound.keeping(kept, uow.now)])
+        for message in nobody:
+            ignore_reply(uow, None, NOT_FROM_A_NUMBER)
+            metrics.REPLIES_IGNORED.labels(message.link, NOT_FROM_A_NUMBER).inc()
 
 
 class _Messages:
@@ -176,6 +183,7 @@ class _Messages:
     def _dialled(self, message: DialogueMessage) -> None:
         service, question = self._open_question(message)
         self._note(message, None)
+        self._kept.append(_kept_for_nobody(self._uow, message))
         if question is None:
             self._end(message, service, Kind.MENU_NOTHING, None)
             ignore_reply(self._uow, None, "dialled with no open question")
@@ -188,6 +196,7 @@ class _Messages:
     def _typed(self, message: DialogueMessage, dialogue: Dialogue | None) -> None:
         if dialogue is None:  # it has expired or ended: the case whose menu was shown is unknown
             service, question = self._open_question(message)
+            self._kept.append(_kept_for_nobody(self._uow, message))
             if question is not None and not may_come_by(self._routing, message.link, question):
                 log_wrong_link(message.link, question.case_id)
                 ignore_reply(self._uow, question.case_id, "not by a link of the number")
@@ -301,6 +310,11 @@ class _Messages:
         known = case_id or (question.case_id if question is not None else None)
         stored = self._cases.get(known) if known is not None else None
         return stored.language if stored is not None else LANGUAGES[0]
+
+
+def _kept_for_nobody(uow: UnitOfWork, message: DialogueMessage) -> StoredReply:
+    """The row of what is no answer to a menu: what was dialled, and what was typed without a menu."""
+    return record_reply(uow, _reply(message), Reading(verdict=Verdict.OTHER), None, submitted=False).stored
 
 
 def _reply(message: DialogueMessage) -> Reply:

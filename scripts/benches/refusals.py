@@ -1,12 +1,16 @@
 """Links whose operators refuse everything for ten minutes, each with another command_status, amid a campaign.
 
 Each link has about as many cases as `--pupils` says. The refusals begin when a tenth of its segments is accepted.
-Measured are the cases that end by them, and the seconds from the operator's mending until each link goes on.
+Measured are the cases that end by them, and the seconds from the operator's mending until each link goes on, and
+until every text that was under way does.
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+
+import asyncpg
 
 from benches.families import families, ndjson
 from benches.json_lines import Child
@@ -17,6 +21,13 @@ TPS = 300
 """Of each link: the campaign is under way when the refusals begin."""
 SEGMENTS = 15
 """Of a request."""
+_UNDER_WAY = """
+SELECT sms_id, accepted_segments FROM sms WHERE state IN ('queued', 'sending') AND attempts > 0
+"""
+_STANDING = """
+SELECT count(*) FROM sms JOIN unnest($1::bigint[], $2::bigint[]) AS before (sms_id, accepted) USING (sms_id)
+WHERE sms.state IN ('queued', 'sending') AND sms.accepted_segments = before.accepted
+"""
 ENDED = ("undeliverable", "parked", "no_answer", "cancelled")
 
 
@@ -40,6 +51,17 @@ async def mend(sinks: Sequence[Child]) -> list[float]:
     return [event["at"] - before["at"] for event, before in zip(reached, mended, strict=True)]
 
 
+async def until_all_go_on(fresh: Rig, texts: Sequence[asyncpg.Record]) -> float:
+    """The monotonic instant at which a further segment of each of these texts was accepted."""
+    before = [text["sms_id"] for text in texts], [text["accepted_segments"] for text in texts]
+
+    async def go_on() -> bool:
+        standing: int = await fresh.database.fetchval(_STANDING, *before)
+        return standing == 0
+
+    return await fresh.until(go_on, within=3600.0)
+
+
 async def all_asked(fresh: Rig, pupils: int) -> bool:
     """Whether every case that has not ended is asked."""
     return await fresh.cases("asked") + await fresh.cases(*ENDED) == pupils
@@ -56,7 +78,10 @@ async def main() -> None:
         async with fresh.gateway(first, links=others) as gateway:
             await gateway.push("refusals", ndjson(families(pupils)))
             refusals = await refuse_for(children, given.seconds, after=given.pupils * SEGMENTS // 10)
+            texts = await fresh.database.fetch(_UNDER_WAY)
+            mended_at = time.monotonic()
             waits = await mend(children)
+            all_wait = await until_all_go_on(fresh, texts) - mended_at
             await fresh.until(lambda: all_asked(fresh, pupils), within=3600.0)
             ended = await fresh.cases(*ENDED)
     rows = zip(STATUSES, refusals, waits, strict=True)
@@ -66,9 +91,10 @@ async def main() -> None:
             "refused for": f"{given.seconds} s",
             "cases ended by it": ended,
             **{f"0x{status:02X}": f"{n} refusals, goes on after {wait:.1f} s" for status, n, wait in rows},
+            "all that were under way": f"{len(texts):,} texts, go on after {all_wait:.1f} s",
             "load": load(),
         },
-        {"ended": ended, "longest_wait_s": round(max(waits), 1)},
+        {"ended": ended, "longest_wait_s": round(max(waits), 1), "all_go_on_after_s": round(all_wait, 1)},
         as_json=given.json,
     )
 

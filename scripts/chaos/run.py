@@ -154,7 +154,7 @@ def _violations_by_settings(
     settings: Settings, audit: Audit, cluster: Cluster, stepping: Clocks | None
 ) -> Iterator[str]:
     """What holds in some kinds of runs only."""
-    if settings.smsc:
+    if settings.smsc or (settings.clock and not settings.kills):
         yield from audit.too_many_copies()
     if not settings.kills:
         yield from (f"{n} processes ended: {status}" for status, n in cluster.ended().items())

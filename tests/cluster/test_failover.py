@@ -16,7 +16,8 @@ from gateway.cluster.clock_watch import ClockWatch
 from gateway.cluster.lease import Lease
 from gateway.cluster.membership import Membership
 from gateway.cluster.retry import run_with_retry
-from gateway.config.policy import MembershipPolicy
+from gateway.components import longest_waits
+from gateway.config.policy import MembershipPolicy, Policy
 from gateway.logs.log import Event
 from gateway.store import nodes
 from gateway.store.database import connect, load_clock
@@ -60,7 +61,7 @@ async def member(url: str, node: str) -> AsyncIterator["asyncio.Task[None]"]:
     """A process that gives heartbeats, and tries again when one fails."""
     database = await connect(url, size=2, node=node)
     async with database.acquire() as connection:
-        clocks = ClockWatch(await load_clock(connection, 1.0), lambda: None)
+        clocks = ClockWatch(await load_clock(connection, 1.0), lambda: None, longest=longest_waits(Policy()))
         await nodes.join(connection, node, node, LINKS)
     membership = Membership(
         database=database, node=node, lease=Lease(60.0), links=Links(), policy=POLICY, clocks=clocks,

@@ -49,6 +49,7 @@ from tests.consent.case_factories import (
     MOTHER,
     REFUSED,
     RULES,
+    UNANSWERED,
     UNDELIVERABLE,
     accept,
     accepted,
@@ -56,6 +57,7 @@ from tests.consent.case_factories import (
     fresh,
     parent_reply,
     refused_by_smsc,
+    unanswered,
     undeliverable,
 )
 
@@ -169,12 +171,17 @@ class Journey(RuleBasedStateMachine):
                 return [OpenQuestion()]
             case State.QUEUED | State.ASKED | State.REMINDED if self.case.due_at is None:
                 confirmed = accepted(at, repeat=self.case.repeat, msisdn=own)
-                return [confirmed, confirmed, replace(refused_by_smsc(repeat=self.case.repeat), msisdn=own)]
+                failed = refused_by_smsc(repeat=self.case.repeat)
+                unknown = unanswered(repeat=self.case.repeat)
+                return [confirmed, confirmed, replace(failed, msisdn=own), replace(unknown, msisdn=own)]
+            case State.QUEUED:
+                self.now = max(at, self.case.due_at or at)
+                return [MeetDeadline(), parent_reply(Verdict.AGREE, at, msisdn=own)]
             case State.ASKED | State.REMINDED:
                 self.now = max(at, self.case.due_at or at)
                 unclear = parent_reply(Verdict.UNCLEAR, at, msisdn=own)
-                failed = undeliverable(repeat=self.case.repeat, msisdn=own)
-                return [MeetDeadline(), unclear, unclear, failed]
+                lost = undeliverable(repeat=self.case.repeat, msisdn=own)
+                return [MeetDeadline(), unclear, unclear, lost]
             case State.CONSENTED:
                 return [IssueVoucher(voucher_id="V-1"), RejectVoucher(reason="no"), Park(reason="404")]
             case State.PARKED:
@@ -204,6 +211,7 @@ class Journey(RuleBasedStateMachine):
             OpenQuestion(),
             ConfirmAccepted(at=at, detail=ACCEPTED, **text_of),
             ReportRefused(detail=REFUSED, **text_of),
+            ReportRefused(detail=UNANSWERED, **text_of),
             ReportDelivered(**text_of),
             ReportUndeliverable(detail=UNDELIVERABLE, **text_of),
             MeetDeadline(),
@@ -243,7 +251,10 @@ class Journey(RuleBasedStateMachine):
 
     @invariant()
     def deadlines_are_for_open_questions(self) -> None:
-        assert self.case.due_at is None or self.case.state in (State.ASKED, State.REMINDED)
+        withdrawal_held = self.case.held is Verdict.REFUSE and (
+            self.case.state in AGREED or self.case.resume is State.CONSENTED
+        )
+        assert (self.case.due_at is None or self.case.state in OPEN_QUESTION) is not withdrawal_held
 
     @invariant()
     def an_end_has_its_instant(self) -> None:

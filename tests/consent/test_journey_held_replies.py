@@ -1,6 +1,7 @@
 """Replies by a link that may not carry the number: held for ops, who count them while nothing else has."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -31,6 +32,8 @@ from tests.consent.case_factories import (
     reminded,
     undeliverable,
 )
+
+MONTH = timedelta(days=30)
 
 REPLY_AT_MONDAY = Reply("2026-11-23T10:00:00.000+05:00", False)
 ACCEPTED = Event(EventType.REPLY_ACCEPTED, AcceptedReply("ops", "tele2", "hmac-sha256:00"))
@@ -152,7 +155,7 @@ def test_a_refusal_by_another_link_after_the_consent_is_held_and_accepted_as_a_w
     before = CASES[state]
     held = decide(before, by_other_link(refuse(MONDAY)), TUESDAY, RULES)
     assert held.events == (Event(EventType.REPLY_HELD, HeldReply("tele2", "kcell")),)
-    assert held.case == before._replace(held=Verdict.REFUSE)
+    assert held.case == before._replace(held=Verdict.REFUSE, due_at=MONDAY + MONTH)
     decision = decide(held.case, accept(refuse(MONDAY)), FRIDAY, RULES)
     assert decision.events == (ACCEPTED, Event(EventType.WITHDRAWAL_REQUESTED, REPLY_AT_MONDAY))
     assert (decision.case, decision.effects) == (before, ())
@@ -165,8 +168,26 @@ def test_only_a_refusal_from_the_number_that_agreed_is_held_after_the_consent(re
 
 
 def test_a_held_withdrawal_is_kept_when_the_voucher_is_issued() -> None:
-    case = after(CASES["consented"], by_other_link(refuse()), IssueVoucher(voucher_id="V-1"))
-    assert (case.state, case.held) == (State.VOUCHER_ISSUED, Verdict.REFUSE)
+    case = after(CASES["consented"], by_other_link(refuse(MONDAY)), IssueVoucher(voucher_id="V-1"))
+    assert (case.state, case.held, case.due_at) == (State.VOUCHER_ISSUED, Verdict.REFUSE, MONDAY + MONTH)
+
+
+@pytest.mark.parametrize("state", ["consented", "voucher_issued", "voucher_rejected", "parked at voucher"])
+def test_a_held_withdrawal_that_nobody_counts_lapses_after_30_days(state: str) -> None:
+    before = CASES[state]
+    held = after(before, by_other_link(refuse(MONDAY)))
+    assert decide(held, MeetDeadline(), MONDAY + MONTH - timedelta(seconds=1), RULES).rejected
+    lapsed = decide(held, MeetDeadline(), MONDAY + MONTH, RULES)
+    assert lapsed.events == (Event(EventType.REPLY_IGNORED, Reason("held, and not counted")),)
+    assert (lapsed.case, lapsed.effects) == (before, ())
+    assert decide(lapsed.case, accept(refuse(MONDAY)), MONDAY + MONTH, RULES).rejected
+
+
+def test_a_withdrawal_that_comes_again_is_held_for_30_days_from_then() -> None:
+    assert (
+        after(CASES["consented"], by_other_link(refuse(MONDAY)), by_other_link(refuse(FRIDAY))).due_at
+        == FRIDAY + MONTH
+    )
 
 
 def test_a_held_refusal_stands_over_an_agreement_before_and_after_it() -> None:

@@ -136,6 +136,22 @@ async def test_a_withdrawal_by_another_link_is_held_and_reported_once_ops_have_c
     assert (await harness.act(family, "accept-reply"))[0] == 409
 
 
+async def test_a_held_withdrawal_that_nobody_counts_leaves_the_list_when_its_time_has_passed(
+    harness: Harness, tele2: SmscSimulator, family: Family
+) -> None:
+    await harness.ask(family)
+    assert await harness.smsc.reply(family.number, "3#1") == 0
+    await harness.status(family, "voucher_issued")
+    assert await tele2.reply(family.number, "3#2") == 0
+    await harness.status(family, "reply_held")
+    await set_due(harness.connection, "now() - interval '1 s'")
+    assert (await harness.journaled(family, "reply_ignored"))["reason"] == "held, and not counted"
+    _, found = await harness.request("GET", "/v1/cases?state=held")
+    assert found["cases"] == []
+    assert (await harness.case(family))["state"] == "voucher_issued"
+    assert (await harness.act(family, "accept-reply"))[0] == 409
+
+
 async def test_a_held_reply_in_two_segments_is_counted(
     harness: Harness, tele2: SmscSimulator, family: Family
 ) -> None:

@@ -8,7 +8,7 @@ from gateway import components
 from gateway.store import receipts
 from gateway.store.inbound import SAME_REPLY_WITHIN_SECONDS
 from gateway.usecases.replies import INCOMPLETE_AFTER_SECONDS, Replies
-from tests.harness import Family, Harness
+from tests.harness import Family, Harness, metric
 from tests.store.rows import FOREVER
 
 
@@ -83,6 +83,36 @@ async def test_the_last_segment_of_a_long_reply_without_the_first_is_unclear(
     await wait_for(harness, 600)
     await replies[0].flush_incomplete()
     assert (await harness.journaled(family, "reply_read"))["verdict"] == "unclear"
+
+
+async def test_segments_that_are_delivered_again_are_counted(harness: Harness) -> None:
+    await harness.start()
+    family = Family(n=1)
+    await harness.ask(family)
+    before = metric("reply_segments_redelivered_total", link="kcell")
+    for order in ([1], [1], [2], [1, 2]):  # the last two after the reply was whole
+        await harness.smsc.reply(family.number, ["3#", "1"], order=order, reference=7)
+    await harness.status(family, "consented")
+    assert metric("reply_segments_redelivered_total", link="kcell") == before + 3
+    assert (await harness.events(family)).count("reply_read") == 1
+
+
+@pytest.mark.parametrize("order", [[1], [2]])
+async def test_segments_of_a_link_that_is_configured_no_longer_are_kept_and_journaled(
+    harness: Harness, replies: list[Replies], order: list[int]
+) -> None:
+    await harness.start()
+    family = Family(n=1)
+    await harness.ask(family)
+    await harness.smsc.reply(family.number, ["3#1", " иә"], order=order)
+    await harness.connection.execute("UPDATE reply_segments SET link = 'former'")
+    before = metric("replies_total", link="former", verdict="unclear")
+    await wait_for(harness, 600)
+    assert await replies[0].flush_incomplete() == 1
+    assert await harness.connection.fetchval("SELECT link FROM replies") == "former"
+    assert metric("replies_total", link="former", verdict="unclear") == before + 1
+    read = [d for f in (family, None) for event, d in await harness.journal(f) if event == "reply_read"]
+    assert [detail["link"] for detail in read] == ["former"]
 
 
 async def test_segments_of_a_complete_reply_are_deleted_and_read_once(

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.simulators.receipts import Receipts
-from tests.harness import SEGMENTS, Family, Harness, metric, set_due
+from tests.harness import SEGMENTS, Family, Harness, eventually, metric, set_due
 
 
 async def test_delivery_of_request_and_repeat_is_reported_and_of_texts_2_and_3_only_journaled(
@@ -109,10 +109,25 @@ async def test_a_receipt_whose_state_is_not_final_changes_nothing(harness: Harne
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)
+    before = metric("receipts_not_final_total", link="kcell", state=outcome)
     assert await harness.smsc.receipt(harness.smsc.submitted[-1], outcome) == 0
     assert await harness.connection.fetchval("SELECT state FROM sms") == "accepted"
+    await eventually(lambda: metric("receipts_not_final_total", link="kcell", state=outcome) == before + 1)
+    _, overview = await harness.request("GET", "/v1/overview")
+    assert overview["links"][0]["not_final"][outcome] == before + 1
     await harness.smsc.receipt(harness.smsc.submitted[-1], "delivered")
     await harness.status(family, "delivered")
+
+
+async def test_a_receipt_without_a_state_is_counted(harness: Harness) -> None:
+    await harness.start()
+    family = Family(n=1)
+    await harness.ask(family)
+    last = harness.smsc.submitted[-1]
+    before = metric("receipts_not_final_total", link="kcell", state="unstated")
+    text = f"id:{last.message_id} sub:001".encode()
+    assert await harness.smsc.receipt(last, form="text", short_message=text) == 0
+    await eventually(lambda: metric("receipts_not_final_total", link="kcell", state="unstated") == before + 1)
 
 
 async def test_a_receipt_with_an_unknown_message_id_is_accepted_and_kept_as_unmatched(harness: Harness) -> None:

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from gateway.backoff import Backoff
 from gateway.simulators.habits import Habits
 from gateway.simulators.smsc import SmscSimulator
-from tests.harness import WITHIN, Family, Harness, eventually, metric
+from tests.harness import SEGMENTS, WITHIN, Family, Harness, eventually, metric
 
 AT_ONCE = Backoff(first_seconds=0.05, max_seconds=0.2)
 
@@ -110,21 +110,38 @@ async def test_a_stopped_link_sends_one_segment_at_a_time_of_one_text_after_the_
     assert len({probe.destination for probe in probes}) > 1
 
 
+async def test_after_its_probe_a_link_goes_on_by_its_rate_and_not_by_that_of_probes(harness: Harness) -> None:
+    """The response to a segment comes before the next one may leave, so that none is under way then.
+
+    All segments take 0.3 s. The next probe would have left after four.
+    """
+    harness.smsc.add("refuse status=RINVSRCADR times=1")
+    harness.set_policy(links={"first_probe_seconds": 4.0})
+    await harness.start(link={"tps": 100})
+    families = [Family(n=n) for n in range(1, 3)]
+    await harness.ask(*families)
+    probe, *others = harness.smsc.submitted[-len(families) * SEGMENTS :]
+    assert others[-1].at < probe.at + 4.0
+
+
 @pytest.mark.parametrize(
     "rule", ["full", "full status=RX_T_APPN", "refuse status=0x421", "refuse status=RTHROTTLED"]
 )
 async def test_a_text_that_the_smsc_never_takes_is_refused_after_give_up(harness: Harness, rule: str) -> None:
     never, other = Family(n=1), Family(n=2)
-    harness.smsc.add(f"{rule} to={never.number}")
+    sibling = Family(n=3, mother=never.number)
+    refusing = harness.smsc.add(f"{rule} to={never.number}")
     harness.set_policy(links={"busy": AT_ONCE, "first_probe_seconds": 0.1, "busy_pause": timedelta(seconds=0.1)})
     changes: dict[str, Any] = {"clock": {"rate": 86_400}, "link": {"give_up": "1d"}}
     await harness.start(**changes)
-    await harness.push(never)
+    await harness.push(never, sibling)
     await harness.smsc.wait_for(lambda: submitted_to(harness.smsc, never), within=WITHIN)
     await harness.push(other)
     await harness.journaled(other, "text_accepted")
     assert (await harness.journaled(never, "text_refused"))["name"] != "ESME_ROK"
+    harness.smsc.rules.remove(refusing)
     await harness.status(never, "undeliverable")
+    await harness.status(sibling, "asked")
 
 
 async def test_a_session_that_the_smsc_does_not_know_is_bound_again_and_no_case_ends(harness: Harness) -> None:

@@ -16,7 +16,7 @@ from gateway.simulators.ussd import (
 )
 from gateway.store import dialogues, nodes, sms
 from tests.entries import change_rows
-from tests.harness import SEGMENTS, Family, Harness
+from tests.harness import SEGMENTS, Family, Harness, metric
 from tests.store.rows import FOREVER
 
 PSSD_INDICATION = 0  # ussd_service_op (SMPP 3.4 §5.3.2.44)
@@ -123,6 +123,28 @@ async def test_without_an_open_question_a_dialogue_ends_with_a_notice(harness: H
     assert dialogue.ended
     assert ops(harness) == [PSSR_RESPONSE]
     await harness.journaled(None, "reply_ignored")
+
+
+@pytest.mark.parametrize("dialled", ["*1414*3#", "3#1"])
+async def test_what_was_dialled_is_kept_and_makes_no_sms_a_redelivery(harness: Harness, dialled: str) -> None:
+    await harness.start()
+    family = await asked(harness)
+    await menu(harness, family, code=dialled)
+    kept = await harness.connection.fetchrow("SELECT * FROM replies")
+    assert kept is not None
+    assert (kept["octets"].decode(), kept["case_id"], kept["verdict"]) == (dialled, None, "other")
+    assert kept["session"] is not None
+    await harness.smsc.reply(family.number, "3#1")
+    await harness.status(family, "consented")
+
+
+async def test_ussd_that_is_not_from_a_number_is_kept_counted_and_journaled(harness: Harness) -> None:
+    await harness.start()
+    before = metric("replies_ignored_total", link="kcell", reason="not from a number")
+    assert await harness.smsc.dial("SERVICE", code="3#1")
+    assert await harness.connection.fetchval("SELECT octets FROM replies") == b"3#1"
+    assert (await harness.journaled(None, "reply_ignored"))["reason"] == "not from a number"
+    assert metric("replies_ignored_total", link="kcell", reason="not from a number") == before + 1
 
 
 async def test_after_a_refusal_a_dialogue_ends_with_a_notice_in_the_language_of_the_case(harness: Harness) -> None:

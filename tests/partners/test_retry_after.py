@@ -65,6 +65,18 @@ def test_absent_retry_after_is_no_wait() -> None:
     assert retry_after({}, NOW) is None
 
 
+@pytest.mark.parametrize("host_ahead", [-30 * 24 * HOUR, -HOUR, -MINUTE, 24 * HOUR, 30 * 24 * HOUR])
+def test_a_date_means_the_wait_by_the_partners_clock_whatever_the_hosts_says(host_ahead: timedelta) -> None:
+    headers = {"Retry-After": "Mon, 23 Nov 2026 05:01:00 GMT", "Date": "Mon, 23 Nov 2026 05:00:00 GMT"}
+    assert retry_after(headers, NOW + host_ahead) == MINUTE
+
+
+@pytest.mark.parametrize("date", ["", "soon", "Mon, 99 Nov 2026 05:00:00 GMT", "9" * 5000])
+def test_a_date_of_the_response_that_cannot_be_read_gives_way_to_the_hosts_clock(date: str) -> None:
+    headers = {"Retry-After": "Mon, 23 Nov 2026 05:01:00 GMT", "Date": date}
+    assert retry_after(headers, NOW) == MINUTE
+
+
 dates = st.builds(
     "{}, {} {} {} {}:{}:{} {}".format,
     st.sampled_from(["Mon", "", "x"]),

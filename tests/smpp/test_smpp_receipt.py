@@ -89,12 +89,27 @@ def test_a_message_without_receipt_marks_is_a_reply(esm_class: int) -> None:
         b"stat:EXPIRED, id:7, done date:26-08-01 10:15",
         b"id:7 sub:001 dlvrd:001 submit date:2608011015 stat:BLACKLISTED err:0 text:3#1 please",
         b"id:7 smsc:12 part:1/2 stat:DELIVRD",
+        b"id:7 stat:BOUNCED",
+        b"stat:NOT_HOME, id=7f01",
         b'{"id":"7","stat":"DELIVRD"}',
         "id:7 stat:UNDELIV err:001".encode("utf-16-be"),
     ],
 )
 def test_a_text_of_fields_with_id_and_state_is_a_receipt_in_any_esm_class(text: bytes, esm_class: int) -> None:
     assert read(text, esm_class).by_text
+
+
+def test_a_word_in_capitals_that_is_not_known_is_a_state_that_is_not_known() -> None:
+    receipt = read(b"id:7 stat:BOUNCED", 0)
+    assert (receipt.state, receipt.unknown_state, receipt.final) == (MessageState.UNSTATED, "BOUNCED", False)
+
+
+def test_a_word_that_the_link_knows_makes_a_receipt_in_any_case() -> None:
+    states = {"bounced": MessageState.UNDELIVERABLE}
+    receipt = parse_receipt(delivered(b"id:7 stat:bounced", 0), states)
+    assert receipt is not None
+    assert receipt.state is MessageState.UNDELIVERABLE
+    assert parse_receipt(delivered(b"id:7 stat:bounced", 0)) is None
 
 
 @pytest.mark.parametrize(

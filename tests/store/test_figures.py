@@ -89,3 +89,16 @@ async def test_an_alert_that_nobody_sees_any_more_has_ended_when_it_was_last_see
     assert ended.ended_at is not None
     await alert_history.note(connection, [parked])
     assert [one.ended_at is None for one in await alert_history.latest(connection, 10)] == [True, True, False]
+
+
+async def test_an_alert_from_before_the_clock_was_put_back_has_ended_and_is_not_seen(
+    connection: Connection,
+) -> None:
+    await alert_history.note(connection, [SeenAlert("link_down", "kcell", "warning", "for 5 s")])
+    ahead = "UPDATE alerts SET began_at = began_at + interval '1 h', seen_at = seen_at + interval '1 h'"
+    await connection.execute(ahead)
+    assert await alert_history.seen(connection) == []
+    await alert_history.note(connection, [])
+    (ended,) = await alert_history.latest(connection, 10)
+    assert ended.ended_at is not None
+    assert ended.ended_at <= await connection.fetchval("SELECT clock_timestamp()")

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
@@ -209,3 +209,17 @@ async def test_a_failed_bind_is_shown_until_it_succeeds_or_another_process_claim
         await nodes.leave(connection, "holder")
         assert await nodes.claim_links(connection, "other", LINKS) == LINKS
         assert await shown() == [None]
+
+
+@pytest.mark.parametrize("off", [timedelta(hours=1), -timedelta(hours=1)])
+async def test_a_heartbeat_of_another_time_shows_no_process_that_lives(database: Database, off: timedelta) -> None:
+    async def alive(connection: Connection) -> tuple[list[bool], list[str | None]]:
+        shown, held = await queues.nodes(connection), await queues.links(connection)
+        return [one.alive for one in shown], [link.node for link in held]
+
+    async with database.acquire() as connection:
+        await nodes.join(connection, "node", "node", LINKS)
+        await nodes.claim_links(connection, "node", LINKS)
+        assert await alive(connection) == ([True], ["node"])
+        await connection.execute("UPDATE nodes SET seen_at = seen_at + $1::interval", off)
+        assert await alive(connection) == ([False], [None])
