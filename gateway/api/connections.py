@@ -10,10 +10,11 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from aiohttp import web
 
+from gateway.api.pacing import Pace
 from gateway.api.problems import RETRY_SOON, Problem
 from gateway.api.protocol import BoundedReads, HttpProtocol, Tally
 from gateway.config.policy import HttpPolicy
@@ -106,14 +107,16 @@ class PendingConnection(asyncio.Protocol):
         handler: Callable[[Callable[[], None]], HttpProtocol],
         buffer: memoryview,
         tls: ssl.SSLContext | None,
+        pace: Pace,
         handshake_timeout_seconds: float,
     ):
         """`handler` makes the protocol that follows; its argument is called when the connection ends. `buffer` is
-        for what is then received: see BoundedReads."""
+        for what is then received: see BoundedReads. `pace` is that of all handshakes."""
         self._limiter = limiter
         self._handler = handler
         self._buffer = buffer
         self._tls = tls
+        self._pace = pace
         self._handshake_timeout_seconds = handshake_timeout_seconds
         self._early = b""  # a request that came together with the last octets of the handshake
         self._handshake: asyncio.Task[None] | None = None
@@ -134,6 +137,9 @@ class PendingConnection(asyncio.Protocol):
     async def _start_tls(self, transport: asyncio.Transport, tls: ssl.SSLContext) -> None:
         loop = asyncio.get_running_loop()
         secure = None
+        await self._pace.turn()
+        if transport.is_closing():  # to make room
+            return
         try:
             secure = await loop.start_tls(
                 transport,
@@ -152,6 +158,8 @@ class PendingConnection(asyncio.Protocol):
     def _start_http(self, transport: asyncio.Transport, secure: asyncio.Transport) -> None:
         protocol = self._handler(lambda: self._limiter.leave(transport))
         self._limiter.serve(transport, protocol)
+        if self._tls is not None:  # what TLS keeps beyond what it has passed on
+            cast("Any", secure).set_read_buffer_limits(high=len(self._buffer))
         secure.set_protocol(BoundedReads(protocol, self._buffer))
         protocol.connection_made(secure)
         if self._early:
