@@ -100,11 +100,11 @@ async def serve_http(http: Http, apis: Sequence[Api], policy: HttpPolicy) -> Asy
         keepalive_timeout=policy.keepalive_seconds,
         lingering_time=policy.linger_seconds,
     )
-    pace = Pace(policy.handshakes_per_second, at_once=policy.handshakes_at_once)
+    handshakes = Pace(policy.handshakes_per_second, at_once=policy.handshakes_at_once)
     buffer = memoryview(bytearray(policy.read_bytes))
     try:
         listener = await loop.create_server(
-            partial(PendingConnection, limiter, protocol, buffer, tls, pace, policy.handshake_timeout_seconds),
+            partial(PendingConnection, limiter, protocol, buffer, tls, handshakes, policy),
             http.host,
             http.port,
             backlog=_BACKLOG,

@@ -29,13 +29,16 @@ class Pace:
         self._now = now
         self._sleep = sleep
         self._full_at = float("-inf")  # when a whole burst has its turns at once again
+        self._first = asyncio.Lock()
 
     async def turn(self) -> None:
-        """Returns when it is the turn of one more."""
-        now = self._now()
-        self._full_at = max(self._full_at, now) + 1 / self._per_second
-        if (wait := self._full_at - now - self._burst_seconds) > 0:
-            await self._sleep(wait)
+        """Returns when it is the caller's turn; who is cancelled while it waits takes none."""
+        async with self._first:  # the others wait behind it, in their order
+            now = self._now()
+            step = 1 / self._per_second
+            if (wait := max(self._full_at, now) + step - now - self._burst_seconds) > 0:
+                await self._sleep(wait)
+            self._full_at = max(self._full_at, now) + step
 
 
 def paced(policy: HttpPolicy) -> Middleware:

@@ -142,6 +142,8 @@ class HttpPolicy:
     """Of TLS: each takes some milliseconds, in which nothing else is done. Those beyond wait."""
     handshakes_at_once: int = 4
     """After a pause."""
+    handshake_wait_seconds: float = 3.0
+    """In which a handshake must have its turn: else its connection is closed, and makes nobody wait behind it."""
     request_timeout_seconds: float = 60.0
     """For a request, its body included; beyond, the database hangs, and the client may ask again (503)."""
     json_body_timeout_seconds: float = 30.0

@@ -58,7 +58,8 @@ _SMPP: Sequence[Attack] = (
     smpp.expanding_letters, smpp.endless_errors, smpp.orphan_segments, smpp.long_names,
 )  # fmt: skip
 _HTTP: Sequence[Attack] = (
-    http.long_heads, http.unfinished_heads, http.pipelined_metrics, http.pipelined_ready, http.body_without_token,
+    http.long_heads, http.unfinished_heads, http.pipelined_metrics, http.pipelined_ready, http.abandoned_requests,
+    http.body_without_token,
     http.trailers, http.list_of_errors, http.list_of_marks, http.list_of_keys,
 )  # fmt: skip
 _TLS: Sequence[Attack] = (

@@ -274,7 +274,7 @@ async def test_a_connection_whose_tls_handshake_takes_too_long_is_closed(
 async def test_handshakes_beyond_the_pace_wait_and_delay_no_connection_that_has_its_own(
     config: Config, components: Components, tmp_path: Path
 ) -> None:
-    policy = HttpPolicy(handshakes_at_once=1, handshakes_per_second=0.001)
+    policy = HttpPolicy(handshakes_at_once=1, handshakes_per_second=0.001, handshake_wait_seconds=600)
     async with tls_server(config, components, tmp_path, policy) as (port, probe):
         trust = ssl.create_default_context(cafile=str(tmp_path / "server.pem"))
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trust)
@@ -286,6 +286,19 @@ async def test_handshakes_beyond_the_pace_wait_and_delay_no_connection_that_has_
         assert not waiting.done()
         waiting.cancel()
         writer.close()
+
+
+async def test_a_handshake_without_a_turn_is_closed(
+    config: Config, components: Components, tmp_path: Path
+) -> None:
+    before = open_now()
+    policy = HttpPolicy(handshakes_at_once=1, handshakes_per_second=0.001, handshake_wait_seconds=0.1)
+    async with tls_server(config, components, tmp_path, policy) as (port, probe):
+        assert await probe() == 200
+        async with idle_connections(port, 3) as held:
+            for connection in held:
+                assert await is_cut(connection)
+        await eventually(lambda: open_now() == before)
 
 
 async def test_no_response_contains_software_versions(api: Api) -> None:
