@@ -171,7 +171,7 @@ _NODES = """
 SELECT node, name, started_at, seen_at, seen_at > clock_timestamp() - make_interval(secs => $1) AS alive
 FROM nodes ORDER BY started_at, node
 """
-_QUEUES = ("lookup", "voucher", "journal", "statuses")
+QUEUES = ("lookup", "voucher", "journal", "statuses")
 
 _read_sms_queue = reader(SmsQueue)
 _read_link = reader(HeldLink)
@@ -185,7 +185,7 @@ async def waiting(connection: Connection, most: int = MAX_COUNTED) -> Waiting:
     """
     rows = await connection.fetch(WAITING, most)
     return Waiting(
-        queues=[Queue(row["name"], row["depth"], row["since"]) for row in rows if row["name"] in _QUEUES],
+        queues=[Queue(row["name"], row["depth"], row["since"]) for row in rows if row["name"] in QUEUES],
         sms=[
             SmsQueue(row["link"], int(row["label"]), row["depth"], row["since"])
             for row in rows
