@@ -32,6 +32,8 @@ LABEL org.opencontainers.image.title="gateway" \
     org.opencontainers.image.revision="${REVISION}" \
     org.opencontainers.image.licenses="MIT" \
     org.opencontainers.image.base.name="${BASE}"
+# A release says what it is built on.
+RUN case "$VERSION $BASE" in unreleased\ *|*@sha256:*) ;; *) echo "a version needs BASE=…@sha256:…" >&2; exit 1 ;; esac
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin gateway
 COPY --from=build /venv /venv
 COPY --from=build /doc /usr/share/doc/gateway

@@ -306,6 +306,7 @@ def jobs_of(components: Components) -> list[Job]:
         Job(name="check_replication", run=c.replication.check, every_seconds=60.0),
         once("flush_replies", c.replies.flush_incomplete, FLUSH_SECONDS),
         once("fold_progress", c.housekeeping.fold_progress, 30.0),
+        once("count_queues", c.housekeeping.count_queues, 10.0),
         once("count_figures", c.figures.count, 5.0),
         once("check_journal", c.journal.check, c.policy.journal.check_seconds),
         once("grow_tree", c.journal.grow_tree, 30.0),

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).parent.parent
 LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-supply.lock", "requirements-docs.lock")
 TIMEOUT_SECONDS = 300
+"""For each lock."""
+MAX_REASON_CHARACTERS = 200
 
 
 class Finding(NamedTuple):
@@ -29,31 +31,44 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/audit", description=__doc__)
     parser.add_argument("--tool", type=Path, required=True, help="the pip-audit to run")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.json"
-        reason = _look_up(given.tool, report)
-        finding = read_report(json.loads(report.read_bytes())) if report.exists() else not_checked(reason)
+    finding = look_up(given.tool)
     print("\n".join(finding.lines))
     return 1 if finding.has_advisory else 0
 
 
-def _look_up(tool: Path, report: Path) -> str:
-    """Writes the report, where that is possible; else says why not."""
-    locks = [word for lock in LOCKS for word in ("--requirement", str(ROOT / lock))]
+def look_up(tool: Path) -> Finding:
+    """What there is to say of all locks. Each is looked up alone: pip-audit takes no requirement twice."""
+    found: list[Mapping[str, Any]] = []
+    lines: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for lock in LOCKS:
+            report = Path(folder) / f"{lock}.json"
+            reason = _write_report(tool, lock, report)
+            if report.exists():
+                found += json.loads(report.read_bytes())["dependencies"]
+            else:
+                lines += not_checked(f"{lock}: {reason}").lines
+    finding = read_report({"dependencies": found})
+    return Finding([*finding.lines, *lines], finding.has_advisory)
+
+
+def _write_report(tool: Path, lock: str, report: Path) -> str:
+    """Writes the report of a lock, where that is possible; else says why not."""
     options = [
         "--disable-pip",
         "--require-hashes",
         "--progress-spinner=off",
         "--format=json",
         f"--output={report}",
+        f"--requirement={ROOT / lock}",
     ]
     try:
         done = subprocess.run(
-            [tool, *options, *locks], capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
+            [tool, *options], capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return type(error).__name__
-    return (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+    return (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1][:MAX_REASON_CHARACTERS]
 
 
 def not_checked(reason: str) -> Finding:

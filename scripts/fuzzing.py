@@ -1,16 +1,18 @@
 """Fuzzes everything that reads what others have written, one target after the other; without names, all of them.
 
-Each target has a corpus of small files, and a module with its rules: which exceptions may come, and what holds of
-the result. With atheris (https://github.com/google/atheris) the mutations are guided by coverage; inputs that
-reach new code are kept in var/fuzz/TARGET and used by the next run. Without it the mutations are random. An input
-that violates a rule is written to var/fuzz/TARGET-wrong-…, and the exit status is not 0. It belongs into the
-corpus, named `found-` and its peculiarity.
+Each target has a corpus of small files, and a module with its rules: which exceptions may come, and what holds
+of the result. An exception that is only logged violates them, too. With atheris
+(https://github.com/google/atheris) the mutations are guided by coverage; inputs that reach new code are kept in
+var/fuzz/TARGET and used by the next run. Without it the mutations are random. An input that violates a rule is
+written to var/fuzz/TARGET-wrong-…, and the exit status is not 0. It belongs into the corpus, named `found-` and
+its peculiarity.
 """
 
 import argparse
 import hashlib
 import importlib
 import importlib.util
+import io
 import random
 import re
 import subprocess
@@ -20,6 +22,10 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from logged import exceptions
+
+from gateway.logs import log
 
 ROOT = Path(__file__).parent.parent
 KEPT = ROOT / "var" / "fuzz"
@@ -85,7 +91,7 @@ def main() -> int:
     rules = importlib.import_module(TARGETS[name].rules)
     tried, wrong = mutate_randomly(
         TARGETS[name].seeds(),
-        rules.probe,
+        watched(rules.probe),
         rules.WORDS,
         seconds=given.seconds,
         seed=given.seed,
@@ -93,6 +99,22 @@ def main() -> int:
     )
     print(f"{name}: {tried:,} inputs;", f"violation: {wrong}" if wrong else "no violation", flush=True)
     return 1 if wrong else 0
+
+
+def watched(probe: Callable[[bytes], None]) -> Callable[[bytes], None]:
+    """The probe, which raises AssertionError for an exception in the log as well. The log is kept in memory."""
+    lines = io.BytesIO()
+    log.configure("warning", lines)
+
+    def watched_probe(octets: bytes) -> None:
+        probe(octets)
+        if written := lines.getvalue():
+            lines.seek(0)
+            lines.truncate()
+            if logged := exceptions(written):
+                raise AssertionError(f"exceptions in the log: {dict(logged)}")
+
+    return watched_probe
 
 
 def _run_atheris(name: str, seconds: int, seed: int) -> int:
@@ -112,7 +134,7 @@ def _run_atheris(name: str, seconds: int, seed: int) -> int:
         f"-artifact_prefix={KEPT}/{name}-wrong-",
     ]
     folders = [str(KEPT / name), str(ROOT / target.corpus)]
-    atheris.Setup([sys.argv[0], *options, "-print_final_stats=1", *folders], rules.probe)
+    atheris.Setup([sys.argv[0], *options, "-print_final_stats=1", *folders], watched(rules.probe))
     atheris.Fuzz()
     return 0
 

@@ -93,5 +93,6 @@ def json_type(annotation: str) -> str:
     """The JSON type of an annotation."""
     names = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "None": "null"}
     if annotation.startswith("Sequence["):
-        return f"array ({json_type(annotation.removeprefix('Sequence[').removesuffix(']'))})"
+        items, _, others = annotation.removeprefix("Sequence[").partition("]")
+        return " or ".join([f"array ({json_type(items)})", *(names[part] for part in others.split(" | ")[1:])])
     return " or ".join(names[part] for part in annotation.split(" | "))

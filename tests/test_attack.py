@@ -22,15 +22,17 @@ def test_every_attack_has_a_name_and_says_what_it_sends() -> None:
         ({}, []),
         ({"lost": 1}, ["1 parents agreed and have no voucher"]),
         ({"invented": 2}, ["2 parents consented who never replied"]),
+        ({"exceptions": 3}, ["3 exceptions in the log"]),
         ({"violations": ["a token in a trailer"]}, ["a token in a trailer"]),
         ({"acknowledged_p99_ms": 251.0}, ["251 ms until a reply was acknowledged (p99)"]),
+        ({"attack": "tls_handshakes", "peak_rss_mb": 210.0}, ["210 MB of RSS"]),
         ({"peak_rss_mb": 300.0, "recovery_seconds": 6.0}, ["300 MB of RSS", "6 s of recovery"]),
     ],
 )
 def test_what_an_attack_did_is_told(measured: dict[str, object], told: list[str]) -> None:
     good: dict[str, object] = {
         "attack": "a", "seconds": 1.0, "acknowledged_p99_ms": 20.0, "peak_rss_mb": 70.0, "growth_mb": 1.0,
-        "recovery_seconds": 0.1, "lost": 0, "invented": 0, "violations": [],
+        "recovery_seconds": 0.1, "lost": 0, "invented": 0, "exceptions": 0, "violations": [],
     }  # fmt: skip
     result = Result(**{**good, **measured})  # type: ignore[arg-type]
     assert [*result.failures, *result.excesses] == told

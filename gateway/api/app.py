@@ -15,7 +15,7 @@ from gateway.api.auth import Tokens
 from gateway.api.callers import CALLER
 from gateway.api.connections import ConnectionLimiter, PendingConnection
 from gateway.api.oidc import IdentityProvider
-from gateway.api.pacing import paced
+from gateway.api.pacing import Pace, paced
 from gateway.api.problems import SERVER, observe, respond_with_problems
 from gateway.api.protocol import HttpProtocol, Tally
 from gateway.api.requests import HTTP_POLICY, MAX_JSON_BYTES, Route
@@ -100,10 +100,11 @@ async def serve_http(http: Http, apis: Sequence[Api], policy: HttpPolicy) -> Asy
         keepalive_timeout=policy.keepalive_seconds,
         lingering_time=policy.linger_seconds,
     )
+    handshakes = Pace(policy.handshakes_per_second, at_once=policy.handshakes_at_once)
     buffer = memoryview(bytearray(policy.read_bytes))
     try:
         listener = await loop.create_server(
-            partial(PendingConnection, limiter, protocol, buffer, tls, policy.handshake_timeout_seconds),
+            partial(PendingConnection, limiter, protocol, buffer, tls, handshakes, policy),
             http.host,
             http.port,
             backlog=_BACKLOG,
@@ -151,6 +152,7 @@ def _tls(http: Http) -> ssl.SSLContext | None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION  # a handshake without end in one connection
     context.load_cert_chain(http.tls_cert, http.tls_key)
     if http.client_ca is not None:
         context.load_verify_locations(http.client_ca)

@@ -10,10 +10,11 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from aiohttp import web
 
+from gateway.api.pacing import Pace
 from gateway.api.problems import RETRY_SOON, Problem
 from gateway.api.protocol import BoundedReads, HttpProtocol, Tally
 from gateway.config.policy import HttpPolicy
@@ -40,6 +41,12 @@ class ConnectionLimiter:
         self._open[transport] = None
         HTTP_CONNECTIONS.inc()
         return True
+
+    def refuse(self, transport: asyncio.Transport) -> None:
+        """Closes a counted connection that cannot be served now."""
+        self._count_closed("refused")
+        self.leave(transport)
+        transport.abort()
 
     def serve(self, transport: asyncio.Transport, protocol: HttpProtocol) -> None:
         """Notes the protocol of a counted connection: from now on it has requests."""
@@ -106,15 +113,19 @@ class PendingConnection(asyncio.Protocol):
         handler: Callable[[Callable[[], None]], HttpProtocol],
         buffer: memoryview,
         tls: ssl.SSLContext | None,
-        handshake_timeout_seconds: float,
+        handshakes: Pace,
+        policy: HttpPolicy,
     ):
         """`handler` makes the protocol that follows; its argument is called when the connection ends. `buffer` is
-        for what is then received: see BoundedReads."""
+        for what is then received: see BoundedReads. In `handshakes` all
+        connections wait for their turn."""
         self._limiter = limiter
         self._handler = handler
         self._buffer = buffer
         self._tls = tls
-        self._handshake_timeout_seconds = handshake_timeout_seconds
+        self._handshakes = handshakes
+        self._waits = False  # for its turn
+        self._policy = policy
         self._early = b""  # a request that came together with the last octets of the handshake
         self._handshake: asyncio.Task[None] | None = None
 
@@ -131,16 +142,22 @@ class PendingConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._early += data
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._waits and self._handshake is not None:  # closed to make room: it takes no turn of another's
+            self._handshake.cancel()
+
     async def _start_tls(self, transport: asyncio.Transport, tls: ssl.SSLContext) -> None:
         loop = asyncio.get_running_loop()
         secure = None
+        if not await self._has_turn(transport):
+            return
         try:
             secure = await loop.start_tls(
                 transport,
                 self,
                 tls,
                 server_side=True,
-                ssl_handshake_timeout=self._handshake_timeout_seconds,
+                ssl_handshake_timeout=self._policy.handshake_timeout_seconds,
             )
         except OSError:  # no handshake, an invalid one, or a time-out
             transport.abort()
@@ -149,9 +166,23 @@ class PendingConnection(asyncio.Protocol):
         else:
             self._start_http(transport, secure)
 
+    async def _has_turn(self, transport: asyncio.Transport) -> bool:
+        """Waits for the turn of this handshake; False when the connection is closed instead."""
+        self._waits = True
+        try:
+            async with asyncio.timeout(self._policy.handshake_wait_seconds):
+                await self._handshakes.turn()
+        except TimeoutError:
+            self._limiter.refuse(transport)
+        finally:
+            self._waits = False
+        return not transport.is_closing()
+
     def _start_http(self, transport: asyncio.Transport, secure: asyncio.Transport) -> None:
         protocol = self._handler(lambda: self._limiter.leave(transport))
         self._limiter.serve(transport, protocol)
+        if self._tls is not None:  # what TLS keeps beyond what it has passed on
+            cast("Any", secure).set_read_buffer_limits(high=len(self._buffer))
         secure.set_protocol(BoundedReads(protocol, self._buffer))
         protocol.connection_made(secure)
         if self._early:

@@ -1,7 +1,6 @@
 """For ops: whether the process is alive and ready, its metrics, and which process holds which link."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from pathlib import Path
@@ -21,7 +20,7 @@ from gateway.config.model import Durability
 from gateway.consent.deadlines import Calendar
 from gateway.logs.log import Event, get_logger
 from gateway.metrics import REGISTRY
-from gateway.store import nodes, queues, replication, rewinds
+from gateway.store import nodes, queues, readiness
 from gateway.store.database import Connection, Database
 from gateway.store.queues import Waiting
 
@@ -92,26 +91,25 @@ class OpsApi:
         """Why the cluster is not ready; None when it is."""
         try:
             async with asyncio.timeout(_DATABASE_TIMEOUT_SECONDS), self._database.acquire() as connection:
-                held = await queues.links(connection)
-                rewind = await rewinds.unaccepted(connection)
-                replicated = await replication.state(connection)
+                state = await readiness.state(connection)
         except Exception as error:
             if self._database.exhausted:
                 return "No connection to the database has been free for some time."
             return f"The database is not reachable ({type(error).__name__})."
-        if rewind is not None:
+        if state.rewind is not None:
+            seq, known_seq = state.rewind
             return (
-                f"The database was rewound: it ended at entry {rewind.seq}, {rewind.known_seq} is known. "
+                f"The database was rewound: it ended at entry {seq}, {known_seq} is known. "
                 f"Nothing is sent until `gateway accept-rewind`."
             )
-        if self._durability == "replicated" and replicated.shortfall:
-            return f"Commits are not replicated: {replicated.shortfall}."
-        bound = {link.link for link in held if link.bound}
+        if self._durability == "replicated" and (shortfall := state.replication.shortfall):
+            return f"Commits are not replicated: {shortfall}."
+        bound = {link.link for link in state.links if link.bound}
         if unbound := [name for name in self._links if name not in bound]:
             return f"Not bound: {', '.join(unbound)}."
         silent = [
             f"{link.link} since {link.unaccepted_since.isoformat(timespec='seconds')}"
-            for link in held
+            for link in state.links
             if link.link in self._links and link.bound and link.unaccepted_since is not None
         ]
         return f"Bound, nothing accepted: {', '.join(silent)}." if silent else None
@@ -120,7 +118,7 @@ class OpsApi:
         waiting = None
         try:
             async with asyncio.timeout(_DATABASE_TIMEOUT_SECONDS), self._database.acquire() as connection:
-                waiting = await queues.waiting(connection)
+                waiting = await queues.waiting(connection, queues.MAX_COUNTED_AT_ONCE)
         except Exception as error:
             log.warning(Event.HTTP_FAILED, reason=type(error).__name__)
         return generate_latest(REGISTRY) + generate_latest(database_metrics(waiting, self._clock))
@@ -212,9 +210,6 @@ class _WaitingCollector(Collector):
         held = GaugeMetricFamily(
             "gateway_cases_held", "Cases with a reply by this link that ops have to decide on", labels=["link"]
         )
-        by_link = Counter[str]()
-        for one in self._waiting.held:
-            by_link[one.link] += one.cases
-        for link, number in by_link.items():
+        for link, number in self._waiting.held:
             held.add_metric([link], number)
         return depth, age, texts, texts_age, cases, held

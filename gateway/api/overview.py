@@ -30,7 +30,7 @@ from gateway.consent.case import State
 from gateway.consent.deadlines import Calendar
 from gateway.smpp import status
 from gateway.smpp.status import StatusKind
-from gateway.store import alert_history, journal, lists, queues, replication, rewinds
+from gateway.store import alert_history, held_replies, journal, lists, queues, replication, rewinds
 from gateway.store.alert_history import SeenAlert
 from gateway.store.database import Database
 from gateway.store.held_replies import HeldByLink
@@ -62,6 +62,7 @@ class _Gathered(NamedTuple):
     """What was read from the database."""
 
     waiting: queues.Waiting
+    held_replies: Sequence[HeldByLink]
     failing: Mapping[str, int]
     held: Mapping[str, HeldLink]
     nodes: Sequence[Node]
@@ -154,7 +155,7 @@ class Overview:
             "partners": shown_partners(self._partners, counted, self._local),
             "queues": [asdict(self._queue(queue, gathered, counted)) for queue in self._queues(gathered)],
             "cases": shown_progress(_cases(gathered)),
-            "held": [self._held(one) for one in gathered.waiting.held],
+            "held": [self._held(one) for one in gathered.held_replies],
             "lists": [self._list(stored, gathered.progress) for stored in gathered.lists],
             "journal": {
                 "entries": entries,
@@ -171,7 +172,7 @@ class Overview:
             rewind=gathered.rewind,
             replication=gathered.replication,
             durability=self._durability,
-            held=gathered.waiting.held,
+            held=gathered.held_replies,
             paused=_paused(counted),
             clocks=_clocks(counted),
             disk_full=counted.get((_DISK_FULL,), 0) > 0,
@@ -186,6 +187,7 @@ class Overview:
             stored = await lists.latest(connection, MAX_LISTS)
             return _Gathered(
                 waiting=await queues.waiting(connection, most),
+                held_replies=await held_replies.by_link(connection),
                 failing=await queues.failing(connection),
                 held={link.link: link for link in await queues.links(connection)},
                 nodes=await queues.nodes(connection),

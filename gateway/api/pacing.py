@@ -14,26 +14,31 @@ LIVENESS_ROUTE = "/healthz"
 
 
 class Pace:
-    """So many responses a second, those after a pause of a second at once."""
+    """So many turns a second; after a pause some at once, as many as in a second where `at_once` does not say."""
 
     def __init__(
         self,
         per_second: float,
         *,
+        at_once: int | None = None,
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._per_second = per_second
+        self._burst_seconds = 1.0 if at_once is None else at_once / per_second
         self._now = now
         self._sleep = sleep
-        self._full_at = float("-inf")  # when as many as in a second may be sent at once again
+        self._full_at = float("-inf")  # when a whole burst has its turns at once again
+        self._first = asyncio.Lock()
 
     async def turn(self) -> None:
-        """Returns when it is the turn of one more response."""
-        now = self._now()
-        self._full_at = max(self._full_at, now) + 1 / self._per_second
-        if (wait := self._full_at - now - 1.0) > 0:
-            await self._sleep(wait)
+        """Returns when it is the caller's turn; who is cancelled while it waits takes none."""
+        async with self._first:  # the others wait behind it, in their order
+            now = self._now()
+            step = 1 / self._per_second
+            if (wait := max(self._full_at, now) + step - now - self._burst_seconds) > 0:
+                await self._sleep(wait)
+            self._full_at = max(self._full_at, now) + step
 
 
 def paced(policy: HttpPolicy) -> Middleware:

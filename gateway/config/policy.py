@@ -140,6 +140,12 @@ class HttpPolicy:
     """For which a connection may be idle, and in which the head of its first request must be there."""
     handshake_timeout_seconds: float = 10.0
     """For TLS."""
+    handshakes_per_second: float = 100.0
+    """Of TLS: each takes some milliseconds, in which nothing else is done. Those beyond wait."""
+    handshakes_at_once: int = 4
+    """After a pause."""
+    handshake_wait_seconds: float = 3.0
+    """In which a handshake must have its turn: else its connection is closed, and makes nobody wait behind it."""
     request_timeout_seconds: float = 60.0
     """For a request, its body included; beyond, the database hangs, and the client may ask again (503)."""
     json_body_timeout_seconds: float = 30.0

@@ -23,10 +23,10 @@ class Routing:
             return link
         return self._by_prefix.get(msisdn[1:4], self._default)
 
-    def may_carry(self, link: str, operator: str | None) -> bool:
-        """Whether replies of a number may come by this link: the link of its operator or one of its fallbacks.
+    def carriers(self, operator: str | None) -> Sequence[str] | None:
+        """The links by which replies of a number may come: that of its operator and its fallbacks. None: any.
 
         Without an operator named by the MCB any link may: a prefix proves nothing, since numbers are portable.
         """
         own = self._by_operator.get(operator.casefold()) if operator is not None else None
-        return own is None or link == own or link in self._fallbacks[own]
+        return None if own is None else (own, *self._fallbacks[own])

@@ -255,7 +255,7 @@ class TextUndeliverable(NamedTuple):
 
 
 class ReplyRead(NamedTuple):
-    """How a reply by SMS was read, and its digest."""
+    """How a reply by SMS was read, and its digest. Of a case: as written before the links were kept."""
 
     verdict: str  # agree, refuse, unclear, other, empty
     normalised: bool  # the verdict is not literally in the text
@@ -265,7 +265,7 @@ class ReplyRead(NamedTuple):
 
 
 class UssdReplyRead(NamedTuple):
-    """How a reply by USSD was read, and its digest."""
+    """How a reply by USSD was read, and its digest. Of a case: as written before the links were kept."""
 
     verdict: str  # agree, refuse, unclear, other, empty
     normalised: bool  # the verdict is not literally in the text
@@ -273,6 +273,30 @@ class UssdReplyRead(NamedTuple):
     link: str  # by which it came
     ussd: bool  # true
     session: str  # its_session_info in hex (SMPP 3.4 §5.3.2.43)
+    reply: str  # digest of the reply as received
+
+
+class RoutedReplyRead(NamedTuple):
+    """How a reply by SMS to a case was read, by which links it might come, and its digest."""
+
+    verdict: str  # agree, refuse, unclear, other, empty
+    normalised: bool  # the verdict is not literally in the text
+    rules: str  # version of the reading rules
+    link: str  # by which it came
+    may_come_by: Sequence[str] | None  # links of its operator, and those that had the question to send; null: any
+    reply: str  # digest of the reply as received
+
+
+class RoutedUssdReplyRead(NamedTuple):
+    """How a reply by USSD to a case was read, by which links it might come, and its digest."""
+
+    verdict: str  # agree, refuse, unclear, other, empty
+    normalised: bool  # the verdict is not literally in the text
+    rules: str  # version of the reading rules
+    link: str  # by which it came
+    ussd: bool  # true
+    session: str  # its_session_info in hex (SMPP 3.4 §5.3.2.43)
+    may_come_by: Sequence[str] | None  # links of its operator, and those that had the question to send; null: any
     reply: str  # digest of the reply as received
 
 
@@ -333,6 +357,8 @@ Detail = (
     | TextUndeliverable
     | ReplyRead
     | UssdReplyRead
+    | RoutedReplyRead
+    | RoutedUssdReplyRead
     | Link
     | EarlyEvent
     | RewindAccepted
@@ -367,7 +393,7 @@ DETAILS: Mapping[EventType, tuple[type[Detail], ...]] = {
     EventType.TEXT_REFUSED: (TextRefused, TextWithoutRoute, TextUnanswered),
     EventType.TEXT_DELIVERED: (TextKind,),
     EventType.TEXT_UNDELIVERABLE: (TextUndeliverable,),
-    EventType.REPLY_READ: (ReplyRead, UssdReplyRead),
+    EventType.REPLY_READ: (RoutedReplyRead, ReplyRead, RoutedUssdReplyRead, UssdReplyRead),
     EventType.REPLY_UNCLEAR: (NoDetail, Reason),
     EventType.REPLY_OTHER: (NoDetail,),
     EventType.REPLY_IGNORED: (Reason, ReplyOfReason),

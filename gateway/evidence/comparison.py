@@ -12,6 +12,8 @@ from gateway.consent.case import ENDED
 from gateway.consent.events import (
     EventType,
     Reply,
+    RoutedReplyRead,
+    RoutedUssdReplyRead,
     TextAccepted,
     TextQueuedTo,
     UssdReplyRead,
@@ -168,7 +170,7 @@ def _identity(reply: Row, detail: AnyReplyRead) -> bytes:
         reply["destination_addr"],
         bytes.fromhex(reply["octets"]),
         reply["smsc_time"],
-        detail.session if isinstance(detail, UssdReplyRead) else None,
+        detail.session if isinstance(detail, UssdReplyRead | RoutedUssdReplyRead) else None,
         _sender(reply),
     )
 
@@ -239,8 +241,16 @@ class _Candidate(NamedTuple):
         if microseconds(answer.detail.reply_at) // 1000 != read.at_us // 1000:  # written in milliseconds
             return False
         if (read.at_us, link) not in history.held:
-            return answer.at_us == read.at_us
+            return answer.at_us == read.at_us and _may_come_by(link, read)
         return read.seq < history.accepted.get((self.reply["digest"], link), 0) < answer.seq
+
+
+def _may_come_by(link: str, read: Entry) -> bool:
+    """Whether the entry lets the reply come by that link. One of an earlier version leaves it open."""
+    detail = read.detail
+    if not isinstance(detail, RoutedReplyRead | RoutedUssdReplyRead) or detail.may_come_by is None:
+        return True
+    return link in detail.may_come_by
 
 
 def _was_asked(history: History, texts: Sequence[Row], number: str, before: int) -> bool:

@@ -13,6 +13,8 @@ from gateway.consent.events import (
     HeldReply,
     ReplyOfReason,
     ReplyRead,
+    RoutedReplyRead,
+    RoutedUssdReplyRead,
     TextQueued,
     TextQueuedTo,
     UssdReplyRead,
@@ -21,7 +23,7 @@ from gateway.consent.events import (
 from gateway.consent.texts import Kind
 from gateway.evidence.form import MAX_FAULTS, Fault
 
-AnyReplyRead: TypeAlias = ReplyRead | UssdReplyRead
+AnyReplyRead: TypeAlias = ReplyRead | UssdReplyRead | RoutedReplyRead | RoutedUssdReplyRead
 AnyTextQueued: TypeAlias = TextQueued | TextQueuedTo
 D = TypeVar("D", bound=Detail)
 
@@ -68,8 +70,7 @@ class History:
         return [
             (entry, entry.detail)
             for entry in self.of(EventType.REPLY_READ)
-            if isinstance(entry.detail, ReplyRead | UssdReplyRead)
-            and (entry.at_us, entry.detail.reply) not in ignored
+            if isinstance(entry.detail, AnyReplyRead) and (entry.at_us, entry.detail.reply) not in ignored
         ]
 
     def texts_queued(self) -> list[tuple[Entry, AnyTextQueued]]:

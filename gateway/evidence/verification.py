@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice, pairwise
 from typing import Any, TypeAlias
 
-from gateway.consent.events import ReplyRead
+from gateway.consent.events import ReplyRead, RoutedReplyRead
 from gateway.consent.reply import RULE_VERSION, ReplyRules, Verdict, read_reply
 from gateway.evidence import merkle
 from gateway.evidence.comparison import Rows, differences
@@ -160,7 +160,7 @@ def _readings(record: Record, history: History) -> Iterator[Fault]:
             continue
         if text is not None and len(text) > MAX_REPLY_CHARACTERS:
             yield Fault(f"{where}/verdict", f"is that of more than {MAX_REPLY_CHARACTERS:,} characters")
-        elif isinstance(detail, ReplyRead) and reply["rule_version"] == RULE_VERSION:
+        elif isinstance(detail, ReplyRead | RoutedReplyRead) and reply["rule_version"] == RULE_VERSION:
             # A USSD dialogue has rules of its own; older versions of the rules are not kept here.
             reading = read_reply(text, rules)
             if [reading.verdict, reading.normalised] != [reply["verdict"], reply["normalised"]]:

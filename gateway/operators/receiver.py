@@ -18,7 +18,7 @@ from gateway.config.policy import ReceiverPolicy
 from gateway.logs.log import Event as LogEvent
 from gateway.logs.log import get_logger
 from gateway.operators.decoding import decode_into
-from gateway.operators.inbound_queue import InboundQueue
+from gateway.operators.inbound_queue import InboundQueue, weight
 from gateway.smpp.session import Received
 from gateway.store.nodes import FencedError
 from gateway.turn import Turn
@@ -76,7 +76,7 @@ class Receiver:
 
     def receive(self, bind: InboundConnection, link: LinkConfig, received: Received) -> None:
         """Queues a deliver_sm or data_sm."""
-        self._queue.add(link.name, _Delivery(bind, link, received, time.monotonic()), len(received.body))
+        self._queue.add(link.name, _Delivery(bind, link, received, time.monotonic()), weight(received.body))
         self._wake()
         if bind not in self._paused and self._queue.is_full(link.name):
             self._paused[bind] = link.name, time.monotonic()

@@ -147,7 +147,8 @@ def _results_by_iin(body: Mapping[str, object]) -> dict[str, Mapping[str, object
     for result in results:
         match result:
             case {"iin": str(iin)}:
-                if by_iin.setdefault(iin, result) != result:
+                first = by_iin.setdefault(iin, result)  # the whole may be nested deeper than can be compared
+                if first is not result and _outcome("", first) != _outcome("", result):
                     raise InvalidResponse("contradictory results")
     return by_iin
 

@@ -1,18 +1,22 @@
-"""Depth and age of the queues in the database, counted on request for metrics, readiness and the console."""
+"""Depth and age of the queues in the database, and what the processes say of themselves and of the links.
+
+A queue is counted up to a limit each time somebody asks. How long a longer one is, a job counts (`count_all`) and
+keeps: its depth is then as old as that count.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from gateway.store import held_replies
 from gateway.store.database import Connection
-from gateway.store.held_replies import HeldByLink
 from gateway.store.rows import reader
 
 ALIVE_WITHIN_SECONDS = 15.0
 """Maximum age (real time) of the last heartbeat of a process that is alive; not one from the future."""
 MAX_COUNTED = 1_000_000
-"""Rows of a queue that are counted; beyond, it has at least as many."""
+"""Rows of a queue that are ever counted; beyond, it has at least as many."""
+MAX_COUNTED_AT_ONCE = 1_000
+"""Rows of a queue that are counted for whoever asks without a token."""
 FAILING_FROM = 3
 """Failed attempts from which on a call counts as failing: one or two failures may be transient."""
 
@@ -62,39 +66,42 @@ class Node(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """All queues, the number of cases in each state, and the held replies."""
+    """All queues, the number of cases in each state, and of those with a held reply."""
 
     queues: list[Queue]
     sms: list[SmsQueue]
     cases: list[tuple[str, str, int]]  # service, state, number of cases
-    held: list[HeldByLink]
+    held: list[tuple[str, int]]  # link, number of cases: as of the last count
 
 
-# Counting stops at $1 rows. A look-up waits since its case was opened, and case_ids (ULIDs) sort by that
-# time. A voucher waits since the consent; the oldest of ten thousand is an estimate for all.
+# Counting stops at $1 rows. A look-up waits since its case was opened, and case_ids (ULIDs) sort by that time.
+# A voucher waits since the consent; the oldest of ten thousand at most is an estimate for all.
 _CALLS = """
-(SELECT count(*) FROM (SELECT FROM calls WHERE kind = {kind} AND node IS NULL LIMIT $1) AS ready)
- + (SELECT count(*) FROM calls WHERE kind = {kind} AND node IS NOT NULL) AS depth
+SELECT case_id FROM (SELECT case_id FROM calls WHERE kind = '{kind}' AND node IS NULL LIMIT {limit}) AS ready
+UNION ALL SELECT case_id FROM calls WHERE kind = '{kind}' AND node IS NOT NULL
 """
 _LOOKUPS = f"""
-SELECT {_CALLS.format(kind="'lookup'")}, (SELECT opened_at FROM cases WHERE case_id = (
-    SELECT case_id FROM calls WHERE kind = 'lookup' ORDER BY case_id LIMIT 1)) AS since
+SELECT called.depth, (SELECT opened_at FROM cases WHERE case_id = called.first) AS since
+FROM (SELECT count(*) AS depth, min(case_id) AS first
+      FROM ({_CALLS.format(kind="lookup", limit="$1")}) AS calls) AS called
 """  # noqa: S608
 _VOUCHERS = f"""
-SELECT {_CALLS.format(kind="'voucher'")}, (SELECT min(answered_at) FROM cases WHERE case_id IN (
-    (SELECT case_id FROM calls WHERE kind = 'voucher' AND node IS NULL LIMIT 10000)
-    UNION ALL SELECT case_id FROM calls WHERE kind = 'voucher' AND node IS NOT NULL)) AS since
+SELECT (SELECT count(*) FROM ({_CALLS.format(kind="voucher", limit="$1")}) AS calls) AS depth,
+       (SELECT min(answered_at) FROM ({_CALLS.format(kind="voucher", limit="least($1, 10000)")}) AS calls
+        CROSS JOIN LATERAL (SELECT answered_at FROM cases
+                            WHERE cases.case_id = calls.case_id) AS answered) AS since
 """  # noqa: S608
 _JOURNAL = """
-SELECT count(*) AS depth, (SELECT at FROM journal_pending ORDER BY id LIMIT 1) AS since FROM journal_pending
+SELECT (SELECT count(*) FROM (SELECT FROM journal_pending LIMIT $1) AS waiting) AS depth,
+       (SELECT at FROM journal_pending ORDER BY id LIMIT 1) AS since
 """
 # Of the push only: a reader that pulls keeps its cursor itself.
 _STATUSES = """
-WITH cursor AS (SELECT seq FROM feeds WHERE feed = 'sdu')
-SELECT (SELECT count(*) FROM (SELECT FROM journal, cursor WHERE event_id IS NOT NULL AND journal.seq > cursor.seq
+SELECT (SELECT count(*) FROM (SELECT FROM journal WHERE event_id IS NOT NULL AND journal.seq > cursor.seq
                               LIMIT $1) AS waiting) AS depth,
-       (SELECT at FROM journal, cursor WHERE event_id IS NOT NULL AND journal.seq > cursor.seq
+       (SELECT at FROM journal WHERE event_id IS NOT NULL AND journal.seq > cursor.seq
         ORDER BY journal.seq LIMIT 1) AS since
+FROM (SELECT (SELECT seq FROM feeds WHERE feed = 'sdu') AS seq) AS cursor
 """
 _SMS = """
 SELECT links.link, priorities.priority, queued.depth, sms.created_at AS since
@@ -104,6 +111,37 @@ LATERAL (SELECT count(*) AS depth, min(sms_id) AS first FROM (
     ORDER BY sms_id LIMIT $1) AS waiting) AS queued
 JOIN sms ON sms.sms_id = queued.first
 """
+_CASES = """
+SELECT lists.service, progress.state, sum(progress.cases)::integer AS cases
+FROM progress JOIN lists USING (list_id) GROUP BY lists.service, progress.state
+"""
+_HELD = """
+SELECT r.link, count(DISTINCT r.case_id) AS depth
+FROM (SELECT case_id FROM cases_for_ops WHERE reason = 'held' LIMIT $1) AS held JOIN cases c USING (case_id)
+JOIN replies r ON r.case_id = c.case_id AND r.held AND r.source_addr = c.msisdn GROUP BY r.link
+"""
+_COUNTED = f"""
+SELECT 'lookup' AS queue, '' AS link, 0 AS priority, depth, since FROM ({_LOOKUPS}) AS lookups
+UNION ALL SELECT 'voucher', '', 0, depth, since FROM ({_VOUCHERS}) AS vouchers
+UNION ALL SELECT 'journal', '', 0, depth, since FROM ({_JOURNAL}) AS journal
+UNION ALL SELECT 'statuses', '', 0, depth, since FROM ({_STATUSES}) AS statuses
+UNION ALL SELECT 'sms', link, priority, depth, since FROM ({_SMS}) AS sms
+"""  # noqa: S608
+# A queue that is longer than $1 is as long and as old as when it was counted last, or longer and older.
+WAITING = f"""
+SELECT queue AS name, link, priority::text AS label,
+       CASE WHEN counted.depth < $1 THEN counted.depth ELSE greatest(counted.depth, kept.depth) END AS depth,
+       CASE WHEN counted.depth < $1 THEN counted.since ELSE least(counted.since, kept.since) END AS since
+FROM ({_COUNTED}) AS counted LEFT JOIN queue_figures AS kept USING (queue, link, priority)
+UNION ALL SELECT 'held', link, '', depth, NULL FROM queue_figures WHERE queue = 'held'
+UNION ALL SELECT 'cases', service, state, cases, NULL FROM ({_CASES}) AS cases
+"""  # noqa: S608
+_FORGET = "DELETE FROM queue_figures"
+_COUNT = f"""
+INSERT INTO queue_figures (queue, link, priority, depth, since)
+SELECT queue, link, priority, depth, since FROM ({_COUNTED}) AS counted
+UNION ALL SELECT 'held', link, 0, depth, NULL FROM ({_HELD}) AS held
+"""  # noqa: S608
 # The queue mixes long and short texts: the mean is taken over the thousand texts to be sent next.
 _SEGMENTS = """
 SELECT links.link, first.mean FROM links,
@@ -120,11 +158,7 @@ LATERAL (SELECT count(*) FILTER (WHERE attempts >= $1) AS failing FROM (
     SELECT attempts FROM calls WHERE calls.kind = kinds.kind AND node IS NULL
     ORDER BY next_at DESC LIMIT 1000) AS waiting) AS last
 """
-_CASES = """
-SELECT lists.service, progress.state, sum(progress.cases)::integer AS cases
-FROM progress JOIN lists USING (list_id) GROUP BY lists.service, progress.state
-"""
-_LINKS = """
+LINKS = """
 SELECT link, nodes.node, CASE WHEN nodes.node IS NULL THEN 0 ELSE bound END AS bound, changed_at,
        send_window, stopped_status, stopped_at, unaccepted_since, needed_timeout_seconds,
        CASE WHEN nodes.node IS NOT NULL THEN bind_failure END AS bind_failure,
@@ -140,7 +174,7 @@ SELECT node, name, started_at, seen_at, seen_at BETWEEN clock_timestamp() - make
                                                     AND clock_timestamp() + make_interval(secs => $1) AS alive
 FROM nodes ORDER BY started_at, node
 """
-
+QUEUES = ("lookup", "voucher", "journal", "statuses")
 
 _read_sms_queue = reader(SmsQueue)
 _read_link = reader(HeldLink)
@@ -148,25 +182,27 @@ _read_node = reader(Node)
 
 
 async def waiting(connection: Connection, most: int = MAX_COUNTED) -> Waiting:
-    """Depth and age of every queue, the number of cases in each state, and the held replies.
+    """Depth and age of every queue, and the number of cases in each state and with a held reply, by one statement.
 
-    At most `most` rows of a queue are counted.
+    Of a queue `most` rows are counted: one with more has the depth that `count_all` kept.
     """
-    queues = []
-    for name, query in (
-        ("lookup", _LOOKUPS),
-        ("voucher", _VOUCHERS),
-        ("journal", _JOURNAL),
-        ("statuses", _STATUSES),
-    ):
-        (row,) = await connection.fetch(query, *([most] if "$1" in query else []))
-        queues.append(Queue(name, row["depth"], row["since"]))
+    rows = await connection.fetch(WAITING, most)
     return Waiting(
-        queues=queues,
-        sms=await waiting_texts(connection, most),
-        cases=[(row["service"], row["state"], row["cases"]) for row in await connection.fetch(_CASES)],
-        held=await held_replies.by_link(connection),
+        queues=[Queue(row["name"], row["depth"], row["since"]) for row in rows if row["name"] in QUEUES],
+        sms=[
+            SmsQueue(row["link"], int(row["label"]), row["depth"], row["since"])
+            for row in rows
+            if row["name"] == "sms"
+        ],
+        cases=[(row["link"], row["label"], row["depth"]) for row in rows if row["name"] == "cases"],
+        held=[(row["link"], row["depth"]) for row in rows if row["name"] == "held"],
     )
+
+
+async def count_all(connection: Connection, most: int = MAX_COUNTED) -> None:
+    """Keeps how long each queue is, in the caller's transaction; of each `most` rows are counted."""
+    await connection.execute(_FORGET)
+    await connection.execute(_COUNT, most)
 
 
 async def waiting_texts(connection: Connection, most: int = MAX_COUNTED) -> list[SmsQueue]:
@@ -176,7 +212,7 @@ async def waiting_texts(connection: Connection, most: int = MAX_COUNTED) -> list
 
 async def links(connection: Connection) -> list[HeldLink]:
     """All links ever configured on this database, and the live process that holds each."""
-    return [_read_link(row) for row in await connection.fetch(_LINKS, ALIVE_WITHIN_SECONDS)]
+    return [_read_link(row) for row in await connection.fetch(LINKS, ALIVE_WITHIN_SECONDS)]
 
 
 async def nodes(connection: Connection) -> list[Node]:

@@ -6,7 +6,7 @@ from gateway.store.database import Connection
 from gateway.store.rows import reader
 
 # Without the rights of pg_monitor the rows have no state.
-_STATE = """
+STATE = """
 SELECT count(*)::integer AS standbys,
        count(*) FILTER (WHERE sync_state IN ('sync', 'quorum'))::integer AS synchronous,
        count(*) FILTER (WHERE sync_state IS NULL)::integer AS unreadable,
@@ -48,6 +48,6 @@ _read_state = reader(Replication)
 
 async def state(connection: Connection) -> Replication:
     """The present state, for sessions with the settings of this one."""
-    row = await connection.fetchrow(_STATE)
+    row = await connection.fetchrow(STATE)
     assert row is not None
     return _read_state(row)

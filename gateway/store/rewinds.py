@@ -46,7 +46,7 @@ ON CONFLICT ((accepted_at IS NULL)) WHERE accepted_at IS NULL DO UPDATE
 SET known_seq = excluded.known_seq, known_hash = excluded.known_hash WHERE excluded.known_seq > rewinds.known_seq
 RETURNING xmax = 0
 """
-_OPEN = """
+OPEN = """
 SELECT found_at, found_by, seq, hash, known_seq, known_hash FROM rewinds WHERE accepted_at IS NULL
 """
 _ACCEPT = "UPDATE rewinds SET accepted_at = clock_timestamp() WHERE accepted_at IS NULL"
@@ -197,7 +197,7 @@ def report(rewind: Rewind) -> None:
 
 async def unaccepted(connection: Connection) -> Rewind | None:
     """The rewind that stops the processes of this database; None: it is not rewound."""
-    row = await connection.fetchrow(_OPEN)
+    row = await connection.fetchrow(OPEN)
     return _read_rewind(row) if row is not None else None
 
 

@@ -1,10 +1,10 @@
-"""Deletion of expired rows, compaction of the lists' progress counts, and the index of people."""
+"""Deletion of expired rows, sums of the lists' progress, depths of the queues, and the index of people."""
 
 from gateway.clock import Clock
 from gateway.cluster.fencing import fenced_transaction
 from gateway.logs.log import Event as LogEvent
 from gateway.logs.log import get_logger
-from gateway.store import cases, dialogues, entries, people, receipts, unacknowledged
+from gateway.store import cases, dialogues, entries, people, queues, receipts, unacknowledged
 from gateway.store.database import Database
 
 log = get_logger()
@@ -25,6 +25,11 @@ class Housekeeping:
         """Sums up the deltas of the lists' counts by state."""
         async with fenced_transaction(self._database, self._node) as connection:
             await cases.fold_progress(connection)
+
+    async def count_queues(self) -> None:
+        """Keeps how long the queues are, for metrics that must cost little."""
+        async with fenced_transaction(self._database, self._node) as connection:
+            await queues.count_all(connection)
 
     async def index_people(self) -> None:
         """Takes the recipients of new lists into the index, so that they are found in no time."""

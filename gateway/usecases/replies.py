@@ -22,10 +22,11 @@ from gateway.turn import Turn
 from gateway.usecases.reply_evidence import (
     Reply,
     as_decided,
+    fits,
     ignore_reply,
     log_wrong_link,
-    may_come_by,
     record_reply,
+    reply_links,
 )
 from gateway.usecases.sending_state import SendingState
 from gateway.usecases.texts import Service
@@ -211,10 +212,11 @@ class Replies:
     ) -> tuple[StoredReply, list[tuple[str, Input]]]:
         """The reply's row, and the input for the case that it replies to, if any. Journals the reply."""
         reply, reading, question = read
-        link_fits = question is None or may_come_by(self._routing, reply.link, question)
+        links = reply_links(self._routing, question) if question is not None else None
+        link_fits = fits(reply.link, links)
         case_id, possible_redelivery = None, False
         if question is not None:
-            case_id, possible_redelivery = question.addressee(self._comparable(similar, question, link_fits))
+            case_id, possible_redelivery = question.addressee(_comparable(similar, links, link_fits))
         kept = record_reply(
             uow,
             reply,
@@ -223,6 +225,7 @@ class Replies:
             submitted=question is not None and question.submitted,
             possible_redelivery=possible_redelivery,
             counts=link_fits,
+            links=links,
         )
         if question is None or case_id is None:
             ignored = self._why_ignored(reply)
@@ -245,19 +248,20 @@ class Replies:
             return TO_ANOTHER_NUMBER
         return reply.ignored
 
-    def _comparable(
-        self, similar: Sequence[SimilarReply], question: Question, link_fits: bool
-    ) -> list[EarlierReply]:
-        """The earlier replies of which one by a link of the number, or by none of its links, may be a redelivery.
 
-        What came by a link of the number is not redelivered by another operator's.
-        """
-        fitting = [(one, may_come_by(self._routing, one.link, question)) for one in similar]
-        return [
-            EarlierReply(one.case_id, one.unacknowledged, by_other_link=fits is not link_fits)
-            for one, fits in fitting
-            if link_fits or not fits
-        ]
+def _comparable(
+    similar: Sequence[SimilarReply], links: Sequence[str] | None, link_fits: bool
+) -> list[EarlierReply]:
+    """The earlier replies of which one by a link of the number, or by none of its links, may be a redelivery.
+
+    What came by a link of the number is not redelivered by another operator's.
+    """
+    return [
+        EarlierReply(one.case_id, one.unacknowledged, by_other_link=earlier_fits is not link_fits)
+        for one in similar
+        for earlier_fits in (fits(one.link, links),)
+        if link_fits or not earlier_fits
+    ]
 
 
 def _log_ignored(reply: Reply, reading: Reading, why: str) -> None:

@@ -1,5 +1,6 @@
 """What replies by SMS and by USSD have in common: their evidence, and the links by which they may come."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -7,7 +8,16 @@ from prometheus_client import Counter
 
 from gateway import metrics
 from gateway.config.routing import Routing
-from gateway.consent.events import Event, EventType, Reason, ReplyOfReason, ReplyRead, UssdReplyRead
+from gateway.consent.events import (
+    Event,
+    EventType,
+    Reason,
+    ReplyOfReason,
+    ReplyRead,
+    RoutedReplyRead,
+    RoutedUssdReplyRead,
+    UssdReplyRead,
+)
 from gateway.consent.inputs import Decision, HoldReply, Input, ParentReply
 from gateway.consent.question import Question
 from gateway.consent.reply import RULE_VERSION, Reading, Verdict
@@ -58,10 +68,11 @@ def record_reply(
     submitted: bool,
     possible_redelivery: bool = False,
     counts: bool = True,
+    links: Sequence[str] | None = None,
 ) -> ReplyEvidence:
     """The evidence of a reply to the case, or to none, which is journaled and counted by its verdict.
 
-    With `counts` False the row is assigned to no case.
+    With `counts` False the row is assigned to no case. `links` are those by which it may come; None: any.
     """
     digest = uow.digests.digest(
         reply_identity(*reply.identity, reply.smsc_time, reply.session, reply.received), case_id
@@ -93,7 +104,8 @@ def record_reply(
         link=reply.link,
     )
     _counter(reply.link, reading.verdict).inc()
-    uow.journal([(case_id, Event(EventType.REPLY_READ, _read(reply, reading, digest)))])
+    read = _read(reply, reading, digest) if case_id is None else _routed(reply, reading, links, digest)
+    uow.journal([(case_id, Event(EventType.REPLY_READ, read))])
     return ReplyEvidence(stored, given, digest)
 
 
@@ -103,6 +115,15 @@ def _read(reply: Reply, reading: Reading, digest: str) -> ReplyRead | UssdReplyR
     return UssdReplyRead(
         reading.verdict, reading.normalised, RULE_VERSION, reply.link, True, reply.session, digest
     )
+
+
+def _routed(
+    reply: Reply, reading: Reading, links: Sequence[str] | None, digest: str
+) -> RoutedReplyRead | RoutedUssdReplyRead:
+    read = reading.verdict, reading.normalised, RULE_VERSION, reply.link
+    if reply.session is None:
+        return RoutedReplyRead(*read, links, digest)
+    return RoutedUssdReplyRead(*read, True, reply.session, links, digest)
 
 
 @lru_cache(maxsize=1024)
@@ -116,12 +137,18 @@ def ignore_reply(uow: UnitOfWork, case_id: str | None, why: str) -> None:
     uow.journal([(case_id, Event(EventType.REPLY_IGNORED, Reason(why)))])
 
 
-def may_come_by(routing: Routing, link: str, question: Question) -> bool:
-    """Whether a reply may come by this link: one that sent the question, or one that carries the number.
+def reply_links(routing: Routing, question: Question) -> Sequence[str] | None:
+    """The links by which a reply may come: those that sent the question, and those of the number. None: any.
 
     This keeps an operator from replying for another operator's subscribers.
     """
-    return link in question.links or routing.may_carry(link, question.operator)
+    carriers = routing.carriers(question.operator)
+    return None if carriers is None else sorted({*carriers, *question.links})
+
+
+def fits(link: str, links: Sequence[str] | None) -> bool:
+    """Whether the link is one of those by which a reply may come."""
+    return links is None or link in links
 
 
 def log_wrong_link(link: str, case_id: str) -> None:

@@ -46,10 +46,11 @@ from gateway.store.writes import Write
 from gateway.usecases.reply_evidence import (
     Reply,
     as_decided,
+    fits,
     ignore_reply,
     log_wrong_link,
-    may_come_by,
     record_reply,
+    reply_links,
 )
 from gateway.usecases.texts import Service, TextRenderer
 from gateway.usecases.unit_of_work import UnitOfWork
@@ -197,7 +198,7 @@ class _Messages:
         if dialogue is None:  # it has expired or ended: the case whose menu was shown is unknown
             service, question = self._open_question(message)
             self._kept.append(_kept_for_nobody(self._uow, message))
-            if question is not None and not may_come_by(self._routing, message.link, question):
+            if question is not None and not fits(message.link, reply_links(self._routing, question)):
                 log_wrong_link(message.link, question.case_id)
                 ignore_reply(self._uow, question.case_id, "not by a link of the number")
                 question = None
@@ -209,10 +210,17 @@ class _Messages:
             self._end(message, service, kind, question.case_id if question is not None else None)
             return
         reading = read_menu_reply(message.text, self._services[dialogue.service].replies)
-        operator, link_fits = self._origin(message, dialogue)
+        operator, links = self._origin(message, dialogue)
+        link_fits = fits(message.link, links)
         clear = reading.verdict in _CONFIRMATION
         kept = record_reply(
-            self._uow, _reply(message), reading, dialogue.case_id, submitted=True, counts=link_fits or not clear
+            self._uow,
+            _reply(message),
+            reading,
+            dialogue.case_id,
+            submitted=True,
+            counts=link_fits or not clear,
+            links=links,
         )
         self._kept.append(kept.stored)
         if clear:
@@ -236,14 +244,14 @@ class _Messages:
             aborted = Event(EventType.DIALOGUE_ABORTED, Link(message.link))
             self._uow.journal([(dialogue.case_id, aborted)])
 
-    def _origin(self, message: DialogueMessage, dialogue: Dialogue) -> tuple[str | None, bool]:
-        """The operator of the number, and whether the dialogue's case may have its reply by this link."""
+    def _origin(self, message: DialogueMessage, dialogue: Dialogue) -> tuple[str | None, Sequence[str] | None]:
+        """The operator of the number, and the links by which the case may have its reply; None: any."""
         question = self._asked.get((message.msisdn, dialogue.service))
         if question is not None and question.case_id == dialogue.case_id:
-            return question.operator, may_come_by(self._routing, message.link, question)
+            return question.operator, reply_links(self._routing, question)
         stored = self._cases.get(dialogue.case_id)
         operator = stored.case.operator if stored is not None else None
-        return operator, self._routing.may_carry(message.link, operator)
+        return operator, self._routing.carriers(operator)
 
     def _confirm(self, answer: _Answer, decision: Decision) -> None:
         """Queues the last screen, which shows whether the reply counted: another one may have come before it."""

@@ -52,6 +52,26 @@ async def pipelined_ready(target: Target) -> None:
     await _many(target, 450, both * 50)
 
 
+async def abandoned_requests(target: Target) -> None:
+    """100 clients that ask for /metrics and leave before the response, again and again; then somebody stays."""
+
+    async def one() -> None:
+        while True:
+            with suppress(*CLOSED):
+                async with target.connection() as (_, writer):
+                    writer.write(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n" * 3)
+                    await writer.drain()
+                    await asyncio.sleep(0.01)
+                    writer.transport.abort()
+
+    with suppress(TimeoutError):
+        async with asyncio.timeout(HOLD_SECONDS):
+            await asyncio.gather(*(one() for _ in range(100)))
+    answer = await _send(target, b"GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    if b" 200 " not in answer:
+        target.violations.append(f"no probe is answered within {HOLD_SECONDS:.0f} s once they have left")
+
+
 async def body_without_token(target: Target) -> None:
     """A body of 100 MB without a token: nothing of it is read, and no `100 Continue` asks for it."""
     head = b"PUT /v1/lists/a HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-ndjson\r\n"

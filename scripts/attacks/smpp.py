@@ -73,6 +73,17 @@ async def orphan_segments(target: Target) -> None:
     await target.smsc.deliver(bodies)
 
 
+async def repeated_segments(target: Target) -> None:
+    """Segments at one place of one reply, each with another text, so that no two of them fit one statement."""
+    bodies = [
+        deliver_sm(
+            b"\x05\x00\x03\x07\x03\x01" + f"{n:06}".encode("utf-16-be"), source=b"77070000001", esm_class=0x40
+        )
+        for n in range(5_000)
+    ]
+    await target.smsc.deliver(bodies)
+
+
 async def long_names(target: Target) -> None:
     """Addresses, times and a service_type of thousands of octets."""
     long = b"x" * 60_000

@@ -131,11 +131,12 @@ class Rig:
         push: bool = False,
         links: Sequence[Mapping[str, Any]] = (),
         output: int | None = None,
+        tls: bool = False,
     ) -> AsyncIterator[Gateway]:
         """A gateway with a link to that port, once all its links are bound; `push`: statuses are pushed to SDU.
 
         Instead of a port, the keys of the link may be given. `links` are further ones. `output` is the file
-        descriptor of its log, instead of a file.
+        descriptor of its log, instead of a file. `tls`: its HTTP port speaks TLS, with a certificate that is made.
         """
         self._gateways += 1
         port = free_port()
@@ -143,14 +144,19 @@ class Rig:
         log = config.with_suffix(".log")
         urls = self._urls if push else {**self._urls, "sdu": ""}
         link = {"port": smsc, "tps": tps, "window": window} if isinstance(smsc, int) else smsc
-        _write_config(config, urls, database=self._url, port=port, links=[link, *links])
+        http = {"port": port, **(_certificate(self._directory) if tls else {})}
+        _write_config(config, urls, database=self._url, http=http, links=[link, *links])
         with log.open("wb") as file:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, *_gateway("serve", config), cwd=ROOT, stdout=output or file, stderr=output or file
             )
         headers = {"Authorization": "Bearer bench-callers-sdu"}
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers=headers) as http:
-            gateway = Gateway(process, http, port, log)
+        async with aiohttp.ClientSession(
+            f"http{'s' if tls else ''}://127.0.0.1:{port}",
+            headers=headers,
+            connector=aiohttp.TCPConnector(ssl=not tls),  # it was made for this run: nothing to verify
+        ) as client:
+            gateway = Gateway(process, client, port, log)
             try:
                 await gateway.ready()
                 yield gateway
@@ -218,7 +224,7 @@ async def rig(*partners_arguments: str) -> AsyncIterator[Rig]:
 
 async def _migrate(config: Path, urls: Mapping[str, str], url: str) -> None:
     """Applies the migrations by the gateway's own command."""
-    _write_config(config, urls, database=url, port=0, links=[{"port": 1}])
+    _write_config(config, urls, database=url, http={"port": 0}, links=[{"port": 1}])
     process = await asyncio.create_subprocess_exec(
         sys.executable, *_gateway("migrate", config), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
@@ -228,18 +234,32 @@ async def _migrate(config: Path, urls: Mapping[str, str], url: str) -> None:
 
 
 def _write_config(
-    path: Path, urls: Mapping[str, str], *, database: str, port: int, links: Sequence[Mapping[str, Any]]
+    path: Path,
+    urls: Mapping[str, str],
+    *,
+    database: str,
+    http: Mapping[str, Any],
+    links: Sequence[Mapping[str, Any]],
 ) -> None:
     tables = partner_tables(urls, token="bench", secret=SIGNING_SECRET)
     tables["mcb"]["batch"] = 100
     text = config_toml(
         gateway={"node": "bench", "database": database},
-        http={"port": port, "tokens": caller_tokens("bench-callers")},
+        http={**http, "tokens": caller_tokens("bench-callers")},
         journey={"send_window": "00:00-24:00"},
         **tables,
         links=[{"name": "sink", "password": "bench", "default": n == 0, **link} for n, link in enumerate(links)],
     )
     path.write_text(text)
+
+
+def _certificate(directory: Path) -> dict[str, str]:
+    """Keys of `[http]` with a certificate of its own signature, made by openssl."""
+    key, certificate = directory / "http.key", directory / "http.pem"
+    subject = ["-subj", "/CN=127.0.0.1", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key)]
+    command = ["openssl", "req", "-x509", "-days", "2", *subject, "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    return {"tls_cert": str(certificate), "tls_key": str(key)}
 
 
 def arguments(doc: str | None, **defaults: int) -> argparse.ArgumentParser:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from logged import exceptions
 from ports import free_port
 
 from chaos import disk
@@ -37,12 +38,6 @@ SIGTERM_PROBABILITY = 0.2
 """That a process is stopped by SIGTERM before one is killed."""
 CLEAN_EXITS = (0, 75)
 """Drained; fenced in the meantime."""
-PROGRAM_ERRORS = (
-    "AssertionError", "AttributeError", "IndexError", "InvalidStateError", "KeyError", "NameError",
-    "NotImplementedError", "RecursionError", "RuntimeError", "TypeError", "UnboundLocalError",
-    "UnicodeDecodeError", "UnicodeEncodeError", "ValueError", "ZeroDivisionError",
-)  # fmt: skip
-"""Exceptions whose place in a log shows a fault of the program."""
 EARLY_PROBABILITY = 0.3
 """That a process is killed within its first second, while it starts."""
 
@@ -326,11 +321,6 @@ def log_lines(directory: Path, processes: int) -> Mapping[str, int]:
     return counted
 
 
-def program_errors(directory: Path, processes: int) -> Mapping[str, int]:
+def logged_exceptions(directory: Path, processes: int) -> Counter[str]:
     """How often each exception is in the gateway's log that no peer, database or kill can cause."""
-    counted: Counter[str] = Counter()
-    for n in range(processes):
-        for line in (directory / f"{n}.log").read_bytes().splitlines():
-            if b'"exception"' in line:
-                counted.update(error for error in PROGRAM_ERRORS if f'"error":"{error}:'.encode() in line)
-    return counted
+    return sum((exceptions((directory / f"{n}.log").read_bytes()) for n in range(processes)), Counter())

@@ -13,7 +13,7 @@ import asyncpg
 from chaos import clocks, failover
 from chaos.audit import Audit
 from chaos.clocks import Clocks
-from chaos.cluster import EARLY_PROBABILITY, EMBEDDED, Cluster, program_errors
+from chaos.cluster import EARLY_PROBABILITY, EMBEDDED, Cluster, logged_exceptions
 from chaos.failover import Failover, Kind
 from chaos.families import Families, ndjson
 from chaos.parents import Parents
@@ -131,7 +131,7 @@ async def _run(
         if check.fault is not None:
             violations.append(f"the journal breaks at {check.fault.seq}: {check.fault.reason}")
         violations += [f"case {f.case_id}{f.pointer} {f.reason}" for f in rows.faults]
-        faulty = program_errors(directory, settings.processes)
+        faulty = logged_exceptions(directory, settings.processes)
         violations += [f"{n} times {error} in a gateway's log" for error, n in faulty.items()]
         audit = Audit(families, simulated, parents, records, cluster.disruptions)
         violations += audit.violations()
@@ -147,7 +147,9 @@ async def _run(
             violations += servers.unfinished(simulated)
             totals |= {f"ms, {task}": round(1000 * s) for task, s in servers.seconds(simulated).items()}
         steps = stepping.counts if stepping else Counter[str]()
-        return violations, cluster.counts + audit.counts + steps + Counter(totals)
+        counts = cluster.counts + audit.counts + steps + Counter(totals)
+        counts["exceptions in logs"] = faulty.total()  # told also where it is 0
+        return violations, counts
 
 
 def _violations_by_settings(

@@ -271,6 +271,36 @@ async def test_a_connection_whose_tls_handshake_takes_too_long_is_closed(
         assert await probe() == 200
 
 
+async def test_handshakes_beyond_the_pace_wait_and_delay_no_connection_that_has_its_own(
+    config: Config, components: Components, tmp_path: Path
+) -> None:
+    policy = HttpPolicy(handshakes_at_once=1, handshakes_per_second=0.001, handshake_wait_seconds=600)
+    async with tls_server(config, components, tmp_path, policy) as (port, probe):
+        trust = ssl.create_default_context(cafile=str(tmp_path / "server.pem"))
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trust)
+        waiting = asyncio.ensure_future(probe())
+        await eventually(lambda: open_now() >= 2)
+        for _ in range(3):
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert b" 200 " in await reader.readuntil(b"}")
+        assert not waiting.done()
+        waiting.cancel()
+        writer.close()
+
+
+async def test_a_handshake_without_a_turn_is_closed(
+    config: Config, components: Components, tmp_path: Path
+) -> None:
+    before = open_now()
+    policy = HttpPolicy(handshakes_at_once=1, handshakes_per_second=0.001, handshake_wait_seconds=0.1)
+    async with tls_server(config, components, tmp_path, policy) as (port, probe):
+        assert await probe() == 200
+        async with idle_connections(port, 3) as held:
+            for connection in held:
+                assert await is_cut(connection)
+        await eventually(lambda: open_now() == before)
+
+
 async def test_no_response_contains_software_versions(api: Api) -> None:
     for path in ("/healthz", "/nowhere", "/v1/lists"):
         assert (await api.call("GET", path)).headers["Server"] == "gateway"

@@ -63,3 +63,23 @@ async def test_only_responses_without_a_token_are_held_back() -> None:
         assert not held.done()
         held.cancel()
         await asyncio.gather(held, return_exceptions=True)
+
+
+async def test_one_who_leaves_while_it_waits_takes_no_turn() -> None:
+    clock, asleep = Clock(), asyncio.Event()
+
+    async def sleep_for_ever(_seconds: float) -> None:
+        asleep.set()
+        await asyncio.Event().wait()
+
+    pace = Pace(10, at_once=1, now=lambda: clock.now, sleep=sleep_for_ever)
+    await pace.turn()
+    for _ in range(3):  # the first of those who wait sleeps, and leaves; the others wait behind it
+        leaving = [asyncio.create_task(pace.turn()) for _ in range(100)]
+        await asyncio.wait_for(asleep.wait(), 10)
+        asleep.clear()
+        for task in leaving:
+            task.cancel()
+        await asyncio.wait(leaving, timeout=10)
+    clock.now += 0.1
+    await asyncio.wait_for(pace.turn(), 10)

@@ -196,6 +196,7 @@ async def test_meet_deadlines_of_a_fenced_process_changes_no_case(database: Data
     [
         "seal",
         "fold_progress",
+        "count_queues",
         "index_people",
         "expire_access_log",
         "expire_receipts",

@@ -21,7 +21,6 @@ from gateway.config import load
 from gateway.config.callers import read_users
 from gateway.config.table import Source, Table
 from gateway.logs.log import Event
-from gateway.store.held_replies import HeldByLink
 from gateway.store.queues import Queue, SmsQueue, Waiting
 
 ROOT = Path(__file__).parents[2]
@@ -95,7 +94,7 @@ def metrics_shown() -> list[Metric]:
         queues=[Queue("journal", 1, now)],
         sms=[SmsQueue("kcell", 1, 1, now)],
         cases=[("3", "asked", 1)],
-        held=[HeldByLink("tele2", "kcell", 1, 1, 1, 1, 1, now)],
+        held=[("tele2", 1)],
     )
     of_database = database_metrics(waiting, Clock(now, wall=lambda: now)).collect()
     return shown + [Metric(one.name, one.type, tuple(one.samples[0].labels)) for one in of_database]

@@ -213,6 +213,34 @@ def reply_held_for_its_link(record: Record) -> None:
     record["journal"].insert(record["journal"].index(read) + 1, held)
 
 
+def reply_by_a_link_that_may_not(record: Record) -> None:
+    route(record, ["tele2", "beeline"])
+
+
+def reply_by_ussd_by_a_link_that_may_not(record: Record) -> None:
+    """Another input of its kind: the links are those of a dialogue's detail."""
+    route(record, ["tele2"], ussd=True, session="0001")
+
+
+def reply_that_no_link_may_carry(record: Record) -> None:
+    route(record, [])
+
+
+def route(record: Record, links: list[str] | None, **ussd: object) -> None:
+    """Gives the reply that counted the links by which it might come; its own is `kcell`."""
+    read, reply = entry_of(record, "reply_read", nth=2), record["replies"][1]
+    detail = json.loads(read["detail"])
+    digest = detail.pop("reply")
+    if ussd:
+        identity = digests.reply_identity(
+            reply["link"], reply["source_addr"], reply["destination_addr"], bytes.fromhex(reply["octets"]),
+            reply["smsc_time"], "0001",
+        )  # fmt: skip
+        digest = digests.keyed_hash(bytes.fromhex(record["case"]["key"]), identity)
+        reply["digest"], record["case"]["evidence"] = digest, digest.removeprefix("hmac-")
+    read["detail"] = orjson.dumps(detail | ussd | {"may_come_by": links, "reply": digest}).decode()
+
+
 def another_reply_accepted(record: Record) -> None:
     reply_held_for_its_link(record)
     consented = entry_of(record, "consented")
@@ -303,6 +331,9 @@ FORGERIES: list[tuple[Callable[[Record], None], str]] = [
     (case_of_another_number, "/replies/1/source_addr"),
     (question_that_is_a_clarification, "/replies/1"),
     (reply_held_for_its_link, "/replies/1"),
+    (reply_by_a_link_that_may_not, "/replies/1"),
+    (reply_by_ussd_by_a_link_that_may_not, "/replies/1"),
+    (reply_that_no_link_may_carry, "/replies/1"),
     (another_reply_accepted, "/replies/1"),
     (consent_of_the_unclear_reply, "/case/evidence"),
     (consent_at_another_time, "/replies/1"),
@@ -367,6 +398,15 @@ def test_a_clear_text_of_which_segments_may_be_missing_is_unclear(record: Record
         "evidence": None,
         "voucher_id": None,
     }
+    assert verification.check(journaled(record)) == []
+
+
+@pytest.mark.parametrize("links", [None, ["kcell"], ["beeline", "kcell"]])
+@pytest.mark.parametrize("ussd", [{}, {"ussd": True, "session": "0001"}])
+def test_a_reply_by_a_link_that_may_carry_it_holds(
+    record: Record, links: list[str] | None, ussd: dict[str, object]
+) -> None:
+    route(record, links, **ussd)
     assert verification.check(journaled(record)) == []
 
 

@@ -1,6 +1,8 @@
 """The share that each link has of a batch, and when a link is not to be read."""
 
-from gateway.operators.inbound_queue import MAX_BATCH_OCTETS, InboundQueue
+import pytest
+
+from gateway.operators.inbound_queue import MAX_BATCH_OCTETS, SEGMENT_OCTETS, InboundQueue, weight
 
 
 def queued(**links: int) -> InboundQueue[str]:
@@ -43,3 +45,35 @@ def test_a_link_is_full_by_number_or_by_octets_and_no_other_with_it() -> None:
     for _ in range(3):
         queue.next_batch(900)
     assert [queue.has_room(link) for link in ("many", "some", "long")] == [True, True, True]
+
+
+ADDRESSES = b"\0" + b"\x01\x01" + b"77010000001\0" + b"\0\x01" + b"1414\0"
+FIELDS = bytes((0, 0)) + b"\0\0" + bytes((0, 0, 8, 0))
+
+
+@pytest.mark.parametrize(
+    ("body", "is_segment"),
+    [
+        (ADDRESSES + b"\x00" + FIELDS + b"\x06\x003\x00#\x001", False),
+        (ADDRESSES + b"\x40" + FIELDS + b"\x0c\x05\x00\x03\x07\x03\x01\x003\x00#\x001", True),
+        (ADDRESSES + b"\x04" + FIELDS + b"\x00", False),
+        (ADDRESSES + b"\x00" + FIELDS + b"\x00\x02\x0c\x00\x02\x00\x07", True),
+        (b"\0" + b"\x00\x00" + b"\0" + b"\x00\x00" + b"\0" + b"\x40", True),
+        (ADDRESSES[:-1], False),
+        (ADDRESSES, False),
+        (b"", False),
+        (b"\x40" * 500, False),
+    ],
+)
+def test_a_segment_counts_as_many_octets_in_a_batch(body: bytes, is_segment: bool) -> None:
+    assert weight(body) == (SEGMENT_OCTETS if is_segment else len(body))
+
+
+def test_a_link_has_few_segments_in_a_batch() -> None:
+    queue = InboundQueue[int](max_queued=1_000, max_queued_octets=1_000_000)
+    segment = ADDRESSES + b"\x40" + FIELDS + b"\x06\x05\x00\x03\x07\x03\x01"
+    for n in range(500):
+        queue.add("hostile", n, weight(segment))
+    queue.add("honest", 0, 80)
+    batch = queue.next_batch(500)
+    assert (len(batch), batch[-1]) == (MAX_BATCH_OCTETS // SEGMENT_OCTETS + 1, 0)

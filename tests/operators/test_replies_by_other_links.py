@@ -17,6 +17,7 @@ async def test_a_clear_reply_by_another_operators_link_is_held_and_does_not_coun
     assert await tele2.reply(family.number, "3#1") == 0
     held = await harness.status(family, "reply_held")
     assert held["detail"] == {"link": "tele2", "operator": operator}
+    assert (await harness.journaled(family, "reply_read"))["may_come_by"] == [KCELL]
     assert ((await harness.case(family))["state"], harness.wallet.called) == ("asked", 0)
     assert len(tele2.inbox(family.number)) == 0
 
@@ -56,6 +57,7 @@ async def test_a_reply_of_a_number_of_unknown_operator_counts_by_any_link(
     await harness.ask(family)
     assert await tele2.reply(family.number, "3#1") == 0
     await harness.status(family, "consented")
+    assert (await harness.journaled(family, "reply_read"))["may_come_by"] is None
 
 
 async def test_a_reply_by_a_wrong_link_does_not_stand_for_an_expected_redelivery(

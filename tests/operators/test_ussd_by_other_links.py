@@ -35,6 +35,7 @@ async def test_an_answer_by_ussd_by_another_operators_link_is_held_until_ops_cou
     _, overview = await harness.request("GET", "/v1/overview")
     assert "replies_held" in {alert["code"] for alert in overview["alerts"]}
     read = await harness.journaled(family, "reply_read")
+    assert read["may_come_by"] == ["kcell"]
     assert (await harness.act(family, "accept-reply"))[1]["state"] == state
     accepted = await harness.journaled(family, "reply_accepted")
     assert accepted == {"by": "ops", "link": "tele2", "reply": read["reply"]}

@@ -1,10 +1,11 @@
 """What an image is made of: its base, the licences in it, its list of parts, and the advisories about them."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
-from advisories import LOCKS, Finding, not_checked, read_report
+from advisories import LOCKS, Finding, look_up, not_checked, read_report
 from licences import PAGE, licence_of, page
 
 from tests.packaging.test_requirements import pins
@@ -32,6 +33,21 @@ def test_every_stage_of_the_image_has_one_base_that_a_digest_can_be_given_for() 
     assert re.findall(r"^ARG BASE=(\S+)$", DOCKERFILE, re.MULTILINE) == ["python:3.13-slim"]
     stages = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
     assert stages == ["${BASE}", "${BASE}"]
+
+
+@pytest.mark.parametrize(
+    ("version", "base", "is_built"),
+    [
+        ("unreleased", "python:3.13-slim", True),
+        ("0.2.0", "python:3.13-slim@sha256:" + "0" * 64, True),
+        ("0.2.0", "python:3.13-slim", False),
+        ("0.2.0", "registry.example/python@sha1:0", False),
+    ],
+)
+def test_a_version_is_built_only_on_a_base_with_its_digest(version: str, base: str, is_built: bool) -> None:
+    (check,) = re.findall(r"^RUN (case .+)$", DOCKERFILE, re.MULTILINE)
+    done = subprocess.run(["sh", "-c", check], env={"VERSION": version, "BASE": base}, capture_output=True)
+    assert (done.returncode == 0) is is_built
 
 
 def test_the_image_is_built_of_hashed_requirements_and_of_nothing_else() -> None:
@@ -80,6 +96,29 @@ def test_an_advisory_fails_and_what_could_not_be_checked_is_said(
 
 def test_without_a_network_nothing_is_checked_and_nothing_fails() -> None:
     assert not_checked("no such host") == Finding(["advisories: NOT CHECKED: no such host"], has_advisory=False)
+
+
+def test_each_lock_is_looked_up_alone_and_a_failed_one_is_named(tmp_path: Path) -> None:
+    """As pip-audit does, the tool rejects a requirement that occurs in two files."""
+    tool = tmp_path / "pip-audit"
+    tool.write_text(_TOOL, encoding="utf-8")
+    tool.chmod(0o755)
+    finding = look_up(tool)
+    assert finding.lines == [
+        "advisories: 3 requirements checked, none has any",
+        "advisories: NOT CHECKED: requirements-dev.lock: no data" + "!" * 193,
+    ]
+    assert not finding.has_advisory
+
+
+_TOOL = """#!/bin/sh
+[ "$(echo "$*" | grep -o -e --requirement= | wc -l)" = 1 ] || exit 1
+for option; do
+    case $option in --output=*) output=${option#--output=} ;; --requirement=*) lock=${option##*/} ;; esac
+done
+if [ "$lock" = requirements-dev.lock ]; then printf 'no data%0500d' 0 | tr 0 '!' >&2; exit 1; fi
+echo "{\\"dependencies\\": [{\\"name\\": \\"$lock\\", \\"version\\": \\"1\\", \\"vulns\\": []}]}" > "$output"
+"""
 
 
 def test_all_locks_are_looked_up() -> None:

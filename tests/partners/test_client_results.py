@@ -48,6 +48,17 @@ async def test_batch_with_the_same_result_twice_counts(http: aiohttp.ClientSessi
     assert await call(Partner.MCB_BATCH, http, URL) == [Meaning.NUMBER, Meaning.NO_NUMBER]
 
 
+@pytest.mark.parametrize("field", ["note", "operator"])
+async def test_results_nested_deeper_than_python_compares_are_compared_by_what_counts(
+    http: aiohttp.ClientSession, mocked: aioresponses, field: str
+) -> None:
+    deep = "[" * 1020 + "]" * 1020
+    twice = f'{{"iin": "{MOTHER}", "found": true, "msisdn": "77011234567", "{field}": {deep}}}'
+    body = f'{{"results": [{twice}, {twice}, {{"iin": "{PUPILS[0]}", "found": false}}]}}'
+    mocked.post(URL + PATHS[Partner.MCB_BATCH], body=body, response_class=MockedResponse)
+    assert await call(Partner.MCB_BATCH, http, URL) == [Meaning.NUMBER, Meaning.NO_NUMBER]
+
+
 async def test_results_of_a_batch_that_cannot_be_assigned_are_retried(
     http: aiohttp.ClientSession, mocked: aioresponses
 ) -> None:

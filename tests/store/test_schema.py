@@ -41,6 +41,7 @@ from gateway.store.dialogues import Dialogue
 from gateway.store.id_relations import IdVotes
 from gateway.store.inbound import ReplySegment, StoredReply
 from gateway.store.questions import NumberClaim
+from gateway.store.queues import QUEUES
 from gateway.store.receipts import StoredReceipt
 from gateway.store.rewinds import FoundBy
 from gateway.store.sms import ExpectedReceipt, NewScreen, NewSms, Priority, Released, SmsProgress, SmsState
@@ -69,6 +70,7 @@ VALUES: Mapping[tuple[str, str], Iterable[object]] = {
     ("alerts", "level"): Level,
     ("access_log", "action"): Action,
     ("access_log", "role"): PEOPLE,
+    ("queue_figures", "queue"): [*QUEUES, "sms", "held"],
 }
 """The values that the code writes into a column."""
 
