@@ -35,6 +35,7 @@ class InFlight(Generic[Tag]):
         self._max_late = max_late
         self._late: OrderedDict[int, tuple[Tag, float]] = OrderedDict()
         self._sequence = 0
+        self._is_reusing = False
 
     @property
     def places(self) -> int:
@@ -43,9 +44,12 @@ class InFlight(Generic[Tag]):
 
     def next_sequence_number(self) -> int:
         """The next of 1…0x7FFFFFFF, then from 1, without those whose response may still come (SMPP 3.4 §5.1.4)."""
-        number = self._sequence % self._max_sequence_number + 1
-        while number in self.window or number in self.overdue or number in self._late:
-            number = number % self._max_sequence_number + 1
+        number = self._sequence + 1
+        if number > self._max_sequence_number:
+            number, self._is_reusing = 1, True
+        if self._is_reusing:
+            while number in self.window or number in self.overdue or number in self._late:
+                number = number % self._max_sequence_number + 1
         self._sequence = number
         return number
 

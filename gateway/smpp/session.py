@@ -131,6 +131,7 @@ class Session(SessionLife[Tag]):
         # At its ceiling the window adapts to responses to segments sent before this, else to all.
         adapts_before = now - adaptive.late_seconds if adaptive.limit == adaptive.ceiling else math.inf
         position, end, pending_length, handled = 0, len(data), _HEADER_SIZE, 0
+        text = str(data, "latin-1")  # character by octet
         refused = full = alone = 0
         self.has_backlog = False
         while end - position >= _HEADER_SIZE:
@@ -146,10 +147,10 @@ class Session(SessionLife[Tag]):
                 break
             if command_id == _SUBMIT_SM_RESP and (sent := window.pop(sequence_number, None)):
                 # TLVs of later versions may follow message_id. Without a NUL it fills the body.
-                stop = data.find(b"\0", body, body + MAX_MESSAGE_ID_OCTETS)
+                stop = text.find("\0", body, body + MAX_MESSAGE_ID_OCTETS)
                 if not body <= stop <= after:
                     stop = min(after, body + MAX_MESSAGE_ID_OCTETS)
-                events.append(_submit_response((sent[0], command_status, str(data[body:stop], "latin-1"))))
+                events.append(_submit_response((sent[0], command_status, text[body:stop])))
                 if sent[1] < adapts_before:
                     self._adapt(sent[1], now)
                 if command_status:
