@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parent.parent
-LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-supply.lock", "requirements-docs.lock")
+LOCKS = (
+    "requirements.lock",
+    "requirements-dev.lock",
+    "requirements-otel.lock",
+    "requirements-supply.lock",
+    "requirements-docs.lock",
+)
 TIMEOUT_SECONDS = 300
 """For each lock."""
 MAX_REASON_CHARACTERS = 200

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -14,6 +13,7 @@ from aiohttp import web
 
 from gateway.api.problems import FieldError, Problem, ProblemCode, not_found
 from gateway.api.requests import Route, body_chunks, json_response, whole_number
+from gateway.clock import wall_now
 from gateway.config.policy import HttpPolicy
 from gateway.consent.case import State
 from gateway.consent.deadlines import Calendar
@@ -78,7 +78,7 @@ class ListsApi:
         )
 
     async def put(self, request: web.Request) -> web.StreamResponse:
-        list_id, began_at = request.match_info["list_id"], time.time_ns()
+        list_id, began_at = request.match_info["list_id"], wall_now()
         if not LIST_ID.fullmatch(list_id):
             raise Problem(HTTPStatus.BAD_REQUEST, "A list_id is 1 to 64 of A-Z a-z 0-9 . _ -")
         if request.content_type != _CONTENT_TYPE:

@@ -62,7 +62,7 @@ class OtelTraces(Traces):
         return (hooks,)
 
     def list_accepted(
-        self, list_id: str, *, headers: Mapping[str, str], began_at: int, created: bool, records: int
+        self, list_id: str, *, headers: Mapping[str, str], began_at: datetime, created: bool, records: int
     ) -> None:
         trace_id = trace_of_list(list_id)
         facts: dict[str, str | int] = {"gateway.list_id": list_id, "gateway.records": records}
@@ -74,11 +74,12 @@ class OtelTraces(Traces):
             kind=SpanKind.SERVER,
             attributes=facts,
             links=[_link(trace_id)],
-            start_time=began_at,
+            start_time=_nanoseconds(began_at),
         )
         request.end()
         if created:
-            self._root(trace_id, _LIST, facts, [Link(request.get_span_context())], start_time=began_at).end()
+            links = [Link(request.get_span_context())]
+            self._root(trace_id, _LIST, facts, links, start_time=_nanoseconds(began_at)).end()
 
     def case_status(
         self,

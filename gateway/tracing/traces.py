@@ -17,7 +17,7 @@ class Traces:
         return ()
 
     def list_accepted(
-        self, list_id: str, *, headers: Mapping[str, str], began_at: int, created: bool, records: int
+        self, list_id: str, *, headers: Mapping[str, str], began_at: datetime, created: bool, records: int
     ) -> None:
         """A list is stored; `headers` are those of its PUT, which began at that instant (ns of the wall clock)."""
 

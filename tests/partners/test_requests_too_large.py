@@ -90,7 +90,7 @@ class Feed:
 
     async def claim(self, limit: int) -> StatusBatch | None:
         until = min(self.acknowledged + limit, self._events)
-        events = [{"seq": seq} for seq in range(self.acknowledged, until)]
+        events = [{"case_id": f"01KAN{seq:021}"} for seq in range(self.acknowledged, until)]
         return StatusBatch(events, until, Head(until, b"")) if events else None
 
     async def acknowledge(self, batch: StatusBatch) -> None:

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from datetime import UTC, datetime
 
 import pytest
@@ -13,6 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, Sp
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanContext, SpanKind, StatusCode
 
+from gateway.clock import wall_now
 from gateway.partners.http_session import partner_session
 from gateway.simulators.mcb import McbSimulator
 from gateway.tracing.context import root_of, trace_of_batch, trace_of_case, trace_of_list
@@ -105,7 +105,7 @@ def test_a_list_is_in_the_trace_of_its_caller_and_its_cases_know_of_it(
 ) -> None:
     headers = {"traceparent": f"00-{CALLER}-{PARENT}-01"}
     for created in (True, False):  # pushed, and pushed again
-        traces.list_accepted("list-1", headers=headers, began_at=time.time_ns(), created=created, records=3)
+        traces.list_accepted("list-1", headers=headers, began_at=wall_now(), created=created, records=3)
     end(traces)
     put, of_list, again, _, case = exporter.get_finished_spans()
     assert put.kind is SpanKind.SERVER
@@ -118,7 +118,7 @@ def test_a_list_is_in_the_trace_of_its_caller_and_its_cases_know_of_it(
 def test_a_traceparent_that_is_none_begins_the_trace_of_the_list(
     traces: OtelTraces, exporter: InMemorySpanExporter, header: str
 ) -> None:
-    traces.list_accepted("list-1", headers={"traceparent": header}, began_at=1, created=True, records=1)
+    traces.list_accepted("list-1", headers={"traceparent": header}, began_at=wall_now(), created=True, records=1)
     assert {trace_id(span) for span in exporter.get_finished_spans()} == {trace_of_list("list-1")}
 
 
