@@ -1,6 +1,6 @@
 """Alerts for the person on duty: pure, from what the overview has read."""
 
-from collections.abc import Collection, Container, Iterable, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -27,7 +27,7 @@ MAX_VOUCHERS_SECONDS = 900.0
 _CREDENTIALS = frozenset(status.name(s) for s in (consts.SMPP_ESME_RINVPASWD, consts.SMPP_ESME_RINVSYSID))
 _BIND_FAILED = status.name(consts.SMPP_ESME_RBINDFAIL)
 _PARTNERS = {"lookup": "The MCB", "voucher": "The wallet", "sdu": "SDU"}
-_CALLS = {"lookup": "look-ups", "voucher": "vouchers"}
+_CALLS = {"lookup": "look-ups", "voucher": "vouchers", "statuses": "statuses"}
 _SECTIONS = {"lookup": "mcb", "voucher": "wallet", "sdu": "sdu"}  # of config.toml
 _PAUSED_BY = {
     FailureKind.CREDENTIALS: "does not accept our token (401, 403): settle {section}.token with those who run it",
@@ -68,7 +68,7 @@ class Code(StrEnum):
     TIME_STANDS = "time_stands"
 
 
-SEEN_BY_ONE = frozenset({Code.JOURNAL_BROKEN, Code.PARTNER_PAUSED, Code.STATUSES_LATE})
+SEEN_BY_ONE = frozenset({Code.JOURNAL_BROKEN, Code.PARTNER_PAUSED, Code.CALLS_FAILING, Code.STATUSES_LATE})
 """What only the process knows that makes the checks or the calls; the others show what it has noted."""
 
 
@@ -127,6 +127,7 @@ def alerts(
     durability: Durability,
     held: Iterable[HeldByLink],
     paused: Collection[PausedPartner],
+    silent: Mapping[str, float],
     clocks: Clocks,
     disk_full: bool,
     parked: int,
@@ -136,7 +137,8 @@ def alerts(
 ) -> list[Alert]:
     """The alerts, the critical first; `now` is real time.
 
-    A link without a session is a warning at first, and critical after `down_after_seconds`.
+    A link without a session is a warning at first, and critical after `down_after_seconds`. `silent`: the partners
+    that do not respond, and for how many seconds.
     """
     found: list[Alert] = [*_of_database(rewind, replication, durability)]
     if disk_full:
@@ -153,7 +155,7 @@ def alerts(
         found.append(Alert(Level.CRITICAL, Code.PARTNER_PAUSED, text, kind))
     told = {partner.kind for partner in paused}
     for queue in queues:
-        found += _of_queue(queue, told)
+        found += _of_queue(queue, told, {kind: seconds for kind, seconds in silent.items() if kind not in told})
     if parked:
         text = f"{_count(parked, 'case')} parked: somebody has to decide."
         found.append(Alert(Level.WARNING, Code.CASES_PARKED, text))
@@ -282,7 +284,8 @@ def _of_held(held: HeldByLink) -> Alert:
     return Alert(Level.WARNING, Code.REPLIES_HELD, text, f"{held.link}, {held.operator}")
 
 
-def _of_queue(queue: QueueState, paused: Container[str]) -> Iterator[Alert]:
+def _of_queue(queue: QueueState, paused: Container[str], silent: Mapping[str, float]) -> Iterator[Alert]:
+    partner = "sdu" if queue.queue == "statuses" else queue.queue
     oldest = f"the oldest for {span(queue.seconds)}."
     match queue.queue:
         case "journal" if queue.seconds > MAX_JOURNAL_SECONDS:
@@ -291,13 +294,17 @@ def _of_queue(queue: QueueState, paused: Container[str]) -> Iterator[Alert]:
         case "statuses" if queue.seconds > MAX_STATUSES_SECONDS:
             text = f"{queue.depth:,} statuses wait for SDU, {oldest} Ask those who run it."
             yield Alert(Level.WARNING, Code.STATUSES_LATE, text)
-        case "statuses" if queue.failing >= FAILING_FROM and "sdu" not in paused:
+        case "statuses" | "lookup" | "voucher" if queue.depth and partner in silent:
+            waiting = f"{queue.depth:,} {_CALLS[queue.queue]} wait, {oldest} Ask those who run it."
+            text = f"{_PARTNERS[partner]} has not responded for {span(silent[partner])}: {waiting}"
+            code = Code.STATUSES_LATE if partner == "sdu" else Code.CALLS_FAILING
+            yield Alert(Level.WARNING, code, text, "" if partner == "sdu" else partner)
+        case "statuses" if queue.failing >= FAILING_FROM and partner not in paused:
             failed = f"SDU is failing: {queue.failing:,} pushes in a row. {queue.depth:,} statuses wait"
             yield Alert(Level.WARNING, Code.STATUSES_LATE, f"{failed}, {oldest} Ask those who run it.")
-        case "lookup" | "voucher" if queue.failing:
-            partner, calls = _PARTNERS[queue.queue], _CALLS[queue.queue]
-            tried = f"{calls} have been tried {FAILING_FROM} times or more, {oldest}"
-            text = f"{partner} is failing: {tried} Ask those who run it."
+        case "lookup" | "voucher" if queue.failing and partner not in paused:
+            tried = f"{_CALLS[queue.queue]} have been tried {FAILING_FROM} times or more, {oldest}"
+            text = f"{_PARTNERS[partner]} is failing: {tried} Ask those who run it."
             yield Alert(Level.WARNING, Code.CALLS_FAILING, text, queue.queue)
         case "voucher" if queue.seconds > MAX_VOUCHERS_SECONDS:
             text = f"{queue.depth:,} consents wait for their voucher, {oldest} Ask those who run the wallet."

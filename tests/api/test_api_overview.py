@@ -40,6 +40,7 @@ def alerts_of(*, links: list[dict[str, Any]] | None = None, queue: str = "journa
     more: dict[str, Any] = {
         "held": [],
         "paused": [],
+        "silent": {},
         "clocks": Clocks(0, 0),
         "disk_full": False,
         "parked": 0,
@@ -162,6 +163,28 @@ def test_a_push_that_failed_twice_is_no_alert_and_a_paused_sdu_is_one_only() -> 
     paused = [PausedPartner("sdu", FailureKind.CREDENTIALS)]
     (alert,) = alerts_of(queue="statuses", depth=9, seconds=60.0, failing=5, paused=paused)
     assert alert.code is Code.PARTNER_PAUSED
+
+
+def test_calls_that_fail_at_a_paused_partner_are_one_alert() -> None:
+    paused = [PausedPartner("lookup", FailureKind.CREDENTIALS)]
+    (alert,) = alerts_of(queue="lookup", depth=9, seconds=60.0, failing=5, paused=paused, silent={"lookup": 20})
+    assert alert.code is Code.PARTNER_PAUSED
+
+
+@pytest.mark.parametrize(
+    ("queue", "silent"),
+    [("statuses", {"lookup": 20}), ("lookup", {"sdu": 20}), ("lookup", {"voucher": 20}), ("journal", {"sdu": 20})],
+)
+def test_the_silence_of_one_partner_is_no_alert_of_another(queue: str, silent: dict[str, int]) -> None:
+    assert alerts_of(queue=queue, depth=9, seconds=12.0, silent=silent) == []
+
+
+@pytest.mark.parametrize(("queue", "partner"), [("statuses", "sdu"), ("lookup", "lookup"), ("voucher", "voucher")])
+def test_a_silent_partner_is_one_alert_while_something_waits_for_it(queue: str, partner: str) -> None:
+    silent = {partner: 95}
+    assert alerts_of(queue=queue, silent=silent) == []
+    (alert,) = alerts_of(queue=queue, depth=9, seconds=95.0, failing=9, silent=silent)
+    assert "has not responded for 95 s" in alert.text
 
 
 def held(**changes: Any) -> HeldByLink:
