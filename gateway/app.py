@@ -268,6 +268,7 @@ def board_of(config: Config, components: Components) -> BoardApi:
         partners=[partner for partner, url in urls.items() if url],
         durability=config.gateway.durability,
         down_after_seconds=c.policy.membership.link_down_after_seconds,
+        silent_after_seconds=c.policy.partners.silent_after_seconds,
         timeout_seconds=c.policy.http.overview_timeout_seconds,
     )
     return BoardApi(

@@ -89,6 +89,12 @@ PARTNER_PAUSED = Gauge("gateway_partner_paused", "1 while a partner is paused", 
 PARTNER_FAILURES = Gauge(
     "gateway_partner_failures", "Requests to a partner that failed in a row", ["kind"], registry=REGISTRY
 )
+PARTNER_SILENT = Gauge(
+    "gateway_partner_silent_seconds",
+    "For which a partner has left requests without a response",
+    ["kind"],
+    registry=REGISTRY,
+)
 PARTNER_RESPONDED = Gauge(
     "gateway_partner_responded_timestamp_seconds",
     "When a partner last responded as its contract says",

@@ -1,6 +1,6 @@
 """Alerts for the person on duty: pure, from what the overview has read."""
 
-from collections.abc import Collection, Container, Iterable, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from smpplib import consts
 
+from gateway.api.sentences import Fields, in_english
 from gateway.clock import MAX_DRIFT_SECONDS
 from gateway.config.model import Durability
 from gateway.partners.responses import FailureKind
@@ -26,15 +27,7 @@ MAX_VOUCHERS_SECONDS = 900.0
 
 _CREDENTIALS = frozenset(status.name(s) for s in (consts.SMPP_ESME_RINVPASWD, consts.SMPP_ESME_RINVSYSID))
 _BIND_FAILED = status.name(consts.SMPP_ESME_RBINDFAIL)
-_PARTNERS = {"lookup": "The MCB", "voucher": "The wallet", "sdu": "SDU"}
-_CALLS = {"lookup": "look-ups", "voucher": "vouchers"}
 _SECTIONS = {"lookup": "mcb", "voucher": "wallet", "sdu": "sdu"}  # of config.toml
-_PAUSED_BY = {
-    FailureKind.CREDENTIALS: "does not accept our token (401, 403): settle {section}.token with those who run it",
-    FailureKind.ADDRESS: "is not at {section}.url (404, 405, a redirect): correct it, or ask those who run it",
-    FailureKind.TOO_LARGE: "does not accept even one record (413): ask those who run it to raise their limit",
-    FailureKind.INVALID: "responds as no contract says: ask those who run it, and release parked cases afterwards",
-}
 
 
 class Level(StrEnum):
@@ -68,7 +61,7 @@ class Code(StrEnum):
     TIME_STANDS = "time_stands"
 
 
-SEEN_BY_ONE = frozenset({Code.JOURNAL_BROKEN, Code.PARTNER_PAUSED, Code.STATUSES_LATE})
+SEEN_BY_ONE = frozenset({Code.JOURNAL_BROKEN, Code.PARTNER_PAUSED, Code.CALLS_FAILING, Code.STATUSES_LATE})
 """What only the process knows that makes the checks or the calls; the others show what it has noted."""
 
 
@@ -76,8 +69,10 @@ SEEN_BY_ONE = frozenset({Code.JOURNAL_BROKEN, Code.PARTNER_PAUSED, Code.STATUSES
 class Alert:
     level: Level
     code: Code
-    text: str  # one sentence, without personal data
+    text: str  # in English, without personal data
     about: str = field(default="", compare=False)  # the link, partner or queue; "": the gateway as a whole
+    sentences: Sequence[str] = field(default=(), compare=False)  # keys of SENTENCES, of which `text` is made
+    fields: Fields = field(default_factory=dict, compare=False)  # that are in them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +122,7 @@ def alerts(
     durability: Durability,
     held: Iterable[HeldByLink],
     paused: Collection[PausedPartner],
+    silent: Mapping[str, float],
     clocks: Clocks,
     disk_full: bool,
     parked: int,
@@ -136,27 +132,24 @@ def alerts(
 ) -> list[Alert]:
     """The alerts, the critical first; `now` is real time.
 
-    A link without a session is a warning at first, and critical after `down_after_seconds`.
+    A link without a session is a warning at first, and critical after `down_after_seconds`. `silent`: the partners
+    that do not respond, and for how many seconds.
     """
     found: list[Alert] = [*_of_database(rewind, replication, durability)]
     if disk_full:
-        text = "The disk of the database has too little free space: lists are rejected. Free some, or enlarge it."
-        found.append(Alert(Level.CRITICAL, Code.DISK_FULL, text))
+        found.append(_alert(Level.CRITICAL, Code.DISK_FULL, "disk_full"))
     if journal_faults:
-        text = "The journal's chain is broken: gateway verify-journal names the entry."
-        found.append(Alert(Level.CRITICAL, Code.JOURNAL_BROKEN, text))
+        found.append(_alert(Level.CRITICAL, Code.JOURNAL_BROKEN, "journal_broken"))
     found += _of_clocks(clocks)
     for link in links:
         found += [replace(alert, about=link.link) for alert in _of_link(link, now, down_after_seconds)]
-    for kind, why in paused:
-        text = f"{_PARTNERS[kind]} {_PAUSED_BY[FailureKind(why)].format(section=_SECTIONS[kind])}. Its calls wait."
-        found.append(Alert(Level.CRITICAL, Code.PARTNER_PAUSED, text, kind))
+    found += [_of_paused(partner) for partner in paused]
     told = {partner.kind for partner in paused}
     for queue in queues:
-        found += _of_queue(queue, told)
+        found += _of_queue(queue, told, {kind: seconds for kind, seconds in silent.items() if kind not in told})
     if parked:
-        text = f"{_count(parked, 'case')} parked: somebody has to decide."
-        found.append(Alert(Level.WARNING, Code.CASES_PARKED, text))
+        said = "case_parked" if parked == 1 else "cases_parked"
+        found.append(_alert(Level.WARNING, Code.CASES_PARKED, said, fields={"cases": parked}))
     found += [_of_held(one) for one in held if one.open or one.recent]
     return _critical_first(found)
 
@@ -171,146 +164,150 @@ def _critical_first(found: Iterable[Alert]) -> list[Alert]:
     return sorted(found, key=lambda alert: list(Level).index(alert.level))
 
 
+def _alert(level: Level, code: Code, *sentences: str, about: str = "", fields: Fields | None = None) -> Alert:
+    """An alert of these sentences, which have these fields."""
+    fields = fields or {}
+    return Alert(level, code, in_english(sentences, fields), about, sentences, fields)
+
+
 def database_away(why: str, *, exhausted: bool, read_at: str) -> Alert:
     """The alert of a database that could not be read now; the rest of the overview is of `read_at`."""
-    cause = (
-        f"No connection to the database is free ({why}): look for what blocks its statements, and at its load."
-        if exhausted
-        else f"The database does not respond ({why}): look at PostgreSQL, its disk and the network to it."
-    )
-    return Alert(Level.CRITICAL, Code.DATABASE_AWAY, f"{cause} What is shown is of {read_at}.")
+    cause = "pool_exhausted" if exhausted else "database_away"
+    return _alert(Level.CRITICAL, Code.DATABASE_AWAY, cause, "shown_of", fields={"error": why, "read_at": read_at})
 
 
 def _of_clocks(clocks: Clocks) -> Iterator[Alert]:
     if clocks.standing > MAX_DRIFT_SECONDS:
-        text = (
-            f"The database's clock was set back: business time stands for {span(clocks.standing)}. Nothing "
-            "becomes due until then; replies and texts go on."
-        )
-        yield Alert(Level.WARNING, Code.TIME_STANDS, text)
+        yield _alert(Level.WARNING, Code.TIME_STANDS, "time_stands", fields={"for_seconds": clocks.standing})
     if abs(clocks.host_ahead) > MAX_DRIFT_SECONDS:
-        side = "ahead of" if clocks.host_ahead > 0 else "behind"
-        text = (
-            f"This host's clock is {span(abs(clocks.host_ahead))} {side} the database's: check the time service "
-            "of both hosts."
-        )
-        yield Alert(Level.WARNING, Code.CLOCKS_DIFFER, text)
+        side = "clock_ahead" if clocks.host_ahead > 0 else "clock_behind"
+        yield _alert(Level.WARNING, Code.CLOCKS_DIFFER, side, fields={"by_seconds": abs(clocks.host_ahead)})
 
 
 def _of_database(rewind: Rewind | None, replication: Replication, durability: Durability) -> Iterator[Alert]:
     if rewind is not None:
-        text = (
-            f"The database lacks entries of the journal: it ended at {rewind.seq:,}, "
-            f"{rewind.known_seq:,} is known. Nothing is sent. "
-            "Put the right server back, or accept the loss: gateway accept-rewind."
-        )
-        yield Alert(Level.CRITICAL, Code.DATABASE_REWOUND, text)
+        fields = {"seq": rewind.seq, "known_seq": rewind.known_seq}
+        yield _alert(Level.CRITICAL, Code.DATABASE_REWOUND, "database_rewound", fields=fields)
     if replication.shortfall and (durability == "replicated" or replication.standbys):
         level = Level.CRITICAL if durability == "replicated" else Level.WARNING
-        text = f"What is acknowledged is on one server only: {replication.shortfall}."
-        yield Alert(level, Code.COMMITS_LOCAL, text)
+        yield _alert(level, Code.COMMITS_LOCAL, f"commits_local_{replication.shortfall_kind}")
+
+
+class _Said(NamedTuple):
+    """Sentences that follow the first one of an alert, and their fields."""
+
+    sentences: Sequence[str]
+    fields: Fields
+
+
+_NOTHING = _Said((), {})
 
 
 def _of_link(link: LinkState, now: datetime, down_after_seconds: float) -> Iterator[Alert]:
-    waiting = f" {_count(link.queued, 'text')} waiting." if link.queued else ""
-    attempts = _attempts(link, now)
+    waiting = _waiting(link.queued)
     seconds = (now - link.since).total_seconds()
     if link.bound:
         yield from _of_bound_link(link, now, waiting)
     if link.bound >= link.sessions:
         return
+    attempt = _NOTHING if link.node is None else _attempt(link, now)
+    first: dict[str, str | float] = {"link": link.link}
     if link.bound:
-        text = f"{link.link}: {link.bound} of {link.sessions} sessions bound for {span(seconds)}.{attempts}"
-        yield Alert(Level.WARNING, Code.SESSIONS_MISSING, text)
+        level, code, said = Level.WARNING, Code.SESSIONS_MISSING, "sessions_missing"
+        first |= {"bound": link.bound, "sessions": link.sessions, "for_seconds": seconds}
+        waiting = _NOTHING
     elif link.node is None:
-        yield Alert(
-            Level.CRITICAL, Code.LINK_DOWN, f"{link.link}: no living process holds the link. Start one.{waiting}"
-        )
+        level, code, said = Level.CRITICAL, Code.LINK_DOWN, "link_without_process"
     elif link.bind_failure in _CREDENTIALS:
-        text = f"{link.link}: the SMSC refuses our system_id or password: settle it with the operator."
-        yield Alert(Level.CRITICAL, Code.CREDENTIALS_REFUSED, text + attempts + waiting)
+        level, code, said = Level.CRITICAL, Code.CREDENTIALS_REFUSED, "credentials_refused"
     elif link.bind_failure == _BIND_FAILED:
-        text = f"{link.link}: the SMSC refuses the bind: a denied host, one session too many or a stale bind."
-        yield Alert(Level.CRITICAL, Code.BIND_REFUSED, text + attempts + waiting)
+        level, code, said = Level.CRITICAL, Code.BIND_REFUSED, "bind_refused"
     else:  # `ready` and /readyz tell of it from the first second on: so does an alert
         level = Level.CRITICAL if seconds > down_after_seconds else Level.WARNING
-        text = f"{link.link}: no session bound for {span(max(seconds, 0))}."
-        yield Alert(level, Code.LINK_DOWN, text + attempts + waiting)
+        code, said = Code.LINK_DOWN, "link_down"
+        first |= {"for_seconds": max(seconds, 0)}
+    sentences = (said, *attempt.sentences, *waiting.sentences)
+    yield _alert(level, code, *sentences, fields={**first, **attempt.fields, **waiting.fields})
 
 
-def _attempts(link: LinkState, now: datetime) -> str:
+def _waiting(texts: int) -> _Said:
+    if not texts:
+        return _NOTHING
+    return _Said(("text_waiting" if texts == 1 else "texts_waiting",), {"texts": texts})
+
+
+def _attempt(link: LinkState, now: datetime) -> _Said:
     """What came of the last attempt to bind, and when the next one is."""
     if link.bind_failure is None or link.next_bind_at is None:
-        return ""
+        return _NOTHING
     seconds = (link.next_bind_at - now).total_seconds()
     if seconds <= 0:
-        return f" Last attempt: {link.bind_failure}; another one is under way."
-    return (
-        f" Last attempt: {link.bind_failure}; the next one in {span(seconds)} or by gateway bind-now {link.link}."
-    )
+        return _Said(("attempt_under_way",), {"failure": link.bind_failure})
+    return _Said(("next_attempt",), {"failure": link.bind_failure, "next_seconds": seconds})
 
 
-def _of_bound_link(link: LinkState, now: datetime, waiting: str) -> Iterator[Alert]:
+def _of_bound_link(link: LinkState, now: datetime, waiting: _Said) -> Iterator[Alert]:
+    code, fields = None, dict[str, str | float](link=link.link)
     if link.stopped is not None:
-        since = span((now - (link.stopped_at or now)).total_seconds())
-        text = (
-            f"{link.link}: the SMSC has refused whatever is sent with {link.stopped} for {since}: "
-            f"settle it with the operator. A segment is tried at intervals.{waiting}"
-        )
-        yield Alert(Level.CRITICAL, Code.LINK_STOPPED, text)
+        code, since = Code.LINK_STOPPED, link.stopped_at or now
+        fields |= {"status": link.stopped}
     elif link.unaccepted_since is not None:
-        silent = span((now - link.unaccepted_since).total_seconds())
-        text = (
-            f"{link.link}: bound, nothing accepted for {silent}: the SMSC throttles, is busy or does not respond. "
-            "Ask the operator."
-        )
-        yield Alert(Level.CRITICAL, Code.NOTHING_ACCEPTED, text + waiting)
+        code, since = Code.NOTHING_ACCEPTED, link.unaccepted_since
+    if code is not None:
+        fields |= {"for_seconds": (now - since).total_seconds()}
+        yield _alert(Level.CRITICAL, code, str(code), *waiting.sentences, fields={**fields, **waiting.fields})
     if link.needed_timeout_seconds is not None:
         needed = f"{link.needed_timeout_seconds:.0f}s"
-        text = f"{link.link}: responses come late: set response_timeout to {needed} or more."
-        yield Alert(Level.WARNING, Code.RESPONSES_LATE, text)
+        yield _alert(
+            Level.WARNING, Code.RESPONSES_LATE, "responses_late", fields={"link": link.link, "needed": needed}
+        )
 
 
 def _of_held(held: HeldByLink) -> Alert:
     """One alert for all replies of an operator's numbers by a link: where there are several, the base lags."""
-    replies = "1 reply is" if held.replies == 1 else f"{held.replies:,} replies are"
-    numbers = "1 number" if held.numbers == 1 else f"{held.numbers:,} numbers"
-    text = (
-        f"{held.link}: {replies} held, {held.recent:,} of the last day, from {numbers} that the MCB assigns to "
-        f"{held.operator}: the base may lag. Somebody has to decide."
+    return _alert(
+        Level.WARNING,
+        Code.REPLIES_HELD,
+        "replies_held",
+        about=f"{held.link}, {held.operator}",
+        fields={
+            "link": held.link,
+            "operator": held.operator,
+            "replies": held.replies,
+            "recent": held.recent,
+            "numbers": held.numbers,
+        },
     )
-    return Alert(Level.WARNING, Code.REPLIES_HELD, text, f"{held.link}, {held.operator}")
 
 
-def _of_queue(queue: QueueState, paused: Container[str]) -> Iterator[Alert]:
-    oldest = f"the oldest for {span(queue.seconds)}."
+def _of_paused(partner: PausedPartner) -> Alert:
+    said = f"paused_{partner.why}"
+    fields: Fields = {"partner": partner.kind}
+    if partner.why in (FailureKind.CREDENTIALS, FailureKind.ADDRESS):
+        fields = {**fields, "section": _SECTIONS[partner.kind]}
+    return _alert(Level.CRITICAL, Code.PARTNER_PAUSED, said, about=partner.kind, fields=fields)
+
+
+def _of_queue(queue: QueueState, paused: Container[str], silent: Mapping[str, float]) -> Iterator[Alert]:
+    """At most one: a partner that is paused has its alert, one that is silent or failing has a code of its own."""
+    partner = "sdu" if queue.queue == "statuses" else queue.queue
+    waits: dict[str, str | float] = {"waiting": queue.depth, "oldest_seconds": queue.seconds}
     match queue.queue:
         case "journal" if queue.seconds > MAX_JOURNAL_SECONDS:
-            text = f"{queue.depth:,} journal entries wait for their place in the chain, {oldest}"
-            yield Alert(Level.WARNING, Code.JOURNAL_LATE, text)
+            yield _alert(Level.WARNING, Code.JOURNAL_LATE, "journal_late", fields=waits)
         case "statuses" if queue.seconds > MAX_STATUSES_SECONDS:
-            text = f"{queue.depth:,} statuses wait for SDU, {oldest} Ask those who run it."
-            yield Alert(Level.WARNING, Code.STATUSES_LATE, text)
-        case "statuses" if queue.failing >= FAILING_FROM and "sdu" not in paused:
-            failed = f"SDU is failing: {queue.failing:,} pushes in a row. {queue.depth:,} statuses wait"
-            yield Alert(Level.WARNING, Code.STATUSES_LATE, f"{failed}, {oldest} Ask those who run it.")
-        case "lookup" | "voucher" if queue.failing:
-            partner, calls = _PARTNERS[queue.queue], _CALLS[queue.queue]
-            tried = f"{calls} have been tried {FAILING_FROM} times or more, {oldest}"
-            text = f"{partner} is failing: {tried} Ask those who run it."
-            yield Alert(Level.WARNING, Code.CALLS_FAILING, text, queue.queue)
+            yield _alert(Level.WARNING, Code.STATUSES_LATE, "statuses_late", fields=waits)
+        case "statuses" if queue.depth and partner in silent:
+            fields = waits | {"partner": partner, "silent_seconds": silent[partner]}
+            yield _alert(Level.WARNING, Code.STATUSES_LATE, "sdu_silent", fields=fields)
+        case "statuses" if queue.failing >= FAILING_FROM and partner not in paused:
+            fields = waits | {"partner": partner, "pushes": queue.failing}
+            yield _alert(Level.WARNING, Code.STATUSES_LATE, "sdu_failing", fields=fields)
+        case "lookup" | "voucher" if queue.depth and partner in silent:
+            fields = waits | {"partner": partner, "silent_seconds": silent[partner]}
+            yield _alert(Level.WARNING, Code.CALLS_FAILING, "partner_silent", about=partner, fields=fields)
+        case "lookup" | "voucher" if queue.failing and partner not in paused:
+            fields = {"partner": partner, "times": FAILING_FROM, "oldest_seconds": queue.seconds}
+            yield _alert(Level.WARNING, Code.CALLS_FAILING, "calls_failing", about=partner, fields=fields)
         case "voucher" if queue.seconds > MAX_VOUCHERS_SECONDS:
-            text = f"{queue.depth:,} consents wait for their voucher, {oldest} Ask those who run the wallet."
-            yield Alert(Level.WARNING, Code.VOUCHERS_LATE, text)
-
-
-def span(seconds: float) -> str:
-    """A length of time in one number and its unit."""
-    for unit, length in (("days", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing} is" if number == 1 else f"{number:,} {thing}s are"
+            yield _alert(Level.WARNING, Code.VOUCHERS_LATE, "vouchers_late", fields=waits)

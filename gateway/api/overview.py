@@ -53,6 +53,7 @@ _PAUSED = "gateway_partner_paused"
 _CLOCK_DRIFT = "gateway_clock_drift_seconds"
 _DISK_FULL = "gateway_disk_full"
 _PARTNER_FAILURES = "gateway_partner_failures"
+_SILENT = "gateway_partner_silent_seconds"
 _OUTCOMES = tuple(kind.value for kind in StatusKind)
 
 _Counted = Mapping[tuple[str, ...], int]
@@ -92,6 +93,7 @@ class Overview:
         partners: Collection[str],
         durability: Durability,
         down_after_seconds: float,
+        silent_after_seconds: float,
         timeout_seconds: float,
     ) -> None:
         """`partners`: those that this process calls, `lookup`, `voucher`, `sdu`; without the last SDU pulls.
@@ -106,6 +108,7 @@ class Overview:
         self._partners = partners
         self._durability = durability
         self._down_after_seconds = down_after_seconds
+        self._silent_after_seconds = silent_after_seconds
         self._timeout_seconds = timeout_seconds
         self._last: dict[str, Any] | None = None
 
@@ -174,6 +177,7 @@ class Overview:
             durability=self._durability,
             held=gathered.held_replies,
             paused=_paused(counted),
+            silent=self._silent(counted),
             clocks=_clocks(counted),
             disk_full=counted.get((_DISK_FULL,), 0) > 0,
             parked=_cases(gathered)[State.PARKED],
@@ -199,6 +203,11 @@ class Overview:
                 replication=await replication.state(connection),
                 noted=[_alert(one) for one in await alert_history.seen(connection) if one.code in SEEN_BY_ONE],
             )
+
+    def _silent(self, counted: _Counted) -> dict[str, int]:
+        """The partners that have left requests without a response for too long, and for how many seconds."""
+        silent = {partner: counted.get((_SILENT, partner), 0) for partner in self._partners}
+        return {partner: seconds for partner, seconds in silent.items() if seconds > self._silent_after_seconds}
 
     def _queues(self, gathered: _Gathered) -> list[Queue]:
         """The queues to show. Statuses that SDU pulls have none: only SDU knows its cursor."""
@@ -320,8 +329,18 @@ def _paused(counted: _Counted) -> list[PausedPartner]:
 def _counted() -> dict[tuple[str, ...], int]:
     """The counters and gauges of this process, rounded, by sample and labels."""
     samples = {
-        *(_SEGMENTS, _CHECKED, _FAULTS, _UNKNOWN_STATES, _NOT_FINAL, _PAUSED, _PARTNER_FAILURES, _CLOCK_DRIFT),
-        _DISK_FULL,
+        *(
+            _SEGMENTS,
+            _CHECKED,
+            _FAULTS,
+            _UNKNOWN_STATES,
+            _NOT_FINAL,
+            _PAUSED,
+            _PARTNER_FAILURES,
+            _SILENT,
+            _CLOCK_DRIFT,
+            _DISK_FULL,
+        ),
         *PARTNER_SAMPLES,
     }
     return {

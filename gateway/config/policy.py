@@ -79,6 +79,8 @@ class PartnerPolicy:
     """Of a batch of statuses that SDU has not accepted."""
     pause: Backoff = Backoff(first_seconds=30.0, max_seconds=300.0)
     """Between attempts, one at a time, at a partner that no request can succeed at until a person has acted."""
+    silent_after_seconds: float = 10.0
+    """Without a response to requests under way, after which there is an alert; the requests go on."""
     max_invalid_responses: int = 20
     """In a row; that one pauses the partner, those before it each park a case."""
 

@@ -2,7 +2,7 @@
 
 import { casesAddress } from "./campaign.js";
 import { badge, byId, clock, coloured, count, fill, h, hint, hours, share, span, swatch, table } from "./dom.js";
-import { named, phrase, t } from "./language.js";
+import { knows, named, phrase, t } from "./language.js";
 
 const ENDED = [
   "voucher_issued",
@@ -70,13 +70,28 @@ function showAlerts({ alerts, ready }) {
   announced = texts;
 }
 
-/** An alert: what it is, the gateway's own words, what to do, and where the runbook has more. */
-function notice({ level, code, about, text }) {
+/** What an alert says: its sentences in the page's language, or the gateway's text where the page lacks one. */
+function said({ text, sentences = [], fields = {} }) {
+  if (!sentences.length || !sentences.every((key) => knows("says", key))) return h("span", { lang: "en" }, text);
+  const values = Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, shownField(name, value)]));
+  return h("span", {}, sentences.map((key) => t(`says_${key}`, values)).join(" "));
+}
+
+function shownField(name, value) {
+  if (name === "partner") return named("partner", value);
+  if (name.endsWith("_at")) return clock(value);
+  if (typeof value === "string") return value;
+  return name.endsWith("_seconds") ? span(value) : count(value);
+}
+
+/** An alert: what it is, what it says, what to do, and where the runbook has more. */
+function notice(alert) {
+  const { level, code, about } = alert;
   const what = [h("strong", {}, t(level)), " ", h("b", {}, named("alert", code)), about && ` · ${about}`, ". "];
   return h(
     "div",
     { class: `notice ${level}` },
-    h("p", {}, what, h("span", { lang: "en" }, text)),
+    h("p", {}, what, said(alert)),
     h("p", {}, h("b", {}, t("what_to_do")), ` ${named("do", code)}`),
     h("p", { class: "place" }, t("runbook", { place: `docs/ops/runbook.md#${code}` })),
   );

@@ -27,9 +27,12 @@ export function phrase(key, values = {}) {
   return parts.map((part, i) => (i % 2 ? values[part] : part)).filter((part) => part !== "");
 }
 
+/** Whether the page has words for a name of the server. */
+export const knows = (kind, name) => Object.hasOwn(WORDS, `${kind}_${name}`);
+
 /** The words of a name of the server, such as a state; the name itself where the page does not know it. */
 export const named = (kind, name) =>
-  Object.hasOwn(WORDS, `${kind}_${name}`) ? t(`${kind}_${name}`) : name.replaceAll("_", " ");
+  knows(kind, name) ? t(`${kind}_${name}`) : name.replaceAll("_", " ");
 
 /** Fills the texts of the page: data-t is the key of an element's content, data-t-label of its aria-label. */
 export function translate() {

@@ -25,6 +25,7 @@ from gateway.partners.responses import (
     is_valid_text,
     read_json_object,
 )
+from gateway.partners.silence import Silence
 from gateway.store.cases import StoredCase
 from gateway.tracing.context import HEADER, trace_of_batch, trace_of_case, traceparent
 
@@ -44,6 +45,7 @@ class Mcb:
         self._url = config.url
         self._headers = {"Authorization": f"Bearer {config.token}"}
         self._timeout = aiohttp.ClientTimeout(total=config.timeout.total_seconds())
+        self._silence = Silence("lookup")
 
     @property
     def batch(self) -> int:
@@ -124,17 +126,18 @@ class Mcb:
         `of_cases`: the cases of a request that has a trace of its own.
         """
         try:
-            async with self._http.post(
-                self._url + path,
-                json=body,
-                headers=self._headers | {HEADER: traceparent(trace_id)},
-                timeout=self._timeout,
-                allow_redirects=False,
-                trace_request_ctx=of_cases,
-            ) as response:
-                if response.status != HTTPStatus.OK:
-                    return invalid_or_unavailable(response)
-                return await read_json_object(response)
+            with self._silence.request():
+                async with self._http.post(
+                    self._url + path,
+                    json=body,
+                    headers=self._headers | {HEADER: traceparent(trace_id)},
+                    timeout=self._timeout,
+                    allow_redirects=False,
+                    trace_request_ctx=of_cases,
+                ) as response:
+                    if response.status != HTTPStatus.OK:
+                        return invalid_or_unavailable(response)
+                    return await read_json_object(response)
         except REQUEST_ERRORS as error:
             return Unavailable.by_error(error)
 

@@ -28,6 +28,7 @@ from gateway.config.policy import PartnerPolicy
 from gateway.partners.availability import Availability
 from gateway.partners.batch_size import BatchSize
 from gateway.partners.responses import REQUEST_ERRORS, FailureKind, Unavailable
+from gateway.partners.silence import Silence
 from gateway.store.rewinds import HEAD_HEADER, Head
 from gateway.tracing.context import HEADER, traceparent
 from gateway.usecases.status_feed import FEED, StatusBatch, StatusFeed
@@ -54,6 +55,7 @@ class SduClient:
         self._token = config.token
         self._key = base64.b64decode(config.signing_secret.removeprefix("whsec_"))
         self._timeout = timeout
+        self._silence = Silence(FEED)
 
     async def post(self, body: bytes, head: Head, of_cases: Sequence[str] = ()) -> Unavailable | None:
         """None when SDU has taken the body, by any 2xx; else why it has not. SDU is told `head` beside it.
@@ -62,17 +64,18 @@ class SduClient:
         """
         octets = io.BytesIO(body)  # a large batch is written in chunks, between which other tasks run
         try:
-            async with self._http.post(
-                self._url,
-                data=octets,
-                headers=self._headers(body, head),
-                timeout=self._timeout,
-                allow_redirects=False,
-                trace_request_ctx=of_cases,
-            ) as response:
-                if HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
-                    return None
-                return Unavailable.by_response(response)
+            with self._silence.request():
+                async with self._http.post(
+                    self._url,
+                    data=octets,
+                    headers=self._headers(body, head),
+                    timeout=self._timeout,
+                    allow_redirects=False,
+                    trace_request_ctx=of_cases,
+                ) as response:
+                    if HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
+                        return None
+                    return Unavailable.by_response(response)
         except REQUEST_ERRORS as error:
             return Unavailable.by_error(error)
 

@@ -23,6 +23,7 @@ from gateway.partners.responses import (
     is_valid_text,
     read_json_object,
 )
+from gateway.partners.silence import Silence
 from gateway.store.cases import StoredCase
 from gateway.tracing.context import HEADER, trace_of_case, traceparent
 
@@ -45,6 +46,7 @@ class Wallet:
         self._url = config.url + "/v1/vouchers"
         self._headers = {"Authorization": f"Bearer {config.token}", "Content-Type": "application/json"}
         self._timeout = aiohttp.ClientTimeout(total=config.timeout.total_seconds())
+        self._silence = Silence("voucher")
         self._calendar = calendar
 
     async def call(self, stored: Sequence[StoredCase]) -> list[Outcome]:
@@ -54,22 +56,23 @@ class Wallet:
     async def _request_voucher(self, stored: StoredCase) -> Outcome:
         case_id = stored.case_id
         try:
-            async with self._http.post(
-                self._url,
-                data=orjson.dumps(self._request_body(stored)),
-                headers={
-                    **self._headers,
-                    "Idempotency-Key": case_id,
-                    HEADER: traceparent(trace_of_case(case_id)),
-                },
-                timeout=self._timeout,
-                allow_redirects=False,
-            ) as response:
-                if response.status == HTTPStatus.UNPROCESSABLE_ENTITY:
-                    return Done(case_id, RejectVoucher(reason=await _rejection_reason(response)))
-                if response.status not in _ISSUED:
-                    return invalid_or_unavailable(response).retry(case_id)
-                voucher_id = (await read_json_object(response)).get("voucher_id")
+            with self._silence.request():
+                async with self._http.post(
+                    self._url,
+                    data=orjson.dumps(self._request_body(stored)),
+                    headers={
+                        **self._headers,
+                        "Idempotency-Key": case_id,
+                        HEADER: traceparent(trace_of_case(case_id)),
+                    },
+                    timeout=self._timeout,
+                    allow_redirects=False,
+                ) as response:
+                    if response.status == HTTPStatus.UNPROCESSABLE_ENTITY:
+                        return Done(case_id, RejectVoucher(reason=await _rejection_reason(response)))
+                    if response.status not in _ISSUED:
+                        return invalid_or_unavailable(response).retry(case_id)
+                    voucher_id = (await read_json_object(response)).get("voucher_id")
         except REQUEST_ERRORS as error:
             return Unavailable.by_error(error).retry(case_id)
         except InvalidResponse as error:

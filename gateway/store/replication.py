@@ -16,6 +16,15 @@ FROM pg_stat_replication
 """
 
 
+SHORTFALLS = {
+    "hidden": "the state of the standbys is hidden from this role: GRANT pg_monitor to it",
+    "disconnected": "no synchronous standby is connected, and commits wait for one: look at the standbys",
+    "asynchronous": "the standbys are not synchronous: set synchronous_standby_names",
+    "no_standby": "there is no standby: connect one, and set synchronous_standby_names",
+}
+"""Why what is acknowledged is on one server only, and what settles that."""
+
+
 class Replication(NamedTuple):
     """The standbys of the server, and whether a commit waits for one."""
 
@@ -32,15 +41,18 @@ class Replication(NamedTuple):
     @property
     def shortfall(self) -> str:
         """Why it is not, and what settles that; "" where it is."""
+        return SHORTFALLS.get(self.shortfall_kind, "")
+
+    @property
+    def shortfall_kind(self) -> str:
+        """The same as a key of SHORTFALLS; "" where it is."""
         if self.is_synchronous:
             return ""
         if self.unreadable:
-            return "the state of the standbys is hidden from this role: GRANT pg_monitor to it"
+            return "hidden"
         if self.waits:
-            return "no synchronous standby is connected, and commits wait for one: look at the standbys"
-        if self.standbys:
-            return "the standbys are not synchronous: set synchronous_standby_names"
-        return "there is no standby: connect one, and set synchronous_standby_names"
+            return "disconnected"
+        return "asynchronous" if self.standbys else "no_standby"
 
 
 _read_state = reader(Replication)

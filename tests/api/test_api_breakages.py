@@ -20,7 +20,8 @@ from gateway.config import Config
 from gateway.config.model import Durability
 from gateway.logs.log import Event
 from gateway.partners.responses import FailureKind
-from gateway.store import alert_history
+from gateway.partners.silence import Silence
+from gateway.store import alert_history, journal
 from gateway.store.alert_history import SeenAlert
 from gateway.store.database import Database
 from gateway.store.replication import Replication
@@ -103,6 +104,21 @@ BREAKAGES = [
         "SDU gone", Event.PARTNER_UNAVAILABLE, "gateway_partner_failures", "StatusesFailing",
         Told(Code.STATUSES_LATE, "SDU is failing: 3 pushes in a row", "Ask those who run it",
              {"queue": "statuses", "depth": 9, "seconds": 4.0, "failing": 3}),
+    ),
+    Breakage(
+        "MCB silent", Event.PARTNER_UNAVAILABLE, "gateway_partner_silent_seconds", "CallsFailing",
+        Told(Code.CALLS_FAILING, "The MCB has not responded for 12 s", "Ask those who run it",
+             {"queue": "lookup", "depth": 9, "seconds": 12.0, "silent": {"lookup": 12}}),
+    ),
+    Breakage(
+        "wallet silent", Event.PARTNER_UNAVAILABLE, "gateway_partner_silent_seconds", "CallsFailing",
+        Told(Code.CALLS_FAILING, "The wallet has not responded for 12 s", "Ask those who run it",
+             {"queue": "voucher", "depth": 9, "seconds": 12.0, "silent": {"voucher": 12}}),
+    ),
+    Breakage(
+        "SDU silent", Event.PARTNER_UNAVAILABLE, "gateway_partner_silent_seconds", "StatusesFailing",
+        Told(Code.STATUSES_LATE, "SDU has not responded for 12 s", "Ask those who run it",
+             {"queue": "statuses", "depth": 9, "seconds": 12.0, "silent": {"sdu": 12}}),
     ),
     Breakage(
         "database frozen", Event.DATABASE_AWAY, "gateway_database_up", "DatabaseAway",
@@ -248,6 +264,7 @@ def overview_of(
         partners=partners,
         durability="local",
         down_after_seconds=10.0,
+        silent_after_seconds=10.0,
         timeout_seconds=timeout_seconds,
     )
 
@@ -328,6 +345,24 @@ async def test_pushes_that_fail_are_an_alert_of_the_process_that_pushes(
     for failures, codes in ((2, []), (3, [Code.STATUSES_LATE]), (0, [])):
         metrics.PARTNER_FAILURES.labels("sdu").set(failures)
         assert [alert["code"] for alert in (await overview.make())["alerts"]] == codes
+
+
+async def test_a_push_under_way_for_long_is_an_alert_until_its_response(
+    api: Api, components: Components, config: Config, database: Database
+) -> None:
+    await api.execute("UPDATE links SET node = 'node', bound = 1")
+    await api.push([good(1)])
+    async with database.acquire() as connection:
+        await journal.seal(connection)
+        await connection.execute("INSERT INTO feeds (feed) VALUES ('sdu')")
+    overview = overview_of(components, config, database, partners=["sdu"])
+    now = 0.0
+    silence = Silence("sdu", now=lambda: now)
+    with silence.request():
+        for seconds, codes in ((9.0, []), (11.0, [Code.STATUSES_LATE]), (29.0, [Code.STATUSES_LATE])):
+            now = seconds
+            assert [alert.code for alert in await overview.alerts()] == codes
+    assert await overview.alerts() == []
 
 
 PAUSED = SeenAlert(Code.PARTNER_PAUSED, "lookup", "critical", "The MCB does not accept our token.")

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.api.alerts import Code
 from gateway.api.console import FOLDER, HEADERS
+from gateway.api.sentences import SENTENCES
 from gateway.consent.events import EventType
 from gateway.consent.reply import Verdict
 from gateway.pages import page_files
@@ -94,12 +95,17 @@ def test_all_words_of_the_console_exist_in_three_languages_with_the_same_places_
         assert others == [english] * 2, key
 
 
+def test_the_english_sentences_of_the_consoles_alerts_are_the_gateways() -> None:
+    assert {key[5:]: texts[0] for key, texts in WORDS.items() if key.startswith("says_")} == SENTENCES
+
+
 def test_the_console_has_words_for_whatever_it_names() -> None:
     scripts = "".join(text for name, text in SCRIPTS.items() if name != "words.js")
     wanted = set(re.findall(r'\b(?:t|phrase|button)\("(\w+)"', scripts))
     wanted |= set(re.findall(r'data-t(?:-label)?="(\w+)"', PAGE))
     wanted |= {f"event_{event}" for event in EventType}
     wanted |= {f"{kind}_{code}" for code in Code for kind in ("alert", "do")}
+    wanted |= {f"says_{key}" for key in SENTENCES}
     wanted |= {f"state_{state}" for state in DOCUMENT["components"]["schemas"]["State"]["enum"]}
     wanted |= {f"stage_{stage}" for stage in ("received", *figures.STAGES)}
     wanted |= {f"verdict_{verdict}" for verdict in Verdict} | {f"text_{state}" for state in SmsState}

@@ -1,13 +1,25 @@
 """The overview for ops, and the conditions that raise an alert."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from gateway import metrics
-from gateway.api.alerts import Alert, Clocks, Code, Level, LinkState, PausedPartner, QueueState, alerts, span
+from gateway.api.alerts import (
+    Alert,
+    Clocks,
+    Code,
+    Level,
+    LinkState,
+    PausedPartner,
+    QueueState,
+    alerts,
+    database_away,
+)
+from gateway.api.sentences import SENTENCES, span
 from gateway.components import Components
 from gateway.consent.inputs import Park, UseNumber
 from gateway.partners.responses import FailureKind
@@ -40,6 +52,7 @@ def alerts_of(*, links: list[dict[str, Any]] | None = None, queue: str = "journa
     more: dict[str, Any] = {
         "held": [],
         "paused": [],
+        "silent": {},
         "clocks": Clocks(0, 0),
         "disk_full": False,
         "parked": 0,
@@ -49,6 +62,11 @@ def alerts_of(*, links: list[dict[str, Any]] | None = None, queue: str = "journa
         "durability": "local",
     } | {k: v for k, v in changes.items() if k not in QUIET}
     return alerts(states, [waiting], now=NOW, down_after_seconds=10.0, **more)
+
+
+def places(sentences: Iterable[str]) -> set[str]:
+    """The names of what is filled in."""
+    return {name for key in sentences for name in re.findall(r"\{(\w+)\}", SENTENCES[key])}
 
 
 # what is wrong
@@ -164,6 +182,28 @@ def test_a_push_that_failed_twice_is_no_alert_and_a_paused_sdu_is_one_only() -> 
     assert alert.code is Code.PARTNER_PAUSED
 
 
+def test_calls_that_fail_at_a_paused_partner_are_one_alert() -> None:
+    paused = [PausedPartner("lookup", FailureKind.CREDENTIALS)]
+    (alert,) = alerts_of(queue="lookup", depth=9, seconds=60.0, failing=5, paused=paused, silent={"lookup": 20})
+    assert alert.code is Code.PARTNER_PAUSED
+
+
+@pytest.mark.parametrize(
+    ("queue", "silent"),
+    [("statuses", {"lookup": 20}), ("lookup", {"sdu": 20}), ("lookup", {"voucher": 20}), ("journal", {"sdu": 20})],
+)
+def test_the_silence_of_one_partner_is_no_alert_of_another(queue: str, silent: dict[str, int]) -> None:
+    assert alerts_of(queue=queue, depth=9, seconds=12.0, silent=silent) == []
+
+
+@pytest.mark.parametrize(("queue", "partner"), [("statuses", "sdu"), ("lookup", "lookup"), ("voucher", "voucher")])
+def test_a_silent_partner_is_one_alert_while_something_waits_for_it(queue: str, partner: str) -> None:
+    silent = {partner: 95}
+    assert alerts_of(queue=queue, silent=silent) == []
+    (alert,) = alerts_of(queue=queue, depth=9, seconds=95.0, failing=9, silent=silent)
+    assert "has not responded for 95 s" in alert.text
+
+
 def held(**changes: Any) -> HeldByLink:
     """Three replies of kcell's numbers that came by tele2."""
     by_link = HeldByLink("tele2", "kcell", cases=2, numbers=1, replies=3, open=2, recent=1, since=NOW)
@@ -174,8 +214,8 @@ def test_held_replies_by_one_link_of_one_operators_numbers_are_one_alert() -> No
     (alert,) = alerts_of(held=[held()])
     assert (alert.level, alert.code) == (Level.WARNING, Code.REPLIES_HELD)
     assert alert.text == (
-        "tele2: 3 replies are held, 1 of the last day, from 1 number that the MCB assigns to kcell: "
-        "the base may lag. Somebody has to decide."
+        "tele2: replies of numbers that the MCB assigns to kcell are held: the base may lag. "
+        "Replies: 3, 1 of the last day; numbers: 1. Somebody has to decide."
     )
     assert len(alerts_of(held=[held(), held(link="beeline")])) == 2
 
@@ -312,6 +352,7 @@ async def test_the_overview_of_the_journal_has_the_sealed_entries(api: Api, data
 def test_alert_codes_and_levels_equal_those_of_openapi_json() -> None:
     described = DOCUMENT["components"]["schemas"]["Overview"]["properties"]["alerts"]["items"]["properties"]
     assert (described["code"]["enum"], described["level"]["enum"]) == (list(Code), list(Level))
+    assert described["sentences"]["items"]["enum"] == list(SENTENCES)
 
 
 def test_a_rewound_database_is_the_first_alert() -> None:
@@ -341,3 +382,35 @@ def test_commits_on_one_server_are_an_alert_where_they_are_to_be_on_two(
     found = alerts_of(replication=state, durability=durability)
     assert [alert.level for alert in found] == ([level] if level else [])
     assert all(alert.code is Code.COMMITS_LOCAL and words in alert.text for alert in found)
+
+
+DOWN = {"bound": 0, "bind_failure": "unreachable", "next_bind_at": NOW + timedelta(seconds=40), "queued": 1}
+PAUSING = (FailureKind.CREDENTIALS, FailureKind.ADDRESS, FailureKind.TOO_LARGE, FailureKind.INVALID)
+WRONG: list[dict[str, Any]] = [
+    {"links": [DOWN, DOWN | {"next_bind_at": NOW, "queued": 2}, {"bound": 0, "node": None}, {"sessions": 2}]},
+    {"links": [DOWN | {"bind_failure": failure} for failure in ("ESME_RINVPASWD", "ESME_RBINDFAIL")]},
+    {"links": [{"stopped": "ESME_RINVSRCADR"}, {"unaccepted_since": NOW, "needed_timeout_seconds": 46.5}]},
+    {"rewind": Rewind(NOW, "gateway", 480, b"hash", 500, b"known"), "disk_full": True, "journal_faults": 1},
+    *(
+        {"replication": Replication(*standbys, waits=waits), "durability": "replicated"}
+        for standbys, waits in (((0, 0, 0), False), ((1, 0, 0), False), ((1, 0, 0), True), ((1, 0, 1), True))
+    ),
+    {"paused": [PausedPartner("lookup", why) for why in PAUSING], "held": [held()], "parked": 1},
+    {"clocks": Clocks(host_ahead=10, standing=3600), "parked": 2},
+    {"clocks": Clocks(host_ahead=-10, standing=0), "queue": "journal", "depth": 9, "seconds": 61.0},
+    {"queue": "statuses", "depth": 9, "seconds": 301.0},
+    {"queue": "statuses", "depth": 9, "seconds": 12.0, "failing": 3},
+    {"queue": "statuses", "depth": 9, "seconds": 12.0, "silent": {"sdu": 12}},
+    {"queue": "voucher", "depth": 9, "seconds": 12.0, "silent": {"voucher": 12}},
+    {"queue": "voucher", "depth": 9, "seconds": 901.0},
+    {"queue": "voucher", "depth": 9, "seconds": 12.0, "failing": 3},
+]
+"""All that can be wrong."""
+
+
+def test_every_code_has_its_sentences_and_each_sentence_a_code() -> None:
+    found = [alert for wrong in WRONG for alert in alerts_of(**wrong)]
+    found += [database_away("TimeoutError", exhausted=exhausted, read_at="now") for exhausted in (True, False)]
+    assert {alert.code for alert in found} == set(Code)
+    assert {key for alert in found for key in alert.sentences} == SENTENCES.keys()
+    assert all(alert.fields.keys() == places(alert.sentences) for alert in found)

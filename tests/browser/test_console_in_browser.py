@@ -185,7 +185,7 @@ async def test_the_board_of_a_gateway_whose_database_is_away_shows_what_was_read
     page = await console.open()
     away = {
         "level": "critical", "code": "database_away", "about": "",
-        "text": "The database does not respond (TimeoutError)",
+        "text": "The database does not respond (TimeoutError)", "sentences": ["of_a_later_version"], "fields": {},
     }  # fmt: skip
 
     async def without_database(route: Route) -> None:
@@ -200,6 +200,7 @@ async def test_the_board_of_a_gateway_whose_database_is_away_shows_what_was_read
     await page.route("**/v1/overview", without_database)
     await page.reload()
     await expect(page.locator("#alerts")).to_contain_text("Database away")
+    await expect(page.locator("#alerts")).to_contain_text("The database does not respond (TimeoutError)")
     await expect(page.locator("#alerts")).to_contain_text("Look at PostgreSQL, its disk and the network to it.")
     await expect(page.locator("#age")).to_contain_text("5 min")
     await expect(page.locator("#board")).to_have_class("stale")
@@ -229,6 +230,10 @@ async def test_a_case_is_searched_and_cancelled_and_what_a_gateway_that_goes_has
 ) -> None:
     searched = await _serve_search(console.page)
     page = await console.open(language="ru")
+    await expect(page.locator("#alerts")).to_contain_text(
+        "Последняя попытка: ESME_RBINDFAIL; следующая через 60 мин"
+    )
+    await expect(page.locator("#alerts [lang=en]")).to_have_count(0)
     await page.locator("#search-kind").select_option("iin")
     await page.locator("#search-person").fill("870312497005")
     await page.locator("#search button").click()
