@@ -6,23 +6,8 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 
-import aiohttp
-
 from gateway import metrics, notify
-from gateway.api.access_log import AccessLogApi, AccessNotes
-from gateway.api.app import Api, serve_http
-from gateway.api.board import BoardApi
-from gateway.api.cases import CasesApi
-from gateway.api.console import ConsoleApi
-from gateway.api.evidence import EvidenceApi
-from gateway.api.lists import ListsApi
-from gateway.api.messages import MessagesApi
-from gateway.api.ops import OpsApi
-from gateway.api.overview import Overview
-from gateway.api.rewinds import RewindsApi
-from gateway.api.search import SearchApi
-from gateway.api.statuses import StatusesApi
-from gateway.api.wallet import WalletApi
+from gateway.api.app import serve_http
 from gateway.clock import wall_now
 from gateway.cluster.clock_watch import ClockWatch
 from gateway.cluster.membership import Membership, leave
@@ -30,21 +15,16 @@ from gateway.cluster.retry import TRANSIENT_ERRORS, run_with_retry
 from gateway.cluster.scheduler import Job, Scheduler
 from gateway.components import Components, build, longest_waits
 from gateway.config import Config
-from gateway.config import Link as LinkConfig
 from gateway.config.policy import Policy
 from gateway.ids import new_ulid
-from gateway.intake.reading import ListReader
 from gateway.logs.log import Event, get_logger
 from gateway.operators.link import Link
-from gateway.operators.links import Links
 from gateway.operators.receiver import Receiver
 from gateway.partners.caller import Caller
 from gateway.partners.http_session import partner_session
-from gateway.partners.mcb import Mcb
-from gateway.partners.sdu import SduClient, SduPush
-from gateway.partners.wallet import Wallet
+from gateway.partners.sdu import SduPush
+from gateway.shells import apis_of, board_of, links_of, partners_of
 from gateway.store import nodes, rewinds, setup
-from gateway.store.calls import CallKind
 from gateway.store.database import Database, DatabaseError, open_pool
 from gateway.store.inbound import FLUSH_SECONDS
 from gateway.store.migrations import migrate as migrate_database
@@ -53,9 +33,6 @@ from gateway.store.rewinds import JournalMemory
 from gateway.store.session_checks import check_tables
 from gateway.tracing.traces import Traces, open_traces
 from gateway.tracing.traces import are_wanted as traces_are_wanted
-from gateway.usecases.partner_calls import PartnerCalls
-from gateway.usecases.sent_texts import SentTexts
-from gateway.usecases.status_feed import FEED, StatusFeed
 
 log = get_logger()
 
@@ -212,70 +189,6 @@ async def _prepare(config: Config, database: Database, *, migrate_now: bool) -> 
                 )
 
 
-def apis_of(config: Config, components: Components) -> list[Api]:
-    """The HTTP interfaces of the process."""
-    c = components
-    access = AccessNotes(c.access_log, page_seconds=c.policy.http.noted_page_seconds)
-    return [
-        ListsApi(
-            database=c.database,
-            calendar=c.calendar,
-            reader=ListReader(
-                c.accept_list, staged_batch=c.policy.staged_batch, max_records=config.http.max_list_records
-            ),
-            services=tuple(config.services),
-            max_list_bytes=config.http.max_list_bytes,
-            max_list_records=config.http.max_list_records,
-            policy=c.policy.http,
-            traces=c.traces,
-        ),
-        CasesApi(database=c.database, calendar=c.calendar, actions=c.manual_actions, access=access),
-        SearchApi(database=c.database, calendar=c.calendar, access=access),
-        EvidenceApi(database=c.database, clock=c.clock, config=config, access=access),
-        AccessLogApi(log=c.access_log, calendar=c.calendar),
-        MessagesApi(database=c.database, calendar=c.calendar, alphabets=config.default_alphabets, access=access),
-        StatusesApi(
-            database=c.database,
-            calendar=c.calendar,
-            sealed=c.wakeups.sealed,
-            max_readers=c.policy.http.max_feed_readers,
-        ),
-        WalletApi(c.wallet_events),
-        OpsApi(
-            database=c.database,
-            clock=c.clock,
-            calendar=c.calendar,
-            links=[link.name for link in config.links],
-            durability=config.gateway.durability,
-            cache_seconds=c.policy.http.probe_cache_seconds,
-        ),
-        board_of(config, components),
-        RewindsApi(acceptance=c.rewind, calendar=c.calendar, pushes=bool(config.sdu.url)),
-        ConsoleApi(),
-    ]
-
-
-def board_of(config: Config, components: Components) -> BoardApi:
-    """The console's data."""
-    c = components
-    urls = {CallKind.LOOKUP: config.mcb.url, CallKind.VOUCHER: config.wallet.url, FEED: config.sdu.url}
-    overview = Overview(
-        database=c.database,
-        clock=c.clock,
-        calendar=c.calendar,
-        node=c.node,
-        links=config.links,
-        partners=[partner for partner, url in urls.items() if url],
-        durability=config.gateway.durability,
-        down_after_seconds=c.policy.membership.link_down_after_seconds,
-        silent_after_seconds=c.policy.partners.silent_after_seconds,
-        timeout_seconds=c.policy.http.overview_timeout_seconds,
-    )
-    return BoardApi(
-        overview=overview, database=c.database, clock=c.clock, calendar=c.calendar, policy=c.policy.http
-    )
-
-
 def jobs_of(components: Components) -> list[Job]:
     """The scheduled jobs. Those that run in each process skip rows that another process has locked."""
     c = components
@@ -330,17 +243,7 @@ class _Process:
         self._stopping = stopping
         self._policy = components.policy
         self._receiver = Receiver(components.inbound, self._policy.receiver)
-        self._links = Links(
-            {link.name: link for link in config.links},
-            database=components.database,
-            node=components.node,
-            lease=components.lease,
-            wakeups=components.wakeups,
-            receiver=self._receiver,
-            state=components.sending,
-            sent_texts=self._sent_texts,
-            policy=self._policy,
-        )
+        self._links = links_of(config, components, self._receiver)
         note_alerts = Job(name="note_alerts", run=board_of(config, components).note_alerts, every_seconds=10.0)
         self._scheduler = Scheduler(
             [*jobs_of(components), note_alerts], database=components.database, node=components.node
@@ -366,7 +269,7 @@ class _Process:
         try:
             async with AsyncExitStack() as stack:
                 http = await stack.enter_async_context(partner_session(c.traces.of_requests()))
-                partners = self._partners(http)
+                partners = partners_of(self._config, c, http)
                 async with asyncio.TaskGroup() as tasks:
                     membership_retry = policy.task_retry.capped(policy.membership.heartbeat_seconds)
                     running = [
@@ -405,50 +308,6 @@ class _Process:
             if drained:
                 await leave(self._components.database, self._components.node)
                 log.info(Event.STOPPED)
-
-    def _sent_texts(self, link: LinkConfig) -> SentTexts:
-        c = self._components
-        return SentTexts(
-            transactions=c.transactions,
-            database=c.database,
-            node=c.node,
-            clock=c.clock,
-            calendar=c.calendar,
-            link=link.name,
-            fallback_for=[other.name for other in self._config.links if link.name in other.fallback],
-            down_after_seconds=self._policy.membership.link_down_after_seconds,
-        )
-
-    def _partners(self, http: aiohttp.ClientSession) -> dict[str, Caller | SduPush]:
-        """The shells to the configured partners, by task name."""
-        config, c = self._config, self._components
-        shells: dict[str, Caller | SduPush] = {}
-        if config.mcb.url:
-            shells["lookups"] = self._caller(CallKind.LOOKUP, Mcb(http, config.mcb), config.mcb.concurrency)
-        if config.wallet.url:
-            wallet = Wallet(http, config.wallet, c.calendar)
-            shells["vouchers"] = self._caller(CallKind.VOUCHER, wallet, config.wallet.concurrency)
-        if config.sdu.url:
-            shells["statuses"] = SduPush(
-                SduClient(http, config.sdu, now=c.clock.timestamp),
-                StatusFeed(database=c.database, node=c.node, calendar=c.calendar),
-                batch=config.sdu.batch,
-                wakeup=c.wakeups.statuses,
-                policy=self._policy.partners,
-            )
-        return shells
-
-    def _caller(self, kind: CallKind, client: Mcb | Wallet, concurrency: int) -> Caller:
-        c = self._components
-        calls = PartnerCalls(kind=kind, transactions=c.transactions, database=c.database, node=c.node)
-        return Caller(
-            client,
-            calls,
-            concurrency=concurrency,
-            wakeup=c.wakeups.calls[kind],
-            policy=self._policy.partners,
-            task_retry=self._policy.task_retry,
-        )
 
     async def _drain(self, partners: Mapping[str, Caller | SduPush]) -> None:
         """Stops all shells concurrently; unfinished work stays in its rows, and another process claims it."""

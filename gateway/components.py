@@ -1,5 +1,6 @@
 """The components of one process: its use cases, and what its shells share."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -17,8 +18,8 @@ from gateway.consent.reply import ReplyRules
 from gateway.evidence.digests import Digester
 from gateway.logs.log import Event, get_logger
 from gateway.partners.responses import MAX_RETRY_AFTER
-from gateway.store import clock_steps, nodes, setup, sms, templates
-from gateway.store.database import Database, load_clock
+from gateway.store import clock_steps, nodes, outbox, setup, templates
+from gateway.store.database import Connection, Database, load_clock
 from gateway.store.disk import DiskSpace, space_at
 from gateway.store.rewinds import JournalMemory
 from gateway.tracing.traces import Traces
@@ -131,45 +132,23 @@ async def build(
     """The components of a process, which is now registered; `clock` None: the clock of the database."""
     policy, memory, traces = policy or Policy(), memory or JournalMemory(), traces or Traces()
     services, routing = services_of(config), Routing(config.links)
-    names = [link.name for link in config.links]
-    metrics.expose_links(names)
     async with database.acquire() as connection:
         clock = clock or await load_clock(connection, config.clock.rate)
-        await templates.keep(connection, {code: s.templates for code, s in services.items()})
         digests = Digester(await setup.evidence_key(connection))
-        await nodes.join(connection, node, config.gateway.node, names)
-        await clock_steps.cut_waits(connection, longest_waits(policy))
-        if moved := await sms.reroute(connection, names, routing):
-            log.warning(Event.TEXTS_REROUTED, moved=moved)
-    calendar, wakeups, sending = calendar_of(config), WakeUps(), SendingState()
-    disk = _disk_of(config)
+        await templates.keep(connection, {code: s.templates for code, s in services.items()})
+        await _join(connection, config, node, policy, routing)
+    calendar, wakeups, sending, disk = calendar_of(config), WakeUps(), SendingState(), _disk_of(config)
     texts = TextRenderer(services, config.links, routing)
     context = DecisionContext(rules=_rules_of(config, calendar), texts=texts, digests=digests)
     transactions = Transactions(
-        database=database,
-        node=node,
-        clock=clock,
-        context=context,
-        wakeups=wakeups,
-        memory=memory,
-        traces=traces,
+        database=database, node=node, clock=clock, context=context, wakeups=wakeups, memory=memory, traces=traces
     )
-    replies = Replies(
-        transactions=transactions,
-        services=services,
-        routing=routing,
-        alphabets={link.name: link.default_alphabet for link in config.links},
-        destinations={link.name: link.accepted_destinations for link in config.links},
-        sending=sending,
-    )
-    receipts = Receipts(
-        transactions=transactions,
-        message_ids={link.name: link.message_id for link in config.links},
-        any_segment=[link.name for link in config.links if link.receipts in ("last", "first")],
-    )
+    replies = _replies_of(config, transactions, services, routing, sending)
+    receipts = _receipts_of(config, transactions)
     dialogues = UssdDialogues(
         services=services, routing=routing, texts=texts, lifetime_seconds=policy.dialogue_lifetime_seconds
     )
+    keep = timedelta(days=config.privacy.keep_days)
     return Components(
         policy=policy,
         database=database,
@@ -189,7 +168,7 @@ async def build(
         replies=replies,
         receipts=receipts,
         deadlines=Deadlines(transactions=transactions, database=database, clock=clock),
-        erasure=Erasure(transactions, timedelta(days=config.privacy.keep_days)),
+        erasure=Erasure(transactions, keep),
         figures=Figures(database=database, node=node, clock=clock),
         housekeeping=Housekeeping(database=database, node=node, clock=clock),
         journal=JournalUpkeep(database=database, node=node, wakeups=wakeups, memory=memory, policy=policy.journal),
@@ -197,14 +176,43 @@ async def build(
         replication=ReplicationCheck(database, config.gateway.durability),
         disk_check=DiskCheck(disk, database),
         rewind=RewindAcceptance(database, clock),
-        access_log=AccessLog(
-            database=database,
-            node=node,
-            clock=clock,
-            digests=digests,
-            keep=timedelta(days=config.privacy.keep_days),
-        ),
+        access_log=AccessLog(database=database, node=node, clock=clock, digests=digests, keep=keep),
         traces=traces,
+    )
+
+
+async def _join(connection: Connection, config: Config, node: str, policy: Policy, routing: Routing) -> None:
+    """Registers the process, and settles what the rows have of a former configuration or clock."""
+    names = [link.name for link in config.links]
+    metrics.expose_links(names)
+    await nodes.join(connection, node, config.gateway.node, names)
+    await clock_steps.cut_waits(connection, longest_waits(policy))
+    if moved := await outbox.reroute(connection, names, routing):
+        log.warning(Event.TEXTS_REROUTED, moved=moved)
+
+
+def _replies_of(
+    config: Config,
+    transactions: Transactions,
+    services: Mapping[str, Service],
+    routing: Routing,
+    sending: SendingState,
+) -> Replies:
+    return Replies(
+        transactions=transactions,
+        services=services,
+        routing=routing,
+        alphabets={link.name: link.default_alphabet for link in config.links},
+        destinations={link.name: link.accepted_destinations for link in config.links},
+        sending=sending,
+    )
+
+
+def _receipts_of(config: Config, transactions: Transactions) -> Receipts:
+    return Receipts(
+        transactions=transactions,
+        message_ids={link.name: link.message_id for link in config.links},
+        any_segment=[link.name for link in config.links if link.receipts in ("last", "first")],
     )
 
 

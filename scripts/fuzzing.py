@@ -59,7 +59,9 @@ TARGETS = {
     "list-lines": _target("list_lines", "gateway.intake", "gateway.consent.identity"),
     "log-lines": _target("log_lines", "gateway.cli.log_lines", "gateway.cli.tail"),
     "partners": _target("partner_responses", "gateway.partners"),
-    "evidence": _target("evidence_records", "gateway.evidence", "gateway.consent.events"),
+    "evidence": _target(
+        "evidence_records", "gateway.evidence", "gateway.consent.events", "gateway.consent.details"
+    ),
     "configuration": _target("configuration", "gateway.config"),
 }
 

@@ -1,7 +1,7 @@
 """The page of the journal's events: what each means, and the fields of its details.
 
 `scripts/diagrams` writes it into docs/reference/journal-events.md, from the types and comments of
-gateway/consent/events.py.
+gateway/consent/events.py and details.py.
 """
 
 import ast
@@ -12,14 +12,15 @@ from inspect import getdoc
 from pathlib import Path
 from typing import NamedTuple
 
-from gateway.consent import events
-from gateway.consent.events import DETAILS, STATUSES, Detail, EventType
+from gateway.consent import details, events
+from gateway.consent.details import Detail
+from gateway.consent.events import DETAILS, STATUSES, EventType
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "journal-events.md"
 
 _HEAD = """# Events of the journal
 
-Drawn by `scripts/diagrams` from `gateway/consent/events.py`; not to be edited.
+Drawn by `scripts/diagrams` from `gateway/consent/events.py` and `details.py`; not to be edited.
 
 The journal is append-only: an entry is never changed or removed. Names and fields keep their meaning in every
 version. `GET /v1/cases/{case_id}` and `gateway evidence` show the entries of a case. Events marked *status* are
@@ -58,9 +59,15 @@ def comments(source: str) -> Mapping[tuple[str, str], Field]:
     return found
 
 
+def meanings() -> Mapping[tuple[str, str], Field]:
+    """All events, and all fields of details."""
+    sources = (Path(file).read_text(encoding="utf-8") for file in (events.__file__, details.__file__))
+    return {place: field for source in sources for place, field in comments(source).items()}
+
+
 def draw() -> str:
     """The page."""
-    fields = comments(Path(events.__file__).read_text(encoding="utf-8"))
+    fields = meanings()
     return "\n".join([_HEAD, *_events(fields), *_details(fields)])
 
 
@@ -69,8 +76,8 @@ def _events(fields: Mapping[tuple[str, str], Field]) -> Iterator[str]:
     yield "|---|---|---|"
     for event in EventType:
         status = " *(status)*" if event in STATUSES else ""
-        details = " or ".join(_link(kind) for kind in DETAILS[event])
-        yield f"| `{event}`{status} | {fields['EventType', event.name].meaning} | {details} |"
+        links = " or ".join(_link(kind) for kind in DETAILS[event])
+        yield f"| `{event}`{status} | {fields['EventType', event.name].meaning} | {links} |"
     yield ""
 
 

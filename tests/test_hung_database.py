@@ -4,10 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from smpplib import consts
 
-from gateway.store import embedded
 from tests.harness import Family, Harness, harness
 from tests.store.test_database import SMALL, postmaster
 
@@ -31,10 +29,13 @@ def hanging(data_dir: Path) -> Iterator[None]:
 
 
 async def test_replies_get_rx_t_appn_while_the_database_hangs_and_are_processed_after_it(
-    harness: Harness, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, data_dir: Path
 ) -> None:
-    monkeypatch.setattr(embedded.EmbeddedServer.__init__, "__defaults__", (SMALL,))
-    harness.set_policy(acquire_timeout_seconds=SHORT_SECONDS, receiver={"store_timeout_seconds": SHORT_SECONDS})
+    harness.set_policy(
+        acquire_timeout_seconds=SHORT_SECONDS,
+        receiver={"store_timeout_seconds": SHORT_SECONDS},
+        database={"embedded_settings": SMALL},
+    )
     await harness.start(gateway={"database": "embedded", "data_dir": str(data_dir)})
     families = [Family(n=n) for n in range(1, 5)]
     await harness.ask(*families)

@@ -25,7 +25,7 @@ MAX_STATUSES_SECONDS = 300.0
 MAX_VOUCHERS_SECONDS = 900.0
 """In which the wallet should have responded for a consent."""
 
-_CREDENTIALS = frozenset(status.name(s) for s in (consts.SMPP_ESME_RINVPASWD, consts.SMPP_ESME_RINVSYSID))
+_CREDENTIALS = frozenset(map(status.name, status.REFUSED_CREDENTIALS))
 _BIND_FAILED = status.name(consts.SMPP_ESME_RBINDFAIL)
 _SECTIONS = {"lookup": "mcb", "voucher": "wallet", "sdu": "sdu"}  # of config.toml
 

@@ -67,12 +67,19 @@ class CasesApi:
     """The handlers of ``/v1/cases``."""
 
     def __init__(
-        self, *, database: Database, calendar: Calendar, actions: ManualActions, access: AccessNotes
+        self,
+        *,
+        database: Database,
+        calendar: Calendar,
+        actions: ManualActions,
+        access: AccessNotes,
+        max_scanned: int,
     ) -> None:
         self._database = database
         self._calendar = calendar
         self._actions = actions
         self._access = access
+        self._max_scanned = max_scanned
 
     def routes(self) -> Sequence[Route]:
         return (
@@ -99,7 +106,8 @@ class CasesApi:
                 page = None
                 case_ids = [case_id] if case_id is not None else []
             else:
-                page = await _page(connection, list_id, wanted, await _position(connection, after, list_id), limit)
+                position = await _position(connection, after, list_id)
+                page = await self._page(connection, list_id, wanted, position, limit)
                 case_ids = page.case_ids
             shown = await self._found(connection, case_ids, wanted)
         if list_id is not None and record_id is not None:
@@ -107,6 +115,19 @@ class CasesApi:
         else:
             await self._access.note_page(request, list_id, request.query.get("state"))
         return json_response({"cases": shown} if page is None else {"cases": shown, "next": page.next})
+
+    async def _page(
+        self,
+        connection: Connection,
+        list_id: str | None,
+        wanted: _Filter,
+        after: PagePosition | None,
+        limit: int,
+    ) -> Page:
+        if wanted.for_ops is not None:
+            return await history.for_ops(connection, wanted.for_ops, list_id, after, limit)
+        assert list_id is not None, "of all lists only the cases for ops are searched for"
+        return await history.of_list(connection, list_id, wanted.states, after, limit, self._max_scanned)
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         case_id = case_id_of(request)
@@ -266,19 +287,6 @@ async def _position(connection: Connection, case_id: str | None, list_id: str | 
             HTTPStatus.NOT_FOUND, "after must be the `next` of the previous page: there is no such case."
         )
     return after
-
-
-async def _page(
-    connection: Connection,
-    list_id: str | None,
-    wanted: _Filter,
-    after: PagePosition | None,
-    limit: int,
-) -> Page:
-    if wanted.for_ops is not None:
-        return await history.for_ops(connection, wanted.for_ops, list_id, after, limit)
-    assert list_id is not None, "of all lists only the cases for ops are searched for"
-    return await history.of_list(connection, list_id, wanted.states, after, limit)
 
 
 def _case_ids(body: dict[str, Any]) -> list[str]:

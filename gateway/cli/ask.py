@@ -21,7 +21,7 @@ _JOURNAL_COLUMNS = ("seq", "at", "event", "detail")
 _STATES = (*(state.value for state in State if state is not State.WAITING), "held")
 """As `gateway status` names them, and `held`."""
 
-_PAGE = 500
+_PAGE_CASES = 500
 """Cases requested, or released, by one request."""
 _PARKED_SHOWN = 20
 """Of a list, beside its counts; `gateway cases --state parked` has all."""
@@ -56,9 +56,9 @@ def status(arguments: Namespace) -> int:
     return 0
 
 
-def cases(arguments: Namespace) -> int:
+def cases(arguments: Namespace, page_cases: int = _PAGE_CASES) -> int:
     """Cases by list and state."""
-    found, after = asyncio.run(_cases(arguments))
+    found, after = asyncio.run(_cases(arguments, page_cases))
     if arguments.json:
         show_json({"cases": found, "next": after})
         return 0
@@ -112,13 +112,13 @@ def cancel(arguments: Namespace) -> int:
     return _act(arguments, "cancel", {"reason": arguments.reason})
 
 
-def release(arguments: Namespace) -> int:
+def release(arguments: Namespace, page_cases: int = _PAGE_CASES) -> int:
     """Releases a parked case, or all of a list, or all."""
     if arguments.case_id is not None:
         return _act(arguments, "release", None)
     if arguments.all:
         confirm("Release all parked cases of all lists?", arguments)
-    released = asyncio.run(_release_all(arguments))
+    released = asyncio.run(_release_all(arguments, page_cases))
     if arguments.json:
         show_json({"released": released})
     else:
@@ -160,7 +160,7 @@ async def _status(arguments: Namespace) -> tuple[dict[str, Any], list[dict[str, 
         return counts, (await remote.get("v1", "cases", **query))["cases"]
 
 
-async def _cases(arguments: Namespace) -> tuple[list[dict[str, Any]], str | None]:
+async def _cases(arguments: Namespace, page_cases: int) -> tuple[list[dict[str, Any]], str | None]:
     """As many cases as requested, and the one after which the next page begins."""
     if arguments.list_id is None and arguments.state not in ("parked", "held"):
         raise CommandError(
@@ -173,7 +173,7 @@ async def _cases(arguments: Namespace) -> tuple[list[dict[str, Any]], str | None
     after: str | None = None
     async with connected(arguments, "ops") as remote:
         await _check_list(remote, arguments.list_id)
-        async for page in _pages(remote, given, arguments.limit):
+        async for page in _pages(remote, given, page_cases, arguments.limit):
             found += page["cases"]
             after = page["next"]
     return found, after
@@ -192,23 +192,25 @@ async def _check_list(remote: Remote, list_id: str | None) -> None:
         await remote.get("v1", "lists", list_id)
 
 
-async def _release_all(arguments: Namespace) -> int:
+async def _release_all(arguments: Namespace, page_cases: int) -> int:
     """Releases each case that is parked now once; one that is parked again stays parked. How many."""
     query = {"state": "parked"} | ({"list_id": arguments.list} if arguments.list is not None else {})
     released = 0
     async with connected(arguments, "ops") as remote:
         await _check_list(remote, arguments.list)
-        async for page in _pages(remote, query):
+        async for page in _pages(remote, query, page_cases):
             if case_ids := [case["case_id"] for case in page["cases"]]:
                 response = await remote.post("v1", "cases", "release", body={"case_ids": case_ids})
                 released += response["released"]
     return released
 
 
-async def _pages(remote: Remote, query: dict[str, str], most: int = sys.maxsize) -> AsyncIterator[dict[str, Any]]:
+async def _pages(
+    remote: Remote, query: dict[str, str], page_cases: int, most: int = sys.maxsize
+) -> AsyncIterator[dict[str, Any]]:
     """Pages of cases, to the last page or up to so many cases."""
     while most > 0:
-        page = await remote.get("v1", "cases", limit=str(min(most, _PAGE)), **query)
+        page = await remote.get("v1", "cases", limit=str(min(most, page_cases)), **query)
         yield page
         if page["next"] is None:
             return

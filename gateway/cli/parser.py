@@ -65,6 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"gateway {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_local(commands)
+    _add_proofs(commands)
+    _add_previews(commands)
     _add_remote(commands)
 
     tail.add_options(_add(commands, "tail", tail.tail, "format log lines from standard input for reading"))
@@ -110,6 +112,9 @@ def _add_local(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         commands, "check-config", local.check_config, "check the file, name every fault by its key",
         config=True, json=True,
     )  # fmt: skip
+
+
+def _add_proofs(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     command = _add(
         commands, "verify-journal", local.verify_journal,
         "walk the hash chain, name the first entry that fails; compare the rows of every case with it",
@@ -145,6 +150,9 @@ def _add_local(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         type=_anchor,
         help="of a kept journal_anchor line: prove that the entries were in the journal then",
     )
+
+
+def _add_previews(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     command = _add(
         commands, "preview", preview.preview, "show the texts as they are sent, and the segments of a list",
         config=True, json=True,

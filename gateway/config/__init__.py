@@ -3,8 +3,8 @@
 table.py reads single values, reading.py and links.py the tables, model.py holds the result.
 """
 
+from gateway.config.errors import ConfigError, ConfigErrors
 from gateway.config.model import EMBEDDED, Config, Link, Service
 from gateway.config.reading import load
-from gateway.config.table import ConfigError, ConfigErrors
 
 __all__ = ["EMBEDDED", "Config", "ConfigError", "ConfigErrors", "Link", "Service", "load"]

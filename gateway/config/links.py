@@ -45,6 +45,8 @@ def read_links(root: Table) -> tuple[Link, ...]:
     links = tuple(_link(table) for table in tables)
     if not links:
         root.fault("links", "at least one is required; add a table [[links]]")
+    for table, link in zip(tables, links, strict=True):
+        _check_link(table, link)
     _check_together(tables, links)
     return links
 
@@ -52,7 +54,7 @@ def read_links(root: Table) -> tuple[Link, ...]:
 def _link(table: Table) -> Link:
     source = table.text("source", pattern=SOURCE_ADDRESS, must=_SOURCE)
     ton, npi = source_numbering(source)
-    link = Link(
+    return Link(
         name=table.text("name", pattern=NAME, must=NAMED),
         host=table.text("host", pattern=r"\S+", must="be a host name or an address"),
         port=table.whole("port", least=1, most=65535),
@@ -105,6 +107,9 @@ def _link(table: Table) -> Link:
         price=table.number("price", 0, least=0, most=1_000_000),
         currency=table.text("currency", "", pattern=r"[A-Za-z]{0,10}", must="be at most 10 letters, such as KZT"),
     )
+
+
+def _check_link(table: Table, link: Link) -> None:
     if not link.password.isascii() or len(link.password) > _MAX_PASSWORD_LENGTH:
         table.fault("password", f"must be at most {_MAX_PASSWORD_LENGTH} ASCII characters")
     check_key_pair(table, link.tls_cert, link.tls_key)
@@ -112,7 +117,6 @@ def _link(table: Table) -> Link:
         for name in ("ca", "tls_cert", "tls_key"):
             if getattr(link, name) is not None:
                 table.fault(name, "needs tls = true")
-    return link
 
 
 def _validity_periods(table: Table) -> Mapping[str, timedelta]:

@@ -3,6 +3,7 @@
 What an installation may want to change is in config.toml (config/model.py).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -132,6 +133,8 @@ class HttpPolicy:
     """Between two overviews of a stream: one is made for all streams."""
     max_stream_seconds: float = 900.0
     """Of a stream; the console then opens another, with its token checked anew."""
+    max_scanned_cases: int = 5_000
+    """Of a list, that one page looks at for the requested states."""
     max_lists: int = 2
     """Accepted at the same time; each holds a connection to the database and a share of the processor."""
     max_feed_readers: int = 2
@@ -191,6 +194,8 @@ class DatabasePolicy:
     """To connect to one of several hosts; then the next one is tried."""
     only_host_timeout_seconds: float = 10.0
     """To connect to the only one."""
+    embedded_settings: Mapping[str, str] = field(default_factory=dict)
+    """Of the embedded server, by their names in PostgreSQL, in place of those of store/embedded.py."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

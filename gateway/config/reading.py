@@ -12,6 +12,7 @@ from typing import get_args
 from zoneinfo import ZoneInfo
 
 from gateway.config.callers import read_oidc, read_tokens, read_users
+from gateway.config.errors import ConfigError, ConfigErrors
 from gateway.config.links import read_links
 from gateway.config.model import (
     EMBEDDED,
@@ -30,7 +31,7 @@ from gateway.config.model import (
     Service,
     Wallet,
 )
-from gateway.config.table import NAME, NAMED, ConfigError, ConfigErrors, Source, Table, check_key_pair
+from gateway.config.table import NAME, NAMED, Source, Table, check_key_pair
 from gateway.config.templates import PACKAGE_TEMPLATES, load_templates
 from gateway.config.timezones import load_timezone
 from gateway.consent.deadlines import parse_send_window

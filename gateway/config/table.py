@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from gateway.limits import cut
+from gateway.config.errors import ConfigError
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -30,8 +30,6 @@ _UNITS = {
     "d": timedelta(days=1),
 }
 _MAX_SHOWN_LENGTH = 60
-_MAX_KEY_CHARACTERS = 200
-_MAX_MESSAGE_CHARACTERS = 2_000
 _MAX_INTEGER = (1 << 63) - 1
 """TOML's integers have 64 bits; tomllib reads longer ones, which Python may not even print."""
 _REFERENCE = re.compile(r"(env|file):(.*)", re.DOTALL)
@@ -40,38 +38,6 @@ _UNRESOLVED = re.compile(r"\s*(?i:env|file)\s*:.*|\$[A-Z_][A-Z0-9_]*|\$[{(].*[})
 MIN_TOKEN_CHARACTERS = 16
 """Of a bearer token that callers present, as it should have: shorter ones can be guessed."""
 _TOKEN = re.compile("[!-~]+")
-
-
-class ConfigError(Exception):
-    """One fault of the configuration: the full key and what to do about it. Fix the file, start again.
-
-    Both are printable, and of a line's length, whatever stands in the file.
-    """
-
-    def __init__(self, key: str, message: str) -> None:
-        key, message = _line(key, _MAX_KEY_CHARACTERS), _line(message, _MAX_MESSAGE_CHARACTERS)
-        super().__init__(f"{key}: {message}")
-        self.key = key
-        self.message = message
-
-    @property
-    def errors(self) -> Sequence["ConfigError"]:
-        return (self,)
-
-
-class ConfigErrors(ConfigError):
-    """All faults of the configuration, one line each; `key` and `message` are the first one's."""
-
-    def __init__(self, errors: Sequence[ConfigError]) -> None:
-        super().__init__(errors[0].key, errors[0].message)
-        self._errors = tuple(errors)
-
-    @property
-    def errors(self) -> Sequence[ConfigError]:
-        return self._errors
-
-    def __str__(self) -> str:
-        return "\n".join(str(error) for error in self._errors)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -394,13 +360,6 @@ def _shown(value: object) -> str:
         case _:
             shown = repr(value)
     return shown if len(shown) <= _MAX_SHOWN_LENGTH else f"{shown[: _MAX_SHOWN_LENGTH - 3]}..."
-
-
-def _line(text: str, most: int) -> str:
-    """The text in printable characters, cut to that length."""
-    if not text.isprintable():
-        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:most])
-    return cut(text, most)
 
 
 def check_key_pair(table: Table, tls_cert: Path | None, tls_key: Path | None) -> None:

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from gateway.config.errors import ConfigError
 from gateway.config.model import Config
-from gateway.config.table import MIN_TOKEN_CHARACTERS, ConfigError
+from gateway.config.table import MIN_TOKEN_CHARACTERS
 
 _SHUT_DOWN = "page.link"
 """The domain of Firebase Dynamic Links, which Google shut down on 25 August 2025."""

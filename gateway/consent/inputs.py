@@ -6,14 +6,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from gateway.consent.case import Case
-from gateway.consent.events import (
-    Event,
-    TextAccepted,
-    TextRefused,
-    TextUnanswered,
-    TextUndeliverable,
-    TextWithoutRoute,
-)
+from gateway.consent.details import TextAccepted, TextRefused, TextUnanswered, TextUndeliverable, TextWithoutRoute
+from gateway.consent.events import Event
 from gateway.consent.reply import Verdict
 from gateway.consent.texts import Kind
 

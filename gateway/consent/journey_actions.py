@@ -3,7 +3,8 @@
 from datetime import datetime
 
 from gateway.consent.case import AGREED, Case, State
-from gateway.consent.events import By, Event, EventType, Reason, ReasonBy, TextKindBy
+from gateway.consent.details import By, Reason, ReasonBy, TextKindBy
+from gateway.consent.events import Event, EventType
 from gateway.consent.inputs import Cancel, Decision, Effect, Park, Release, Resend, Send
 from gateway.consent.outcomes import end_case, reject
 from gateway.consent.texts import Kind

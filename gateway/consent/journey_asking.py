@@ -3,7 +3,8 @@
 from datetime import datetime
 
 from gateway.consent.case import Case, Rules, State
-from gateway.consent.events import Checked, Event, EventType, Relation, Repeat, TextKind, TextUnanswered
+from gateway.consent.details import Checked, Relation, Repeat, TextKind, TextUnanswered
+from gateway.consent.events import Event, EventType
 from gateway.consent.inputs import (
     ConfirmAccepted,
     Decision,

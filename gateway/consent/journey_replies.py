@@ -3,16 +3,8 @@
 from datetime import datetime, timedelta
 
 from gateway.consent.case import Case, Rules, State
-from gateway.consent.events import (
-    AcceptedReply,
-    Event,
-    EventType,
-    HeldReply,
-    Reason,
-    Relation,
-    Reply,
-    ReplyOfReason,
-)
+from gateway.consent.details import AcceptedReply, HeldReply, Reason, Relation, Reply, ReplyOfReason
+from gateway.consent.events import Event, EventType
 from gateway.consent.inputs import AcceptReply, Decision, Effect, HoldReply, ParentReply, Send
 from gateway.consent.outcomes import end_case, has_agreed, reject
 from gateway.consent.reply import Verdict

@@ -3,7 +3,8 @@
 from datetime import datetime
 
 from gateway.consent.case import Case, State
-from gateway.consent.events import EarlyEvent, Event, EventType, Reason, Voucher
+from gateway.consent.details import EarlyEvent, Reason, Voucher
+from gateway.consent.events import Event, EventType
 from gateway.consent.inputs import ActivateVoucher, Decision, IssueVoucher, RejectVoucher, UseVoucher
 from gateway.consent.outcomes import end_case, reject
 

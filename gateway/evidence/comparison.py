@@ -9,8 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeAlias
 
 from gateway.consent.case import ENDED
-from gateway.consent.events import (
-    EventType,
+from gateway.consent.details import (
     Reply,
     RoutedReplyRead,
     RoutedUssdReplyRead,
@@ -19,6 +18,7 @@ from gateway.consent.events import (
     UssdReplyRead,
     Voucher,
 )
+from gateway.consent.events import EventType
 from gateway.consent.identity import canonical_msisdn
 from gateway.consent.reply import Verdict
 from gateway.consent.texts import Kind

@@ -5,11 +5,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from gateway.consent.case import ENDED, State
-from gateway.consent.events import (
-    STATUSES,
+from gateway.consent.details import (
     AcceptedReply,
     Detail,
-    EventType,
     HeldReply,
     ReplyOfReason,
     ReplyRead,
@@ -18,8 +16,8 @@ from gateway.consent.events import (
     TextQueued,
     TextQueuedTo,
     UssdReplyRead,
-    parse_detail,
 )
+from gateway.consent.events import STATUSES, EventType, parse_detail
 from gateway.consent.texts import Kind
 from gateway.evidence.form import MAX_FAULTS, Fault
 

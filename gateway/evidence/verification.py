@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice, pairwise
 from typing import Any, TypeAlias
 
-from gateway.consent.events import ReplyRead, RoutedReplyRead
+from gateway.consent.details import ReplyRead, RoutedReplyRead
 from gateway.consent.reply import RULE_VERSION, ReplyRules, Verdict, read_reply
 from gateway.evidence import merkle
 from gateway.evidence.comparison import Rows, differences

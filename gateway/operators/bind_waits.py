@@ -1,10 +1,11 @@
 """How long a connection of a link waits before it tries to bind again; pure but for the jitter."""
 
-from smpplib.consts import SMPP_ESME_RALYBND, SMPP_ESME_RBINDFAIL, SMPP_ESME_RINVPASWD, SMPP_ESME_RINVSYSID
+from smpplib.consts import SMPP_ESME_RALYBND, SMPP_ESME_RBINDFAIL
 
 from gateway.config.policy import LinkPolicy
+from gateway.smpp.status import REFUSED_CREDENTIALS
 
-_CREDENTIALS = frozenset({SMPP_ESME_RBINDFAIL, SMPP_ESME_RINVPASWD, SMPP_ESME_RINVSYSID})
+_TO_SETTLE = REFUSED_CREDENTIALS | {SMPP_ESME_RBINDFAIL}
 """Refusals that somebody has to settle. ESME_RBINDFAIL: a denied host, one session too many, a stale bind."""
 
 
@@ -46,7 +47,7 @@ class BindWaits:
 
     def after_failure(self, command_status: int | None) -> float:
         """Seconds until the next attempt; `command_status` is that of a refused bind, None: no response to one."""
-        if command_status in _CREDENTIALS:
+        if command_status in _TO_SETTLE:
             self._refusals, self._failures = self._refusals + 1, 0
             return self._policy.credentials.delay(self._refusals)
         self._failures += 1

@@ -6,12 +6,7 @@ import time
 from contextlib import suppress
 from typing import Any, assert_never
 
-from smpplib.consts import (
-    SMPP_ESME_RALYBND,
-    SMPP_ESME_RBINDFAIL,
-    SMPP_ESME_RINVPASWD,
-    SMPP_ESME_RINVSYSID,
-)
+from smpplib.consts import SMPP_ESME_RALYBND, SMPP_ESME_RBINDFAIL
 
 from gateway import metrics
 from gateway.cluster.lease import Lease
@@ -187,7 +182,7 @@ class Link:
     def _report_refusal(self, command_status: int, retry_in: float) -> None:
         """Logs and counts a refused bind, with the seconds until the next: ops may have to settle the cause."""
         name, peer, shown = self.config.name, self._peer, status.name(command_status)
-        if command_status in (SMPP_ESME_RINVPASWD, SMPP_ESME_RINVSYSID):
+        if command_status in status.REFUSED_CREDENTIALS:
             log.error(
                 LogEvent.LINK_CREDENTIALS_REFUSED, link=name, peer=peer, command_status=shown, retry_in=retry_in
             )

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import orjson
 
-from gateway.store.sms import ClaimedSms, ExpectedReceipt, Priority, SmsProgress, SmsState
+from gateway.store.outbox import Priority
+from gateway.store.sms import ClaimedSms, ExpectedReceipt, SmsProgress, SmsState
 
 
 class OutgoingText:

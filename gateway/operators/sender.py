@@ -23,7 +23,8 @@ from gateway.smpp import ussd
 from gateway.smpp.pacing import Pacer
 from gateway.smpp.session import LateResponse, NoResponse, SubmitResponse
 from gateway.smpp.text import LongMessages, segments
-from gateway.store.sms import ClaimedSms, Priority, Released
+from gateway.store.outbox import Priority
+from gateway.store.sms import ClaimedSms, Released
 from gateway.usecases.sending_state import SendingState
 from gateway.usecases.sent_texts import SentTexts
 

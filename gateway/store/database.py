@@ -16,7 +16,7 @@ from gateway.config import Config
 from gateway.config.policy import DatabasePolicy
 from gateway.logs.log import Event, get_logger
 from gateway.store.connecting import CONNECT_ERRORS, Connector, Session
-from gateway.store.embedded import EmbeddedError, EmbeddedServer
+from gateway.store.embedded import SETTINGS, EmbeddedError, EmbeddedServer
 from gateway.store.session_checks import DatabaseError, check_server, check_session_is_kept
 
 __all__ = ["Connection", "Database", "DatabaseError", "connect", "load_clock", "open_pool"]
@@ -144,7 +144,8 @@ async def open_pool(
     """
     url, server = config.gateway.database, None
     if config.gateway.embedded:
-        server = EmbeddedServer(config.gateway.data_dir)
+        settings = policy.embedded_settings if policy is not None else {}
+        server = EmbeddedServer(config.gateway.data_dir, {**SETTINGS, **settings})
         try:
             url = await server.ensure()
         except EmbeddedError as error:

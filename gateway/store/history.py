@@ -11,8 +11,6 @@ from gateway.store.database import Connection
 
 _MAX_SEALED_BATCHES = 10
 """Batches sealed per request; with more pending entries, the latest ones of the case are not shown yet."""
-MAX_SCANNED_CASES = 5000
-"""Cases of a list that one page scans for the requested states."""
 
 _PENDING = "SELECT EXISTS (SELECT FROM journal_pending WHERE case_id = $1)"
 _OF_CASE = "SELECT seq, at, event, detail FROM journal WHERE case_id = $1 ORDER BY seq"
@@ -93,13 +91,19 @@ async def position(connection: Connection, case_id: str) -> PagePosition | None:
 
 
 async def of_list(
-    connection: Connection, list_id: str, states: Collection[State] | None, after: PagePosition | None, limit: int
+    connection: Connection,
+    list_id: str,
+    states: Collection[State] | None,
+    after: PagePosition | None,
+    limit: int,
+    max_scanned: int,
 ) -> Page:
     """A page of the list's cases in these states (None: in any), by record_id.
 
-    A page with fewer than `limit` cases, or none, may still have a next one: it scans MAX_SCANNED_CASES cases.
+    A page with fewer than `limit` cases, or none, may still have a next one: it scans `max_scanned` cases.
     """
-    max_scanned = limit if states is None else MAX_SCANNED_CASES
+    if states is None:
+        max_scanned = limit
     scanned = await connection.fetch(_OF_LIST, list_id, after.record_id if after else "", max_scanned)
     found = [row["case_id"] for row in scanned if states is None or row["state"] in states]
     if len(found) >= limit:

@@ -33,7 +33,7 @@ class SmsQueue(NamedTuple):
     """Queued texts of one link and priority, and since when the oldest one has waited (business time)."""
 
     link: str
-    priority: int  # store.sms.Priority
+    priority: int  # store.outbox.Priority
     depth: int
     since: datetime
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from gateway.consent.events import Words
+from gateway.consent.details import Words
 from gateway.store.database import Connection
 from gateway.store.writes import Write
 

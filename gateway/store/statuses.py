@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from gateway.consent.deadlines import Calendar
-from gateway.consent.events import By
+from gateway.consent.details import By
 from gateway.store import reasons
 from gateway.store.database import Connection
 from gateway.store.rows import reader

@@ -6,21 +6,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from gateway.consent.case import Case, Rules, State
-from gateway.consent.events import (
-    Event,
-    EventType,
-    Reason,
-    ReasonBy,
-    TextQueuedTo,
-    TextWithoutRoute,
-    Words,
-    WordsBy,
-)
+from gateway.consent.details import Reason, ReasonBy, TextQueuedTo, TextWithoutRoute, Words, WordsBy
+from gateway.consent.events import Event, EventType
 from gateway.consent.inputs import Decision, Effect, Input, OpenQuestion, Park, ReportRefused, Send
 from gateway.consent.journey import decide
 from gateway.consent.transitions import targets
 from gateway.evidence.digests import Digester, sent_text
-from gateway.store import calls, cases, questions, reasons, sms
+from gateway.store import calls, cases, outbox, questions, reasons
 from gateway.store.calls import CallKind
 from gateway.store.cases import StoredCase
 from gateway.store.database import Connection
@@ -78,7 +70,7 @@ class CaseBatch:
         self._withdrawn: list[str] = []
         self._calls: list[tuple[str, CallKind]] = []
         self._ended: list[str] = []
-        self._texts: list[tuple[StoredCase, sms.NewSms]] = []
+        self._texts: list[tuple[StoredCase, outbox.NewSms]] = []
         self._words: list[reasons.Kept] = []
 
     def decide(self, case_id: str, given: Input) -> Decision:
@@ -168,7 +160,7 @@ class CaseBatch:
         if self._words:
             writes.append(reasons.keeping(self._words))
         if self._withdrawn:
-            writes.append(sms.withdrawing(self._withdrawn))
+            writes.append(outbox.withdrawing(self._withdrawn))
         if self._ended:
             writes.append(calls.dropping(self._ended))
         if self._calls:
@@ -177,8 +169,8 @@ class CaseBatch:
         if not self._texts:
             await execute(self._connection, writes)
             return self.outcome
-        writes.append(sms.queueing([new for _, new in self._texts], self._now))
-        queued = await execute(self._connection, writes, sms.QUEUED)
+        writes.append(outbox.queueing([new for _, new in self._texts], self._now))
+        queued = await execute(self._connection, writes, outbox.QUEUED)
         for row, (stored, new) in zip(queued, self._texts, strict=True):
             event = text_queued(self._context.digests, row["sms_id"], new, segments=new.segments)
             self.outcome.events.append((stored, event))
@@ -196,7 +188,7 @@ class CaseBatch:
         return counts
 
 
-def text_queued(digests: Digester, sms_id: int, new: sms.NewSms | sms.NewScreen, *, segments: int) -> Event:
+def text_queued(digests: Digester, sms_id: int, new: outbox.NewSms | outbox.NewScreen, *, segments: int) -> Event:
     """The journal's event for a queued text or screen."""
     sent = digests.digest(sent_text(new.msisdn, new.body), new.case_id)
     return Event(EventType.TEXT_QUEUED, TextQueuedTo(sms_id, new.kind, new.template, new.link, segments, sent))

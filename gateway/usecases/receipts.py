@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, cast
 
 from gateway import metrics
-from gateway.consent.events import TextUndeliverable
+from gateway.consent.details import TextUndeliverable
 from gateway.consent.inputs import Input, ReportDelivered, ReportUndeliverable
 from gateway.consent.texts import Kind
 from gateway.logs.log import Event as LogEvent

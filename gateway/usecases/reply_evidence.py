@@ -8,9 +8,7 @@ from prometheus_client import Counter
 
 from gateway import metrics
 from gateway.config.routing import Routing
-from gateway.consent.events import (
-    Event,
-    EventType,
+from gateway.consent.details import (
     Reason,
     ReplyOfReason,
     ReplyRead,
@@ -18,6 +16,7 @@ from gateway.consent.events import (
     RoutedUssdReplyRead,
     UssdReplyRead,
 )
+from gateway.consent.events import Event, EventType
 from gateway.consent.inputs import Decision, HoldReply, Input, ParentReply
 from gateway.consent.question import Question
 from gateway.consent.reply import RULE_VERSION, Reading, Verdict

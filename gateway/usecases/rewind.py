@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from gateway import metrics
 from gateway.clock import Clock
-from gateway.consent.events import Event, EventType, RewindAcceptedBy
+from gateway.consent.details import RewindAcceptedBy
+from gateway.consent.events import Event, EventType
 from gateway.logs.log import Event as LogEvent
 from gateway.logs.log import get_logger
 from gateway.store import journal, rewinds

@@ -6,13 +6,15 @@ from typing import NamedTuple
 
 from gateway.clock import Clock
 from gateway.consent.deadlines import Calendar
-from gateway.consent.events import Event, EventType, TextAccepted, TextRefused, TextUnanswered
+from gateway.consent.details import TextAccepted, TextRefused, TextUnanswered
+from gateway.consent.events import Event, EventType
 from gateway.consent.inputs import ConfirmAccepted, Input, ReportRefused
 from gateway.consent.texts import Kind
 from gateway.smpp import status
-from gateway.store import nodes, sms
+from gateway.store import nodes, outbox, sms
 from gateway.store.database import Database
-from gateway.store.sms import ClaimedSms, ExpectedReceipt, Priority, Released, SmsProgress, SmsState
+from gateway.store.outbox import Priority
+from gateway.store.sms import ClaimedSms, ExpectedReceipt, Released, SmsProgress, SmsState
 from gateway.store.templates import TemplateBodies
 from gateway.usecases.unit_of_work import Transactions, UnitOfWork
 
@@ -93,7 +95,7 @@ class SentTexts:
         """Notes segments (a mask by sms_id) of released texts that the SMSC has accepted, and their receipts."""
 
         async def work(uow: UnitOfWork) -> None:
-            await sms.accept_late(uow.connection, segments)
+            await outbox.accept_late(uow.connection, segments)
             await sms.expect_receipts(uow.connection, self._link, expected, RECEIPTS_EXPECTED_FOR)
 
         await self._transactions.run(work)

@@ -10,7 +10,7 @@ from gateway.consent.reply import ReplyRules
 from gateway.consent.texts import Kind, Templates, Text
 from gateway.smpp.text import segment_count
 from gateway.store.cases import StoredCase, name_of
-from gateway.store.sms import NewSms
+from gateway.store.outbox import NewSms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

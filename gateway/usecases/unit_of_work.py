@@ -13,12 +13,13 @@ import asyncpg
 from gateway.clock import Clock
 from gateway.cluster.fencing import fenced_transaction
 from gateway.cluster.wakeups import WakeUps
-from gateway.consent.events import STATUSES, Event, EventType, Reason
+from gateway.consent.details import Reason
+from gateway.consent.events import STATUSES, Event, EventType
 from gateway.consent.inputs import Decision, Input
 from gateway.evidence.digests import Digester
 from gateway.logs.log import Event as LogEvent
 from gateway.logs.log import get_logger
-from gateway.store import cases, journal, sms
+from gateway.store import cases, journal, outbox
 from gateway.store.calls import CallKind
 from gateway.store.cases import StoredCase
 from gateway.store.database import Connection, Database
@@ -88,11 +89,11 @@ class UnitOfWork:
         """Appends (case_id, event) to the journal at the end of the transaction; case_id None: of no case."""
         self._entries += [journal.entry(self.now, case_id, event) for case_id, event in events]
 
-    async def queue_screens(self, screens: Sequence[sms.NewScreen], lifetime_seconds: float) -> None:
+    async def queue_screens(self, screens: Sequence[outbox.NewScreen], lifetime_seconds: float) -> None:
         """Queues screens of USSD dialogues; one that is not sent within its lifetime expires."""
         if not screens:
             return
-        sms_ids = await sms.queue_screens(self.connection, screens, self.now, lifetime_seconds)
+        sms_ids = await outbox.queue_screens(self.connection, screens, self.now, lifetime_seconds)
         self.journal(
             [
                 (screen.case_id, text_queued(self.digests, sms_id, screen, segments=1))

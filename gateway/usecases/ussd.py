@@ -29,7 +29,8 @@ from typing import NamedTuple
 
 from gateway import metrics
 from gateway.config.routing import Routing
-from gateway.consent.events import Event, EventType, Link
+from gateway.consent.details import Link
+from gateway.consent.events import Event, EventType
 from gateway.consent.inputs import Decision, HoldReply, ParentReply
 from gateway.consent.question import Question
 from gateway.consent.reply import Reading, Verdict, read_menu_reply
@@ -41,7 +42,7 @@ from gateway.store import cases, dialogues, inbound, questions
 from gateway.store.cases import StoredCase
 from gateway.store.dialogues import Dialogue
 from gateway.store.inbound import StoredReply
-from gateway.store.sms import NewScreen
+from gateway.store.outbox import NewScreen
 from gateway.store.writes import Write
 from gateway.usecases.reply_evidence import (
     Reply,

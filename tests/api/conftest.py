@@ -10,10 +10,10 @@ from prometheus_client import Gauge
 
 from gateway import metrics
 from gateway.api.app import serve_http
-from gateway.app import apis_of
 from gateway.components import Components, build
 from gateway.config import Config, load
 from gateway.config.policy import HttpPolicy, Policy
+from gateway.shells import apis_of
 from gateway.simulators.configuration import config_toml
 from gateway.store.database import Database
 from tests.api.apiclient import Api, Caller

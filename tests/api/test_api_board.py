@@ -9,11 +9,11 @@ import pytest
 
 from gateway.api.app import serve_http
 from gateway.api.board import BoardApi
-from gateway.app import board_of
 from gateway.components import Components
 from gateway.config import Config
 from gateway.config.policy import HttpPolicy
 from gateway.consent.inputs import UseNumber
+from gateway.shells import board_of
 from gateway.store import figures
 from tests.api.apiclient import DOCUMENT, Api
 from tests.record_factories import good

@@ -8,7 +8,7 @@ import pytest
 from gateway.components import Components
 from gateway.consent.inputs import HoldReply, ParentReply, Park, UseNumber
 from gateway.consent.reply import Verdict
-from gateway.store import history, inbound, journal
+from gateway.store import inbound, journal
 from gateway.store.inbound import StoredReply
 from gateway.store.writes import execute
 from tests.api.apiclient import Api
@@ -187,11 +187,12 @@ async def test_the_cases_of_a_list_are_paged_in_order_of_their_records(api: Api)
     assert await pages(api, "list_id=no-such-list") == [[]]
 
 
-async def test_a_page_reads_a_limited_number_of_cases(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history, "MAX_SCANNED_CASES", 2)
+@pytest.mark.http_policy(max_scanned_cases=2)
+async def test_a_page_reads_a_limited_number_of_cases(api: Api) -> None:
     await api.push([good(n) for n in range(1, 4)])
     await api.execute("UPDATE cases SET state = 'asked' WHERE record_id = 'r-3'")
     assert await pages(api, "list_id=list-1&state=asked") == [[], ["r-3"]]
+    assert await pages(api, "list_id=list-1") == [["r-1", "r-2", "r-3"]]  # of any state: nothing is passed over
 
 
 async def test_a_case_is_found_by_its_ids_only_in_the_given_state(api: Api) -> None:

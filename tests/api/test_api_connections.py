@@ -14,11 +14,11 @@ import pytest
 
 from gateway.api import connections
 from gateway.api.app import serve_http
-from gateway.app import apis_of
 from gateway.components import Components
 from gateway.config import Config
 from gateway.config.policy import HttpPolicy
 from gateway.metrics import REGISTRY
+from gateway.shells import apis_of
 from tests.api.apiclient import Api
 from tests.api.test_api_hardening import make_certificate
 from tests.api.test_api_statuses import seal

@@ -19,11 +19,11 @@ import pytest
 from gateway.api.app import serve_http
 from gateway.api.auth import Tokens
 from gateway.api.callers import Identity
-from gateway.app import apis_of
 from gateway.components import Components
 from gateway.config import Config
 from gateway.config.model import User
 from gateway.config.policy import HttpPolicy
+from gateway.shells import apis_of
 from tests.api.apiclient import NDJSON, Api, ndjson
 from tests.record_factories import PUPILS, good
 

@@ -15,13 +15,13 @@ from gateway.api.connections import ConnectionLimiter
 from gateway.api.lists import shown_progress
 from gateway.api.problems import Problem
 from gateway.api.search import MAX_MSISDN_LENGTH, MSISDN_PATTERN, _search
-from gateway.app import apis_of
 from gateway.components import Components
 from gateway.config import Config
 from gateway.consent.events import STATUSES
 from gateway.consent.identity import canonical_msisdn
 from gateway.intake.fields import DETAILS, MAX_ID_LENGTH, Code, text_fault
 from gateway.limits import MAX_MSISDN_CHARACTERS
+from gateway.shells import apis_of
 from tests.api.apiclient import DOCUMENT, Api
 
 

@@ -150,6 +150,12 @@ def test_the_alert_of_a_paused_partner_says_what_to_do(kind: str, why: FailureKi
     assert alerts_of(paused=[PausedPartner(kind, why)]) == [alert]
 
 
+@pytest.mark.parametrize("refusal", ["ESME_RINVPASWD", "ESME_RINVSYSID"])
+def test_an_smsc_that_refuses_the_credentials_raises_their_alert(refusal: str) -> None:
+    (alert,) = alerts_of(links=[{"bound": 0, "bind_failure": refusal}])
+    assert (alert.level, alert.code) == (Level.CRITICAL, Code.CREDENTIALS_REFUSED)
+
+
 def test_a_refused_bind_before_a_successful_one_is_no_alert() -> None:
     assert alerts_of(links=[{"bind_failure": "ESME_RBINDFAIL"}]) == []
 

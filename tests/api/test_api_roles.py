@@ -8,10 +8,10 @@ import pytest
 
 from gateway.api.app import build_app
 from gateway.api.connections import ConnectionLimiter
-from gateway.app import apis_of
 from gateway.components import Components
 from gateway.config import Config, load
 from gateway.config.model import Role
+from gateway.shells import apis_of
 from tests.api.apiclient import DOCUMENT, Api
 from tests.api.conftest import CONFIG
 

@@ -1,16 +1,24 @@
 """What a client without a token can make the gateway do: answer, and little else."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
+import aiohttp
 import orjson
 import pytest
 
 from gateway.api import problems, protocol
-from gateway.store import queues
-from tests.api.apiclient import NDJSON, Api, ndjson
+from gateway.api.app import serve_http
+from gateway.components import Components
+from gateway.config import Config
+from gateway.config.policy import HttpPolicy
+from gateway.shells import apis_of
+from gateway.store.database import Connection, Database
+from tests.api.apiclient import NDJSON, Api, Caller, ndjson
 from tests.record_factories import good
 
 LISTS = b"GET /v1/lists HTTP/1.1\r\nHost: gateway\r\n\r\n"
@@ -90,24 +98,37 @@ async def test_requests_in_one_write_get_their_responses_in_order(api: Api) -> N
     assert statuses == [200, 401, 200, 404] * 25
 
 
-@pytest.mark.http_policy(probe_cache_seconds=3600.0)
-@pytest.mark.parametrize(("path", "query"), [("/metrics", "waiting"), ("/readyz", "links")])
-async def test_callers_of_a_probe_share_one_query(
-    api: Api, path: str, query: str, monkeypatch: pytest.MonkeyPatch
+class CountedDatabase(Database):
+    """The connections of another one, counted."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.exhausted = False
+        self.acquired = 0
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Connection]:
+        self.acquired += 1
+        async with self._database.acquire() as connection:
+            yield connection
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/readyz"])
+async def test_callers_of_a_probe_share_one_read_of_the_database(
+    path: str, config: Config, components: Components, http_policy: HttpPolicy
 ) -> None:
-    asked: Callable[..., Awaitable[Any]] = getattr(queues, query)
-    queries = 0
-
-    async def counted(*arguments: Any) -> Any:
-        nonlocal queries
-        queries += 1
-        return await asked(*arguments)
-
-    monkeypatch.setattr(queues, query, counted)
-    responses = await asyncio.gather(*(api.call("GET", path) for _ in range(50)))
+    policy = replace(http_policy, probe_cache_seconds=3600.0)
+    counted = CountedDatabase(components.database)
+    counting = replace(components, database=counted, policy=replace(components.policy, http=policy))
+    async with (
+        serve_http(config.http, apis_of(config, counting), policy) as port,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}", auto_decompress=False) as session,
+    ):
+        call = Caller(session, port)
+        responses = await asyncio.gather(*(call("GET", path) for _ in range(50)))
     assert {response.status for response in responses} <= {200, 503}
     assert len({response.body for response in responses}) == 1
-    assert queries == 1
+    assert counted.acquired == 1
 
 
 async def test_no_response_with_data_may_be_stored(api: Api) -> None:

@@ -16,11 +16,11 @@ from playwright.async_api import Browser, Page, Route, ViewportSize, expect
 
 from gateway import metrics
 from gateway.api.app import serve_http
-from gateway.app import apis_of, board_of
 from gateway.components import Components, build
 from gateway.config import Config, load
 from gateway.config.policy import HttpPolicy, Policy
 from gateway.consent.inputs import Park, UseNumber
+from gateway.shells import apis_of, board_of
 from gateway.simulators.configuration import config_toml
 from gateway.store.database import Connection, Database
 from tests.browser.conftest import TIMEOUT_MS, Picture

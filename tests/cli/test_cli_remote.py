@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,16 @@ Captured = pytest.CaptureFixture[str]
 
 def json_of(capsys: Captured, *words: str) -> Any:
     assert main([*words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+ALL_PARKED = {"list_id": None, "state": "parked", "after": None, "limit": 1000}
+
+
+def paged(capsys: Captured, command: Callable[[Namespace, int], int], **arguments: object) -> Any:
+    """The JSON of a command that has one case on each page."""
+    of_every = {"json": True, "url": None, "config": "config.toml"}
+    assert command(Namespace(**of_every, **arguments), 1) == 0
     return json.loads(capsys.readouterr().out)
 
 
@@ -318,15 +329,13 @@ def test_cases_command_shows_parked_cases_of_one_list_or_of_all(
     assert "mcb: 403" in capsys.readouterr().out
 
 
-def test_cases_command_pages_without_gaps(
-    new_case: NewCase, park: Park, monkeypatch: pytest.MonkeyPatch, capsys: Captured
-) -> None:
-    monkeypatch.setattr(ask, "_PAGE", 1)
+def test_cases_command_pages_without_gaps(new_case: NewCase, park: Park, capsys: Captured) -> None:
     for _ in range(3):
         park(new_case())
     together = json_of(capsys, "cases", "--state", "parked")["cases"]
-    first = json_of(capsys, "cases", "--state", "parked", "--limit", "2")
-    others = json_of(capsys, "cases", "--state", "parked", "--after", first["next"])
+    assert paged(capsys, ask.cases, **ALL_PARKED) == {"cases": together, "next": None}
+    first = paged(capsys, ask.cases, **ALL_PARKED | {"limit": 2})
+    others = paged(capsys, ask.cases, **ALL_PARKED | {"after": first["next"]})
     assert first["cases"] + others["cases"] == together
     assert others["next"] is None
     assert main(["cases", "--state", "parked", "--limit", "2"]) == 0
@@ -409,13 +418,12 @@ def test_release_of_a_list_releases_only_its_parked_cases(new_case: NewCase, par
 
 
 def test_release_of_all_releases_every_page_of_parked_cases(
-    new_case: NewCase, park: Park, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+    new_case: NewCase, park: Park, capsys: Captured
 ) -> None:
-    monkeypatch.setattr(ask, "_PAGE", 2)
     case_ids = [new_case() for _ in range(3)]
     for case_id in case_ids:
         park(case_id)
-    assert json_of(capsys, "release", "--all")["released"] >= 3
+    assert paged(capsys, ask.release, case_id=None, all=True, list=None, yes=True)["released"] >= 3
     assert {json_of(capsys, "case", case_id)["state"] for case_id in case_ids} == {"looking_up"}
     assert json_of(capsys, "cases", "--state", "parked") == {"cases": [], "next": None}
 

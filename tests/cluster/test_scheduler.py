@@ -14,8 +14,9 @@ from gateway.clock import Clock
 from gateway.cluster.scheduler import Job, Scheduler
 from gateway.components import Components, build
 from gateway.config.policy import JournalPolicy, Policy
+from gateway.consent.details import Repeat
 from gateway.consent.events import Event as JourneyEvent
-from gateway.consent.events import EventType, Repeat
+from gateway.consent.events import EventType
 from gateway.evidence import merkle
 from gateway.logs.log import Event
 from gateway.simulators.configuration import config_toml

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from gateway.config.timezones import load_timezone
 from gateway.consent.case import Case, Rules, State
 from gateway.consent.deadlines import Calendar, parse_send_window
-from gateway.consent.events import TextAccepted, TextRefused, TextUnanswered, TextUndeliverable
+from gateway.consent.details import TextAccepted, TextRefused, TextUnanswered, TextUndeliverable
 from gateway.consent.inputs import (
     AcceptReply,
     Cancel,

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from gateway.consent.case import AGREED, ENDED, Case, Rules, State
-from gateway.consent.events import NO_DETAIL, Detail, EventType, TextQueuedTo
+from gateway.consent.details import NO_DETAIL, Detail, TextQueuedTo
+from gateway.consent.events import EventType
 from gateway.consent.inputs import (
     AcceptReply,
     ActivateVoucher,

@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 
 from gateway.consent.case import ENDED, State
-from gateway.consent.events import STATUSES, Event, EventType, Voucher
+from gateway.consent.details import Voucher
+from gateway.consent.events import STATUSES, Event, EventType
 from gateway.consent.inputs import (
     ActivateVoucher,
     Cancel,

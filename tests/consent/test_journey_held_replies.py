@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 
 from gateway.consent.case import State
-from gateway.consent.events import AcceptedReply, Event, EventType, HeldReply, Reason, Reply, ReplyOfReason
+from gateway.consent.details import AcceptedReply, HeldReply, Reason, Reply, ReplyOfReason
+from gateway.consent.events import Event, EventType
 from gateway.consent.inputs import Cancel, Effect, Input, IssueVoucher, MeetDeadline, ParentReply, Send, UseNumber
 from gateway.consent.journey import decide
 from gateway.consent.reply import Verdict

@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 
 from gateway.consent.case import State
-from gateway.consent.events import Checked, Event, EventType, Reason, Relation, Reply
+from gateway.consent.details import Checked, Reason, Relation, Reply
+from gateway.consent.events import Event, EventType
 from gateway.consent.inputs import (
     Cancel,
     Effect,

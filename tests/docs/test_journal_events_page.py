@@ -1,10 +1,7 @@
-"""docs/reference/journal-events.md is generated from gateway/consent/events.py."""
-
-from pathlib import Path
+"""docs/reference/journal-events.md is generated from gateway/consent/events.py and details.py."""
 
 import journal_events
 
-from gateway.consent import events
 from gateway.consent.events import DETAILS, EventType
 
 
@@ -13,7 +10,7 @@ def test_the_page_is_what_the_types_and_comments_give() -> None:
 
 
 def test_every_event_and_field_has_its_meaning() -> None:
-    found = journal_events.comments(Path(events.__file__).read_text(encoding="utf-8"))
+    found = journal_events.meanings()
     needed = [("EventType", event.name) for event in EventType]
     needed += [(kind.__name__, name) for kinds in DETAILS.values() for kind in kinds for name in kind._fields]
     assert [place for place in needed if not found[place].meaning] == []

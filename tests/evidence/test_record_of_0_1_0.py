@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.consent.events import EventType, UssdReplyRead, parse_detail
+from gateway.consent.details import UssdReplyRead
+from gateway.consent.events import EventType, parse_detail
 from gateway.evidence import digests, merkle, verification
 from gateway.evidence.digests import Anchor
 from gateway.evidence.history import read_history

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.simulators.smsc import SmscSimulator
-from gateway.store import nodes, sms
+from gateway.store import nodes, outbox, sms
 from gateway.store.database import Database
 from tests.entries import find_again
 from tests.harness import SEGMENTS, WITHIN, Family, Harness
@@ -127,10 +127,10 @@ async def test_urgent_texts_of_a_down_link_are_claimed_before_bulk_of_its_fallba
             "reference, segments, created_at) "
             "VALUES ($1, $2, 0, $3, '77010000001', $4, '', 'x', 'udh16', 1, 1, now())",
             [
-                ("bulk of its own", "request", TELE2, sms.Priority.BULK),
-                ("bulk of the other", "request", KCELL, sms.Priority.BULK),
-                ("urgent of the other", "agreed", KCELL, sms.Priority.URGENT),
-                ("later bulk", "request", TELE2, sms.Priority.BULK),
+                ("bulk of its own", "request", TELE2, outbox.Priority.BULK),
+                ("bulk of the other", "request", KCELL, outbox.Priority.BULK),
+                ("urgent of the other", "agreed", KCELL, outbox.Priority.URGENT),
+                ("later bulk", "request", TELE2, outbox.Priority.BULK),
             ],
         )
         await find_again(connection)

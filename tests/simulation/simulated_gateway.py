@@ -9,7 +9,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from functools import cache
 
-from gateway.consent.events import TextAccepted, TextRefused, TextUndeliverable
+from gateway.consent.details import TextAccepted, TextRefused, TextUndeliverable
 from gateway.consent.inputs import (
     ConfirmAccepted,
     Effect,

@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.consent.texts import Kind
 from gateway.store.database import Connection
-from gateway.store.sms import NewSms
+from gateway.store.outbox import NewSms
 from tests.entries import find_again
 
 MONDAY = datetime(2026, 11, 23, 5, 0, tzinfo=UTC)

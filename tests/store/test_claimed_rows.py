@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from gateway.consent.texts import Kind
-from gateway.store import calls, nodes, sms
+from gateway.store import calls, nodes, outbox, sms
 from gateway.store.calls import CallKind
 from gateway.store.database import Database
 from gateway.store.sms import SmsProgress, SmsState
@@ -72,7 +72,7 @@ async def test_a_postponed_call_counts_its_attempts_and_is_not_claimed_before_it
 async def test_an_evicted_node_claims_no_rows_and_is_fenced(database: Database) -> None:
     async with database.acquire() as connection:
         await execute(connection, [calls.adding([("case-1", CallKind.LOOKUP)])])
-        await execute(connection, [sms.queueing([new_sms("case-1", "77010000001")], MONDAY)])
+        await execute(connection, [outbox.queueing([new_sms("case-1", "77010000001")], MONDAY)])
         assert await calls.claim(connection, NODE, CallKind.LOOKUP, 1) == []
         assert await sms.claim(connection, NODE, "kcell", bulk=True, limit=1) == []
         with pytest.raises(nodes.FencedError):
@@ -88,7 +88,7 @@ async def test_urgent_texts_are_claimed_first_and_alone_outside_the_send_window(
             new_sms("case-3", "77010000003", Kind.AGREED),
             new_sms("case-4", "77010000004", Kind.CLARIFY),
         ]
-        await execute(connection, [sms.queueing(texts, MONDAY)])
+        await execute(connection, [outbox.queueing(texts, MONDAY)])
         urgent = await sms.claim(connection, NODE, "kcell", bulk=False, limit=10)
         assert [row.case_id for row in urgent] == ["case-3", "case-4"]
         await sms.release(connection, NODE, [sms.Released(row.sms_id, timedelta(), False, None) for row in urgent])
@@ -99,7 +99,7 @@ async def test_urgent_texts_are_claimed_first_and_alone_outside_the_send_window(
 async def test_a_text_claimed_by_the_next_node_keeps_its_accepted_segments(database: Database) -> None:
     async with database.acquire() as connection:
         await add_node(connection)
-        await execute(connection, [sms.queueing([new_sms("case-1", "77010000001")], MONDAY)])
+        await execute(connection, [outbox.queueing([new_sms("case-1", "77010000001")], MONDAY)])
         (claimed,) = await sms.claim(connection, NODE, "kcell", bulk=True, limit=1)
         progress = SmsProgress(claimed.sms_id, SmsState.SENDING, 0b101, 0b100, ("1", None, "3"), None)
         assert await sms.record(connection, NODE, [progress]) == {claimed.sms_id}
@@ -115,7 +115,7 @@ async def test_texts_queued_concurrently_for_one_number_have_distinct_references
     async def queue(n: int) -> None:
         async with database.acquire() as connection, connection.transaction():
             texts = [new_sms(f"case-{n}", f"7701000000{digit}") for digit in (1, 2, 1) for _ in range(2)]
-            await execute(connection, [sms.queueing(texts, MONDAY)])
+            await execute(connection, [outbox.queueing(texts, MONDAY)])
 
     await asyncio.gather(*(queue(n) for n in range(20)))
     async with database.acquire() as connection:
@@ -128,6 +128,7 @@ async def test_texts_queued_concurrently_for_one_number_have_distinct_references
 async def test_references_wrap_after_65535(database: Database) -> None:
     async with database.acquire() as connection:
         await connection.execute("INSERT INTO subscribers VALUES ('77010000001', 65534)")
-        await execute(connection, [sms.queueing([new_sms(f"case-{n}", "77010000001") for n in range(4)], MONDAY)])
+        texts = [new_sms(f"case-{n}", "77010000001") for n in range(4)]
+        await execute(connection, [outbox.queueing(texts, MONDAY)])
         rows = await connection.fetch("SELECT reference FROM sms ORDER BY sms_id")
     assert [row["reference"] for row in rows] == [65535, 0, 1, 2]

@@ -5,7 +5,8 @@ import asyncio
 import asyncpg
 import pytest
 
-from gateway.consent.events import Event, EventType, Reason, Voucher
+from gateway.consent.details import Reason, Voucher
+from gateway.consent.events import Event, EventType
 from gateway.evidence import digests, merkle
 from gateway.evidence.digests import Anchor
 from gateway.store import journal, journal_tree

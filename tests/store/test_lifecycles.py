@@ -10,7 +10,7 @@ import pytest
 
 from gateway.config.routing import Routing
 from gateway.consent.texts import Kind
-from gateway.store import calls, dialogues, erasure, lists, nodes, receipts, sms
+from gateway.store import calls, dialogues, erasure, lists, nodes, outbox, receipts, sms
 from gateway.store.calls import Call, CallKind
 from gateway.store.database import Connection, Database
 from gateway.store.lifecycles import (
@@ -24,8 +24,9 @@ from gateway.store.lifecycles import (
     text_rows,
 )
 from gateway.store.lists import InitialCase, NewList
+from gateway.store.outbox import NewScreen
 from gateway.store.receipts import StoredReceipt
-from gateway.store.sms import NewScreen, SmsProgress, SmsState
+from gateway.store.sms import SmsProgress, SmsState
 from gateway.store.writes import execute
 from tests.entries import find_again
 from tests.store.rows import FOREVER, MONDAY, NODE, add_case, add_node, new_sms
@@ -99,7 +100,7 @@ def eviction(node: str) -> Act:
 
 
 async def withdraw(connection: Connection, _: int) -> None:
-    await execute(connection, [sms.withdrawing([CASE])])
+    await execute(connection, [outbox.withdrawing([CASE])])
 
 
 def _released(sms_id: int) -> sms.Released:
@@ -115,8 +116,8 @@ EXPIRED = {**A_SCREEN, "expires_at": "'-infinity'"}
 AFTER_UNKNOWN = {"delivery_unknown": "true"}
 
 TEXT_DRIVERS: Mapping[TextInput, Driver] = {
-    TextInput.QUEUE: Driver(act=lambda c, _: execute(c, [sms.queueing([new_sms(CASE, NUMBER)], MONDAY)])),
-    TextInput.QUEUE_SCREEN: Driver(act=lambda c, _: sms.queue_screens(c, [SCREEN], MONDAY, 90.0)),
+    TextInput.QUEUE: Driver(act=lambda c, _: execute(c, [outbox.queueing([new_sms(CASE, NUMBER)], MONDAY)])),
+    TextInput.QUEUE_SCREEN: Driver(act=lambda c, _: outbox.queue_screens(c, [SCREEN], MONDAY, 90.0)),
     TextInput.CLAIM: Driver(act=claim()),
     TextInput.CLAIM_BY_FALLBACK: Driver(act=claim(link="beeline", others=("kcell",))),
     TextInput.CLAIM_TOO_EARLY: Driver(act=claim(), columns={"next_at": "'infinity'"}),
@@ -133,7 +134,7 @@ TEXT_DRIVERS: Mapping[TextInput, Driver] = {
     TextInput.RELEASE_BY_OTHER: Driver(act=lambda c, sms_id: sms.release(c, OTHER, [_released(sms_id)])),
     TextInput.RELEASE_OTHERS: Driver(act=lambda c, _: sms.release_others(c, NODE, "kcell", [])),
     TextInput.RELEASE_OTHERS_HELD: Driver(act=lambda c, sms_id: sms.release_others(c, NODE, "kcell", [sms_id])),
-    TextInput.REROUTE: Driver(act=lambda c, _: sms.reroute(c, ["beeline"], ByBeeline(()))),
+    TextInput.REROUTE: Driver(act=lambda c, _: outbox.reroute(c, ["beeline"], ByBeeline(()))),
     TextInput.WITHDRAW: Driver(act=withdraw),
     TextInput.WITHDRAW_PARTLY_ACCEPTED: Driver(act=withdraw, columns={"accepted_segments": "1"}),
     TextInput.WITHDRAW_OTHER_KIND: Driver(act=withdraw, columns={"kind": "'agreed'"}),

@@ -27,6 +27,7 @@ from gateway.store import (
     erasure,
     id_relations,
     inbound,
+    outbox,
     questions,
     receipts,
     sms,
@@ -40,11 +41,12 @@ from gateway.store.database import Connection, Database
 from gateway.store.dialogues import Dialogue
 from gateway.store.id_relations import IdVotes
 from gateway.store.inbound import ReplySegment, StoredReply
+from gateway.store.outbox import NewScreen, NewSms, Priority
 from gateway.store.questions import NumberClaim
 from gateway.store.queues import QUEUES
 from gateway.store.receipts import StoredReceipt
 from gateway.store.rewinds import FoundBy
-from gateway.store.sms import ExpectedReceipt, NewScreen, NewSms, Priority, Released, SmsProgress, SmsState
+from gateway.store.sms import ExpectedReceipt, Released, SmsProgress, SmsState
 from gateway.store.wallet_events import VoucherEvent
 from gateway.store.writes import execute
 from gateway.usecases.wallet_events import EventType
@@ -230,13 +232,13 @@ async def rows_sent() -> dict[str, Sequence[object]]:
     await execute(c, case_entries.writes(Changes(need_ops={CaseForOps(ForOps.PARKED, "list", "case")})))
     await questions.acquire_numbers(c, [NUMBER])
     await questions.release_numbers(c, [NUMBER], [])
-    await execute(c, [sms.queueing([TEXT], AT)])
-    await sms.queue_screens(c, [SCREEN], AT, 90.0)
+    await execute(c, [outbox.queueing([TEXT], AT)])
+    await outbox.queue_screens(c, [SCREEN], AT, 90.0)
     await sms.record(c, "node", [PROGRESS])
     await sms.release(c, "node", [RELEASED])
-    await sms.accept_late(c, {7: 5})
+    await outbox.accept_late(c, {7: 5})
     await sms.expect_receipts(c, "kcell", [EXPECTED_RECEIPT], timedelta())
-    await sms.reroute(c, ["kcell"], ByKcell(()))
+    await outbox.reroute(c, ["kcell"], ByKcell(()))
     await receipts.settle(c, [RECEIPT])
     await receipts.remove_unmatched(c, [RECEIPT])
     await id_relations.count(c, [VOTES])
