@@ -227,7 +227,7 @@ def jobs_of(components: Components) -> list[Job]:
         once("expire_receipts", c.housekeeping.expire_receipts, 60.0),
         once("expire_dialogues", c.housekeeping.expire_dialogues, 60.0),
         once("expire_unacknowledged", c.housekeeping.expire_unacknowledged, 3600.0),
-        once("mend_entries", c.housekeeping.mend_entries, 24 * 3600.0),
+        once("repair_entries", c.housekeeping.repair_entries, 24 * 3600.0),
         once("anchor_journal", c.journal.log_anchor, 3600.0),
         once("erase", erase, 3600.0),
         once("expire_access_log", c.access_log.expire, 3600.0),

@@ -101,7 +101,7 @@ class Clock:
         return self._wall.followed() if isinstance(self._wall, SteadyTime) else self._wall()
 
     def follow(self, database_now: datetime) -> float:
-        """Seconds for which business time stands, after the database's clock was read."""
+        """Seconds for which business time is stopped, after the database's clock was read."""
         if not isinstance(self._wall, SteadyTime):
             return 0.0
         self._wall.follow(database_now)

@@ -12,7 +12,7 @@ async def find_again(connection: "asyncpg.Connection | Connection") -> None:
     """Writes the entries of all cases and texts anew."""
     await connection.execute(";".join(f"DELETE FROM {table}" for table in _TABLES))
     for part in range(entries.PARTS):
-        await entries.mend(connection, part)
+        await entries.repair(connection, part)
 
 
 async def change_rows(connection: "asyncpg.Connection | Connection", statements: str) -> None:

@@ -58,7 +58,7 @@ class Code(StrEnum):
     CASES_PARKED = "cases_parked"
     REPLIES_HELD = "replies_held"
     CLOCKS_DIFFER = "clocks_differ"
-    TIME_STANDS = "time_stands"
+    BUSINESS_TIME_STOPPED = "business_time_stopped"
 
 
 SEEN_BY_ONE = frozenset({Code.JOURNAL_BROKEN, Code.PARTNER_PAUSED, Code.CALLS_FAILING, Code.STATUSES_LATE})
@@ -95,7 +95,7 @@ class Clocks(NamedTuple):
     """How the clocks differ, in seconds, at the last heartbeat of the process that responds."""
 
     host_ahead: int  # of the database's clock; below 0: behind it
-    standing: int  # for how long business time stands until the database's clock has caught up
+    standing: int  # for how long business time is stopped until the database's clock has caught up
 
 
 class PausedPartner(NamedTuple):
@@ -178,7 +178,12 @@ def database_away(why: str, *, exhausted: bool, read_at: str) -> Alert:
 
 def _of_clocks(clocks: Clocks) -> Iterator[Alert]:
     if clocks.standing > MAX_DRIFT_SECONDS:
-        yield _alert(Level.WARNING, Code.TIME_STANDS, "time_stands", fields={"for_seconds": clocks.standing})
+        yield _alert(
+            Level.WARNING,
+            Code.BUSINESS_TIME_STOPPED,
+            "business_time_stopped",
+            fields={"for_seconds": clocks.standing},
+        )
     if abs(clocks.host_ahead) > MAX_DRIFT_SECONDS:
         side = "clock_ahead" if clocks.host_ahead > 0 else "clock_behind"
         yield _alert(Level.WARNING, Code.CLOCKS_DIFFER, side, fields={"by_seconds": abs(clocks.host_ahead)})

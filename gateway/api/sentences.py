@@ -86,8 +86,8 @@ SENTENCES: Mapping[str, str] = {
     "clock_behind": (
         "This host's clock is {by_seconds} behind the database's: check the time service of both hosts."
     ),
-    "time_stands": (
-        "The database's clock was set back: business time stands for {for_seconds}. Nothing becomes due "
+    "business_time_stopped": (
+        "The database's clock was set back: business time is stopped for {for_seconds}. Nothing becomes due "
         "until then; replies and texts go on."
     ),
 }

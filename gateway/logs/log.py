@@ -98,7 +98,7 @@ class Event(StrEnum):
     NODE_EVICTED = "node_evicted"
     NODE_FENCED = "node_fenced"
     PERSONAL_DATA_ERASED = "personal_data_erased"
-    ENTRIES_MENDED = "entries_mended"
+    ENTRIES_REPAIRED = "entries_repaired"
     TASK_FAILED = "task_failed"
     JOURNAL_ANCHOR = "journal_anchor"
     JOURNAL_BROKEN = "journal_broken"

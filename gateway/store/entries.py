@@ -32,11 +32,11 @@ _CHECK = " UNION ALL ".join(_comparison(table, follows) for table, follows in _F
 
 
 # A process of an earlier version, which runs on during an upgrade, changes cases and texts and writes no entries.
-_MEND = [
+_REPAIR = [
     f"INSERT INTO {table} ({follows}) EXCEPT SELECT * FROM {table} ON CONFLICT DO NOTHING"  # noqa: S608
     for table, follows in _FOLLOWS.items()
 ]
-PARTS = len(_MEND)
+PARTS = len(_REPAIR)
 
 
 class EntriesCheck(NamedTuple):
@@ -59,10 +59,10 @@ async def check(connection: Connection) -> list[EntriesCheck]:
     return [_read_check(row) for row in await connection.fetch(_CHECK)]
 
 
-async def mend(connection: Connection, part: int) -> int:
+async def repair(connection: Connection, part: int) -> int:
     """How many missing entries were written of a part (0 to PARTS - 1). Those left over do no harm.
 
     A part reads all cases, or all texts: it is meant to be a transaction of its own.
     """
-    status = await connection.execute(_MEND[part])
+    status = await connection.execute(_REPAIR[part])
     return int(status.split()[-1])

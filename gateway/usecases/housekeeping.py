@@ -39,14 +39,14 @@ class Housekeeping:
             async with fenced_transaction(self._database, self._node) as connection:
                 due = await people.index(connection, INDEX_BATCH)
 
-    async def mend_entries(self) -> None:
+    async def repair_entries(self) -> None:
         """Writes missing entries by which cases and texts are found: an earlier version wrote none."""
-        mended = 0
+        repaired = 0
         for part in range(entries.PARTS):
             async with fenced_transaction(self._database, self._node) as connection:
-                mended += await entries.mend(connection, part)
-        if mended:
-            log.warning(LogEvent.ENTRIES_MENDED, rows=mended)
+                repaired += await entries.repair(connection, part)
+        if repaired:
+            log.warning(LogEvent.ENTRIES_REPAIRED, rows=repaired)
 
     async def expire_receipts(self) -> None:
         """Deletes expired expected receipts and expired unmatched ones."""

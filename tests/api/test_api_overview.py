@@ -239,8 +239,8 @@ def test_held_replies_are_an_alert_for_a_day_or_while_their_question_is_open() -
          "This host's clock is 10 s ahead of the database's: check the time service of both hosts."),
         (Clocks(host_ahead=-7200, standing=0), Code.CLOCKS_DIFFER,
          "This host's clock is 2 h behind the database's: check the time service of both hosts."),
-        (Clocks(host_ahead=0, standing=3600), Code.TIME_STANDS,
-         "The database's clock was set back: business time stands for 60 min. Nothing becomes due until then; "
+        (Clocks(host_ahead=0, standing=3600), Code.BUSINESS_TIME_STOPPED,
+         "The database's clock was set back: business time is stopped for 60 min. Nothing becomes due until then; "
          "replies and texts go on."),
     ],
 )  # fmt: skip
@@ -291,7 +291,7 @@ async def test_the_overview_shows_and_alerts_how_far_the_clocks_are_apart(api: A
     metrics.CLOCK_DRIFT.labels("business").set(3600.2)
     shown = await overview(api)
     assert shown["clocks"] == {"host_ahead": -12, "standing": 3600}
-    assert {"clocks_differ", "time_stands"} <= set(codes(shown))
+    assert {"clocks_differ", "business_time_stopped"} <= set(codes(shown))
 
 
 async def test_the_overview_of_a_link_has_its_node_and_the_hours_of_its_queue(

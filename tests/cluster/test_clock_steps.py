@@ -75,7 +75,7 @@ def test_business_time_follows_a_step_ahead_that_lasts(times: Times, steady: Ste
     assert steady() == times.database
 
 
-def test_business_time_stands_after_a_step_back_that_lasts_until_the_clock_has_caught_up(
+def test_business_time_stands_still_after_a_step_back_until_the_clock_has_caught_up(
     times: Times, steady: SteadyTime
 ) -> None:
     steady()

@@ -205,7 +205,7 @@ async def test_meet_deadlines_of_a_fenced_process_changes_no_case(database: Data
         "expire_unacknowledged",
         "erase",
         "match_receipts",
-        "mend_entries",
+        "repair_entries",
         "grow_tree",
     ],
 )

@@ -15,9 +15,9 @@ VALUES ('asked', 'request', 0, 'kcell', '77010000001', 1, '', 'x', 'udh8', 1, 1,
 """
 
 
-async def mend(database: Database) -> int:
+async def repair(database: Database) -> int:
     async with database.acquire() as connection:
-        return sum([await entries.mend(connection, part) for part in range(entries.PARTS)])
+        return sum([await entries.repair(connection, part) for part in range(entries.PARTS)])
 
 
 @pytest.fixture
@@ -39,11 +39,11 @@ async def test_missing_entries_are_found_and_written(database: Database) -> None
         for table in _TABLES:
             await connection.execute(f"DELETE FROM {table}")
         assert sum(found.missing for found in await entries.check(connection)) == 7
-    assert await mend(database) == 7
+    assert await repair(database) == 7
     async with database.acquire() as connection:
         assert all(found.holds for found in await entries.check(connection))
 
 
 @pytest.mark.usefixtures("rows")
 async def test_entries_that_are_there_are_not_written_again(database: Database) -> None:
-    assert await mend(database) == 0
+    assert await repair(database) == 0
