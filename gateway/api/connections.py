@@ -118,13 +118,13 @@ class PendingConnection(asyncio.Protocol):
     ):
         """`handler` makes the protocol that follows; its argument is called when the connection ends. `buffer` is
         for what is then received: see BoundedReads. In `handshakes` all
-        connections wait for their turn."""
+        connections wait for their slot."""
         self._limiter = limiter
         self._handler = handler
         self._buffer = buffer
         self._tls = tls
         self._handshakes = handshakes
-        self._waits = False  # for its turn
+        self._waits = False  # for its slot
         self._policy = policy
         self._early = b""  # a request that came together with the last octets of the handshake
         self._handshake: asyncio.Task[None] | None = None
@@ -143,13 +143,13 @@ class PendingConnection(asyncio.Protocol):
         self._early += data
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._waits and self._handshake is not None:  # closed to make room: it takes no turn of another's
+        if self._waits and self._handshake is not None:  # closed to make room: it uses no slot of another's
             self._handshake.cancel()
 
     async def _start_tls(self, transport: asyncio.Transport, tls: ssl.SSLContext) -> None:
         loop = asyncio.get_running_loop()
         secure = None
-        if not await self._has_turn(transport):
+        if not await self._has_slot(transport):
             return
         try:
             secure = await loop.start_tls(
@@ -166,12 +166,12 @@ class PendingConnection(asyncio.Protocol):
         else:
             self._start_http(transport, secure)
 
-    async def _has_turn(self, transport: asyncio.Transport) -> bool:
-        """Waits for the turn of this handshake; False when the connection is closed instead."""
+    async def _has_slot(self, transport: asyncio.Transport) -> bool:
+        """Waits until this handshake may begin; False when the connection is closed instead."""
         self._waits = True
         try:
             async with asyncio.timeout(self._policy.handshake_wait_seconds):
-                await self._handshakes.turn()
+                await self._handshakes.acquire()
         except TimeoutError:
             self._limiter.refuse(transport)
         finally:

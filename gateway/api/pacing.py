@@ -14,7 +14,7 @@ LIVENESS_ROUTE = "/healthz"
 
 
 class Pace:
-    """So many turns a second; after a pause some at once, as many as in a second where `at_once` does not say."""
+    """A rate limiter: so many calls a second; after a pause `at_once` of them, or as many as in a second."""
 
     def __init__(
         self,
@@ -28,11 +28,11 @@ class Pace:
         self._burst_seconds = 1.0 if at_once is None else at_once / per_second
         self._now = now
         self._sleep = sleep
-        self._full_at = float("-inf")  # when a whole burst has its turns at once again
+        self._full_at = float("-inf")  # when a whole burst may go at once again
         self._first = asyncio.Lock()
 
-    async def turn(self) -> None:
-        """Returns when it is the caller's turn; who is cancelled while it waits takes none."""
+    async def acquire(self) -> None:
+        """Returns when the caller may go on; one that is cancelled while it waits uses no slot."""
         async with self._first:  # the others wait behind it, in their order
             now = self._now()
             step = 1 / self._per_second
@@ -55,7 +55,7 @@ def paced(policy: HttpPolicy) -> Middleware:
         if CALLER not in request:
             resource = request.match_info.route.resource
             is_liveness = resource is not None and resource.canonical == LIVENESS_ROUTE
-            await (liveness if is_liveness else others).turn()
+            await (liveness if is_liveness else others).acquire()
         return response
 
     return pace

@@ -146,7 +146,7 @@ class BoundedReads(asyncio.BufferedProtocol):
     """Passes what is received to a protocol, no more at a time than the buffer holds.
 
     Without it the event loop reads 256 KB at once, which a connection keeps while its requests wait. All
-    connections share the buffer: it is copied in the turn of the loop that fills it.
+    connections share the buffer: it is copied in the iteration of the event loop that fills it.
     """
 
     def __init__(self, protocol: HttpProtocol, buffer: memoryview) -> None:

@@ -112,7 +112,7 @@ class HttpPolicy:
     max_requests: int = 400
     """Under way at once with a token; those beyond are to come again (503)."""
     read_bytes: int = 32_768
-    """Read of a connection at a time, and kept of it while it waits for its turn."""
+    """Read of a connection at a time, and kept of it while it waits for a slot."""
     max_head_bytes: int = 16_384
     """Of a request: its line and its headers together."""
     max_queued_requests: int = 2
@@ -150,7 +150,7 @@ class HttpPolicy:
     handshakes_at_once: int = 4
     """After a pause."""
     handshake_wait_seconds: float = 3.0
-    """In which a handshake must have its turn: else its connection is closed, and makes nobody wait behind it."""
+    """In which a handshake must have begun: else its connection is closed, and makes nobody wait behind it."""
     request_timeout_seconds: float = 60.0
     """For a request, its body included; beyond, the database hangs, and the client may ask again (503)."""
     json_body_timeout_seconds: float = 30.0

@@ -8,7 +8,7 @@ from gateway.intake.body import Body, BodyEmptyError, TooManyRecordsError, check
 from gateway.intake.fields import Code
 from gateway.intake.records import Record, read_record
 from gateway.store.lists import MAX_KEPT_ERRORS, ListError, staged_row
-from gateway.turn import Turn
+from gateway.time_slice import TimeSlice
 from gateway.usecases.accept_list import Acceptance, AcceptList, StagedList
 
 
@@ -63,13 +63,13 @@ class _Reading:
         self._copying: asyncio.Task[None] | None = None
 
     async def add(self, lines: Sequence[tuple[int, bytes | None]]) -> None:
-        """Reads lines; returns when there is room for more, after other tasks had their turn.
+        """Reads lines; returns when there is room for more, after other tasks had their time slice.
 
         Raises BodyEncodingError where one is not UTF-8, and TooManyRecordsError.
         """
-        turn = Turn()
+        time_slice = TimeSlice()
         for number, line in lines:
-            await turn.give_way()
+            await time_slice.yield_if_spent()
             if line is None:
                 self._reject(number, None, [("", Code.LINE_LENGTH)])
             elif line and not line.isspace():

@@ -21,7 +21,7 @@ from gateway.operators.decoding import decode_into
 from gateway.operators.inbound_queue import InboundQueue, weight
 from gateway.smpp.session import Received
 from gateway.store.nodes import FencedError
-from gateway.turn import Turn
+from gateway.time_slice import TimeSlice
 from gateway.usecases.inbound import Inbound, InboundBatch, UnacknowledgedPeriod
 
 log = get_logger()
@@ -177,9 +177,9 @@ class Receiver:
     async def _store(self, deliveries: Sequence[_Delivery]) -> None:
         """Commits the deliveries, then acknowledges them."""
         noted = dict(self._periods)
-        batch, turn = InboundBatch(), Turn()
+        batch, time_slice = InboundBatch(), TimeSlice()
         for delivery in deliveries:
-            await turn.give_way()
+            await time_slice.yield_if_spent()
             decode_into(batch, delivery.link, delivery.received)
         async with asyncio.timeout(self._policy.store_timeout_seconds):
             await self._inbound.store(batch, _ago(noted))

@@ -18,7 +18,7 @@ from gateway.store.cases import StoredCase
 from gateway.store.database import Connection
 from gateway.store.questions import NumberClaim
 from gateway.store.writes import Write, execute
-from gateway.turn import Turn
+from gateway.time_slice import TimeSlice
 from gateway.usecases.texts import TextRenderer
 
 CALL_OF = {Effect.LOOK_UP: CallKind.LOOKUP, Effect.FORM_VOUCHER: CallKind.VOUCHER}
@@ -118,7 +118,7 @@ class CaseBatch:
         else:
             self.decide(stored.case_id, _without_route(stored.case, send))
 
-    async def settle_numbers(self, turn: Turn) -> None:
+    async def settle_numbers(self, time_slice: TimeSlice) -> None:
         """Acquires and releases numbers until none is pending: a case that acquires one may release it again."""
         while self._acquiring or self._releasing:
             if releasing := self._releasing:
@@ -133,12 +133,12 @@ class CaseBatch:
                     self._written |= {case_id: s.case for case_id, s in loaded.items()}
                 for case_id in sorted(following):
                     self.decide(case_id, OpenQuestion())
-                    await turn.give_way()
+                    await time_slice.yield_if_spent()
             if acquiring := self._acquiring:
                 self._acquiring = []
                 for case_id in sorted(await questions.acquire_numbers(self._connection, acquiring)):
                     self.decide(case_id, OpenQuestion())
-                    await turn.give_way()
+                    await time_slice.yield_if_spent()
 
     async def _save_waiting(self) -> None:
         """Writes the cases that began to wait in this transaction: `release_numbers` reads the rows."""

@@ -18,7 +18,7 @@ from gateway.smpp.text import decode_segments, without_final_nul
 from gateway.store import inbound, questions
 from gateway.store.inbound import ReplySegment, SimilarReply, StoredReply
 from gateway.store.writes import Write
-from gateway.turn import Turn
+from gateway.time_slice import TimeSlice
 from gateway.usecases.reply_evidence import (
     Reply,
     as_decided,
@@ -171,9 +171,9 @@ class Replies:
         stored: list[StoredReply] = []
         inputs: list[tuple[str, Input]] = []
         addressed: list[int] = []  # the places in `stored` of the replies with an input
-        turn = Turn()
+        time_slice = TimeSlice()
         for reply in replies:
-            await turn.give_way()
+            await time_slice.yield_if_spent()
             read = self._read(reply, asked)
             kept, addressee = self._addressed(uow, read, earlier.get((reply.source_addr, reply.octets), ()))
             addressed += [len(stored)] * len(addressee)

@@ -25,8 +25,8 @@ from gateway.store.cases import StoredCase
 from gateway.store.database import Connection, Database
 from gateway.store.rewinds import Committed, JournalMemory
 from gateway.store.writes import Write, execute
+from gateway.time_slice import TimeSlice
 from gateway.tracing.traces import Traces
-from gateway.turn import Turn
 from gateway.usecases.case_batch import CaseBatch, DecisionContext, text_queued
 
 T = TypeVar("T")
@@ -72,12 +72,12 @@ class UnitOfWork:
             return []
         stored = await cases.lock(self.connection, {case_id for case_id, _ in inputs})
         batch = CaseBatch(self.connection, self.now, self._context, stored)
-        decisions, turn = [], Turn()
+        decisions, time_slice = [], TimeSlice()
         for case_id, given in inputs:
             if case_id in batch.stored:
                 decisions.append(batch.decide(case_id, given))
-                await turn.give_way()
-        await batch.settle_numbers(turn)
+                await time_slice.yield_if_spent()
+        await batch.settle_numbers(time_slice)
         outcome = await batch.write(others(decisions))
         self.journal([(stored.case_id, event) for stored, event in outcome.events])
         self._logged.extend((s, event) for s, event in outcome.events if event.name in _LOGGED)

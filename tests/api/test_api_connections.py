@@ -288,7 +288,7 @@ async def test_handshakes_beyond_the_pace_wait_and_delay_no_connection_that_has_
         writer.close()
 
 
-async def test_a_handshake_without_a_turn_is_closed(
+async def test_a_handshake_that_does_not_begin_in_time_is_closed(
     config: Config, components: Components, tmp_path: Path
 ) -> None:
     before = open_now()

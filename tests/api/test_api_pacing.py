@@ -22,19 +22,19 @@ class Clock:
         self.now += seconds
 
 
-async def test_responses_of_a_second_go_at_once_and_the_others_at_the_pace() -> None:
+async def test_responses_of_one_second_go_at_once_and_further_ones_at_the_pace() -> None:
     clock = Clock()
     pace = Pace(10, now=lambda: clock.now, sleep=clock.sleep)
     for _ in range(13):
-        await pace.turn()
+        await pace.acquire()
     assert clock.waits == [0.1, 0.1, 0.1]
     clock.now += 0.5
     for _ in range(6):
-        await pace.turn()
+        await pace.acquire()
     assert clock.waits[3:] == [0.1]
 
 
-async def test_many_who_wait_get_their_turns_one_after_the_other() -> None:
+async def test_callers_that_wait_for_the_pace_go_one_after_the_other() -> None:
     waits: list[float] = []
 
     async def note(seconds: float) -> None:
@@ -42,11 +42,11 @@ async def test_many_who_wait_get_their_turns_one_after_the_other() -> None:
 
     pace = Pace(10, now=lambda: 100.0, sleep=note)
     for _ in range(14):
-        await pace.turn()
+        await pace.acquire()
     assert waits == [0.1, 0.2, 0.3, 0.4]
 
 
-async def test_only_responses_without_a_token_are_held_back() -> None:
+async def test_the_pace_holds_back_only_responses_without_a_token() -> None:
     async def respond(request: web.Request) -> web.Response:
         if "Authorization" in request.headers:
             request[CALLER] = Caller("ops", None)
@@ -65,7 +65,7 @@ async def test_only_responses_without_a_token_are_held_back() -> None:
         await asyncio.gather(held, return_exceptions=True)
 
 
-async def test_one_who_leaves_while_it_waits_takes_no_turn() -> None:
+async def test_a_caller_cancelled_while_it_waits_uses_no_slot_of_the_pace() -> None:
     clock, asleep = Clock(), asyncio.Event()
 
     async def sleep_for_ever(_seconds: float) -> None:
@@ -73,13 +73,13 @@ async def test_one_who_leaves_while_it_waits_takes_no_turn() -> None:
         await asyncio.Event().wait()
 
     pace = Pace(10, at_once=1, now=lambda: clock.now, sleep=sleep_for_ever)
-    await pace.turn()
+    await pace.acquire()
     for _ in range(3):  # the first of those who wait sleeps, and leaves; the others wait behind it
-        leaving = [asyncio.create_task(pace.turn()) for _ in range(100)]
+        leaving = [asyncio.create_task(pace.acquire()) for _ in range(100)]
         await asyncio.wait_for(asleep.wait(), 10)
         asleep.clear()
         for task in leaving:
             task.cancel()
         await asyncio.wait(leaving, timeout=10)
     clock.now += 0.1
-    await asyncio.wait_for(pace.turn(), 10)
+    await asyncio.wait_for(pace.acquire(), 10)
