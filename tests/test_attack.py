@@ -11,7 +11,7 @@ async def test_attacks_lose_and_invent_nothing() -> None:
     assert [(result.attack, result.failures) for result in results] == [(name, []) for name in SHORT]
 
 
-def test_every_attack_has_a_name_and_says_what_it_sends() -> None:
+def test_every_attack_has_a_docstring() -> None:
     assert set(SHORT) <= ATTACKS.keys()
     assert all(attack.__doc__ for attack in ATTACKS.values())
 
@@ -29,7 +29,9 @@ def test_every_attack_has_a_name_and_says_what_it_sends() -> None:
         ({"peak_rss_mb": 300.0, "recovery_seconds": 6.0}, ["300 MB of RSS", "6 s of recovery"]),
     ],
 )
-def test_what_an_attack_did_is_told(measured: dict[str, object], told: list[str]) -> None:
+def test_the_result_of_an_attack_reports_every_exceeded_limit(
+    measured: dict[str, object], told: list[str]
+) -> None:
     good: dict[str, object] = {
         "attack": "a", "seconds": 1.0, "acknowledged_p99_ms": 20.0, "peak_rss_mb": 70.0, "growth_mb": 1.0,
         "recovery_seconds": 0.1, "lost": 0, "invented": 0, "exceptions": 0, "violations": [],

@@ -28,14 +28,14 @@ def received(sock: socket.socket) -> list[str]:
     return sock.recv(4096).decode().splitlines()
 
 
-async def test_a_process_tells_that_it_serves_lives_and_stops(harness: Harness, manager: socket.socket) -> None:
+async def test_a_process_notifies_systemd_of_ready_and_stopping(harness: Harness, manager: socket.socket) -> None:
     await harness.start()
     assert (await asyncio.to_thread(received, manager))[0] == "READY=1"
     assert await harness.stop() == [0]
     assert await asyncio.to_thread(received, manager) == ["STOPPING=1"]
 
 
-async def test_the_event_loop_tells_that_it_turns_while_the_block_lasts(manager: socket.socket) -> None:
+async def test_the_watchdog_is_notified_while_the_event_loop_runs(manager: socket.socket) -> None:
     environ = {**os.environ, "WATCHDOG_USEC": "60000", "WATCHDOG_PID": str(os.getpid())}
     async with notify.watchdog(environ):
         for _ in range(3):
@@ -46,7 +46,7 @@ async def test_the_event_loop_tells_that_it_turns_while_the_block_lasts(manager:
     "environ",
     [{}, {"WATCHDOG_USEC": "0"}, {"WATCHDOG_USEC": "60000", "WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "x"}],
 )
-async def test_without_a_watchdog_of_its_own_a_process_sends_nothing(
+async def test_a_process_without_a_watchdog_of_its_own_notifies_nobody(
     manager: socket.socket, environ: dict[str, str]
 ) -> None:
     manager.setblocking(False)
@@ -56,7 +56,7 @@ async def test_without_a_watchdog_of_its_own_a_process_sends_nothing(
         manager.recv(1)
 
 
-def test_an_abstract_socket_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_abstract_notify_socket_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"gateway-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(f"\0{name}")
@@ -66,7 +66,9 @@ def test_an_abstract_socket_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
         assert received(sock) == ["READY=1", "STATUS=serving"]
 
 
-def test_a_missing_or_full_socket_stops_nobody(manager: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_or_full_notify_socket_stops_no_process(
+    manager: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for _ in range(10_000):  # more than its buffer holds
         notify.ready()
     monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere/notify")

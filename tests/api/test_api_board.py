@@ -41,7 +41,7 @@ async def events(api: Api, number: int) -> list[Any]:
 
 
 @pytest.mark.http_policy(stream_seconds=0.01)
-async def test_the_stream_has_one_overview_after_the_other(api: Api) -> None:
+async def test_the_stream_of_the_console_sends_overviews_like_get_v1_overview(api: Api) -> None:
     first, second = await events(api, 2)
     assert first.keys() == second.keys() == (await api.get("/v1/overview", OPS)).json.keys()
 
@@ -77,7 +77,7 @@ async def test_the_data_of_the_console_need_the_role_ops(api: Api, path: str) ->
     assert (await api.get(path.format(await api.case_id()), "sdu-token-of-tests")).status == 403
 
 
-async def test_figures_of_a_list_and_of_all(api: Api, components: Components) -> None:
+async def test_figures_are_those_of_the_named_list_or_of_all_lists(api: Api, components: Components) -> None:
     await api.push([good(1), good(2)])
     await api.push([good(3)], "list-2")
     await components.transactions.apply([(await api.case_id(), UseNumber(msisdn="77011234567"))])
@@ -93,7 +93,7 @@ async def test_figures_of_a_list_and_of_all(api: Api, components: Components) ->
     assert of_list["replies"]["steps"] == 1
 
 
-async def test_a_figure_is_at_the_step_of_its_hour(api: Api) -> None:
+async def test_a_figure_of_replies_is_shown_at_the_step_of_its_hour(api: Api) -> None:
     await api.execute("INSERT INTO reply_figures SELECT date_trunc('hour', now(), 'UTC'), '', 'other', 7")
     replies = (await api.get("/v1/figures", OPS)).json["replies"]
     assert replies["series"] == [{"name": "other", "numbers": [0] * (replies["steps"] - 1) + [7]}]
@@ -102,7 +102,7 @@ async def test_a_figure_is_at_the_step_of_its_hour(api: Api) -> None:
 @pytest.mark.parametrize(
     ("query", "status"), [("span=week", 400), ("span=", 400), ("list_id=nothing", 404), ("list_id=a%20b", 404)]
 )
-async def test_figures_of_nothing_are_a_problem(api: Api, query: str, status: int) -> None:
+async def test_an_invalid_query_of_figures_gets_a_problem(api: Api, query: str, status: int) -> None:
     assert (await api.get(f"/v1/figures?{query}", OPS)).status == status
 
 

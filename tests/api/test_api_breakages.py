@@ -168,7 +168,7 @@ def each(breakages: Iterable[Breakage]) -> pytest.MarkDecorator:
 logged = cache(logged_events)
 
 
-def test_nothing_is_told_in_peace() -> None:
+def test_the_overview_has_no_alert_while_nothing_is_broken() -> None:
     assert alerts_of(links=[{}]) == []
 
 
@@ -370,7 +370,7 @@ LINK = SeenAlert(Code.LINK_DOWN, "kcell", "critical", "kcell: no session bound f
 OF_A_LATER_VERSION = SeenAlert("moon_full", "", "critical", "The moon is full.")
 
 
-async def test_what_only_another_process_sees_is_an_alert_until_it_has_not_been_seen_for_a_while(
+async def test_an_alert_that_only_another_process_sees_is_shown_until_it_has_not_been_seen_for_a_while(
     api: Api, components: Components, config: Config, database: Database
 ) -> None:
     await api.execute("UPDATE links SET node = 'node', bound = 1")
@@ -385,7 +385,7 @@ async def test_what_only_another_process_sees_is_an_alert_until_it_has_not_been_
     assert (await overview.make())["alerts"] == []
 
 
-def test_an_alert_that_this_process_sees_too_is_one() -> None:
+def test_an_alert_that_two_processes_see_is_shown_once() -> None:
     (own,) = alerts_of(paused=[MCB_REFUSES])
     other = Alert(Level.CRITICAL, Code.JOURNAL_BROKEN, "The journal's chain is broken.")
     late = Alert(Level.WARNING, Code.STATUSES_LATE, "SDU is failing.")

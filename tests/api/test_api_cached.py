@@ -25,7 +25,7 @@ class Maker:
         return self.made
 
 
-async def test_an_answer_is_made_once_for_all_who_ask_meanwhile_and_later() -> None:
+async def test_a_cached_response_is_made_once_for_all_concurrent_and_later_callers() -> None:
     maker = Maker()
     cached = Cached(maker, 3600)
     waiting = [asyncio.create_task(cached.get()) for _ in range(100)]
@@ -35,7 +35,7 @@ async def test_an_answer_is_made_once_for_all_who_ask_meanwhile_and_later() -> N
     assert await cached.get() == 1
 
 
-async def test_a_caller_who_leaves_does_not_stop_the_making() -> None:
+async def test_a_cached_response_is_made_although_its_first_caller_is_cancelled() -> None:
     maker = Maker()
     cached = Cached(maker, 3600)
     leaving, staying = asyncio.create_task(cached.get()), asyncio.create_task(cached.get())
@@ -46,14 +46,14 @@ async def test_a_caller_who_leaves_does_not_stop_the_making() -> None:
     assert await cached.get() == 1
 
 
-async def test_an_answer_that_is_too_old_is_made_anew() -> None:
+async def test_a_cached_response_that_is_too_old_is_made_again() -> None:
     maker = Maker()
     maker.may.set()
     cached = Cached(maker, 0)
     assert [await cached.get(), await cached.get()] == [1, 2]
 
 
-async def test_a_failure_holds_no_longer_than_an_answer() -> None:
+async def test_a_cached_failure_is_kept_no_longer_than_a_response() -> None:
     maker = Maker()
     maker.may.set()
     maker.fails = True
@@ -64,7 +64,7 @@ async def test_a_failure_holds_no_longer_than_an_answer() -> None:
     assert await cached.get() == 1
 
 
-async def test_a_stop_ends_the_making() -> None:
+async def test_stopping_a_cache_cancels_the_response_being_made() -> None:
     maker = Maker()
     cached = Cached(maker, 3600)
     cached.stop()

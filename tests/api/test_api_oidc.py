@@ -164,11 +164,11 @@ INVALID: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", INVALID)
-async def test_a_token_that_is_not_valid_here_and_now_is_nobodys(provider: Provider, name: str) -> None:
+async def test_an_expired_or_foreign_token_has_no_owner(provider: Provider, name: str) -> None:
     assert await identities(provider).owner_of(provider.token(**INVALID[name])) is None
 
 
-async def test_clocks_may_differ_by_half_a_minute(provider: Provider) -> None:
+async def test_a_signed_token_is_accepted_with_clocks_half_a_minute_apart(provider: Provider) -> None:
     now = time.time()
     ours = identities(provider)
     assert await ours.owner_of(provider.token(exp=now - 10)) == AIGERIM
@@ -186,7 +186,7 @@ def _base64(octets: bytes) -> str:
     return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
 
 
-async def test_a_token_that_is_forged_or_none_is_nobodys(provider: Provider) -> None:
+async def test_a_forged_or_malformed_token_has_no_owner(provider: Provider) -> None:
     provider.keys = [jwk("rsa"), jwk("ec"), jwk("rsa-enc", use="enc"), jwk("short"), jwk("rsa-pss", alg="PS256")]
     provider.keys += [{"kty": "oct", "kid": "secret", "k": _base64(SECRET)}, {}, "x"]  # type: ignore[list-item]
     good_token = provider.token()
@@ -227,7 +227,7 @@ ROLES: list[tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]] = [
 
 
 @pytest.mark.parametrize(("claims", "settings", "expected"), ROLES)
-async def test_roles_are_those_of_the_claim_that_the_configuration_names(
+async def test_roles_of_a_signed_token_are_those_of_the_configured_claim(
     provider: Provider, claims: dict[str, Any], settings: dict[str, Any], expected: tuple[str, ...]
 ) -> None:
     owner = await identities(provider, **settings).owner_of(provider.token(**claims))
@@ -235,7 +235,9 @@ async def test_roles_are_those_of_the_claim_that_the_configuration_names(
     assert owner.roles == expected
 
 
-async def test_the_name_is_that_of_the_claim_and_no_number_of_a_person(provider: Provider) -> None:
+async def test_the_owner_of_a_signed_token_has_the_name_of_the_configured_claim_with_numbers_masked(
+    provider: Provider,
+) -> None:
     names = {
         "oidc:s-1": await identities(provider).owner_of(provider.token(preferred_username=None)),
         "oidc:a@example.kz": await identities(provider, name_claim="email").owner_of(
@@ -250,7 +252,7 @@ async def test_the_name_is_that_of_the_claim_and_no_number_of_a_person(provider:
 # The keys
 
 
-async def test_the_provider_is_asked_once_for_many_tokens(provider: Provider) -> None:
+async def test_the_identity_provider_is_asked_once_for_many_tokens(provider: Provider) -> None:
     provider.held = asyncio.Event()
     ours = identities(provider)
     tokens = [asyncio.create_task(ours.owner_of(provider.token())) for _ in range(20)]
@@ -263,7 +265,7 @@ async def test_the_provider_is_asked_once_for_many_tokens(provider: Provider) ->
     assert provider.asked == ["discovery", "keys"]
 
 
-async def test_unknown_keys_have_the_provider_asked_once_a_minute(provider: Provider) -> None:
+async def test_tokens_with_unknown_keys_ask_the_identity_provider_once_a_minute(provider: Provider) -> None:
     clock = Clock()
     ours = identities(provider, clock)
     assert await ours.owner_of(provider.token()) == AIGERIM
@@ -277,7 +279,7 @@ async def test_unknown_keys_have_the_provider_asked_once_a_minute(provider: Prov
     assert len(provider.asked) == 4
 
 
-async def test_kept_keys_are_used_while_the_provider_is_away(provider: Provider) -> None:
+async def test_kept_signing_keys_are_used_while_the_identity_provider_is_away(provider: Provider) -> None:
     clock = Clock()
     ours = identities(provider, clock)
     assert await ours.owner_of(provider.token()) == AIGERIM
@@ -304,7 +306,7 @@ BROKEN: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-async def test_without_keys_nobody_is_known_and_the_provider_is_asked_again_soon(
+async def test_without_signing_keys_no_token_has_an_owner_and_the_identity_provider_is_asked_again_soon(
     provider: Provider, name: str
 ) -> None:
     clock = Clock()
@@ -322,7 +324,7 @@ async def test_without_keys_nobody_is_known_and_the_provider_is_asked_again_soon
     assert await ours.owner_of(provider.token()) == AIGERIM
 
 
-async def test_a_fetch_that_is_under_way_ends_with_the_process(provider: Provider) -> None:
+async def test_a_fetch_of_signing_keys_under_way_ends_with_the_process(provider: Provider) -> None:
     provider.held = asyncio.Event()
     ours = identities(provider)
     asking = asyncio.create_task(ours.owner_of(provider.token()))
@@ -371,7 +373,9 @@ async def test_people_of_the_identity_provider_do_what_their_roles_may(
     assert provider.asked == ["discovery", "keys"]
 
 
-async def test_without_keys_signed_tokens_get_503_and_others_go_on(api: Api, provider: Provider) -> None:
+async def test_without_signing_keys_signed_tokens_get_503_and_other_tokens_are_accepted(
+    api: Api, provider: Provider
+) -> None:
     provider.status = 500
     response = await api.get("/v1/lists", provider.token())
     assert (response.status, response.headers["Retry-After"]) == (503, "5")

@@ -102,7 +102,7 @@ def test_the_pattern_of_a_searched_number_is_that_of_the_program() -> None:
 
 
 @given(st.from_regex(NUMBER).filter(lambda number: len(number) <= LONGEST))
-def test_a_number_of_the_pattern_is_searched_for(number: str) -> None:
+def test_a_number_that_fits_the_pattern_of_openapi_json_is_searched_for(number: str) -> None:
     assert finds({"msisdn": number})
 
 
@@ -118,7 +118,7 @@ def test_a_number_of_the_pattern_is_searched_for(number: str) -> None:
 @example("77031234567")
 @example("79991234567")
 @example("٧٧٠١١٢٣٤٥٦٧")
-def test_a_search_accepts_the_numbers_of_the_pattern_and_no_other(number: str) -> None:
+def test_a_search_accepts_exactly_the_numbers_that_fit_the_pattern_of_openapi_json(number: str) -> None:
     described = len(number) <= LONGEST and NUMBER.search(number) is not None
     assert finds({"msisdn": number}) == described
     if described and len(number) <= MAX_MSISDN_CHARACTERS:
@@ -133,7 +133,7 @@ def test_a_service_and_a_record_are_searched_for_by_what_their_schemas_accept(te
     assert (text_fault(text, MAX_ID_LENGTH) is None) == record
 
 
-async def test_a_path_of_its_own_is_no_case(api: Api) -> None:
+async def test_the_path_cases_release_is_not_routed_as_a_case_id(api: Api) -> None:
     token = "ops-token-of-tests"
     for method in ("GET", "DELETE"):
         response = await api.call(method, "/v1/cases/release", token=token)
@@ -143,7 +143,7 @@ async def test_a_path_of_its_own_is_no_case(api: Api) -> None:
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/openapi.json", "/console", "/console/console.js", "/metrics"])
-async def test_head_of_a_path_without_a_token_is_get_without_the_body(api: Api, path: str) -> None:
+async def test_head_of_a_public_path_is_get_without_the_body(api: Api, path: str) -> None:
     async with api.call.session.head(path) as head:
         assert (head.status, await head.read()) == (200, b"")
         async with api.call.session.get(path) as response:

@@ -130,7 +130,7 @@ async def test_the_number_of_an_earlier_recipient_finds_the_case_by_its_question
     assert await search(api, {"msisdn": NUMBER}) == ["r-1"]
 
 
-async def test_the_index_is_complete_after_its_job(api: Api, components: Components) -> None:
+async def test_the_index_of_people_is_complete_after_its_job(api: Api, components: Components) -> None:
     await api.push([good(1, father=person(FATHER)), good(2)])
     await api.push([good(3, representatives=[person(FATHER)])], list_id="list-2")
     for _ in range(2):
@@ -141,7 +141,9 @@ async def test_the_index_is_complete_after_its_job(api: Api, components: Compone
     ]  # fmt: skip
 
 
-async def test_the_index_leaves_a_list_whose_cases_are_being_erased(api: Api, components: Components) -> None:
+async def test_the_index_of_people_skips_a_list_whose_cases_are_being_erased(
+    api: Api, components: Components
+) -> None:
     await api.push([good(1)])
     case_id = await api.case_id()
     await api.post(f"/v1/cases/{case_id}/cancel", {"reason": "moved"}, OLGA)
@@ -174,7 +176,7 @@ async def test_an_erased_case_is_found_by_nothing(api: Api, components: Componen
     assert await api.fetch("SELECT count(*) FROM case_people WHERE case_id = $1", case_id) == [(0,)]
 
 
-async def test_more_cases_than_a_response_holds_are_said_to_be_there(api: Api) -> None:
+async def test_a_search_with_more_cases_than_a_response_holds_is_marked_as_truncated(api: Api) -> None:
     await api.push([good(1)])
     await api.execute(
         """WITH copied AS (
@@ -204,7 +206,7 @@ INVALID = {
 }
 
 
-async def test_a_search_that_is_none_is_422_and_no_row(api: Api) -> None:
+async def test_an_invalid_search_is_422_and_not_in_the_access_log(api: Api) -> None:
     for name, (body, pointer, code) in INVALID.items():
         response = await api.post("/v1/cases/search", body, AIGERIM)
         assert response.status == 422, name
@@ -246,7 +248,7 @@ async def test_what_people_see_and_do_is_in_the_access_log_with_their_names(
     assert PUPILS[0] not in str(stored)
 
 
-async def test_the_same_person_has_the_same_digest_and_another_one_another(api: Api) -> None:
+async def test_the_access_log_has_equal_digests_for_one_person_and_different_ones_for_two(api: Api) -> None:
     for body in (
         {"iin": MOTHER},
         {"iin": MOTHER},
@@ -272,7 +274,7 @@ async def test_a_reader_of_the_access_log_pages_through_it(api: Api) -> None:
     assert (seen, after) == ([1, 2, 3, 4, 5], 5)
 
 
-async def test_a_page_that_a_console_asks_for_again_and_again_is_one_row(api: Api) -> None:
+async def test_a_page_that_a_console_polls_is_one_row_of_the_access_log(api: Api) -> None:
     for _ in range(3):
         for state in ("parked", "held"):
             await api.get(f"/v1/cases?state={state}", OLGA)
@@ -280,7 +282,9 @@ async def test_a_page_that_a_console_asks_for_again_and_again_is_one_row(api: Ap
     assert [entry["actor"] for entry in await entries(api)] == ["olga", "olga", "ops"]
 
 
-async def test_nothing_is_shown_or_done_without_its_row(api: Api, components: Components) -> None:
+async def test_no_case_is_shown_or_changed_without_its_row_in_the_access_log(
+    api: Api, components: Components
+) -> None:
     await api.push([good(1)])
     case_id = await api.case_id()
     await components.transactions.apply([(case_id, Park(reason="mcb"))])
@@ -294,7 +298,9 @@ async def test_nothing_is_shown_or_done_without_its_row(api: Api, components: Co
     assert (await api.get(f"/v1/cases/{case_id}")).json["state"] == "parked"  # SDU is no person
 
 
-async def test_rows_are_deleted_after_keep_days(api: Api, components: Components, config: Config) -> None:
+async def test_rows_of_the_access_log_are_deleted_after_keep_days(
+    api: Api, components: Components, config: Config
+) -> None:
     await search(api, {"iin": MOTHER})
     await search(api, {"iin": FATHER})
     await api.execute(

@@ -85,7 +85,7 @@ async def test_trailers_and_chunks_without_a_body_have_the_limit_of_a_head(
 
 
 @pytest.mark.parametrize("size", [32_768, 1_000, 13])
-async def test_a_long_body_is_no_part_of_a_head(parser: RequestParser, size: int) -> None:
+async def test_a_long_body_does_not_count_against_the_limit_of_a_head(parser: RequestParser, size: int) -> None:
     plain = GET.replace(b"GET", b"PUT") + b"Content-Length: 200000\r\n\r\n" + b"x" * 200_000
     chunked = CHUNKED + b"\r\n" + b"1\r\nx\r\n" * 30_000 + b"0\r\n\r\n"
     found = feed(parser, (plain + chunked) * 2 + GET + b"\r\n", size)
@@ -105,7 +105,7 @@ async def test_a_connection_ends_with_a_chunked_body(parser: RequestParser, trai
 @pytest.mark.parametrize(
     ("expected", "is_awaited"), [("100-continue", True), ("100-Continue", True), ("x", False)]
 )
-async def test_nothing_but_the_gateway_sees_an_expectation(
+async def test_expect_100_continue_is_replaced_by_a_header_of_the_gateway(
     parser: RequestParser, expected: str, is_awaited: bool
 ) -> None:
     ((message, _),) = feed(parser, GET + f"Expect: {expected}\r\n\r\n".encode(), 32_768)

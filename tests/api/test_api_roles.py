@@ -57,7 +57,7 @@ def config(tmp_path: Path) -> Config:
     return load(path)
 
 
-async def test_every_operation_is_for_the_roles_that_the_document_names(api: Api) -> None:
+async def test_every_operation_is_for_the_roles_that_openapi_json_names(api: Api) -> None:
     for operation in OPERATIONS:
         statuses = {role: (await api.call(operation.method, operation.address, token=TOKENS[role])).status
                     for role in ROLES}  # fmt: skip
@@ -73,7 +73,7 @@ async def test_an_operation_with_roles_needs_a_token(api: Api) -> None:
             assert (status == 401) == (operation.roles is not None), operation
 
 
-async def test_routes_have_the_roles_of_the_document(config: Config, components: Components) -> None:
+async def test_routes_have_the_roles_of_openapi_json(config: Config, components: Components) -> None:
     policy = components.policy.http
     apis = apis_of(config, components)
     build_app(config.http, apis, ConnectionLimiter(policy), policy)
@@ -82,7 +82,7 @@ async def test_routes_have_the_roles_of_the_document(config: Config, components:
     assert {where: roles and frozenset(roles) for where, roles in served.items()} == described
 
 
-def test_every_description_names_the_roles() -> None:
+def test_every_description_of_openapi_json_names_its_roles() -> None:
     for path, item in DOCUMENT["paths"].items():
         for method, operation in item.items():
             if method != "parameters" and operation["security"]:

@@ -55,7 +55,7 @@ async def statuses(api: Api, case_id: str) -> list[str]:
 
 
 @pytest.mark.parametrize("body", [{"events": [], "x": 42}, {"events": [], "Events": []}, {"x": []}])
-async def test_a_body_of_events_has_no_other_field(api: Api, body: dict[str, Any]) -> None:
+async def test_an_unknown_field_in_a_body_of_wallet_events_is_422(api: Api, body: dict[str, Any]) -> None:
     response = await api.post(PATH, body, "wallet-token-of-tests")
     assert response.status == 422
     assert "unknown_field" in [error["code"] for error in response.json["errors"]]

@@ -181,7 +181,7 @@ async def test_malformed_requests_are_logged_in_sums(api: Api, monkeypatch: pyte
     assert log.peer.startswith("127.0.0.1:")
 
 
-def test_a_sum_has_all_that_happened_since_the_last_one() -> None:
+def test_a_log_line_of_a_sum_counts_all_events_since_the_last_one() -> None:
     silent = protocol.Tally(3600.0)
     assert [silent.add() for _ in range(3)] == [1, 0, 0]
     talkative = protocol.Tally(0.0)

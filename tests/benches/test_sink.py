@@ -58,7 +58,7 @@ async def test_each_submit_gets_a_message_id_of_its_own(esme: BindEsme, serve: S
     assert served.sink.stats()["submits"] == 3
 
 
-async def test_enquire_link_and_unbind_are_answered(esme: BindEsme, serve: Serve) -> None:
+async def test_the_sink_responds_to_enquire_link_and_unbind(esme: BindEsme, serve: Serve) -> None:
     served = await serve()
     client = await esme(served, "transmitter")
     await client.send_raw(bytes.fromhex("00000010 00000015 00000000 00000009"))
@@ -97,7 +97,7 @@ async def test_every_segment_is_refused_until_the_sink_accepts_again(esme: BindE
     assert (served.sink.submits, served.sink.refusals) == (1, 1)
 
 
-def test_tps_is_a_sliding_second() -> None:
+def test_the_sink_counts_tps_over_a_sliding_second() -> None:
     sink = Sink(tps=2)
     sink.arrivals.extend((10.0, 10.9))
     assert sink.exceeds_tps(10.999)

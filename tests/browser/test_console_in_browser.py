@@ -208,7 +208,7 @@ async def test_the_board_of_a_gateway_whose_database_is_away_shows_what_was_read
     await expect(page.locator("#problem")).to_be_hidden()
 
 
-async def test_a_case_on_a_telephone_in_the_dark(console: Console) -> None:
+async def test_the_console_shows_a_case_on_a_narrow_dark_screen_without_violations(console: Console) -> None:
     await console.page.route("**/v1/overview/stream", lambda route: route.fulfill(status=503, json=TOO_MANY))
     await console.page.set_viewport_size(TELEPHONE)
     await console.page.emulate_media(color_scheme="dark")

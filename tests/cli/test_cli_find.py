@@ -50,7 +50,7 @@ async def test_find_shows_the_cases_of_a_person_as_a_table_and_as_json(
     assert [case["case_id"] for case in json.loads(shown.out.splitlines()[-1])["cases"]] == [case_id]
 
 
-async def test_find_says_what_is_wrong_with_what_it_was_given(
+async def test_find_reports_an_invalid_iin_or_number(
     api: Api, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     capsys.readouterr()

@@ -109,7 +109,7 @@ def test_an_act_that_cannot_be_undone_is_confirmed_on_a_terminal(
 @pytest.mark.parametrize(
     ("yes", "as_json", "terminal"), [(True, False, True), (False, True, True), (False, False, False)]
 )
-def test_nothing_is_asked_of_programs(
+def test_a_command_asks_no_confirmation_with_yes_or_json_or_without_a_terminal(
     monkeypatch: pytest.MonkeyPatch, yes: bool, as_json: bool, terminal: bool
 ) -> None:
     shown = on_a_terminal(monkeypatch)
@@ -142,7 +142,7 @@ def test_cancel_and_release_all_ask_before_anything_is_requested(
         ("http://gateway:port", "write http://HOST:PORT"),
     ],
 )
-def test_an_address_that_is_none_is_told_with_what_to_write(config: str, url: str, told: str) -> None:
+def test_an_invalid_gateway_url_is_reported_with_a_valid_form(config: str, url: str, told: str) -> None:
     with pytest.raises(CommandError) as error:
         address_of(Namespace(config=config, url=url), "ops", {"GATEWAY_TOKEN": "a token"})
     assert told in str(error.value)
@@ -158,7 +158,7 @@ async def refused(url: str) -> str:
 
 
 @pytest.mark.parametrize("responds", [True, False])
-async def test_https_against_plain_http_is_told(responds: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_https_to_a_plain_http_gateway_is_reported(responds: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_TOKEN", "a token")
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -172,7 +172,7 @@ async def test_https_against_plain_http_is_told(responds: bool, monkeypatch: pyt
         assert f"if the gateway serves without TLS, use http://{host}" in await refused(f"https://{host}")
 
 
-async def test_plain_http_against_https_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_plain_http_to_a_tls_gateway_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_TOKEN", "a token")
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # without a certificate: no handshake is begun
     async with await asyncio.start_server(
@@ -199,7 +199,7 @@ async def test_plain_http_against_https_is_told(monkeypatch: pytest.MonkeyPatch)
         (["simulate", "mcb", "--latency", "-1"], "a number of seconds from 0"),
     ],
 )
-def test_a_number_outside_its_limits_is_told(words: list[str], told: str, capsys: Captured) -> None:
+def test_an_option_outside_its_limits_is_reported(words: list[str], told: str, capsys: Captured) -> None:
     with pytest.raises(SystemExit) as invalid:
         main(words)
     assert invalid.value.code == 2
@@ -210,7 +210,7 @@ def test_a_number_outside_its_limits_is_told(words: list[str], told: str, capsys
     ("state", "told"),
     [("consentd", "did you mean consented? There are"), ("lost", "there are looking_up, queued")],
 )
-def test_an_unknown_state_is_told_with_those_there_are(
+def test_an_unknown_state_is_reported_with_the_valid_ones(
     config: str, state: str, told: str, capsys: Captured
 ) -> None:
     assert main(["cases", "a", "--state", state, "--config", config]) == 1

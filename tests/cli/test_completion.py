@@ -48,14 +48,18 @@ def completed(shell: str, text: str) -> list[str]:
     return run.stdout.splitlines()
 
 
-def test_bash_completes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bash_completion_offers_commands_options_and_choices(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     lines = [shlex.join(("complete_line", *(word.format(folder=folder) for word in words))) for words, _ in CASES]
     shown = completed("bash", "\n".join([script("bash", capsys), _BASH, *lines]))
     expected = [{word.format(folder=folder) for word in words} for _, words in CASES]
     assert [set(line.split()) for line in shown] == expected
 
 
-def test_fish_completes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fish_completion_offers_commands_options_and_choices(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     lines = [shlex.quote(" ".join(words).format(folder=folder)) for words, _ in CASES]
     shown = completed("fish", "\n".join([script("fish", capsys), *(f"complete -C {one}; echo" for one in lines)]))
     found = [{one.split("\t")[0] for one in part.splitlines() if one} for part in "\n".join(shown).split("\n\n")]
@@ -68,7 +72,7 @@ def test_the_zsh_script_is_one_of_a_completion_function(capsys: pytest.CaptureFi
     assert completed("zsh", f"compdef() {{ print -- $@; }}\n{text}") == ["_gateway gateway"]
 
 
-def test_every_command_is_in_every_script(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_is_in_every_completion_script(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     help_ = capsys.readouterr().out
@@ -79,7 +83,7 @@ def test_every_command_is_in_every_script(capsys: pytest.CaptureFixture[str]) ->
         assert [name for name in commands if f"gateway {name}" not in text] == []
 
 
-def test_another_shell_is_a_wrong_argument(capsys: pytest.CaptureFixture[str]) -> None:
+def test_completion_rejects_an_unknown_shell(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["completion", "tcsh"])
     assert stopped.value.code == 2

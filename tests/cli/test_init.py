@@ -116,7 +116,7 @@ def test_a_secret_that_exists_is_not_overwritten(path: Path, capsys: Captured) -
     assert (path.parent / "secrets" / "mcb-token").read_text(encoding="utf-8") == "old"
 
 
-def test_a_file_has_the_answers_that_nobody_types(path: Path, capsys: Captured) -> None:
+def test_init_reads_the_answers_of_a_file(path: Path, capsys: Captured) -> None:
     answers = path.parent / "answers.toml"
     answers.write_text(
         'tokens = false\n[gateway]\ndatabase = "postgresql://u:pw@db/x"\n[services.3]\nlink = "https://a.kz"\n'
@@ -146,7 +146,7 @@ def test_a_file_has_the_answers_that_nobody_types(path: Path, capsys: Captured) 
         ("x =", "is not TOML"),
     ],
 )
-def test_answers_that_do_not_fit_are_told_and_nothing_is_written(
+def test_invalid_answers_of_a_file_are_reported_and_init_writes_nothing(
     path: Path, capsys: Captured, text: str, said: str
 ) -> None:
     answers = path.parent / "answers.toml"
@@ -156,7 +156,7 @@ def test_answers_that_do_not_fit_are_told_and_nothing_is_written(
     assert [one.name for one in path.parent.iterdir()] == ["answers.toml"]
 
 
-def test_an_input_that_ends_early_writes_nothing(
+def test_init_writes_nothing_when_its_input_ends_early(
     path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     assert asked(path, monkeypatch, "", "") == 1

@@ -61,7 +61,7 @@ def test_a_line_has_time_level_event_and_fields_and_an_exception_its_frames_and_
         (["--grep", r"a \[b\]|a line"], [OTHER, PARKED]),
     ],
 )
-def test_filters_let_through_what_fits_all_of_them(tailed: Any, options: list[str], shown: list[str]) -> None:
+def test_tail_shows_lines_that_match_all_of_its_filters(tailed: Any, options: list[str], shown: list[str]) -> None:
     assert tailed(LINES.encode(), *options) == shown
 
 
@@ -92,7 +92,7 @@ def test_the_record_behind_every_prefix_is_found(line: str, label: str) -> None:
     assert (found.record, found.label) == (RECORD, label)
 
 
-def test_json_passes_on_the_bare_objects_alone(tailed: Any) -> None:
+def test_tail_with_json_prints_only_the_json_objects(tailed: Any) -> None:
     octets = f"gateway-1  | {TEXT}\nnot a line of the log\n[pod/a/b] {TEXT}\n".encode()
     assert [json.loads(line) for line in tailed(octets, "--json")] == [RECORD, RECORD]
 
@@ -111,7 +111,7 @@ HOSTILE = (
 
 
 @pytest.mark.parametrize("line", HOSTILE)
-def test_hostile_lines_are_shown_in_printable_characters(tailed: Any, line: str) -> None:
+def test_tail_shows_hostile_lines_in_printable_characters(tailed: Any, line: str) -> None:
     shown = tailed(line.encode())
     assert shown
     assert all(one.isprintable() for one in shown)

@@ -256,7 +256,7 @@ async def test_a_pause_of_an_hour_lasts_through_a_step_ahead_of_the_databases_cl
         assert len(await claimed()) == 1
 
 
-async def test_what_was_released_after_a_step_ahead_does_not_wait_for_it(
+async def test_rows_released_after_a_step_ahead_do_not_wait_for_the_clock_to_catch_up(
     times: Times, steady: SteadyTime, database: Database
 ) -> None:
     watch = watching(times, Clock(NOON, wall=steady))

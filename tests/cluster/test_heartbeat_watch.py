@@ -39,7 +39,7 @@ def test_a_process_expires_after_ten_seconds_of_our_heartbeats_whatever_the_cloc
 
 
 @pytest.mark.parametrize("gap", [6, 60, 86_400])
-def test_the_time_begins_anew_after_a_gap_in_our_own_heartbeats(gap: int) -> None:
+def test_the_ten_seconds_to_expiry_restart_after_a_gap_in_our_own_heartbeats(gap: int) -> None:
     seen = watch()
     assert expired(seen, other(0), [0, 2, 4, 6, 8]) == []
     assert expired(seen, other(0), range(8 + gap, 8 + gap + 10, 2)) == []

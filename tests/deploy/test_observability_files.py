@@ -54,7 +54,7 @@ def test_every_metric_and_label_of_an_expression_exists(expression: str) -> None
     assert labels <= known
 
 
-def test_a_metric_that_does_not_exist_is_found() -> None:
+def test_an_alert_expression_with_an_unknown_metric_or_label_is_found() -> None:
     with pytest.raises(AssertionError):
         test_every_metric_and_label_of_an_expression_exists("sum by (link) (gateway_sessions_lost)")
     with pytest.raises(AssertionError):
@@ -76,7 +76,7 @@ def test_every_code_of_the_overview_has_its_entry_and_no_entry_is_without_an_ale
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
-def test_an_entry_says_what_it_means_who_notices_what_to_do_and_where_to_look(entry: str) -> None:
+def test_every_runbook_entry_has_means_notice_do_and_look_at(entry: str) -> None:
     assert re.findall(r"^- \*\*(.+?)\*\*", ENTRIES[entry], re.MULTILINE) == ["Means", "Notice", "Do", "Look at"]
 
 

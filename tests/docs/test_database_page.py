@@ -184,7 +184,7 @@ def test_every_command_of_the_page_names_its_host() -> None:
 @pytest.mark.parametrize(
     "block", [block for block in blocks() if block.language != "sh"], ids=lambda b: b.language
 )
-def test_what_is_no_command_can_be_read_by_its_program(block: Block) -> None:
+def test_configuration_on_the_database_page_is_valid_for_its_program(block: Block) -> None:
     match block.language:
         case "yaml":
             patroni = yaml.safe_load(block.text)

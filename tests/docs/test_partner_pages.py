@@ -107,7 +107,7 @@ async def test_a_push_is_verified_by_the_function_of_the_page(harness: Harness) 
         Webhook(secret).verify(call.raw + b" ", headers)
 
 
-async def test_what_partners_are_sent_is_what_their_documents_say(harness: Harness) -> None:
+async def test_requests_to_partners_fit_the_partners_document(harness: Harness) -> None:
     await harness.start(mcb={"batch": 5})
     family = Family(n=1)
     await harness.ask(family)
@@ -125,7 +125,7 @@ async def test_what_partners_are_sent_is_what_their_documents_say(harness: Harne
     assert list(faults(DOCUMENT, "/components/schemas/CaseId", voucher.headers["Idempotency-Key"])) == []
 
 
-def test_a_request_that_does_not_fit_is_found() -> None:
+def test_a_request_that_violates_the_partners_document_is_found() -> None:
     assert list(faults(DOCUMENT, body_of("/v1/lookup"), {"iin": "1"}))
     assert list(faults(DOCUMENT, body_of("/v1/vouchers"), {"case_id": "x"}))
     assert list(faults(DOCUMENT, "/components/schemas/Lookup", {"found": True}))

@@ -16,12 +16,12 @@ def found() -> Rooms:
     return rooms.rooms()
 
 
-def test_the_page_and_the_dot_file_show_the_rooms_as_they_are(found: Rooms) -> None:
+def test_the_page_and_the_picture_of_the_rooms_are_current(found: Rooms) -> None:
     for name, text in rooms.files(found).items():
         assert (FOLDER / name).read_text(encoding="utf-8") == text, f"{name}: run scripts/diagrams"
 
 
-def test_the_picture_was_drawn_from_the_dot_file_beside_it() -> None:
+def test_the_picture_of_the_rooms_was_drawn_from_the_dot_file_beside_it() -> None:
     dot_text = (FOLDER / f"{rooms.NAME}.dot").read_text(encoding="utf-8")
     svg = (FOLDER / f"{rooms.NAME}.svg").read_text(encoding="utf-8")
     assert digest_comment(dot_text) in svg, "run scripts/diagrams"
@@ -32,7 +32,7 @@ def test_no_room_imports_one_that_stands_beside_or_above_it(found: Rooms) -> Non
     assert all(layer[room] < layer[other] for room, imported in found.imports.items() for other in imported)
 
 
-def test_the_picture_leaves_out_an_import_that_a_longer_path_implies() -> None:
+def test_the_picture_of_the_rooms_omits_an_import_that_a_longer_path_implies() -> None:
     assert list(rooms.arrows(EXAMPLE)) == [("top", "left"), ("top", "right"), ("left", "base")]
 
 

@@ -44,5 +44,5 @@ def test_the_navigation_has_every_page_once() -> None:
         ("![a](../picture.svg)", "![a](../picture.svg)"),
     ],
 )
-def test_a_link_out_of_the_documentation_becomes_text(link: str, shown: str) -> None:
+def test_a_link_to_a_file_outside_the_docs_becomes_text_on_the_site(link: str, shown: str) -> None:
     assert HOOK["without_links_outside"](link, "partners/sdu.md") == shown

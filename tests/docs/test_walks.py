@@ -41,7 +41,7 @@ def functions_of(path: Path) -> set[str]:
     return found
 
 
-def test_the_page_has_three_walks() -> None:
+def test_the_architecture_page_has_three_walks() -> None:
     assert [len(steps(walk)) > 10 for _, walk in WALKS] == [True, True, True]
 
 

@@ -129,7 +129,7 @@ def test_a_missing_field_is_refused(record: Record, part: str) -> None:
 # A journal made anew
 
 
-def test_a_record_whose_journal_was_made_anew_without_another_change_holds(record: Record) -> None:
+def test_a_record_whose_journal_was_rebuilt_without_another_change_holds(record: Record) -> None:
     assert verification.check(journaled(record)) == []
     assert verification.check(journaled(record, version=2)) == []
 
@@ -350,7 +350,7 @@ FORGERIES: list[tuple[Callable[[Record], None], str]] = [
 
 
 @pytest.mark.parametrize(("forge", "pointer"), FORGERIES, ids=[forge.__name__ for forge, _ in FORGERIES])
-def test_a_forged_consent_is_found_though_the_journal_was_made_anew(
+def test_a_forged_consent_is_found_though_the_journal_was_rebuilt(
     record: Record, forge: Callable[[Record], None], pointer: str
 ) -> None:
     forge(record)

@@ -54,7 +54,7 @@ def test_a_record_of_0_1_0_with_one_changed_character_does_not_verify(name: str,
 
 
 @each_record
-def test_a_changed_journal_of_0_1_0_does_not_verify_when_it_is_sealed_anew(name: str) -> None:
+def test_a_changed_journal_of_0_1_0_does_not_verify_when_it_is_sealed_again(name: str) -> None:
     record = read(name)
     unseen = []
     for place in (place for place in leaves(record) if place[0] == "journal"):

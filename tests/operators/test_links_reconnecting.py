@@ -68,7 +68,7 @@ def test_a_useful_session_ends_the_row_of_failures() -> None:
     assert waits.after_failure(consts.SMPP_ESME_RINVPASWD) <= POLICY.credentials.first_seconds
 
 
-def test_the_wait_begins_anew_only_after_a_minute_of_a_useful_session() -> None:
+def test_the_wait_for_the_next_bind_restarts_only_after_a_minute_of_a_useful_session() -> None:
     waits = BindWaits(POLICY)
     first, longest = POLICY.reconnect.first_seconds, POLICY.reconnect.max_seconds / 2
     for _ in range(8):

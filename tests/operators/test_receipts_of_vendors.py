@@ -238,7 +238,7 @@ async def test_auto_learns_the_relation_of_ids_and_keeps_it_over_a_restart(
         ("exact", ["1ab", "1ac", "1ad", "1b0"], ["427", "428", "0429", "432"], "hex-to-dec"),
     ],
 )
-async def test_auto_learns_anew_after_three_receipts_in_a_row_that_contradict_what_was_decided(
+async def test_auto_learns_the_relation_again_after_three_contradicting_receipts_in_a_row(
     harness: Harness, before: str, response_ids: list[str], receipt_ids: list[str], learnt: str
 ) -> None:
     await harness.connection.execute("INSERT INTO id_relations VALUES ('kcell', 99, 99, 99, $1)", before)

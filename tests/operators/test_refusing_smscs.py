@@ -127,7 +127,7 @@ async def test_after_its_probe_a_link_goes_on_by_its_rate_and_not_by_that_of_pro
 @pytest.mark.parametrize(
     "rule", ["full", "full status=RX_T_APPN", "refuse status=0x421", "refuse status=RTHROTTLED"]
 )
-async def test_a_text_that_the_smsc_never_takes_is_refused_after_give_up(harness: Harness, rule: str) -> None:
+async def test_a_text_that_the_smsc_never_accepts_is_refused_after_give_up(harness: Harness, rule: str) -> None:
     never, other = Family(n=1), Family(n=2)
     sibling = Family(n=3, mother=never.number)
     refusing = harness.smsc.add(f"{rule} to={never.number}")
@@ -154,7 +154,7 @@ async def test_a_session_that_the_smsc_does_not_know_is_bound_again_and_no_case_
 
 
 @pytest.mark.parametrize("command_status", ["RSUBMITFAIL", "RMSGQFUL"])
-async def test_an_smsc_that_refuses_what_exceeds_its_window_is_sent_what_it_takes(
+async def test_an_smsc_that_refuses_segments_beyond_its_window_is_sent_no_more_than_it_accepts(
     harness: Harness, command_status: str
 ) -> None:
     """No case ends. Before the first acceptance the link may stop, for as long as that takes."""

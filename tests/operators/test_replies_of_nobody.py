@@ -112,7 +112,7 @@ async def test_segments_out_of_order_are_joined_within_the_time_that_a_handset_t
     assert "consented" in await harness.events(asked)
 
 
-async def test_an_incomplete_reply_that_another_displaces_is_no_answer(harness: Harness, asked: Family) -> None:
+async def test_an_incomplete_reply_displaced_by_another_is_unclear(harness: Harness, asked: Family) -> None:
     """What is there reads as an agreement; what is missing may have said that it is none."""
     await harness.smsc.reply(MOTHER, ["3#1", " емес"], reference=7, order=[1], encoding="ucs2")
     await harness.smsc.reply(MOTHER, ["кім", " бұл"], reference=7, order=[1], encoding="ucs2")
@@ -128,7 +128,7 @@ async def test_an_incomplete_reply_that_another_displaces_is_no_answer(harness: 
         ("3#1", True),
     ],
 )
-async def test_a_reply_longer_than_any_answer_is_unclear_and_cut(
+async def test_a_reply_longer_than_ten_segments_is_unclear_and_cut(
     harness: Harness, asked: Family, text: str, long: bool
 ) -> None:
     if long:  # each segment is short enough, all of them are not

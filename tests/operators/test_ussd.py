@@ -285,7 +285,7 @@ async def test_ussd_input_is_never_read_as_an_sms_reply_nor_an_sms_as_ussd_input
 
 
 @pytest.mark.parametrize(("typed", "status"), [("3#1", "consented"), ("3#2", "refused"), ("«3#1»", "consented")])
-async def test_the_whole_answer_typed_at_the_menu_counts_like_its_digit(
+async def test_the_whole_reply_typed_at_the_ussd_menu_counts_like_its_digit(
     harness: Harness, typed: str, status: str
 ) -> None:
     await harness.start()
@@ -298,7 +298,7 @@ async def test_the_whole_answer_typed_at_the_menu_counts_like_its_digit(
 
 
 @pytest.mark.parametrize(("typed", "status"), [("1", "consented"), ("3#2", "refused")])
-async def test_an_answer_that_comes_as_a_dialled_code_is_that_of_the_open_dialogue(
+async def test_a_reply_dialled_as_a_code_is_that_of_the_open_ussd_dialogue(
     harness: Harness, typed: str, status: str
 ) -> None:
     await harness.start()

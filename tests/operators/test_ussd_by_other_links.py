@@ -19,7 +19,7 @@ REPLY_BY_SMS = "Жауап түсініксіз. SMS жіберіңіз"
         (KCELL, "2", "refuse", "refused"),
     ],
 )
-async def test_an_answer_by_ussd_by_another_operators_link_is_held_until_ops_count_it(
+async def test_a_reply_by_ussd_by_another_operators_link_is_held_until_ops_count_it(
     harness: Harness, tele2: SmscSimulator, operator: str, answer: str, verdict: str, state: str
 ) -> None:
     family = Family(n=1, mother=("77010000001", operator))
@@ -41,7 +41,7 @@ async def test_an_answer_by_ussd_by_another_operators_link_is_held_until_ops_cou
     assert accepted == {"by": "ops", "link": "tele2", "reply": read["reply"]}
 
 
-async def test_a_reply_by_the_right_link_counts_at_once_after_a_held_answer_by_ussd(
+async def test_a_reply_by_the_right_link_counts_at_once_after_a_held_reply_by_ussd(
     harness: Harness, tele2: SmscSimulator
 ) -> None:
     family = Family(n=1, mother=("77010000001", KCELL))
@@ -57,7 +57,7 @@ async def test_a_reply_by_the_right_link_counts_at_once_after_a_held_answer_by_u
     assert (await harness.act(family, "accept-reply"))[0] == 409
 
 
-async def test_what_is_typed_without_a_menu_by_another_operators_link_is_only_journaled(
+async def test_ussd_input_without_a_menu_by_another_operators_link_is_only_journaled(
     harness: Harness, tele2: SmscSimulator
 ) -> None:
     family = Family(n=1, mother=("77010000001", KCELL))

@@ -9,7 +9,7 @@ PYTHON = '#!/usr/bin/env bash\n[[ "$1" == -c ]]'  # says that its version is fit
 LOCKS = ("requirements.lock", "requirements-dev.lock")
 
 
-def test_a_complete_environment_is_not_installed_anew_without_cmp(tmp_path: Path) -> None:
+def test_a_complete_environment_is_not_installed_again_without_cmp(tmp_path: Path) -> None:
     (tmp_path / "scripts").mkdir()
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     python = tmp_path / ".venv" / "bin" / "python"

@@ -85,7 +85,7 @@ def test_everything_that_the_build_copies_goes_to_the_builder() -> None:
         ([CHECKED | {"vulns": [ADVISORY | {"fix_versions": []}]}, SKIPPED], True, "advisories: NOT CHECKED: 1"),
     ],
 )
-def test_an_advisory_fails_and_what_could_not_be_checked_is_said(
+def test_an_advisory_fails_the_audit_and_unchecked_requirements_are_reported(
     dependencies: list[dict[str, object]], has_advisory: bool, last_line: str
 ) -> None:
     finding = read_report({"dependencies": dependencies})
@@ -94,11 +94,11 @@ def test_an_advisory_fails_and_what_could_not_be_checked_is_said(
     assert any("PYSEC-2026-1" in line for line in finding.lines) is has_advisory
 
 
-def test_without_a_network_nothing_is_checked_and_nothing_fails() -> None:
+def test_the_audit_without_a_network_checks_nothing_and_does_not_fail() -> None:
     assert not_checked("no such host") == Finding(["advisories: NOT CHECKED: no such host"], has_advisory=False)
 
 
-def test_each_lock_is_looked_up_alone_and_a_failed_one_is_named(tmp_path: Path) -> None:
+def test_the_audit_looks_up_each_lock_alone_and_names_a_failed_one(tmp_path: Path) -> None:
     """As pip-audit does, the tool rejects a requirement that occurs in two files."""
     tool = tmp_path / "pip-audit"
     tool.write_text(_TOOL, encoding="utf-8")
@@ -121,5 +121,5 @@ echo "{\\"dependencies\\": [{\\"name\\": \\"$lock\\", \\"version\\": \\"1\\", \\
 """
 
 
-def test_all_locks_are_looked_up() -> None:
+def test_the_audit_looks_up_all_locks() -> None:
     assert set(LOCKS) == {file.name for file in ROOT.glob("*.lock")}

@@ -88,13 +88,13 @@ def test_twentieth_invalid_response_in_a_row_is_the_partners_fault(availability:
     assert [availability.count_invalid() for _ in range(22)] == [False] * 19 + [True] * 3
 
 
-def test_acceptable_response_between_invalid_ones_begins_the_count_anew(availability: Availability) -> None:
+def test_acceptable_response_between_invalid_ones_restarts_the_count_from_zero(availability: Availability) -> None:
     assert not any(availability.count_invalid() for _ in range(19))
     availability.responded()
     assert not any(availability.count_invalid() for _ in range(19))
 
 
-def test_outage_between_invalid_responses_does_not_begin_the_count_anew(availability: Availability) -> None:
+def test_outage_between_invalid_responses_does_not_restart_the_count(availability: Availability) -> None:
     assert not any(availability.count_invalid() for _ in range(19))
     availability.failed(FailureKind.OUTAGE, "503", None)
     assert availability.count_invalid()

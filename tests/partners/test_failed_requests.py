@@ -102,7 +102,7 @@ async def test_body_that_breaks_off_is_retried_even_if_what_came_is_whole_json(
     assert len(requests(mocked)) == 1
 
 
-async def test_statuses_are_taken_by_the_status_code_alone(
+async def test_push_is_accepted_by_the_http_status_alone(
     http: aiohttp.ClientSession, mocked: aioresponses
 ) -> None:
     broken = breaking_after(b"{", aiohttp.ClientPayloadError("not enough data"))

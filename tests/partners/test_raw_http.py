@@ -190,7 +190,7 @@ async def test_response_that_is_no_http_is_retried(
 
 
 @pytest.mark.parametrize("status", [0, 99, 101])
-async def test_status_below_200_is_not_taken(http: aiohttp.ClientSession, status: int) -> None:
+async def test_push_with_a_status_below_200_is_not_accepted(http: aiohttp.ClientSession, status: int) -> None:
     meanings, _ = await call_raw(sending(response(b"", status)), Partner.SDU, http)
     assert meanings == {Meaning.INVALID}
 
@@ -233,7 +233,7 @@ async def test_body_without_end_after_a_push_is_not_read(http: aiohttp.ClientSes
 
 @pytest.mark.parametrize("body", [b"{}", 8 * TWO_MEGABYTES], ids=["small", "large"])
 @pytest.mark.parametrize(("status", "meaning"), [(200, Meaning.TAKEN), (413, Meaning.TOO_LARGE)])
-async def test_response_before_the_request_is_read_holds_nothing_up(
+async def test_early_response_of_sdu_ends_the_push(
     http: aiohttp.ClientSession, body: bytes, status: int, meaning: Meaning
 ) -> None:
     meanings, _ = await call_raw(answering_early(response(b"", status)), Partner.SDU, http, body=body)

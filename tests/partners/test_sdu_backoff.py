@@ -33,7 +33,7 @@ def sdu_push(http: aiohttp.ClientSession, url: str = URL, *, backoff: Backoff, *
     )
 
 
-async def test_body_is_pushed_again_after_the_backoff_until_it_is_taken(http: aiohttp.ClientSession) -> None:
+async def test_body_is_pushed_again_after_the_backoff_until_sdu_accepts_it(http: aiohttp.ClientSession) -> None:
     with aioresponses() as mocked:
         for failure in ({"status": 503}, {"status": 302}, {"exception": aiohttp.ServerDisconnectedError()}):
             mocked.post(URL + PATHS[Partner.SDU], response_class=MockedResponse, **failure)

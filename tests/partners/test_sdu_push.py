@@ -73,7 +73,7 @@ async def test_sdu_is_pushed_to_again_after_retry_after(harness: Harness) -> Non
     assert second.at - (first.responded_at or 0) >= 0.95
 
 
-async def test_restart_pushes_only_what_sdu_has_not_taken(harness: Harness) -> None:
+async def test_restart_pushes_only_statuses_that_sdu_has_not_accepted(harness: Harness) -> None:
     process = await harness.start()
     first, second = Family(n=1), Family(n=2)
     await harness.ask(first)

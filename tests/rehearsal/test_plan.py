@@ -52,7 +52,7 @@ def plan_of(config: Config, records: list[dict[str, Any]], shares: dict[Behaviou
         (Behaviour.NO_NUMBER, {}, State.NO_NUMBER, {}),
     ],
 )
-def test_each_behaviour_has_its_outcome_and_its_texts(
+def test_a_rehearsed_parent_ends_the_case_and_causes_the_texts_of_its_behaviour(
     tmp_path: Path, behaviour: Behaviour, journey: dict[str, Any], state: State, texts: dict[Kind, int]
 ) -> None:
     config = load(configuration(tmp_path, journey=journey))

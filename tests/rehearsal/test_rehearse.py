@@ -107,7 +107,7 @@ def test_hours_and_cost_are_those_of_each_links_tps_and_price(
         (["--list", "nowhere.ndjson"], "cannot be read: No such file"),
     ],
 )
-def test_what_cannot_be_rehearsed_is_said_in_one_line(
+def test_a_list_that_cannot_be_rehearsed_is_a_one_line_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], said: str
 ) -> None:
     path = written(tmp_path, [record(1)])
@@ -117,7 +117,7 @@ def test_what_cannot_be_rehearsed_is_said_in_one_line(
 
 
 @pytest.mark.parametrize("shares", ["agree=2", "agree=0.7,refuse=0.7", "agree", "agree=nan"])
-def test_shares_that_are_none_are_wrong_arguments(shares: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rehearse_rejects_invalid_shares_of_replies(shares: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["rehearse", "--list", "x", "--replies", shares])
     assert stopped.value.code == 2

@@ -142,7 +142,7 @@ async def test_a_session_is_no_longer_bound_after_so_many_submits_until_it_binds
         assert smsc.complaints == []
 
 
-async def test_enquire_link_can_be_answered_with_an_error(esme: BindEsme) -> None:
+async def test_a_simulated_smsc_can_respond_to_enquire_link_with_an_error(esme: BindEsme) -> None:
     async with SmscSimulator(habits="enquire_status=RSYSERR") as smsc:
         client = await esme(smsc)
         await client.send_raw(ENQUIRE_LINK)
@@ -151,7 +151,9 @@ async def test_enquire_link_can_be_answered_with_an_error(esme: BindEsme) -> Non
 
 
 @pytest.mark.parametrize(("name", "status"), [("RINVSRCADR", 0x0A), ("0x4FF", 0x4FF)])
-async def test_an_account_is_refused_until_it_is_mended(esme: BindEsme, name: str, status: int) -> None:
+async def test_a_simulated_account_is_refused_until_the_habit_is_removed(
+    esme: BindEsme, name: str, status: int
+) -> None:
     async with SmscSimulator(habits=f"refuse_all={name}", rules=["accept"]) as smsc:
         client = await esme(smsc)
         for to in ("77011234567", "77021234567"):
@@ -163,7 +165,7 @@ async def test_an_account_is_refused_until_it_is_mended(esme: BindEsme, name: st
         assert [submit.accepted for submit in smsc.submitted] == [False, False, True]
 
 
-async def test_an_account_is_refused_for_a_time(esme: BindEsme) -> None:
+async def test_a_simulated_account_is_refused_for_a_time(esme: BindEsme) -> None:
     async with SmscSimulator(habits="refuse_all=RSUBMITFAIL refuse_seconds=0.2") as smsc:
         client = await esme(smsc)
         statuses: list[int] = []

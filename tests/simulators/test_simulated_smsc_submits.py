@@ -210,7 +210,7 @@ async def test_more_than_tps_segments_in_a_second_are_throttled(esme: BindEsme) 
         assert smsc.throttled == 2
 
 
-def test_tps_is_a_sliding_second() -> None:
+def test_the_simulated_smsc_counts_tps_over_a_sliding_second() -> None:
     smsc = SmscSimulator(tps=2)
     instants = (10.0, 10.9, 10.999, 11.0, 11.5, 11.9)
     assert [smsc._exceeds_tps(at) for at in instants] == [False, False, True, False, True, False]

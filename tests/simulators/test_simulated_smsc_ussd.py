@@ -46,7 +46,7 @@ async def show(client: Esme, text: str, op: int, session_info: bytes, **fields: 
     await client.submit_octets(octets, NUMBER, **settings)
 
 
-async def test_a_dialogue_from_the_dialled_code_to_the_last_screen(esme: BindEsme) -> None:
+async def test_a_simulated_ussd_dialogue_goes_from_the_dialled_code_to_the_last_screen(esme: BindEsme) -> None:
     async with SmscSimulator() as smsc:
         client = await esme(smsc)
         dialogue, first = await dialled(smsc, client, code="*1414*3#")

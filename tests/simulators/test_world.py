@@ -120,7 +120,7 @@ async def served(request: pytest.FixtureRequest) -> AsyncIterator[Served]:
 # Telephones
 
 
-async def test_a_text_of_several_segments_is_one_text_on_the_telephone(served: Served, esme: BindEsme) -> None:
+async def test_the_page_shows_a_text_of_several_segments_as_one_text(served: Served, esme: BindEsme) -> None:
     client = await esme(served.smsc)
     await client.submit(TEXT)
     await served.smsc.message(NUMBER, within=30)
@@ -130,7 +130,9 @@ async def test_a_text_of_several_segments_is_one_text_on_the_telephone(served: S
     assert datetime.fromisoformat(shown["at"]) > START
 
 
-async def test_an_answer_goes_to_the_gateway_as_a_deliver_sm(served: Served, esme: BindEsme) -> None:
+async def test_a_reply_typed_on_the_page_reaches_the_gateway_as_a_deliver_sm(
+    served: Served, esme: BindEsme
+) -> None:
     served.world.telephones.introduce(NUMBER, "kcell", "Ахметова Айгүл", show=True)
     client = await esme(served.smsc)
     answering = asyncio.create_task(served.act("send", number=NUMBER, text="3#1"))
@@ -153,7 +155,9 @@ async def test_an_answer_goes_to_the_gateway_as_a_deliver_sm(served: Served, esm
         {"act": "type", "text": "1"},
     ],
 )
-async def test_a_telephone_that_does_not_reach_the_gateway_says_so(served: Served, act: dict[str, str]) -> None:
+async def test_a_message_from_the_page_without_a_bound_session_gets_409(
+    served: Served, act: dict[str, str]
+) -> None:
     served.world.telephones.introduce(NUMBER, "kcell", "", show=True)
     status, problem = await served.post("/acts", {**act, "number": NUMBER})
     assert status == 409
@@ -163,7 +167,7 @@ async def test_a_telephone_that_does_not_reach_the_gateway_says_so(served: Serve
 # Wallet and canteen
 
 
-async def test_a_voucher_goes_from_formed_to_used_once_for_each_code(served: Served) -> None:
+async def test_a_code_shown_by_the_simulated_wallet_uses_its_voucher_once(served: Served) -> None:
     voucher = await served.form_voucher()
     assert (await served.section("vouchers")) == [voucher]
     assert (await served.act("code", voucher=voucher))[0] == 409
@@ -190,7 +194,7 @@ async def test_a_voucher_goes_from_formed_to_used_once_for_each_code(served: Ser
 
 
 @pytest.mark.parametrize("served", [{"code_seconds": 0.0}], indirect=True)
-async def test_an_expired_code_gives_no_meal(served: Served) -> None:
+async def test_an_expired_code_of_a_voucher_is_rejected_by_the_canteen(served: Served) -> None:
     voucher = await served.form_voucher()
     await served.act("activate", voucher=voucher)
     _, code = await served.act("code", voucher=voucher)
@@ -198,7 +202,7 @@ async def test_an_expired_code_gives_no_meal(served: Served) -> None:
     assert len(served.gateway.calls) == 1
 
 
-async def test_a_meal_that_could_not_be_reported_leaves_the_code_valid(served: Served) -> None:
+async def test_a_code_stays_valid_when_its_use_could_not_be_reported(served: Served) -> None:
     voucher = await served.form_voucher()
     await served.act("activate", voucher=voucher)
     _, code = await served.act("code", voucher=voucher)
@@ -211,14 +215,14 @@ async def test_a_meal_that_could_not_be_reported_leaves_the_code_valid(served: S
 
 
 @pytest.mark.parametrize("partner", ["kcell", "mcb", "wallet", "sdu"])
-async def test_a_partner_is_broken_and_mended(served: Served, partner: str) -> None:
+async def test_the_page_breaks_and_repairs_a_simulated_partner(served: Served, partner: str) -> None:
     for act, works in (("break", False), ("break", False), ("mend", True), ("mend", True)):
         assert await served.act(act, partner=partner) == (200, {})
         assert (await served.section("switches"))[partner] is works
         assert served.world.switches[partner].is_down is not works
 
 
-async def test_what_is_broken_refuses_its_user(served: Served) -> None:
+async def test_a_broken_simulated_partner_rejects_the_acts_of_the_page(served: Served) -> None:
     served.world.telephones.introduce(NUMBER, "kcell", "", show=True)
     voucher = await served.form_voucher()
     for partner in ("kcell", "wallet"):
@@ -248,7 +252,7 @@ async def test_what_is_broken_refuses_its_user(served: Served) -> None:
         ({"Cookie": "world=wrong"}, 401),
     ],
 )
-async def test_a_request_that_is_not_of_the_page_is_rejected(
+async def test_a_request_without_cookie_host_or_origin_of_the_page_is_rejected(
     served: Served, headers: dict[str, str], status: int
 ) -> None:
     if "Cookie" in headers:
@@ -257,7 +261,7 @@ async def test_a_request_that_is_not_of_the_page_is_rejected(
     assert not served.world.switches["mcb"].is_down
 
 
-async def test_nothing_is_told_without_the_key(served: Served) -> None:
+async def test_the_simulators_page_shows_no_data_without_its_key(served: Served) -> None:
     served.http.cookie_jar.clear()
     assert (await served.post("/session", {"key": "wrong"}))[0] == 401
     async with served.http.get("/events") as response:
@@ -267,7 +271,7 @@ async def test_nothing_is_told_without_the_key(served: Served) -> None:
         assert {name: page.headers[name] for name in HEADERS} == HEADERS
 
 
-async def test_the_cookie_is_for_this_page_alone(served: Served) -> None:
+async def test_the_cookie_of_the_simulators_page_is_valid_for_that_page_only(served: Served) -> None:
     (cookie,) = served.http.cookie_jar
     assert (cookie["httponly"], cookie["samesite"]) == (True, "Strict")
     assert served.server.key not in cookie.value
@@ -289,12 +293,12 @@ async def test_the_cookie_is_for_this_page_alone(served: Served) -> None:
         {"act": "send", "number": NUMBER, "text": ""},
     ],
 )
-async def test_what_is_no_act_is_rejected(served: Served, body: Any) -> None:
+async def test_an_unknown_or_malformed_act_of_the_page_is_422(served: Served, body: Any) -> None:
     assert (await served.post("/acts", body))[0] == 422
 
 
 @pytest.mark.parametrize("path", ["/page/", "/page/..%2Fserver.py", "/page/server.py", "/favicon.ico"])
-async def test_no_other_file_is_served(served: Served, path: str) -> None:
+async def test_the_simulators_page_serves_no_file_outside_its_folder(served: Served, path: str) -> None:
     async with served.http.get(path) as response:
         assert response.status == 404
 
@@ -302,7 +306,7 @@ async def test_no_other_file_is_served(served: Served, path: str) -> None:
 # The page's files
 
 
-def test_the_page_needs_nothing_from_elsewhere_and_has_nothing_inline() -> None:
+def test_the_simulators_page_has_no_foreign_url_and_no_inline_script() -> None:
     page = FILES["index.html"]
     assert re.findall(r"<style|\sstyle=|\son\w+=|javascript:", page) == []
     for name, text in FILES.items():
@@ -310,12 +314,12 @@ def test_the_page_needs_nothing_from_elsewhere_and_has_nothing_inline() -> None:
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_no_script_makes_markup_of_data(name: str) -> None:
+def test_scripts_of_the_simulators_page_never_turn_data_into_markup(name: str) -> None:
     sinks = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|\beval\b|Function\("
     assert re.findall(sinks, SCRIPTS[name]) == []
 
 
-def test_all_files_and_ids_of_the_page_exist() -> None:
+def test_all_files_and_ids_that_the_simulators_page_refers_to_exist() -> None:
     named = re.findall(r'(?:href|src)="page/([^"]+)"', FILES["index.html"])
     named += [name for text in SCRIPTS.values() for name in re.findall(r'from "\./([^"]+)"', text)]
     assert {*named} == FILES.keys() - {"index.html"}
@@ -324,7 +328,7 @@ def test_all_files_and_ids_of_the_page_exist() -> None:
     assert {name for text in SCRIPTS.values() for name in re.findall(r'byId\("([^"]+)"\)', text)} <= ids | made
 
 
-def test_the_daily_report_counts_each_event_once_on_its_local_date() -> None:
+def test_the_daily_report_for_nedb_counts_each_event_once_on_its_local_date() -> None:
     wallet = [{"type": "activated", "at": "2026-11-28T23:59:59+05:00"}]
     statuses = [{"status": status, "at": "2026-11-28T10:00:00+05:00"} for status in ("asked", "no_number")]
     report = DailyReport(wallet, statuses)

@@ -54,7 +54,7 @@ def test_every_decoder_accepts_each_message_of_the_corpus_or_raises_malformed_pd
         decode_body(body)
 
 
-def test_the_corpus_is_small() -> None:
+def test_the_corpus_of_smpp_streams_is_small() -> None:
     assert 100 < len(STREAMS) < 200
     assert sum(map(len, STREAMS)) < 200_000
     assert len(set(STREAMS)) == len(STREAMS)
@@ -77,14 +77,14 @@ def test_the_fuzzer_finds_a_broken_rule_and_keeps_the_octets(tmp_path: Path) -> 
     assert len(deliveries(wrong.read_bytes())) >= 2
 
 
-def test_the_rules_detect_a_session_that_loses_an_earlier_pdu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fuzzer_detects_a_session_that_loses_an_earlier_pdu(monkeypatch: pytest.MonkeyPatch) -> None:
     receive = Session.receive
     monkeypatch.setattr(Session, "receive", lambda self, data, now: receive(self, data, now)[1:])
     with pytest.raises(AssertionError):
         earlier_pdus_are_reported(b"")
 
 
-def test_the_rules_detect_a_session_that_keeps_every_octet(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fuzzer_detects_a_session_that_keeps_every_octet(monkeypatch: pytest.MonkeyPatch) -> None:
     receive = Session.receive
 
     def keep_octets(self: Session[object], data: bytes, now: float) -> object:

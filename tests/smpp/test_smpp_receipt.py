@@ -343,7 +343,7 @@ def test_a_state_that_is_not_known_is_kept_as_written_and_bounded(text: bytes, u
     assert receipt.final is (text == b"id:7 stat:DELIVRD")
 
 
-def test_states_that_can_still_change_are_not_final() -> None:
+def test_receipt_states_that_can_still_change_are_not_final() -> None:
     assert {state for state in MessageState if not state.final} == {
         MessageState.ENROUTE, MessageState.ACCEPTED, MessageState.SCHEDULED, MessageState.UNSTATED,
     }  # fmt: skip

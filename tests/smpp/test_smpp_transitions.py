@@ -281,7 +281,7 @@ def every_run() -> Iterator[tuple[SessionState, Input, bool, int]]:
 
 
 @pytest.mark.parametrize(("state", "given", "owes", "command_status"), list(every_run()))
-def test_a_session_does_with_every_input_in_every_state_what_the_table_has(
+def test_a_session_follows_its_transition_table_for_every_input_in_every_state(
     state: SessionState, given: Input, owes: bool, command_status: int
 ) -> None:
     driver = DRIVERS[given]
@@ -294,7 +294,7 @@ def test_a_session_does_with_every_input_in_every_state_what_the_table_has(
     assert all(map(fnmatchcase, sent, sends)), (sent, sends)
 
 
-def test_every_pair_of_state_and_input_is_driven_or_has_no_row() -> None:
+def test_every_state_and_input_of_a_session_is_driven_or_not_in_the_transition_table() -> None:
     assert set(DRIVERS) == set(Input)
     driven = {(state, given) for state, given, _, _ in every_run()}
     assert driven == PAIRS
@@ -315,7 +315,7 @@ def test_every_pair_of_state_and_input_is_driven_or_has_no_row() -> None:
 
 @pytest.mark.parametrize("given", [Input.CONNECTED, Input.SUBMIT])
 @pytest.mark.parametrize("state", SessionState)
-def test_a_call_that_the_table_does_not_have_is_refused_and_changes_nothing(
+def test_a_session_rejects_a_call_outside_its_transition_table_and_keeps_its_state(
     state: SessionState, given: Input
 ) -> None:
     if (state, given) in PAIRS:
@@ -329,22 +329,22 @@ def test_a_call_that_the_table_does_not_have_is_refused_and_changes_nothing(
 
 
 @pytest.mark.parametrize("state", WITHOUT_SEGMENTS)
-def test_before_the_bind_is_accepted_no_segment_and_no_enquire_link_can_be_under_way(state: SessionState) -> None:
+def test_an_unbound_session_has_no_segment_and_no_enquire_link_under_way(state: SessionState) -> None:
     run = run_in(state, DRIVERS[Input.IDLE], owes=False)
     assert run.session.free == 0
     run.session.tick(ENQUIRE_LINK_AT)
     assert run.session.data_to_send() == b""
 
 
-def test_no_pair_has_two_rows() -> None:
+def test_the_session_table_has_one_row_for_each_state_and_input() -> None:
     assert len(PAIRS) == sum(len(row.states) for row in TABLE)
 
 
-def test_exactly_the_transitions_to_closed_have_a_reason_and_every_reason_occurs() -> None:
+def test_session_transitions_have_a_reason_exactly_when_they_lead_to_closed() -> None:
     assert all((row.to is SessionState.CLOSED) == (row.reason is not None) for row in TABLE)
     assert {row.reason for row in TABLE} - {None} == set(CloseReason)
 
 
-def test_rows_for_diagrams_have_every_pair_once() -> None:
+def test_the_drawn_session_table_has_every_state_and_input() -> None:
     assert {(state, given) for state, given, *_ in rows()} == PAIRS
     assert ("binding", "bind_*_resp, status 0", "bound", "Bound", "SMPP 3.4 §4.1") in set(rows())

@@ -54,7 +54,7 @@ def test_an_address_that_cannot_be_read_is_named_without_its_password(url: str, 
         ("postgresql://db1/gateway", None),
     ],
 )
-def test_what_an_address_asks_of_a_server(url: str, target: str | None) -> None:
+def test_the_target_session_attrs_of_an_address_are_read(url: str, target: str | None) -> None:
     assert target_of(url) == target
 
 

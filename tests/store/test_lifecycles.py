@@ -188,14 +188,16 @@ async def text_after(database: Database, state: SmsState | None, given: TextInpu
 
 
 @pytest.mark.parametrize("given", TextInput)
-async def test_an_input_changes_texts_as_the_table_has_it(database: Database, given: TextInput) -> None:
+async def test_every_input_changes_a_text_in_every_state_as_the_table_of_texts_says(
+    database: Database, given: TextInput
+) -> None:
     states = TEXT_DRIVERS[given].states
     expected: dict[SmsState | None, SmsState | None] = {state: state for state in states}
     expected |= {state: row.to for row in TEXT_CHANGES if row.given is given for state in row.states}
     assert {state: await text_after(database, state, given) for state in states} == expected
 
 
-async def test_receipt_that_says_what_became_of_a_text_after_unknown_is_the_last_that_counts(
+async def test_after_a_receipt_of_state_unknown_only_the_next_outcome_counts(
     database: Database,
 ) -> None:
     async with undone(database) as connection:
@@ -283,7 +285,9 @@ async def call_after(database: Database, state: CallState | None, given: CallInp
 
 
 @pytest.mark.parametrize("given", CallInput)
-async def test_an_input_changes_calls_as_the_table_has_it(database: Database, given: CallInput) -> None:
+async def test_every_input_changes_a_call_in_every_state_as_the_table_of_calls_says(
+    database: Database, given: CallInput
+) -> None:
     expected: dict[CallState | None, CallState | None] = {state: state for state in CALL_STATES}
     expected |= {state: row.to for row in CALL_CHANGES if row.given is given for state in row.states}
     assert {state: await call_after(database, state, given) for state in CALL_STATES} == expected
@@ -292,17 +296,17 @@ async def test_an_input_changes_calls_as_the_table_has_it(database: Database, gi
 # The tables
 
 
-def test_a_pair_of_state_and_input_has_one_row() -> None:
+def test_the_tables_of_texts_and_calls_have_one_row_for_each_state_and_input() -> None:
     for rows in (list(text_rows()), list(call_rows())):
         assert len({(state, given, source) for state, given, _, _, source in rows}) == len(rows)
 
 
 @pytest.mark.parametrize("given", [each for each in (*TextInput, *CallInput) if each is not CallInput.NEXT_AT])
-def test_an_input_is_a_function_of_the_store(given: TextInput | CallInput) -> None:
+def test_every_input_of_a_text_or_call_names_a_function_of_the_store(given: TextInput | CallInput) -> None:
     module, _, function = given.partition(",")[0].partition(".")
     assert callable(getattr(import_module(f"gateway.store.{module}"), function))
 
 
-def test_rows_show_where_there_is_no_row() -> None:
+def test_the_drawn_tables_show_where_a_text_or_call_has_no_row() -> None:
     assert next(text_rows())[:3] == (NO_ROW, "queueing", "queued")
     assert ("claimed", "finish", NO_ROW) in [row[:3] for row in call_rows()]

@@ -41,7 +41,7 @@ async def opened(database_url: str, memory: JournalMemory) -> Database:
     return await connect(database_url, size=1, node="test", check=memory.check_connection)
 
 
-async def test_a_new_connection_is_used_while_the_database_has_what_was_seen(
+async def test_a_new_connection_is_used_while_the_database_has_the_entries_seen_before(
     connection: "asyncpg.Connection[asyncpg.Record]", database_url: str
 ) -> None:
     memory = JournalMemory()
@@ -56,7 +56,7 @@ async def test_a_new_connection_is_used_while_the_database_has_what_was_seen(
 
 
 @pytest.mark.parametrize(("left", "added"), [(2, 0), (0, 0), (2, 1), (2, 9)])
-async def test_a_new_connection_to_a_database_without_it_is_refused_and_the_database_marked(
+async def test_a_new_connection_to_a_rewound_database_is_refused_and_the_database_is_marked(
     connection: "asyncpg.Connection[asyncpg.Record]", database_url: str, left: int, added: int
 ) -> None:
     memory = JournalMemory()

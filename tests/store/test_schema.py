@@ -260,7 +260,9 @@ async def rows_sent() -> dict[str, Sequence[object]]:
     return {name: rows[-1] for name, rows in (recorder.sent | accepted.sent).items()}
 
 
-async def test_rows_that_are_sent_have_the_attributes_of_their_type_in_order(connection: Connection) -> None:
+async def test_rows_sent_to_sql_have_the_attributes_of_their_composite_type_in_order(
+    connection: Connection,
+) -> None:
     types = await attributes(connection)
     sent = await rows_sent()
     assert sent.keys() == types.keys() == ROWS.keys()
@@ -268,7 +270,7 @@ async def test_rows_that_are_sent_have_the_attributes_of_their_type_in_order(con
         assert dict(zip(types[name], row, strict=True)) == {each: ROWS[name][each] for each in types[name]}, name
 
 
-async def test_every_field_of_an_example_has_a_value_of_its_own(connection: Connection) -> None:
+async def test_every_field_of_an_example_row_has_a_different_value(connection: Connection) -> None:
     for name, names in (await attributes(connection)).items():
         values = [repr(ROWS[name][each]) for each in names]
         assert len(set(values)) == len(values), name
@@ -287,7 +289,7 @@ TABLES = {
 """Where the attributes are columns, those of which table."""
 
 
-async def test_attributes_have_the_data_types_of_their_columns(connection: Connection) -> None:
+async def test_attributes_of_composite_types_have_the_data_types_of_their_columns(connection: Connection) -> None:
     types, columns = await attributes(connection), await attributes(connection, kind="r")
     for name, table in TABLES.items():
         assert types[name] == {each: columns[table][each] for each in types[name]}, name

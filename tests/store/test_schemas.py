@@ -78,7 +78,7 @@ async def test_a_missing_schema_is_created_and_holds_all_that_migrations_create(
     await database.close()
 
 
-async def test_a_schema_has_what_public_has(regions: Mapping[str, Connection]) -> None:
+async def test_a_named_schema_has_as_many_objects_as_public(regions: Mapping[str, Connection]) -> None:
     counts = [await connection.fetchval(_OBJECTS, f'"{schema}"') for schema, connection in regions.items()]
     assert counts == [counts[0]] * len(SCHEMAS)
 
@@ -133,7 +133,7 @@ async def test_a_role_that_may_not_use_the_schema_is_told_in_one_line(
 # Sessions
 
 
-async def test_nothing_of_another_schema_is_found(regions: Mapping[str, Connection]) -> None:
+async def test_a_session_finds_no_table_of_another_schema(regions: Mapping[str, Connection]) -> None:
     await regions["public"].execute("CREATE TABLE theirs (n integer)")
     with pytest.raises(asyncpg.UndefinedTableError):
         await regions["almaty"].execute("SELECT FROM theirs")
@@ -161,7 +161,7 @@ async def test_the_locks_of_public_have_the_keys_of_earlier_versions(regions: Ma
     assert await held(connection) == [(0x6E6F6465 << 32) + hashed % (1 << 32)]
 
 
-async def test_a_lock_stops_no_other_schema(regions: Mapping[str, Connection]) -> None:
+async def test_advisory_locks_of_one_schema_block_no_other_schema(regions: Mapping[str, Connection]) -> None:
     """All are held at once: a lock that is taken would be waited for."""
     keys: set[int] = set()
     async with AsyncExitStack() as transactions:
@@ -175,7 +175,7 @@ async def test_a_lock_stops_no_other_schema(regions: Mapping[str, Connection]) -
     assert len(keys) == len(regions) * (len(Lock) + 1)
 
 
-async def test_a_lock_stops_the_same_schema_however_it_was_configured(
+async def test_advisory_locks_block_the_same_schema_however_it_was_configured(
     regions: Mapping[str, Connection], bare_database_url: str
 ) -> None:
     for schema in ("public", "almaty"):

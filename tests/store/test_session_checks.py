@@ -41,7 +41,7 @@ ROLE = "gateway_restricted"
         ({"may_stage": False}, "GRANT TEMPORARY ON DATABASE"),
     ],
 )
-def test_a_server_that_does_not_fit_is_told_in_one_line_with_the_remedy(
+def test_an_unsuitable_database_server_is_reported_in_one_line_with_the_remedy(
     change: dict[str, Any], message: str
 ) -> None:
     assert fault_of(FITTING) is None
@@ -190,7 +190,7 @@ async def test_a_proxy_that_pools_transactions_is_refused(database_url: str, ses
             await session.close()
 
 
-async def test_connections_that_keep_their_sessions_are_accepted(database_url: str) -> None:
+async def test_database_connections_that_keep_their_session_are_accepted(database_url: str) -> None:
     first = await asyncpg.connect(database_url)
     await check_session_is_kept(first, lambda: asyncpg.connect(database_url))
     await first.close()

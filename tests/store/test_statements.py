@@ -41,19 +41,19 @@ STATEMENTS = st.lists(
 
 
 @given(STATEMENTS)
-def test_the_statements_of_a_file_are_those_that_were_joined(statements: list[str]) -> None:
+def test_splitting_joined_sql_gives_the_statements_that_were_joined(statements: list[str]) -> None:
     assert list(split(";".join(statements))) == statements
     separated = " ; \n;".join(statements) + "; /* the end; /* of it */ ; */ -- ;"
     assert list(split(separated)) == statements
 
 
 @pytest.mark.parametrize("sql", ["", " ;\n; ", "-- nothing;", "/* a /* b; */ ; */", "; -- a\n ; /* b */"])
-def test_a_file_without_statements_has_none(sql: str) -> None:
+def test_an_sql_file_of_comments_alone_has_no_statements(sql: str) -> None:
     assert list(split(sql)) == []
 
 
 @pytest.mark.parametrize("sql", ["SELECT 'a;", 'SELECT "a;', "SELECT $$;", "SELECT /* ;", "SELECT E'\\';"])
-def test_what_is_not_closed_reaches_to_the_end(sql: str) -> None:
+def test_an_unclosed_quote_or_comment_in_sql_reaches_to_the_end(sql: str) -> None:
     assert list(split(sql)) == [sql]
 
 

@@ -19,7 +19,9 @@ REQUEST = Template(name=Kind.REQUEST, language="kk", body=BODY, version="version
         {"recipient": "a} b", "pupil": "\\1 $1 '", "agree": "", "refuse": "\n"},
     ],
 )
-async def test_a_text_is_the_same_as_filled_template_makes_it(database: Database, fields: dict[str, str]) -> None:
+async def test_a_template_is_filled_in_python_as_by_the_function_filled_template(
+    database: Database, fields: dict[str, str]
+) -> None:
     bodies, given = TemplateBodies(), orjson.dumps(fields).decode()
     async with database.acquire() as connection:
         await templates.keep(connection, {"3": Templates([REQUEST])})
@@ -28,7 +30,7 @@ async def test_a_text_is_the_same_as_filled_template_makes_it(database: Database
     assert bodies.text("version-1", given) == expected
 
 
-async def test_a_version_that_was_read_is_not_read_again(database: Database) -> None:
+async def test_a_template_version_is_read_from_the_database_once(database: Database) -> None:
     bodies = TemplateBodies()
     async with database.acquire() as connection, connection.transaction():
         await templates.keep(connection, {"3": Templates([REQUEST])})

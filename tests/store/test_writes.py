@@ -7,7 +7,7 @@ PLACED = "placed AS (INSERT INTO figures (name, number) SELECT $1, $2 RETURNING 
 ADDED = "added AS (INSERT INTO figures (name, number) SELECT $2, $1 * 2 RETURNING number)"
 
 
-async def test_each_change_has_its_own_arguments_and_the_result_reads_what_they_return(
+async def test_each_write_of_a_statement_has_its_own_arguments_and_its_result_can_be_read(
     database: Database,
 ) -> None:
     async with database.acquire() as connection, connection.transaction():
@@ -19,6 +19,6 @@ async def test_each_change_has_its_own_arguments_and_the_result_reads_what_they_
     assert [tuple(row) for row in stored] == [("one", 1), ("two", 42)]
 
 
-async def test_without_changes_nothing_is_executed(database: Database) -> None:
+async def test_a_statement_without_writes_is_not_executed(database: Database) -> None:
     async with database.acquire() as connection:
         assert await execute(connection, [], "SELECT broken") == []

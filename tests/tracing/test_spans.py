@@ -145,7 +145,7 @@ async def test_a_look_up_of_several_people_leads_to_each_case(
     assert (trace_id(span), links(span)) == (trace_of_batch(case_ids), [*map(trace_of_case, case_ids)])
 
 
-async def test_a_request_that_fails_is_an_error_in_the_trace(
+async def test_a_failed_request_to_a_partner_is_an_error_in_the_trace(
     traces: OtelTraces, exporter: InMemorySpanExporter
 ) -> None:
     async with McbSimulator() as mcb, partner_session(traces.of_requests()) as http:
@@ -186,7 +186,9 @@ def test_an_exporter_that_hangs_does_not_hold_up_the_end(exporter: InMemorySpanE
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_TRACES_EXPORTER": "none"}, False),
     ],
 )
-def test_the_variables_of_opentelemetry_decide(variables: dict[str, str], wanted: bool) -> None:
+def test_traces_are_recorded_when_the_variables_of_opentelemetry_ask_for_them(
+    variables: dict[str, str], wanted: bool
+) -> None:
     assert are_wanted(variables) is wanted
 
 
