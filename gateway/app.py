@@ -37,7 +37,7 @@ from gateway.tracing.traces import are_wanted as traces_are_wanted
 log = get_logger()
 
 GC_THRESHOLDS = (50_000, 20, 50)
-"""Of the garbage collector. A full collection blocks the event loop for 0.3 s while a list is being received."""
+"""Thresholds of the garbage collector: a full one blocks the event loop for 0.3 s while a list is received."""
 BATCH = 500
 """Cases or receipts per transaction of a scheduled job."""
 EXIT_FENCED = 75

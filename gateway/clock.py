@@ -20,9 +20,9 @@ def wall_now() -> datetime:
 
 
 MAX_DRIFT_SECONDS = 2.0
-"""Up to which two clocks may differ; beyond, one of them has stepped."""
+"""The largest difference of two clocks; beyond it, one of them has stepped."""
 STEP_LASTS_SECONDS = 600.0
-"""For which a step of the database's clock must last before business time follows it."""
+"""The time for which a step of the database's clock must last before business time follows it."""
 
 
 class SteadyTime:

@@ -11,7 +11,7 @@ _RANDOM_BYTES = _RANDOM_BITS // 8
 
 
 _END_BITS = 20
-"""In which the ids of one instant differ, as long as they are fewer than a million."""
+"""The bits in which the ids of one instant differ, as long as they are fewer than a million."""
 
 
 class _Source:

@@ -22,7 +22,7 @@ LOCKS = (
     "requirements-docs.lock",
 )
 TIMEOUT_SECONDS = 300
-"""For each lock."""
+"""The longest look-up of one lock."""
 MAX_REASON_CHARACTERS = 200
 
 

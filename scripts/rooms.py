@@ -13,7 +13,7 @@ import grimp
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "gateway"
 NAME = "rooms"
-"""Of the page and the picture."""
+"""The name of the page and the picture."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +21,7 @@ class Rooms:
     """What the contract permits and what the modules do."""
 
     layers: Sequence[Sequence[str]]
-    """From the highest to the lowest; rooms of one layer do not import each other."""
+    """The layers, highest first; rooms of one layer do not import each other."""
     imports: Mapping[str, Sequence[str]]
     """The rooms that each room imports directly, in the order of the layers; () for a room that imports none."""
 

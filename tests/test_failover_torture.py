@@ -9,7 +9,7 @@ from chaos.failover_runs import DAY_SECONDS, all_back, first_reply, settings_of,
 from chaos.run import Settings, torture
 
 WITHIN_SECONDS = 120.0
-"""Of a busy machine; what an idle one takes is measured by `scripts/torture --failover`."""
+"""The limit on a busy machine; what an idle one takes is measured by `scripts/torture --failover`."""
 
 
 @pytest.mark.long

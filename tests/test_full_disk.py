@@ -24,7 +24,7 @@ __all__ = ["harness"]
 ROOT = Path(__file__).parent.parent
 MEGABYTES = 128
 LONG_SECONDS = 40.0
-"""For steps that take ten seconds on an idle machine."""
+"""The limit for steps that take ten seconds on an idle machine."""
 
 cannot = disk.why_not()
 pytestmark = pytest.mark.skipif(cannot is not None, reason=f"no small disk can be mounted here: {cannot}")

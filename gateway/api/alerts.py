@@ -19,11 +19,11 @@ from gateway.store.replication import Replication
 from gateway.store.rewinds import Rewind
 
 MAX_JOURNAL_SECONDS = 60.0
-"""For which an entry may wait to be sealed; 0.2 is usual."""
+"""The longest that an entry may wait to be sealed; 0.2 is usual."""
 MAX_STATUSES_SECONDS = 300.0
-"""In which SDU should have accepted a status pushed to it."""
+"""The time in which SDU should have accepted a status pushed to it."""
 MAX_VOUCHERS_SECONDS = 900.0
-"""In which the wallet should have responded for a consent."""
+"""The time in which the wallet should have responded for a consent."""
 
 _CREDENTIALS = frozenset(map(status.name, status.REFUSED_CREDENTIALS))
 _BIND_FAILED = status.name(consts.SMPP_ESME_RBINDFAIL)
@@ -62,7 +62,7 @@ class Code(StrEnum):
 
 
 SEEN_BY_ONE = frozenset({Code.JOURNAL_BROKEN, Code.PARTNER_PAUSED, Code.CALLS_FAILING, Code.STATUSES_LATE})
-"""What only the process knows that makes the checks or the calls; the others show what it has noted."""
+"""Alerts that only the process with the checks or the calls can see; the others show what it has noted."""
 
 
 @dataclass(frozen=True, slots=True)

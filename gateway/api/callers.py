@@ -7,7 +7,7 @@ from aiohttp import web
 from gateway.config.model import Role
 
 OIDC_PREFIX = "oidc:"
-"""Of the names that an identity provider gives: they are no names of the configuration."""
+"""The prefix of names that an identity provider gives: they are no names of the configuration."""
 PEOPLE: frozenset[Role] = frozenset(("ops", "support", "auditor"))
 """The roles of people: what they see of cases is in the access log."""
 

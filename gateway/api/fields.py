@@ -8,7 +8,7 @@ from gateway.api.problems import FieldError
 from gateway.intake.fields import Code, text_fault, unknown_fields
 
 MAX_UNKNOWN_SHOWN = 100
-"""Unknown fields of one body that the response names."""
+"""The number of unknown fields of one body that the response names."""
 
 
 def text_error(

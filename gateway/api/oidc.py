@@ -16,12 +16,12 @@ from gateway.logs.redaction import without_numbers
 log = get_logger()
 
 _INVALID = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
-"""Of a token. The library means to raise its own errors; what a stranger sends may find others."""
+"""The errors of an invalid token. The library means to raise its own; a hostile token may cause others."""
 _REQUIRED = ["exp", "iss", "aud"]
 _DEFAULT_NAMES = ("preferred_username", "sub")
 _MAX_NAME_LENGTH = 64
 _MAX_VALUES = 200
-"""Of the role claim; further ones are not looked at."""
+"""The number of values of the role claim that are read."""
 
 
 class IdentityProvider:

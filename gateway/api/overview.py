@@ -40,7 +40,7 @@ from gateway.store.replication import Replication
 from gateway.store.rewinds import Rewind
 
 MAX_LISTS = 20
-"""The latest lists, shown with their progress."""
+"""The number of latest lists that are shown with their progress."""
 MAX_NOTED = 100_000
 
 # Names of samples of metrics.py.

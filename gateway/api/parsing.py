@@ -17,7 +17,7 @@ from aiohttp.web_protocol import RequestPayloadError
 from multidict import CIMultiDict, CIMultiDictProxy
 
 CONTINUE_AWAITED = "Gateway-Continue-Awaited"
-"""Stands for `Expect: 100-continue`, to which aiohttp would respond before anybody has looked at the token."""
+"""The header that replaces `Expect: 100-continue`, to which aiohttp would respond before the token is checked."""
 
 _SEPARATORS_BYTES = 4  # of a header: a colon, a space, CR and LF
 _REQUEST_LINE_BYTES = 20  # method, version, spaces, CR and LF

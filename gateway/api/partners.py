@@ -10,7 +10,7 @@ _FAILED = "gateway_partner_failed_timestamp_seconds"
 _FAILURE = "gateway_partner_failure_info"
 _PAUSED = "gateway_partner_paused"
 PARTNER_SAMPLES = (_RESPONDED, _FAILED, _FAILURE)
-"""Those that `shown_partners` needs, besides the gauge of paused partners."""
+"""The samples that `shown_partners` needs, besides the gauge of paused partners."""
 
 
 def shown_partners(

@@ -18,7 +18,7 @@ from gateway.config.policy import HttpPolicy
 HTTP_POLICY = web.AppKey("http_policy", HttpPolicy)
 """The application's time-outs and limits."""
 MAX_JSON_BYTES = 65_536
-"""Of a JSON body, unless its path takes more."""
+"""The longest JSON body, unless its path accepts a longer one."""
 _PIECE_BYTES = 16_384  # of a response: what waits in memory for a client that does not read
 _MAX_BIGINT = (1 << 63) - 1
 

@@ -20,7 +20,7 @@ from gateway.store.database import Database
 from gateway.store.people import FoundCase
 
 MAX_FOUND = 100
-"""Cases of one response, the newest; `truncated` says that there are more."""
+"""The number of cases of one response, the newest; `truncated` says that there are more."""
 _MAX_SERVICE_LENGTH = 6
 _GAP = r"[ \u00a0().\u2010-\u2015/-]{0,3}"
 MSISDN_PATTERN = (

@@ -19,12 +19,12 @@ _HELD_COLUMNS = ("case_id", "list_id", "record_id", "state", "since", "link", "o
 _JOURNAL_COLUMNS = ("seq", "at", "event", "detail")
 
 _STATES = (*(state.value for state in State if state is not State.WAITING), "held")
-"""As `gateway status` names them, and `held`."""
+"""The states as `gateway status` names them, and `held`."""
 
 _PAGE_CASES = 500
 """Cases requested, or released, by one request."""
 _PARKED_SHOWN = 20
-"""Of a list, beside its counts; `gateway cases --state parked` has all."""
+"""The number of parked cases shown beside the counts of a list; `gateway cases --state parked` has all."""
 
 
 def lists(arguments: Namespace) -> int:

@@ -7,7 +7,7 @@ from gateway.cli import numbers
 
 SCRIPTED_DAY_SECONDS = 5.0
 VISITOR_DAY_SECONDS = 15.0
-"""The visitor has time to read a text before it comes again."""
+"""The length of a day that leaves a visitor time to read a text before it comes again."""
 MIN_LIMIT_SECONDS = 100.0
 LIMIT_DAYS = 20
 PORT = 8100

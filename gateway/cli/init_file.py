@@ -16,7 +16,7 @@ from gateway.cli.terminal import CommandError
 from gateway.resources import EXAMPLE_CONFIG
 
 FOLDER = "secrets"
-"""Beside config.toml; mode 0700, the files in it 0600."""
+"""The folder of secrets beside config.toml; mode 0700, the files in it 0600."""
 _REFERENCE = re.compile(r"(env|file):.+")
 _TOKEN_BYTES = 32
 _CALLERS = ("sdu", "wallet", "ops")
@@ -29,9 +29,9 @@ class Files:
 
     def __init__(self, answers: Mapping[str, Any]) -> None:
         self.secrets: dict[str, str] = {}
-        """By the name of the file in FOLDER."""
+        """The secrets by the names of their files in FOLDER."""
         self.generated: list[str] = []
-        """Of these, the tokens that were made here: a file that exists already is kept."""
+        """The secrets that are tokens made here: a file that exists already is kept."""
         self.text = self._configuration(answers)
 
     def check(self, config: Path, *, force: bool) -> None:

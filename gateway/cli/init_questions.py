@@ -88,7 +88,7 @@ PUSHED = (
         "env:GATEWAY_SDU_SIGNING_SECRET", _any, secret=True,
     ),
 )  # fmt: skip
-"""Asked where SDU has an address."""
+"""The questions that are asked where SDU has an address."""
 
 
 def of_link(name: str, number: int) -> tuple[Question, ...]:

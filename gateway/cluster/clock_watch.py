@@ -14,7 +14,7 @@ from gateway.store.database import Connection
 log = get_logger()
 
 MAX_READING_SECONDS = 1.0
-"""For reading the database's clock; what took longer tells too little of when it was read."""
+"""The longest reading of the database's clock that counts; a longer one says too little of its instant."""
 
 
 class ClockWatch:

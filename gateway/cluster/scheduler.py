@@ -24,9 +24,9 @@ from gateway.store.nodes import FencedError
 log = get_logger()
 
 POLL_SECONDS = 60.0
-"""Longest wait between checks whether a job of the cluster is due: a restart begins a new wait."""
+"""The longest wait between checks whether a job of the cluster is due: a restart begins a new wait."""
 RETRY_SECONDS = 60.0
-"""After which a job of the cluster is due again when it has failed or its process was killed."""
+"""The time after which a job of the cluster that failed, or whose process was killed, is due again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,9 @@ from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 Wants = Mapping[str, Collection[str]]
-"""By process the links that it would hold: its configured ones, none while it stops."""
+"""The links that each process would hold: its configured ones, none while it stops."""
 Holders = Mapping[str, str | None]
-"""By link the process that holds it."""
+"""The process that holds each link."""
 
 
 class Share(NamedTuple):

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from gateway.store.calls import CallKind
 
 POLL_SECONDS = 1.0
-"""After which a waiting task polls for work that another process has committed."""
+"""The time after which a waiting task polls for work that another process has committed."""
 
 
 class WakeUp:

@@ -10,7 +10,7 @@ from gateway.config.table import NAME, NAMED, Table
 
 ROLES: tuple[Role, ...] = get_args(Role)
 SHARED_ROLES: tuple[Role, ...] = ("sdu", "wallet", "ops")
-"""Those that `http.tokens` gives."""
+"""The roles to which `http.tokens` gives tokens."""
 
 _ANY_ROLE = f"be one of {', '.join(ROLES)}"
 _LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))

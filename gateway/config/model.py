@@ -20,7 +20,8 @@ Role = Literal["sdu", "wallet", "ops", "support", "auditor"]
 """What an HTTP caller may do: each bearer token has one."""
 
 Durability = Literal["local", "replicated"]
-"""What a commit must be on before the process is ready: this server's disk, or a synchronous standby's too."""
+"""The disks that a commit must be on before the process is ready: this server's, or a synchronous standby's too.
+"""
 
 _LOSS_DETECTION_MARGIN_SECONDS = 10.0  # for late timers and networks
 

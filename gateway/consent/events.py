@@ -162,7 +162,7 @@ DETAILS: Mapping[EventType, tuple[type[Detail], ...]] = {
     EventType.ERASED: (NoDetail,),
     EventType.REWIND_ACCEPTED: (RewindAcceptedBy, RewindAccepted),
 }
-"""By event, the types that its detail may have."""
+"""The types that the detail of each event may have."""
 
 
 class Event(NamedTuple):

@@ -11,7 +11,7 @@ from gateway.consent.reply import Verdict
 from gateway.consent.texts import Kind
 
 WITHDRAWAL_HELD_FOR = timedelta(days=30)
-"""After which a held refusal of one who has consented lapses (business time)."""
+"""The business time after which a held refusal of a parent who has consented lapses."""
 
 
 def parent_reply(case: Case, given: ParentReply, now: datetime, rules: Rules) -> Decision:

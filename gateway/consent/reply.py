@@ -21,7 +21,7 @@ from functools import cache, lru_cache
 from gateway.limits import MAX_REPLY_CHARACTERS
 
 _MAX_DIGITS = 6
-"""Of a service code or answer: bounds the time in which a text is searched."""
+"""The longest service code or reply code: bounds the time in which a text is searched."""
 RULE_VERSION = "1"
 """Stored with each verdict; incremented with every change of the reading rules."""
 

@@ -41,7 +41,7 @@ class Family:
     kind: FamilyKind
     relatives: dict[str, Person]
     msisdn: str | None = None
-    """Of the person who is asked."""
+    """The number of the person who is asked."""
     operator: str = ""
     """The operator of the number: a link's name."""
     children: list[Child] = field(default_factory=list)

@@ -28,7 +28,7 @@ from gateway.simulators.world.refused import RefusedAct
 
 POLL_SECONDS = 0.25
 SETTLE_SECONDS = 1.0
-"""After the last case has ended: time for texts and statuses that should not come."""
+"""The wait after the last case has ended, for texts and statuses that should not come."""
 CLEANED_UP = "stopped; everything is cleaned up"
 INTERRUPTED = 130
 """Exit status after SIGINT, SIGTERM or SIGHUP."""

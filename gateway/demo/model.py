@@ -45,7 +45,7 @@ class ScriptedReply:
 
     to: Text
     texts: tuple[str, ...]
-    """One of these, in turn over the families."""
+    """Reply texts that the families use by rotation."""
     after: float
     spread: float = 0.4
     """The random delay is up to so many days."""
@@ -61,7 +61,9 @@ class Scenario:
 
     state: str
     statuses: tuple[str, ...] = ()
-    """Pushed to SDU, in order; without `delivered`, whose place depends on the operator and which is counted."""
+    """The statuses pushed to SDU, in order; without `delivered`, whose place depends on the operator and which is
+    counted.
+    """
     texts: tuple[Text, ...] = ()
     replies: tuple[ScriptedReply, ...] = ()
     normalised: bool = False

@@ -12,7 +12,7 @@ from gateway.simulators.handset import Message
 from gateway.simulators.smsc import SmscSimulator
 
 REPLY_PAUSE_SECONDS = 2.5
-"""Between two replies of a handset: the gateway treats the same octets within 2 s as one reply delivered twice."""
+"""The pause between two replies of a handset: the same octets within 2 s are one reply delivered twice."""
 REPLY_TIMEOUT_SECONDS = 60.0
 SEED = 1414
 

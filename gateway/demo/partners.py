@@ -28,7 +28,7 @@ MIN_OUTAGE_FAILURES = 3
 OUTAGE_TIMEOUT_SECONDS = 60.0
 STATUS_TIMEOUT_SECONDS = 3600.0
 VOUCHER_USE_DAYS = 0.8
-"""From the voucher to its activation, and from that to its use."""
+"""The time from the voucher to its activation, and from that to its use."""
 
 
 class SimulatedPartners:

@@ -19,15 +19,15 @@ from gateway.simulators.configuration import caller_tokens, config_toml, partner
 from gateway.simulators.identities import PREFIXES
 
 READY_TIMEOUT_SECONDS = 90.0
-"""For a new PostgreSQL, its schema and the binds."""
+"""The longest start: a new PostgreSQL, its schema and the binds."""
 STOP_TIMEOUT_SECONDS = 15.0
 POLL_SECONDS = 0.1
 MAX_LOG_SHOWN = 2000
 """Characters from the end of the log in an error message."""
 TOKEN = secrets.token_urlsafe(24)
-"""Presented by the gateway to its partners; with a suffix, by callers to the gateway."""
+"""The token that the gateway presents to its partners; with a suffix, that of callers of the gateway."""
 PASSWORD = TOKEN[:8]
-"""Of the binds; eight characters are what SMPP 3.4 allows."""
+"""The password of the binds; eight characters are what SMPP 3.4 allows."""
 SECRET = "whsec_cmVoZWFyc2FsIHNpZ25zIHdpdGggdGhpcyBzZWNyZXQ="
 
 _OPERATORS = {"kcell": ["activ"], "beeline": ["tele2"]}

@@ -25,7 +25,7 @@ NEWS_LINES = 4
 MAX_EXCHANGES = 100
 BAR_COLUMNS = 14
 WIDE_COLUMNS = 100
-"""From this width on there is room for bars and dates."""
+"""The width from which on there is room for bars and dates."""
 PLAIN_WIDTH = 110
 _COLOURS = {
     "consented": "green",

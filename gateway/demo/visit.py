@@ -18,7 +18,7 @@ from gateway.simulators.world.server import HOST, WorldServer
 from gateway.simulators.world.world import World
 
 LANGUAGES = ("kk", "ru")
-"""Of the texts of the first families, in turn."""
+"""The languages of the first families, by rotation."""
 
 
 class Visit:

@@ -17,7 +17,7 @@ FORMATS: Mapping[int, str] = {1: "gateway-evidence-1", 2: "gateway-evidence-2"}
 
 
 _CACHED_KEYS: Final = 1_000
-"""Of the cases at work: the entries of one reply need the key several times."""
+"""The number of case keys in memory: the entries of one reply need the key several times."""
 
 
 class Anchor(NamedTuple):

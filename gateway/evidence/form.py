@@ -17,15 +17,15 @@ import orjson
 from gateway.evidence.digests import FORMATS
 
 MAX_RECORD_BYTES = 64 * 1024 * 1024
-"""Of a record's JSON: a case with some ten thousand replies."""
+"""The largest JSON of a record: a case with some ten thousand replies."""
 MAX_OCTETS = 65_536
-"""Of a reply: those of a message_payload (SMPP 3.4 §5.3.2.32)."""
+"""The longest octets of a reply: those of a message_payload (SMPP 3.4 §5.3.2.32)."""
 MAX_TEXT = 65_536
 """Characters of a text, a template or a detail."""
 MAX_WORD = 255
 """Characters of a name, an id or an address, whoever gave it."""
 MAX_FAULTS = 100
-"""Reported of a record: what comes after them follows from them, or is more of the same."""
+"""The number of faults reported of a record: those after them follow from them, or are more of the same."""
 MAX_INTEGER = (1 << 63) - 1
 
 

@@ -49,7 +49,7 @@ class History:
             (accepted.reply, accepted.link): e.seq
             for e, accepted in self.with_detail(EventType.REPLY_ACCEPTED, AcceptedReply)
         }
-        """By digest and link of a held reply, the entry by which somebody counted it."""
+        """The entry by which somebody counted a held reply, by the reply's digest and link."""
 
     def of(self, event: EventType) -> Sequence[Entry]:
         """The entries of an event."""
@@ -124,7 +124,7 @@ _NEXT: Mapping[EventType, Mapping[State | None, State]] = {
     EventType.PARKED: _to(State.PARKED, State.LOOKING_UP, State.WAITING, State.QUEUED, State.CONSENTED),
     EventType.ERASED: {state: state for state in ENDED},
 }
-"""By event, the state that it leads to from each state in which it may happen; other events change no state."""
+"""The state that an event leads to, from each state in which it may happen; other events change no state."""
 
 
 def follow(events: Iterable[tuple[EventType, Detail]]) -> tuple[State | None, list[tuple[int, str]]]:

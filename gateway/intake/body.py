@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 MAX_LINE_BYTES = 65_536
-"""Of a line, without its end."""
+"""The longest line, without its end."""
 
 _PIECE_BYTES = 32_768
-"""Decompressed at once: the memory that a gzip bomb takes, and the work between two turns of other tasks."""
+"""The octets decompressed at once: the memory that a gzip bomb takes, and the work before other tasks run."""
 _GZIP = 16 + zlib.MAX_WBITS
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 

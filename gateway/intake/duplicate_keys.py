@@ -8,7 +8,7 @@ import re
 import orjson
 
 MAX_PATH_LENGTH = 3
-"""Of a path that is reported: `representatives`, index, key. Deeper objects are no part of a record."""
+"""The longest path that is reported: `representatives`, index, key. Deeper objects are no part of a record."""
 
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}:,]')
 

@@ -8,7 +8,7 @@ from typing import Any
 MAX_ID_LENGTH = 64
 """Characters of an id that another system has given."""
 MAX_FIELD_NAME_LENGTH = 64
-"""Up to which the name of an unknown field is reported."""
+"""The longest name of an unknown field that is reported."""
 
 # Line and paragraph separators too, which would break the lines of a text. Surrogates: octets that are not UTF-8.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")

@@ -10,7 +10,7 @@ _INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
 INVISIBLE_OCTETS = b"\xcd\xe1\xe3\xef\xf3"
-"""With which these characters begin in UTF-8; no Kazakh or Russian letter does."""
+"""The first octets of these characters in UTF-8; no Kazakh or Russian letter begins with one."""
 
 
 def is_name(name: str, is_person: bool) -> bool:

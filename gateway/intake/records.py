@@ -19,9 +19,9 @@ from gateway.intake.names import INVISIBLE_OCTETS, has_invisible, is_name
 
 MAX_NAME_LENGTH = 60
 MAX_RAW_NAME_LENGTH = 4 * MAX_NAME_LENGTH
-"""Before NFC, which may make one character of a letter and its marks."""
+"""The longest name before NFC, which may make one character of a letter and its marks."""
 MAX_FAULTS = 100
-"""Reported of one record; beyond them its validation stops."""
+"""The number of faults reported of one record; beyond it, its validation stops."""
 
 _CATEGORIES = (1, 2, 3)
 _LANGUAGES = ("kk", "ru")

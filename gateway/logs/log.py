@@ -34,7 +34,7 @@ _DATABASE_FIELDS = {
 _MAX_FRAMES = 30
 _MAX_CAUSES = 4
 FLUSH_TIMEOUT_SECONDS = 1.0
-"""For the queued lines at the end of the process, while their reader has stopped."""
+"""The longest wait for the queued lines at the end of the process, while their reader has stopped."""
 
 
 class Event(StrEnum):

@@ -18,7 +18,8 @@ Importance = Literal["info", "warning"]
 MAX_QUEUED_BYTES = 4 << 20
 _BATCH_BYTES = 65_536
 _PAUSE_SECONDS = 0.02
-"""Between two batches: a thread that woke for every line would cost the event loop more than writing it."""
+"""The pause between two batches: a thread that woke for every line would cost the event loop more than writing it.
+"""
 
 _Line = tuple[int, bytes]  # its serial number, its octets
 

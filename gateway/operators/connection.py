@@ -12,7 +12,7 @@ from typing import Generic, cast
 from gateway.smpp.session import CloseReason, Event, Session, SessionState, Tag
 
 MAX_UNREAD_BYTES = 1 << 20
-"""In the write buffer: with more that the SMSC has not read, the connection is aborted."""
+"""The fullest write buffer: with more that the SMSC has not read, the connection is aborted."""
 
 Handler = Callable[["SmppConnection[Tag]", list[Event[Tag]]], None]
 

@@ -7,10 +7,12 @@ from typing import Final, Generic, TypeVar
 Item = TypeVar("Item")
 
 MAX_BATCH_OCTETS: Final = 32_768
-"""Of one link in a batch: four hundred replies, or a few as long as a PDU can be. Reading long ones takes time."""
+"""The octets of one link in a batch: four hundred replies, or a few as long as a PDU can be. Reading long ones
+takes time.
+"""
 
 SEGMENT_OCTETS: Final = 1_024
-"""As which a segment counts at least: segments at one place of a reply take statements of their own."""
+"""The least octets as which a segment counts: segments at one place of a reply take statements of their own."""
 _UDHI: Final = 0x40
 _SAR_REFERENCE: Final = b"\x02\x0c\x00\x02"
 """Tag and length of sar_msg_ref_num (SMPP 3.4 §5.3.2.22)."""

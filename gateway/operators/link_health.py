@@ -14,9 +14,9 @@ from gateway.smpp.refusals import Cause, LinkStop, Refusals
 log = get_logger()
 
 LATE_LOG_SECONDS: Final = 60.0
-"""Between two log lines that say that responses come late."""
+"""The interval of log lines that say that responses come late."""
 LATE_MARGIN: Final = 1.5
-"""Of the response_timeout to set over the time that a late response took."""
+"""The factor between the time that a late response took and the response_timeout that it would need."""
 
 
 class SendingHealth(NamedTuple):
@@ -34,7 +34,7 @@ class LinkHealth:
     def __init__(self, config: LinkConfig, policy: LinkPolicy, now: Callable[[], float]) -> None:
         """`now` is the monotonic clock."""
         self.in_doubt = False
-        """A refusal or time-out since the last acceptance."""
+        """Whether there was a refusal or time-out since the last acceptance."""
         self._link = config.name
         self._response_timeout = config.response_timeout.total_seconds()
         self._now = now

@@ -12,7 +12,7 @@ from gateway.store.sms import ExpectedReceipt, SmsState
 from gateway.usecases.sent_texts import SentTexts, TextProgress
 
 GATHER_SECONDS: Final = 0.05
-"""For which responses are collected before they are written."""
+"""The time for which responses are collected before they are written."""
 
 
 class ProgressWriter:
@@ -20,7 +20,7 @@ class ProgressWriter:
 
     def __init__(self, texts: SentTexts, queue: SendQueue) -> None:
         self.lock = asyncio.Lock()
-        """Held while rows are written: none of them is released meanwhile."""
+        """The lock that is held while rows are written: none of them is released meanwhile."""
         self._texts = texts
         self._queue = queue
         self._loop = asyncio.get_running_loop()

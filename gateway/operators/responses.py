@@ -22,7 +22,7 @@ from gateway.store.sms import ExpectedReceipt
 from gateway.usecases.sent_texts import SentTexts
 
 THROTTLED_BEFORE_OTHERS = 3
-"""Responses in a row by which a text is throttled, after which the others of its priority go first."""
+"""The number of throttled responses in a row after which the other texts of the same priority go first."""
 
 
 class Responses:

@@ -29,13 +29,13 @@ from gateway.usecases.sending_state import SendingState
 from gateway.usecases.sent_texts import SentTexts
 
 READY_SECONDS = 0.25
-"""Of `tps`: the number of bulk segments kept ready in memory."""
+"""The share of `tps` that is kept ready in memory as bulk segments."""
 READY_WINDOWS = 16
 """Upper limit of the same, in windows of all sessions."""
 TYPICAL_SEGMENTS = 16
-"""Of a request (order A1, text 1): the estimate by which the number of texts to claim is computed."""
+"""The segments of a request (order A1, text 1): the estimate by which the number of texts to claim is computed."""
 MAX_URGENT_TEXTS = 200
-"""In memory, independent of the number of bulk texts."""
+"""The number of urgent texts in memory, independent of the number of bulk texts."""
 
 
 class Sender:

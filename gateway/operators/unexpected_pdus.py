@@ -11,7 +11,7 @@ from gateway.smpp.session import UnexpectedPdu, UnmatchedNack
 log = get_logger()
 
 SUM_SECONDS: Final = 10.0
-"""Over which unexpected PDUs are summed after a line."""
+"""The time over which unexpected PDUs are summed after a line."""
 
 
 class UnexpectedPdus:

@@ -27,7 +27,7 @@ from gateway.usecases.partner_calls import CallOutcome, ClaimedCall, PartnerCall
 log = get_logger()
 
 MAX_ROUNDS_IN_MEMORY = 4
-"""How often over `concurrency` calls may be in memory, those included whose outcome is not written yet."""
+"""The multiple of `concurrency` that may be in memory, calls included whose outcome is not written yet."""
 MIN_AHEAD = 100
 """Calls claimed ahead, at most as many as may be in memory: a claim of a few costs as much as one of many."""
 MAX_BATCH = 200

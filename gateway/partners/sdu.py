@@ -34,7 +34,7 @@ from gateway.tracing.context import HEADER, traceparent
 from gateway.usecases.status_feed import FEED, StatusBatch, StatusFeed
 
 TIMEOUT = aiohttp.ClientTimeout(total=30)
-"""Of one push."""
+"""The longest push."""
 
 
 class SduClient:
@@ -105,7 +105,7 @@ class Delivery(Enum):
 
     ACCEPTED = auto()
     TOO_LARGE = auto()
-    """SDU may accept a smaller one."""
+    """The request was too large: SDU may accept a smaller one."""
     STOPPED = auto()
     """`stop` was called before SDU accepted it."""
 

@@ -37,7 +37,7 @@ class Load:
         self._answers: dict[str, Hours] = {link.name: defaultdict(int) for link in links}
         self._first_wave = dict.fromkeys(self._per_hour, 0)
         self.by_link = dict.fromkeys(self._per_hour, 0)
-        """All segments."""
+        """All segments of each link."""
 
     def first_question(self, link: str, segments: int) -> float:
         """Adds a request that is there from the start; the hour at which it leaves, after those before it."""

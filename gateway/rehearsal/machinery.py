@@ -32,13 +32,13 @@ LIST_ID = "rehearsal"
 SECONDS_PER_DAY = 86_400.0
 HOURS_PER_DAY = 24
 RECEIPT_SECONDS = 0.2
-"""From a submit_sm to its receipt."""
+"""The time from a submit_sm to its receipt."""
 REPLY_PAUSE_SECONDS = 2.5
-"""Between two replies of a handset: the gateway treats the same octets within 2 s as one reply delivered twice."""
+"""The pause between two replies of a handset: the same octets within 2 s are one reply delivered twice."""
 REPLY_TIMEOUT_SECONDS = 60.0
 POLL_SECONDS = 0.5
 SETTLE_SECONDS = 1.0
-"""After the last case has ended: for texts that should not come."""
+"""The wait after the last case has ended, for texts that should not come."""
 _PAGE = 500
 _MAX_REPLY_SHARE = 6  # replies come in the first sixth of the time to reply; their hours are not compared
 _MISSING = "missing"

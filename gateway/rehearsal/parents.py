@@ -31,10 +31,10 @@ DEFAULT_SHARES: Mapping[Behaviour, float] = {
     Behaviour.UNDELIVERABLE: 0.03,
     Behaviour.NO_NUMBER: 0.05,
 }
-"""Of all persons; the rest is silent. An assumption, not a measurement."""
+"""The shares of all persons; the rest is silent. An assumption, not a measurement."""
 
 MEDIAN_REPLY_HOURS = 3.0
-"""From the request to the reply of half of those who reply; longer ones are as an exponential law has them."""
+"""The time in which half of those who reply have replied to the request; longer ones follow an exponential law."""
 
 _FOREMOST = (Behaviour.AGREE, Behaviour.REFUSE, Behaviour.UNCLEAR, Behaviour.UNDELIVERABLE)
 _RANGE = 1 << 32

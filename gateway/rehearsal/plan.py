@@ -21,7 +21,7 @@ from gateway.rehearsal.parents import Behaviour, Parent, Parents
 from gateway.smpp.text import segment_count
 
 CLARIFIED_HOURS = 0.1
-"""From the text that asks for a clear reply to that reply."""
+"""The time from the text that asks for a clear reply to that reply."""
 _CYRILLIC = re.compile("(?=.*[А-я])[А-яЁёӘәҒғҚқҢңӨөҰұҮүҺһІі -]+")
 _NAMES = ("{recipient}", "{pupil}")
 
@@ -45,9 +45,9 @@ class Plan:
         self.segments: Counter[Kind] = Counter()
         self.load = Load(config.links, config.journey.send_window)
         self.outcome_of: dict[str, State] | None = {} if keep_outcomes else None
-        """By record_id."""
+        """The outcome by record_id."""
         self.lost: set[str] = set()
-        """With `keep_outcomes`, the numbers that were asked and that no text reaches."""
+        """The numbers that were asked and that no text reaches; with `keep_outcomes` only."""
         self._journey, self._service, self._parents = config.journey, service, parents
         self._grace_hours = config.journey.grace.total_seconds() / SECONDS_PER_HOUR
         self._templates = load_templates(service.templates)
@@ -57,7 +57,7 @@ class Plan:
         self._record_ids: set[int] = set()
         self._pupils: set[int] = set()
         self._free_at: dict[int, float] = {}
-        """Hour from which a number may get the next question."""
+        """The hour from which a number may get the next question."""
 
     def add(self, record: Record | None, content: Mapping[str, Any] | None = None) -> None:
         """The next record, and its `content` where that is read already; None: a line that is rejected."""

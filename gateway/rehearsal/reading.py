@@ -20,7 +20,7 @@ from gateway.rehearsal.parents import Parents
 _GZIP = b"\x1f\x8b"
 _PIECE_BYTES = 1 << 18
 _TOO_LONG = b"{}"
-"""In the place of a line that is too long: it is rejected as well."""
+"""The line that replaces one that is too long: it is rejected as well."""
 
 
 class ListError(Exception):

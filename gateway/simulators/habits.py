@@ -10,7 +10,7 @@ from gateway.simulators.settings import with_words
 RECEIPT_TEXT = (
     "id:{id} sub:001 dlvrd:{dlvrd} submit date:{date} done date:{date} stat:{stat} err:{err} text:{text}"
 )
-"""SMPP 3.4 appendix B."""
+"""The text of a receipt by SMPP 3.4 appendix B."""
 CLOSE_AT = ("", "connect", "bind", "bound", "submit")
 RECEIPTS_PER = ("segment", "first", "text")
 
@@ -34,7 +34,9 @@ class Habits:
     bind_sequence: int = 0
     """sequence_number of the bind's response; 0: that of the bind."""
     close_at: str = ""
-    """When the SMSC closes the connection: `connect`, `bind` (no response), `bound` or `submit` (the first)."""
+    """The point at which the SMSC closes the connection: `connect`, `bind` (no response), `bound` or `submit` (the
+    first).
+    """
     unbound_after: int = 0
     """After so many submit_sm of a session its submit_sm get ESME_RINVBNDSTS, while enquire_link works."""
     enquire_status: str = "ROK"
@@ -42,11 +44,11 @@ class Habits:
     refuse_all: str = ""
     """command_status of every submit_sm, whatever its number: `RSUBMITFAIL`, `0x401`."""
     refuse_seconds: float = 0.0
-    """How long, from the first refusal; 0: until the habit is taken off."""
+    """The time of refusals from the first one on; 0: until the habit is removed."""
     window: int = 0
     """Segments under way in a session, beyond which others are refused at once; 0: any number."""
     window_status: str = "RMSGQFUL"
-    """command_status of those."""
+    """The command_status of segments beyond the window."""
     on_transmitter: bool = False
     """Receipts and replies are delivered on a transmitter, where one is bound."""
     nul_terminated: bool = False
@@ -63,7 +65,7 @@ class Habits:
     receipts_to_handset: bool = False
     """Receipts have the addresses of the submit_sm: from the short code to the handset."""
     receipt_text: str = RECEIPT_TEXT
-    """With {id}, {dlvrd}, {date}, {stat}, {err}, {text}."""
+    """The text of a receipt, with {id}, {dlvrd}, {date}, {stat}, {err}, {text}."""
     receipt_states: str = ""
     """Vendor's words and numbers: `undeliverable:FAILED:9,delivered:RECEIVED`."""
     receipt_esm_class: int = RECEIPT

@@ -26,7 +26,7 @@ _RUSSIAN = {
 _NAMES = {"kk": _KAZAKH, "ru": _RUSSIAN}
 
 PREFIXES = {"kcell": ("701", "702", "775", "778"), "beeline": ("705", "706", "771", "776", "777")}
-"""Of two operators: the digits of an MSISDN after the country code."""
+"""The digits of an MSISDN after the country code, of two operators."""
 
 _WEIGHTS = (range(1, 12), (3, 4, 5, 6, 7, 8, 9, 10, 11, 1, 2))
 

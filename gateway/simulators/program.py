@@ -31,7 +31,7 @@ class Program:
     started: Callable[[], dict[str, Any]]
     """Details of the `listening` event, once all of them listen."""
     gateway_url: str = ""
-    """Where the wallet posts its events."""
+    """The address to which the wallet posts its events."""
     gateway_token: str = ""
 
     async def run(self) -> None:

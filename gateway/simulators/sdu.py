@@ -13,7 +13,7 @@ from gateway.simulators.observable import WITHIN_SECONDS
 from gateway.simulators.partner import Call, PartnerSimulator, json_response
 
 TOLERANCE_SECONDS = 300
-"""By which webhook-timestamp may differ from the clock, as Standard Webhooks suggests."""
+"""The largest difference of webhook-timestamp from the clock, as Standard Webhooks suggests."""
 FIELDS = frozenset(
     ("event_id", "seq", "at", "status", "list_id", "record_id", "case_id", "service", "pupil_iin", "detail")
 )

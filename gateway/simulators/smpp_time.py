@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 _FORMAT = re.compile(r"(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d)(\d\d)([-+R])")
 QUARTER = timedelta(minutes=15)
 DAYS_OF_YEAR, DAYS_OF_MONTH = 365, 30
-"""Of a relative time."""
+"""The days of a year and of a month in a relative time."""
 
 
 def seconds_until(text: str, now: datetime) -> float:

@@ -19,7 +19,7 @@ from gateway.simulators.submission import Submitted
 from gateway.simulators.ussd import PSSR_INDICATION, Dialogue, Dialogues
 
 REDELIVERY_PAUSE_SECONDS = 0.2
-"""Before a message whose delivery was refused is delivered again."""
+"""The pause before a message whose delivery was refused is delivered again."""
 
 
 class SmscDelivery(Observable):
@@ -52,7 +52,7 @@ class SmscDelivery(Observable):
     def habits(self, habits: Habits) -> None:
         self._habits = habits
         self.refused_since: float | None = None
-        """When these habits first refused a submit_sm; monotonic seconds."""
+        """The instant at which these habits first refused a submit_sm; monotonic seconds."""
 
     async def reply(
         self,

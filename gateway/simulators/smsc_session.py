@@ -17,7 +17,7 @@ from gateway.simulators.submission import UDHI, Submitted, split_udh, submitted
 from gateway.simulators.turns import Turns
 
 SPLIT_PAUSE_SECONDS = 0.001
-"""Between the writes of a split PDU: long enough for the ESME to read each write on its own."""
+"""The pause between the writes of a split PDU: long enough for the ESME to read each write on its own."""
 MAX_REQUESTS_KEPT = 1000
 FOREIGN_COMMAND = 0x0000_01FF
 UNUSED_SEQUENCE_NUMBER = 0x7FFF_FFFE
@@ -33,7 +33,7 @@ class Delivered:
     """One deliver_sm or data_sm that the SMSC sent, and its response; instants are monotonic seconds."""
 
     kind: str
-    """reply, receipt, ussd or echo."""
+    """The kind of delivery: reply, receipt, ussd or echo."""
     at: float
     session: int
     source: str
@@ -108,7 +108,7 @@ class Session(asyncio.Protocol):
         self.submits = 0
         """submit_sm so far, since the bind."""
         self.turns = Turns()
-        """In which its requests get their responses."""
+        """The order in which its requests get their responses."""
         self._buffer = bytearray()
         self._awaiting: dict[int, asyncio.Future[Any]] = {}
         self._sequence_number = 0

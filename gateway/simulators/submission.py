@@ -54,7 +54,7 @@ class Submitted:
     command: str = "submit_sm"
     """submit_sm, data_sm or, a Submitted for each of its destinations, submit_multi."""
     system_id: str = ""
-    """Of the ESME that submitted it: receipts and replies go to its sessions."""
+    """The system_id of the ESME that submitted it: receipts and replies go to its sessions."""
     schedule_delivery_time: str = ""
     due_in: float = 0.0
     """Seconds until it is forwarded, by schedule_delivery_time."""

@@ -36,7 +36,7 @@ class WalletSimulator(PartnerSimulator):
     def __init__(self, port: int = 0, **settings: Any) -> None:
         super().__init__(port, **settings)
         self.vouchers: dict[str, Voucher] = {}
-        """By Idempotency-Key, those that the gateway's requests formed."""
+        """The vouchers that the gateway's requests formed, by Idempotency-Key."""
         self.accepted: list[dict[str, Any]] = []
         """The events that the gateway has accepted, in order."""
         self.repeated = 0

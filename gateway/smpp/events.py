@@ -95,7 +95,7 @@ class LateResponse(NamedTuple, Generic[Tag]):
     command_status: int
     message_id: str
     seconds: float
-    """Since the segment was submitted."""
+    """The time since the segment was submitted."""
 
 
 class Received(NamedTuple):

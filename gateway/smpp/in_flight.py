@@ -29,7 +29,7 @@ class InFlight(Generic[Tag]):
         self.window: dict[int, tuple[Tag, float]] = {}
         self.overdue: dict[int, tuple[Tag, float]] = {}
         self.responded_at = float("-inf")
-        """When the last submit_sm_resp came."""
+        """The instant of the last submit_sm_resp."""
         self._timeout = response_timeout
         self._max_sequence_number = max_sequence_number
         self._max_late = max_late

@@ -22,28 +22,28 @@ HEADER: Final = Struct(">IIII")
 """command_length, command_id, command_status, sequence_number (SMPP 3.4 §3.2)."""
 
 MAX_COMMAND_LENGTH: Final = 65_536
-"""Octets. A command_length beyond it means that framing is lost."""
+"""The longest PDU in octets. A command_length beyond it means that framing is lost."""
 
 MAX_SEQUENCE_NUMBER: Final = 0x7FFFFFFF
-"""SMPP 3.4 §5.1.4."""
+"""The highest sequence_number (SMPP 3.4 §5.1.4)."""
 
 RESPONSE_BIT: Final = 0x80000000
 """The bit that makes a command_id a response (SMPP 3.4 §5.1.2.1)."""
 
 _TLV: Final = Struct(">HH")
 BLANK_OCTETS: Final = b"\0\t\n\r "
-"""Of white space, in UCS-2 as well."""
+"""The octets of white space, in UCS-2 as well."""
 _OCTET: Final = tuple(bytes((value,)) for value in range(256))
 
 _FIELDS_BEFORE_VALIDITY: Final = b"\0\0\0"
 """protocol_id, priority_flag, schedule_delivery_time: all at their defaults (§4.4.1)."""
 
 INTERFACE_VERSION: Final = consts.SMPP_VERSION_34
-"""0x34 of a bind: SMPP 3.4 (§5.2.4)."""
+"""The interface_version of a bind, 0x34: SMPP 3.4 (§5.2.4)."""
 
 DESTINATION_TON: Final = consts.SMPP_TON_INTL
 DESTINATION_NPI: Final = consts.SMPP_NPI_ISDN
-"""Of an MSISDN (§5.2.5–6)."""
+"""The numbering plan of an MSISDN (§5.2.5–6)."""
 
 MAX_VALIDITY: Final = timedelta(days=30)
 """The longest validity_period that needs no months, whose length differs (§7.1.1)."""
@@ -53,7 +53,7 @@ SOURCE_ADDRESS: Final = r"\+?[0-9]{1,20}|[ -~]{1,11}"
 """What source_addr may be: a number (§5.2.8: 20 octets) or a name (3GPP 23.040 §9.1.2.5: 11 characters)."""
 
 ReceiptRequest = Literal["last", "first", "all", "none"]
-"""For which segments of a text a receipt is requested (configuration `links.receipts`)."""
+"""The segments of a text for which a receipt is requested (configuration `links.receipts`)."""
 
 _MAX_SHORT_CODE_DIGITS: Final = 8
 
@@ -163,7 +163,7 @@ class Segment(NamedTuple):
     esm_class: int
     short_message: bytes
     tlvs: bytes
-    """Encoded."""
+    """The encoded TLVs."""
 
 
 def encode_pdu(command_id: int, command_status: int, sequence_number: int, body: bytes = b"") -> bytes:

@@ -42,9 +42,9 @@ class MessageState(StrEnum):
     UNKNOWN = "unknown"
     REJECTED = "rejected"
     SCHEDULED = "scheduled"
-    """SMPP 5.0 §4.7.15."""
+    """The message waits for its delivery time (SMPP 5.0 §4.7.15)."""
     SKIPPED = "skipped"
-    """SMPP 5.0 §4.7.15: the SMSC has left it out."""
+    """The SMSC has left the message out (SMPP 5.0 §4.7.15)."""
     UNSTATED = "unstated"
     """The receipt has no state, or one that is not known."""
 
@@ -71,7 +71,7 @@ class Receipt:
     message_id: str
     state: MessageState
     error: str
-    """As the operator writes it, in letters, digits, `.`, `_` and `-`; "" when there is none."""
+    """The error as the operator writes it, in letters, digits, `.`, `_` and `-`; "" when there is none."""
     intermediate: bool
     unknown_state: str = ""
     """A state that is not known, as written; "" when there is none. At most MAX_STATE_LENGTH characters."""

@@ -16,7 +16,7 @@ LINK_AFTER_NUMBERS: Final = 20
 CERTAIN_NUMBERS: Final = 2
 """Different numbers refused in a row, up to which a wrong number, or a second refusal, is believed at once."""
 FIRST_PROBE_SECONDS: Final = 28.0
-"""A link goes on within 30 seconds of the mending of an outage of ten minutes."""
+"""The first wait for a probe. A link goes on within 30 seconds of the end of an outage of ten minutes."""
 LAST_PROBE_SECONDS: Final = 600.0
 PROBES_PER_OUTAGE: Final = 22
 """The wait for a probe is this part of the time for which the link has been stopped: 10 minutes after 220."""
@@ -67,7 +67,7 @@ class LinkStop:
 
     def __init__(self, first_probe_seconds: float = FIRST_PROBE_SECONDS) -> None:
         self.command_status: int | None = None
-        """With which the SMSC refuses; None: the link is not stopped."""
+        """The command_status with which the SMSC refuses; None: the link is not stopped."""
         self._first_probe_seconds = first_probe_seconds
         self._since = self._probe_at = 0.0
 

@@ -22,7 +22,7 @@ INVERSE: Final[Mapping[IdRelation, IdRelation]] = {
 """How a receipt's id is converted to that of the submit_sm_resp: the inverse of `links.message_id`."""
 
 LEAD: Final = 3
-"""By so many votes a relation must be ahead of all others together; so many contradictions withdraw it."""
+"""The number of votes by which a relation must lead all others together; as many contradictions withdraw it."""
 
 _CONVERSIONS: Final[tuple[IdRelation, ...]] = ("hex-to-dec", "dec-to-hex")
 

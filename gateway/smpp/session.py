@@ -67,7 +67,8 @@ __all__ = [
 ]
 
 MAX_PDUS_PER_CALL: Final = 128
-"""PDUs, responses to segments apart, that one call of `receive` handles: other links have their turn as well."""
+"""The number of PDUs, responses to segments apart, that one call of `receive` handles: other links run in between.
+"""
 
 _SUBMIT_SM: Final = CommandId.SUBMIT_SM.value
 _SUBMIT_SM_RESP: Final = CommandId.SUBMIT_SM_RESP.value

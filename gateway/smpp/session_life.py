@@ -26,10 +26,14 @@ from gateway.smpp.transitions import Input, Transition, transition
 from gateway.smpp.window import AdaptiveWindow
 
 UNBIND_RESP_DELAY_SECONDS: Final = 1.0
-"""For which unbind_resp waits for the deliver_sm_resp that are owed: some SMSCs close the connection on it."""
+"""The time for which unbind_resp waits for the deliver_sm_resp that are owed: some SMSCs close the connection on
+it.
+"""
 
 MAX_UNEXPECTED_PDUS: Final = 10_000
-"""In a row, before the session is closed: the SMSC is broken or hostile. A slow one has as many late responses."""
+"""The number of unexpected PDUs in a row that closes the session: the SMSC is broken or hostile. A slow one has as
+many late responses.
+"""
 
 _BIND: Final = {
     Role.TRANSCEIVER: CommandId.BIND_TRANSCEIVER,

@@ -17,10 +17,11 @@ class StatusKind(StrEnum):
     BUSY = "busy"
     """The SMSC has no capacity now. The same segment goes again after a pause, a bounded number of times."""
     REFUSED = "refused"
-    """Permanent for this number."""
+    """The refusal is permanent for this number."""
     LINK = "link"
-    """About the link: its sender, service type, account, credit or bind. Nothing is sent but probes until one is
-    accepted."""
+    """The refusal is about the link: its sender, service type, account, credit or bind. Nothing is sent but probes
+    until one is accepted.
+    """
     UNCLEAR = "unclear"
     """Refused with a status that is about the message, or that nobody knows. It is about the number when the link
     accepts another number after it, and about the link when many numbers in a row get it."""

@@ -116,11 +116,11 @@ _CONCATENATION_16: Final = consts.SMPP_UDHIEIE_CONCATENATED16
 _PORTS: Final = (0x04, 0x05)
 """Application port addressing, 8 and 16 bits."""
 _WIDE: Final = 16
-"""Bits of the other kind of reference."""
+"""The bits of the other kind of reference."""
 
 _UCS2: Final = "utf-16-be"
 _UNSPECIFIED_OCTETS: Final = "utf-8"
-"""For "octet unspecified": ASCII is UTF-8, and other octets are hardly valid UTF-8 by chance."""
+"""The coding of "octet unspecified": ASCII is UTF-8, and other octets are hardly valid UTF-8 by chance."""
 _CODEC_BY_DATA_CODING: Final = {
     consts.SMPP_ENCODING_IA5: "ascii",
     consts.SMPP_ENCODING_BINARY: _UNSPECIFIED_OCTETS,
@@ -337,7 +337,8 @@ class Concatenation:
     total: int
     number: int
     reference_bits: int = 8
-    """8 or 16: a telephone counts the two apart, so equal values of both are two texts."""
+    """The bits of the reference, 8 or 16: a telephone counts the two apart, so equal values of both are two texts.
+    """
 
     @property
     def key(self) -> int:

@@ -82,9 +82,9 @@ class Transition(NamedTuple):
     events: tuple[type[tuple[object, ...]], ...]
     """Types of the events in their order. NoResponse is reported for every segment that the input concerns."""
     section: str
-    """Of SMPP 3.4."""
+    """The section of SMPP 3.4."""
     reason: CloseReason | None = None
-    """Of the event Closed, with which each transition to CLOSED ends."""
+    """The reason of the event Closed, with which each transition to CLOSED ends."""
 
 
 _OPEN: Final = (SessionState.OPEN,)

@@ -24,7 +24,7 @@ from gateway.smpp.pdu import Segment, ShortMessage, TlvTag, encode_tlv
 from gateway.smpp.text import decode_text, encode
 
 SERVICE_TYPE: Final = "USSD"
-"""SMPP 3.4 §5.2.11."""
+"""The service_type of USSD (SMPP 3.4 §5.2.11)."""
 
 MAX_SESSION_INFO_BYTES: Final = 255
 """its_session_info beyond this is cut. §5.3.2.43 has two octets; vendors send a few more."""

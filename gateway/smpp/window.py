@@ -17,20 +17,25 @@ from typing import Final
 from smpplib import consts
 
 LATE_SHARE: Final = 0.5
-"""Of response_timeout, after which a response is late: the window is halved, long before a time-out."""
+"""The share of response_timeout after which a response is late: the window is halved, long before a time-out."""
 EARLY_SHARE: Final = 0.25
-"""Of response_timeout, within which a response is early: a window of them lets it grow by one segment."""
+"""The share of response_timeout within which a response is early: a window of them lets it grow by one segment."""
 FULL_WINDOW_STATUSES: Final = frozenset({consts.SMPP_ESME_RMSGQFUL, consts.SMPP_ESME_RSUBMITFAIL})
-"""With which SMSCs refuse a segment beyond their own window. ESME_RTHROTTLED slows the link down (pacing.py)."""
+"""The statuses with which SMSCs refuse a segment beyond their own window. ESME_RTHROTTLED slows the link down
+(pacing.py).
+"""
 FULL_SAMPLE: Final = 32
-"""Responses, or a window of them if that is more, of which so many tell whether the window is too large."""
+"""The number of responses, or a window of them if that is more, that tells whether the window is too large."""
 FULL_SHARE: Final = 1 / 8
-"""Of them, refused: fewer may be for single numbers whose queues are full."""
+"""The share of refused responses at which the window is too large: fewer may be for single numbers whose queues
+are full.
+"""
 FULL_PAUSE: Final = 20
-"""Times response_timeout, for which the window stays as it is once a smaller one has not made refusals fewer."""
+"""The number of response_timeouts for which the window stays as it is once a smaller one has not reduced refusals.
+"""
 _REDUCTION: Final = 0.5
 _FASTER: Final = 0.75
-"""Share of the time that a response took before, below which a smaller window has made it faster."""
+"""The share of the time that a response took before, below which a smaller window has made it faster."""
 
 
 class AdaptiveWindow:

@@ -11,7 +11,7 @@ from gateway.store.database import Connection
 from gateway.store.rows import reader
 
 ENDED_AFTER_SECONDS = 25.0
-"""Without being seen: two runs of the job that notes them."""
+"""The time without being seen after which an alert has ended: two runs of the job that notes alerts."""
 KEPT_DAYS = 90
 
 _SEE = """
@@ -36,7 +36,7 @@ WHERE ended_at IS NULL AND seen_at BETWEEN clock_timestamp() - make_interval(sec
                                        AND clock_timestamp() + make_interval(secs => $1) ORDER BY alert_id
 """
 SEEN_WITHIN_SECONDS = 15.0
-"""Of an alert that lasts: one run of the job that notes it, and half of another."""
+"""The age of the last sight of an alert that lasts: one run of the job that notes it, and half of another."""
 
 
 class SeenAlert(NamedTuple):

@@ -34,7 +34,7 @@ _CARRIED_ON: Mapping[State, str] = {
     State.CONSENTED: _CALL_WAITS.format(kind="voucher"),
     State.PARKED: "true",
 }
-"""By state of an open case, the row by which it goes on; a parked one waits for ops."""
+"""The row by which an open case goes on, by its state; a parked one waits for ops."""
 
 _OPEN_CASES = " UNION ALL ".join(
     f"SELECT '{state}' AS state, count(*) AS cases, count(*) FILTER (WHERE NOT ({condition})) AS stuck "  # noqa: S608

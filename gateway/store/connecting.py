@@ -43,12 +43,13 @@ _READ_WRITE = "read-write"
 _KEEPALIVE = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 3, "TCP_KEEPCNT": 3}
 """Seconds until the first probe of an idle connection, between probes, and probes without a response."""
 _USER_TIMEOUT_MILLISECONDS = 10_000
-"""For which what was sent may be unacknowledged by the other host."""
+"""The longest time for which sent octets may be unacknowledged by the other host."""
 _CANCEL_TIMEOUT_SECONDS = 1.0
-"""For a server to end a statement that was cancelled; until then its connection is of no use to anyone."""
+"""The time for a server to end a statement that was cancelled; until then its connection is of no use to anyone.
+"""
 
 _SHARED_SESSION_ERRORS = (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError)
-"""Of a new session that already has, or no more has, what it prepared."""
+"""The errors of a new session in which prepared statements of another one exist, or its own are missing."""
 CONNECT_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 

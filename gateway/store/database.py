@@ -29,7 +29,7 @@ ConnectionCheck: TypeAlias = Callable[["asyncpg.Connection[asyncpg.Record]"], Aw
 """Raises when a new connection must not be used."""
 
 ACQUIRE_TIMEOUT_SECONDS = 10.0
-"""For a free connection of the pool; the default of `Policy.acquire_timeout_seconds`."""
+"""The longest wait for a free connection of the pool; the default of `Policy.acquire_timeout_seconds`."""
 _MAX_APPLICATION_NAME_BYTES = 63  # PostgreSQL's NAMEDATALEN - 1
 _CLOSE_TIMEOUT_SECONDS = 5.0
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 _COPIES = 3
-"""Of the octets of a record: staged, its case, and the log of the transaction that inserts it."""
+"""The number of copies of a record's octets: staged, its case, and the log of the transaction that inserts it."""
 _ROW_BYTES = 2_000
-"""Of a record beside its octets: headers, indexes, its call, its entries of the journal, and the log of these.
-
-Measured: records of 165 octets took 2,600 on the disk, records of 356 octets 3,000."""
+"""The octets on the disk beside those of a record: headers, indexes, its call, its entries of the journal, and the
+log of these. Measured: records of 165 octets took 2,600 on the disk, records of 356 octets 3,000.
+"""
 
 
 class DiskSpaceError(Exception):

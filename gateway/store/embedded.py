@@ -50,19 +50,21 @@ SETTINGS: Mapping[str, str] = {
     "lc_messages": "C",
 }
 MAX_DIRECTORY_OCTETS = 107 - len("/.s.PGSQL.5432")
-"""Of the server's folder, which is also that of its socket: a socket's path has at most 107 octets (unix(7))."""
+"""The longest name of the server's folder, which is also that of its socket: a socket's path has at most 107
+octets (unix(7)).
+"""
 _SETTINGS_FILE = "gateway.conf"
 _PROGRAM = "postgres"
 
 _NOT_INSTALLED = "the embedded PostgreSQL is not installed here: set gateway.database to a postgresql:// address"
 _START_TIMEOUT_SECONDS = 600.0
-"""Includes recovery after a crash while a large list was being stored."""
+"""The longest start, with the recovery after a crash while a large list was being stored."""
 _CRASH_CLEANUP_SECONDS = 15.0
 """The longest time for which the children of a killed server keep its shared memory and lock files."""
 _POLL_SECONDS = 0.2
 _PG_CTL_TIMEOUT_SECONDS = 10.0
 _STOP_TIMEOUT_SECONDS = 15
-"""After which the server is killed: PostgreSQL 18 may ignore a stop request while it recovers."""
+"""The time after which the server is killed: PostgreSQL 18 may ignore a stop request while it recovers."""
 _thread_lock = threading.Lock()  # the package's own lock is between processes only
 
 

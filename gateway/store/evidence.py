@@ -31,7 +31,7 @@ SELECT case_id, link, source_addr, destination_addr, octets, data_coding, smsc_t
 FROM replies WHERE case_id = ANY($1::text[]) ORDER BY reply_id
 """
 _SENDER = ("received_addr", "source_ton", "source_npi")
-"""Left out of replies from before they were kept."""
+"""The fields that are left out of replies from before they were kept."""
 _JOURNAL = """
 SELECT j.case_id, j.seq, CASE WHEN isfinite(j.at) THEN (extract(epoch FROM j.at) * 1000000)::bigint END AS at_us,
        j.event, j.event_id, j.detail, j.version, coalesce(encode(b.hash, 'hex'), '') AS before,

@@ -36,7 +36,7 @@ _REPEATED = (
     EventType.VOUCHER_ACTIVATED,
     EventType.SERVICE_RECEIVED,
 )
-"""Those that a case may have again: with another recipient, or from the wallet."""
+"""The stages that a case may reach again: with another recipient, or from the wallet."""
 
 _CURSOR = "SELECT seq FROM figures_cursor FOR UPDATE"
 # A case counts once for a stage: with its first such entry. The scalar subqueries are index look-ups, whatever the

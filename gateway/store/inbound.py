@@ -15,13 +15,13 @@ from gateway.store.unacknowledged import REDELIVERY_WITHIN_SECONDS
 from gateway.store.writes import Write
 
 SAME_REPLY_WITHIN_SECONDS = 2.0
-"""Real time within which the same octets with the same link and addresses are one reply, delivered twice."""
+"""The real time within which the same octets with the same link and addresses are one reply, delivered twice."""
 
 
 FLUSH_SECONDS = 30.0
-"""Between two calls of `flush_stale`."""
+"""The interval of `flush_stale`."""
 HANDSET_SENDS_WITHIN_SECONDS = 60.0
-"""Real time that a handset takes at most for all segments of a reply."""
+"""The real time in which a handset sends all segments of a reply."""
 
 
 class StoredReply(NamedTuple):

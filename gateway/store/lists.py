@@ -13,7 +13,7 @@ from gateway.store.database import Connection
 from gateway.store.locks import Lock
 
 MAX_KEPT_ERRORS = 10_000
-"""Of a list, the first faults by line, then the first duplicates; all of both are counted."""
+"""The number of errors kept of a list: the first faults by line, then the first duplicates; all are counted."""
 _ERRORS_PER_PAGE = 5000
 
 

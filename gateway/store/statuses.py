@@ -18,7 +18,7 @@ JOIN cases AS c USING (case_id) ORDER BY e.seq
 """
 
 _ACTOR = By._fields[0]
-"""Of a detail: who of ops did it is no matter of SDU's."""
+"""The field of a detail that names who of ops acted; SDU does not get it."""
 
 
 class StatusEvent(NamedTuple):

@@ -5,7 +5,7 @@ from datetime import datetime
 from gateway.store.database import Connection
 
 REDELIVERY_WITHIN_SECONDS = 7 * 86_400.0
-"""For which an SMSC may keep an unacknowledged reply and deliver it again."""
+"""The time for which an SMSC may keep an unacknowledged reply and deliver it again."""
 
 _NOTE = """
 WITH new AS (

@@ -8,7 +8,9 @@ from gateway.store.disk import DiskSpace
 log = get_logger()
 
 FULL_FOR_SECONDS = 60.0
-"""After the last statement that the server of an external database rejected for its full disk."""
+"""The time after the last statement rejected for a full disk, for which the disk of an external database counts as
+full.
+"""
 
 
 class DiskCheck:

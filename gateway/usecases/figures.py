@@ -10,9 +10,11 @@ from gateway.store.database import Database
 BATCH = 2000
 """Entries counted per transaction."""
 MAX_BATCHES_PER_RUN = 50
-"""So that an old journal, after an upgrade, is counted in many short runs."""
+"""The number of batches of one run: an old journal, after an upgrade, is counted in many short runs."""
 KEPT = timedelta(days=31)
-"""Of figures by hour and minute, business time; how many cases have reached a stage is kept for ever."""
+"""The business time for which figures by hour and minute are kept; how many cases have reached a stage is kept for
+ever.
+"""
 
 
 class Figures:

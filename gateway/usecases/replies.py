@@ -39,7 +39,7 @@ TO_ANOTHER_NUMBER = "sent to another number"
 REDELIVERED = "redelivered"
 """How a reply is counted that the SMSC has delivered twice; its row is that of the first delivery."""
 DEFAULT_ALPHABET = "gsm7"
-"""Of a link that is no longer configured."""
+"""The alphabet of a link that is no longer configured."""
 INCOMPLETE_AFTER_SECONDS = 600.0
 """How long a multipart reply waits for missing segments, counted in runs of `flush_incomplete`."""
 

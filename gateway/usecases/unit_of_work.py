@@ -34,7 +34,7 @@ T = TypeVar("T")
 log = get_logger()
 
 MAX_ATTEMPTS = 5
-"""Of a transaction that PostgreSQL aborts because of a deadlock."""
+"""The number of attempts of a transaction that PostgreSQL aborts because of a deadlock."""
 
 _LOGGED = STATUSES | {EventType.PARKED}
 

@@ -57,7 +57,7 @@ from gateway.usecases.texts import Service, TextRenderer
 from gateway.usecases.unit_of_work import UnitOfWork
 
 MAX_MENUS = 2
-"""Per dialogue: the first one, and those after an invalid reply."""
+"""The number of menus per dialogue: the first one, and those after an invalid reply."""
 
 NOT_FROM_A_NUMBER = "not from a number"
 

@@ -11,7 +11,7 @@ from attacks.target import Target
 
 CLOSED = (ConnectionError, TimeoutError, asyncio.IncompleteReadError)
 HOLD_SECONDS = 5.0
-"""For which the connections of an attack stay open."""
+"""The time for which the connections of an attack stay open."""
 
 
 async def _send(target: Target, octets: bytes, *, then_wait: float = HOLD_SECONDS) -> bytes:

@@ -36,7 +36,7 @@ Attack = Callable[[Target], Awaitable[None]]
 MAX_ACKNOWLEDGED_MS = 250.0
 MAX_RSS_MB = 250.0
 MAX_RSS_OF_CONNECTIONS_MB = 200.0
-"""While 500 connections without a token do what they can."""
+"""The most memory while 500 connections without a token do what they can."""
 MAX_GROWTH_MB = 256.0
 MAX_RECOVERY_SECONDS = 5.0
 REPLIES_PER_SECOND = 20
@@ -87,7 +87,7 @@ class Result:
     lost: int
     invented: int
     exceptions: int
-    """In the gateway's log, where it is read."""
+    """The exceptions in the gateway's log, where it is read."""
     violations: list[str]
 
     @property

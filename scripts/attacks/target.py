@@ -98,7 +98,7 @@ class Target:
     gateway: Gateway
     smsc: HostileSmsc
     victims: Sequence[Family]
-    """Asked by the honest link; they never reply, so none of them may consent."""
+    """The numbers asked by the honest link; they never reply, so none of them may consent."""
     tokens: dict[str, str]
     violations: list[str] = field(default_factory=list)
     """What the attack itself finds wrong."""

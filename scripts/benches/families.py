@@ -20,7 +20,7 @@ class Family(NamedTuple):
     pupil_iin: str
     mother_iin: str
     msisdn: str
-    """The mother's, as simulators.mcb.derived_number has it."""
+    """The mother's number, as simulators.mcb.derived_number has it."""
 
 
 def families(how_many: int, first: int = 1) -> Iterator[Family]:

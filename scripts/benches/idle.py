@@ -6,7 +6,7 @@ from benches.rig import arguments, load, report, rig
 from benches.stock import stock
 
 SETTLE_SECONDS = 10.0
-"""After the start, before the measurement."""
+"""The wait between the start and the measurement."""
 
 
 async def main() -> None:

@@ -11,7 +11,7 @@ from benches.rig import Rig, arguments, load, report, rig
 
 RATES = (100, 500, 2_000)
 SETTLE_SECONDS = 2.0
-"""Before the counting begins."""
+"""The wait before the counting begins."""
 
 
 async def pace(rig: Rig, tps: int, seconds: int, *, first: int) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from benches.rig import Rig, arguments, load, report, rig
 
 STATUSES = (0x0A, 0x15, 0x45, 0x0D, 0x0E, 0x0F, 0x401, 0x403, 0x4FF, 0x67, 0xFF)
 TPS = 300
-"""Of each link: the campaign is under way when the refusals begin."""
+"""The tps of each link: the campaign is under way when the refusals begin."""
 SEGMENTS = 15
-"""Of a request."""
+"""The segments of a request."""
 _UNDER_WAY = """
 SELECT sms_id, accepted_segments FROM sms WHERE state IN ('queued', 'sending') AND attempts > 0
 """

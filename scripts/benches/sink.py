@@ -41,7 +41,7 @@ RESPONSE = 0x8000_0000
 ESME_RTHROTTLED = 0x58
 UDHI = 0x40
 TICK_SECONDS = 0.002
-"""Between two checks for replies that are due."""
+"""The interval of checks for replies that are due."""
 
 
 class Sink:
@@ -75,13 +75,13 @@ class Sink:
         self.submits = self.throttled = self.replies = self.acknowledged = self.refused = self.reply_texts = 0
         self.refusals = 0
         self.arrivals = array("d")
-        """When each accepted submit_sm arrived."""
+        """The instants at which accepted submit_sm arrived."""
         self.latencies = array("d")
         """Seconds from a reply to the first segment of the text that confirms it."""
         self.responses = array("d")
         """Seconds from a reply to its deliver_sm_resp."""
         self.awaited: dict[bytes, float] = {}
-        """When each number replied whose text has not arrived yet."""
+        """The instants at which numbers replied whose text has not arrived yet."""
 
     @property
     def reads_destinations(self) -> bool:

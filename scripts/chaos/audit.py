@@ -39,12 +39,12 @@ BEFORE = {
 }
 """The status that SDU must have got of the case before."""
 DURABLE_WITHIN_SECONDS = 10.0
-"""After so long an SMSC's response is in its row, even on a busy machine."""
+"""The time after which an SMSC's response is in its row, even on a busy machine."""
 CONFIRMS = {"agreed": "consented", "refused": "refused"}
 """Texts 3 and 2, and the status that each confirms to the parent."""
 READ_AS = {True: "consented", False: "refused"}
 READ_WITHIN_SECONDS = 1.0
-"""After so long the gateway has read a response that was sent; a copy may have left before."""
+"""The time after which the gateway has read a response that was sent; a copy may have left before."""
 MAX_COPIES_PER_SEGMENT = 1.1
 MAX_CROSSING_SECONDS = 5.0
 """Real time by which an entry of the journal may be older than the one before it; the smallest step is longer."""

@@ -18,9 +18,11 @@ from gateway.store.migrations import migrate
 
 STEPS_SECONDS = (-3600.0, -10.0, 30 * 86_400.0)
 BETWEEN_STEPS_SECONDS = (4.0, 9.0)
-"""Longer than two heartbeats and libfaketime's cache: each step is noticed before the next one."""
+"""The time between two steps, longer than two heartbeats and libfaketime's cache: each step is noticed before the
+next one.
+"""
 PUT_RIGHT_PROBABILITY = 0.4
-"""That a clock which is wrong is put right instead of stepping again."""
+"""The probability that a clock which is wrong is put right instead of stepping again."""
 _FOLDERS = ("/usr/lib/*/faketime", "/usr/lib64/faketime", "/usr/lib/faketime", "/usr/local/lib/faketime")
 _MULTI_THREADED, _SINGLE_THREADED = "libfaketimeMT.so.1", "libfaketime.so.1"
 _TRIAL = "import time; print(time.time(), time.monotonic())"

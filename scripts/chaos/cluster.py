@@ -30,16 +30,16 @@ STOP_TIMEOUT_SECONDS = 30.0
 """`gateway serve` takes 10 at the longest, on an idle machine."""
 SERVE_TIMEOUT_SECONDS = 60.0
 PAUSE_SECONDS = 30.0
-"""For which a process is stopped: long enough for its eviction."""
+"""The time for which a process is stopped: long enough for its eviction."""
 AFTER_PAUSE_SECONDS = 3.0
 FULL_DISK_SECONDS = 6.0
 FULL_DISKS = 4
 SIGTERM_PROBABILITY = 0.2
-"""That a process is stopped by SIGTERM before one is killed."""
+"""The probability that a process is stopped by SIGTERM before one is killed."""
 CLEAN_EXITS = (0, 75)
-"""Drained; fenced in the meantime."""
+"""The exit statuses of a process that was drained, and of one that was fenced in the meantime."""
 EARLY_PROBABILITY = 0.3
-"""That a process is killed within its first second, while it starts."""
+"""The probability that a process is killed within its first second, while it starts."""
 
 
 class Cluster:
@@ -70,7 +70,9 @@ class Cluster:
             self._command = ["chaos.serve", str(WAITS_SCALE if profile else 1.0), str(hurry)]
         self._environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'scripts'}:{ROOT}", **(environment or {})}
         self.disruptions: list[float] = []
-        """When the database was killed, its disk was full, or a process was paused; monotonic seconds."""
+        """The instants at which the database was killed, its disk was full, or a process was paused; monotonic
+        seconds.
+        """
         self.counts: Counter[str] = Counter()
         self.unclean: list[int] = []
         """Exit statuses of processes that did not stop cleanly on SIGTERM."""

@@ -14,7 +14,7 @@ from chaos.run import Settings, torture
 DAY_SECONDS = 2.0
 MAX_FIRST_REPLY_SECONDS = 10.0
 MAX_ALL_BACK_SECONDS = 20.0
-"""From the promotion."""
+"""The longest time from the promotion until all tasks are back."""
 MAX_SHOWN = 20
 """Violations of a run that are printed."""
 _PROCESSES = (1, 3)

@@ -48,7 +48,7 @@ _ONE_CHILD = {
     Behaviour.LATE: 3,
     Behaviour.UNREACHABLE: 5,
 }
-"""Of a hundred families with one child; few do not reply, because they get many texts."""
+"""The behaviours of a hundred families with one child; few do not reply, because they get many texts."""
 _SIBLINGS = (Behaviour.AGREES, Behaviour.REFUSES, Behaviour.AT_REPEAT)
 _SIBLINGS_PROBABILITY = 0.15
 

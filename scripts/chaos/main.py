@@ -23,7 +23,7 @@ MAX_SHOWN = 40
 CASES, CASES_OF_FAILOVER = 2000, 300
 DISK_MEGABYTES = 256
 DISK_MEGABYTES_PER_CASE = 0.1
-"""Of the small disk: enough for the run, so that it is full only when it is filled on purpose."""
+"""The size of the small disk: enough for the run, so that it is full only when it is filled on purpose."""
 
 
 def main() -> int:

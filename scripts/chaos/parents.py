@@ -21,9 +21,9 @@ REFUSE = ("3#2", "3 # 2", "(3#2)", "3#2!", "«3#2»", '"3#2"')
 """Clear replies; the first two forms are about the first child of a number, and so on."""
 UNCLEAR = ("жоқ па?", "иә", "кім бұл")
 LINK = "socwallet"
-"""In text 3 only."""
+"""A word that is in text 3 only."""
 CLARIFICATION = "түсініксіз"
-"""In the clarification only."""
+"""A word that is in the clarification only."""
 MAX_REPLY_DELAY_SECONDS = 2.0
 REPLY_TIMEOUT_SECONDS = 600.0
 """How long an SMSC tries to deliver a reply."""
@@ -68,7 +68,7 @@ class Parents:
         self._tasks: set[asyncio.Task[None]] = set()
         self.failures: list[BaseException] = []
         self.ended: dict[tuple[str, int], float] = {}
-        """When each session (link, number) ended."""
+        """The instant at which each session (link, number) ended."""
         for link, smsc in smscs.items():
             smsc.on_message = self._read
             smsc.on_event = partial(self._handle_event, link)

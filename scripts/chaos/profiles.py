@@ -8,13 +8,13 @@ from gateway.simulators.habits import Habits
 from gateway.simulators.smsc import SmscSimulator
 
 RESPONSE_TIMEOUT_SECONDS = 2.0
-"""Of the links in a run that kills or has such an SMSC."""
+"""The response_timeout of the links in a run that kills or has such an SMSC."""
 WAITS_SCALE = RESPONSE_TIMEOUT_SECONDS / 30.0
-"""Of the links' other waits in a run with such an SMSC: the default of `response_timeout` is 30 s."""
+"""The factor of the links' other waits in a run with such an SMSC: the default of `response_timeout` is 30 s."""
 WINDOW = 50
-"""Of the links."""
+"""The window of the links."""
 WINDOW_OF_SLOW_LINKS = 600
-"""Where every response takes LATE_SECONDS: at most 200 segments a second."""
+"""The window where every response takes LATE_SECONDS: at most 200 segments a second."""
 LATE_SECONDS = RESPONSE_TIMEOUT_SECONDS + 1.0
 STALL_SECONDS = 3 * RESPONSE_TIMEOUT_SECONDS
 REFUSED_SECONDS = 20.0
@@ -42,8 +42,9 @@ PROFILES: Mapping[str, tuple[Phase, ...]] = {
         Phase("echo_every=5 'mo_after_bind=77010000000 good morning'", ("foreign every=7", "stray every=5")),
     ),
 }
-"""By the value of `--smsc`: responses a second after `response_timeout`; none for a while, then all at once; binds
-that no longer count; account-level refusals and full queues; unexpected PDUs, responses and MOs."""
+"""The profiles by the value of `--smsc`: responses a second after `response_timeout`; none for a while, then all
+at once; binds that no longer count; account-level refusals and full queues; unexpected PDUs, responses and MOs.
+"""
 
 
 async def run_phases(smscs: Iterable[SmscSimulator], phases: Iterable[Phase]) -> None:

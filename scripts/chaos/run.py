@@ -28,10 +28,10 @@ LISTS = 10
 PUSHED_WITHIN = 0.5
 """The share of the time of kills after which all lists have been pushed."""
 DAYS = 9.5
-"""After so many days every question has ended."""
+"""The days after which every question has ended."""
 SETTLE_TIMEOUT_SECONDS = 180.0
 SETTLE_WITH_SMSC_TIMEOUT_SECONDS = 900.0
-"""Where an SMSC takes its time to the end of the run: it ends by itself, in ten minutes on an idle machine."""
+"""The longest end of a run with such an SMSC: it ends by itself, in ten minutes on an idle machine."""
 DAY_WITH_SMSC_SECONDS = 12.0
 DAY_WITH_STEPS_SECONDS = 15.0
 """Long enough for some twenty steps of clocks."""

@@ -50,7 +50,7 @@ from tests.consent.case_factories import (
 )
 
 END_OF_THURSDAY = almaty("2026-11-27 00:10")
-"""Of the days to reply to a request of MONDAY, with the grace."""
+"""The end of the days to reply to a request of MONDAY, with the grace."""
 
 
 def test_recipients_are_looked_up_as_mother_father_then_representatives() -> None:

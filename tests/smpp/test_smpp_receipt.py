@@ -262,7 +262,7 @@ def test_a_receipt_of_values_alone_has_their_id_and_state(
 
 
 STATES = {"unknown": MessageState.ENROUTE, "blacklisted": MessageState.UNDELIVERABLE, "10": MessageState.EXPIRED}
-"""As a link says."""
+"""The meanings of words that a link configures."""
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,13 @@ from tests.smpp.sessions import sent_by
 
 ENQUIRE_LINK, RESPONSE_TIMEOUT = 3.0, 10.0
 LEFT_AT = 4.0
-"""When UNBINDING, DRAINING, LAPSED or CLOSED is entered; BINDING and BOUND are entered at 0."""
+"""The instant at which UNBINDING, DRAINING, LAPSED or CLOSED is entered; BINDING and BOUND are entered at 0."""
 SEGMENT_AT = 0.0
 ENQUIRE_LINK_AT = ENQUIRE_LINK
 STATE_TIMEOUT_AT = LEFT_AT + RESPONSE_TIMEOUT
 
 UNANSWERED_AT = -7.0
-"""When a full window is submitted to an SMSC that responds to none of it."""
+"""The instant at which a full window is submitted to an SMSC that responds to none of it."""
 UNRESPONSIVE_AT = UNANSWERED_AT + 2 * RESPONSE_TIMEOUT
 
 BIND, LATE_SEGMENT, SEGMENT, DELIVERY, UNKNOWN = 1, 2, 3, 77, 99

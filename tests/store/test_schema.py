@@ -286,7 +286,7 @@ TABLES = {
     "wallet_event_row": "wallet_events", "route_row": "sms", "erased_case_row": "cases",
     "case_instant_row": "deadlines", "case_for_ops_row": "cases_for_ops",
 }  # fmt: skip
-"""Where the attributes are columns, those of which table."""
+"""The tables of which the attributes of a type are columns."""
 
 
 async def test_attributes_of_composite_types_have_the_data_types_of_their_columns(connection: Connection) -> None:

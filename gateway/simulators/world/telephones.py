@@ -14,7 +14,7 @@ from gateway.simulators.ussd import Dialogue
 from gateway.simulators.world.refused import RefusedAct
 
 MAX_SHOWN = 50
-"""Telephones on the page: those with the latest messages."""
+"""The number of telephones on the page: those with the latest messages."""
 MAX_MESSAGES = 40
 """The latest messages of one telephone."""
 MAX_TEXT_CHARACTERS = 1000
@@ -33,7 +33,7 @@ class Sent:
     text: str
     at: float
     failed: bool = False
-    """No session of the operator took it."""
+    """Whether no session of the operator accepted it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -56,7 +56,7 @@ class Telephones:
         self._send_seconds = send_seconds
         self._telephones: dict[str, _Telephone] = {}
         self._latest: dict[str, None] = {}
-        """Numbers that are shown, the one with the latest message last."""
+        """The numbers that are shown, the one with the latest message last."""
 
     def introduce(self, number: str, operator: str, name: str, *, show: bool) -> None:
         """Whose number it is; without `show` it is shown once it has a message."""

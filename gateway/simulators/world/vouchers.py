@@ -17,9 +17,9 @@ from gateway.simulators.world.refused import RefusedAct
 
 CODE_SECONDS = 30.0
 MAX_CODES = 1000
-"""Codes that are remembered, so that an old one is called expired and not unknown."""
+"""The number of codes that are remembered, so that an old one is called expired and not unknown."""
 MAX_SHOWN = 200
-"""Vouchers on the page: the latest."""
+"""The number of latest vouchers on the page."""
 _QUIET_ZONE_MODULES = 4
 
 
