@@ -71,8 +71,8 @@ async def run(
     """The exit status of the process, after it has run until `stopping` is set: 0, or EXIT_FENCED.
 
     A process that was evicted, because it was paused or lost its database connection, ends with EXIT_FENCED and
-    has committed nothing since. A process whose database is rewound ends all its tasks, and stands still until
-    ops have accepted that; then it begins anew. Raises DatabaseError when an external database has pending
+    has committed nothing since. A process whose database is rewound ends all its tasks, and only serves HTTP until
+    ops have accepted that; then it starts again. Raises DatabaseError when an external database has pending
     migrations and `migrate` is False.
     """
     memory, status = JournalMemory(), None
@@ -102,7 +102,7 @@ async def _run(
     policy: Policy,
     traces: Traces,
 ) -> int | None:
-    """The exit status; None when the process has to begin anew, because the database is rewound or was."""
+    """The exit status; None when the process has to start again, because the database is rewound or was."""
     node = new_ulid(wall_now())
     database = await open_pool(
         config,
@@ -116,7 +116,7 @@ async def _run(
         await _prepare(config, database, migrate_now=migrate or config.gateway.embedded)
         components = await build(config, database, node, policy, memory=memory, traces=traces)
         if await _is_rewound(database, memory):
-            await _stand_still(config, components, stopping)
+            await _await_acceptance(config, components, stopping)
             status = 0 if stopping.is_set() else None
         else:
             await components.replication.check()
@@ -145,7 +145,7 @@ async def _is_rewound(database: Database, memory: JournalMemory) -> bool:
     return False
 
 
-async def _stand_still(config: Config, components: Components, stopping: asyncio.Event) -> None:
+async def _await_acceptance(config: Config, components: Components, stopping: asyncio.Event) -> None:
     """Serves HTTP, and nothing else, until the rewind of the database is accepted or `stopping` is set.
 
     What HTTP could change is refused by the fence of every transaction (store/nodes.py).
@@ -153,17 +153,17 @@ async def _stand_still(config: Config, components: Components, stopping: asyncio
     policy, database = components.policy, components.database
     try:
         async with serve_http(config.http, apis_of(config, components), policy.http):
-            said = False
+            reported = False
             while not stopping.is_set():
                 with suppress(*TRANSIENT_ERRORS):
                     async with asyncio.timeout(policy.membership.expired_after_seconds), database.acquire() as c:
                         rewind = await rewinds.unaccepted(c)
                     if rewind is None:
                         return
-                    if not said:
+                    if not reported:
                         rewinds.report(rewind)
-                        notify.ready("stands still: the database was rewound, see gateway accept-rewind")
-                        said = True
+                        notify.ready("paused: the database was rewound, see gateway accept-rewind")
+                        reported = True
                 with suppress(TimeoutError):
                     async with asyncio.timeout(policy.membership.heartbeat_seconds):
                         await stopping.wait()

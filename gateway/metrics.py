@@ -54,7 +54,7 @@ COMMITS_REPLICATED = Gauge(
 )
 REWOUND = Gauge(
     "gateway_database_rewound",
-    "1 while the database lacks what was there, and the process stands still",
+    "1 while the database lacks what was there, and the process sends nothing",
     registry=REGISTRY,
 )
 

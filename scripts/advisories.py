@@ -87,7 +87,7 @@ def read_report(report: Mapping[str, Any]) -> Finding:
     packages = {f"{one['name']} {one.get('version', '')}".strip(): one for one in report["dependencies"]}
     skipped = [name for name, one in packages.items() if "skip_reason" in one]
     lines = [
-        f"advisories: {name}: {advisory['id']}, mended in {', '.join(advisory['fix_versions']) or 'no version'}"
+        f"advisories: {name}: {advisory['id']}, fixed in {', '.join(advisory['fix_versions']) or 'no version'}"
         for name, one in packages.items()
         for advisory in one.get("vulns", ())
     ]

@@ -44,7 +44,7 @@ def _log_fields() -> Iterator[str]:
 
 def _statuses() -> Iterator[str]:
     yield from _head("Statuses", "gateway/consent/events.py")
-    yield "What SDU is told of a case: `status` of the events that `GET /v1/statuses` answers and that are pushed."
+    yield "What SDU is told of a case: `status` of the events that `GET /v1/statuses` returns and that are pushed."
     yield "The fields of `detail` are those of the journal: [journal-events.md](journal-events.md#details)."
     yield from _table("status", "when", "detail")
     meanings = {name: meaning for name, _, meaning in _members(events.__file__, "EventType")}

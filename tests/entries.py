@@ -9,7 +9,7 @@ _TABLES = ("deadlines", "ended_cases", "waiting_cases", "cases_for_ops", "outbox
 
 
 async def find_again(connection: "asyncpg.Connection | Connection") -> None:
-    """Writes the entries of all cases and texts anew."""
+    """Writes the entries of all cases and texts again."""
     await connection.execute(";".join(f"DELETE FROM {table}" for table in _TABLES))
     for part in range(entries.PARTS):
         await entries.repair(connection, part)

@@ -50,7 +50,7 @@ async def fall_behind(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
 
 
 async def readiness(harness: Harness, process: Process, expected: str) -> str:
-    """The detail of /readyz once it has the expected words, of a process that may be beginning anew."""
+    """The detail of /readyz once it has the expected words, of a process that may be starting again."""
     async with asyncio.timeout(FAILOVER_SECONDS):
         while True:
             with suppress(aiohttp.ClientError):

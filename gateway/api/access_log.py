@@ -22,7 +22,7 @@ class AccessNotes:
     """Notes what the caller of a request is about to see or do, where that is a person."""
 
     def __init__(self, log: AccessLog, *, page_seconds: float) -> None:
-        """`page_seconds`: for which a row of a page of cases stands for the same page, shown anew by a poll."""
+        """`page_seconds`: for which a row of a page of cases stands for the same page, shown again by a poll."""
         self._log = log
         self._page_seconds = page_seconds
         self._pages: dict[tuple[str, str, str | None, str | None], float] = {}

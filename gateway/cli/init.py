@@ -37,7 +37,7 @@ def run(arguments: Namespace) -> int:
     files.check(path, force=arguments.force)
     written = files.write(path)
     config = load(path, secrets=False)
-    missing, doubtful = _faults(path), list(warnings(config))
+    missing, warned = _faults(path), list(warnings(config))
     tried = asyncio.run(check_partners(config)) if _is_check_wanted(arguments) else []
     if arguments.json:
         show_json(
@@ -45,12 +45,12 @@ def run(arguments: Namespace) -> int:
                 "written": str(path),
                 "secrets": [str(one) for one in written],
                 "missing": [{"key": one.key, "message": one.message} for one in missing],
-                "warnings": [{"key": one.key, "message": one.message} for one in doubtful],
+                "warnings": [{"key": one.key, "message": one.message} for one in warned],
                 "checks": [one._asdict() for one in tried],
             }
         )
     else:
-        _show(path, written, missing, doubtful, tried)
+        _show(path, written, missing, warned, tried)
     return 0 if all(one.holds for one in tried) else 1
 
 
@@ -111,14 +111,14 @@ def _faults(path: Path) -> list[ConfigError]:
 
 
 def _show(
-    path: Path, written: list[Path], missing: list[ConfigError], doubtful: list[ConfigError], tried: list[Check]
+    path: Path, written: list[Path], missing: list[ConfigError], warned: list[ConfigError], tried: list[Check]
 ) -> None:
     say(f"{path} is written; every key in it is explained.")
     for one in written:
         say(f"  {one} (for its owner alone)")
     for fault in missing:
         complain(f"before serve: {fault}")
-    for warning in doubtful:
+    for warning in warned:
         complain(f"warning: {warning}")
     rows = [(one.partner, "yes" if one.holds else "NO", one.found, one.todo) for one in tried]
     if rows:

@@ -40,7 +40,7 @@ def serve(arguments: Namespace) -> int:
 
 
 def check_config(arguments: Namespace) -> int:
-    """Reads the file as `serve` does: every fault, and what is valid and still doubtful."""
+    """Reads the file as `serve` does: every fault, and a warning of each value that is valid and suspicious."""
     try:
         config = load(arguments.config)
     except ConfigError as error:
@@ -48,11 +48,11 @@ def check_config(arguments: Namespace) -> int:
             raise
         show_json({"valid": False, "faults": _by_key(error.errors), "warnings": []})
         return 1
-    doubtful = list(warnings(config))
+    warned = list(warnings(config))
     if arguments.json:
-        show_json({"valid": True, "faults": [], "warnings": _by_key(doubtful)})
+        show_json({"valid": True, "faults": [], "warnings": _by_key(warned)})
         return 0
-    for warning in doubtful:
+    for warning in warned:
         complain(f"warning: {warning}")
     names = ", ".join(link.name for link in config.links)
     services = ", ".join(f"{service.code} ({service.name})" for service in config.services.values())

@@ -124,7 +124,7 @@ def _show(config: Config, rehearsal: "Rehearsal", assumptions: str) -> None:
     plan = rehearsal.plan
     say(
         f"{plan.records:,} records: {plan.accepted:,} accepted, {plan.duplicates:,} duplicates, "
-        f"{plan.rejected:,} rejected; {plan.waited:,} wait for a sibling's answer"
+        f"{plan.rejected:,} rejected; {plan.waited:,} wait for a sibling's reply"
     )
     accepted = plan.accepted or 1
     outcomes = [(state.value, cases, f"{cases / accepted:.1%}") for state, cases in plan.outcomes.most_common()]

@@ -19,7 +19,7 @@ def accept_rewind(arguments: Namespace) -> int:
     if arguments.dry_run:
         say("Nothing was accepted: run it without --dry-run, or put the right server back.")
     else:
-        say("Accepted and journaled: the processes begin anew within a heartbeat.")
+        say("Accepted and journaled: the processes start again within a heartbeat.")
     return 0
 
 

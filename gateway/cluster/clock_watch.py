@@ -29,7 +29,7 @@ class ClockWatch:
         wall: Callable[[], datetime] = wall_now,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`wall_stepped` is called after a step of this host's clock: timers that rely on it begin anew."""
+        """`wall_stepped` is called after a step of this host's clock: timers that rely on it restart."""
         self._clock = clock
         self._wall_stepped = wall_stepped
         self._longest = longest

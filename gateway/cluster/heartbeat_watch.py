@@ -43,7 +43,7 @@ class HeartbeatWatch:
         """The processes that have expired. Called after each of our own heartbeats, with all other processes."""
         is_unbroken = now - self._observed_at <= self._max_gap_seconds
         self._observed_at = now
-        before = self._seen if is_unbroken else _begun_anew(self._seen, now)
+        before = self._seen if is_unbroken else _restarted(self._seen, now)
         self._seen = {other.node: _see(before.get(other.node), other, now) for other in others}
         return [other for other in others if self._has_expired(other, now)]
 
@@ -77,5 +77,5 @@ def _see(seen: _Seen | None, other: OtherNode, now: float) -> _Seen:
     return seen if seen.unlocked_since is not None else replace(seen, unlocked_since=now)
 
 
-def _begun_anew(seen: dict[str, _Seen], now: float) -> dict[str, _Seen]:
+def _restarted(seen: dict[str, _Seen], now: float) -> dict[str, _Seen]:
     return {node: replace(one, since=now, unlocked_since=None) for node, one in seen.items()}

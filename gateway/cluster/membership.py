@@ -93,7 +93,7 @@ class Membership:
         self._clocks = clocks
         self._memory = memory
         self._just_joined = True
-        self._answered_at = time.monotonic()  # when the database did, the last time
+        self._responded_at = time.monotonic()  # when the database did, the last time
         self._away = False
 
     async def run(self) -> None:
@@ -114,7 +114,7 @@ class Membership:
                 while True:
                     async with asyncio.timeout(policy.expired_after_seconds):
                         await self._heartbeat(connection)
-                        self._note_answer()
+                        self._note_response()
                         others = await nodes.others(connection, self._node)
                         await self._evict(connection, watch.observe(time.monotonic(), others))
                         share = await self._share(connection, sharing, watch, others)
@@ -133,8 +133,8 @@ class Membership:
     async def watch_silence(self) -> None:
         """Ends all connections to the database whenever no heartbeat has got through for the expiry time.
 
-        A server that stops answering does not end them, and whoever waits for it waits for ever. Those that were
-        made meanwhile are spared: another server answered, and the heartbeat has yet to find it. A heartbeat that
+        A server that stops responding does not end them, and whoever waits for it waits for ever. Those that were
+        made meanwhile are spared: another server responded, and the heartbeat has yet to find it. A heartbeat that
         a pause of this process has delayed gets the time to arrive.
         """
         silence_seconds = self._policy.expired_after_seconds
@@ -162,12 +162,12 @@ class Membership:
             self._away = True
             log.error(Event.DATABASE_AWAY, error=type(error).__name__)
 
-    def _note_answer(self) -> None:
+    def _note_response(self) -> None:
         now = time.monotonic()
         if self._away:
             self._away = False
-            log.warning(Event.DATABASE_BACK, seconds=round(now - self._answered_at, 1))
-        self._answered_at = now
+            log.warning(Event.DATABASE_BACK, seconds=round(now - self._responded_at, 1))
+        self._responded_at = now
 
     async def _evict(self, connection: Connection, expired: Collection[OtherNode]) -> None:
         evicted, unknown = await nodes.evict_expired(

@@ -84,7 +84,7 @@ class Scheduler:
         self._scheduler.start()
 
     def restart_timers(self) -> None:
-        """Begins all intervals anew: APScheduler waits for instants of the wall clock, which has stepped."""
+        """Restarts all intervals: APScheduler waits for instants of the wall clock, which has stepped."""
         for job in self._jobs:
             self._scheduler.reschedule_job(job.name, trigger=self._timer(job))
 

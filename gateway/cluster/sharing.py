@@ -1,8 +1,9 @@
 """How the links are shared out among the processes, so that each holds about the same number.
 
-Every process decides for itself, by the same rows and the same rules: what it holds too much it releases, and what
-nobody holds the one with the fewest links claims. A link moves only if that makes two processes more equal: with L
-links that all of N processes want, each ends with L/N of them, rounded up or down, and then none moves any more.
+Every process decides for itself, by the same rows and the same rules: it releases links beyond its share. A link
+that nobody holds is claimed by the process with the fewest links. A link moves only if that makes two processes
+more equal: with L links that all of N processes want, each ends with L/N of them, rounded up or down, and then
+none moves any more.
 """
 
 from collections import Counter
@@ -28,7 +29,7 @@ class Sharing:
     def __init__(self, node: str, *, settle_seconds: float, unheld_seconds: float) -> None:
         """A link is released once it is too many for `settle_seconds`.
 
-        One that nobody has held for `unheld_seconds` is claimed beyond the share: whoever was to claim it cannot.
+        One without a holder for `unheld_seconds` is claimed beyond the share: the process due to claim it cannot.
         """
         self._node = node
         self._settle_seconds = settle_seconds
@@ -61,19 +62,19 @@ def share_out(wants: Wants, holders: Holders) -> dict[str, str]:
     A link stays where it is if its holder wants it or is not in `wants` (its heartbeats are not seen to go on).
     """
     targets: dict[str, str] = {}
-    homeless = []
+    unassigned = []
     for link, holder in sorted(holders.items()):
         if holder is not None and (holder not in wants or link in wants[holder]):
             targets[link] = holder
         else:
-            homeless.append(link)
+            unassigned.append(link)
     counts = Counter(dict.fromkeys(wants, 0))
     counts.update(node for node in targets.values() if node in wants)
-    for link in homeless:
-        willing = [node for node in wants if link in wants[node]]
+    for link in unassigned:
+        candidates = [node for node in wants if link in wants[node]]
         holder = holders[link]
-        if willing:
-            node = targets[link] = min(willing, key=lambda node: (counts[node], node))
+        if candidates:
+            node = targets[link] = min(candidates, key=lambda node: (counts[node], node))
             counts[node] += 1
         elif holder is not None:
             targets[link] = holder

@@ -12,7 +12,7 @@ _SHUT_DOWN = "page.link"
 
 
 def warnings(config: Config) -> Iterator[ConfigError]:
-    """The doubtful values, by key. Nothing is looked up: what a host responds is not known here."""
+    """A warning for each suspicious value, by key. Nothing is looked up: no host is asked."""
     http = config.http
     callers = {f"http.tokens.{role}": tokens for role, tokens in http.tokens.items()}
     callers |= {f"http.users.{name}.token": user.tokens for name, user in http.users.items()}

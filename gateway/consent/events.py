@@ -56,7 +56,7 @@ class EventType(StrEnum):
     NUMBER_FOUND = "number_found"  # the MCB has found a recipient's number
     ASKED = "asked"  # the SMSC has accepted all segments of the request; the days to reply begin
     DELIVERED = "delivered"  # final receipts report a text with the question as delivered
-    REMINDED = "reminded"  # the SMSC has accepted all segments of a repeat; the days to reply begin anew
+    REMINDED = "reminded"  # the SMSC has accepted all segments of a repeat; the days to reply start again
     CONSENTED = "consented"  # a reply agreed; the voucher is requested
     REFUSED = "refused"  # a reply refused; the case has ended
     NO_ANSWER = "no_answer"  # the days to reply have passed; the case has ended

@@ -26,7 +26,7 @@ const SERIES = 6; // colours of links
 const LOAD_MS = 15_000;
 
 let loadedAt = 0;
-let requested = () => {}; // called when the figures are to be loaded anew
+let requested = () => {}; // called when the figures are to be loaded again
 
 export function begin(onRequest) {
   requested = onRequest;

@@ -36,7 +36,7 @@ export function showFound(cases, note = "") {
   else showInDialog(t("cases_found", { count: count(cases.length) }), cases, null, note);
 }
 
-/** Shows a case by its address, anew where it is there already. */
+/** Shows a case by its address, again where it is shown already. */
 export function goTo(id) {
   const wanted = `#${new URLSearchParams({ case: id })}`;
   if (location.hash === wanted) showRequested();

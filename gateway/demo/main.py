@@ -40,7 +40,7 @@ class Settings:
 
     `families` is the most of each kind; None: as many as it has; 0: nothing is scripted. With `visitors` the demo
     stays until it is interrupted, with so many families of the visitor. `log` is the gateway's; None: a temporary
-    file, which a demo that succeeds removes. `port` is the world's page's, the gateway has the next one; 0: any
+    file, which a demo that succeeds removes. `port` is that of the page, the gateway has the next one; 0: any
     free ones.
     """
 

@@ -1,4 +1,4 @@
-"""The visitor's part: the world's page, families of his own, and the addresses that are printed."""
+"""The visitor's part: the simulators' page, families of his own, and the addresses that are printed."""
 
 import errno
 import socket
@@ -14,15 +14,15 @@ from gateway.demo.partners import SimulatedPartners, push_list, sdu_headers
 from gateway.demo.process import TOKEN, GatewayError, GatewayProcess
 from gateway.simulators.mcb import derived_number
 from gateway.simulators.world.refused import RefusedAct
-from gateway.simulators.world.server import HOST, WorldServer
-from gateway.simulators.world.world import World
+from gateway.simulators.world.server import HOST, PageServer
+from gateway.simulators.world.world import SimulatedEnvironment
 
 LANGUAGES = ("kk", "ru")
 """The languages of the first families, by rotation."""
 
 
 class Visit:
-    """The world's page beside these partners, inside the `async with` block.
+    """The simulators' page beside these partners, inside the `async with` block.
 
     The page listens on `port`, the gateway is to listen on `gateway_port`, the next one; with 0 on any free ones.
     """
@@ -30,7 +30,7 @@ class Visit:
     def __init__(self, partners: SimulatedPartners, clock: ObservedClock, port: int) -> None:
         self._partners, self._families = partners, partners.families
         self._lists = 0
-        self.world = World(
+        self.environment = SimulatedEnvironment(
             smscs=partners.smscs,
             mcb=partners.mcb,
             wallet=partners.wallet,
@@ -43,7 +43,7 @@ class Visit:
         )
         for family in self._families.families:
             self._introduce(family, show=False)
-        self._server = WorldServer(self.world, port)
+        self._server = PageServer(self.environment, port)
         self.gateway_port = port + 1 if port else 0
 
     async def __aenter__(self) -> "Visit":
@@ -60,11 +60,11 @@ class Visit:
     def note(self, exchange: Exchange) -> None:
         """What a scripted parent sends is on the telephone's screen, too."""
         if not exchange.to_parent and exchange.family.msisdn:
-            self.world.telephones.note_sent(exchange.family.msisdn, exchange.text)
+            self.environment.telephones.note_sent(exchange.family.msisdn, exchange.text)
 
     async def begin(self, gateway: GatewayProcess, families: int) -> None:
         """The telephones are the visitor's from now on; so many families of his are pushed."""
-        self.world.gateway_url = gateway.url
+        self.environment.gateway_url = gateway.url
         self._partners.parents.leave()
         self._partners.mcb.otherwise = derived_number  # who pushes a list of his own finds its telephones
         for number in range(families):
@@ -78,16 +78,16 @@ class Visit:
         self._lists += 1
         lines = map(record_line, family.children)
         try:
-            async with aiohttp.ClientSession(self.world.gateway_url, headers=sdu_headers()) as http:
+            async with aiohttp.ClientSession(self.environment.gateway_url, headers=sdu_headers()) as http:
                 await push_list(http, lines, f"visitor-{self._lists}")
         except (aiohttp.ClientError, TimeoutError) as error:
             raise RefusedAct(f"The gateway did not accept the list: {error}") from None
 
     def print_addresses(self, console: Console, gateway: GatewayProcess, config: Path) -> None:
-        """Tells how to get into the world, signed in."""
+        """Prints both addresses, signed in."""
         for line in (
-            f"The world is running; a day lasts {self.world.day_seconds:g} s. Ctrl-C ends everything.",
-            f"  the world's page    {self._server.url}",
+            f"The simulators are running; a day lasts {self.environment.day_seconds:g} s. Ctrl-C ends everything.",
+            f"  the simulators' page  {self._server.url}",
             f"  the console         {gateway.url}/console#token={TOKEN}-ops",
             f"  a list of your own  gateway push FILE --config {config}",
         ):
@@ -96,7 +96,7 @@ class Visit:
     def _introduce(self, family: Family, *, show: bool) -> None:
         if family.msisdn and family.recipient:
             name = family.recipient.full_name
-            self.world.telephones.introduce(family.msisdn, family.operator, name, show=show)
+            self.environment.telephones.introduce(family.msisdn, family.operator, name, show=show)
 
 
 def _checked(port: int) -> int:

@@ -33,7 +33,7 @@ def check(record: object, anchor: Anchor | None = None) -> list[Fault]:
     The time is linear in the size of the record.
 
     An anchor that was kept elsewhere proves that the entries were in the journal at that time. Fields of which
-    the journal has no digest are protected by the seal alone, which anybody can compute anew.
+    the journal has no digest are protected by the seal alone, which anybody can compute again.
     """
     if not isinstance(record, Mapping):
         return [Fault("", "is no JSON object")]

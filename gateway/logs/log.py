@@ -172,7 +172,7 @@ def get_logger() -> Log:
 
 
 class _Lines:
-    """Writes a rendered line, or hands it to the writer. Standard output is looked up anew: tests replace it."""
+    """Writes a rendered line, or hands it to the writer. Standard output is looked up again: tests replace it."""
 
     def __init__(self) -> None:
         self.stream: IO[bytes] | None = None

@@ -33,7 +33,7 @@ class LinkHealth:
 
     def __init__(self, config: LinkConfig, policy: LinkPolicy, now: Callable[[], float]) -> None:
         """`now` is the monotonic clock."""
-        self.in_doubt = False
+        self.is_suspect = False
         """Whether there was a refusal or time-out since the last acceptance."""
         self._link = config.name
         self._response_timeout = config.response_timeout.total_seconds()
@@ -53,11 +53,11 @@ class LinkHealth:
 
     def delay(self, now: float) -> float:
         """Seconds until the next segment may be sent; more than 0 only while the link is stopped."""
-        return self._stop.delay(now) if self.in_doubt else 0.0
+        return self._stop.delay(now) if self.is_suspect else 0.0
 
     def submitted(self, now: float) -> None:
         """Notes that a segment was sent; that of a stopped link is a probe."""
-        if self.in_doubt:
+        if self.is_suspect:
             self._stop.probed(now)
         if self._waiting_since <= self._accepted_at:
             self._waiting_since = now
@@ -67,19 +67,19 @@ class LinkHealth:
         self._accepted_at = now
 
     def accepted_late(self, seconds: float) -> bool:
-        """Whether the acceptance of a segment sent so long ago shows that a link in doubt works.
+        """Whether the acceptance of a segment sent so long ago shows that a suspect link works.
 
         A segment that was sent before the last refusal shows nothing.
         """
         self._accepted_at = self._now()
-        return self.in_doubt and self._accepted_at - seconds > self._refused_at
+        return self.is_suspect and self._accepted_at - seconds > self._refused_at
 
     def refused(self, msisdn: str, kind: status.StatusKind, *, again: bool) -> Cause:
         """Whom a refusal of this number is about; while the link is stopped, the link.
 
         `again`: it was refused before, and another number has been accepted since.
         """
-        self.in_doubt, self._refused_at = True, self._now()
+        self.is_suspect, self._refused_at = True, self._now()
         cause = self._refusals.refused(msisdn, kind, self._now(), again=again)
         return Cause.LINK if self._stop.command_status is not None else cause
 
@@ -94,9 +94,9 @@ class LinkHealth:
             log.error(LogEvent.LINK_STOPPED, link=self._link, command_status=status.name(command_status))
             metrics.LINK_STOPPED.labels(self._link).set(1)
 
-    def resume(self, *, in_doubt: bool) -> None:
-        """The link works. `in_doubt`: some refusals are still undecided, or no segment was accepted in time."""
-        self.in_doubt = in_doubt
+    def resume(self, *, is_suspect: bool) -> None:
+        """The link works. `is_suspect`: some refusals are still undecided, or no segment was accepted in time."""
+        self.is_suspect = is_suspect
         self._refusals.accepted()
         if self._stop.resume():
             log.info(LogEvent.LINK_RESUMED, link=self._link)

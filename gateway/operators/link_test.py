@@ -163,7 +163,7 @@ class LinkTest:
         try:
             await self._bind()
             await self._send_texts()
-            self._report(f"both texts are sent; answer 3#1 from that telephone within {wait_seconds:g} s")
+            self._report(f"both texts are sent; reply 3#1 from that telephone within {wait_seconds:g} s")
             try:
                 async with asyncio.timeout(wait_seconds):
                     await self._until(self._is_complete)
@@ -199,7 +199,7 @@ class LinkTest:
                 await self._until(lambda: len(self._bound) == len(roles) or self._is_over())
         except TimeoutError:
             raise LinkTestError(
-                f"{config.host}:{config.port} has not answered the bind in {timeout_seconds:g} s"
+                f"{config.host}:{config.port} has not responded to the bind in {timeout_seconds:g} s"
             ) from None
         except OSError as error:
             raise LinkTestError(f"{config.host}:{config.port} cannot be reached: {error}") from None

@@ -74,7 +74,7 @@ class Responses:
             now = self._loop.time()
             self.health.accepted(now)
             self._pacer.accepted(now)
-            if self.health.in_doubt:
+            if self.health.is_suspect:
                 self._resending.accepted()
                 self._link_accepted(out, late=False)
         if out.accepted_segments >> segment & 1:  # a copy: the response to the first sending came late
@@ -127,7 +127,7 @@ class Responses:
         self._queue.segment_done(out)
         metrics.count_unknown(self._link, 1)
         if timed_out:
-            self.health.in_doubt = True
+            self.health.is_suspect = True
             self._resending.timed_out()
         if out.accepted_segments >> segment & 1 or out.refused is not None:
             self._writer.touch(out)
@@ -203,7 +203,7 @@ class Responses:
             else:
                 other.again = True
                 self._queue.requeue(other)
-        self.health.resume(in_doubt=late or bool(self._undecided))
+        self.health.resume(is_suspect=late or bool(self._undecided))
 
     # --- waits ---------------------------------------------------------------------------------------------
 

@@ -111,7 +111,7 @@ class Caller:
             self._recorded.clear()
 
     async def _dispatch(self) -> None:
-        # It is run anew when the database was lost: perhaps after a commit that this process did not see.
+        # It is run again when the database was lost: perhaps after a commit that this process did not see.
         await self._calls.release_others(self._held.keys())
         while True:
             if self._availability.failing and self._ready:  # another process may have more luck with them

@@ -87,7 +87,7 @@ class Mcb:
         results = _results_by_iin(body)
         self._size.accepted(len(stored))
         return [
-            _outcome(case_id, results[iin]) if iin in results else Retry(case_id, "missing from the answer")
+            _outcome(case_id, results[iin]) if iin in results else Retry(case_id, "missing from the response")
             for iin, case_ids in by_iin.items()
             for case_id in case_ids
         ]

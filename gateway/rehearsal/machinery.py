@@ -61,7 +61,7 @@ class Result:
     days: float  # virtual
 
 
-class _World:
+class _SimulatedEnvironment:
     """The partners of one gateway, and the parents who read and reply."""
 
     def __init__(
@@ -152,15 +152,15 @@ async def run_machinery(
     """
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-rehearsal-")))
-        world = _World(config, service, parents, lost, day_seconds)
-        for server in world.servers.values():
+        environment = _SimulatedEnvironment(config, service, parents, lost, day_seconds)
+        for server in environment.servers.values():
             await stack.enter_async_context(server)
         path = directory / "config.toml"
         text = scratch_configuration(
             config, directory,
             rate=SECONDS_PER_DAY / day_seconds,
-            partners={name: partner.url for name, partner in world.partners.items()},
-            ports={name: smsc.port for name, smsc in world.smscs.items()},
+            partners={name: partner.url for name, partner in environment.partners.items()},
+            ports={name: smsc.port for name, smsc in environment.smscs.items()},
             token=TOKEN, password=PASSWORD, secret=SECRET,
         )  # fmt: skip
         path.write_text(text, encoding="utf-8")
@@ -178,8 +178,8 @@ async def run_machinery(
             duplicates=accepted["duplicates"],
             rejected=accepted["rejected"],
             state_of=await _states(http),
-            segments={name: len(smsc.submitted) for name, smsc in world.smscs.items()},
-            failures=world.failures(),
+            segments={name: len(smsc.submitted) for name, smsc in environment.smscs.items()},
+            failures=environment.failures(),
             seconds=seconds,
             days=seconds / day_seconds,
         )

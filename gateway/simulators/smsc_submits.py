@@ -52,7 +52,7 @@ class SmscSubmits(SmscDelivery):
         self.throttled = 0
         """submit_sm beyond `tps`."""
         self.max_in_flight = 0
-        """The largest number of unanswered submit_sm in one session."""
+        """The largest number of submit_sm without a response in one session."""
         self.on_message: Callable[[Message], object] | None = None
         """Called with each message that is complete on its handset."""
         self._serials = count(first_id)

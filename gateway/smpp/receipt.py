@@ -139,7 +139,7 @@ _SEPARATORS: Final = " \t\r\n,;{}"
 _WORD: Final = re.compile(r"\"([^\"]*)\"|'([^']*)'|([^\s,;\"']*)")
 
 # What a text without any other mark has to look like. A value is one word; dates and fields of a vendor's own may
-# follow it. A text of words in between is a subscriber's, and so is one with the sign of an answer, as in 3#1.
+# follow it. A text of words in between is a subscriber's, and so is one with the sign of a reply, as in 3#1.
 _MAX_MARKLESS_LENGTH: Final = 500
 _MARKLESS_VALUE: Final = re.compile(
     r"""[\s,;{]*(?:"[^"#]*"|'[^'#]*'|[^\s,;"'#]*)(?:[\s,;}"']+(?:[0-9:.+-]+|[A-Za-z_]\w*[:=][^\s,;#]*))*[\s,;}"']*"""

@@ -1,7 +1,7 @@
 """Whether a refusal is about the number or about the link, and when a stopped link is tried again.
 
 An operator that has closed an account, or does not know a sender, refuses every segment. Such refusals must not
-end cases: only an acceptance shows that the link was not at fault, and the link may have been mended in between.
+end cases: only an acceptance shows that the link was not at fault, and the link may have been restored in between.
 So a number is believed to be at fault when it is refused, another one is accepted, and it is refused again. All
 instants are monotonic seconds.
 """

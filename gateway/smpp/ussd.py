@@ -3,7 +3,7 @@
 ================  =====  =======  ==========================================================
 ussd_service_op   value  sent by  meaning here
 ================  =====  =======  ==========================================================
-PSSD_INDICATION       0  SMSC     a code was dialled on a handset that cannot send an answer
+PSSD_INDICATION       0  SMSC     a code was dialled on a handset that cannot send a reply
 PSSR_INDICATION       1  SMSC     a code was dialled: opens a dialogue
 USSR_REQUEST          2  ESME     a screen with a question; the dialogue continues
 PSSD_RESPONSE        16  ESME     the only screen after a PSSD_INDICATION
@@ -12,7 +12,7 @@ USSR_CONFIRM         18  SMSC     what was typed at a USSR_REQUEST
 ABORT               129  SMSC     the subscriber or the network ended the dialogue
 ================  =====  =======  ==========================================================
 
-Every screen repeats the its_session_info of the message that it answers, unchanged.
+Every screen repeats the its_session_info of the message that it responds to, unchanged.
 """
 
 import re

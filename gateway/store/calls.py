@@ -61,7 +61,7 @@ _RELEASE_OTHERS = "UPDATE calls SET node = NULL WHERE node = $1 AND kind = $2 AN
 
 
 def adding(calls: Sequence[tuple[str, CallKind]]) -> Write:
-    """Adds calls, (case_id, kind), that are due at once. One of the same case and kind starts anew."""
+    """Adds calls, (case_id, kind), that are due at once. One of the same case and kind starts from zero."""
     return Write(_ADD, (calls,))
 
 

@@ -152,7 +152,7 @@ async def verify(connection: Connection, anchors: Sequence[digests.Anchor] = ())
     """The check of the whole chain; the fault is the first entry that was changed, removed, inserted or moved.
 
     The chain has no secret. Without `anchors`, logged earlier and kept elsewhere, it cannot show that entries
-    after SDU's cursor were cut off, or that the whole chain was computed anew.
+    after SDU's cursor were cut off, or that the whole chain was recomputed.
     """
     min_length: int = await connection.fetchval(_MIN_LENGTH)  # before the walk: the journal grows meanwhile
     position, fault, tree = CHAIN_START, None, merkle.Frontier()

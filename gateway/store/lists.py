@@ -120,7 +120,7 @@ SELECT $1, $2, $3, $4::integer, good, $4 - $5::integer - good, $5, $6
 FROM (SELECT count(*)::integer FROM staged) AS counted (good)
 RETURNING list_id, service, digest, records, accepted, duplicates, rejected, received_at
 """
-# Faults before duplicates: where there are too many rows, those that SDU has to mend stay.
+# Faults before duplicates: where there are too many rows, those that SDU has to correct stay.
 _KEEP_ERRORS = """
 INSERT INTO list_errors (list_id, line, record_id, pointer, code)
 SELECT $1, line, record_id, pointer, code FROM staged_errors

@@ -119,7 +119,7 @@ class OtherNode(NamedTuple):
 
 
 class FencedError(Exception):
-    """This process was evicted and its work released: it must write nothing more and start anew."""
+    """This process was evicted and its work released: it must write nothing more and start again."""
 
 
 class RewoundError(FencedError):

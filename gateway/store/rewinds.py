@@ -131,7 +131,7 @@ class JournalMemory:
         self._committed: Committed | None = None  # the latest of its own, sealed or not
         self._rewind_id = 0  # the latest rewind at the last check
         self.suspended = False
-        """Connections are not checked: the process stands still, and sends nothing anyway."""
+        """Connections are not checked: the process sends nothing until the rewind is accepted."""
 
     def note(self, head: Head) -> None:
         """Remembers an entry that was read from a committed journal, unless a later one was."""

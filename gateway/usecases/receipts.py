@@ -73,14 +73,14 @@ class Receipts:
             links = {receipt.link for receipt in ambiguous}
             clear += await self._read(uow, await receipts.claim_unambiguous(uow.connection, links, len(received)))
         outcome = await receipts.settle(uow.connection, clear)
-        await self._doubt(uow, clear, outcome.unconfirmed)
+        await self._check_learnt(uow, clear, outcome.unconfirmed)
         await uow.apply([(s.case_id, _input(s)) for s in outcome.settled])
 
     async def match_unmatched(self, limit: int) -> int:
         """The number of receipts of one kind that were applied, at most `limit`: texts were accepted meanwhile."""
 
         async def work(uow: UnitOfWork) -> int:
-            connection, undecided = uow.connection, await self._undecided(uow, anew=True)
+            connection, undecided = uow.connection, await self._undecided(uow, reread=True)
             matching = await receipts.claim_matching(connection, self._known, limit)
             readable = await receipts.claim_unambiguous(connection, undecided, limit) if undecided else []
             whole = await receipts.claim_of_any_segment(connection, self._any_segment, limit)
@@ -112,30 +112,32 @@ class Receipts:
         for link, state in states:
             metrics.RECEIPTS_NOT_FINAL.labels(link, state.value).inc()
 
-    async def _undecided(self, uow: UnitOfWork, *, anew: bool = False) -> Collection[str]:
+    async def _undecided(self, uow: UnitOfWork, *, reread: bool = False) -> Collection[str]:
         """The links whose relation is not known yet. One that was decided is read from the database.
 
-        With `anew` all are read: another process may have withdrawn one.
+        With `reread` all are read: another process may have withdrawn one.
         """
         learnt = {link for link, relation in self._message_ids.items() if relation == "auto"}
-        if unread := learnt if anew else learnt - self._known.keys():
+        if unread := learnt if reread else learnt - self._known.keys():
             found = await id_relations.decided(uow.connection, unread)
             for link in unread - found.keys():
                 self._known.pop(link, None)
             self._known.update((link, cast("IdRelation", relation)) for link, relation in found.items())
         return learnt - self._known.keys()
 
-    async def _doubt(self, uow: UnitOfWork, read: Sequence[StoredReceipt], unconfirmed: Collection[int]) -> None:
+    async def _check_learnt(
+        self, uow: UnitOfWork, read: Sequence[StoredReceipt], unconfirmed: Collection[int]
+    ) -> None:
         """Withdraws a learnt relation that LEAD receipts in a row contradict: the SMSC writes ids otherwise now.
 
         A receipt contradicts when only another relation makes it one of a text to its number.
         """
-        doubtful = [place for place in unconfirmed if self._is_learnt(read[place])]
-        if not doubtful and not self._contradictions:
+        suspect = [place for place in unconfirmed if self._is_learnt(read[place])]
+        if not suspect and not self._contradictions:
             return
-        others = [_by_other_keys(read[place]) for place in doubtful]
+        others = [_by_other_keys(read[place]) for place in suspect]
         fitting = await receipts.to_their_number(uow.connection, others) if others else ()
-        contradicting = {doubtful[n] for n in fitting}
+        contradicting = {suspect[n] for n in fitting}
         for place, receipt in enumerate(read):
             if place in contradicting:
                 self._contradictions.setdefault(receipt.link, {})[receipt.message_id, receipt.msisdn] = receipt

@@ -7,7 +7,7 @@ dials                 a question open at the number               the menu; the 
                       none                                        menu_nothing, the end
 types 1, 2, 3#1, 3#2  the dialogue                                menu_agreed or menu_refused, the end;
                                                                   text 3 or 2 goes by SMS as well
-                      the same by a link that may not carry it    the answer is held for ops; menu_invalid,
+                      the same by a link that may not carry it    the reply is held for ops; menu_invalid,
                                                                   which asks for an SMS, the end
 types anything else   the dialogue, the menu shown once           the menu again
                       the dialogue, the menu shown twice          menu_invalid, the end
@@ -17,7 +17,7 @@ aborts                                                            none; the dial
 ====================  ==========================================  =====================================
 
 Some SMSCs deliver what was typed as if it were dialled: while a dialogue is open at the number, a dialled text is
-its answer if it reads as one.
+its reply if it reads as one.
 
 A reply belongs to the case whose menu was shown, also when another pupil's question was opened at the number
 meanwhile.
@@ -81,7 +81,7 @@ class DialogueMessage(NamedTuple):
         return self.link, self.msisdn
 
 
-class _Answer(NamedTuple):
+class _MenuReply(NamedTuple):
     """A clear reply to the menu of a dialogue, and its place among the rows to keep."""
 
     message: DialogueMessage
@@ -146,7 +146,7 @@ class _Messages:
         self._changed: dict[dialogues.DialogueKey, Dialogue | None] = {}
         self._screens: list[NewScreen] = []
         self._kept: list[StoredReply] = []
-        self._answers: list[_Answer] = []
+        self._menu_replies: list[_MenuReply] = []
 
     async def receive(self, messages: Sequence[DialogueMessage]) -> None:
         connection = self._uow.connection
@@ -158,7 +158,7 @@ class _Messages:
         for message in messages:
             match message.ussd.op:
                 case UssdOp.PSSR_INDICATION | UssdOp.PSSD_INDICATION:
-                    if (dialogue := self._answered(message)) is not None:
+                    if (dialogue := self._replied_to(message)) is not None:
                         self._typed(message, dialogue)
                     else:
                         self._dialled(message)
@@ -166,20 +166,20 @@ class _Messages:
                     self._typed(message, self._dialogue(message))
                 case UssdOp.ABORT:
                     self._aborted(message)
-        answers = self._answers
+        menu_replies = self._menu_replies
         decisions = await self._uow.apply(
-            [(answer.dialogue.case_id, answer.given) for answer in answers], self._keep
+            [(typed.dialogue.case_id, typed.given) for typed in menu_replies], self._keep
         )
-        for answer, decision in zip(answers, decisions, strict=True):
-            self._confirm(answer, decision)
+        for typed, decision in zip(menu_replies, decisions, strict=True):
+            self._confirm(typed, decision)
         await dialogues.save(connection, self._changed, lifetime_seconds=self._lifetime_seconds)
         await self._uow.queue_screens(self._screens, self._lifetime_seconds)
 
     def _keep(self, decisions: Sequence[Decision]) -> Sequence[Write]:
-        """The rows of what was typed; a held answer is its case's once the decision has held it."""
-        for answer, decision in zip(self._answers, decisions, strict=True):
-            stored, case_id = self._kept[answer.place], answer.dialogue.case_id
-            self._kept[answer.place] = as_decided(stored, case_id, answer.given, decision)
+        """The rows of what was typed; a held reply is its case's once the decision has held it."""
+        for typed, decision in zip(self._menu_replies, decisions, strict=True):
+            stored, case_id = self._kept[typed.place], typed.dialogue.case_id
+            self._kept[typed.place] = as_decided(stored, case_id, typed.given, decision)
         return [inbound.keeping(self._kept, self._uow.now)] if self._kept else []
 
     def _dialled(self, message: DialogueMessage) -> None:
@@ -230,7 +230,7 @@ class _Messages:
             if not link_fits:
                 log_wrong_link(message.link, dialogue.case_id)
                 given = HoldReply(reply=kept.given, operator=operator or "", digest=kept.digest)
-            self._answers.append(_Answer(message, dialogue, given, len(self._kept) - 1))
+            self._menu_replies.append(_MenuReply(message, dialogue, given, len(self._kept) - 1))
         elif dialogue.menus < MAX_MENUS:
             self._menu(message, replace(dialogue, menus=dialogue.menus + 1))
         else:
@@ -254,16 +254,16 @@ class _Messages:
         operator = stored.case.operator if stored is not None else None
         return operator, self._routing.carriers(operator)
 
-    def _confirm(self, answer: _Answer, decision: Decision) -> None:
+    def _confirm(self, typed: _MenuReply, decision: Decision) -> None:
         """Queues the last screen, which shows whether the reply counted: another one may have come before it."""
         names = {event.name for event in decision.events}
         kind = Kind.MENU_NOTHING
-        if isinstance(answer.given, ParentReply) and names & _COUNTED:
-            kind = _CONFIRMATION[answer.given.verdict]
+        if isinstance(typed.given, ParentReply) and names & _COUNTED:
+            kind = _CONFIRMATION[typed.given.verdict]
         elif EventType.REPLY_HELD in names:
             kind = Kind.MENU_INVALID
-        dialogue = answer.dialogue
-        self._screen(answer.message, dialogue.service, kind, dialogue.case_id, UssdOp.PSSR_RESPONSE)
+        dialogue = typed.dialogue
+        self._screen(typed.message, dialogue.service, kind, dialogue.case_id, UssdOp.PSSR_RESPONSE)
 
     def _open_question(self, message: DialogueMessage) -> tuple[str, Question | None]:
         """The service dialled, or one with an open question at the number; and that question."""
@@ -275,8 +275,8 @@ class _Messages:
                 return code, question
         return codes[0], None
 
-    def _answered(self, message: DialogueMessage) -> Dialogue | None:
-        """The dialogue open at the number, in any session, whose menu the dialled text answers."""
+    def _replied_to(self, message: DialogueMessage) -> Dialogue | None:
+        """The dialogue open at the number, in any session, whose menu the dialled text replies to."""
         dialogue = self._dialogues.get(message.key)
         if dialogue is None or message.ussd.op != UssdOp.PSSR_INDICATION:
             return None
@@ -322,7 +322,7 @@ class _Messages:
 
 
 def _kept_for_nobody(uow: UnitOfWork, message: DialogueMessage) -> StoredReply:
-    """The row of what is no answer to a menu: what was dialled, and what was typed without a menu."""
+    """The row of what is no reply to a menu: what was dialled, and what was typed without a menu."""
     return record_reply(uow, _reply(message), Reading(verdict=Verdict.OTHER), None, submitted=False).stored
 
 

@@ -15,7 +15,7 @@ HOLD_SECONDS = 5.0
 
 
 async def _send(target: Target, octets: bytes, *, then_wait: float = HOLD_SECONDS) -> bytes:
-    """What the server answered to these octets before the connection ended or the time was over."""
+    """What the server responded to these octets before the connection ended or the time was over."""
     with suppress(*CLOSED):
         async with target.connection() as (reader, writer), asyncio.timeout(then_wait):
             writer.write(octets)
@@ -67,25 +67,25 @@ async def abandoned_requests(target: Target) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(HOLD_SECONDS):
             await asyncio.gather(*(one() for _ in range(100)))
-    answer = await _send(target, b"GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-    if b" 200 " not in answer:
-        target.violations.append(f"no probe is answered within {HOLD_SECONDS:.0f} s once they have left")
+    response = await _send(target, b"GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    if b" 200 " not in response:
+        target.violations.append(f"no probe gets a response within {HOLD_SECONDS:.0f} s once they have left")
 
 
 async def body_without_token(target: Target) -> None:
     """A body of 100 MB without a token: nothing of it is read, and no `100 Continue` asks for it."""
     head = b"PUT /v1/lists/a HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-ndjson\r\n"
-    answer = await _send(target, head + b"Content-Length: 100000000\r\nExpect: 100-continue\r\n\r\n")
-    if b"100 Continue" in answer or b" 401 " not in answer.split(b"\r\n", 1)[0]:
-        target.violations.append(f"a body was asked for before the token: {answer[:60]!r}")
+    response = await _send(target, head + b"Content-Length: 100000000\r\nExpect: 100-continue\r\n\r\n")
+    if b"100 Continue" in response or b" 401 " not in response.split(b"\r\n", 1)[0]:
+        target.violations.append(f"a body was asked for before the token: {response[:60]!r}")
 
 
 async def trailers(target: Target) -> None:
     """A chunked body whose trailer is an Authorization, before a request without one."""
     chunked = b"POST /v1/wallet/events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
     trailer = b"Authorization: Bearer " + target.tokens["ops"].encode() + b"\r\n\r\n"
-    answer = await _send(target, chunked + trailer + b"GET /v1/lists HTTP/1.1\r\nHost: a\r\n\r\n")
-    if b" 200 " in answer:
+    response = await _send(target, chunked + trailer + b"GET /v1/lists HTTP/1.1\r\nHost: a\r\n\r\n")
+    if b" 200 " in response:
         target.violations.append("a token in a trailer was used by the next request")
 
 

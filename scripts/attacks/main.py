@@ -168,7 +168,7 @@ async def _ask(fresh: Rig, gateway: Gateway, asked: Sequence[Family]) -> None:
 
 
 async def _responds(gateway: Gateway) -> None:
-    """Returns when ops get an answer."""
+    """Returns when ops get a response."""
     async with asyncio.timeout(REPLIED_WITHIN_SECONDS):
         while True:
             with suppress(aiohttp.ClientError, TimeoutError):

@@ -1,7 +1,7 @@
 """Links whose operators refuse everything for ten minutes, each with another command_status, amid a campaign.
 
 Each link has about as many cases as `--pupils` says. The refusals begin when a tenth of its segments is accepted.
-Measured are the cases that end by them, and the seconds from the operator's mending until each link goes on, and
+Measured are the cases that end by them, and the seconds from their end until each link goes on, and
 until every text that was under way does.
 """
 
@@ -42,13 +42,13 @@ async def refuse_for(sinks: Sequence[Child], seconds: float, *, after: int) -> l
     return [(await sink.ask("count"))["refusals"] for sink in sinks]
 
 
-async def mend(sinks: Sequence[Child]) -> list[float]:
+async def restore(sinks: Sequence[Child]) -> list[float]:
     """Seconds until each SMSC, which accepts from now on, has accepted a segment."""
-    mended = [await sink.ask("refuse", status=0) for sink in sinks]
-    for sink, event in zip(sinks, mended, strict=True):
+    restored = [await sink.ask("refuse", status=0) for sink in sinks]
+    for sink, event in zip(sinks, restored, strict=True):
         await sink.send("wait", submits=event["submits"] + 1)
     reached = await asyncio.gather(*(sink.event("reached") for sink in sinks))
-    return [event["at"] - before["at"] for event, before in zip(reached, mended, strict=True)]
+    return [event["at"] - before["at"] for event, before in zip(reached, restored, strict=True)]
 
 
 async def until_all_go_on(fresh: Rig, texts: Sequence[asyncpg.Record]) -> float:
@@ -79,9 +79,9 @@ async def main() -> None:
             await gateway.push("refusals", ndjson(families(pupils)))
             refusals = await refuse_for(children, given.seconds, after=given.pupils * SEGMENTS // 10)
             texts = await fresh.database.fetch(_UNDER_WAY)
-            mended_at = time.monotonic()
-            waits = await mend(children)
-            all_wait = await until_all_go_on(fresh, texts) - mended_at
+            restored_at = time.monotonic()
+            waits = await restore(children)
+            all_wait = await until_all_go_on(fresh, texts) - restored_at
             await fresh.until(lambda: all_asked(fresh, pupils), within=3600.0)
             ended = await fresh.cases(*ENDED)
     rows = zip(STATUSES, refusals, waits, strict=True)

@@ -152,10 +152,10 @@ class Audit:
         for reply in self._records.replies:
             text = reply["octets"].decode("utf-16-be" if reply["data_coding"] else "ascii")
             stored[reply["source_addr"], text].append(reply["case_id"])
-        unanswered = self._unanswered_deliveries()
+        unacknowledged = self._unacknowledged_deliveries()
         for sent in self._parents.sent:
             kept = stored[sent.number, sent.text]
-            redelivered = sum(unanswered[sent.number, segment] for segment in sent.segments)
+            redelivered = sum(unacknowledged[sent.number, segment] for segment in sent.segments)
             self._count_repeated("replies stored again", max(len(kept) - 1, 0), redelivered)
             if sent.acked_at is None:
                 yield f"{_described(sent)} was never acknowledged"
@@ -169,7 +169,7 @@ class Audit:
             else:
                 yield from self._applied(sent, self._records.of_case[self._case_of[sent.pupil]])
 
-    def _unanswered_deliveries(self) -> Counter[tuple[str, str | None]]:
+    def _unacknowledged_deliveries(self) -> Counter[tuple[str, str | None]]:
         """How many deliver_sm with this sender and text got no response: the SMSC has to deliver each again."""
         return Counter(
             (delivered.source, delivered.text)
@@ -178,9 +178,9 @@ class Audit:
             if delivered.kind == "reply" and delivered.responded_at is None
         )
 
-    def _count_repeated(self, name: str, repeated: int, unanswered: int) -> None:
+    def _count_repeated(self, name: str, repeated: int, unacknowledged: int) -> None:
         """Counts repetitions; those of requests that never had a response are right, and counted apart."""
-        due = min(repeated, unanswered)
+        due = min(repeated, unacknowledged)
         self.counts[name] += repeated - due
         self.counts[f"{name}, for want of a response"] += due
 
@@ -332,8 +332,8 @@ class Audit:
             sent = [text for text in texts if text["accepted_at"] is not None]
             single = texts[0]["segments"] == 1  # a handset cannot recognise a repeated single segment
             if single:
-                unanswered = sum(message.last.responded_at is None for message in complete)
-                self._count_repeated("single segments shown again", max(len(complete) - len(texts), 0), unanswered)
+                missing = sum(message.last.responded_at is None for message in complete)
+                self._count_repeated("single segments shown again", max(len(complete) - len(texts), 0), missing)
             if len(complete) < len(sent) or (len(complete) > len(texts) and not single):
                 yield f"{number} has {len(complete)} of {len(sent)} texts ({[text['kind'] for text in texts]})"
         for number, body in seen:

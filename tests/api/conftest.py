@@ -62,7 +62,7 @@ def _nothing_measured_yet() -> None:
 def http_policy(request: pytest.FixtureRequest) -> HttpPolicy:
     """Time-outs and limits of the server: a test sets its own by `@pytest.mark.http_policy(max_requests=1)`.
 
-    Probes are answered anew, unless it says otherwise.
+    Probes get a new response, unless it says otherwise.
     """
     marker = request.node.get_closest_marker("http_policy")
     return HttpPolicy(**({"probe_cache_seconds": 0.0} | (marker.kwargs if marker is not None else {})))

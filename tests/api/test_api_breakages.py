@@ -195,7 +195,7 @@ def test_a_breakage_is_a_metric_with_a_rule_and_a_warning_of_the_log_and_an_entr
 
 
 class NoDatabase:
-    """A database that does not answer."""
+    """A database that does not respond."""
 
     exhausted = False
 

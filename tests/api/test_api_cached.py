@@ -1,4 +1,4 @@
-"""Answers that are made once for everybody who asks."""
+"""Responses that are made once for everybody who asks."""
 
 import asyncio
 

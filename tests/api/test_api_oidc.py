@@ -59,7 +59,7 @@ def jwk(name: str, **changes: Any) -> dict[str, Any]:
 
 @dataclass
 class Provider:
-    """The identity provider; its fields are what it answers from now on."""
+    """The identity provider; its fields are what it responds with from now on."""
 
     issuer: str = ""
     keys: list[dict[str, Any]] = field(default_factory=lambda: [jwk("rsa")])

@@ -1,4 +1,4 @@
-"""What a client without a token can make the gateway do: answer, and little else."""
+"""What a client without a token can make the gateway do: respond, and little else."""
 
 import asyncio
 from collections.abc import AsyncIterator

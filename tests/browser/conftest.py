@@ -1,6 +1,6 @@
 """Headless Chromium for these tests, which are skipped where none is installed.
 
-`SCREENSHOTS=1` in the environment writes the pictures of docs/screenshots anew.
+`SCREENSHOTS=1` in the environment writes the pictures of docs/screenshots again.
 """
 
 import os

@@ -392,7 +392,7 @@ def test_link_test_reports_an_smsc_without_response_in_one_line(link_test: LinkT
     smsc.refuse_binds(None)
     status, output = link_test(smsc, act=None)
     assert status == 1
-    assert output == f"gateway: 127.0.0.1:{smsc.port} has not answered the bind in 0.5 s\n"
+    assert output == f"gateway: 127.0.0.1:{smsc.port} has not responded to the bind in 0.5 s\n"
 
 
 def test_link_test_reports_an_unreachable_smsc_in_one_line(

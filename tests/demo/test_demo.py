@@ -109,7 +109,7 @@ def test_the_demo_stays_after_its_verdict_and_leaves_nothing_behind_when_it_is_s
             if "a list of your own" in line:
                 break
         assert "records did not end as expected" in printed
-        assert re.search(r"the world's page +http://127\.0\.0\.1:\d+/#key=\S{20,}$", printed, re.MULTILINE)
+        assert re.search(r"the simulators' page +http://127\.0\.0\.1:\d+/#key=\S{20,}$", printed, re.MULTILINE)
         assert re.search(r"the console +http://127\.0\.0\.1:\d+/console#token=\S{20,}$", printed, re.MULTILINE)
         assert _processes_about(data_dir)
         demo.send_signal(signal.SIGINT)

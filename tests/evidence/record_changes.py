@@ -1,4 +1,4 @@
-"""Changes of a record of evidence: each of its values, one at a time; and a journal made anew around a change."""
+"""Changes of a record of evidence: each of its values, one at a time; and a journal rebuilt around a change."""
 
 import copy
 import json
@@ -51,7 +51,7 @@ def sealed(record: Record) -> Record:
 
 
 def journaled(record: Record, version: int | None = None) -> Record:
-    """A copy of which the journal is made anew: numbered, chained, in a tree of its own, and sealed.
+    """A copy of which the journal is rebuilt: numbered, chained, in a tree of its own, and sealed.
 
     So could an administrator of a database that nobody has an anchor of. `version` is that of all hashes; None:
     those that the entries name.

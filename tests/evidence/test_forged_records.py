@@ -126,7 +126,7 @@ def test_a_missing_field_is_refused(record: Record, part: str) -> None:
         assert f"/{part}/0/{name}" in pointers(sealed(shorter))
 
 
-# A journal made anew
+# A rebuilt journal
 
 
 def test_a_record_whose_journal_was_rebuilt_without_another_change_holds(record: Record) -> None:
@@ -434,7 +434,7 @@ def test_a_text_to_another_number_does_not_fit_its_digest(record: Record) -> Non
 
 
 def received_from(record: Record, addr: str, ton: int) -> Record:
-    """The record with that sender of the reply that consented, under digests and a journal made anew."""
+    """The record with that sender of the reply that consented, under recomputed digests and a rebuilt journal."""
     reply, case = record["replies"][1], record["case"]
     reply |= {"received_addr": addr, "source_ton": ton, "source_npi": 1}
     identity = digests.reply_identity(

@@ -6,21 +6,21 @@ from gateway.simulators.commands import execute
 from gateway.simulators.world.canteen import MAX_CODE_CHARACTERS
 from gateway.simulators.world.refused import RefusedAct
 from gateway.simulators.world.telephones import MAX_TEXT_CHARACTERS
-from gateway.simulators.world.world import World
+from gateway.simulators.world.world import SimulatedEnvironment
 
 MAX_NAME_CHARACTERS = 64
 
 
-async def act(world: World, request: Any) -> dict[str, Any]:
+async def act(environment: SimulatedEnvironment, request: Any) -> dict[str, Any]:
     """Does what the request says; its result. RefusedAct when it cannot be done, ValueError when it is no act."""
     try:
-        return await _act(world, request)
+        return await _act(environment, request)
     finally:
-        world.changed()
+        environment.changed()
 
 
-async def _act(world: World, request: Any) -> dict[str, Any]:
-    telephones = world.telephones
+async def _act(environment: SimulatedEnvironment, request: Any) -> dict[str, Any]:
+    telephones = environment.telephones
     match request:
         case {"act": "send", "number": number, "text": text}:
             await telephones.send(_short(number), _text(text))
@@ -31,30 +31,30 @@ async def _act(world: World, request: Any) -> dict[str, Any]:
         case {"act": "hang-up", "number": number}:
             await telephones.hang_up(_short(number))
         case {"act": "activate", "voucher": voucher}:
-            await world.vouchers.activate(_short(voucher))
+            await environment.vouchers.activate(_short(voucher))
         case {"act": "code", "voucher": voucher}:
-            return world.vouchers.new_code(_short(voucher))
+            return environment.vouchers.new_code(_short(voucher))
         case {"act": "read", "code": code}:
-            return await world.canteen.read(_string(code, MAX_CODE_CHARACTERS))
-        case {"act": "break" | "mend" as what, "partner": partner}:
-            await _switch(world, _short(partner), works=what == "mend")
+            return await environment.canteen.read(_string(code, MAX_CODE_CHARACTERS))
+        case {"act": "break" | "repair" as what, "partner": partner}:
+            await _switch(environment, _short(partner), works=what == "repair")
         case {"act": "push", "language": "kk" | "ru" as language}:
-            await _push(world, language)
+            await _push(environment, language)
         case _:
             raise ValueError("there is no such act")
     return {}
 
 
-async def _switch(world: World, partner: str, *, works: bool) -> None:
-    if partner not in world.switches:
+async def _switch(environment: SimulatedEnvironment, partner: str, *, works: bool) -> None:
+    if partner not in environment.switches:
         raise ValueError("there is no such partner")
-    await execute(world.switches[partner], ["up" if works else "down"])
+    await execute(environment.switches[partner], ["up" if works else "down"])
 
 
-async def _push(world: World, language: str) -> None:
-    if world.push is None:
+async def _push(environment: SimulatedEnvironment, language: str) -> None:
+    if environment.push is None:
         raise RefusedAct("SDU has no further families.")
-    await world.push(language)
+    await environment.push(language)
 
 
 def _short(value: object) -> str:

@@ -13,7 +13,7 @@ from gateway.pages import SECURITY_HEADERS, page_files
 from gateway.simulators.partner import json_response, problem
 from gateway.simulators.world.acts import act
 from gateway.simulators.world.refused import RefusedAct
-from gateway.simulators.world.world import World
+from gateway.simulators.world.world import SimulatedEnvironment
 
 HOST = "127.0.0.1"
 FOLDER = Path(__file__).parent / "page"
@@ -29,14 +29,14 @@ HEADERS = SECURITY_HEADERS | {"Cache-Control": "no-store"}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class WorldServer:
+class PageServer:
     """The page, as long as the `async with` block lasts; `port` 0 is any free one.
 
     `url` has the key as its fragment, which browsers send to nobody: the page exchanges it for a cookie.
     """
 
-    def __init__(self, world: World, port: int = 0) -> None:
-        self.world, self.port = world, port
+    def __init__(self, environment: SimulatedEnvironment, port: int = 0) -> None:
+        self.environment, self.port = environment, port
         self.key = secrets.token_urlsafe(24)
         self._session = secrets.token_urlsafe(24)
         self._files = page_files(FOLDER)
@@ -71,7 +71,7 @@ class WorldServer:
 
     async def __aexit__(self, *_: object) -> None:
         self._closing = True
-        self.world.changed()
+        self.environment.changed()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -96,7 +96,7 @@ class WorldServer:
 
     @property
     def _cookie(self) -> str:
-        return f"world-{self.port}"  # cookies of one host are not told apart by port
+        return f"simulators-{self.port}"  # cookies of one host are not told apart by port
 
     async def _log_in(self, request: web.Request) -> web.Response:
         match await _json(request):
@@ -121,7 +121,7 @@ class WorldServer:
 
     async def _act(self, request: web.Request) -> web.Response:
         try:
-            return json_response(await act(self.world, await _json(request)))
+            return json_response(await act(self.environment, await _json(request)))
         except ValueError as error:
             return problem(422, str(error))
         except (RefusedAct, OSError) as refused:
@@ -133,9 +133,9 @@ class WorldServer:
         await response.prepare(request)
         sent: dict[str, bytes] = {}
         while not self._closing:
-            version = self.world.version
-            chunks = [_event("clock", orjson.dumps(self.world.clock()))]
-            for name, content in self.world.sections():
+            version = self.environment.version
+            chunks = [_event("clock", orjson.dumps(self.environment.clock()))]
+            for name, content in self.environment.sections():
                 data = orjson.dumps([name, content])
                 if sent.get(name) != data:
                     sent[name] = data
@@ -146,8 +146,8 @@ class WorldServer:
 
     async def _next_change(self, version: int) -> None:
         try:
-            await self.world.wait_for(
-                lambda: self._closing or self.world.version != version or None, within=CLOCK_SECONDS
+            await self.environment.wait_for(
+                lambda: self._closing or self.environment.version != version or None, within=CLOCK_SECONDS
             )
         except TimeoutError:
             return

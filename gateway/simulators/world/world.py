@@ -22,7 +22,7 @@ Push = Callable[[str], Awaitable[None]]
 """Pushes a record of a new family whose texts are in this language."""
 
 
-class World(Observable):
+class SimulatedEnvironment(Observable):
     """The simulators of one gateway as a visitor sees them.
 
     `business_time` gives the business instant of a monotonic one. `gateway_url` and `wallet_token` are what the

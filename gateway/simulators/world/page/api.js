@@ -34,7 +34,7 @@ async function post(path, body) {
     body: JSON.stringify(body),
     redirect: "error",
   }).catch(() => {
-    throw new Error("The world does not respond: has it ended?");
+    throw new Error("The demo does not respond: has it ended?");
   });
   const content = response.status === 204 ? null : await response.json();
   if (!response.ok) throw new Error(content.detail);

@@ -1,4 +1,4 @@
-// SDU with the statuses it was told, the report for NEDB, and the switches that break and mend the partners.
+// SDU with the statuses it was told, the report for NEDB, and the switches that break and repair the partners.
 
 import { act } from "./api.js";
 import { byId, fill, h, moment, time, words } from "./dom.js";
@@ -60,7 +60,7 @@ export function showSwitches(switches) {
     byId("switch-list"),
     Object.entries(switches).map(([partner, works]) => {
       const name = NAMES[partner] ?? `Operator ${partner}`;
-      const turn = () => act(works ? "break" : "mend", { partner });
+      const turn = () => act(works ? "break" : "repair", { partner });
       return h(
         "li",
         {},

@@ -1,4 +1,4 @@
-// The telephones: a list, and the one that is chosen with its messages, its answers and its USSD dialogue.
+// The telephones: a list, and the one that is chosen with its messages, its replies and its USSD dialogue.
 
 import { act } from "./api.js";
 import { byId, fill, h, time } from "./dom.js";

@@ -1,4 +1,4 @@
-// The world's page: shows what the simulators send as server-sent events, and commands them.
+// The simulators' page: shows what the simulators send as server-sent events, and commands them.
 
 import { logIn, onRefused } from "./api.js";
 import * as canteen from "./canteen.js";
@@ -32,7 +32,7 @@ function showClock() {
   const passed = ((performance.now() - at) * 86_400) / day;
   const local = now && new Date(Date.parse(`${now.slice(0, 19)}Z`) + passed).toISOString();
   byId("clock").textContent = local ? `${moment(local)} in Almaty` : "";
-  byId("pace").textContent = `A day lasts ${day} s: without an answer the text comes again after about ${4 * day} s.`;
+  byId("pace").textContent = `A day lasts ${day} s: without a reply the text comes again after about ${4 * day} s.`;
 }
 
 function listen() {
@@ -50,7 +50,7 @@ function listen() {
   events.addEventListener("error", () => {
     const ended = events.readyState === EventSource.CLOSED;
     showProblem(
-      ended ? "Open the address that the terminal shows: it has the key." : "The world does not respond: has it ended?",
+      ended ? "Open the address that the terminal shows: it has the key." : "The demo does not respond: has it ended?",
     );
   });
 }

@@ -1,4 +1,4 @@
-"""The world's page over HTTP, beside real simulators: what it shows, what a visitor can do, and who cannot."""
+"""The simulators' page over HTTP, beside real simulators: what it shows, what a visitor can do, and who cannot."""
 
 import asyncio
 import re
@@ -19,8 +19,8 @@ from gateway.simulators.sdu import SduSimulator
 from gateway.simulators.smsc import SmscSimulator
 from gateway.simulators.wallet import WalletSimulator
 from gateway.simulators.world.report import DailyReport
-from gateway.simulators.world.server import FOLDER, HEADERS, WorldServer
-from gateway.simulators.world.world import World
+from gateway.simulators.world.server import FOLDER, HEADERS, PageServer
+from gateway.simulators.world.world import SimulatedEnvironment
 from tests.esme_client import BindEsme
 
 NUMBER = "77011234567"
@@ -44,10 +44,10 @@ class FakeGateway(PartnerSimulator):
 
 @dataclass(kw_only=True)
 class Served:
-    """A world, its page's server, and a signed-in client."""
+    """A environment, its page's server, and a signed-in client."""
 
-    world: World
-    server: WorldServer
+    environment: SimulatedEnvironment
+    server: PageServer
     gateway: FakeGateway
     http: aiohttp.ClientSession
     smsc: SmscSimulator
@@ -96,23 +96,25 @@ class Served:
 
 @pytest.fixture
 async def served(request: pytest.FixtureRequest) -> AsyncIterator[Served]:
-    """The world of one operator; the parameter is settings of the World."""
+    """The environment of one operator; the parameter is settings of the SimulatedEnvironment."""
     async with AsyncExitStack() as stack:
         smsc, mcb = SmscSimulator(), McbSimulator()
         wallet, sdu, gateway = WalletSimulator(), SduSimulator(), FakeGateway()
         for simulator in (smsc, mcb, wallet, sdu, gateway):
             await stack.enter_async_context(simulator)
-        world = World(
+        environment = SimulatedEnvironment(
             smscs={"kcell": smsc}, mcb=mcb, wallet=wallet, sdu=sdu, wallet_token="wallet", day_seconds=15,
             business_time=lambda at: START + timedelta(seconds=at), business_now=lambda: START,
             **{"send_seconds": 30.0, **getattr(request, "param", {})},
         )  # fmt: skip
-        world.gateway_url = gateway.url
-        server = await stack.enter_async_context(WorldServer(world))
+        environment.gateway_url = gateway.url
+        server = await stack.enter_async_context(PageServer(environment))
         base = f"http://127.0.0.1:{server.port}"
         jar = aiohttp.CookieJar(unsafe=True)  # cookies of an address
         http = await stack.enter_async_context(aiohttp.ClientSession(base, cookie_jar=jar, timeout=TIMEOUT))
-        served = Served(world=world, server=server, gateway=gateway, http=http, smsc=smsc, wallet=wallet)
+        served = Served(
+            environment=environment, server=server, gateway=gateway, http=http, smsc=smsc, wallet=wallet
+        )
         assert (await served.post("/session", {"key": server.key}))[0] == 204
         yield served
 
@@ -133,7 +135,7 @@ async def test_the_page_shows_a_text_of_several_segments_as_one_text(served: Ser
 async def test_a_reply_typed_on_the_page_reaches_the_gateway_as_a_deliver_sm(
     served: Served, esme: BindEsme
 ) -> None:
-    served.world.telephones.introduce(NUMBER, "kcell", "Ахметова Айгүл", show=True)
+    served.environment.telephones.introduce(NUMBER, "kcell", "Ахметова Айгүл", show=True)
     client = await esme(served.smsc)
     answering = asyncio.create_task(served.act("send", number=NUMBER, text="3#1"))
     pdu = await client.acknowledge()
@@ -158,7 +160,7 @@ async def test_a_reply_typed_on_the_page_reaches_the_gateway_as_a_deliver_sm(
 async def test_a_message_from_the_page_without_a_bound_session_gets_409(
     served: Served, act: dict[str, str]
 ) -> None:
-    served.world.telephones.introduce(NUMBER, "kcell", "", show=True)
+    served.environment.telephones.introduce(NUMBER, "kcell", "", show=True)
     status, problem = await served.post("/acts", {**act, "number": NUMBER})
     assert status == 409
     assert re.search("not bound|No dialogue", problem["detail"])
@@ -216,14 +218,14 @@ async def test_a_code_stays_valid_when_its_use_could_not_be_reported(served: Ser
 
 @pytest.mark.parametrize("partner", ["kcell", "mcb", "wallet", "sdu"])
 async def test_the_page_breaks_and_repairs_a_simulated_partner(served: Served, partner: str) -> None:
-    for act, works in (("break", False), ("break", False), ("mend", True), ("mend", True)):
+    for act, works in (("break", False), ("break", False), ("repair", True), ("repair", True)):
         assert await served.act(act, partner=partner) == (200, {})
         assert (await served.section("switches"))[partner] is works
-        assert served.world.switches[partner].is_down is not works
+        assert served.environment.switches[partner].is_down is not works
 
 
 async def test_a_broken_simulated_partner_rejects_the_acts_of_the_page(served: Served) -> None:
-    served.world.telephones.introduce(NUMBER, "kcell", "", show=True)
+    served.environment.telephones.introduce(NUMBER, "kcell", "", show=True)
     voucher = await served.form_voucher()
     for partner in ("kcell", "wallet"):
         await served.act("break", partner=partner)
@@ -249,7 +251,7 @@ async def test_a_broken_simulated_partner_rejects_the_acts_of_the_page(served: S
         ({"Origin": "null"}, 403),
         ({"Origin": ""}, 403),
         ({"Content-Type": "text/plain"}, 415),
-        ({"Cookie": "world=wrong"}, 401),
+        ({"Cookie": "simulators=wrong"}, 401),
     ],
 )
 async def test_a_request_without_cookie_host_or_origin_of_the_page_is_rejected(
@@ -258,7 +260,7 @@ async def test_a_request_without_cookie_host_or_origin_of_the_page_is_rejected(
     if "Cookie" in headers:
         served.http.cookie_jar.clear()
     assert (await served.post("/acts", {"act": "break", "partner": "mcb"}, **headers))[0] == status
-    assert not served.world.switches["mcb"].is_down
+    assert not served.environment.switches["mcb"].is_down
 
 
 async def test_the_simulators_page_shows_no_data_without_its_key(served: Served) -> None:

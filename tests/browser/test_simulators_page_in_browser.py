@@ -33,7 +33,7 @@ class Stay(NamedTuple):
     """A running `gateway demo --stay`, and what it printed."""
 
     process: asyncio.subprocess.Process
-    world: str
+    environment: str
     console: str
     config: str
 
@@ -44,7 +44,7 @@ def command(*arguments: str) -> list[str]:
 
 @pytest.fixture
 async def stay(data_dir: Path, tmp_path: Path) -> AsyncIterator[Stay]:
-    """A world with one family, which waits for the visitor alone."""
+    """A environment with one family, which waits for the visitor alone."""
     if CHROMIUM is None:
         pytest.skip("no Chromium is installed")
     options = ["--families", "1", "--stay", "--port", "0", "--day", str(DAY_SECONDS)]
@@ -60,8 +60,8 @@ async def stay(data_dir: Path, tmp_path: Path) -> AsyncIterator[Stay]:
                 line = await demo.stdout.readline()
                 assert line, printed
                 printed += line.decode()
-        world, console = re.findall(r"http://\S+", printed)
-        yield Stay(demo, world, console, printed.split()[-1])
+        environment, console = re.findall(r"http://\S+", printed)
+        yield Stay(demo, environment, console, printed.split()[-1])
     finally:
         if demo.returncode is None:
             demo.send_signal(signal.SIGINT)
@@ -75,13 +75,13 @@ async def stay(data_dir: Path, tmp_path: Path) -> AsyncIterator[Stay]:
 async def test_a_visitor_goes_from_the_text_to_the_meal_and_to_a_list_of_his_own(
     stay: Stay, page: Page, picture: Picture, tmp_path: Path, data_dir: Path
 ) -> None:
-    await page.goto(stay.world)
-    assert "key" in stay.world
+    await page.goto(stay.environment)
+    assert "key" in stay.environment
     await expect(page.get_by_role("heading", name="Telephones")).to_be_visible()
     assert "#" not in page.url
     await answers_by_hand(page)
     await eats(page, picture)
-    await breaks_and_mends(page)
+    await breaks_and_repairs(page)
     await fits_a_telephone(page, picture)
     await pushes_a_list(stay, page, tmp_path)
     await finds_it_in_the_console(stay, page)
@@ -111,7 +111,7 @@ async def eats(page: Page, picture: Picture) -> None:
     await page.get_by_role("button", name="Activate").click()
     await page.get_by_role("button", name="Show the code").click()
     await expect(page.get_by_role("img", name="QR code of V-000001")).to_be_visible()
-    await picture(page, "world")
+    await picture(page, "simulators")
     code = await page.locator("#shown-code").text_content()
     assert code
     await page.get_by_role("button", name="Read the code that the wallet shows").click()
@@ -124,7 +124,7 @@ async def eats(page: Page, picture: Picture) -> None:
     await expect(page.locator("#report tr").first.locator("td").nth(1)).to_have_text("1")
 
 
-async def breaks_and_mends(page: Page) -> None:
+async def breaks_and_repairs(page: Page) -> None:
     """A broken wallet serves nobody."""
     switch = page.get_by_role("switch", name="Wallet")
     await switch.click()
@@ -141,7 +141,7 @@ async def fits_a_telephone(page: Page, picture: Picture) -> None:
     await page.set_viewport_size({"width": 390, "height": 844})
     await page.emulate_media(color_scheme="dark")
     assert await page.evaluate("document.documentElement.scrollWidth") == 390
-    await picture(page, "world-telephone")
+    await picture(page, "simulators-telephone")
     await page.emulate_media(color_scheme="light")
     await page.set_viewport_size({"width": 1280, "height": 900})
 
