@@ -36,7 +36,7 @@ _REFERENCE = re.compile(r"(env|file):(.*)", re.DOTALL)
 _UNRESOLVED = re.compile(r"\s*(?i:env|file)\s*:.*|\$[A-Z_][A-Z0-9_]*|\$[{(].*[})]", re.DOTALL)
 """A secret that is meant to stand elsewhere, in words that nothing resolves."""
 MIN_TOKEN_CHARACTERS = 16
-"""Of a bearer token that callers present, as it should have: shorter ones can be guessed."""
+"""The shortest bearer token that callers should present: shorter ones can be guessed."""
 _TOKEN = re.compile("[!-~]+")
 
 

@@ -8,8 +8,9 @@ from gateway import metrics
 from gateway.partners.responses import InvalidResponse
 
 FORGOTTEN_AFTER_SECONDS = 90.0
-"""Without a request, a partner is no longer silent: perhaps another process calls it. Longer than any wait between
-two attempts at a partner that is away."""
+"""The time without a request after which a partner is no longer silent: perhaps another process calls it.
+It is longer than any wait between two attempts at a partner that is away.
+"""
 
 
 class Silence:

@@ -47,7 +47,7 @@ _KINDS: Final = {
     consts.SMPP_ESME_RINVSYSTYP: StatusKind.LINK,
 }
 REFUSED_CREDENTIALS: Final = frozenset({consts.SMPP_ESME_RINVPASWD, consts.SMPP_ESME_RINVSYSID})
-"""Of a bind_resp: the SMSC does not accept system_id or password."""
+"""The statuses of a bind_resp that does not accept system_id or password."""
 CONFIGURABLE: Final = tuple(kind for kind in StatusKind if kind is not StatusKind.UNCLEAR)
 """What `links.statuses` may say of a status."""
 _NAMES: Final[dict[int, str]] = {
