@@ -114,7 +114,7 @@ class CountedDatabase(Database):
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/readyz"])
-async def test_callers_of_a_probe_share_one_read_of_the_database(
+async def test_callers_of_a_probe_share_one_query(
     path: str, config: Config, components: Components, http_policy: HttpPolicy
 ) -> None:
     policy = replace(http_policy, probe_cache_seconds=3600.0)

@@ -205,8 +205,8 @@ async def test_several_held_replies_by_one_link_are_one_alert(harness: Harness, 
     _, overview = await harness.request("GET", "/v1/overview")
     (alert,) = [alert for alert in overview["alerts"] if alert["code"] == "replies_held"]
     assert alert["text"] == (
-        "tele2: 3 replies are held, 3 of the last day, from 2 numbers that the MCB assigns to kcell: "
-        "the base may lag. Somebody has to decide."
+        "tele2: replies of numbers that the MCB assigns to kcell are held: the base may lag. "
+        "Replies: 3, 3 of the last day; numbers: 2. Somebody has to decide."
     )
     (held,) = overview["held"]
     assert (held["link"], held["operator"]) == ("tele2", "kcell")
