@@ -24,7 +24,7 @@ from gateway.demo.process import GatewayError, GatewayProcess, configuration
 from gateway.demo.report import report
 from gateway.demo.screen import PLAIN_WIDTH, Figures, PipeConsole, PlainScreen, screen
 from gateway.demo.visit import Visit
-from gateway.simulators.world.refused import RefusedAct
+from gateway.simulators.playground.refused import RefusedAct
 
 POLL_SECONDS = 0.25
 SETTLE_SECONDS = 1.0

@@ -13,9 +13,9 @@ from gateway.demo.parents import Exchange
 from gateway.demo.partners import SimulatedPartners, push_list, sdu_headers
 from gateway.demo.process import TOKEN, GatewayError, GatewayProcess
 from gateway.simulators.mcb import derived_number
-from gateway.simulators.world.refused import RefusedAct
-from gateway.simulators.world.server import HOST, PageServer
-from gateway.simulators.world.world import SimulatedEnvironment
+from gateway.simulators.playground.environment import SimulatedEnvironment
+from gateway.simulators.playground.refused import RefusedAct
+from gateway.simulators.playground.server import HOST, PageServer
 
 LANGUAGES = ("kk", "ru")
 """The languages of the first families, by rotation."""

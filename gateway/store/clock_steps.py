@@ -1,9 +1,10 @@
 """Rows that wait for an instant of the database's clock: they move along with its steps. All times are real."""
 
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from gateway.store.database import Connection
+from gateway.store.receipts import UNMATCHED_KEPT_FOR
 
 
 class LongestWaits(NamedTuple):
@@ -13,77 +14,82 @@ class LongestWaits(NamedTuple):
     call: timedelta  # before it is made again
     dialogue: timedelta  # until it is over; likewise a screen
     expected_receipt: timedelta  # until it is expected no longer
+    unmatched_receipt: timedelta = UNMATCHED_KEPT_FOR
 
 
-# $1: seconds, more than 0.
+class _Wait(NamedTuple):
+    """A column with the instant for which a row waits."""
+
+    table: str
+    column: str
+    limit: Literal["text", "call", "dialogue", "expected_receipt", "unmatched_receipt"]  # of `LongestWaits`
+
+
+_TEXTS: Final = _Wait("outbox", "next_at", "text")
+_SCREENS: Final = _Wait("outbox", "expires_at", "dialogue")
+_CALLS: Final = _Wait("calls", "next_at", "call")
+_DIALOGUES: Final = _Wait("dialogues", "expires_at", "dialogue")
+_EXPECTED: Final = _Wait("receipts_expected", "expires_at", "expected_receipt")
+_UNMATCHED: Final = _Wait("receipts_unmatched", "expires_at", "unmatched_receipt")
+
+
+def _update(wait: _Wait, instant: str, condition: str) -> str:
+    """Sets the column to `instant` where `condition` follows its name; a queued text has it in two tables."""
+    table, column, _ = wait
+    update = f"UPDATE {table} SET {column} = {instant} WHERE {column} {condition}"  # noqa: S608
+    if table != "outbox":
+        return update
+    return f"""WITH moved AS ({update} RETURNING sms_id, {column})
+               UPDATE sms SET {column} = moved.{column} FROM moved WHERE sms.sms_id = moved.sms_id"""  # noqa: S608
+
+
+# $1: seconds, more than 0. An expiry from before the step is later than the clock by at least these; a text or a
+# call may be made earlier than it has to.
+_FROM_BEFORE = "> clock_timestamp() + make_interval(secs => $1)"
 _MOVE_BACK = (
-    """WITH moved AS (UPDATE outbox SET next_at = next_at - make_interval(secs => $1)
-                      WHERE next_at > clock_timestamp() RETURNING sms_id, next_at)
-       UPDATE sms SET next_at = moved.next_at FROM moved WHERE sms.sms_id = moved.sms_id""",
-    """WITH moved AS (UPDATE outbox SET expires_at = expires_at - make_interval(secs => $1)
-                      WHERE expires_at > clock_timestamp() + make_interval(secs => $1)
-                      RETURNING sms_id, expires_at)
-       UPDATE sms SET expires_at = moved.expires_at FROM moved WHERE sms.sms_id = moved.sms_id""",
-    """UPDATE calls SET next_at = next_at - make_interval(secs => $1) WHERE next_at > clock_timestamp()""",
-    """UPDATE dialogues SET expires_at = expires_at - make_interval(secs => $1)
-       WHERE expires_at > clock_timestamp() + make_interval(secs => $1)""",
-    """UPDATE replies SET arrived_at = arrived_at - make_interval(secs => $1)
-       WHERE arrived_at > clock_timestamp()""",
-    """UPDATE reply_segments SET arrived_at = arrived_at - make_interval(secs => $1)
-       WHERE arrived_at > clock_timestamp()""",
+    *(
+        _update(wait, f"{wait.column} - make_interval(secs => $1)", condition)
+        for wait, condition in (
+            (_TEXTS, "> clock_timestamp()"),
+            (_SCREENS, _FROM_BEFORE),
+            (_CALLS, "> clock_timestamp()"),
+            (_DIALOGUES, _FROM_BEFORE),
+        )
+    ),
+    *(
+        f"UPDATE {table} SET {column} = {column} - make_interval(secs => $1) WHERE {column} > clock_timestamp()"  # noqa: S608
+        for table, column in (
+            ("replies", "arrived_at"),
+            ("reply_segments", "arrived_at"),
+            ("nodes", "seen_at"),
+            ("links", "changed_at"),
+        )
+    ),
     """UPDATE unacknowledged_periods SET began_at = began_at - make_interval(secs => $1),
        ended_at = ended_at - make_interval(secs => $1) WHERE ended_at > clock_timestamp()""",
-    """UPDATE nodes SET seen_at = seen_at - make_interval(secs => $1) WHERE seen_at > clock_timestamp()""",
-    """UPDATE links SET changed_at = changed_at - make_interval(secs => $1)
-       WHERE changed_at > clock_timestamp()""",
 )
 
 # $1: seconds; $2: the longest wait. What waits now is after the clock as it was; what waits longer than that was
 # written after the step.
-_WAITED = """BETWEEN clock_timestamp() - make_interval(secs => $1)
-                 AND clock_timestamp() - make_interval(secs => $1) + $2"""
-_MOVE_TEXTS_AHEAD = f"""
-WITH moved AS (UPDATE outbox SET next_at = next_at + make_interval(secs => $1)
-               WHERE next_at {_WAITED} RETURNING sms_id, next_at)
-UPDATE sms SET next_at = moved.next_at FROM moved WHERE sms.sms_id = moved.sms_id
-"""  # noqa: S608
-_MOVE_CALLS_AHEAD = f"""
-UPDATE calls SET next_at = next_at + make_interval(secs => $1) WHERE next_at {_WAITED}
-"""  # noqa: S608
-_MOVE_SCREENS_AHEAD = f"""
-WITH moved AS (UPDATE outbox SET expires_at = expires_at + make_interval(secs => $1)
-               WHERE expires_at {_WAITED} RETURNING sms_id, expires_at)
-UPDATE sms SET expires_at = moved.expires_at FROM moved WHERE sms.sms_id = moved.sms_id
-"""  # noqa: S608
-_MOVE_DIALOGUES_AHEAD = f"""
-UPDATE dialogues SET expires_at = expires_at + make_interval(secs => $1) WHERE expires_at {_WAITED}
-"""  # noqa: S608
-_MOVE_RECEIPTS_AHEAD = f"""
-UPDATE receipts_unmatched SET expires_at = expires_at + make_interval(secs => $1) WHERE expires_at {_WAITED}
-"""  # noqa: S608
+_MOVE_AHEAD = tuple(
+    (
+        wait.limit,
+        _update(
+            wait,
+            f"{wait.column} + make_interval(secs => $1)",
+            """BETWEEN clock_timestamp() - make_interval(secs => $1)
+                   AND clock_timestamp() - make_interval(secs => $1) + $2""",
+        ),
+    )
+    for wait in (_TEXTS, _SCREENS, _CALLS, _DIALOGUES, _UNMATCHED)
+)
 _MOVE_LINKS_AHEAD = "UPDATE links SET changed_at = changed_at + make_interval(secs => $1)"
 
 # $1: the longest wait.
-_CUT_TEXTS = """
-WITH cut AS (UPDATE outbox SET next_at = clock_timestamp() + $1
-             WHERE next_at > clock_timestamp() + $1 RETURNING sms_id, next_at)
-UPDATE sms SET next_at = cut.next_at FROM cut WHERE sms.sms_id = cut.sms_id
-"""
-_CUT_CALLS = "UPDATE calls SET next_at = clock_timestamp() + $1 WHERE next_at > clock_timestamp() + $1"
-_CUT_SCREENS = """
-WITH cut AS (UPDATE outbox SET expires_at = clock_timestamp() + $1
-             WHERE expires_at > clock_timestamp() + $1 RETURNING sms_id, expires_at)
-UPDATE sms SET expires_at = cut.expires_at FROM cut WHERE sms.sms_id = cut.sms_id
-"""
-_CUT_DIALOGUES = (
-    "UPDATE dialogues SET expires_at = clock_timestamp() + $1 WHERE expires_at > clock_timestamp() + $1"
+_CUT = tuple(
+    (wait.limit, _update(wait, "clock_timestamp() + $1", "> clock_timestamp() + $1"))
+    for wait in (_TEXTS, _SCREENS, _CALLS, _DIALOGUES, _EXPECTED, _UNMATCHED)
 )
-_CUT_EXPECTED = """
-UPDATE receipts_expected SET expires_at = clock_timestamp() + $1 WHERE expires_at > clock_timestamp() + $1
-"""
-_CUT_UNMATCHED = """
-UPDATE receipts_unmatched SET expires_at = clock_timestamp() + $1 WHERE expires_at > clock_timestamp() + $1
-"""
 _CUT_UNACKNOWLEDGED = """
 UPDATE unacknowledged_periods
 SET began_at = clock_timestamp() - (ended_at - began_at), ended_at = clock_timestamp()
@@ -99,7 +105,6 @@ WHERE moved_back_at IS NULL
 RETURNING true
 """
 _SEEN_BY_ALL_SECONDS = 30.0
-_UNMATCHED_KEPT_FOR = timedelta(days=1)  # as in store/receipts.py
 _MEASURED_WITHIN_SECONDS = 5.0
 
 
@@ -112,21 +117,14 @@ async def move(connection: Connection, seconds: float, longest: LongestWaits) ->
             for statement in _MOVE_BACK:
                 await connection.execute(statement, -seconds)
         else:
-            await connection.execute(_MOVE_TEXTS_AHEAD, seconds, longest.text)
-            await connection.execute(_MOVE_CALLS_AHEAD, seconds, longest.call)
-            await connection.execute(_MOVE_SCREENS_AHEAD, seconds, longest.dialogue)
-            await connection.execute(_MOVE_DIALOGUES_AHEAD, seconds, longest.dialogue)
-            await connection.execute(_MOVE_RECEIPTS_AHEAD, seconds, _UNMATCHED_KEPT_FOR)
+            for limit, statement in _MOVE_AHEAD:
+                await connection.execute(statement, seconds, getattr(longest, limit))
             await connection.execute(_MOVE_LINKS_AHEAD, seconds)
         await cut_waits(connection, longest)
 
 
 async def cut_waits(connection: Connection, longest: LongestWaits) -> None:
     """Has nothing wait for longer than it ever may: the clock may have gone back while no process ran."""
-    await connection.execute(_CUT_TEXTS, longest.text)
-    await connection.execute(_CUT_CALLS, longest.call)
-    await connection.execute(_CUT_SCREENS, longest.dialogue)
-    await connection.execute(_CUT_DIALOGUES, longest.dialogue)
-    await connection.execute(_CUT_EXPECTED, longest.expected_receipt)
-    await connection.execute(_CUT_UNMATCHED, _UNMATCHED_KEPT_FOR)
+    for limit, statement in _CUT:
+        await connection.execute(statement, getattr(longest, limit))
     await connection.execute(_CUT_UNACKNOWLEDGED)

@@ -1,7 +1,7 @@
 """Delivery receipts matched with the texts they belong to, in any order of arrival."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from asyncpg import Record
@@ -93,9 +93,12 @@ FROM unnest($1::settled_text_row[]) AS u
 WHERE sms.sms_id = u.sms_id
 """
 
+UNMATCHED_KEPT_FOR = timedelta(days=1)
+_RECENT_SECONDS = 600.0
+
 _KEEP_UNMATCHED = """
 INSERT INTO receipts_unmatched (link, key, message_id, state, error, msisdn, by_text, expires_at)
-SELECT link, key, message_id, state, error, msisdn, by_text, clock_timestamp() + interval '1 day'
+SELECT link, key, message_id, state, error, msisdn, by_text, clock_timestamp() + $2
 FROM unnest($1::unmatched_receipt_row[])
 """
 
@@ -140,7 +143,7 @@ WITH found AS (
     JOIN sms s ON s.case_id IN (q.case_id, q.previous_case_id) AND s.link = p.link AND s.msisdn = p.msisdn
         AND s.state NOT IN ('queued', 'sending')
     WHERE p.link = ANY($1::text[])
-      AND p.expires_at BETWEEN clock_timestamp() + interval '23 h 50 min' AND clock_timestamp() + interval '1 day'
+      AND p.expires_at BETWEEN clock_timestamp() + $3 - make_interval(secs => $4) AND clock_timestamp() + $3
       AND EXISTS (SELECT FROM json_array_elements_text(s.message_ids) AS m (id)
                   WHERE ltrim(lower(trim(m.id)), '0') = ltrim(p.key, '0'))
       AND NOT EXISTS (SELECT FROM sms o WHERE o.case_id = s.case_id AND o.state = 'sending')
@@ -254,8 +257,8 @@ def _settled_columns(text: Record, arrived: int, settled: Settled | None) -> tup
 
 
 async def keep_unmatched(connection: Connection, receipts: Sequence[StoredReceipt]) -> None:
-    """Stores receipts for a day, under all their keys."""
-    await connection.execute(_KEEP_UNMATCHED, _by_each_key(receipts))
+    """Stores receipts for `UNMATCHED_KEPT_FOR`, under all their keys."""
+    await connection.execute(_KEEP_UNMATCHED, _by_each_key(receipts), UNMATCHED_KEPT_FOR)
 
 
 async def claim_matching(connection: Connection, links: Collection[str], limit: int) -> list[UnmatchedReceipt]:
@@ -278,7 +281,8 @@ async def claim_unambiguous(connection: Connection, links: Collection[str], limi
 
 async def claim_of_any_segment(connection: Connection, links: Collection[str], limit: int) -> list[ReadReceipt]:
     """Up to `limit` unmatched receipts with the id of any segment of an accepted text to their number."""
-    return [_read(row) for row in _by_arrival(await connection.fetch(_CLAIM_OF_ANY_SEGMENT, list(links), limit))]
+    rows = await connection.fetch(_CLAIM_OF_ANY_SEGMENT, list(links), limit, UNMATCHED_KEPT_FOR, _RECENT_SECONDS)
+    return [_read(row) for row in _by_arrival(rows)]
 
 
 def _by_arrival(rows: Sequence[Record]) -> list[Record]:

@@ -15,12 +15,12 @@ import pytest
 from gateway.pages import page_files
 from gateway.simulators.mcb import McbSimulator
 from gateway.simulators.partner import Call, PartnerSimulator, json_response
+from gateway.simulators.playground.environment import SimulatedEnvironment
+from gateway.simulators.playground.report import DailyReport
+from gateway.simulators.playground.server import FOLDER, HEADERS, PageServer
 from gateway.simulators.sdu import SduSimulator
 from gateway.simulators.smsc import SmscSimulator
 from gateway.simulators.wallet import WalletSimulator
-from gateway.simulators.world.report import DailyReport
-from gateway.simulators.world.server import FOLDER, HEADERS, PageServer
-from gateway.simulators.world.world import SimulatedEnvironment
 from tests.esme_client import BindEsme
 
 NUMBER = "77011234567"

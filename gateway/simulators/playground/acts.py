@@ -3,10 +3,10 @@
 from typing import Any
 
 from gateway.simulators.commands import execute
-from gateway.simulators.world.canteen import MAX_CODE_CHARACTERS
-from gateway.simulators.world.refused import RefusedAct
-from gateway.simulators.world.telephones import MAX_TEXT_CHARACTERS
-from gateway.simulators.world.world import SimulatedEnvironment
+from gateway.simulators.playground.canteen import MAX_CODE_CHARACTERS
+from gateway.simulators.playground.environment import SimulatedEnvironment
+from gateway.simulators.playground.refused import RefusedAct
+from gateway.simulators.playground.telephones import MAX_TEXT_CHARACTERS
 
 MAX_NAME_CHARACTERS = 64
 

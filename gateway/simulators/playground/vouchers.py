@@ -12,8 +12,8 @@ from typing import Any
 import aiohttp
 import segno
 
+from gateway.simulators.playground.refused import RefusedAct
 from gateway.simulators.wallet import Voucher, WalletSimulator
-from gateway.simulators.world.refused import RefusedAct
 
 CODE_SECONDS = 30.0
 MAX_CODES = 1000

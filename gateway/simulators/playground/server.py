@@ -11,9 +11,9 @@ from aiohttp import hdrs, web
 
 from gateway.pages import SECURITY_HEADERS, page_files
 from gateway.simulators.partner import json_response, problem
-from gateway.simulators.world.acts import act
-from gateway.simulators.world.refused import RefusedAct
-from gateway.simulators.world.world import SimulatedEnvironment
+from gateway.simulators.playground.acts import act
+from gateway.simulators.playground.environment import SimulatedEnvironment
+from gateway.simulators.playground.refused import RefusedAct
 
 HOST = "127.0.0.1"
 FOLDER = Path(__file__).parent / "page"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from gateway.simulators.world.vouchers import Verdict, Vouchers, full_name
+from gateway.simulators.playground.vouchers import Verdict, Vouchers, full_name
 
 MAX_READINGS = 20
 MAX_CODE_CHARACTERS = 40

@@ -7,13 +7,13 @@ from typing import Any
 from gateway.simulators.commands import Simulator
 from gateway.simulators.mcb import McbSimulator
 from gateway.simulators.observable import Observable
+from gateway.simulators.playground.canteen import Canteen
+from gateway.simulators.playground.report import DailyReport
+from gateway.simulators.playground.telephones import BusinessTime, Telephones
+from gateway.simulators.playground.vouchers import CODE_SECONDS, Vouchers
 from gateway.simulators.sdu import SduSimulator
 from gateway.simulators.smsc import SmscSimulator
 from gateway.simulators.wallet import WalletSimulator
-from gateway.simulators.world.canteen import Canteen
-from gateway.simulators.world.report import DailyReport
-from gateway.simulators.world.telephones import BusinessTime, Telephones
-from gateway.simulators.world.vouchers import CODE_SECONDS, Vouchers
 
 SEND_SECONDS = 15.0
 MAX_STATUSES = 100

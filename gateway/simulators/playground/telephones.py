@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from gateway.simulators.handset import Message
+from gateway.simulators.playground.refused import RefusedAct
 from gateway.simulators.smsc import SmscSimulator
 from gateway.simulators.smsc_session import NoResponse
 from gateway.simulators.ussd import Dialogue
-from gateway.simulators.world.refused import RefusedAct
 
 MAX_SHOWN = 50
 """The number of telephones on the page: those with the latest messages."""
