@@ -6,7 +6,7 @@ import ssl
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -14,14 +14,16 @@ from aiohttp.typedefs import Handler
 from gateway.api.auth import Tokens
 from gateway.api.callers import CALLER
 from gateway.api.connections import ConnectionLimiter, PendingConnection
-from gateway.api.oidc import IdentityProvider
 from gateway.api.pacing import Pace, paced
 from gateway.api.problems import SERVER, observe, respond_with_problems
 from gateway.api.protocol import HttpProtocol, Tally
 from gateway.api.requests import HTTP_POLICY, MAX_JSON_BYTES, Route
-from gateway.config.model import Http
-from gateway.config.policy import HttpPolicy
+from gateway.config.model import Http, Oidc
+from gateway.config.policy import HttpPolicy, OidcPolicy
 from gateway.logs.log import Event, get_logger
+
+if TYPE_CHECKING:
+    from gateway.api.oidc import IdentityProvider
 
 log = get_logger()
 
@@ -43,7 +45,7 @@ class Api(Protocol):
 
 def build_app(http: Http, apis: Sequence[Api], limiter: ConnectionLimiter, policy: HttpPolicy) -> web.Application:
     """The application."""
-    provider = IdentityProvider(http.oidc, policy.oidc) if http.oidc is not None else None
+    provider = _identity_provider(http.oidc, policy.oidc) if http.oidc is not None else None
     tokens = Tokens(http.tokens, http.users, provider)
     app = web.Application(
         middlewares=[paced(policy), observe, respond_with_problems], client_max_size=MAX_JSON_BYTES
@@ -117,6 +119,13 @@ async def serve_http(http: Http, apis: Sequence[Api], policy: HttpPolicy) -> Asy
             listener.close()
     finally:
         await runner.cleanup()
+
+
+def _identity_provider(oidc: Oidc, policy: OidcPolicy) -> "IdentityProvider":
+    """Its libraries take 9 MB: they are loaded where a provider is configured."""
+    from gateway.api.oidc import IdentityProvider
+
+    return IdentityProvider(oidc, policy)
 
 
 def _pattern(path: str, paths: Collection[str]) -> str:

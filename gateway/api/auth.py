@@ -4,14 +4,16 @@ import hashlib
 import hmac
 from collections.abc import Collection, Mapping
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.api.callers import Caller, Identity
-from gateway.api.oidc import IdentityProvider
+from gateway.api.callers import Caller, Identity, KeysUnavailableError
 from gateway.api.problems import RETRY_SOON, Problem
-from gateway.api.signing_keys import KeysUnavailableError
 from gateway.config.model import Role, User
+
+if TYPE_CHECKING:
+    from gateway.api.oidc import IdentityProvider
 
 _CHALLENGE = 'Bearer realm="gateway"'
 
@@ -23,7 +25,7 @@ class Tokens:
         self,
         shared: Mapping[Role, Collection[str]],
         users: Mapping[str, User] | None = None,
-        provider: IdentityProvider | None = None,
+        provider: "IdentityProvider | None" = None,
     ) -> None:
         """`shared`: tokens of roles, without a name; during a rotation there are several."""
         owned = [(Identity((role,), None), tokens) for role, tokens in shared.items()]

@@ -12,6 +12,10 @@ PEOPLE: frozenset[Role] = frozenset(("ops", "support", "auditor"))
 """The roles of people: what they see of cases is in the access log."""
 
 
+class KeysUnavailableError(Exception):
+    """The identity provider's keys have not been fetched yet."""
+
+
 class Identity(NamedTuple):
     """The owner of a token: their roles, and their name; None: whoever has the shared token of the role."""
 

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from gateway.api.callers import KeysUnavailableError
 from gateway.config.policy import OidcPolicy
 from gateway.logs.log import Event, get_logger
 
@@ -27,10 +28,6 @@ _MAX_KEYS = 100
 _MIN_RSA_BITS = 2048
 _RSA = frozenset(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"))
 _OF_CURVE = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
-
-
-class KeysUnavailableError(Exception):
-    """No keys have been fetched yet."""
 
 
 class InvalidDocumentError(Exception):

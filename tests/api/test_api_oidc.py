@@ -20,9 +20,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from jwt.warnings import InsecureKeyLengthWarning
 
-from gateway.api.callers import Identity
+from gateway.api.callers import Identity, KeysUnavailableError
 from gateway.api.oidc import IdentityProvider
-from gateway.api.signing_keys import KeysUnavailableError, SigningKeys
+from gateway.api.signing_keys import SigningKeys
 from gateway.components import Components
 from gateway.config import Config, load
 from gateway.config.model import Oidc
