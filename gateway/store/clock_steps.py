@@ -1,7 +1,8 @@
 """Rows that wait for an instant of the database's clock: they move along with its steps. All times are real."""
 
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from gateway.store.database import Connection
 from gateway.store.receipts import UNMATCHED_KEPT_FOR
@@ -22,15 +23,15 @@ class _Wait(NamedTuple):
 
     table: str
     column: str
-    limit: Literal["text", "call", "dialogue", "expected_receipt", "unmatched_receipt"]  # of `LongestWaits`
+    limit: Callable[[LongestWaits], timedelta]
 
 
-_TEXTS: Final = _Wait("outbox", "next_at", "text")
-_SCREENS: Final = _Wait("outbox", "expires_at", "dialogue")
-_CALLS: Final = _Wait("calls", "next_at", "call")
-_DIALOGUES: Final = _Wait("dialogues", "expires_at", "dialogue")
-_EXPECTED: Final = _Wait("receipts_expected", "expires_at", "expected_receipt")
-_UNMATCHED: Final = _Wait("receipts_unmatched", "expires_at", "unmatched_receipt")
+_TEXTS: Final = _Wait("outbox", "next_at", lambda longest: longest.text)
+_SCREENS: Final = _Wait("outbox", "expires_at", lambda longest: longest.dialogue)
+_CALLS: Final = _Wait("calls", "next_at", lambda longest: longest.call)
+_DIALOGUES: Final = _Wait("dialogues", "expires_at", lambda longest: longest.dialogue)
+_EXPECTED: Final = _Wait("receipts_expected", "expires_at", lambda longest: longest.expected_receipt)
+_UNMATCHED: Final = _Wait("receipts_unmatched", "expires_at", lambda longest: longest.unmatched_receipt)
 
 
 def _update(wait: _Wait, instant: str, condition: str) -> str:
@@ -118,7 +119,7 @@ async def move(connection: Connection, seconds: float, longest: LongestWaits) ->
                 await connection.execute(statement, -seconds)
         else:
             for limit, statement in _MOVE_AHEAD:
-                await connection.execute(statement, seconds, getattr(longest, limit))
+                await connection.execute(statement, seconds, limit(longest))
             await connection.execute(_MOVE_LINKS_AHEAD, seconds)
         await cut_waits(connection, longest)
 
@@ -126,5 +127,5 @@ async def move(connection: Connection, seconds: float, longest: LongestWaits) ->
 async def cut_waits(connection: Connection, longest: LongestWaits) -> None:
     """Has nothing wait for longer than it ever may: the clock may have gone back while no process ran."""
     for limit, statement in _CUT:
-        await connection.execute(statement, getattr(longest, limit))
+        await connection.execute(statement, limit(longest))
     await connection.execute(_CUT_UNACKNOWLEDGED)
