@@ -136,9 +136,9 @@ async def test_metrics_without_the_database_have_the_counters_of_the_process(
 async def test_metrics_contain_routes_but_no_paths_and_no_iin(api: Api) -> None:
     await api.push([good(1)])
     await api.get("/v1/lists/list-1")
-    await api.get("/v1/nothing/there")
+    await api.get("/v1/unknown-path/there")
     text = (await api.call("GET", "/metrics")).body.decode()
     assert 'route="/v1/lists/{list_id}"' in text
     assert "list-1" not in text
-    assert "nothing" not in text
+    assert "unknown-path" not in text
     assert PUPILS[0] not in text

@@ -98,7 +98,7 @@ def test_link_test_of_a_complete_link_prints_valid_configuration_lines(
 ) -> None:
     status, shown = link_test(SmscSimulator(password="secret", receipts="delivered"), "--wait", "10")
     assert status == 0
-    for line in ("bound to SMSC", "answer 3#1 from that telephone", "agree, data_coding 0, gsm7, TON 1, NPI 1"):
+    for line in ("bound to SMSC", "reply 3#1 from that telephone", "agree, data_coding 0, gsm7, TON 1, NPI 1"):
         assert line in shown
     lines = shown[shown.index("[[links]]") :].partition("gateway:")[0]
     assert lines.splitlines() == [
