@@ -173,7 +173,7 @@ class Event(NamedTuple):
 
     def detail_json(self) -> str:
         """The detail as a JSON object, with the fields in the order of their definition."""
-        return orjson.dumps(self.detail._asdict()).decode()
+        return "{}" if self.detail is NO_DETAIL else orjson.dumps(self.detail._asdict()).decode()
 
 
 def parse_detail(name: EventType, text: str) -> Detail:

@@ -15,14 +15,13 @@ WITHDRAWAL_HELD_FOR = timedelta(days=30)
 
 
 def parent_reply(case: Case, given: ParentReply, now: datetime, rules: Rules) -> Decision:
-    reply = Reply(rules.calendar.iso_local(given.reply_at), given.normalised)
     if given.verdict is Verdict.OTHER:
         return Decision(case=case, events=(Event(EventType.REPLY_OTHER),))
     if given.verdict is Verdict.EMPTY:
         return Decision(case=case, events=(Event(EventType.REPLY_IGNORED, Reason("empty")),))
     if _is_in_time(case, given):
         return _reply_in_time(case, given, now, rules)
-    return _reply_out_of_time(case, given, reply)
+    return _reply_out_of_time(case, given, rules)
 
 
 def _is_in_time(case: Case, given: ParentReply) -> bool:
@@ -67,7 +66,7 @@ def _count_reply(case: Case, given: ParentReply, now: datetime, rules: Rules) ->
             effects=(*closing, Send(text=Kind.AGREED, link=given.link), Effect.FORM_VOUCHER),
         )
     return Decision(
-        case=end_case(case, State.REFUSED, now)._replace(answered_at=given.reply_at),
+        case=end_case(case, State.REFUSED, now, answered_at=given.reply_at),
         events=(*asked, Event(EventType.REFUSED, reply)),
         effects=(*closing, Send(text=Kind.REFUSED, link=given.link)),
     )
@@ -133,7 +132,7 @@ def _reask(case: Case, given: ParentReply) -> Decision:
     )
 
 
-def _reply_out_of_time(case: Case, given: ParentReply, reply: Reply) -> Decision:
+def _reply_out_of_time(case: Case, given: ParentReply, rules: Rules) -> Decision:
     """A reply without effect on the state: the first one that counted stands, and a later one is only reported."""
     if given.possible_redelivery or given.verdict is Verdict.UNCLEAR:
         reason = "may be a copy" if given.possible_redelivery else "unclear"
@@ -141,6 +140,7 @@ def _reply_out_of_time(case: Case, given: ParentReply, reply: Reply) -> Decision
     unasked = case.state in (State.WAITING, State.QUEUED) or case.resume is State.WAITING
     if unasked and given.msisdn == case.msisdn:
         return Decision(case=case, events=(Event(EventType.REPLY_IGNORED, Reason("not asked yet")),))
+    reply = Reply(rules.calendar.iso_local(given.reply_at), given.normalised)
     agreed = has_agreed(case)
     same = given.verdict is (Verdict.AGREE if agreed else Verdict.REFUSE)
     if (agreed or case.state is State.REFUSED) and same:

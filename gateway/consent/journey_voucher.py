@@ -21,7 +21,7 @@ def close_voucher(case: Case, given: IssueVoucher | RejectVoucher, now: datetime
         events.append(Event(EventType.VOUCHER_ACTIVATED, voucher))
     if case.used_at is not None:
         events.append(Event(EventType.SERVICE_RECEIVED, voucher))
-    issued = end_case(case, State.VOUCHER_ISSUED, now)._replace(voucher_id=given.voucher_id)
+    issued = end_case(case, State.VOUCHER_ISSUED, now, voucher_id=given.voucher_id)
     return Decision(case=issued, events=tuple(events))
 
 

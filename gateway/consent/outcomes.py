@@ -1,6 +1,7 @@
 """What the parts of the journey decide alike."""
 
 from datetime import datetime
+from typing import Any
 
 from gateway.consent.case import AGREED, Case, State
 from gateway.consent.inputs import AcceptReply, Decision
@@ -11,12 +12,14 @@ def reject(case: Case) -> Decision:
     return Decision(case=case, rejected=True)
 
 
-def end_case(case: Case, state: State, now: datetime) -> Case:
-    """The case as it ends; its held reply may still be counted if the question was asked and had no answer."""
+def end_case(case: Case, state: State, now: datetime, **others: Any) -> Case:
+    """The case as it ends, with `others` of its fields; its held reply may still be counted if the question was
+    asked and had no answer.
+    """
     still_counts = case.state is not State.QUEUED and state in ACCEPTED_IN[AcceptReply]
     held = case.held if still_counts else None
     due_at = case.due_at if held is not None and has_agreed(case) else None  # of a held withdrawal
-    return case._replace(state=state, ended_at=now, due_at=due_at, resume=None, held=held)
+    return case._replace(state=state, ended_at=now, due_at=due_at, resume=None, held=held, **others)
 
 
 def has_agreed(case: Case) -> bool:

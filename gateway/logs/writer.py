@@ -17,7 +17,7 @@ Importance = Literal["info", "warning"]
 
 MAX_QUEUED_BYTES = 4 << 20
 _BATCH_BYTES = 65_536
-_PAUSE_SECONDS = 0.02
+_PAUSE_SECONDS = 0.05
 """The pause between two batches: a thread that woke for every line would cost the event loop more than writing it.
 """
 
@@ -120,8 +120,10 @@ class LineWriter:
         return batch
 
     def _oldest(self) -> Importance | None:
-        waiting = [(queue[0][0], importance) for importance, queue in self._queues.items() if queue]
-        return min(waiting)[1] if waiting else None
+        info, warning = self._queues["info"], self._queues["warning"]
+        if info and (not warning or info[0] < warning[0]):
+            return "info"
+        return "warning" if warning else None
 
 
 def _write(descriptor: int, octets: bytes) -> bool:

@@ -125,7 +125,4 @@ def _united(one: Mapping[int, int], other: Mapping[int, int]) -> dict[int, int]:
 def _progress(out: OutgoingText) -> TextProgress:
     """The progress of the text to write now; its expected receipts are moved into it."""
     expected, out.expected = out.expected, []
-    progress = out.progress
-    return TextProgress(
-        out.claimed, progress._replace(message_ids=tuple(progress.message_ids)), expected, out.refused
-    )
+    return TextProgress(out.claimed, out.progress, expected, out.refused)

@@ -104,7 +104,7 @@ class OutgoingText:
             state,
             self.accepted_segments,
             self.tracked_segments,
-            self.message_ids,
+            tuple(self.message_ids),
             self.accepted_at,
         )
 

@@ -74,8 +74,9 @@ class Availability:
 
     def succeeded(self) -> None:
         """A request succeeded: requests are made as usual."""
-        self._failures = 0
-        metrics.PARTNER_FAILURES.labels(self._partner).set(0)
+        if self._failures:
+            self._failures = 0
+            metrics.PARTNER_FAILURES.labels(self._partner).set(0)
         if self._paused:
             self._end_pause()
             log.info(Event.PARTNER_RESUMED, call=self._partner)

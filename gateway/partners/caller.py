@@ -187,7 +187,8 @@ class Caller:
         self._has_finished.set()
         again = [outcome for outcome in settled if isinstance(outcome, Retry)]
         self._done_calls.inc(len(settled) - len(again))
-        self._retried_calls.inc(len(again))
+        if again:
+            self._retried_calls.inc(len(again))
         pausing = [outcome for outcome in again if outcome.kind is not FailureKind.OUTAGE]
         if any(isinstance(outcome, Done) for outcome in outcomes) and not pausing:
             self._availability.succeeded()

@@ -1,8 +1,7 @@
 """For how long a partner has not responded: what tells of one that accepts connections and then says nothing."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from gateway import metrics
 from gateway.partners.responses import InvalidResponse
@@ -27,25 +26,24 @@ class Silence:
         self._responded = self._ended = now()
         metrics.PARTNER_SILENT.labels(partner).set_function(self.seconds)
 
-    @contextmanager
-    def request(self) -> Iterator[None]:
-        """Around one request and the reading of its response; TimeoutError is let through, as any other."""
-        request, began = object(), self._now()
-        self._under_way[request] = began
-        try:
-            yield
-        except TimeoutError:
-            if self._timed_out is None and began >= self._responded:
-                self._timed_out = began
-            raise
-        except InvalidResponse:
-            self._end()
-            raise
-        else:
-            self._end()
-        finally:
-            del self._under_way[request]
-            self._ended = self._now()
+    def request(self) -> "Request":
+        """A context manager around one request and the reading of its response; it lets each exception through."""
+        return Request(self)
+
+    def begin(self, request: "Request") -> float:
+        """Notes a request that begins, and when."""
+        began = self._under_way[request] = self._now()
+        return began
+
+    def end(self, request: "Request", began: float, error: type[BaseException] | None) -> None:
+        """Notes the end of a request."""
+        del self._under_way[request]
+        self._ended = self._now()
+        if error is None or issubclass(error, InvalidResponse):
+            self._timed_out = None
+            self._responded = self._ended
+        elif issubclass(error, TimeoutError) and self._timed_out is None and began >= self._responded:
+            self._timed_out = began
 
     def seconds(self) -> float:
         """For how long; 0 where no request waits for its response or has timed out since the last one."""
@@ -56,6 +54,17 @@ class Silence:
         begins = [began for began in (oldest, self._timed_out) if began is not None]
         return now - max(min(begins), self._responded) if begins else 0.0
 
-    def _end(self) -> None:
-        self._timed_out = None
-        self._responded = self._now()
+
+class Request:
+    """A request of which a `Silence` knows while the block runs."""
+
+    __slots__ = ("_began", "_silence")
+
+    def __init__(self, silence: Silence) -> None:
+        self._silence = silence
+
+    def __enter__(self) -> None:
+        self._began = self._silence.begin(self)
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        self._silence.end(self, self._began, error)

@@ -141,6 +141,7 @@ _WORD: Final = re.compile(r"\"([^\"]*)\"|'([^']*)'|([^\s,;\"']*)")
 # What a text without any other mark has to look like. A value is one word; dates and fields of a vendor's own may
 # follow it. A text of words in between is a subscriber's, and so is one with the sign of a reply, as in 3#1.
 _MAX_MARKLESS_LENGTH: Final = 500
+_MIN_MARKLESS_LENGTH: Final = 10  # ab1c,,,ERR
 _MARKLESS_VALUE: Final = re.compile(
     r"""[\s,;{]*(?:"[^"#]*"|'[^'#]*'|[^\s,;"'#]*)(?:[\s,;}"']+(?:[0-9:.+-]+|[A-Za-z_]\w*[:=][^\s,;#]*))*[\s,;}"']*"""
 )
@@ -170,6 +171,8 @@ def parse_receipt(sm: ShortMessage, states: Mapping[str, MessageState] = NO_STAT
     by_text = not message_type & (_SMSC_RECEIPT | _INTERMEDIATE) and not tlv_id
     # Receipts are ASCII, whatever their data_coding. UCS-2 makes them ASCII with NULs between.
     text = sm.payload[:MAX_RECEIPT_OCTETS].replace(b"\0", b"").decode("latin-1")
+    if by_text and len(text) < _MIN_MARKLESS_LENGTH:
+        return None
     values = _values(text, (sm.source.addr, sm.destination.addr), markless=by_text)
     if by_text and not values and not _is_receipt(text, states):
         return None

@@ -116,10 +116,11 @@ def changes(stored: Sequence[Stored], before: Mapping[str, Case]) -> Changes:
                 found.ended.append(CaseInstant(new.ended_at, one.case_id))
             if old.ended_at is not None:
                 found.ended_no_more.append(CaseInstant(old.ended_at, one.case_id))
-        if new.state is not old.state or new.held is not old.held:
+        if (old.state is State.WAITING) is not (new.state is State.WAITING):
             waited, waits = set(_waits(one, old)), set(_waits(one, new))
             found.wait |= waits - waited
             found.wait_no_more |= waited - waits
+        if new.held is not old.held or (old.state is State.PARKED) is not (new.state is State.PARKED):
             needed, needs = set(_needs_ops(one, old)), set(_needs_ops(one, new))
             found.need_ops |= needs - needed
             found.need_ops_no_more |= needed - needs

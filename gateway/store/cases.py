@@ -56,7 +56,7 @@ class StoredCase(NamedTuple):
 
     def with_case(self, case: Case) -> "StoredCase":
         """The same row with another state of the journey."""
-        return self._replace(case=case)
+        return StoredCase(*self[:-1], case)
 
     @property
     def recipient(self) -> Mapping[str, Any]:

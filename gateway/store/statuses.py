@@ -1,13 +1,13 @@
 """The journal's status events in order, for SDU: pulled or pushed."""
 
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from gateway.consent.deadlines import Calendar
 from gateway.consent.details import By
 from gateway.store import reasons
 from gateway.store.database import Connection
-from gateway.store.rows import reader
 
 # The LIMIT is applied before the join, so that the cost of a page does not depend on the journal's length.
 _READ = """
@@ -28,15 +28,15 @@ class StatusEvent(NamedTuple):
     at: datetime  # business time
     event: str
     event_id: str
-    detail: dict[str, Any]
     case_id: str
     list_id: str
     record_id: str
     service: str
     pupil_iin: str
+    detail: dict[str, Any]
 
 
-_read_event = reader(StatusEvent)
+_columns = itemgetter(*(field for field in StatusEvent._fields if field != "detail"))
 
 
 async def after(connection: Connection, seq: int, limit: int) -> list[StatusEvent]:
@@ -45,7 +45,7 @@ async def after(connection: Connection, seq: int, limit: int) -> list[StatusEven
     details = await reasons.shown(connection, [(row["case_id"], row["detail"]) for row in rows])
     for detail in details:
         detail.pop(_ACTOR, None)
-    return [_read_event(row)._replace(detail=detail) for row, detail in zip(rows, details, strict=True)]
+    return [StatusEvent._make((*_columns(row), detail)) for row, detail in zip(rows, details, strict=True)]
 
 
 def as_json(event: StatusEvent, calendar: Calendar) -> dict[str, Any]:

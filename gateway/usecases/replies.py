@@ -194,10 +194,12 @@ class Replies:
         question at the number, else to one that has asked there before, else to the first service.
         """
         readings = {code: read_reply(reply.text, service.replies) for code, service in self._services.items()}
-        clear = [code for code, r in readings.items() if r.verdict in (Verdict.AGREE, Verdict.REFUSE)]
-        known = [code for code in readings if (reply.source_addr, code) in asked]
-        is_open = [code for code in known if asked[reply.source_addr, code].open]
-        code = next(iter(clear or is_open or known or readings))
+        code = next(iter(readings))
+        if len(readings) > 1:
+            clear = [code for code, r in readings.items() if r.verdict in (Verdict.AGREE, Verdict.REFUSE)]
+            known = [code for code in readings if (reply.source_addr, code) in asked]
+            is_open = [code for code in known if asked[reply.source_addr, code].open]
+            code = next(iter(clear or is_open or known or readings))
         question = None if self._why_ignored(reply) else asked.get((reply.source_addr, code))
         if (
             question is not None

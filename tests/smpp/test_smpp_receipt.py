@@ -396,3 +396,13 @@ def test_any_octets_are_a_receipt_or_a_reply(text: bytes, esm_class: int) -> Non
 @given(st.text(max_size=300), st.sampled_from(["exact", "hex-to-dec", "dec-to-hex", "auto"]))
 def test_any_message_id_has_related_ids(message_id: str, relation: IdRelation) -> None:
     assert related_ids(message_id, relation)
+
+
+@pytest.mark.parametrize("text", [b"ab1c,,,ERR", b"id:1 stat:ERR"])
+def test_the_shortest_receipts_without_a_mark_are_receipts(text: bytes) -> None:
+    assert read(text, esm_class=0x00).state is MessageState.UNDELIVERABLE
+
+
+@pytest.mark.parametrize("text", [b"ab1,,,ERR", b"3#1", b"id:1 ERR"])
+def test_a_shorter_text_without_a_mark_is_a_reply(text: bytes) -> None:
+    assert parse_receipt(delivered(text, 0x00)) is None
