@@ -56,7 +56,7 @@ _AFTER = """
 SELECT seq, at, actor, role, action, list_id, case_ids, digest FROM access_log WHERE seq > $1 ORDER BY seq LIMIT $2
 """
 _EXPIRE = """
-DELETE FROM access_log WHERE seq IN (SELECT seq FROM access_log WHERE at < $1 ORDER BY at LIMIT $2)
+DELETE FROM access_log WHERE seq = ANY(ARRAY(SELECT seq FROM access_log WHERE at < $1 ORDER BY at LIMIT $2))
 """
 
 _read = reader(StoredAccess)

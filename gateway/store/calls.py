@@ -33,14 +33,16 @@ _ADD = """added AS (
         attempts = 0, next_at = '-infinity', node = NULL, serial = excluded.serial
 )"""
 
+# The rows are found once, as an array. A subquery in FROM may be executed again for each row of the table, where
+# statistics say that it is small, and each time it locks the next rows: for minutes, and beyond the limit.
 _CLAIM = """
 UPDATE calls SET node = $1
-FROM (SELECT case_id, kind FROM calls
-      WHERE kind = $2 AND node IS NULL AND next_at <= clock_timestamp()
-        AND EXISTS (SELECT FROM nodes WHERE nodes.node = $1)
-      ORDER BY next_at LIMIT $3 FOR UPDATE SKIP LOCKED) AS ready
-WHERE calls.case_id = ready.case_id AND calls.kind = ready.kind
-RETURNING calls.case_id, calls.serial, calls.attempts
+WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM calls
+    WHERE kind = $2 AND node IS NULL AND next_at <= clock_timestamp()
+      AND EXISTS (SELECT FROM nodes WHERE nodes.node = $1)
+    ORDER BY next_at LIMIT $3 FOR UPDATE SKIP LOCKED))
+RETURNING case_id, serial, attempts
 """
 
 _FINISH = """

@@ -1,10 +1,15 @@
 """Rows of the queues: claimed by one node each, in order, and free again once the node has left."""
 
 import asyncio
+import importlib
+import pkgutil
+import re
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 
+from gateway import store
 from gateway.consent.texts import Kind
 from gateway.store import calls, nodes, outbox, sms
 from gateway.store.calls import CallKind
@@ -34,6 +39,34 @@ async def test_two_nodes_claim_every_call_once(database: Database) -> None:
     first, second = await asyncio.gather(claim_all(NODE), claim_all(OTHER))
     assert len(first) + len(second) == 100
     assert not set(first) & set(second)
+
+
+async def test_a_claim_of_calls_keeps_its_limit_by_the_worst_plan(database: Database) -> None:
+    """As it is chosen for a table that was empty when it was analysed, and is full now."""
+    async with database.acquire() as connection:
+        await add_node(connection)
+        await execute(connection, [calls.adding([(f"case-{n:04}", CallKind.LOOKUP) for n in range(1000)])])
+        async with connection.transaction():
+            for method in ("hashjoin", "mergejoin", "indexscan", "indexonlyscan", "bitmapscan"):
+                await connection.execute(f"SET LOCAL enable_{method} = off")
+            await connection.execute("UPDATE pg_class SET reltuples = 0, relpages = 1 WHERE relname = 'calls'")
+            assert len(await calls.claim(connection, NODE, CallKind.LOOKUP, 100)) == 100
+
+
+def _statements() -> Iterator[tuple[str, str]]:
+    """Name and text of each constant of the store that may be a statement."""
+    for found in pkgutil.iter_modules(store.__path__, "gateway.store."):
+        for name, text in vars(importlib.import_module(found.name)).items():
+            if isinstance(text, str) and "SELECT" in text:
+                yield f"{found.name}.{name}", text
+
+
+def test_no_statement_locks_a_limited_number_of_rows_in_a_subquery_that_it_joins() -> None:
+    """Such a subquery may be executed again for each row of the other side, and locks the next rows each time."""
+    joined = re.compile(r"\b(FROM|JOIN|USING)\s*\(\s*SELECT\b[^;]*\bLIMIT\b[^()]*\bSKIP LOCKED\b")
+    statements = dict(_statements())
+    assert "SKIP LOCKED" in statements["gateway.store.calls._CLAIM"]
+    assert [name for name, text in statements.items() if joined.search(text)] == []
 
 
 async def test_a_call_being_claimed_is_skipped_without_waiting(database: Database) -> None:
