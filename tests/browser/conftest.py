@@ -9,7 +9,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, ConsoleMessage, Error, Page, async_playwright, expect
+
+from tests.simulators_page import served
+
+__all__ = ["served"]
 
 FOLDER = Path(__file__).parents[2] / "docs" / "screenshots"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -21,6 +26,12 @@ AS_ROOT = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium's sandbox re
 expect.set_options(timeout=TIMEOUT_MS)
 
 Picture = Callable[[Page, str], Awaitable[None]]
+
+
+async def violations(page: Page) -> list[tuple[str, list[str]]]:
+    """What axe finds, by rule, and where."""
+    found = await Axe().run(page, options={"resultTypes": ["violations"]})
+    return [(one["id"], [str(node["target"]) for node in one["nodes"]]) for one in found.response["violations"]]
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import aiohttp
 import orjson
 import pytest
-from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, Route, ViewportSize, expect
 
 from gateway import metrics
@@ -23,7 +22,7 @@ from gateway.consent.inputs import Park, UseNumber
 from gateway.shells import apis_of, board_of
 from gateway.simulators.configuration import config_toml
 from gateway.store.database import Connection, Database
-from tests.browser.conftest import TIMEOUT_MS, Picture
+from tests.browser.conftest import TIMEOUT_MS, Picture, violations
 from tests.record_factories import good
 
 TOKENS = {"sdu": "sdu-token-of-tests", "wallet": "wallet-token-of-tests", "ops": "ops-token-of-tests"}
@@ -152,12 +151,6 @@ async def _push(session: aiohttp.ClientSession, list_id: str, records: Sequence[
     headers = {"Content-Type": "application/x-ndjson"}
     async with session.put(f"/v1/lists/{list_id}", data=body, headers=headers) as response:
         assert response.status == 201
-
-
-async def violations(page: Page) -> list[tuple[str, list[str]]]:
-    """What axe finds, by rule, and where."""
-    found = await Axe().run(page, options={"resultTypes": ["violations"]})
-    return [(one["id"], [str(node["target"]) for node in one["nodes"]]) for one in found.response["violations"]]
 
 
 async def test_the_board_shows_the_campaign_and_what_is_wrong_and_runs_no_foreign_text(

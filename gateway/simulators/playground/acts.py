@@ -5,8 +5,9 @@ from typing import Any
 from gateway.simulators.commands import execute
 from gateway.simulators.playground.canteen import MAX_CODE_CHARACTERS
 from gateway.simulators.playground.environment import SimulatedEnvironment
-from gateway.simulators.playground.refused import RefusedAct
+from gateway.simulators.playground.refused import Refusal, RefusedAct
 from gateway.simulators.playground.telephones import MAX_TEXT_CHARACTERS
+from gateway.simulators.playground.vouchers import MAX_MARKS
 
 MAX_NAME_CHARACTERS = 64
 
@@ -35,7 +36,13 @@ async def _act(environment: SimulatedEnvironment, request: Any) -> dict[str, Any
         case {"act": "code", "voucher": voucher}:
             return environment.vouchers.new_code(_short(voucher))
         case {"act": "read", "code": code}:
-            return await environment.canteen.read(_string(code, MAX_CODE_CHARACTERS))
+            return await environment.canteen.read_code(_string(code, MAX_CODE_CHARACTERS))
+        case {"act": "read-card", "voucher": voucher}:
+            return await environment.canteen.read_card(_short(voucher))
+        case {"act": "rate", "meal": meal, "marks": marks}:
+            environment.vouchers.rate(_short(meal), _marks(marks))
+        case {"act": "complain", "number": number, "text": text}:
+            environment.complaints.send(_short(number), _text(text))
         case {"act": "break" | "repair" as what, "partner": partner}:
             await _switch(environment, _short(partner), works=what == "repair")
         case {"act": "push", "language": "kk" | "ru" as language}:
@@ -53,7 +60,7 @@ async def _switch(environment: SimulatedEnvironment, partner: str, *, works: boo
 
 async def _push(environment: SimulatedEnvironment, language: str) -> None:
     if environment.push is None:
-        raise RefusedAct("SDU has no further families.")
+        raise RefusedAct(Refusal.NO_FAMILIES)
     await environment.push(language)
 
 
@@ -63,6 +70,12 @@ def _short(value: object) -> str:
 
 def _text(value: object) -> str:
     return _string(value, MAX_TEXT_CHARACTERS)
+
+
+def _marks(value: object) -> int:
+    if type(value) is not int or not 1 <= value <= MAX_MARKS:
+        raise ValueError(f"marks of 1 to {MAX_MARKS} are expected")
+    return value
 
 
 def _string(value: object, longest: int) -> str:

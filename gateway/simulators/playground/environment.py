@@ -8,9 +8,11 @@ from gateway.simulators.commands import Simulator
 from gateway.simulators.mcb import McbSimulator
 from gateway.simulators.observable import Observable
 from gateway.simulators.playground.canteen import Canteen
+from gateway.simulators.playground.codes import CODE_SECONDS
+from gateway.simulators.playground.complaints import Complaints
 from gateway.simulators.playground.report import DailyReport
 from gateway.simulators.playground.telephones import BusinessTime, Telephones
-from gateway.simulators.playground.vouchers import CODE_SECONDS, Vouchers
+from gateway.simulators.playground.vouchers import Vouchers
 from gateway.simulators.sdu import SduSimulator
 from gateway.simulators.smsc import SmscSimulator
 from gateway.simulators.wallet import WalletSimulator
@@ -60,6 +62,7 @@ class SimulatedEnvironment(Observable):
             code_seconds=code_seconds,
         )
         self.canteen = Canteen(self.vouchers, business_now)
+        self.complaints = Complaints(self.vouchers, business_now)
         self.version = 0
         """Counts changes."""
         self._sdu, self._report = sdu, DailyReport(wallet.accepted, sdu.events)
@@ -89,6 +92,7 @@ class SimulatedEnvironment(Observable):
         for voucher in vouchers:
             yield f"voucher/{voucher.voucher_id}", self.vouchers.state(voucher)
         yield "vouchers", [voucher.voucher_id for voucher in vouchers]
+        yield "complaints", self.complaints.state()
         yield "canteen", self.canteen.state()
         yield "statuses", self._statuses()
         yield "report", self._report.rows()

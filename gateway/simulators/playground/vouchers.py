@@ -1,45 +1,31 @@
-"""The wallet as its user sees it: vouchers, their activation, dynamic codes and history (order A2 §4–11)."""
+"""The wallet as its user sees it: vouchers, their activation, use, history and ratings (order A2 §4–13)."""
 
-import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
-from itertools import groupby
 from typing import Any
 
 import aiohttp
-import segno
 
-from gateway.simulators.playground.refused import RefusedAct
+from gateway.simulators.playground.codes import CODE_SECONDS, Codes, qr_code
+from gateway.simulators.playground.refused import Refusal, RefusedAct
 from gateway.simulators.wallet import Voucher, WalletSimulator
 
-CODE_SECONDS = 30.0
-MAX_CODES = 1000
-"""The number of codes that are remembered, so that an old one is called expired and not unknown."""
 MAX_SHOWN = 200
 """The number of latest vouchers on the page."""
-_QUIET_ZONE_MODULES = 4
+MAX_MARKS = 5
 
 
 class Verdict(StrEnum):
-    """What the wallet says of a code that the canteen has read."""
+    """What the wallet says of a code or a card that the canteen has read."""
 
     SERVED = "served"
     UNKNOWN = "unknown"
     EXPIRED = "expired"
     USED = "used"
-
-
-@dataclass(slots=True, eq=False)
-class Code:
-    """A dynamic code of a voucher; `until` is monotonic seconds."""
-
-    text: str
-    voucher: Voucher
-    until: float
-    used: bool = False
+    NOT_ACTIVE = "not_active"
+    ENDED = "ended"
 
 
 class Vouchers:
@@ -57,9 +43,10 @@ class Vouchers:
     ) -> None:
         self._wallet = wallet
         self._gateway_url, self._token = gateway_url, token
-        self._business_now, self._now = business_now, now
-        self._code_seconds = code_seconds
-        self._codes: dict[str, Code] = {}
+        self._business_now = business_now
+        self._codes = Codes(now, code_seconds)
+        self._marks: dict[str, int] = {}
+        """The ratings, by the event of the meal."""
 
     @property
     def shown(self) -> list[Voucher]:
@@ -74,7 +61,6 @@ class Vouchers:
 
     def state(self, voucher: Voucher) -> dict[str, Any]:
         """What the page shows of one voucher; `history` is the oldest first (A2 §11)."""
-        history = [{"type": event["type"], "at": event["at"]} for event in self._events(voucher)]
         body = voucher.body
         return {
             "voucher_id": voucher.voucher_id,
@@ -83,64 +69,90 @@ class Vouchers:
             "number": body["recipient"]["msisdn"],
             "school_year": body["school_year"],
             "category": body["category"],
-            "history": [{"type": "formed", "at": body["consent"]["at"]}, *history],
+            "history": [{"type": "formed", "at": body["consent"]["at"]}, *map(self._entry, self._events(voucher))],
         }
 
     async def activate(self, voucher_id: str) -> None:
         """Activates a voucher: the gateway is told, and the canteen system knows the pupil from then on."""
         voucher = self._find(voucher_id)
         if self._is_activated(voucher):
-            raise RefusedAct("The voucher is active already.")
+            raise RefusedAct(Refusal.ALREADY_ACTIVE)
         await self._report(voucher, "activated")
 
     def new_code(self, voucher_id: str) -> dict[str, Any]:
-        """A new code and its QR code, as the `d` of an SVG path in a square of `modules`."""
+        """A new code, its seconds and its QR code."""
         voucher = self._find(voucher_id)
         if not self._is_activated(voucher):
-            raise RefusedAct("The voucher has to be activated first.")
-        text = f"{voucher.voucher_id}-{secrets.randbelow(10**6):06d}"
-        self._codes[text] = Code(text, voucher, self._now() + self._code_seconds)
-        for old in list(self._codes)[:-MAX_CODES]:
-            del self._codes[old]
-        qr = segno.make(text, error="m", micro=False)
-        return {
-            "code": text,
-            "seconds": self._code_seconds,
-            "path": _path(qr),
-            "modules": qr.symbol_size(border=_QUIET_ZONE_MODULES)[0],
-        }
+            raise RefusedAct(Refusal.NOT_ACTIVE)
+        code = self._codes.new(voucher)
+        return {"code": code.text, "seconds": self._codes.seconds, **qr_code(code.text)}
 
-    async def redeem(self, text: str) -> tuple[Verdict, Voucher | None]:
-        """What becomes of a code that the canteen has read, and whose voucher it is; a meal is reported."""
-        self._check_wallet()
-        code = self._codes.get(text)
+    async def use_code(self, text: str) -> tuple[Verdict, Voucher | None]:
+        """What becomes of a code that the canteen has read, and whose it is; a meal is reported (A2 §10)."""
+        self.check_works()
+        code = self._codes.find(text)
         if code is None:
             return Verdict.UNKNOWN, None
         if code.used:
             return Verdict.USED, code.voucher
-        if self._now() > code.until:
+        if self._codes.has_expired(code):
             return Verdict.EXPIRED, code.voucher
         code.used = True  # before the report: a second reading meanwhile is refused
         try:
-            await self._report(code.voucher, "used")
+            verdict = await self._use(code.voucher)
         except RefusedAct:
             code.used = False
             raise
-        return Verdict.SERVED, code.voucher
+        code.used = verdict is Verdict.SERVED
+        return verdict, code.voucher
+
+    async def use_card(self, voucher_id: str) -> tuple[Verdict, Voucher]:
+        """The same of the card of this voucher's pupil (A2 §7)."""
+        voucher = self._find(voucher_id)
+        return await self._use(voucher), voucher
+
+    def rate(self, meal: str, marks: int) -> None:
+        """The recipient's rating of a meal, once (A2 §12); `meal` is the event of its use."""
+        self.check_works()
+        if not any(event["event_id"] == meal and event["type"] == "used" for event in self._wallet.accepted):
+            raise RefusedAct(Refusal.NO_MEAL)
+        if meal in self._marks:
+            raise RefusedAct(Refusal.ALREADY_RATED)
+        self._marks[meal] = marks
+
+    def has_vouchers(self, number: str) -> bool:
+        """Whether a recipient with this number has one."""
+        return any(voucher.body["recipient"]["msisdn"] == number for voucher in self._wallet.vouchers.values())
+
+    def check_works(self) -> None:
+        """RefusedAct when the wallet is broken."""
+        if self._wallet.is_down:
+            raise RefusedAct(Refusal.WALLET_BROKEN)
+
+    async def _use(self, voucher: Voucher) -> Verdict:
+        now = self._business_now()
+        if not self._is_activated(voucher):
+            return Verdict.NOT_ACTIVE
+        if now and now.date() >= _end(voucher):
+            return Verdict.ENDED
+        await self._report(voucher, "used")
+        return Verdict.SERVED
 
     def _find(self, voucher_id: str) -> Voucher:
-        self._check_wallet()
+        self.check_works()
         found = next((one for one in self._wallet.vouchers.values() if one.voucher_id == voucher_id), None)
         if found is None:
-            raise RefusedAct("There is no such voucher.")
+            raise RefusedAct(Refusal.NO_VOUCHER)
         return found
-
-    def _check_wallet(self) -> None:
-        if self._wallet.is_down:
-            raise RefusedAct("The wallet is broken.")
 
     def _events(self, voucher: Voucher) -> list[dict[str, Any]]:
         return [event for event in self._wallet.accepted if event["case_id"] == voucher.key]
+
+    def _entry(self, event: dict[str, Any]) -> dict[str, Any]:
+        shown = {"type": event["type"], "at": event["at"]}
+        if event["type"] == "used":
+            shown |= {"meal": event["event_id"], "marks": self._marks.get(event["event_id"])}
+        return shown
 
     def _is_activated(self, voucher: Voucher) -> bool:
         return any(event["type"] == "activated" for event in self._events(voucher))
@@ -153,9 +165,9 @@ class Vouchers:
         try:
             status, body = await self._wallet.post_events(self._gateway_url(), self._token, [event])
         except (aiohttp.ClientError, TimeoutError, ValueError):
-            raise RefusedAct("The gateway does not respond to the wallet; try again.") from None
+            raise RefusedAct(Refusal.GATEWAY_SILENT) from None
         if status != 200 or body["taken"] != 1:
-            raise RefusedAct(f"The gateway did not accept the wallet's event (status {status}); try again.")
+            raise RefusedAct(Refusal.EVENT_REJECTED, status=str(status))
 
 
 def full_name(person: dict[str, Any]) -> str:
@@ -163,13 +175,6 @@ def full_name(person: dict[str, Any]) -> str:
     return " ".join(filter(None, (person.get(key) for key in ("surname", "given_name", "patronymic"))))
 
 
-def _path(qr: segno.QRCode) -> str:
-    """The dark modules as the `d` of an SVG path: a rectangle for each run of them in a row."""
-    runs = []
-    for y, row in enumerate(qr.matrix, start=_QUIET_ZONE_MODULES):
-        x = _QUIET_ZONE_MODULES
-        for dark, modules in groupby(row):
-            width = len(list(modules))
-            runs.append(f"M{x} {y}h{width}v1h-{width}z" if dark else "")
-            x += width
-    return "".join(runs)
+def _end(voucher: Voucher) -> date:
+    """The first day on which the voucher is no longer valid: that of the next school year (A2 §13)."""
+    return date(int(voucher.body["school_year"].split("/")[1]), 9, 1)

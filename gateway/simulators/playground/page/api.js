@@ -1,5 +1,7 @@
 // Sends what the visitor does. The key comes in the address's fragment and is exchanged for a cookie.
 
+import { knows, t } from "./language.js";
+
 let refused = () => {};
 
 /** `show` is called with why something could not be done, or with null when the next thing could. */
@@ -34,9 +36,15 @@ async function post(path, body) {
     body: JSON.stringify(body),
     redirect: "error",
   }).catch(() => {
-    throw new Error("The demo does not respond: has it ended?");
+    throw new Error(t("no_response"));
   });
-  const content = response.status === 204 ? null : await response.json();
-  if (!response.ok) throw new Error(content.detail);
+  const content = response.status === 204 ? null : await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(sentence(response.status, content));
   return content;
+}
+
+/** Why the server refused a request, in the language of the page. */
+function sentence(status, { code, fields }) {
+  if (status === 401) return t("key_needed");
+  return knows("refused", code) ? t(`refused_${code}`, fields) : t("rejected", { status });
 }

@@ -1,14 +1,8 @@
-// The canteen: reads a code, typed or from the wallet's screen, and says whether there is a meal.
+// The canteen: reads a code, typed or from the wallet's screen, or a pupil's card, and says whether there is a meal.
 
 import { act } from "./api.js";
 import { byId, fill, h, time } from "./dom.js";
-
-const SAID = {
-  served: "Meal served",
-  unknown: "Refused: there is no such code",
-  expired: "Refused: the code has expired",
-  used: "Refused: the code was used already",
-};
+import { named, t } from "./language.js";
 
 export function begin(codeOfWallet) {
   byId("read").addEventListener("submit", (event) => {
@@ -19,27 +13,49 @@ export function begin(codeOfWallet) {
     byId("code").value = codeOfWallet() ?? "";
     if (byId("code").value) read(byId("code").value);
   });
+  byId("read-card").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    showVerdict(await act("read-card", { voucher: byId("card").value }));
+  });
 }
 
 async function read(code) {
   const reading = await act("read", { code });
-  const place = byId("verdict");
-  place.textContent = reading ? said(reading) : "";
-  place.className = reading?.served ? "good" : "bad";
+  showVerdict(reading);
   if (reading?.served) byId("code").value = "";
 }
 
-const said = ({ verdict, pupil }) => `${SAID[verdict]}${pupil ? `: ${pupil}` : ""}.`;
+function showVerdict(reading) {
+  const place = byId("verdict");
+  place.textContent = reading ? said(reading) : "";
+  place.className = reading?.served ? "good" : "bad";
+}
+
+const said = ({ verdict, means, pupil }) =>
+  [named("verdict", verdict), ...(pupil ? [`: ${pupil} (${named("means", means)})`] : []), "."].join("");
+
+/** Offers the cards of these pupils; each has `id` and `pupil`. */
+export function showCards(cards) {
+  const select = byId("card");
+  const ids = cards.map(({ id }) => id).join(" ");
+  byId("read-card").hidden = !cards.length;
+  if (select.dataset.ids === ids) return; // an open list stays open
+  const chosen = select.value;
+  fill(
+    select,
+    cards.map(({ id, pupil }) => h("option", { value: id }, `${pupil}, ${id}`)),
+  );
+  select.dataset.ids = ids;
+  if (cards.some(({ id }) => id === chosen)) select.value = chosen;
+}
 
 export function show({ known, pupils, readings }) {
   fill(
     byId("readings"),
     readings.length
       ? readings.map((reading) => h("li", {}, reading.at && time(reading.at), ` ${said(reading)}`))
-      : h("li", { class: "hint" }, "Nothing yet."),
+      : h("li", { class: "hint" }, t("readings_none")),
   );
-  const names = pupils.join(", ");
-  byId("pupils").textContent = known
-    ? `The wallet has told the canteen of ${known} pupil${known === 1 ? "" : "s"}: ${names}${known > pupils.length ? ", …" : ""}.`
-    : "The wallet tells the canteen of a pupil when the voucher is activated.";
+  const names = [...pupils, ...(known > pupils.length ? ["…"] : [])].join(", ");
+  byId("pupils").textContent = known ? t("pupils", { count: known, names }) : t("pupils_none");
 }

@@ -1,15 +1,15 @@
 // SDU with the statuses it was told, the report for NEDB, and the switches that break and repair the partners.
 
 import { act } from "./api.js";
-import { byId, fill, h, moment, time, words } from "./dom.js";
+import { byId, day, fill, h, time } from "./dom.js";
+import { knows, named, t } from "./language.js";
 
-const NAMES = { mcb: "MCB", wallet: "Wallet", sdu: "SDU" };
 const COLUMNS = ["activated", "meals", "service_received", "no_number"];
 
 export function begin() {
   byId("push").addEventListener("submit", (event) => {
     event.preventDefault();
-    act("push", { language: byId("language").value });
+    act("push", { language: byId("push-language").value });
   });
 }
 
@@ -25,8 +25,8 @@ export function showStatuses(statuses) {
         "tr",
         {},
         h("td", {}, time(at)),
-        h("td", { title: `list ${list_id}` }, record_id),
-        h("td", {}, words(status), h("span", { class: "hint" }, about(detail))),
+        h("td", { title: t("of_list", { list: list_id }) }, record_id),
+        h("td", {}, named("status", status), h("span", { class: "hint" }, about(detail))),
       ),
     ),
   );
@@ -35,7 +35,8 @@ export function showStatuses(statuses) {
 /** The details that say something by themselves. */
 function about(detail) {
   const { relation, checked, voucher_id, reason, text } = detail;
-  const said = relation ?? checked?.join(", ") ?? voucher_id ?? reason ?? text;
+  const relations = (checked ?? (relation ? [relation] : [])).map((one) => named("relation", one)).join(", ");
+  const said = relations || (voucher_id ?? reason ?? (text && named("text", text)));
   return said ? ` ${said}` : "";
 }
 
@@ -47,11 +48,11 @@ export function showReport(rows) {
           h(
             "tr",
             {},
-            h("th", { scope: "row" }, moment(`${row.date}T`)),
+            h("th", { scope: "row" }, day(row.date)),
             COLUMNS.map((column) => h("td", { class: "number" }, String(row[column]))),
           ),
         )
-      : h("tr", {}, h("td", { colspan: "5", class: "hint" }, "Nothing to report yet.")),
+      : h("tr", {}, h("td", { colspan: "5", class: "hint" }, t("report_none"))),
   );
 }
 
@@ -59,7 +60,7 @@ export function showSwitches(switches) {
   fill(
     byId("switch-list"),
     Object.entries(switches).map(([partner, works]) => {
-      const name = NAMES[partner] ?? `Operator ${partner}`;
+      const name = knows("partner", partner) ? named("partner", partner) : t("operator", { name: partner });
       const turn = () => act(works ? "break" : "repair", { partner });
       return h(
         "li",
@@ -69,7 +70,7 @@ export function showSwitches(switches) {
           { type: "button", role: "switch", "data-key": partner, "aria-checked": String(works), onclick: turn },
           name,
         ),
-        h("span", { class: works ? "good" : "bad" }, works ? "works" : "broken"),
+        h("span", { class: works ? "good" : "bad" }, t(works ? "works" : "broken")),
       );
     }),
   );

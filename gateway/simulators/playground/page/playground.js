@@ -2,7 +2,8 @@
 
 import { logIn, onRefused } from "./api.js";
 import * as canteen from "./canteen.js";
-import { byId, moment } from "./dom.js";
+import { byId, h, moment } from "./dom.js";
+import { choose, language, LANGUAGES, t, translate } from "./language.js";
 import * as partners from "./partners.js";
 import * as telephones from "./telephones.js";
 import * as wallet from "./wallet.js";
@@ -12,6 +13,7 @@ const SHOW = {
   telephones: telephones.showList,
   voucher: wallet.showOne,
   vouchers: wallet.showList,
+  complaints: wallet.showComplaints,
   canteen: canteen.show,
   statuses: partners.showStatuses,
   report: partners.showReport,
@@ -31,8 +33,8 @@ function showClock() {
   const { now, day_seconds: day, at } = clock;
   const passed = ((performance.now() - at) * 86_400) / day;
   const local = now && new Date(Date.parse(`${now.slice(0, 19)}Z`) + passed).toISOString();
-  byId("clock").textContent = local ? `${moment(local)} in Almaty` : "";
-  byId("pace").textContent = `A day lasts ${day} s: without a reply the text comes again after about ${4 * day} s.`;
+  byId("clock").textContent = local ? t("clock", { at: moment(local) }) : "";
+  byId("pace").textContent = t("pace", { day, repeat: 4 * day });
 }
 
 function listen() {
@@ -49,15 +51,17 @@ function listen() {
   events.addEventListener("open", () => showProblem(null));
   events.addEventListener("error", () => {
     const ended = events.readyState === EventSource.CLOSED;
-    showProblem(
-      ended ? "Open the address that the terminal shows: it has the key." : "The demo does not respond: has it ended?",
-    );
+    showProblem(t(ended ? "key_needed" : "no_response"));
   });
 }
 
+translate();
+for (const [code, name] of Object.entries(LANGUAGES)) byId("language").append(h("option", { value: code, lang: code }, name));
+byId("language").value = language;
+byId("language").addEventListener("change", ({ target }) => choose(target.value));
 onRefused(showProblem);
 telephones.begin(wallet.showOf);
-wallet.begin();
+wallet.begin(canteen.showCards);
 canteen.begin(wallet.shownCode);
 partners.begin();
 setInterval(showClock, 250);

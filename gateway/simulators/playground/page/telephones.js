@@ -2,6 +2,7 @@
 
 import { act } from "./api.js";
 import { byId, fill, h, time } from "./dom.js";
+import { language, t } from "./language.js";
 
 const states = new Map(); // by number
 let numbers = [];
@@ -35,7 +36,7 @@ export function showOne(number, state) {
   states.set(number, state);
   const last = state.messages.at(-1);
   if (before && last && !last.mine && state.messages.length > before.messages.length)
-    byId("news").textContent = `A text has arrived on ${owner(state)}.`;
+    byId("news").textContent = t("message_arrived", { owner: owner(state) });
   if (numbers.includes(number)) showNumbers();
   if (number === chosen) showChosen();
 }
@@ -83,20 +84,21 @@ function showChosen() {
   byId("telephone-title").textContent = owner(state);
   const list = byId("messages");
   const count = list.childElementCount;
-  fill(list, state.messages.length ? state.messages.map(message) : h("li", { class: "hint" }, "No text yet."));
+  fill(list, state.messages.length ? state.messages.map(message) : h("li", { class: "hint" }, t("messages_none")));
   if (list.childElementCount !== count || list.dataset.number !== chosen) list.scrollTop = list.lastElementChild.offsetTop - list.offsetTop;
   list.dataset.number = chosen;
   const { dialogue } = state;
   byId("screen").hidden = !dialogue;
   byId("screen-reply").hidden = !dialogue?.open;
   const text = byId("screen-text");
-  const screen = dialogue?.screen || "The code was dialled …";
+  const screen = dialogue?.screen || t("dialled");
   if (text.textContent !== screen) text.textContent = screen;
-  text.lang = dialogue?.language ?? "";
+  text.lang = dialogue?.language ?? language;
 }
 
 function message({ mine, text, at, segments, language, failed }) {
-  const note = failed ? "not sent" : mine ? "sent" : segments > 1 ? `${segments} segments` : "";
+  const counted = segments > 1 ? t("segments", { count: segments }) : "";
+  const note = failed ? t("message_failed") : mine ? t("message_sent") : counted;
   return h(
     "li",
     { class: mine ? "mine" : "theirs" },

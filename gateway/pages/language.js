@@ -1,4 +1,4 @@
-// The language of the page: the one that was chosen in this tab, else the browser's, else English.
+// The language of a page with its words.js: the one that was chosen in this tab, else the browser's, else English.
 
 import { WORDS } from "./words.js";
 
