@@ -6,13 +6,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+import orjson
 from smpplib import consts
 
-from gateway.api.sentences import Fields, in_english
+from gateway.api.sentences import NOTHING, Fields, Said, in_english, said_in
 from gateway.clock import MAX_DRIFT_SECONDS
 from gateway.config.model import Durability
 from gateway.partners.responses import FailureKind
 from gateway.smpp import status
+from gateway.store.alert_history import SeenAlert
 from gateway.store.held_replies import HeldByLink
 from gateway.store.queues import FAILING_FROM
 from gateway.store.replication import Replication
@@ -160,6 +162,18 @@ def with_noted(own: Collection[Alert], noted: Iterable[Alert]) -> list[Alert]:
     return _critical_first([*own, *(one for one in noted if (one.code, one.about) not in known)])
 
 
+def as_noted(alert: Alert) -> SeenAlert:
+    """The alert as other processes and the history read it."""
+    fields = orjson.dumps(alert.fields).decode()
+    return SeenAlert(alert.code, alert.about, alert.level, alert.text, alert.sentences, fields)
+
+
+def of_noted(noted: SeenAlert) -> Alert:
+    """The alert that another process sees."""
+    said = said_in(noted.text, noted.sentences, noted.fields)
+    return Alert(Level(noted.level), Code(noted.code), noted.text, noted.about, *said)
+
+
 def _critical_first(found: Iterable[Alert]) -> list[Alert]:
     return sorted(found, key=lambda alert: list(Level).index(alert.level))
 
@@ -198,16 +212,6 @@ def _of_database(rewind: Rewind | None, replication: Replication, durability: Du
         yield _alert(level, Code.COMMITS_LOCAL, f"commits_local_{replication.shortfall_kind}")
 
 
-class _Said(NamedTuple):
-    """Sentences that follow the first one of an alert, and their fields."""
-
-    sentences: Sequence[str]
-    fields: Fields
-
-
-_NOTHING = _Said((), {})
-
-
 def _of_link(link: LinkState, now: datetime, down_after_seconds: float) -> Iterator[Alert]:
     waiting = _waiting(link.queued)
     seconds = (now - link.since).total_seconds()
@@ -215,12 +219,12 @@ def _of_link(link: LinkState, now: datetime, down_after_seconds: float) -> Itera
         yield from _of_bound_link(link, now, waiting)
     if link.bound >= link.sessions:
         return
-    attempt = _NOTHING if link.node is None else _attempt(link, now)
+    attempt = NOTHING if link.node is None else _attempt(link, now)
     first: dict[str, str | float] = {"link": link.link}
     if link.bound:
         level, code, said = Level.WARNING, Code.SESSIONS_MISSING, "sessions_missing"
         first |= {"bound": link.bound, "sessions": link.sessions, "for_seconds": seconds}
-        waiting = _NOTHING
+        waiting = NOTHING
     elif link.node is None:
         level, code, said = Level.CRITICAL, Code.LINK_DOWN, "link_without_process"
     elif link.bind_failure in _CREDENTIALS:
@@ -235,23 +239,23 @@ def _of_link(link: LinkState, now: datetime, down_after_seconds: float) -> Itera
     yield _alert(level, code, *sentences, fields={**first, **attempt.fields, **waiting.fields})
 
 
-def _waiting(texts: int) -> _Said:
+def _waiting(texts: int) -> Said:
     if not texts:
-        return _NOTHING
-    return _Said(("text_waiting" if texts == 1 else "texts_waiting",), {"texts": texts})
+        return NOTHING
+    return Said(("text_waiting" if texts == 1 else "texts_waiting",), {"texts": texts})
 
 
-def _attempt(link: LinkState, now: datetime) -> _Said:
+def _attempt(link: LinkState, now: datetime) -> Said:
     """What came of the last attempt to bind, and when the next one is."""
     if link.bind_failure is None or link.next_bind_at is None:
-        return _NOTHING
+        return NOTHING
     seconds = (link.next_bind_at - now).total_seconds()
     if seconds <= 0:
-        return _Said(("attempt_under_way",), {"failure": link.bind_failure})
-    return _Said(("next_attempt",), {"failure": link.bind_failure, "next_seconds": seconds})
+        return Said(("attempt_under_way",), {"failure": link.bind_failure})
+    return Said(("next_attempt",), {"failure": link.bind_failure, "next_seconds": seconds})
 
 
-def _of_bound_link(link: LinkState, now: datetime, waiting: _Said) -> Iterator[Alert]:
+def _of_bound_link(link: LinkState, now: datetime, waiting: Said) -> Iterator[Alert]:
     code, fields = None, dict[str, str | float](link=link.link)
     if link.stopped is not None:
         code, since = Code.LINK_STOPPED, link.stopped_at or now

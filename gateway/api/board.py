@@ -11,16 +11,17 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from gateway.api.alerts import as_noted
 from gateway.api.cached import Cached
 from gateway.api.lists import LIST_ID
 from gateway.api.overview import Overview
 from gateway.api.problems import Problem, not_found
 from gateway.api.requests import Route, json_response, whole_number
+from gateway.api.sentences import said_in
 from gateway.clock import Clock
 from gateway.config.policy import HttpPolicy
 from gateway.consent.deadlines import Calendar
 from gateway.store import alert_history, figures, lists
-from gateway.store.alert_history import SeenAlert
 from gateway.store.database import Database
 from gateway.store.figures import Figure
 from gateway.usecases.figures import KEPT
@@ -144,6 +145,7 @@ class BoardApi:
                 "alerts": [
                     {
                         **alert._asdict(),
+                        **said_in(alert.text, alert.sentences, alert.fields)._asdict(),
                         "began_at": self._calendar.iso_local(alert.began_at),
                         "ended_at": self._calendar.iso_local(alert.ended_at) if alert.ended_at else None,
                     }
@@ -155,6 +157,6 @@ class BoardApi:
     async def note_alerts(self) -> None:
         """Notes what this process sees to be wrong, and what has ended."""
         found = await self._overview.alerts()
-        seen = {(one.code, one.about): SeenAlert(one.code, one.about, one.level, one.text) for one in found}
+        seen = {(one.code, one.about): as_noted(one) for one in found}
         async with self._database.acquire() as connection, connection.transaction():
             await alert_history.note(connection, seen.values())

@@ -12,13 +12,12 @@ from gateway.api.alerts import (
     SEEN_BY_ONE,
     Alert,
     Clocks,
-    Code,
-    Level,
     LinkState,
     PausedPartner,
     QueueState,
     alerts,
     database_away,
+    of_noted,
     with_noted,
 )
 from gateway.api.lists import shown_progress
@@ -31,7 +30,6 @@ from gateway.consent.deadlines import Calendar
 from gateway.smpp import status
 from gateway.smpp.status import StatusKind
 from gateway.store import alert_history, held_replies, journal, lists, queues, replication, rewinds
-from gateway.store.alert_history import SeenAlert
 from gateway.store.database import Database
 from gateway.store.held_replies import HeldByLink
 from gateway.store.lists import StoredList
@@ -201,7 +199,7 @@ class Overview:
                 head=await journal.head(connection),
                 rewind=await rewinds.unaccepted(connection),
                 replication=await replication.state(connection),
-                noted=[_alert(one) for one in await alert_history.seen(connection) if one.code in SEEN_BY_ONE],
+                noted=[of_noted(one) for one in await alert_history.seen(connection) if one.code in SEEN_BY_ONE],
             )
 
     def _silent(self, counted: _Counted) -> dict[str, int]:
@@ -299,10 +297,6 @@ class Overview:
 
     def _local(self, at: datetime) -> str:
         return self._calendar.iso_local(at)
-
-
-def _alert(noted: SeenAlert) -> Alert:
-    return Alert(Level(noted.level), Code(noted.code), noted.text, noted.about)
 
 
 def _cases(gathered: _Gathered) -> Counter[str]:

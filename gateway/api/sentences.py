@@ -1,11 +1,24 @@
 """The sentences of which alerts are made, in English. The console has the same in each of its languages."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import orjson
 
 from gateway.store.replication import SHORTFALLS
 
 Fields = Mapping[str, str | float]
 """What is filled in, by name."""
+
+
+class Said(NamedTuple):
+    """Sentences of an alert, and what is filled in."""
+
+    sentences: Sequence[str]  # keys of SENTENCES
+    fields: Fields
+
+
+NOTHING = Said((), {})
 
 _OLDEST = "the oldest for {oldest_seconds}. Ask those who run it."
 
@@ -100,6 +113,19 @@ def in_english(sentences: Sequence[str], fields: Fields) -> str:
     """The text of an alert."""
     shown = {name: _shown(name, value) for name, value in fields.items()}
     return " ".join(SENTENCES[key].format_map(shown) for key in sentences)
+
+
+def said_in(text: str, sentences: Sequence[str], fields: str) -> Said:
+    """What the text of a noted alert was made of; `fields` are JSON. NOTHING where that is not known.
+
+    Rows of earlier versions have no sentences, those of a later one may have others. A process of an earlier
+    version replaces the text of a row alone: then the sentences are of another text.
+    """
+    try:
+        said = Said(sentences, orjson.loads(fields))
+        return said if in_english(*said) == text else NOTHING
+    except (KeyError, TypeError, ValueError):
+        return NOTHING
 
 
 def _shown(name: str, value: str | float) -> str:

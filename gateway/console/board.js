@@ -74,7 +74,7 @@ function showAlerts({ alerts, ready }) {
 function said({ text, sentences = [], fields = {} }) {
   if (!sentences.length || !sentences.every((key) => knows("says", key))) return h("span", { lang: "en" }, text);
   const values = Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, shownField(name, value)]));
-  return h("span", {}, sentences.map((key) => t(`says_${key}`, values)).join(" "));
+  return h("span", {}, sentences.map((key, i) => [i > 0 && " ", phrase(`says_${key}`, values)]));
 }
 
 function shownField(name, value) {
@@ -99,12 +99,12 @@ function notice(alert) {
 
 /** The alerts that were, the newest first. */
 export function showHistory({ alerts }, now) {
-  const row = ({ code, about, level, text, began_at, ended_at }) => [
-    [badge(level, t(level)), " ", named("alert", code)],
-    about || "–",
-    clock(began_at, now),
-    ended_at ? clock(ended_at, now) : badge(level, t("lasts")),
-    h("span", { lang: "en" }, text),
+  const row = (alert) => [
+    [badge(alert.level, t(alert.level)), " ", named("alert", alert.code)],
+    alert.about || "–",
+    clock(alert.began_at, now),
+    alert.ended_at ? clock(alert.ended_at, now) : badge(alert.level, t("lasts")),
+    said(alert),
   ];
   const columns = [t("alert"), t("about"), t("began"), t("ended"), t("text")];
   const shown = alerts.length ? table(t("history_caption"), columns, alerts.map(row)) : h("p", {}, t("history_none"));

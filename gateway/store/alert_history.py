@@ -3,7 +3,7 @@
 Instants are real time.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -15,9 +15,10 @@ ENDED_AFTER_SECONDS = 25.0
 KEPT_DAYS = 90
 
 _SEE = """
-INSERT INTO alerts (code, about, level, text) VALUES ($1, $2, $3, $4)
+INSERT INTO alerts (code, about, level, text, sentences, fields) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (code, about) WHERE ended_at IS NULL
-DO UPDATE SET level = excluded.level, text = excluded.text, seen_at = clock_timestamp()
+DO UPDATE SET level = excluded.level, text = excluded.text, seen_at = clock_timestamp(),
+              sentences = excluded.sentences, fields = excluded.fields
 """
 _END = """
 UPDATE alerts SET began_at = least(began_at, clock_timestamp()), ended_at = least(seen_at, clock_timestamp())
@@ -26,12 +27,13 @@ WHERE ended_at IS NULL AND seen_at NOT BETWEEN clock_timestamp() - make_interval
 """
 _EXPIRE = "DELETE FROM alerts WHERE ended_at < clock_timestamp() - make_interval(days => $1)"
 _LATEST = """
-SELECT code, about, level, text, began_at, ended_at FROM alerts ORDER BY began_at DESC, alert_id DESC LIMIT $1
+SELECT code, about, level, text, sentences, fields, began_at, ended_at FROM alerts
+ORDER BY began_at DESC, alert_id DESC LIMIT $1
 """
 
 
 _SEEN = """
-SELECT code, about, level, text FROM alerts
+SELECT code, about, level, text, sentences, fields FROM alerts
 WHERE ended_at IS NULL AND seen_at BETWEEN clock_timestamp() - make_interval(secs => $1)
                                        AND clock_timestamp() + make_interval(secs => $1) ORDER BY alert_id
 """
@@ -46,6 +48,8 @@ class SeenAlert(NamedTuple):
     about: str
     level: str
     text: str
+    sentences: Sequence[str] = ()  # of which the text is made, by name
+    fields: str = "{}"  # what is filled in, as JSON
 
 
 class PastAlert(NamedTuple):
@@ -55,6 +59,8 @@ class PastAlert(NamedTuple):
     about: str
     level: str
     text: str
+    sentences: Sequence[str]
+    fields: str
     began_at: datetime
     ended_at: datetime | None  # None: it lasts
 

@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from functools import cache
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from gateway import metrics
-from gateway.api.alerts import Alert, Clocks, Code, Level, PausedPartner, database_away, with_noted
+from gateway.api.alerts import Alert, Clocks, Code, Level, PausedPartner, as_noted, database_away, with_noted
 from gateway.api.ops import OpsApi
 from gateway.api.overview import Overview
 from gateway.components import Components
@@ -365,7 +365,7 @@ async def test_a_push_under_way_for_long_is_an_alert_until_its_response(
     assert await overview.alerts() == []
 
 
-PAUSED = SeenAlert(Code.PARTNER_PAUSED, "lookup", "critical", "The MCB does not accept our token.")
+(PAUSED,) = alerts_of(paused=[MCB_REFUSES])
 LINK = SeenAlert(Code.LINK_DOWN, "kcell", "critical", "kcell: no session bound for 3 s.")
 OF_A_LATER_VERSION = SeenAlert("moon_full", "", "critical", "The moon is full.")
 
@@ -376,10 +376,10 @@ async def test_an_alert_that_only_another_process_sees_is_shown_until_it_has_not
     await api.execute("UPDATE links SET node = 'node', bound = 1")
     overview = overview_of(components, config, database)
     async with database.acquire() as connection, connection.transaction():
-        await alert_history.note(connection, [PAUSED, LINK, OF_A_LATER_VERSION])
-    assert [(one["code"], one["about"]) for one in (await overview.make())["alerts"]] == [
-        (Code.PARTNER_PAUSED, "lookup")
-    ]
+        await alert_history.note(connection, [as_noted(PAUSED), LINK, OF_A_LATER_VERSION])
+    (shown,) = (await overview.make())["alerts"]
+    assert shown == asdict(PAUSED) | {"sentences": ["paused_credentials"]}
+    assert shown["fields"] == {"partner": "lookup", "section": "mcb"}
     assert await overview.alerts() == []  # what this process notes: else no alert would ever end
     await api.execute("UPDATE alerts SET seen_at = seen_at - interval '16 s'")
     assert (await overview.make())["alerts"] == []

@@ -1,9 +1,11 @@
 """The console in a browser: what it shows, searches and does, on a desktop and a telephone, in three languages."""
 
+import asyncio
 import math
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +16,7 @@ import pytest
 from playwright.async_api import Browser, Page, Route, ViewportSize, expect
 
 from gateway import metrics
+from gateway.api.alerts import as_noted
 from gateway.api.app import serve_http
 from gateway.components import Components, build
 from gateway.config import Config, load
@@ -21,7 +24,9 @@ from gateway.config.policy import HttpPolicy, Policy
 from gateway.consent.inputs import Park, UseNumber
 from gateway.shells import apis_of, board_of
 from gateway.simulators.configuration import config_toml
+from gateway.store import alert_history
 from gateway.store.database import Connection, Database
+from tests.api.test_api_overview import every_alert
 from tests.browser.conftest import TIMEOUT_MS, Picture, violations
 from tests.record_factories import good
 
@@ -199,6 +204,55 @@ async def test_the_board_of_a_gateway_whose_database_is_away_shows_what_was_read
     await expect(page.locator("#board")).to_have_class("stale")
     await expect(page.locator("#links")).to_contain_text("kcell")
     await expect(page.locator("#problem")).to_be_hidden()
+
+
+@asynccontextmanager
+async def another_process(database: Database) -> AsyncIterator[None]:
+    """While this lasts another process sees all that can be wrong, and has noted it."""
+    alerts = [as_noted(replace(alert, about=f"no. {n}")) for n, alert in enumerate(every_alert())]
+    noted = asyncio.Event()
+
+    async def note() -> None:
+        while True:
+            async with database.acquire() as connection, connection.transaction():
+                await alert_history.note(connection, alerts)
+            noted.set()
+            await asyncio.sleep(1)
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(note())
+        await noted.wait()
+        yield
+        task.cancel()
+
+
+UNFILLED = re.compile(r"\[object|undefined|NaN|null|\{")
+NOTED_ELSEWHERE = {
+    "en": ("MCB does not accept our token (401, 403): settle mcb.token", "shown is of 2026-11-23 03:00."),
+    "kk": ("MCB токенімізді қабылдамайды (401, 403): mcb.token мәнін", "Көрсетілгені 2026-11-23 03:00 уақытына."),
+    "ru": ("MCB: наш токен не принят (401, 403): решите mcb.token", "Показанное — на 2026-11-23 03:00."),
+}
+
+
+async def test_alerts_of_another_process_and_the_history_are_in_the_language_of_the_page(
+    console: Console, browser: Browser, database: Database
+) -> None:
+    old = "INSERT INTO alerts (code, about, level, text, ended_at) VALUES ('link_down', '', 'warning', $1, now())"
+    async with database.acquire() as connection:
+        await connection.execute(old, "kcell: no session bound for 7 s.")
+    async with another_process(database):
+        for language, (live, past) in NOTED_ELSEWHERE.items():
+            page = await browser.new_page(locale=language)
+            page.set_default_timeout(TIMEOUT_MS)
+            await page.goto(f"{console.url}/console#token={TOKENS['ops']}")
+            await expect(page.locator("#alerts")).to_contain_text(live)
+            await expect(page.locator("#alerts [lang=en]")).to_have_count(0)
+            await page.locator("#history-title").click()
+            await expect(page.locator("#history")).to_contain_text(live)
+            await expect(page.locator("#history")).to_contain_text(past)
+            await expect(page.locator("#history [lang=en]")).to_have_text("kcell: no session bound for 7 s.")
+            await expect(page.locator("#history")).not_to_contain_text(UNFILLED)
+            await page.close()
 
 
 async def test_the_console_shows_a_case_on_a_narrow_dark_screen_without_violations(console: Console) -> None:
