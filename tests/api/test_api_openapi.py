@@ -1,6 +1,7 @@
 """openapi.json is valid and served, and has exactly the routes of the server."""
 
 import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from gateway.consent.identity import canonical_msisdn
 from gateway.intake.fields import DETAILS, MAX_ID_LENGTH, Code, text_fault
 from gateway.limits import MAX_MSISDN_CHARACTERS
 from gateway.shells import apis_of
-from tests.api.apiclient import DOCUMENT, Api
+from tests.api.apiclient import DOCUMENT, NDJSON, Api
 
 
 def test_openapi_json_is_valid() -> None:
@@ -62,6 +63,27 @@ def test_openapi_json_marks_all_paths_that_need_a_token() -> None:
         for method, operation in item.items():
             if method != "parameters":
                 assert ("401" in operation["responses"]) == bool(operation["security"]) == path.startswith("/v1/")
+
+
+def objects(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Every object in the JSON, itself included."""
+    if isinstance(value, dict):
+        yield value
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from objects(part)
+
+
+def test_every_const_of_openapi_json_has_its_type_for_generators_of_clients() -> None:
+    assert [schema for schema in objects(DOCUMENT) if "const" in schema and "type" not in schema] == []
+
+
+def test_ndjson_of_openapi_json_is_octets_to_generators_and_has_the_schema_of_its_lines() -> None:
+    bodies = [content[NDJSON]["schema"] for content in objects(DOCUMENT) if NDJSON in content]
+    assert {(body["type"], body["format"], body["contentMediaType"]) for body in bodies} == {
+        ("string", "binary", NDJSON)
+    }
+    lines = [body["contentSchema"]["items"]["$ref"].rpartition("/")[2] for body in bodies]
+    assert lines == ["Record", "RecordError"]
 
 
 REASONS = [

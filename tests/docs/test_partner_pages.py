@@ -1,9 +1,6 @@
 """What docs/partners/ tells integrators: its commands and programs run, and its documents are what is sent."""
 
-import asyncio
 import json
-import os
-import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -20,38 +17,16 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from gateway.api import ops
 from gateway.intake.fields import Code
 from gateway.simulators.sdu import new_secret
-from tests.docs.code_facts import ROOT
+from tests.docs.programs import PARTNERS, blocks, run
 from tests.harness import TOKENS, Family, Harness, harness
 
 __all__ = ["harness"]
 
-PARTNERS = ROOT / "docs" / "partners"
 SDU = (PARTNERS / "sdu.md").read_text(encoding="utf-8")
 WALLET = (PARTNERS / "mcb-and-wallet.md").read_text(encoding="utf-8")
 DOCUMENT: Mapping[str, Any] = json.loads((PARTNERS / "partners.openapi.json").read_text(encoding="utf-8"))
 GATEWAY: Mapping[str, Any] = json.loads(ops.OPENAPI.read_text(encoding="utf-8"))
 MOTHER, FATHER, NUMBER = "870312497005", "850101397008", "77010000001"
-RUN_WITHIN_SECONDS = 60.0
-
-
-def blocks(page: str, language: str) -> list[str]:
-    """The page's fenced blocks in a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-
-
-async def run(*command: str, environment: Mapping[str, str]) -> str:
-    """What the command prints; it must end with 0."""
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=PARTNERS,
-        env={**os.environ, **environment},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    async with asyncio.timeout(RUN_WITHIN_SECONDS):
-        output, errors = await process.communicate()
-    assert process.returncode == 0, errors.decode()
-    return output.decode()
 
 
 async def shell(block: str, environment: Mapping[str, str]) -> Any:
