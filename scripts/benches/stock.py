@@ -80,6 +80,7 @@ INSERT INTO progress (list_id, state, cases)
 SELECT $1, state, count(*) FROM cases WHERE list_id = $1 GROUP BY state
 """
 _PUSHED = "INSERT INTO feeds (feed, seq) SELECT 'sdu', max(seq) FROM journal"
+_COUNTED = "UPDATE figures_cursor SET seq = (SELECT max(seq) FROM journal)"
 _BATCH = 100_000
 _NODE_BATCH = 100
 
@@ -101,6 +102,7 @@ async def stock(database: asyncpg.Connection, how_many: int, *, ended: bool) -> 
     await database.execute(_PROGRESS, "stock")
     await database.execute(_ENDED if ended else _DEADLINES)
     await database.execute(_PUSHED)
+    await database.execute(_COUNTED)
     while await journal_tree.grow(database, _NODE_BATCH):
         pass
     # What autovacuum would have done within a month.
