@@ -107,6 +107,12 @@ async def append(connection: Connection, entries: Sequence[Entry]) -> None:
     await connection.copy_records_to_table("journal_pending", records=entries, columns=Entry._fields)
 
 
+async def is_pending(connection: Connection) -> bool:
+    """Whether entries wait to be sealed."""
+    pending: bool = await connection.fetchval("SELECT EXISTS (SELECT FROM journal_pending)")
+    return pending
+
+
 async def seal(connection: Connection, limit: int = 5000) -> int:
     """The number of pending entries (at most `limit`) that were sealed.
 

@@ -286,6 +286,7 @@ async def test_a_job_failed_by_the_database_is_counted_and_runs_again(
 ) -> None:
     before = metric("job_failures_total", task="seal")
     async with database.acquire() as connection:
+        await journal.append(connection, [journal.entry(MONDAY, "case", JourneyEvent(EventType.RECEIVED))])
         await connection.execute("ALTER TABLE journal RENAME TO away")
     running = scheduler_of(components)
     running.start()
@@ -449,3 +450,15 @@ async def test_a_process_does_not_wait_for_another_that_seals(components: Compon
     await components.journal.seal()
     async with database.acquire() as connection:
         assert await connection.fetchval("SELECT count(*) FROM journal_pending") == 0
+
+
+async def test_sealing_opens_a_transaction_only_where_entries_are_pending(
+    components: Components, database: Database
+) -> None:
+    """That of a node which is not there is refused."""
+    upkeep = JournalUpkeep(database=database, node="not there", wakeups=components.wakeups, memory=JournalMemory())
+    await upkeep.seal()
+    async with database.acquire() as connection:
+        await journal.append(connection, [journal.entry(MONDAY, "case", JourneyEvent(EventType.RECEIVED))])
+    with pytest.raises(nodes.FencedError):
+        await upkeep.seal()
