@@ -92,7 +92,7 @@ class Sending:
             yield from encoder.bodies(number, cut, data_coding)
 
 
-async def gateway_client(port: int, texts: list[tuple[str, str]], target: int) -> Result:
+async def sms_gateway_client(port: int, texts: list[tuple[str, str]], target: int) -> Result:
     session = Session[None](
         role=Role.TRANSCEIVER,
         system_id="bench",
@@ -155,7 +155,7 @@ async def main() -> None:
     listening = await sink.event("listening")
     gateway_runs, smpplib_runs = [], []
     for _ in range(given.runs):
-        gateway_runs.append(await gateway_client(listening["port"], texts, given.segments))
+        gateway_runs.append(await sms_gateway_client(listening["port"], texts, given.segments))
         smpplib_runs.append(await asyncio.to_thread(smpplib_client, listening["port"], texts, given.smpplib))
     counted = (await sink.ask("stats"))["submits"]
     await sink.stop()

@@ -28,7 +28,7 @@ async def test_a_client_generated_from_openapi_json_is_complete_and_pushes_a_lis
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
     await run("sh", "-euc", generate, environment=environment, cwd=tmp_path)
-    modules = (tmp_path / "gateway_client" / "api").glob("*/[!_]*.py")
+    modules = (tmp_path / "sms_gateway_client" / "api").glob("*/[!_]*.py")
     assert sorted(module.stem.replace("_", "") for module in modules) == sorted(operations())
 
     async def python(program: str) -> list[str]:
