@@ -1,5 +1,5 @@
-"""The command line: parser.py has the commands, the other modules carry them out, terminal.py prints."""
+"""The command line: dispatch.py runs a command, parser.py has all of them, the other modules carry them out."""
 
-from gateway.cli.parser import main
+from gateway.cli.dispatch import main
 
 __all__ = ["main"]

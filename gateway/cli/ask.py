@@ -7,8 +7,9 @@ from argparse import Namespace
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from gateway.cli.errors import CommandError
 from gateway.cli.remote import Remote, connected
-from gateway.cli.terminal import CommandError, confirm, say, show_json, show_table
+from gateway.cli.terminal import confirm, say, show_json, show_table
 from gateway.consent.case import State
 
 _LIST_COLUMNS = ("list_id", "service", "records", "accepted", "duplicates", "rejected", "received_at")

@@ -8,7 +8,8 @@ from typing import Any
 
 import asyncpg
 
-from gateway.cli.terminal import CommandError, say, show_json, show_table, unreadable_database
+from gateway.cli.errors import CommandError
+from gateway.cli.terminal import say, show_json, show_table, unreadable_database
 from gateway.config import load
 from gateway.logs import log
 from gateway.store import backup

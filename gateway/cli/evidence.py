@@ -9,7 +9,8 @@ from typing import Any
 import asyncpg
 import orjson
 
-from gateway.cli.terminal import CommandError, say, show_json, unreadable_database
+from gateway.cli.errors import CommandError
+from gateway.cli.terminal import say, show_json, unreadable_database
 from gateway.config import Config, load
 from gateway.evidence import verification
 from gateway.evidence.form import MAX_RECORD_BYTES, UnreadableRecordError, read_record

@@ -5,8 +5,9 @@ import sys
 from argparse import Namespace
 from typing import Any
 
+from gateway.cli.errors import CommandError
 from gateway.cli.remote import connected
-from gateway.cli.terminal import CommandError, say, show_json, show_table
+from gateway.cli.terminal import say, show_json, show_table
 
 _COLUMNS = ("case_id", "list_id", "record_id", "service", "state", "opened_at", "relation", "msisdn")
 _MAX_CHARACTERS = 100

@@ -6,10 +6,11 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from gateway.cli.errors import CommandError
 from gateway.cli.init_file import Files, new_signing_secret
 from gateway.cli.init_questions import FileOfAnswers, Question, gather
 from gateway.cli.partner_checks import Check, check_partners
-from gateway.cli.terminal import CommandError, complain, say, show_json, show_table
+from gateway.cli.terminal import complain, say, show_json, show_table
 from gateway.config import ConfigError, load
 from gateway.config.warnings import warnings
 

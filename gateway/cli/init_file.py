@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from gateway.cli.errors import CommandError
 from gateway.cli.init_questions import LINKS, TOKENS, YES
-from gateway.cli.terminal import CommandError
 from gateway.resources import EXAMPLE_CONFIG
 
 FOLDER = "secrets"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from gateway.cli.terminal import CommandError
+from gateway.cli.errors import CommandError
 
 TOKENS = "tokens"
 LINKS = "links"

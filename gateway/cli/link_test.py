@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from statistics import mean
 from typing import get_args
 
-from gateway.cli.terminal import CommandError, complain, say, show_json, show_table
+from gateway.cli.errors import CommandError
+from gateway.cli.terminal import complain, say, show_json, show_table
 from gateway.config import Link, load
 from gateway.consent.identity import canonical_msisdn
 from gateway.consent.reply import ReplyRules, Verdict, read_reply

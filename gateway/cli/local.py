@@ -1,42 +1,23 @@
-"""Commands that work on the configuration and its database: serve, migrate, check-config, verify-journal."""
+"""Commands that work on the configuration and its database: migrate, check-config, verify-journal."""
 
 import asyncio
-import errno
-import os
 import sys
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
 
 import asyncpg
-import uvloop
 
-from gateway import app
-from gateway.cli.terminal import CommandError, complain, say, show_json, unreadable_database
+from gateway.cli.errors import CommandError
+from gateway.cli.terminal import complain, say, show_json, unreadable_database
 from gateway.config import Config, ConfigError, load
 from gateway.config.warnings import warnings
 from gateway.evidence.digests import Anchor
 from gateway.logs import log
-from gateway.metrics import LOG_LINES_DROPPED
 from gateway.store import journal, journal_rows
-from gateway.store.database import Connection, DatabaseError, open_pool
+from gateway.store.database import Connection, open_pool
 from gateway.store.journal_rows import RowsCheck
 from gateway.store.migrations import migrate as apply_migrations
 from gateway.store.migrations import pending
-
-
-def serve(arguments: Namespace) -> int:
-    """Runs the gateway until SIGTERM; its exit status."""
-    config = load(arguments.config)
-    log.configure(config.log.level, node=config.gateway.node)
-    log.capture_interpreter_warnings()
-    with log.written_by_a_thread(lambda level: LOG_LINES_DROPPED.labels(level).inc()):
-        try:
-            return uvloop.run(app.serve(config, migrate=arguments.migrate))
-        except DatabaseError as error:
-            raise CommandError(str(error)) from None
-        except Exception as error:
-            log.get_logger().critical(log.Event.FAILED, exc_info=error)
-            raise CommandError(_reason(error, config)) from None
 
 
 def check_config(arguments: Namespace) -> int:
@@ -130,12 +111,3 @@ async def _verify(config: Config, anchors: Sequence[Anchor]) -> tuple[journal.Jo
 async def _check_schema(connection: Connection) -> None:
     if await pending(connection):
         raise CommandError("migrations are pending: run `gateway migrate`")
-
-
-def _reason(error: BaseException, config: Config) -> str:
-    """The error in one line; the log has the rest."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    if isinstance(error, OSError) and error.errno in {errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES}:
-        return f"cannot serve on {config.http.host}:{config.http.port}: {os.strerror(error.errno)}"
-    return f"the gateway failed ({type(error).__name__}); see its log"

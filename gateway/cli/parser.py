@@ -2,10 +2,7 @@
 
 import argparse
 import re
-import sys
-from collections.abc import Callable, Sequence
 
-from gateway import __version__
 from gateway.cli import (
     ask,
     backup_check,
@@ -21,58 +18,27 @@ from gateway.cli import (
     push,
     rehearse,
     rewind,
+    serving,
     simulate,
     tail,
 )
-from gateway.cli.terminal import CommandError, complain, leave_standard_output
-from gateway.config import ConfigError
+from gateway.cli.commands import add_command, program
 from gateway.evidence.digests import Anchor
-from gateway.store.database import DatabaseError
-
-_Run = Callable[[argparse.Namespace], int]
-
-_EPILOG = """Exit status: 0 done, 1 not done (a fault, a refusal), 2 wrong arguments.
-A secret in the environment: GATEWAY_TOKEN, and what config.toml refers to."""
 
 
-def main(given: Sequence[str] | None = None) -> int:
-    """Runs the command of the arguments; the exit status."""
-    arguments = _parser().parse_args(given)
-    run: _Run = arguments.run
-    try:
-        status = run(arguments)
-        sys.stdout.flush()
-        return status
-    except ConfigError as error:
-        for fault in error.errors:
-            complain(str(fault))
-    except (CommandError, DatabaseError) as error:
-        complain(str(error))
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        leave_standard_output()  # its reader has ended: there is nobody to report to
-    return 1
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="gateway",
-        description="Asks parents for consent to free school meals by SMS.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"gateway {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+def parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser, commands = program()
     _add_local(commands)
     _add_proofs(commands)
     _add_previews(commands)
     _add_remote(commands)
 
-    tail.add_options(_add(commands, "tail", tail.tail, "format log lines from standard input for reading"))
+    tail.add_options(add_command(commands, "tail", tail.tail, "format log lines from standard input for reading"))
     _add_simulated(commands)
     completion.add_options(
-        _add(commands, "completion", completion.run, "print a script that completes commands and options"), parser
+        add_command(commands, "completion", completion.run, "print a script that completes commands and options"),
+        parser,
     )
     return parser
 
@@ -82,12 +48,12 @@ def _add_simulated(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     command = commands.add_parser("simulate", help=summary, description=summary[0].upper() + summary[1:] + ".")
     simulate.add_simulators(command)
     demo.add_options(
-        _add(
+        add_command(
             commands, "demo", demo.run, "run the main job end to end: the real gateway between simulated partners"
         )
     )
     rehearse.add_options(
-        _add(
+        add_command(
             commands, "rehearse", rehearse.run, "run a list against simulators; nothing leaves the machine",
             config=True, json=True,
         )
@@ -103,19 +69,20 @@ def _anchor(text: str) -> Anchor:
 
 def _add_local(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     init.add_options(
-        _add(commands, "init", init.run, "write a config.toml by asking, and check it", config=True, json=True)
+        add_command(
+            commands, "init", init.run, "write a config.toml by asking, and check it", config=True, json=True
+        )
     )
-    command = _add(commands, "serve", local.serve, "run the gateway until SIGTERM", config=True)
-    command.add_argument("--migrate", action="store_true", help="migrate an external database first")
-    _add(commands, "migrate", local.migrate, "apply the pending migrations", config=True, json=True)
-    _add(
+    serving.add_serve(commands)
+    add_command(commands, "migrate", local.migrate, "apply the pending migrations", config=True, json=True)
+    add_command(
         commands, "check-config", local.check_config, "check the file, name every fault by its key",
         config=True, json=True,
     )  # fmt: skip
 
 
 def _add_proofs(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    command = _add(
+    command = add_command(
         commands, "verify-journal", local.verify_journal,
         "walk the hash chain, name the first entry that fails; compare the rows of every case with it",
         config=True, json=True,
@@ -124,12 +91,12 @@ def _add_proofs(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--anchor", metavar="SEQ:ROOT", type=_anchor, action="append", default=[],
         help="of a kept journal_anchor line: prove that the journal of that time is unchanged; repeatable",
     )  # fmt: skip
-    command = _add(
+    command = add_command(
         commands, "backup-check", backup_check.backup_check,
         "walk a restored copy of the database, read-only, before it goes into service", config=True, json=True,
     )  # fmt: skip
     command.add_argument("database", metavar="URL", help="of the copy: postgresql://…")
-    command = _add(
+    command = add_command(
         commands, "evidence", evidence.show, "print a case's record of consent, as JSON",
         config=True, json=True,
     )  # fmt: skip
@@ -140,7 +107,7 @@ def _add_proofs(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         type=numbers.whole(1),
         help="prove it against the anchor of this SEQ (the journal's last entry)",
     )
-    command = _add(
+    command = add_command(
         commands, "verify-evidence", evidence.verify, "check a record of consent, without the database", json=True
     )
     command.add_argument("file", metavar="FILE", help="as `gateway evidence` printed it; -: standard input")
@@ -153,7 +120,7 @@ def _add_proofs(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def _add_previews(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    command = _add(
+    command = add_command(
         commands, "preview", preview.preview, "show the texts as they are sent, and the segments of a list",
         config=True, json=True,
     )  # fmt: skip
@@ -164,7 +131,7 @@ def _add_previews(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         "--families", type=numbers.whole(1), default=1000, help="how many, without FILE (%(default)s)"
     )
     command.add_argument("--service", metavar="CODE", help="default: the only one configured")
-    command = _add(
+    command = add_command(
         commands, "link-test", link_test.link_test, "test a link with one telephone, and print its configuration",
         config=True, json=True,
     )  # fmt: skip
@@ -188,7 +155,7 @@ def _add_previews(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def _add_remote(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    command = _add(
+    command = add_command(
         commands, "push", push.push, "push a list; status 0 when no record was rejected",
         config=True, json=True, url=True,
     )  # fmt: skip
@@ -205,20 +172,20 @@ def _add_remote(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         ("resend", ask.resend, "send a case's current text again", "CASE"),
         ("accept-reply", ask.accept_reply, "count a case's held reply", "CASE"),
     ):
-        command = _add(commands, name, run, summary, config=True, json=True, url=True)
+        command = add_command(commands, name, run, summary, config=True, json=True, url=True)
         if argument:
             command.add_argument(f"{argument.lower()}_id", metavar=argument)
         if name == "cancel":
             command.add_argument("--reason", default="cancelled by ops", help="is written into the journal")
             _add_yes(command)
-    command = _add(
+    command = add_command(
         commands, "accept-rewind", rewind.accept_rewind,
         "go on with a database that lacks what was there, and show who may know it",
         config=True, json=True, url=True,
     )  # fmt: skip
     command.add_argument("--dry-run", action="store_true", help="only show it")
     _add_many(commands)
-    command = _add(
+    command = add_command(
         commands, "find", find.find, "the cases of a person or a number, which is read from standard input",
         config=True, json=True, url=True,
     )  # fmt: skip
@@ -233,7 +200,7 @@ def _add_yes(command: argparse.ArgumentParser) -> None:
 
 
 def _add_many(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    command = _add(
+    command = add_command(
         commands, "release", ask.release, "let a parked case continue, or many", config=True, json=True, url=True
     )
     which = command.add_mutually_exclusive_group(required=True)
@@ -241,33 +208,12 @@ def _add_many(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     which.add_argument("--list", metavar="LIST", help="all that are parked of this list")
     which.add_argument("--all", action="store_true", help="all that are parked")
     _add_yes(command)
-    command = _add(commands, "cases", ask.cases, "cases by list and state", config=True, json=True, url=True)
+    command = add_command(
+        commands, "cases", ask.cases, "cases by list and state", config=True, json=True, url=True
+    )
     command.add_argument("list_id", nargs="?", metavar="LIST", help="may be left out with --state parked or held")
     command.add_argument(
         "--state", help="looking_up, queued, asked, … parked: as `gateway status` names them; or held"
     )
     command.add_argument("--limit", metavar="N", type=numbers.whole(1), default=100, help="how many at most (100)")
     command.add_argument("--after", metavar="CASE", help="begin after this case: `next` of the previous page")
-
-
-def _add(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
-    name: str,
-    run: _Run,
-    summary: str,
-    *,
-    config: bool = False,
-    json: bool = False,
-    url: bool = False,
-) -> argparse.ArgumentParser:
-    command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
-    command.set_defaults(run=run)
-    if config:
-        command.add_argument("--config", metavar="FILE", default="config.toml", help="default: config.toml here")
-    if url:
-        command.add_argument(
-            "--url", help="the gateway's address; default: GATEWAY_URL, else the file's host and port"
-        )
-    if json:
-        command.add_argument("--json", action="store_true", help="for programs")
-    return command

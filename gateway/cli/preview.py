@@ -12,7 +12,8 @@ import orjson
 from rich.panel import Panel
 from rich.text import Text as Shown
 
-from gateway.cli.terminal import CommandError, console, say, show_json, show_table
+from gateway.cli.errors import CommandError
+from gateway.cli.terminal import console, say, show_json, show_table
 from gateway.config import Config, Link, Service, load
 from gateway.config.templates import load_templates
 from gateway.consent.texts import LANGUAGES, Kind, Name, Templates

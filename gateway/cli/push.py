@@ -13,8 +13,9 @@ from typing import Any, BinaryIO
 import orjson
 from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
+from gateway.cli.errors import CommandError
 from gateway.cli.remote import connected
-from gateway.cli.terminal import CommandError, console, say, show_json, show_table
+from gateway.cli.terminal import console, say, show_json, show_table
 from gateway.intake.fields import DETAILS
 
 _GZIP = b"\x1f\x8b"

@@ -10,8 +10,9 @@ import aiohttp
 from rich.text import Text
 
 from gateway.cli import numbers
+from gateway.cli.errors import CommandError
 from gateway.cli.preview import service_of
-from gateway.cli.terminal import CommandError, console, say, show_json, show_table
+from gateway.cli.terminal import console, say, show_json, show_table
 from gateway.config import Config, Link, load
 
 if TYPE_CHECKING:

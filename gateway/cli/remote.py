@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 import orjson
 
-from gateway.cli.terminal import CommandError
+from gateway.cli.errors import CommandError
 from gateway.config import Config, ConfigError, load
 from gateway.config.model import Role
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gateway.cli import numbers
-from gateway.cli.terminal import CommandError
+from gateway.cli.errors import CommandError
 
 if TYPE_CHECKING:
     from gateway.simulators.commands import Simulator

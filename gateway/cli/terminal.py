@@ -1,6 +1,5 @@
 """Output of the commands: tables for people, JSON for programs, errors in one line."""
 
-import os
 import re
 import sys
 from argparse import Namespace
@@ -12,14 +11,12 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
+from gateway.cli.errors import CommandError
+
 _FILE_WIDTH = 160  # columns, where the output is no terminal
 _MIN_TEXT_WIDTH = 24  # columns for text that may be broken: a reason, a journal entry's detail
 _BORDERS_PER_COLUMN = 3
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?([+-]\d\d)(:\d\d)")
-
-
-class CommandError(Exception):
-    """A command cannot be carried out. The message is one line that says what to do."""
 
 
 def unreadable_database(error: Exception) -> str:
@@ -42,12 +39,6 @@ def say(text: str) -> None:
 def complain(text: str) -> None:
     """Prints one line on standard error."""
     console(stderr=True).print(Text(f"gateway: {text}"), soft_wrap=True)
-
-
-def leave_standard_output() -> None:
-    """Sends what is still to be written nowhere: the reader of a pipe has ended, and Python would report that."""
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def show_json(value: object) -> None:

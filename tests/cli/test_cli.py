@@ -16,8 +16,8 @@ import asyncpg
 import pytest
 
 from gateway.cli import main
+from gateway.cli.errors import CommandError
 from gateway.cli.remote import address_of
-from gateway.cli.terminal import CommandError
 from gateway.config import ConfigError
 from gateway.store import journal
 from gateway.store.database import Database

@@ -15,9 +15,10 @@ import pytest
 
 from gateway import __version__
 from gateway.cli import ask, main
+from gateway.cli.errors import CommandError
 from gateway.cli.push import json_faults
 from gateway.cli.remote import address_of
-from gateway.cli.terminal import CommandError, confirm, show_table
+from gateway.cli.terminal import confirm, show_table
 from tests.cli.test_cli import CONFIG, LINK, ROOT
 
 Captured = pytest.CaptureFixture[str]

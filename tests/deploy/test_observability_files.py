@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from gateway.api.alerts import Code
-from gateway.cli.parser import main
+from gateway.cli import main
 from gateway.logs.fields import Fields
 from gateway.logs.log import Event
 from tests.docs.code_facts import metrics_shown
