@@ -168,7 +168,7 @@ async def _await_acceptance(config: Config, components: Components, stopping: as
                     async with asyncio.timeout(policy.membership.heartbeat_seconds):
                         await stopping.wait()
     finally:
-        await leave(database, components.node)
+        await leave(database, components.node, policy.links.pause_after_copy)
 
 
 async def _prepare(config: Config, database: Database, *, migrate_now: bool) -> None:
@@ -306,7 +306,7 @@ class _Process:
                             task.cancel()
         finally:
             if drained:
-                await leave(self._components.database, self._components.node)
+                await leave(self._components.database, self._components.node, self._policy.links.pause_after_copy)
                 log.info(Event.STOPPED)
 
     async def _drain(self, partners: Mapping[str, Caller | SduPush]) -> None:

@@ -111,9 +111,9 @@ class Components:
 def longest_waits(policy: Policy) -> clock_steps.LongestWaits:
     """The longest that anything waits in its row."""
     links = policy.links
-    text = max(links.pause_after_copy_seconds, links.max_resend_wait_seconds, links.busy_pause.total_seconds())
+    resending = timedelta(seconds=links.max_resend_wait_seconds)
     return clock_steps.LongestWaits(
-        text=timedelta(seconds=text),
+        text=max(links.pause_after_copy, resending, links.busy_pause),
         call=max(MAX_RETRY_AFTER, timedelta(seconds=policy.partners.retry.max_seconds)),
         dialogue=timedelta(seconds=policy.dialogue_lifetime_seconds),
         expected_receipt=RECEIPTS_EXPECTED_FOR,

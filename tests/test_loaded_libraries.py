@@ -5,7 +5,9 @@ import sys
 
 import pytest
 
-_PROGRAM = "import gateway.cli.dispatch, sys; print(*{name.partition('.')[0] for name in sys.modules}, *sys.modules)"
+_PROGRAM = (
+    "import gateway.cli.dispatch, sys; print(*{name.partition('.')[0] for name in sys.modules}, *sys.modules)"
+)
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +17,10 @@ def loaded() -> list[str]:
     return done.stdout.split()
 
 
-@pytest.mark.parametrize("name", ["rich", "gateway.cli.parser", "jwt", "cryptography", "opentelemetry", "gateway.simulators", "gateway.demo"])
+@pytest.mark.parametrize(
+    "name",
+    ["rich", "gateway.cli.parser", "jwt", "cryptography", "opentelemetry", "gateway.simulators", "gateway.demo"],
+)
 def test_serving_loads_nothing_of_what_is_not_configured(loaded: list[str], name: str) -> None:
     assert "gateway.api.app" in loaded
     assert name not in loaded

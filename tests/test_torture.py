@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -85,7 +86,7 @@ def test_a_clock_that_stepped_unnoticed_is_a_violation(tmp_path: Path) -> None:
 
 
 def test_the_waits_of_links_are_scaled_and_their_limits_are_not() -> None:
-    half, whole = scaled(LinkPolicy(), 0.5), LinkPolicy()
+    half, whole = scaled(LinkPolicy(), 0.5, timedelta(minutes=2)), LinkPolicy()
     assert half.busy == Backoff(first_seconds=0.25, max_seconds=15.0)
     assert half.busy_pause * 2 == whole.busy_pause
     assert half.first_probe_seconds * 2 == whole.first_probe_seconds

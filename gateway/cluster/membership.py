@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Collection
 from contextlib import suppress
+from datetime import timedelta
 from typing import Protocol
 
 from gateway import metrics
@@ -24,11 +25,11 @@ log = get_logger()
 LEAVE_TIMEOUT_SECONDS = 1.0
 
 
-async def leave(database: Database, node: str) -> None:
+async def leave(database: Database, node: str, pause_after_copy: timedelta) -> None:
     """Releases links and work of this process at once: others need not wait for its heartbeats to expire."""
     with suppress(*TRANSIENT_ERRORS):
         async with asyncio.timeout(LEAVE_TIMEOUT_SECONDS), database.acquire() as connection:
-            await nodes.leave(connection, node)
+            await nodes.leave(connection, node, pause_after_copy=pause_after_copy)
 
 
 class LinkHolder(Protocol):
@@ -37,6 +38,11 @@ class LinkHolder(Protocol):
     @property
     def loss_detection_seconds(self) -> float:
         """The longest time until the loss of a connection is detected."""
+        ...
+
+    @property
+    def pause_after_copy(self) -> timedelta:
+        """The wait after the second sending of a text in one submit_sm."""
         ...
 
     def wanted(self) -> Collection[str]:
@@ -171,7 +177,10 @@ class Membership:
 
     async def _evict(self, connection: Connection, expired: Collection[OtherNode]) -> None:
         evicted, unknown = await nodes.evict_expired(
-            connection, expired, loss_detection_seconds=self._links.loss_detection_seconds
+            connection,
+            expired,
+            loss_detection_seconds=self._links.loss_detection_seconds,
+            pause_after_copy=self._links.pause_after_copy,
         )
         for node in evicted:
             log.warning(Event.NODE_EVICTED, evicted=node)

@@ -30,7 +30,7 @@ class LinkPolicy:
     """
     max_resend_wait_seconds: float = 600.0
     """The longest wait before segments of unknown outcome are sent again."""
-    pause_after_copy_seconds: float = 3600.0
+    pause_after_copy: timedelta = timedelta(hours=1)
     """The wait after the second sending of a text in one submit_sm: no UDH tells a handset which is the copy."""
     useful_session_seconds: float = 60.0
     """The time for which a session must have been bound before the wait for the next bind restarts at its

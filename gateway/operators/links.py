@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from datetime import timedelta
 
 from gateway import metrics
 from gateway.cluster.fencing import fenced_transaction
@@ -62,6 +63,11 @@ class Links:
     def loss_detection_seconds(self) -> float:
         """The longest time until the loss of a connection is detected."""
         return max((config.loss_detection_seconds for config in self._configs.values()), default=0.0)
+
+    @property
+    def pause_after_copy(self) -> timedelta:
+        """The wait after the second sending of a text in one submit_sm."""
+        return self._policy.links.pause_after_copy
 
     def wanted(self) -> Collection[str]:
         """The links that this process would hold: its configured ones, none while it stops."""

@@ -16,7 +16,7 @@ class Resending:
             first_seconds=response_timeout_seconds,
             max_seconds=max(policy.max_resend_wait_seconds, response_timeout_seconds),
         )
-        self._pause_after_copy_seconds = policy.pause_after_copy_seconds
+        self._pause_after_copy_seconds = policy.pause_after_copy.total_seconds()
         self._now = now
         self._failures = 0  # of the link: periods in which segments timed out and none was accepted
         self._period_ends = float("-inf")

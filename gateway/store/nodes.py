@@ -9,7 +9,7 @@ commit any more (it is fenced), so one that was evicted by mistake does no harm 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import asyncpg
@@ -170,11 +170,16 @@ async def others(connection: Connection, node: str) -> list[OtherNode]:
 
 
 async def evict_expired(
-    connection: Connection, expired: Iterable[OtherNode], *, loss_detection_seconds: float
+    connection: Connection,
+    expired: Iterable[OtherNode],
+    *,
+    loss_detection_seconds: float,
+    pause_after_copy: timedelta,
 ) -> tuple[list[str], dict[str, int]]:
     """The ids of the processes evicted, and by link the number of their segments whose outcome is unknown.
 
-    Of `expired` those are evicted that have given no heartbeat since. Unknown segments are sent again. The
+    Of `expired` those are evicted that have given no heartbeat since. Unknown segments are sent again, those of a
+    text in one submit_sm that may have been sent twice after `pause_after_copy`. The
     deliver_sm_resp of the last `loss_detection_seconds` may not have reached the SMSC. A process with an open
     transaction is evicted at a later call: its sessions are being terminated, and waiting here would delay our own
     heartbeat.
@@ -190,7 +195,7 @@ async def evict_expired(
                     deleted = await connection.fetch(_EVICT, other.node, other.seen_at, loss_detection_seconds)
                     evicted += [row["node"] for row in deleted]
         await connection.execute(_RELEASE_CALLS)
-        for link, segments in await sms.release_of_nobody(connection):
+        for link, segments in await sms.release_of_nobody(connection, pause_after_copy):
             unknown[link] += segments
     return evicted, unknown
 
@@ -237,9 +242,9 @@ async def down_links(connection: Connection, links: Collection[str], down_after_
     return [row["link"] for row in await connection.fetch(_DOWN, list(links), down_after_seconds)]
 
 
-async def leave(connection: Connection, node: str) -> None:
-    """Removes this process from the cluster and releases its links, texts and calls."""
+async def leave(connection: Connection, node: str, *, pause_after_copy: timedelta) -> None:
+    """Removes this process from the cluster and releases its links, texts and calls; the pause as in eviction."""
     async with connection.transaction():
         await connection.execute("DELETE FROM nodes WHERE node = $1", node)
         await connection.execute(_RELEASE_CALLS)
-        await sms.release_of_nobody(connection)
+        await sms.release_of_nobody(connection, pause_after_copy)

@@ -160,10 +160,12 @@ _RELEASE_OTHERS = _REQUEUE.format(
              RETURNING s.sms_id""",
     changes="",
 )
+# Nobody knows whether they were sent. A text in one submit_sm may have been sent twice: the pause of Resending.
 _RELEASE_OF_NOBODY = _REQUEUE.format(
     freed="""DELETE FROM sending s WHERE NOT EXISTS (SELECT FROM nodes n WHERE n.node = s.node)
              RETURNING s.sms_id""",
-    changes="",
+    changes=""", next_at = CASE WHEN (segments = 1 OR long_messages = 'payload') AND attempts % 2 = 0
+                                THEN clock_timestamp() + $1::interval ELSE next_at END""",
 )
 
 _read_claimed = reader(ClaimedSms)
@@ -232,9 +234,12 @@ async def release_others(connection: Connection, node: str, link: str, held: Col
     await connection.execute(_RELEASE_OTHERS, node, link, list(held))
 
 
-async def release_of_nobody(connection: Connection) -> list[Freed]:
-    """The texts put back into the queue because the process that had claimed them is no longer in the cluster."""
-    return [_read_freed(row) for row in await connection.fetch(_RELEASE_OF_NOBODY)]
+async def release_of_nobody(connection: Connection, pause_after_copy: timedelta) -> list[Freed]:
+    """The texts put back into the queue because the process that had claimed them is no longer in the cluster.
+
+    A text in one submit_sm waits for `pause_after_copy` after each second claim: a copy of it may have been sent.
+    """
+    return [_read_freed(row) for row in await connection.fetch(_RELEASE_OF_NOBODY, pause_after_copy)]
 
 
 async def still_claimed(connection: Connection, node: str, sms_ids: Collection[int]) -> set[int]:

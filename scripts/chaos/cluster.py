@@ -65,9 +65,9 @@ class Cluster:
         `profile` is that of the SMSCs: the waits of the links to such ones are scaled (serve.py).
         A silent database is left `hurry` times as soon as by default.
         """
-        self._command = ["gateway", "serve", "--config"]
-        if profile or hurry != 1.0:
-            self._command = ["chaos.serve", str(WAITS_SCALE if profile else 1.0), str(hurry)]
+        scale = WAITS_SCALE if profile else 1.0
+        pause_seconds = 3600.0 * scale if profile else 3600.0 / rate  # an hour, as the links or the days have it
+        self._command = ["chaos.serve", str(scale), str(pause_seconds), str(hurry)]
         self._environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'scripts'}:{ROOT}", **(environment or {})}
         self.disruptions: list[float] = []
         """The instants at which the database was killed, its disk was full, or a process was paused; monotonic

@@ -1,7 +1,8 @@
-"""`gateway serve` with shorter waits: those of links, and that for a silent database."""
+"""`gateway serve` with shorter waits: those of links, that after a copy, and that for a silent database."""
 
 import argparse
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import uvloop
@@ -13,8 +14,8 @@ from gateway.config.policy import LinkPolicy, MembershipPolicy, Policy
 from gateway.logs import log
 
 
-def scaled(links: LinkPolicy, factor: float) -> LinkPolicy:
-    """The same policy with all waits between attempts so many times as long."""
+def scaled(links: LinkPolicy, factor: float, pause_after_copy: timedelta) -> LinkPolicy:
+    """The same policy with all waits between attempts so many times as long, and that after a copy."""
     return replace(
         links,
         reconnect=_scaled(links.reconnect, factor),
@@ -24,7 +25,7 @@ def scaled(links: LinkPolicy, factor: float) -> LinkPolicy:
         busy_pause=links.busy_pause * factor,
         first_probe_seconds=links.first_probe_seconds * factor,
         max_resend_wait_seconds=links.max_resend_wait_seconds * factor,
-        pause_after_copy_seconds=links.pause_after_copy_seconds * factor,
+        pause_after_copy=pause_after_copy,
         useful_session_seconds=links.useful_session_seconds * factor,
     )
 
@@ -46,13 +47,15 @@ def main() -> int:
     """The exit status of the gateway."""
     parser = argparse.ArgumentParser(prog="chaos.serve", description=__doc__)
     parser.add_argument("links", type=float, help="the waits of links are so many times as long")
+    parser.add_argument("pause", type=float, help="seconds for which a text without UDH waits after its copy")
     parser.add_argument("hurry", type=float, help="a silent database is left so many times as soon")
     parser.add_argument("config", type=Path, help="config.toml")
     given = parser.parse_args()
     config = load(given.config)
     log.configure(config.log.level, node=config.gateway.node)
     log.capture_interpreter_warnings()
-    policy = Policy(links=scaled(LinkPolicy(), given.links), membership=hurried(MembershipPolicy(), given.hurry))
+    links = scaled(LinkPolicy(), given.links, timedelta(seconds=given.pause))
+    policy = Policy(links=links, membership=hurried(MembershipPolicy(), given.hurry))
     return uvloop.run(app.serve(config, policy=policy))
 
 

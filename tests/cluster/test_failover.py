@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ class Links:
 
     running: set[str] = field(default_factory=set)
     loss_detection_seconds: float = 60.0
+    pause_after_copy: timedelta = timedelta(hours=1)
 
     def wanted(self) -> Collection[str]:
         return LINKS

@@ -1,7 +1,7 @@
 """Rows for the tests of this folder, put in by hand."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from gateway.consent.texts import Kind
@@ -11,6 +11,7 @@ from tests.entries import find_again
 
 MONDAY = datetime(2026, 11, 23, 5, 0, tzinfo=UTC)
 FOREVER = datetime.max.replace(tzinfo=UTC)  # later than every clock: the database's own counts
+AN_HOUR = timedelta(hours=1)
 NODE = "01M80000000000000000000NODE"
 
 

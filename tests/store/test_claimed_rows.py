@@ -5,6 +5,7 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -16,7 +17,7 @@ from gateway.store.calls import CallKind
 from gateway.store.database import Database
 from gateway.store.sms import SmsProgress, SmsState
 from gateway.store.writes import execute
-from tests.store.rows import MONDAY, NODE, add_node, new_sms
+from tests.store.rows import AN_HOUR, MONDAY, NODE, add_node, new_sms
 
 OTHER = "01M80000000000000000000NOD2"
 
@@ -136,12 +137,44 @@ async def test_a_text_claimed_by_the_next_node_keeps_its_accepted_segments(datab
         (claimed,) = await sms.claim(connection, NODE, "kcell", bulk=True, limit=1)
         progress = SmsProgress(claimed.sms_id, SmsState.SENDING, 0b101, 0b100, ("1", None, "3"), None)
         assert await sms.record(connection, NODE, [progress]) == {claimed.sms_id}
-        await nodes.leave(connection, NODE)
+        await nodes.leave(connection, NODE, pause_after_copy=AN_HOUR)
         assert await sms.record(connection, NODE, [progress]) == set()
         await add_node(connection, OTHER)
         (again,) = await sms.claim(connection, OTHER, "kcell", bulk=True, limit=1)
         assert (again.accepted_segments, again.tracked_segments, again.attempts) == (0b101, 0b100, 2)
         assert again.reference == claimed.reference
+
+
+@pytest.mark.parametrize(
+    ("segments", "cut", "claims", "waits"),
+    [
+        (1, "udh8", 1, False),
+        (1, "udh8", 2, True),
+        (1, "udh8", 3, False),
+        (3, "udh8", 2, False),
+        (3, "payload", 2, True),
+    ],
+)
+async def test_a_text_in_one_submit_sm_waits_after_each_second_claim_by_a_process_that_was_killed(
+    database: Database, segments: int, cut: str, claims: int, waits: bool
+) -> None:
+    text = replace(new_sms("case-1", "77010000001"), segments=segments, long_messages=cut)
+    async with database.acquire() as connection:
+        await add_node(connection, OTHER)
+        await execute(connection, [outbox.queueing([text], MONDAY)])
+        for claim in range(claims):
+            await add_node(connection)
+            for table in ("sms", "outbox"):  # the pause is over
+                await connection.execute(f"UPDATE {table} SET next_at = '-infinity'")
+            (claimed,) = await sms.claim(connection, NODE, "kcell", bulk=True, limit=1)
+            assert claimed.attempts == claim + 1
+            await nodes.evict_expired(
+                connection,
+                [node for node in await nodes.others(connection, OTHER) if node.node == NODE],
+                loss_detection_seconds=60.0,
+                pause_after_copy=AN_HOUR,
+            )
+        assert (await sms.claim(connection, OTHER, "kcell", bulk=True, limit=1) == []) is waits
 
 
 async def test_texts_queued_concurrently_for_one_number_have_distinct_references(database: Database) -> None:

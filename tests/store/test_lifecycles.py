@@ -29,12 +29,11 @@ from gateway.store.receipts import StoredReceipt
 from gateway.store.sms import SmsProgress, SmsState
 from gateway.store.writes import execute
 from tests.entries import find_again
-from tests.store.rows import FOREVER, MONDAY, NODE, add_case, add_node, new_sms
+from tests.store.rows import AN_HOUR, FOREVER, MONDAY, NODE, add_case, add_node, new_sms
 
 OTHER = "01M80000000000000000000NOD2"
 CASE, NUMBER = "case", "77010000001"
 AT_ONCE = timedelta()
-AN_HOUR = timedelta(hours=1)
 
 TEXT_STATES: tuple[SmsState | None, ...] = (None, *SmsState)
 CALL_STATES: tuple[CallState | None, ...] = (None, *CallState)
@@ -93,7 +92,9 @@ def receipt(segment: str, *, delivered: bool = True) -> Act:
 def eviction(node: str) -> Act:
     async def act(connection: Connection, _: int) -> None:
         expired = [other for other in await nodes.others(connection, "survivor") if other.node == node]
-        evicted, _unknown = await nodes.evict_expired(connection, expired, loss_detection_seconds=60.0)
+        evicted, _unknown = await nodes.evict_expired(
+            connection, expired, loss_detection_seconds=60.0, pause_after_copy=timedelta(hours=1)
+        )
         assert evicted == [node]
 
     return act
@@ -153,7 +154,7 @@ TEXT_DRIVERS: Mapping[TextInput, Driver] = {
     TextInput.ERASE: Driver(
         act=lambda c, _: erasure.erase_ended(c, MONDAY + AN_HOUR, MONDAY + AN_HOUR, bytes.hex, 9)
     ),
-    TextInput.LEAVE: Driver(act=lambda c, _: nodes.leave(c, NODE)),
+    TextInput.LEAVE: Driver(act=lambda c, _: nodes.leave(c, NODE, pause_after_copy=AN_HOUR)),
     TextInput.EVICT: Driver(act=eviction(NODE)),
     TextInput.EVICT_OTHER: Driver(act=eviction(OTHER)),
 }
@@ -258,7 +259,7 @@ CALL_DRIVERS: Mapping[CallInput, Act] = {
     CallInput.RELEASE_OTHERS_HELD: lambda c, serial: calls.release_others(c, NODE, CallKind.LOOKUP, [serial]),
     CallInput.DROP: lambda c, _: execute(c, [calls.dropping([CASE])]),
     CallInput.NEXT_AT: let_next_at_come,
-    CallInput.LEAVE: lambda c, _: nodes.leave(c, NODE),
+    CallInput.LEAVE: lambda c, _: nodes.leave(c, NODE, pause_after_copy=AN_HOUR),
     CallInput.EVICT: eviction(NODE),
     CallInput.EVICT_OTHER: eviction(OTHER),
 }

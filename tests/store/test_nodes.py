@@ -9,6 +9,7 @@ import pytest
 
 from gateway.store import nodes, queues
 from gateway.store.database import Connection, Database
+from tests.store.rows import AN_HOUR
 
 LINKS = ["kcell"]
 
@@ -17,7 +18,10 @@ async def evict(connection: Connection, *expired: str) -> tuple[list[str], dict[
     """(evicted nodes, segments of unknown outcome by link), with the rows as they are now."""
     others = await nodes.others(connection, "survivor")
     return await nodes.evict_expired(
-        connection, [other for other in others if other.node in expired], loss_detection_seconds=60.0
+        connection,
+        [other for other in others if other.node in expired],
+        loss_detection_seconds=60.0,
+        pause_after_copy=AN_HOUR,
     )
 
 
@@ -84,7 +88,9 @@ async def test_a_node_that_has_given_a_heartbeat_since_is_not_evicted_and_keeps_
     async with database.acquire() as connection:
         before = await nodes.others(connection, "survivor")
         await give_heartbeat(alive, "alive")
-        evicted, _ = await nodes.evict_expired(connection, before, loss_detection_seconds=60.0)
+        evicted, _ = await nodes.evict_expired(
+            connection, before, loss_detection_seconds=60.0, pause_after_copy=AN_HOUR
+        )
         assert evicted == []
         await give_heartbeat(alive, "alive")
     await alive.close()
@@ -206,7 +212,7 @@ async def test_a_failed_bind_is_shown_until_it_succeeds_or_another_process_claim
         await nodes.note_bind_failure(connection, "holder", "kcell", None, None)
         assert await shown() == [None]
         await nodes.note_bind_failure(connection, "holder", "kcell", "ESME_RBINDFAIL", 60.0)
-        await nodes.leave(connection, "holder")
+        await nodes.leave(connection, "holder", pause_after_copy=AN_HOUR)
         assert await nodes.claim_links(connection, "other", LINKS) == LINKS
         assert await shown() == [None]
 

@@ -14,6 +14,7 @@ from gateway.store import journal, locks, nodes
 from gateway.store.database import Connection, DatabaseError, connect
 from gateway.store.locks import Lock
 from gateway.store.migrations import migrate, migrations, pending
+from tests.store.rows import AN_HOUR
 
 ROLE = "gateway_of_a_region"
 SCHEMAS = ("public", "almaty", "user")
@@ -212,7 +213,9 @@ async def test_eviction_and_links_of_a_schema_leave_the_others_alone(
         schema: [(f"node-of-{schema}", schema == "almaty")] for schema in regions
     }
     survivor = regions["almaty"]
-    evicted, _ = await nodes.evict_expired(survivor, found["almaty"], loss_detection_seconds=60.0)
+    evicted, _ = await nodes.evict_expired(
+        survivor, found["almaty"], loss_detection_seconds=60.0, pause_after_copy=AN_HOUR
+    )
     assert evicted == ["node-of-almaty"]
     await nodes.join(survivor, "survivor", "gateway-2", ["kcell"])
     assert await nodes.claim_links(survivor, "survivor", ["kcell"]) == ["kcell"]

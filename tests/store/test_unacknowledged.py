@@ -9,7 +9,7 @@ import pytest
 from gateway.consent.redelivery import MAX_COMPARED
 from gateway.store import inbound, nodes, unacknowledged
 from gateway.store.database import Connection, Database
-from tests.store.rows import FOREVER, add_case
+from tests.store.rows import AN_HOUR, FOREVER, add_case
 
 _INSERT = """
 INSERT INTO replies (case_id, link, source_addr, destination_addr, octets, data_coding, smsc_time, verdict,
@@ -109,7 +109,9 @@ async def test_the_last_acknowledgements_of_an_evicted_node_are_an_unacknowledge
     await other.close()
     await connection.execute("UPDATE nodes SET seen_at = clock_timestamp() + make_interval(secs => $1)", seen)
     expired = await nodes.others(connection, "survivor")
-    evicted, _ = await nodes.evict_expired(connection, expired, loss_detection_seconds=60.0)
+    evicted, _ = await nodes.evict_expired(
+        connection, expired, loss_detection_seconds=60.0, pause_after_copy=AN_HOUR
+    )
     assert evicted == ["expired"]
     assert await periods(connection) == [("kcell", began, 0)]
 
