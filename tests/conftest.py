@@ -55,6 +55,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "long: takes ten seconds or more, and begins before the others")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-cov
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Ends the measurement of coverage that pytest-cov 7.1 has begun in a worker as if it were the controller.
+
+    The worker's own one follows. With both, each line is traced twice, and `no_cover` ends one of them only.
+    """
+    plugin = session.config.pluginmanager.get_plugin("_cov")
+    if hasattr(session.config, "workerinput") and plugin is not None and plugin.cov_controller is not None:
+        plugin.cov_controller.cov.stop()
+
+
 @pytest.hookimpl(trylast=True)  # after pytest-randomly
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Has each worker begin with its share of the long tests: one that begins last is waited for by all others."""
