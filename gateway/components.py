@@ -139,10 +139,11 @@ async def build(
         await _join(connection, config, node, policy, routing)
     calendar, wakeups, sending, disk = calendar_of(config), WakeUps(), SendingState(), _disk_of(config)
     texts = TextRenderer(services, config.links, routing)
-    context = DecisionContext(rules=_rules_of(config, calendar), texts=texts, digests=digests)
+    context = DecisionContext(node=node, rules=_rules_of(config, calendar), texts=texts, digests=digests)
     transactions = Transactions(
-        database=database, node=node, clock=clock, context=context, wakeups=wakeups, memory=memory, traces=traces
-    )
+        database=database, clock=clock, context=context, wakeups=wakeups, memory=memory, traces=traces,
+        senders=sending.senders,
+    )  # fmt: skip
     replies = _replies_of(config, transactions, services, routing, sending)
     receipts = _receipts_of(config, transactions)
     dialogues = UssdDialogues(

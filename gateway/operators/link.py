@@ -61,6 +61,7 @@ class Link:
         self._peer = peer((config.host, config.port))
         self._unexpected = UnexpectedPdus(config.name, self._peer)
         self._sender = Sender(config, texts=texts, state=state, lease=lease, wakeup=wakeup, policy=policy.links)
+        state.senders[config.name] = self._sender.arrivals
         self._binds: set[SmppConnection[SegmentTag]] = set()
         self._bound: set[SmppConnection[SegmentTag]] = set()
         self._stopping = asyncio.Event()

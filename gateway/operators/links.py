@@ -134,7 +134,7 @@ class Links:
             await self._receiver.flushed_link(name)
             await self._retry(link.flush, name)
             await self._retry(lambda: self._release_row(name), name)
-            del self._held[name]
+            del self._held[name], self._state.senders[name]
             metrics.BOUND.labels(name).set(0)
             metrics.LINK_STOPPED.labels(name).set(0)
             metrics.LINKS_REBALANCED.labels(name).inc()

@@ -1,8 +1,9 @@
 """The sending side of a link: texts are claimed in batches, split into segments, paced, and recorded in batches.
 
-The number of texts in memory is bounded by READY_SECONDS and READY_WINDOWS. A text that is not finished is
-released to its row, which has the segments accepted by the SMSC. The process that claims it next sends the others
-with the same concatenation reference.
+Transactions of this process hand over texts that they have claimed themselves (arrivals.py). The number of texts
+in memory is bounded by READY_SECONDS and READY_WINDOWS. A text that is not finished is released to its row, which
+has the segments accepted by the SMSC. The process that claims it next sends the others with the same concatenation
+reference.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from gateway.cluster.lease import Lease
 from gateway.cluster.wakeups import WakeUp
 from gateway.config import Link as LinkConfig
 from gateway.config.policy import LinkPolicy
+from gateway.operators.arrivals import Arrivals, Queue
 from gateway.operators.connection import SmppConnection
 from gateway.operators.encoders import screen_encoder, text_encoder
 from gateway.operators.link_health import SendingHealth
@@ -72,6 +74,16 @@ class Sender:
         windows = config.window * config.sessions * READY_WINDOWS
         self._target = min(windows, max(1, int(config.tps * READY_SECONDS))) if config.tps else windows
         self._max_held = policy.max_unwritten_texts + self._target // TYPICAL_SEGMENTS
+        self.arrivals = Arrivals(
+            Queue(
+                has_room=self._has_room,
+                refused=self._refused,
+                add=lambda row: self._add(row, 0),
+                pump=self.pump,
+                wake=wakeup.set,
+                unsent_questions=state.unsent_questions,
+            )
+        )
         self._writer = ProgressWriter(texts, self._queue)
         self._responses = Responses(
             config,
@@ -121,7 +133,9 @@ class Sender:
         await self._drained.wait()
 
     async def flush(self) -> None:
-        """Writes the responses received, and releases all texts that are not finished."""
+        """Writes the responses received, and releases all texts that are not finished. `stop` comes before it."""
+        await self.write()
+        await self.arrivals.settled()
         await self.write()
         await self._release(self._queue.held.values())
 
@@ -153,7 +167,8 @@ class Sender:
                 bind.flush()  # now, not at the end of the iteration: the SMSC counts segments per second
             if segment == 0 and not out.is_bulk and not out.is_screen and out.claimed.case_id is not None:
                 self._state.text_sent(out.claimed.case_id)
-        if self._more_bulk and queue.ready < self._target // 2 and not self._stopping and not self._is_full:
+        ready = queue.ready + self.arrivals.reserved(Priority.BULK)
+        if self._more_bulk and ready < self._target // 2 and not self._stopping and not self._is_full:
             self._wakeup.set()
 
     def _pause_for(self, seconds: float) -> None:
@@ -207,12 +222,16 @@ class Sender:
         """Claims texts while there is room for them, until cancelled."""
         # Run again after a lost connection: a claim or release may have been committed without confirmation.
         held = self._queue.held
+        self.arrivals.expect_strays()
         still_claimed = await self._texts.still_claimed(self._release_uncertain)
         for out in [held[sms_id] for sms_id in self._release_uncertain & held.keys()]:
             (self._queue.requeue if out.claimed.sms_id in still_claimed else self._queue.forget)(out)
         self._release_uncertain.clear()
-        await self._texts.release_others(held.keys())
         while True:
+            if self.arrivals.is_review_due and self.arrivals.begin_review():
+                await self._texts.release_others(held.keys())
+                self.arrivals.reviewed()
+                self._wakeup.set()  # there may be texts to claim now
             await self._wakeup.wait()
             if not self._binds:
                 await self._release(held.values())
@@ -221,16 +240,35 @@ class Sender:
                 await self._release(waiting)
             while not self._stopping and await self._claim():
                 self.pump()
+                if self.arrivals.is_review_due:
+                    self._wakeup.set()
+                    break
             self.pump()
+
+    def _has_room(self, priority: Priority) -> bool:
+        """See Queue."""
+        if self._stopping or not self._binds or not self._lease.is_exclusive:
+            return False
+        queue, reserved = self._queue, self.arrivals.reserved(priority)
+        if priority is Priority.URGENT:
+            return queue.urgent + reserved < MAX_URGENT_TEXTS
+        return (
+            queue.ready + reserved < self._target and len(queue.held) < self._max_held and self._texts.in_window()
+        )
+
+    def _refused(self, priority: Priority) -> None:
+        """See Queue."""
+        self._more_bulk |= priority is Priority.BULK
 
     async def _claim(self) -> bool:
         """Whether there may be more texts to claim, after claiming one batch."""
-        queue = self._queue
-        room = self._target - queue.ready
+        queue, reserved = self._queue, self.arrivals.reserved
+        room = self._target - queue.ready - reserved(Priority.BULK)
         in_window = self._texts.in_window()
         memory_full = len(queue.held) >= self._max_held
         bulk = room > 0 and in_window and not memory_full
-        limit = -(-room // TYPICAL_SEGMENTS) if bulk else MAX_URGENT_TEXTS - queue.urgent
+        urgent = queue.urgent + reserved(Priority.URGENT)
+        limit = -(-room // TYPICAL_SEGMENTS) if bulk else MAX_URGENT_TEXTS - urgent
         self._is_full = memory_full or limit <= 0
         if not self._binds or limit <= 0:
             return False
@@ -243,6 +281,7 @@ class Sender:
         for row in claimed:
             self._add(row, late.get(row.sms_id, 0))
         all_claimed = len(claimed) == limit
+        self.arrivals.claimed(claimed, limit, bulk=bulk)
         self._more_bulk = all_claimed if bulk else more_before and in_window
         return all_claimed and (queue.ready < self._target or claimed[-1].priority == Priority.URGENT)
 

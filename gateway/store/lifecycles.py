@@ -33,6 +33,7 @@ class TextInput(StrEnum):
     """An input of a text: the function, and the condition where it matters."""
 
     QUEUE = "outbox.queueing"
+    QUEUE_IMMEDIATE = "outbox.queueing, an immediate text"
     QUEUE_SCREEN = "outbox.queue_screens"
     CLAIM = "sms.claim"
     CLAIM_BY_FALLBACK = "sms.claim, by a fallback link"
@@ -112,6 +113,7 @@ _RECEIPTS: Final = (TextInput.RECEIPT_LAST, TextInput.RECEIPT_NOT_LAST, TextInpu
 # fmt: off
 TEXT_CHANGES: Final[tuple[Change[SmsState, TextInput], ...]] = (
     Change((None,), TextInput.QUEUE, _QUEUED, "gets the number's next concatenation reference"),
+    Change((None,), TextInput.QUEUE_IMMEDIATE, _SENDING, "node; attempts 1; the link's send queue has room"),
     Change((None,), TextInput.QUEUE_SCREEN, _QUEUED, "expires_at is the end of its dialogue"),
     Change((_QUEUED,), TextInput.CLAIM, _SENDING, "node; attempts + 1"),
     Change((_QUEUED,), TextInput.CLAIM_BY_FALLBACK, _SENDING, "node and link; attempts + 1"),
@@ -120,7 +122,7 @@ TEXT_CHANGES: Final[tuple[Change[SmsState, TextInput], ...]] = (
     Change((_SENDING,), TextInput.RECORD_REFUSED, SmsState.REFUSED, "a segment got a permanent status, or none"),
     Change((_SENDING,), TextInput.RECORD_CANCELLED, SmsState.CANCELLED, "a screen whose dialogue has ended"),
     Change((_SENDING,), TextInput.RELEASE, _QUEUED, "next_at; attempts - 1 if no segment was submitted"),
-    Change((_SENDING,), TextInput.RELEASE_OTHERS, _QUEUED, "claimed by a COMMIT that was not confirmed"),
+    Change((_SENDING,), TextInput.RELEASE_OTHERS, _QUEUED, "its claim's COMMIT was not confirmed; attempts - 1"),
     Change((_QUEUED,), TextInput.REROUTE, _QUEUED, "the link that carries the number now"),
     Change((_QUEUED,), TextInput.WITHDRAW, SmsState.CANCELLED, "a question, or a clarification of one"),
     *(

@@ -63,7 +63,7 @@ class NewScreen:
 # Two texts under way to one number must not share a concatenation reference: the handset would join their
 # segments. `allotted` advances the counter of each number by the number of its new texts and returns the reference
 # of the last one. The references of the others are counted back from it, so that they ascend in the order of
-# `ordinal`.
+# `ordinal`. The first $3 texts are claimed by the process $4 at once: their rows are those of sms.claim.
 _QUEUE = """new AS (
     SELECT * FROM unnest($1::text_row[]) WITH ORDINALITY
         AS n (case_id, kind, repeat, link, msisdn, priority, template, body, long_messages, segments, fields,
@@ -75,16 +75,20 @@ _QUEUE = """new AS (
     RETURNING msisdn, reference
 ), queued AS (
     INSERT INTO sms (case_id, kind, repeat, link, msisdn, priority, template, body, fields, long_messages,
-                     segments, reference, created_at)
+                     segments, reference, created_at, state, node, attempts)
     SELECT case_id, kind, repeat, link, msisdn, priority, template, body, fields, long_messages, segments,
-           (reference - row_number() OVER (PARTITION BY msisdn ORDER BY ordinal DESC) + 1 + 65536) % 65536, $2
+           (reference - row_number() OVER (PARTITION BY msisdn ORDER BY ordinal DESC) + 1 + 65536) % 65536, $2,
+           CASE WHEN ordinal <= $3 THEN 'sending' ELSE 'queued' END, CASE WHEN ordinal <= $3 THEN $4 END,
+           (ordinal <= $3)::integer
     FROM new JOIN allotted USING (msisdn) ORDER BY ordinal
-    RETURNING link, priority, sms_id
+    RETURNING link, priority, sms_id, reference, state
 ), to_send AS (
-    INSERT INTO outbox (link, priority, sms_id) SELECT link, priority, sms_id FROM queued
+    INSERT INTO outbox (link, priority, sms_id) SELECT link, priority, sms_id FROM queued WHERE state = 'queued'
+), sent_at_once AS (
+    INSERT INTO sending (node, sms_id) SELECT $4, sms_id FROM queued WHERE state = 'sending'
 )"""
-QUEUED = "SELECT sms_id FROM queued ORDER BY sms_id"
-"""The result of `queueing`: the sms_ids, in the order of the texts."""
+QUEUED = "SELECT sms_id, reference FROM queued ORDER BY sms_id"
+"""The result of `queueing`: (sms_id, concatenation reference), in the order of the texts."""
 
 _QUEUE_SCREENS = """
 WITH queued AS (
@@ -146,9 +150,12 @@ _screen_columns: Callable[[NewScreen], tuple[Any, ...]] = attrgetter(
 )
 
 
-def queueing(texts: Sequence[NewSms], now: datetime) -> Write:
-    """Queues the texts. Each gets the next concatenation reference of its number."""
-    return Write(_QUEUE, ([_text_row(text) for text in texts], now))
+def queueing(texts: Sequence[NewSms], now: datetime, *, immediate: int = 0, node: str | None = None) -> Write:
+    """Queues the texts. Each gets the next concatenation reference of its number.
+
+    The first `immediate` of them are claimed by the process `node`, whose transaction it has to be.
+    """
+    return Write(_QUEUE, ([_text_row(text) for text in texts], now, immediate, node))
 
 
 def _text_row(text: NewSms) -> tuple[Any, ...]:

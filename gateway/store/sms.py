@@ -158,7 +158,7 @@ _RELEASE_OTHERS = _REQUEUE.format(
     freed="""DELETE FROM sending s USING sms t
              WHERE s.node = $1 AND s.sms_id <> ALL($3::bigint[]) AND t.sms_id = s.sms_id AND t.link = $2
              RETURNING s.sms_id""",
-    changes="",
+    changes=", attempts = attempts - 1",  # by this claim nothing has left
 )
 # Nobody knows whether they were sent. A text in one submit_sm may have been sent twice: the pause of Resending.
 _RELEASE_OF_NOBODY = _REQUEUE.format(

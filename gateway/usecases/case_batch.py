@@ -19,6 +19,7 @@ from gateway.store.database import Connection
 from gateway.store.questions import NumberClaim
 from gateway.store.writes import Write, execute
 from gateway.time_slice import TimeSlice
+from gateway.usecases.immediate_texts import ImmediateTexts
 from gateway.usecases.texts import TextRenderer
 
 CALL_OF = {Effect.LOOK_UP: CallKind.LOOKUP, Effect.FORM_VOUCHER: CallKind.VOUCHER}
@@ -35,8 +36,9 @@ class TransitionError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionContext:
-    """What decisions on cases need besides the cases: rules, texts and digests."""
+    """What decisions on cases need besides the cases: rules, texts, digests, and who claims texts at once."""
 
+    node: str
     rules: Rules
     texts: TextRenderer
     digests: Digester
@@ -47,7 +49,7 @@ class Outcome:
     """The results of a batch that are handled after its rows are written."""
 
     events: list[tuple[StoredCase, Event]] = field(default_factory=list)
-    links: set[str] = field(default_factory=set)  # with new texts to send
+    links: set[str] = field(default_factory=set)  # with new texts to claim
     calls: set[CallKind] = field(default_factory=set)  # with new calls to make
 
 
@@ -55,7 +57,12 @@ class CaseBatch:
     """`decide` for each input, then `settle_numbers`, then `write`: all within one transaction."""
 
     def __init__(
-        self, connection: Connection, now: datetime, context: DecisionContext, stored: dict[str, StoredCase]
+        self,
+        connection: Connection,
+        now: datetime,
+        context: DecisionContext,
+        stored: dict[str, StoredCase],
+        immediate: ImmediateTexts,
     ) -> None:
         """`stored` are the cases by case_id, their rows locked."""
         self.stored = stored
@@ -63,6 +70,7 @@ class CaseBatch:
         self._connection = connection
         self._now = now
         self._context = context
+        self._immediate = immediate
         self._before = {case_id: s.case for case_id, s in stored.items()}
         self._written = dict(self._before)  # the states that the rows have
         self._acquiring: list[NumberClaim] = []
@@ -169,12 +177,21 @@ class CaseBatch:
         if not self._texts:
             await execute(self._connection, writes)
             return self.outcome
-        writes.append(outbox.queueing([new for _, new in self._texts], self._now))
-        queued = await execute(self._connection, writes, outbox.QUEUED)
-        for row, (stored, new) in zip(queued, self._texts, strict=True):
+        at_once: list[tuple[StoredCase, outbox.NewSms]] = []
+        later: list[tuple[StoredCase, outbox.NewSms]] = []
+        for stored, new in self._texts:
+            (at_once if self._immediate.reserve(new) else later).append((stored, new))
+        texts = at_once + later
+        queueing = outbox.queueing(
+            [new for _, new in texts], self._now, immediate=len(at_once), node=self._context.node
+        )
+        queued = await execute(self._connection, [*writes, queueing], outbox.QUEUED)
+        for row, (_, new) in zip(queued, at_once, strict=False):
+            self._immediate.written(new, row["sms_id"], row["reference"])
+        for row, (stored, new) in zip(queued, texts, strict=True):
             event = text_queued(self._context.digests, row["sms_id"], new, segments=new.segments)
             self.outcome.events.append((stored, event))
-            self.outcome.links.add(new.link)
+        self.outcome.links.update(new.link for _, new in later)
         return self.outcome
 
     def _state_counts(self, changed: Sequence[StoredCase]) -> Counter[tuple[str, State]]:

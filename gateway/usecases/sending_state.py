@@ -3,17 +3,20 @@
 import time
 
 from gateway import metrics
+from gateway.usecases.immediate_texts import LinkSender
 
 MAX_TIMED_REPLIES = 2_000
 """Replies whose latency is being measured. Beyond that, sending has stopped and all are dropped."""
 
 
 class SendingState:
-    """Unsent questions and the latency of replies: send queues write the former, receivers read it."""
+    """Senders, unsent questions and the latency of replies: links write the former two, receivers read them."""
 
     def __init__(self) -> None:
+        self.senders: dict[str, LinkSender] = {}
+        """The senders of the links that this process holds, by link."""
         self.unsent_questions: set[str] = set()
-        """case_ids whose question was claimed for sending and of which no segment was submitted yet."""
+        """case_ids whose question is claimed, or about to be, and of which no segment was submitted yet."""
         self._received_at: dict[str, float] = {}  # monotonic, by case_id
 
     def reply_received(self, case_id: str) -> None:

@@ -1,11 +1,11 @@
 """The unit of work: one transaction of this process, in which inputs become decisions and decisions become rows.
 
 A transaction may apply inputs to many cases. It locks their rows, decides with ``consent.journey``, and writes
-states, journal, texts and calls in a fixed number of statements. Nothing is sent here: the shells read the rows
-and report the results as new inputs.
+states, journal, texts and calls in a fixed number of statements. Nothing is sent here: the shells read the rows,
+or are handed texts after the commit, and report the results as new inputs.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 import asyncpg
@@ -28,6 +28,7 @@ from gateway.store.writes import Write, execute
 from gateway.time_slice import TimeSlice
 from gateway.tracing.traces import Traces
 from gateway.usecases.case_batch import CaseBatch, DecisionContext, text_queued
+from gateway.usecases.immediate_texts import ImmediateTexts, LinkSender
 
 T = TypeVar("T")
 
@@ -42,11 +43,14 @@ _LOGGED = STATUSES | {EventType.PARKED}
 class UnitOfWork:
     """One open transaction; `now` is the business time at which it began, `steady` real time without steps."""
 
-    def __init__(self, connection: Connection, clock: Clock, context: DecisionContext) -> None:
+    def __init__(
+        self, connection: Connection, clock: Clock, context: DecisionContext, immediate: ImmediateTexts
+    ) -> None:
         self.connection = connection
         self.now = clock.now()
         self.steady = clock.timestamp()
         self._context = context
+        self._immediate = immediate
         self._logged: list[tuple[StoredCase, Event]] = []
         self._links: set[str] = set()
         self._calls: set[CallKind] = set()
@@ -71,7 +75,7 @@ class UnitOfWork:
             await execute(self.connection, others([]))
             return []
         stored = await cases.lock(self.connection, {case_id for case_id, _ in inputs})
-        batch = CaseBatch(self.connection, self.now, self._context, stored)
+        batch = CaseBatch(self.connection, self.now, self._context, stored, self._immediate)
         decisions, time_slice = [], TimeSlice()
         for case_id, given in inputs:
             if case_id in batch.stored:
@@ -141,15 +145,16 @@ class Transactions:
         self,
         *,
         database: Database,
-        node: str,
         clock: Clock,
         context: DecisionContext,
         wakeups: WakeUps,
         memory: JournalMemory,
         traces: Traces,
+        senders: Mapping[str, LinkSender],
     ) -> None:
+        """`senders` are those of the links that this process holds, by link."""
         self._database = database
-        self._node = node
+        self._senders = senders
         self._clock = clock
         self._context = context
         self._wakeups = wakeups
@@ -163,15 +168,19 @@ class Transactions:
         times. Raises FencedError when this process was evicted.
         """
         for attempt in range(MAX_ATTEMPTS):
+            immediate = ImmediateTexts(self._senders)
             try:
-                async with fenced_transaction(self._database, self._node) as connection:
-                    uow = UnitOfWork(connection, self._clock, self._context)
+                async with fenced_transaction(self._database, self._context.node) as connection:
+                    uow = UnitOfWork(connection, self._clock, self._context, immediate)
                     result = await work(uow)
                     await uow.write_journal()
+                immediate.committed()
             except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
                 if attempt == MAX_ATTEMPTS - 1:
                     raise
                 continue
+            finally:
+                immediate.abandon()
             uow.committed(self._memory)
             uow.announce(self._wakeups, self._traces)
             return result

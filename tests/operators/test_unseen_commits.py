@@ -8,20 +8,19 @@ import asyncpg
 import pytest
 
 from gateway.backoff import Backoff
+from gateway.operators.arrivals import Arrivals
 from gateway.partners.caller import Caller
 from gateway.store import calls, nodes, sms
 from tests.harness import Family, Harness
 
 
-def unacknowledged(claim: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+def unacknowledged(claim: Callable[..., Awaitable[Any]], ended: list[Any]) -> Callable[..., Awaitable[Any]]:
     """The same function; after its first claim of something it raises as if the connection had ended."""
-    ended = False
 
     async def claim_and_disconnect(*arguments: Any, **more: Any) -> Any:
-        nonlocal ended
         claimed = await claim(*arguments, **more)
         if claimed and not ended:
-            ended = True
+            ended.append(claimed)
             raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
         return claimed
 
@@ -37,11 +36,16 @@ def _at_once(harness: Harness) -> None:
 async def test_texts_calls_and_links_claimed_by_an_unseen_commit_are_processed(
     harness: Harness, monkeypatch: pytest.MonkeyPatch, claim: tuple[ModuleType, str]
 ) -> None:
-    monkeypatch.setattr(*claim, unacknowledged(getattr(*claim)))
+    ended: list[Any] = []
+    monkeypatch.setattr(*claim, unacknowledged(getattr(*claim), ended))
+    monkeypatch.setattr(
+        Arrivals, "reserve", lambda _self, _text: False
+    )  # texts are queued, and claimed from there
     await harness.start()
     family = Family(n=1)
     await harness.push(family)
     await harness.status(family, "asked")
+    assert ended
 
 
 async def test_a_result_recorded_by_an_unseen_commit_is_not_applied_to_the_next_recipient(

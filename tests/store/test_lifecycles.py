@@ -118,6 +118,9 @@ AFTER_UNKNOWN = {"delivery_unknown": "true"}
 
 TEXT_DRIVERS: Mapping[TextInput, Driver] = {
     TextInput.QUEUE: Driver(act=lambda c, _: execute(c, [outbox.queueing([new_sms(CASE, NUMBER)], MONDAY)])),
+    TextInput.QUEUE_IMMEDIATE: Driver(
+        act=lambda c, _: execute(c, [outbox.queueing([new_sms(CASE, NUMBER)], MONDAY, immediate=1, node=NODE)])
+    ),
     TextInput.QUEUE_SCREEN: Driver(act=lambda c, _: outbox.queue_screens(c, [SCREEN], MONDAY, 90.0)),
     TextInput.CLAIM: Driver(act=claim()),
     TextInput.CLAIM_BY_FALLBACK: Driver(act=claim(link="beeline", others=("kcell",))),
