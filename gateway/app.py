@@ -31,7 +31,7 @@ from gateway.store.migrations import migrate as migrate_database
 from gateway.store.migrations import pending
 from gateway.store.rewinds import JournalMemory
 from gateway.store.session_checks import check_tables
-from gateway.tracing.traces import Traces, open_traces
+from gateway.tracing.traces import Traces
 from gateway.tracing.traces import are_wanted as traces_are_wanted
 
 log = get_logger()
@@ -87,9 +87,11 @@ def _open_traces(config: Config) -> Traces:
     """Those that the variables OTEL_* ask for; none, and a line of the log, where the extra is not installed."""
     if traces_are_wanted():
         try:
-            return open_traces(config.gateway.node)
+            from gateway.tracing.otel import exported
         except ImportError as error:
             log.warning(Event.TRACES_UNAVAILABLE, error=str(error))
+        else:
+            return exported(config.gateway.node)
     return Traces()
 
 

@@ -14,9 +14,6 @@ from dataclasses import dataclass
 from gateway.store.outbox import NewSms, Priority
 from gateway.store.sms import ClaimedSms
 
-STRAYS_SECONDS = 60.0
-"""The interval at which strays are looked for: a COMMIT that was not confirmed may come late."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
@@ -37,8 +34,10 @@ class Queue:
 class Arrivals:
     """Those of one link; implements `usecases.immediate_texts.LinkSender`."""
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: Queue, review_seconds: float) -> None:
+        """`review_seconds` is the interval at which strays are looked for."""
         self._queue = queue
+        self._review_seconds = review_seconds
         self._loop = asyncio.get_running_loop()
         self._reserved = dict.fromkeys(Priority, 0)
         self._settled = asyncio.Event()  # nothing is reserved
@@ -125,7 +124,7 @@ class Arrivals:
     @property
     def is_review_due(self) -> bool:
         """Whether strays are to be looked for."""
-        return self._has_strays or self._reviewing or time.monotonic() >= self._reviewed_at + STRAYS_SECONDS
+        return self._has_strays or self._reviewing or time.monotonic() >= self._reviewed_at + self._review_seconds
 
     def begin_review(self) -> bool:
         """Whether strays can be looked for now, else later; nothing more is reserved until `reviewed`."""

@@ -82,7 +82,8 @@ class Sender:
                 pump=self.pump,
                 wake=wakeup.set,
                 unsent_questions=state.unsent_questions,
-            )
+            ),
+            policy.stray_review_seconds,
         )
         self._writer = ProgressWriter(texts, self._queue)
         self._responses = Responses(

@@ -147,6 +147,8 @@ _MARKLESS_VALUE: Final = re.compile(
 )
 _MARKLESS_ID: Final = re.compile(r"(?=.*[0-9])[0-9A-Za-z][0-9A-Za-z.:_-]*")
 _MARKLESS_STATE: Final = re.compile(r"[A-Za-z][A-Za-z_ -]{2,19}")
+_ANY_ID: Final = re.compile(r"[!-~]+")
+_ANY_STATE: Final = re.compile(r"[A-Za-z][A-Za-z_ -]{2,19}|[0-9]{1,3}")
 _FURTHER_FIELDS: Final = frozenset({"sub", "dlvrd", "submitdate", "donedate", "err"})
 
 
@@ -192,6 +194,8 @@ def _is_receipt(text: str, states: Mapping[str, MessageState]) -> bool:
     """Whether a text alone makes a receipt: it is fields from its beginning, with an id and a state.
 
     Beside nothing but the id, a state has to be a word that is known, to us or to the link, or be in capitals.
+    Where other fields of Appendix B stand beside them, no subscriber has written it: id and state may be any, and
+    error and dates of several words.
     """
     first = _FIELD.search(text[:_MAX_MARKLESS_LENGTH])
     if first is None or text[: first.start()].strip(_SEPARATORS + "\"'"):
@@ -199,13 +203,17 @@ def _is_receipt(text: str, states: Mapping[str, MessageState]) -> bool:
     fields = _fields(text, before_text=True)
     if sum(map(len, fields.values())) > _MAX_MARKLESS_LENGTH:
         return False
-    if not all(_MARKLESS_VALUE.fullmatch(value) for name, value in fields.items() if name != "stat"):
+    message_id, state = _word(fields.get("id", "")), fields.get("stat", "").strip(_SEPARATORS + "\"'")
+    one_word = {"id", "sub", "dlvrd"} if _FURTHER_FIELDS & fields.keys() else fields.keys() - {"stat"}
+    if not all(_MARKLESS_VALUE.fullmatch(value) for name, value in fields.items() if name in one_word):
         return False
-    state = fields.get("stat", "").strip(_SEPARATORS + "\"'")
-    if not _MARKLESS_ID.fullmatch(_word(fields.get("id", ""))) or not _MARKLESS_STATE.fullmatch(state):
-        return False
-    is_state = _state_of_word(state) is not None or state_key(state) in states or _STATE_VALUE.fullmatch(state)
-    return bool(is_state or _FURTHER_FIELDS & fields.keys())
+    if _FURTHER_FIELDS & fields.keys():
+        whole = "".join(fields.values())
+        return bool("#" not in whole and _ANY_ID.fullmatch(message_id) and _ANY_STATE.fullmatch(state))
+    is_known = _state_of_word(state) is not None
+    is_id = _ANY_ID if is_known and _STATE_VALUE.fullmatch(state) else _MARKLESS_ID
+    is_state = is_known or state_key(state) in states or _STATE_VALUE.fullmatch(state)
+    return bool(is_id.fullmatch(message_id) and _MARKLESS_STATE.fullmatch(state) and is_state)
 
 
 def _fields(text: str, *, before_text: bool = False) -> dict[str, str]:

@@ -44,10 +44,3 @@ def are_wanted(environ: Mapping[str, str] = os.environ) -> bool:
     if environ.get("OTEL_TRACES_EXPORTER", "").strip() not in ("", "otlp"):
         return False
     return any(environ.get(name, "").strip() for name in _ENDPOINTS)
-
-
-def open_traces(node: str) -> Traces:
-    """The traces of this process, exported by OTLP; raises ImportError where the extra `otel` is not installed."""
-    from gateway.tracing.otel import exported
-
-    return exported(node)

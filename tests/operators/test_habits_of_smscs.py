@@ -23,6 +23,10 @@ from tests.harness import SEGMENTS, Family, Harness
         ("receipt_states=delivered:RECEIVED", {}),
         ("receipts_per=first", {"receipts": "first"}),
         ("receipts_per=text", {}),
+        ("one_pdu_per_read", {"window": 1}),
+        ("bind_sequence=4711", {}),
+        ("unbind_every=2", {}),
+        ("enquire_status=RSYSERR", {"enquire_link": "500ms"}),
     ],
 )
 async def test_a_family_is_asked_and_consents_whatever_the_habits_of_the_smsc(

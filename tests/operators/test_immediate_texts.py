@@ -9,7 +9,6 @@ import asyncpg
 import pytest
 
 from gateway.backoff import Backoff
-from gateway.operators import arrivals
 from gateway.operators.sender import Sender
 from gateway.store.outbox import Priority
 from gateway.store.sms import ClaimedSms
@@ -149,10 +148,10 @@ async def test_a_link_is_released_after_the_transactions_that_have_room_in_its_q
 
 
 async def test_a_text_that_this_process_has_claimed_unknowingly_is_found_and_sent(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch, senders: list[Sender]
+    harness: Harness,
 ) -> None:
     """A COMMIT that was not confirmed may come after the connection was given up."""
-    monkeypatch.setattr(arrivals, "STRAYS_SECONDS", 0.1)
+    harness.set_policy(links={"stray_review_seconds": 0.1})
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)

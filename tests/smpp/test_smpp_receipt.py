@@ -92,6 +92,13 @@ def test_a_message_without_receipt_marks_is_a_reply(esm_class: int) -> None:
         b"id:7 stat:BOUNCED",
         b"stat:NOT_HOME, id=7f01",
         b'{"id":"7","stat":"DELIVRD"}',
+        b"id:deadbeef sub:001 dlvrd:001 submit date:2608011015 done date:2608011016 stat:DELIVRD err:000 text:",
+        b"id:ABCDEF stat:DELIVRD",
+        b"id:1234@smsc sub:001 dlvrd:001 stat:DELIVRD",
+        b"id:12/34 stat:EXPIRED",
+        b"id:7 sub:001 dlvrd:001 stat:2 err:000",
+        b"id:7 stat:FAILED err:Absent subscriber",
+        b"id:7 stat:DELIVRD done date:1 Aug 2026 10:15",
         "id:7 stat:UNDELIV err:001".encode("utf-16-be"),
     ],
 )
@@ -102,6 +109,11 @@ def test_a_text_of_fields_with_id_and_state_is_a_receipt_in_any_esm_class(text: 
 def test_a_word_in_capitals_that_is_not_known_is_a_state_that_is_not_known() -> None:
     receipt = read(b"id:7 stat:BOUNCED", 0)
     assert (receipt.state, receipt.unknown_state, receipt.final) == (MessageState.UNSTATED, "BOUNCED", False)
+
+
+def test_a_number_in_place_of_the_state_is_a_state_that_is_not_known() -> None:
+    receipt = read(b"id:7 sub:001 dlvrd:001 stat:2 err:000", 0)
+    assert (receipt.message_id, receipt.state, receipt.unknown_state) == ("7", MessageState.UNSTATED, "2")
 
 
 def test_a_word_that_the_link_knows_makes_a_receipt_in_any_case() -> None:
@@ -121,6 +133,12 @@ def test_a_word_that_the_link_knows_makes_a_receipt_in_any_case() -> None:
         "id:3#1 stat:DELIVRD",
         "id:7 text:3#1 stat:DELIVRD",
         "id:7 stat:agree",
+        "id:mother stat:agree",
+        "id:ABCDEF stat:received",
+        "id:7 stat:FAILED err:3#1 please",
+        "id:7 3#1 sub:001 stat:DELIVRD err:000",
+        "id:7 I agree sub:001 stat:DELIVRD",
+        "id:7 stat:2",
         "id:870312497005 status:согласна",
         "ID: 870312497005 согласна, status: да",
         "id:Айгүл stat:DELIVRD",
