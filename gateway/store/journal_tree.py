@@ -22,7 +22,7 @@ _LOOK_UP = """
 SELECT 0 AS level, seq - 1 AS position, hash FROM journal WHERE seq = ANY($1::bigint[])
 UNION ALL
 SELECT level, position, hash FROM journal_tree
-JOIN unnest($2::smallint[], $3::bigint[]) AS wanted (level, position) USING (level, position)
+JOIN unnest($2::tree_place_row[]) AS wanted USING (level, position)
 """
 
 
@@ -107,9 +107,7 @@ async def _with_hashes(connection: Connection, compute: Callable[[merkle.Lookup]
     compute(note)
     leaves = [position + 1 for level, position in wanted if level == 0]
     nodes = [(level, position) for level, position in wanted if level]
-    for row in await connection.fetch(
-        _LOOK_UP, leaves, [level for level, _ in nodes], [position for _, position in nodes]
-    ):
+    for row in await connection.fetch(_LOOK_UP, leaves, nodes):
         found[row["level"], row["position"]] = row["hash"] if row["level"] else merkle.leaf(row["hash"])
     if missing := wanted - found.keys():
         raise JournalIncompleteError(min((position << level) + 1 for level, position in missing))

@@ -15,7 +15,7 @@ ERASED = "erased"
 _FIELD = Words._fields[0]
 _KEEP = """worded AS (
     INSERT INTO case_reasons (case_id, digest, reason)
-    SELECT case_id, digest, reason FROM unnest($1::text[], $2::text[], $3::text[]) AS w (case_id, digest, reason)
+    SELECT case_id, digest, reason FROM unnest($1::case_reason_row[])
     ON CONFLICT DO NOTHING
 )"""
 _FIND = "SELECT digest, reason FROM case_reasons WHERE case_id = ANY($1::text[])"
@@ -31,7 +31,7 @@ class Kept(NamedTuple):
 
 def keeping(words: Sequence[Kept]) -> Write:
     """Stores the words; the same ones of a case once."""
-    return Write(_KEEP, tuple(map(list, zip(*words, strict=True))))
+    return Write(_KEEP, (list(words),))
 
 
 async def shown(connection: Connection, details: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:

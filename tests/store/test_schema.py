@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -27,8 +28,10 @@ from gateway.store import (
     erasure,
     id_relations,
     inbound,
+    journal_tree,
     outbox,
     questions,
+    reasons,
     receipts,
     sms,
     wallet_events,
@@ -39,8 +42,10 @@ from gateway.store.case_entries import CaseForOps, CaseInstant, Changes, ForOps
 from gateway.store.cases import StoredCase
 from gateway.store.database import Connection, Database
 from gateway.store.dialogues import Dialogue
+from gateway.store.figures import STAGES
 from gateway.store.id_relations import IdVotes
 from gateway.store.inbound import ReplySegment, StoredReply
+from gateway.store.journal_tree import JournalIncompleteError
 from gateway.store.outbox import NewScreen, NewSms, Priority
 from gateway.store.questions import NumberClaim
 from gateway.store.queues import QUEUES
@@ -73,6 +78,8 @@ VALUES: Mapping[tuple[str, str], Iterable[object]] = {
     ("access_log", "action"): Action,
     ("access_log", "role"): PEOPLE,
     ("queue_figures", "queue"): [*QUEUES, "sms", "held"],
+    ("reply_figures", "verdict"): Verdict,
+    ("stage_figures", "stage"): STAGES,
 }
 """The values that the code writes into a column."""
 
@@ -178,6 +185,7 @@ DIALOGUE = Dialogue(session=b"1", service="3", case_id="case", menus=1)
 NUMBER = NumberClaim("3", "77010000001", "case")
 WALLET_EVENT = VoucherEvent("event", "case", "used", AT)
 FOUND: Mapping[str, Mapping[str, object]] = {
+    "GROUP BY level": {"level": 8, "size": 2},
     "AS known (msisdn)": {"msisdn": "77010000001"},  # of an erased case
     "erased_at IS NULL": {"case_id": "case", "pupil_iin": "131106697007", "msisdn": "77010000001"},
     "c.operator FROM outbox": {"sms_id": 7, "msisdn": "77010000001", "operator": None},  # on a link of nobody
@@ -187,6 +195,8 @@ ACCEPTED = {
     "sms_id": 7, "case_id": "case", "kind": "request", "repeat": 0, "msisdn": "77010000001", "state": "accepted",
     "delivered_segments": 1, "tracked_segments": 3, "delivery_unknown": False, "ordinal": 0, "segment": 1,
 }  # fmt: skip
+REASON = reasons.Kept("case", "hmac-sha256:00", "moved away")
+
 ACCEPTED_TEXT: Mapping[str, Mapping[str, object]] = {"receipt_key_row": ACCEPTED, "delivered_segments": ACCEPTED}
 
 ROWS: Mapping[str, Mapping[str, object]] = {
@@ -219,6 +229,8 @@ ROWS: Mapping[str, Mapping[str, object]] = {
     "released_text_row": RELEASED._asdict(),
     "late_text_row": {"sms_id": 7, "segments": 5},
     "erased_number_row": {"msisdn": "77010000001", "hash": b"77010000001".hex()},
+    "case_reason_row": REASON._asdict(),
+    "tree_place_row": {"level": 8, "position": 1},
 }
 """What the examples hold, by the names of fields: at least those that are attributes of the composite type."""
 
@@ -257,6 +269,9 @@ async def rows_sent() -> dict[str, Sequence[object]]:
     await dialogues.save(c, {("kcell", "77010000001"): None}, lifetime_seconds=90.0)
     await wallet_events.keep(c, [WALLET_EVENT])
     await erasure.erase_ended(c, AT, AT, bytes.hex, 1)
+    await execute(c, [reasons.keeping([REASON])])
+    with suppress(JournalIncompleteError):
+        await journal_tree.paths(c, [1], 512)
     return {name: rows[-1] for name, rows in (recorder.sent | accepted.sent).items()}
 
 
@@ -285,6 +300,7 @@ TABLES = {
     "call_row": "calls", "finished_call_row": "calls", "dialogue_row": "dialogues", "place_row": "dialogues",
     "wallet_event_row": "wallet_events", "route_row": "sms", "erased_case_row": "cases",
     "case_instant_row": "deadlines", "case_for_ops_row": "cases_for_ops",
+    "case_reason_row": "case_reasons", "tree_place_row": "journal_tree",
 }  # fmt: skip
 """The tables of which the attributes of a type are columns."""
 
