@@ -32,6 +32,8 @@ class LinkPolicy:
     """The longest wait before segments of unknown outcome are sent again."""
     pause_after_copy: timedelta = timedelta(hours=1)
     """The wait after the second sending of a text in one submit_sm: no UDH tells a handset which is the copy."""
+    alone_after_tries: int = 50
+    """The number of tries in a row, all of one number, after which its refusals are not the link's fault."""
     useful_session_seconds: float = 60.0
     """The time for which a session must have been bound before the wait for the next bind restarts at its
     shortest.

@@ -94,6 +94,11 @@ class LinkHealth:
             log.error(LogEvent.LINK_STOPPED, link=self._link, command_status=status.name(command_status))
             metrics.LINK_STOPPED.labels(self._link).set(1)
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nothing is sent but probes."""
+        return self._stop.command_status is not None
+
     def resume(self, *, is_suspect: bool) -> None:
         """The link works. `is_suspect`: some refusals are still undecided, or no segment was accepted in time."""
         self.is_suspect = is_suspect

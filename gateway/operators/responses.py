@@ -52,6 +52,7 @@ class Responses:
         self._loop = asyncio.get_running_loop()
         self.health = LinkHealth(config, policy, self._loop.time)
         self._resending = Resending(config.response_timeout.total_seconds(), policy, self._loop.time)
+        self._not_accepted = ("", 0)  # the last number that was not accepted, and how often in a row
         self._undecided: dict[int, OutgoingText] = {}  # by sms_id: refused, perhaps by the link's fault
         self._statuses = config.statuses
         self._outcomes = {kind: metrics.SEGMENTS.labels(config.name, kind.value) for kind in status.StatusKind}
@@ -244,11 +245,20 @@ class Responses:
             self._pump()
 
     def _gives_up(self, out: OutgoingText) -> bool:
-        """Whether the SMSC has not taken the text for `give_up`, but others; notes when that began."""
+        """Whether the SMSC has not accepted the text for `give_up`, and it is not the link's fault.
+
+        That is so where it has accepted others meanwhile, or has had no other number to refuse for long. It is
+        noted when the SMSC began not to accept it.
+        """
         now = self._texts.now()
         out.busy_since = out.busy_since or now
         waited = now - out.busy_since
-        return waited >= self._config.give_up and self.health.accepted_within(waited.total_seconds())
+        if not out.is_waiting:  # of the segments of one try, the first counts
+            number, times = self._not_accepted
+            same = number == out.claimed.msisdn
+            self._not_accepted = (out.claimed.msisdn, times + 1 if same else 1)
+        alone = self._not_accepted[1] >= self._policy.alone_after_tries and not self.health.is_stopped
+        return waited >= self._config.give_up and (alone or self.health.accepted_within(waited.total_seconds()))
 
     def _wait_if_uncertain(self, out: OutgoingText) -> None:
         """Has a text wait of which only segments of unknown outcome are left, or gives it up."""

@@ -144,6 +144,41 @@ async def test_a_text_that_the_smsc_never_accepts_is_refused_after_give_up(harne
     await harness.status(sibling, "asked")
 
 
+@pytest.mark.parametrize("rule", ["full", "refuse status=0x421", "refuse status=RTHROTTLED"])
+async def test_the_only_text_of_a_link_is_refused_after_give_up(harness: Harness, rule: str) -> None:
+    never = Family(n=1)
+    sibling = Family(n=2, mother=never.number)
+    refusing = harness.smsc.add(f"{rule} to={never.number}")
+    harness.set_policy(
+        links={
+            "busy": AT_ONCE,
+            "first_probe_seconds": 0.1,
+            "busy_pause": timedelta(seconds=0.1),
+            "alone_after_tries": 4,
+        }
+    )
+    changes: dict[str, Any] = {"clock": {"rate": 86_400}, "link": {"give_up": "1d"}}
+    await harness.start(**changes)
+    await harness.push(never, sibling)
+    assert (await harness.journaled(never, "text_refused"))["name"] != "ESME_ROK"
+    harness.smsc.rules.remove(refusing)
+    await harness.status(never, "undeliverable")
+    await harness.status(sibling, "asked")
+
+
+async def test_numbers_that_are_refused_in_turns_are_not_given_up(harness: Harness) -> None:
+    """It may be the link's fault, as long as it accepts no other."""
+    harness.smsc.add("full")
+    harness.set_policy(links={"busy": AT_ONCE, "busy_pause": timedelta(seconds=0.1), "alone_after_tries": 30})
+    changes: dict[str, Any] = {"clock": {"rate": 86_400}, "link": {"give_up": "1d"}}
+    await harness.start(**changes)
+    families = [Family(n=n) for n in range(1, 4)]
+    await harness.push(*families)
+    await harness.smsc.wait_for(lambda: len(harness.smsc.submitted) > 30 * SEGMENTS, within=WITHIN)
+    for family in families:
+        assert "text_refused" not in await harness.events(family)
+
+
 async def test_a_session_that_the_smsc_does_not_know_is_bound_again_and_no_case_ends(harness: Harness) -> None:
     harness.smsc.add("refuse status=RINVBNDSTS nth=3 times=1")
     await harness.start()
