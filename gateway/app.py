@@ -150,7 +150,7 @@ async def _is_rewound(database: Database, memory: JournalMemory) -> bool:
 async def _await_acceptance(config: Config, components: Components, stopping: asyncio.Event) -> None:
     """Serves HTTP, and nothing else, until the rewind of the database is accepted or `stopping` is set.
 
-    What HTTP could change is refused by the fence of every transaction (store/nodes.py).
+    What HTTP could change is rejected by the fence of every transaction (store/nodes.py).
     """
     policy, database = components.policy, components.database
     try:

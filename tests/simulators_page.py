@@ -61,8 +61,8 @@ class Served:
     def origin(self) -> str:
         return f"http://127.0.0.1:{self.server.port}"
 
-    async def refused(self, name: str, **details: Any) -> Any:
-        """The code of the refusal of an act."""
+    async def rejected(self, name: str, **details: Any) -> Any:
+        """The code with which an act is rejected."""
         status, problem = await self.act(name, **details)
         assert status == 409
         return problem["code"]

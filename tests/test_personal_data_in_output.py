@@ -220,8 +220,8 @@ async def fail_wallet_and_actions(harness: Harness, client: Client) -> None:
     await harness.status(AGREES, "voucher_issued")
     case_id, name = await harness.case_id(AGREES), LATIN[1]
     once = WalletSimulator.event(case_id, "used")
-    odd = [{**once, "event_id": name * 9}, {**once, "type": name}, {**once, "case_id": AGREES.number}, name]
-    for events in ([once], [once], odd):
+    invalid = [{**once, "event_id": name * 9}, {**once, "type": name}, {**once, "case_id": AGREES.number}, name]
+    for events in ([once], [once], invalid):
         status, _ = await client("POST", "/v1/wallet/events", role="wallet", json={"events": events})
         assert status == 200
     await harness.status(AGREES, "service_received")

@@ -42,7 +42,7 @@ class ConnectionLimiter:
         HTTP_CONNECTIONS.inc()
         return True
 
-    def refuse(self, transport: asyncio.Transport) -> None:
+    def reject(self, transport: asyncio.Transport) -> None:
         """Closes a counted connection that cannot be served now."""
         self._count_closed("refused")
         self.leave(transport)
@@ -173,7 +173,7 @@ class PendingConnection(asyncio.Protocol):
             async with asyncio.timeout(self._policy.handshake_wait_seconds):
                 await self._handshakes.acquire()
         except TimeoutError:
-            self._limiter.refuse(transport)
+            self._limiter.reject(transport)
         finally:
             self._waits = False
         return not transport.is_closing()

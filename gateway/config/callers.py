@@ -40,7 +40,7 @@ def _role(text: str) -> Role:
 
 
 def read_oidc(http: Table) -> Oidc | None:
-    """The identity provider whose tokens are taken; None without `http.oidc`."""
+    """The identity provider whose tokens are accepted; None without `http.oidc`."""
     table = http.table("oidc")
     roles = table.table("roles")
     oidc = Oidc(

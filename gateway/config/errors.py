@@ -1,4 +1,4 @@
-"""Faults of the configuration, as they are told: one line each, with the key."""
+"""Faults of the configuration, as they are reported: one line each, with the key."""
 
 from collections.abc import Sequence
 

@@ -54,7 +54,7 @@ class User:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Oidc:
-    """An identity provider (OpenID Connect) whose signed tokens are taken."""
+    """An identity provider (OpenID Connect) whose signed tokens are accepted."""
 
     issuer: str
     audience: str

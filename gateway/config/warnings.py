@@ -34,7 +34,8 @@ def warnings(config: Config) -> Iterator[ConfigError]:
         if host == _SHUT_DOWN or host.endswith(f".{_SHUT_DOWN}"):
             yield ConfigError(
                 f"services.{code}.link",
-                f"{host} is dead: page.link was shut down in August 2025; ask the wallet's people for another",
+                f"{host} is out of service: page.link was shut down in August 2025; "
+                "ask those who run the wallet for another",
             )
 
 

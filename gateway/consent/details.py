@@ -155,7 +155,7 @@ class TextRefused(NamedTuple):
     name: str  # of the command_status: ESME_RINVDSTADR
 
 
-class TextUnanswered(NamedTuple):
+class TextWithoutResponse(NamedTuple):
     """A text given up because the SMSC did not respond to a segment: it may have accepted it, or not."""
 
     sms_id: int  # the row of the text
@@ -278,7 +278,7 @@ Detail = (
     | TextQueuedTo
     | TextAccepted
     | TextRefused
-    | TextUnanswered
+    | TextWithoutResponse
     | TextWithoutRoute
     | TextUndeliverable
     | ReplyRead

@@ -6,7 +6,13 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from gateway.consent.case import Case
-from gateway.consent.details import TextAccepted, TextRefused, TextUnanswered, TextUndeliverable, TextWithoutRoute
+from gateway.consent.details import (
+    TextAccepted,
+    TextRefused,
+    TextUndeliverable,
+    TextWithoutResponse,
+    TextWithoutRoute,
+)
 from gateway.consent.events import Event
 from gateway.consent.reply import Verdict
 from gateway.consent.texts import Kind
@@ -55,7 +61,7 @@ class ReportRefused:
     text: Kind
     repeat: int = 0
     msisdn: str
-    detail: TextRefused | TextWithoutRoute | TextUnanswered
+    detail: TextRefused | TextWithoutRoute | TextWithoutResponse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

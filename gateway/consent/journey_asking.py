@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from gateway.consent.case import Case, Rules, State
-from gateway.consent.details import Checked, Relation, Repeat, TextKind, TextUnanswered
+from gateway.consent.details import Checked, Relation, Repeat, TextKind, TextWithoutResponse
 from gateway.consent.events import Event, EventType
 from gateway.consent.inputs import (
     ConfirmAccepted,
@@ -94,7 +94,7 @@ def report_refused(case: Case, given: ReportRefused, now: datetime, rules: Rules
     refused = Event(EventType.TEXT_REFUSED, given.detail)
     if not _is_under_way(case, given):
         return Decision(case=case, events=(refused,))
-    may_be_asked = isinstance(given.detail, TextUnanswered)
+    may_be_asked = isinstance(given.detail, TextWithoutResponse)
     if rules.fallback_on_undeliverable and not may_be_asked:
         return _give_up_number(case, now, refused)
     if case.state is State.QUEUED and not may_be_asked:  # no request was accepted, so there is no D to count from

@@ -47,7 +47,7 @@ def _reply_in_time(case: Case, given: ParentReply, now: datetime, rules: Rules) 
 
 
 def _count_reply(case: Case, given: ParentReply, now: datetime, rules: Rules) -> Decision:
-    """The consent or the refusal. The question is still open, or its case has ended without an answer."""
+    """The consent or the refusal. The question is open, or its case has ended without a reply that counts."""
     reply = Reply(rules.calendar.iso_local(given.reply_at), given.normalised)
     closing = (Effect.WITHDRAW, Effect.RELEASE_NUMBER) if case.ended_at is None else ()
     # A reply may come before the last submit_sm_resp of the question: SDU always gets `asked` first.
@@ -80,9 +80,9 @@ def hold_reply(case: Case, given: HoldReply) -> Decision:
     reply = given.reply
     if reply.possible_redelivery:
         return Decision(case=case, events=(Event(EventType.REPLY_IGNORED, Reason("may be a copy")),))
-    answers = reply.verdict in (Verdict.AGREE, Verdict.REFUSE) and _is_in_time(case, reply)
+    counts = reply.verdict in (Verdict.AGREE, Verdict.REFUSE) and _is_in_time(case, reply)
     withdraws = reply.verdict is Verdict.REFUSE and has_agreed(case) and reply.msisdn == case.msisdn
-    if not (answers or withdraws):
+    if not (counts or withdraws):
         reason = ReplyOfReason("not by a link of the number", given.digest)
         return Decision(case=case, events=(Event(EventType.REPLY_IGNORED, reason),))
     held = case.held if case.held is Verdict.REFUSE else reply.verdict
@@ -102,7 +102,7 @@ def drop_withdrawal(case: Case) -> Decision:
 
 
 def accept_reply(case: Case, given: AcceptReply, now: datetime, rules: Rules) -> Decision:
-    """Counts the held reply. It came in time, also when the case has ended without an answer since."""
+    """Counts the held reply. It came in time, also when the case has ended without a reply that counts since."""
     held, agreed = given.held, has_agreed(case)
     if held is None or held.reply.verdict is not case.held or (case.state is State.PARKED and not agreed):
         return reject(case)

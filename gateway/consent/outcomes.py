@@ -15,7 +15,7 @@ def reject(case: Case) -> Decision:
 def end_case(case: Case, state: State, now: datetime, **others: Any) -> Case:
     """The case as it ends, with `others` of its fields set.
 
-    Its held reply may still be counted if the question was asked and had no answer.
+    Its held reply may still be counted if the question was asked and had no reply that counts.
     """
     still_counts = case.state is not State.QUEUED and state in ACCEPTED_IN[AcceptReply]
     held = case.held if still_counts else None

@@ -24,7 +24,7 @@ from gateway.demo.process import GatewayError, GatewayProcess, configuration
 from gateway.demo.report import report
 from gateway.demo.screen import PLAIN_WIDTH, Figures, PipeConsole, PlainScreen, screen
 from gateway.demo.visit import Visit
-from gateway.simulators.playground.refused import RefusedAct
+from gateway.simulators.playground.rejected import RejectedAct
 
 POLL_SECONDS = 0.25
 SETTLE_SECONDS = 1.0
@@ -64,7 +64,7 @@ def run_demo(settings: Settings) -> int:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(b"")
         status = uvloop.run(_run_until_interrupted(settings, log, console))
-    except (GatewayError, RefusedAct, aiohttp.ClientError, OSError) as error:
+    except (GatewayError, RejectedAct, aiohttp.ClientError, OSError) as error:
         console.print(f"the demo failed: {error}", style="red", markup=False)
     finally:
         if settings.log is None and status in (0, INTERRUPTED):

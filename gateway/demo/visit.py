@@ -14,7 +14,7 @@ from gateway.demo.partners import SimulatedPartners, push_list, sdu_headers
 from gateway.demo.process import TOKEN, GatewayError, GatewayProcess
 from gateway.simulators.mcb import derived_number
 from gateway.simulators.playground.environment import SimulatedEnvironment
-from gateway.simulators.playground.refused import Refusal, RefusedAct
+from gateway.simulators.playground.rejected import RejectedAct, Rejection
 from gateway.simulators.playground.server import HOST, PageServer
 
 LANGUAGES = ("kk", "ru")
@@ -81,7 +81,7 @@ class Visit:
             async with aiohttp.ClientSession(self.environment.gateway_url, headers=sdu_headers()) as http:
                 await push_list(http, lines, f"visitor-{self._lists}")
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise RefusedAct(Refusal.LIST_REJECTED, reason=str(error) or type(error).__name__) from None
+            raise RejectedAct(Rejection.LIST_REJECTED, reason=str(error) or type(error).__name__) from None
 
     def print_addresses(self, console: Console, gateway: GatewayProcess, config: Path) -> None:
         """Prints both addresses, signed in."""

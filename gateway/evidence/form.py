@@ -1,7 +1,7 @@
 """The form of a record of evidence: its fields, their alphabets and their longest lengths.
 
-A record is read in one way only. What JSON leaves open is refused: a key twice, a field that nobody reads, another
-spelling of a number, an instant or hexadecimal digits.
+A record is read in one way only. What JSON leaves open is rejected: a key twice, a field that nobody reads,
+another spelling of a number, an instant or hexadecimal digits.
 """
 
 import json

@@ -24,7 +24,7 @@ from gateway.smpp.pdu import MalformedPdu, ReceiptRequest, ShortMessage, decode_
 from gateway.smpp.receipt import IdRelation, Receipt, normalize_message_id, parse_receipt, related_ids
 from gateway.smpp.text import segments
 
-SHORT_TEXT = "Link test. Please answer 3#1"
+SHORT_TEXT = "Link test. Please reply 3#1"
 LONG_TEXT = (
     "Байланысты тексеру: бұл хабарлама бірнеше бөліктен тұрады және экранда бір мәтін болып көрінуі керек. "
     "Проверка связи: это сообщение состоит из нескольких частей и должно прийти одним текстом."

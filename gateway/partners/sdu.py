@@ -1,9 +1,9 @@
-"""Pushes statuses to SDU: in batches, in order, signed, each batch retried until SDU has taken it.
+"""Pushes statuses to SDU: in batches, in order, signed, each batch retried until SDU has accepted it.
 
-Nothing is left out: a status that SDU does not take holds up the ones behind it, and a person is told.
+Nothing is left out: a status that SDU does not accept holds up the ones behind it, and an alert is raised.
 
-The cursor moves after SDU's response: a batch that SDU took just before the process was killed is pushed again,
-with the same event_ids.
+The cursor moves after SDU's response: a batch that SDU accepted just before the process was killed is pushed
+again, with the same event_ids.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ class SduClient:
         self._silence = Silence(FEED)
 
     async def post(self, body: bytes, head: Head, of_cases: Sequence[str] = ()) -> Unavailable | None:
-        """None when SDU has taken the body, by any 2xx; else why it has not. SDU is told `head` beside it.
+        """None when SDU has accepted the body, by any 2xx; else why it has not. `head` is a header beside it.
 
         `of_cases`: those whose statuses are in the body, for its trace.
         """

@@ -1,6 +1,6 @@
 """The states of an SMPP session and its inputs, as a table (SMPP 3.4 §2.2).
 
-`gateway.smpp.session` changes its state only by `transition`, which refuses a pair of state and input that the
+`gateway.smpp.session` changes its state only by `transition`, which rejects a pair of state and input that the
 table does not have. Tests drive a session through every pair and compare events, PDUs and state with the table.
 scripts/diagrams draws docs/architecture/session.md from it.
 """
@@ -99,8 +99,8 @@ _UNBOUND: Final = _OPEN + _BINDING
 _WAS_BOUND: Final = _BOUND + _UNBINDING + _ENDED
 _ALIVE: Final = _UNBOUND + _WAS_BOUND
 
-# A pair without a row is refused with RuntimeError (connected, submit), or cannot occur: before a bind is accepted
-# no segment is under way, no deliver_sm_resp owed and no enquire_link was sent.
+# A pair without a row is rejected with RuntimeError (connected, submit), or cannot occur: before a bind is
+# accepted no segment is under way, no deliver_sm_resp owed and no enquire_link was sent.
 # fmt: off
 _CALLS: Final = (
     Transition(_OPEN, Input.CONNECTED, SessionState.BINDING, "bind_*", (), "§4.1"),

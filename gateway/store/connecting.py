@@ -27,7 +27,7 @@ _SETTINGS = {
     "idle_in_transaction_session_timeout": "10s",
     "lock_timeout": "10s",
 }
-# By statement, not as parameters of the start: a pooling proxy refuses those that it does not know. $1 is the
+# By statement, not as parameters of the start: a pooling proxy rejects those that it does not know. $1 is the
 # schema; null leaves the search_path as it is. Temporary tables and pg_catalog are always found before it. The
 # types of rows are for asyncpg to look up all at once: 10 ms a connection now, not 10 ms a type amid the work.
 _BEGIN_SESSION = f"""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from gateway.clock import Clock
 from gateway.consent.deadlines import Calendar
-from gateway.consent.details import TextAccepted, TextRefused, TextUnanswered
+from gateway.consent.details import TextAccepted, TextRefused, TextWithoutResponse
 from gateway.consent.events import Event, EventType
 from gateway.consent.inputs import ConfirmAccepted, Input, ReportRefused
 from gateway.consent.texts import Kind
@@ -134,9 +134,9 @@ class SentTexts:
         claimed, progress = text.claimed, text.progress
         kind = Kind(claimed.kind)
         if progress.state is SmsState.REFUSED:
-            refused: TextRefused | TextUnanswered
+            refused: TextRefused | TextWithoutResponse
             if (command_status := text.refused) is None:
-                refused = TextUnanswered(claimed.sms_id, kind, self._link, "outcome_unknown")
+                refused = TextWithoutResponse(claimed.sms_id, kind, self._link, "outcome_unknown")
             else:
                 name = status.name(command_status)
                 refused = TextRefused(claimed.sms_id, kind, self._link, command_status, name)

@@ -54,7 +54,7 @@ async def unread_log(target: Target) -> None:
 
 
 _SMPP: Sequence[Attack] = (
-    smpp.forged_senders, smpp.unknown_pdus, smpp.stray_responses, smpp.mixed_rubbish, smpp.combining_marks,
+    smpp.forged_senders, smpp.unknown_pdus, smpp.stray_responses, smpp.mixed_unknown_pdus, smpp.combining_marks,
     smpp.expanding_letters, smpp.endless_errors, smpp.orphan_segments, smpp.repeated_segments, smpp.long_names,
 )  # fmt: skip
 _HTTP: Sequence[Attack] = (

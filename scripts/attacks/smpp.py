@@ -36,8 +36,8 @@ async def stray_responses(target: Target) -> None:
     await target.smsc.send((struct.pack(">IIII", 17, SUBMIT_SM_RESP, 0, 7) + b"\0") * (FLOOD_BYTES // 17))
 
 
-async def mixed_rubbish(target: Target) -> None:
-    """Unknown PDUs between enquire_links, so that no row of rubbish is long enough to end the session."""
+async def mixed_unknown_pdus(target: Target) -> None:
+    """Unknown PDUs between enquire_links, so that no row of them is long enough to end the session."""
     pair = struct.pack(">IIII", 16, OUTBIND, 0, 1) * 99 + struct.pack(">IIII", 16, 0x15, 0, 1)
     await target.smsc.send(pair * (FLOOD_BYTES // len(pair)))
 

@@ -78,7 +78,7 @@ async def main() -> None:
         },
         {
             "replies_per_s": round(rate, 1),
-            "taken_per_s": round(median([result.replies / result.committed for result in results]), 1),
+            "acknowledged_per_s": round(median([result.replies / result.committed for result in results]), 1),
             "cpu_s": {name: round(seconds, 2) for name, seconds in cpu.items()},
         },
         as_json=given.json,

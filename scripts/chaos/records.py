@@ -18,7 +18,7 @@ SELECT (SELECT count(*) FROM cases WHERE ended_at IS NULL) AS open,
        (SELECT count(*) FROM calls) AS calls, (SELECT count(*) FROM journal_pending) AS pending,
        (SELECT count(*) FROM journal WHERE event_id IS NOT NULL
             AND seq > (SELECT coalesce(max(seq), 0) FROM feeds)) AS unpushed,
-       (SELECT count(*) FROM receipts_unmatched p JOIN receipts_expected e USING (link, key)) AS parked
+       (SELECT count(*) FROM receipts_unmatched p JOIN receipts_expected e USING (link, key)) AS unmatched
 """
 """What must be 0 before the audit: none of it is left when every case has ended.
 

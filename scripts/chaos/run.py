@@ -148,7 +148,7 @@ async def _run(
             totals |= {f"ms, {task}": round(1000 * s) for task, s in servers.seconds(simulated).items()}
         steps = stepping.counts if stepping else Counter[str]()
         counts = cluster.counts + audit.counts + steps + Counter(totals)
-        counts["exceptions in logs"] = faulty.total()  # told also where it is 0
+        counts["exceptions in logs"] = faulty.total()  # reported also where it is 0
         return violations, counts
 
 

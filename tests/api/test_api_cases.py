@@ -57,17 +57,17 @@ async def test_an_erased_case_shows_no_recipient(api: Api, components: Component
 
 
 async def test_a_case_is_found_by_list_id_and_record_id_without_its_journal(api: Api) -> None:
-    odd = "№ 7/а & ?"
-    await api.push([good(1, record_id=odd), good(2, category=0)])
+    record_id = "№ 7/а & ?"
+    await api.push([good(1, record_id=record_id), good(2, category=0)])
     found = (await api.get("/v1/cases?list_id=list-1&record_id=№%207/а%20%26%20%3F")).json["cases"]
-    assert [(case["record_id"], "journal" in case) for case in found] == [(odd, False)]
+    assert [(case["record_id"], "journal" in case) for case in found] == [(record_id, False)]
     assert (await api.get("/v1/cases?list_id=list-1&record_id=r-2")).json == {"cases": []}
 
 
 async def test_a_case_is_found_by_every_record_id_that_a_list_accepts(api: Api) -> None:
-    odd = ["a\u00a0b", "\u200bx", "e\u0301"]  # no-break space, zero-width space, combining mark
-    await api.push([good(number, record_id=record_id) for number, record_id in enumerate(odd, start=1)])
-    for record_id in odd:
+    record_ids = ["a\u00a0b", "\u200bx", "e\u0301"]  # no-break space, zero-width space, combining mark
+    await api.push([good(number, record_id=record_id) for number, record_id in enumerate(record_ids, start=1)])
+    for record_id in record_ids:
         assert await api.case_id(quote(record_id))
 
 

@@ -305,5 +305,5 @@ async def test_no_response_contains_software_versions(api: Api) -> None:
     for path in ("/healthz", "/nowhere", "/v1/lists"):
         assert (await api.call("GET", path)).headers["Server"] == "gateway"
     async with idle_connections(api.call.port, 1) as ((reader, writer),):
-        writer.write(b"nonsense\r\n\r\n")
+        writer.write(b"not HTTP\r\n\r\n")
         assert b"\r\nServer: gateway\r\n" in await reader.read()

@@ -174,10 +174,10 @@ async def test_a_record_with_two_mothers_is_rejected_and_asks_neither(api: Api) 
 
 
 async def test_escape_sequences_of_copy_in_a_record_are_stored_unchanged(api: Api) -> None:
-    odd = r"\N\t\\.\x41"
-    await api.push([good(1, record_id=odd, school={"bin": "990240001234", "name": '"\\N" \\. \\'})])
+    escapes = r"\N\t\\.\x41"
+    await api.push([good(1, record_id=escapes, school={"bin": "990240001234", "name": '"\\N" \\. \\'})])
     [(record_id, record)] = await api.fetch("SELECT record_id, r.record FROM cases JOIN records r USING (case_id)")
-    assert record_id == odd
+    assert record_id == escapes
     assert orjson.loads(record)["school"]["name"] == '"\\N" \\. \\'
 
 

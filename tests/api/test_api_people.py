@@ -337,7 +337,7 @@ async def test_every_act_on_a_case_carries_its_actor_in_the_journal(api: Api, co
     }
 
 
-async def test_sdu_is_not_told_who_of_ops_has_cancelled(api: Api) -> None:
+async def test_no_status_for_sdu_names_who_of_ops_has_cancelled(api: Api) -> None:
     await api.push([good(1)])
     await api.post(f"/v1/cases/{await api.case_id()}/cancel", {"reason": "moved"}, OLGA)
     await api.get(f"/v1/cases/{await api.case_id()}")  # seals

@@ -58,7 +58,7 @@ def fields(octets: int, length: int = 2_000) -> bytes:
 
 
 @pytest.mark.parametrize("size", [1 << 20, 32_768, 1_000, 7])
-async def test_a_head_of_16_kib_is_read_and_a_longer_one_is_refused(parser: RequestParser, size: int) -> None:
+async def test_a_head_of_16_kib_is_read_and_a_longer_one_is_rejected(parser: RequestParser, size: int) -> None:
     room = MAX_HEAD_BYTES - len(GET) - 30
     ((message, _),) = feed(parser, GET + fields(room) + b"\r\n", size)
     assert message.path == "/healthz"

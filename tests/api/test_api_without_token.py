@@ -175,7 +175,7 @@ async def test_requests_without_a_token_are_no_lines_of_the_log(api: Api, monkey
 async def test_malformed_requests_are_logged_in_sums(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     log = recorded(monkeypatch, protocol)
     for _ in range(5):
-        assert b" 400 " in await exchange(api, b"nonsense\r\n\r\n")
+        assert b" 400 " in await exchange(api, b"not HTTP\r\n\r\n")
     assert log.lines == [("warning", "http_malformed", 1)]
     assert log.peer is not None
     assert log.peer.startswith("127.0.0.1:")

@@ -60,7 +60,7 @@ async def reads_well_on_a_telephone(page: Page) -> None:
 
 
 async def eats_by_card_and_rates(page: Page) -> None:
-    """The card is refused until the voucher is active; the meal is in the report, its rating in the history."""
+    """The card is rejected until the voucher is active; the meal is in the report, its rating in the history."""
     await page.get_by_role("button", name="Картаны оқу").click()
     await expect(page.locator("#verdict")).to_contain_text("ваучер белсендірілмеген")
     await page.get_by_role("button", name="Белсендіру").click()

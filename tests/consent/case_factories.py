@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from gateway.config.timezones import load_timezone
 from gateway.consent.case import Case, Rules, State
 from gateway.consent.deadlines import Calendar, parse_send_window
-from gateway.consent.details import TextAccepted, TextRefused, TextUnanswered, TextUndeliverable
+from gateway.consent.details import TextAccepted, TextRefused, TextUndeliverable, TextWithoutResponse
 from gateway.consent.inputs import (
     AcceptReply,
     Cancel,
@@ -33,7 +33,7 @@ from gateway.consent.texts import Kind
 
 ACCEPTED = TextAccepted(sms_id=1, text="request", link="kcell", message_ids=("1",), attempts=1)
 REFUSED = TextRefused(sms_id=1, text="request", link="kcell", command_status=11, name="ESME_RINVDSTADR")
-UNANSWERED = TextUnanswered(sms_id=1, text="request", link="kcell", reason="outcome_unknown")
+WITHOUT_RESPONSE = TextWithoutResponse(sms_id=1, text="request", link="kcell", reason="outcome_unknown")
 UNDELIVERABLE = TextUndeliverable(sms_id=1, text="request", state="expired", error="")
 ALMATY = load_timezone("Asia/Almaty")
 OPENS, CLOSES = parse_send_window("09:00-21:00")
@@ -72,8 +72,8 @@ def refused_by_smsc(*, repeat: int = 0, text: Kind | None = None) -> ReportRefus
     return ReportRefused(text=text, repeat=repeat, msisdn=MOTHER, detail=REFUSED)
 
 
-def unanswered(*, repeat: int = 0) -> ReportRefused:
-    return replace(refused_by_smsc(repeat=repeat), detail=UNANSWERED)
+def without_response(*, repeat: int = 0) -> ReportRefused:
+    return replace(refused_by_smsc(repeat=repeat), detail=WITHOUT_RESPONSE)
 
 
 def undeliverable(*, repeat: int = 0, msisdn: str = MOTHER) -> ReportUndeliverable:

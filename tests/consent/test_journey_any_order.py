@@ -50,16 +50,16 @@ from tests.consent.case_factories import (
     MOTHER,
     REFUSED,
     RULES,
-    UNANSWERED,
     UNDELIVERABLE,
+    WITHOUT_RESPONSE,
     accept,
     accepted,
     by_other_link,
     fresh,
     parent_reply,
     refused_by_smsc,
-    unanswered,
     undeliverable,
+    without_response,
 )
 
 pytestmark = pytest.mark.no_cover  # tracing doubles its time, and other tests cover the same lines
@@ -173,7 +173,7 @@ class Journey(RuleBasedStateMachine):
             case State.QUEUED | State.ASKED | State.REMINDED if self.case.due_at is None:
                 confirmed = accepted(at, repeat=self.case.repeat, msisdn=own)
                 failed = refused_by_smsc(repeat=self.case.repeat)
-                unknown = unanswered(repeat=self.case.repeat)
+                unknown = without_response(repeat=self.case.repeat)
                 return [confirmed, confirmed, replace(failed, msisdn=own), replace(unknown, msisdn=own)]
             case State.QUEUED:
                 self.now = max(at, self.case.due_at or at)
@@ -212,7 +212,7 @@ class Journey(RuleBasedStateMachine):
             OpenQuestion(),
             ConfirmAccepted(at=at, detail=ACCEPTED, **text_of),
             ReportRefused(detail=REFUSED, **text_of),
-            ReportRefused(detail=UNANSWERED, **text_of),
+            ReportRefused(detail=WITHOUT_RESPONSE, **text_of),
             ReportDelivered(**text_of),
             ReportUndeliverable(detail=UNDELIVERABLE, **text_of),
             MeetDeadline(),

@@ -45,8 +45,8 @@ from tests.consent.case_factories import (
     refuse,
     refused_by_smsc,
     reminded,
-    unanswered,
     undeliverable,
+    without_response,
 )
 
 END_OF_THURSDAY = almaty("2026-11-27 00:10")
@@ -299,7 +299,7 @@ def test_a_possible_redelivery_does_not_withdraw_a_consent() -> None:
 
 
 def test_a_request_whose_outcome_is_unknown_can_be_replied_to_until_its_days_to_reply_have_passed() -> None:
-    case = after(queued(), unanswered(), now=MONDAY)
+    case = after(queued(), without_response(), now=MONDAY)
     assert (case.state, case.due_at) == (State.QUEUED, END_OF_THURSDAY)
     assert after(case, agree(MONDAY), now=MONDAY).state is State.CONSENTED
     ended = decide(case, MeetDeadline(), END_OF_THURSDAY, RULES)
@@ -309,14 +309,14 @@ def test_a_request_whose_outcome_is_unknown_can_be_replied_to_until_its_days_to_
 
 def test_a_repeat_whose_outcome_is_unknown_keeps_the_deadline_of_the_repeat() -> None:
     for rules in (RULES, FALLBACK):
-        case = decide(after(asked(), MeetDeadline(), now=FRIDAY), unanswered(repeat=1), FRIDAY, rules).case
+        case = decide(after(asked(), MeetDeadline(), now=FRIDAY), without_response(repeat=1), FRIDAY, rules).case
         assert (case.state, case.due_at) == (State.ASKED, TUESDAY)
 
 
 def test_with_fallback_the_next_recipient_is_asked_once_the_days_to_reply_to_an_unknown_request_have_passed() -> (
     None
 ):
-    case = decide(queued(), unanswered(), MONDAY, FALLBACK).case
+    case = decide(queued(), without_response(), MONDAY, FALLBACK).case
     assert (case.state, case.due_at) == (State.QUEUED, END_OF_THURSDAY)
     following = decide(case, MeetDeadline(), END_OF_THURSDAY, FALLBACK)
     assert names(following) == ["recipient_unreachable"]

@@ -108,7 +108,7 @@ def test_any_other_json_is_no_record_and_no_exception(value: object) -> None:
         (("format",), "gateway-evidence-3"),
     ],
 )
-def test_a_field_that_is_unknown_too_long_or_spelt_otherwise_is_refused(
+def test_a_field_that_is_unknown_too_long_or_spelt_otherwise_is_rejected(
     record: Record, place: tuple[str | int, ...], value: object
 ) -> None:
     holder: Any = record

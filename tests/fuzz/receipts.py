@@ -1,4 +1,4 @@
-"""The rules for any text of a receipt: its fields fit their columns, and no answer of a parent is one."""
+"""The rules for any text of a receipt: its fields fit their columns, and no reply of a parent is one."""
 
 import re
 from typing import Final

@@ -180,10 +180,10 @@ def test_warnings_and_unraisable_exceptions_are_logged_and_masked(
 
 def test_values_without_a_json_form_are_logged(stream: io.BytesIO) -> None:
     structlog.get_logger().info(
-        Event.STARTED, odd="\ud800", huge=1 << 80, none=float("nan"), thing=object(), keys={1: 2}
+        Event.STARTED, surrogate="\ud800", huge=1 << 80, none=float("nan"), thing=object(), keys={1: 2}
     )
     (line,) = lines(stream)
-    assert (line["odd"], line["none"], line["thing"], line["keys"]) == ("?", None, "<object>", {"1": 2})
+    assert (line["surrogate"], line["none"], line["thing"], line["keys"]) == ("?", None, "<object>", {"1": 2})
 
 
 def test_the_log_is_written_to_standard_output_by_default(

@@ -94,7 +94,7 @@ PDUS = {
     ),
     "two NULs": Sent(DELIVER_SM, deliver_sm(b"3#1\0\0"), "deliver_sm_resp", "unclear"),
     "no text at all": Sent(DELIVER_SM, deliver_sm(b"", esm_class=0x08), "deliver_sm_resp", "empty"),
-    "odd octets of UCS-2": Sent(
+    "an odd number of octets of UCS-2": Sent(
         DELIVER_SM, deliver_sm(b"\0003\0#\0", data_coding=8), "deliver_sm_resp", "unclear"
     ),
     "half a surrogate pair": Sent(

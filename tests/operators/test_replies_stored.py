@@ -97,7 +97,7 @@ async def test_a_text_being_sent_while_the_database_is_away_is_sent_once(harness
         {"esm_class": 0x80},
         {"tlvs": {"sc_interface_version": b"\x34", 0x1400: b"", 0x3FFF: b"\xff" * 300}},
         {"tlvs": {"receipted_message_id": b""}},
-        {"service_type": "CMT", "priority_flag": 3, "protocol_id": 0x7F, "validity_period": "odd"},
+        {"service_type": "CMT", "priority_flag": 3, "protocol_id": 0x7F, "validity_period": "invalid"},
         {"to": "77710001414"},
     ],
     ids=str,

@@ -68,9 +68,9 @@ async def test_a_message_from_the_page_without_a_bound_session_gets_409(
 async def test_a_code_shown_by_the_simulated_wallet_uses_its_voucher_once(served: Served) -> None:
     voucher = await served.form_voucher()
     assert (await served.section("vouchers")) == [voucher]
-    assert await served.refused("code", voucher=voucher) == "not_active"
+    assert await served.rejected("code", voucher=voucher) == "not_active"
     assert await served.act("activate", voucher=voucher) == (200, {})
-    assert await served.refused("activate", voucher=voucher) == "already_active"
+    assert await served.rejected("activate", voucher=voucher) == "already_active"
     assert (await served.section("canteen"))["pupils"] == ["Ахметов Нұрлан"]
     status, code = await served.act("code", voucher=voucher)
     assert (status, code["seconds"]) == (200, 30)
@@ -118,7 +118,7 @@ async def test_the_card_of_a_pupil_is_good_for_a_meal_once_the_voucher_is_active
     assert [call.body["events"][0]["type"] for call in served.gateway.calls] == ["activated", "used"]
     assert len(await served.meals(voucher)) == 1
     assert (await served.section("report"))[0]["meals"] == 1
-    assert await served.refused("read-card", voucher="V-999999") == "no_voucher"
+    assert await served.rejected("read-card", voucher="V-999999") == "no_voucher"
 
 
 @pytest.mark.parametrize(
@@ -143,16 +143,16 @@ async def test_a_meal_is_rated_once_and_the_gateway_is_not_told(served: Served) 
     first, second = await served.meals(voucher)
     before = (len(served.gateway.calls), await served.section("report"))
     assert await served.act("rate", meal=second["meal"], marks=4) == (200, {})
-    assert await served.refused("rate", meal=second["meal"], marks=5) == "already_rated"
+    assert await served.rejected("rate", meal=second["meal"], marks=5) == "already_rated"
     assert [meal["marks"] for meal in await served.meals(voucher)] == [None, 4]
     activation = served.wallet.accepted[0]["event_id"]
-    assert await served.refused("rate", meal=activation, marks=5) == "no_meal"
+    assert await served.rejected("rate", meal=activation, marks=5) == "no_meal"
     assert (await served.act("rate", meal=first["meal"], marks=5))[0] == 200
     assert (len(served.gateway.calls), await served.section("report")) == before
 
 
 async def test_a_complaint_is_kept_with_its_number_and_the_gateway_is_not_told(served: Served) -> None:
-    assert await served.refused("complain", number=NUMBER, text="Тамақ суық.") == "no_voucher"
+    assert await served.rejected("complain", number=NUMBER, text="Тамақ суық.") == "no_voucher"
     await served.form_voucher()
     for text in ("Тамақ суық.", "<b>Еда холодная</b>"):
         assert await served.act("complain", number=NUMBER, text=text) == (200, {})
@@ -178,7 +178,7 @@ async def test_a_broken_simulated_partner_rejects_the_acts_of_the_page(served: S
     voucher = await served.form_voucher()
     for partner in ("kcell", "wallet"):
         await served.act("break", partner=partner)
-    assert await served.refused("send", number=NUMBER, text="3#1") == "operator_broken"
+    assert await served.rejected("send", number=NUMBER, text="3#1") == "operator_broken"
     for act, details in (
         ("activate", {"voucher": voucher}),
         ("read", {"code": "V-000001-000000"}),
@@ -186,7 +186,7 @@ async def test_a_broken_simulated_partner_rejects_the_acts_of_the_page(served: S
         ("rate", {"meal": "any", "marks": 1}),
         ("complain", {"number": NUMBER, "text": "Тамақ суық."}),
     ):
-        assert await served.refused(act, **details) == "wallet_broken"
+        assert await served.rejected(act, **details) == "wallet_broken"
 
 
 async def test_a_switch_that_fails_says_why(served: Served) -> None:

@@ -11,7 +11,7 @@ from gateway.consent.events import STATUSES
 from gateway.demo import visit
 from gateway.pages import page_files
 from gateway.simulators import playground
-from gateway.simulators.playground.refused import Refusal
+from gateway.simulators.playground.rejected import Rejection
 from gateway.simulators.playground.server import FOLDER
 from gateway.simulators.playground.vouchers import Verdict
 
@@ -27,7 +27,7 @@ TWO_WORDS = re.compile("[A-Za-z]{2,} [A-Za-z]{2,}")
 PLACES = re.compile(r"\{(\w+)\}")
 NAMED = {
     *(f"status_{status}" for status in STATUSES), *(f"verdict_{verdict}" for verdict in Verdict),
-    *(f"refused_{refusal}" for refusal in Refusal),
+    *(f"rejected_{rejection}" for rejection in Rejection),
     *(f"{kind}_{state}" for kind in ("voucher", "history") for state in ("formed", "activated", "used")),
     *(f"relation_{relation}" for relation in ("mother", "father", "representative")),
     *(f"partner_{partner}" for partner in ("mcb", "wallet", "sdu")),
@@ -86,13 +86,13 @@ def test_the_simulators_page_shows_no_text_but_its_words() -> None:
         assert prose == [], name
 
 
-def test_each_refusal_of_an_act_gives_what_its_sentence_names() -> None:
+def test_each_rejection_of_an_act_gives_what_its_sentence_names() -> None:
     raised = set()
     for file in (*Path(playground.__path__[0]).glob("*.py"), Path(visit.__file__)):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             match node:
-                case ast.Call(func=ast.Name(id="RefusedAct"), args=[ast.Attribute(attr=name)], keywords=keywords):
+                case ast.Call(func=ast.Name(id="RejectedAct"), args=[ast.Attribute(attr=name)], keywords=keywords):
                     raised.add(name)
-                    places = set(PLACES.findall(WORDS[f"refused_{Refusal[name]}"][0]))
+                    places = set(PLACES.findall(WORDS[f"rejected_{Rejection[name]}"][0]))
                     assert {keyword.arg for keyword in keywords} == places, name
-    assert raised == set(Refusal.__members__)
+    assert raised == set(Rejection.__members__)

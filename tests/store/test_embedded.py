@@ -161,7 +161,7 @@ async def test_server_starts_in_a_folder_whose_name_has_spaces_and_an_apostrophe
         await asyncio.to_thread(server.release)
 
 
-def test_a_folder_too_long_for_a_socket_is_refused_with_what_to_do(data_dir: Path) -> None:
+def test_a_folder_too_long_for_a_socket_is_rejected_with_what_to_do(data_dir: Path) -> None:
     """Not a socket elsewhere: under /tmp others could write the folder."""
     directory = data_dir.resolve() / "d"
     spare = embedded.MAX_DIRECTORY_OCTETS - len(os.fsencode(directory / "postgresql"))
@@ -179,7 +179,7 @@ def test_a_folder_too_long_for_a_socket_is_refused_with_what_to_do(data_dir: Pat
 @pytest.mark.parametrize(
     ("closed", "mode"), [("var/postgresql", 0o720), ("var/postgresql", 0o702), ("var", 0o777)]
 )
-def test_a_folder_that_others_can_write_is_refused_with_what_to_do(data_dir: Path, closed: str, mode: int) -> None:
+def test_a_folder_writable_by_others_is_rejected_with_what_to_do(data_dir: Path, closed: str, mode: int) -> None:
     (data_dir / "var" / "postgresql").mkdir(parents=True)
     (data_dir / closed).chmod(mode)
     with pytest.raises(EmbeddedError) as caught:

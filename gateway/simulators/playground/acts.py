@@ -5,7 +5,7 @@ from typing import Any
 from gateway.simulators.commands import execute
 from gateway.simulators.playground.canteen import MAX_CODE_CHARACTERS
 from gateway.simulators.playground.environment import SimulatedEnvironment
-from gateway.simulators.playground.refused import Refusal, RefusedAct
+from gateway.simulators.playground.rejected import RejectedAct, Rejection
 from gateway.simulators.playground.telephones import MAX_TEXT_CHARACTERS
 from gateway.simulators.playground.vouchers import MAX_MARKS
 
@@ -13,7 +13,7 @@ MAX_NAME_CHARACTERS = 64
 
 
 async def act(environment: SimulatedEnvironment, request: Any) -> dict[str, Any]:
-    """Does what the request says; its result. RefusedAct when it cannot be done, ValueError when it is no act."""
+    """Does what the request says; its result. RejectedAct when it cannot be done, ValueError when it is no act."""
     try:
         return await _act(environment, request)
     finally:
@@ -60,7 +60,7 @@ async def _switch(environment: SimulatedEnvironment, partner: str, *, works: boo
 
 async def _push(environment: SimulatedEnvironment, language: str) -> None:
     if environment.push is None:
-        raise RefusedAct(Refusal.NO_FAMILIES)
+        raise RejectedAct(Rejection.NO_FAMILIES)
     await environment.push(language)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from gateway.simulators.playground.refused import Refusal, RefusedAct
+from gateway.simulators.playground.rejected import RejectedAct, Rejection
 from gateway.simulators.playground.vouchers import Vouchers
 
 MAX_SHOWN = 10
@@ -24,7 +24,7 @@ class Complaints:
         """Sends the complaint of the recipient with this number, who has a voucher in the wallet."""
         self._vouchers.check_works()
         if not self._vouchers.has_vouchers(number):
-            raise RefusedAct(Refusal.NO_VOUCHER)
+            raise RejectedAct(Rejection.NO_VOUCHER)
         now = self._business_now()
         self._count += 1
         at = now.isoformat(timespec="seconds") if now else None

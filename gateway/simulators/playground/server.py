@@ -13,7 +13,7 @@ from gateway.pages import SECURITY_HEADERS, page_files
 from gateway.simulators.partner import json_response, problem
 from gateway.simulators.playground.acts import act
 from gateway.simulators.playground.environment import SimulatedEnvironment
-from gateway.simulators.playground.refused import Refusal, RefusedAct
+from gateway.simulators.playground.rejected import RejectedAct, Rejection
 
 HOST = "127.0.0.1"
 FOLDER = Path(__file__).parent / "page"
@@ -124,10 +124,10 @@ class PageServer:
             return json_response(await act(self.environment, await _json(request)))
         except ValueError as error:
             return problem(422, str(error))
-        except RefusedAct as refused:
-            return _refusal(refused)
+        except RejectedAct as rejected:
+            return _rejection(rejected)
         except OSError as error:
-            return _refusal(RefusedAct(Refusal.FAILED, reason=str(error) or type(error).__name__))
+            return _rejection(RejectedAct(Rejection.FAILED, reason=str(error) or type(error).__name__))
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         """Server-sent events: `clock`, and `section` with [name, content] for each section that has changed."""
@@ -156,9 +156,9 @@ class PageServer:
         await asyncio.sleep(JOIN_SECONDS)
 
 
-def _refusal(refused: RefusedAct) -> web.Response:
+def _rejection(rejected: RejectedAct) -> web.Response:
     """A problem document whose `code` and `fields` are the sentence that the page shows."""
-    sentence = {"code": refused.refusal, "fields": refused.fields}
+    sentence = {"code": rejected.rejection, "fields": rejected.fields}
     body = {"type": "about:blank", "title": "Refused", "status": 409, **sentence}
     return web.Response(status=409, body=orjson.dumps(body), content_type="application/problem+json")
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from gateway.simulators.handset import Message
-from gateway.simulators.playground.refused import Refusal, RefusedAct
+from gateway.simulators.playground.rejected import RejectedAct, Rejection
 from gateway.simulators.smsc import SmscSimulator
 from gateway.simulators.smsc_session import NoResponse
 from gateway.simulators.ussd import Dialogue
@@ -110,7 +110,7 @@ class Telephones:
             await smsc.reply(number, text, until_accepted=True, within=self._send_seconds)
         except (TimeoutError, NoResponse):
             sent.failed = True
-            raise RefusedAct(Refusal.NOT_BOUND) from None
+            raise RejectedAct(Rejection.NOT_BOUND) from None
 
     async def dial(self, number: str, code: str) -> None:
         """Begins a USSD dialogue; one that is open is ended."""
@@ -123,7 +123,7 @@ class Telephones:
         smsc = self._smsc(number)
         dialogue = self._latest_dialogue(smsc, number)
         if dialogue is None or dialogue.ended:
-            raise RefusedAct(Refusal.NO_DIALOGUE)
+            raise RejectedAct(Rejection.NO_DIALOGUE)
         await self._in_network(dialogue.reply(text))
 
     async def hang_up(self, number: str) -> None:
@@ -140,14 +140,14 @@ class Telephones:
         try:
             await work
         except (TimeoutError, NoResponse):
-            raise RefusedAct(Refusal.NOT_BOUND) from None
+            raise RejectedAct(Rejection.NOT_BOUND) from None
 
     def _smsc(self, number: str) -> SmscSimulator:
         if number not in self._telephones:
-            raise RefusedAct(Refusal.NO_TELEPHONE)
+            raise RejectedAct(Rejection.NO_TELEPHONE)
         smsc = self._smscs[self._telephones[number].operator]
         if smsc.is_down:
-            raise RefusedAct(Refusal.OPERATOR_BROKEN)
+            raise RejectedAct(Rejection.OPERATOR_BROKEN)
         return smsc
 
     @staticmethod

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 
 from gateway.simulators.playground.codes import CODE_SECONDS, Codes, qr_code
-from gateway.simulators.playground.refused import Refusal, RefusedAct
+from gateway.simulators.playground.rejected import RejectedAct, Rejection
 from gateway.simulators.wallet import Voucher, WalletSimulator
 
 MAX_SHOWN = 200
@@ -76,14 +76,14 @@ class Vouchers:
         """Activates a voucher: the gateway is told, and the canteen system knows the pupil from then on."""
         voucher = self._find(voucher_id)
         if self._is_activated(voucher):
-            raise RefusedAct(Refusal.ALREADY_ACTIVE)
+            raise RejectedAct(Rejection.ALREADY_ACTIVE)
         await self._report(voucher, "activated")
 
     def new_code(self, voucher_id: str) -> dict[str, Any]:
         """A new code, its seconds and its QR code."""
         voucher = self._find(voucher_id)
         if not self._is_activated(voucher):
-            raise RefusedAct(Refusal.NOT_ACTIVE)
+            raise RejectedAct(Rejection.NOT_ACTIVE)
         code = self._codes.new(voucher)
         return {"code": code.text, "seconds": self._codes.seconds, **qr_code(code.text)}
 
@@ -97,10 +97,10 @@ class Vouchers:
             return Verdict.USED, code.voucher
         if self._codes.has_expired(code):
             return Verdict.EXPIRED, code.voucher
-        code.used = True  # before the report: a second reading meanwhile is refused
+        code.used = True  # before the report: a second reading meanwhile is rejected
         try:
             verdict = await self._use(code.voucher)
-        except RefusedAct:
+        except RejectedAct:
             code.used = False
             raise
         code.used = verdict is Verdict.SERVED
@@ -115,9 +115,9 @@ class Vouchers:
         """The recipient's rating of a meal, once (A2 §12); `meal` is the event of its use."""
         self.check_works()
         if not any(event["event_id"] == meal and event["type"] == "used" for event in self._wallet.accepted):
-            raise RefusedAct(Refusal.NO_MEAL)
+            raise RejectedAct(Rejection.NO_MEAL)
         if meal in self._marks:
-            raise RefusedAct(Refusal.ALREADY_RATED)
+            raise RejectedAct(Rejection.ALREADY_RATED)
         self._marks[meal] = marks
 
     def has_vouchers(self, number: str) -> bool:
@@ -125,9 +125,9 @@ class Vouchers:
         return any(voucher.body["recipient"]["msisdn"] == number for voucher in self._wallet.vouchers.values())
 
     def check_works(self) -> None:
-        """RefusedAct when the wallet is broken."""
+        """RejectedAct when the wallet is broken."""
         if self._wallet.is_down:
-            raise RefusedAct(Refusal.WALLET_BROKEN)
+            raise RejectedAct(Rejection.WALLET_BROKEN)
 
     async def _use(self, voucher: Voucher) -> Verdict:
         now = self._business_now()
@@ -142,7 +142,7 @@ class Vouchers:
         self.check_works()
         found = next((one for one in self._wallet.vouchers.values() if one.voucher_id == voucher_id), None)
         if found is None:
-            raise RefusedAct(Refusal.NO_VOUCHER)
+            raise RejectedAct(Rejection.NO_VOUCHER)
         return found
 
     def _events(self, voucher: Voucher) -> list[dict[str, Any]]:
@@ -158,16 +158,16 @@ class Vouchers:
         return any(event["type"] == "activated" for event in self._events(voucher))
 
     async def _report(self, voucher: Voucher, type_: str) -> None:
-        """Posts the event to the gateway; RefusedAct when it does not accept it."""
+        """Posts the event to the gateway; RejectedAct when it does not accept it."""
         now = self._business_now()
         at = now.isoformat(timespec="milliseconds") if now else None
         event = self._wallet.event(voucher.key, type_, at=at)
         try:
             status, body = await self._wallet.post_events(self._gateway_url(), self._token, [event])
         except (aiohttp.ClientError, TimeoutError, ValueError):
-            raise RefusedAct(Refusal.GATEWAY_SILENT) from None
+            raise RejectedAct(Rejection.GATEWAY_SILENT) from None
         if status != 200 or body["taken"] != 1:
-            raise RefusedAct(Refusal.EVENT_REJECTED, status=str(status))
+            raise RejectedAct(Rejection.EVENT_REJECTED, status=str(status))
 
 
 def full_name(person: dict[str, Any]) -> str:

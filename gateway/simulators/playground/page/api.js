@@ -2,11 +2,11 @@
 
 import { knows, t } from "./language.js";
 
-let refused = () => {};
+let rejected = () => {};
 
 /** `show` is called with why something could not be done, or with null when the next thing could. */
-export function onRefused(show) {
-  refused = show;
+export function onRejected(show) {
+  rejected = show;
 }
 
 /** Takes the key out of the address, where there is one, and exchanges it. */
@@ -17,14 +17,14 @@ export async function logIn() {
   await post("session", { key });
 }
 
-/** Does an act; its result, or null when it was refused, which is shown. */
+/** Does an act; its result, or null when it was rejected, which is shown. */
 export async function act(name, details = {}) {
   try {
     const result = await post("acts", { act: name, ...details });
-    refused(null);
+    rejected(null);
     return result;
   } catch (error) {
-    refused(error.message);
+    rejected(error.message);
     return null;
   }
 }
@@ -43,8 +43,8 @@ async function post(path, body) {
   return content;
 }
 
-/** Why the server refused a request, in the language of the page. */
+/** Why the server rejected a request, in the language of the page. */
 function sentence(status, { code, fields }) {
   if (status === 401) return t("key_needed");
-  return knows("refused", code) ? t(`refused_${code}`, fields) : t("rejected", { status });
+  return knows("rejected", code) ? t(`rejected_${code}`, fields) : t("rejected", { status });
 }

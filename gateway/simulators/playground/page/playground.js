@@ -1,6 +1,6 @@
 // The simulators' page: shows what the simulators send as server-sent events, and commands them.
 
-import { logIn, onRefused } from "./api.js";
+import { logIn, onRejected } from "./api.js";
 import * as canteen from "./canteen.js";
 import { byId, h, moment } from "./dom.js";
 import { choose, language, LANGUAGES, t, translate } from "./language.js";
@@ -59,7 +59,7 @@ translate();
 for (const [code, name] of Object.entries(LANGUAGES)) byId("language").append(h("option", { value: code, lang: code }, name));
 byId("language").value = language;
 byId("language").addEventListener("change", ({ target }) => choose(target.value));
-onRefused(showProblem);
+onRejected(showProblem);
 telephones.begin(wallet.showOf);
 wallet.begin(canteen.showCards);
 canteen.begin(wallet.shownCode);

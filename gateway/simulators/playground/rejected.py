@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 
-class Refusal(StrEnum):
+class Rejection(StrEnum):
     """Why; the page has a sentence for each, in its languages."""
 
     NO_FAMILIES = "no_families"
@@ -23,9 +23,9 @@ class Refusal(StrEnum):
     FAILED = "failed"
 
 
-class RefusedAct(Exception):
-    """`fields` are what the sentence of this refusal names."""
+class RejectedAct(Exception):
+    """`fields` are what the sentence of this rejection names."""
 
-    def __init__(self, refusal: Refusal, **fields: str) -> None:
-        super().__init__(": ".join([refusal.replace("_", " "), *fields.values()]))
-        self.refusal, self.fields = refusal, fields
+    def __init__(self, rejection: Rejection, **fields: str) -> None:
+        super().__init__(": ".join([rejection.replace("_", " "), *fields.values()]))
+        self.rejection, self.fields = rejection, fields
