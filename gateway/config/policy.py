@@ -55,7 +55,7 @@ class LinkPolicy:
     drain_timeout_seconds: float = 4.0
     """The longest wait for responses to segments under way when the process stops."""
     unbind_timeout_seconds: float = 1.0
-    stray_review_seconds: float = 60.0
+    unheld_review_seconds: float = 60.0
     """The interval at which texts are looked for that this process has claimed and does not hold in memory: a
     COMMIT that was not confirmed may come late.
     """

@@ -1,8 +1,8 @@
 """Texts that transactions of this process have claimed themselves, on their way into a link's send queue.
 
 A transaction reserves room, and hands its texts over after the commit. Where a COMMIT was not confirmed, rows may
-be claimed by this process that are not in memory: strays. To the database, texts of a transaction that is about to
-commit look the same, so strays are looked for while nothing is reserved.
+be claimed by this process that are not in memory: unheld claims. To the database, texts of a transaction that is
+about to commit look the same, so unheld claims are looked for while nothing is reserved.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ class Queue:
     add: Callable[[ClaimedSms], None]
     pump: Callable[[], None]
     wake: Callable[[], None]
-    """Wakes the task that claims texts, and looks for strays."""
+    """Wakes the task that claims texts, and looks for unheld claims."""
     unsent_questions: set[str]
     """As in SendingState."""
 
@@ -35,7 +35,7 @@ class Arrivals:
     """Those of one link; implements `usecases.immediate_texts.LinkSender`."""
 
     def __init__(self, queue: Queue, review_seconds: float) -> None:
-        """`review_seconds` is the interval at which strays are looked for."""
+        """`review_seconds` is the interval at which unheld claims are looked for."""
         self._queue = queue
         self._review_seconds = review_seconds
         self._loop = asyncio.get_running_loop()
@@ -45,8 +45,8 @@ class Arrivals:
         self._arrived: list[ClaimedSms] = []  # committed, not in the queue yet
         self._questions: set[str] = set()  # case_ids that reservations have added to unsent_questions
         self._caught_up: set[Priority] = set()  # of these the database had no more at the last claim
-        self._has_strays = True
-        self._reviewing = False  # strays are looked for; nothing is reserved meanwhile
+        self._has_unheld = True
+        self._reviewing = False  # unheld claims are looked for; nothing is reserved meanwhile
         self._reviewed_at = -math.inf
 
     def reserved(self, priority: Priority) -> int:
@@ -87,7 +87,7 @@ class Arrivals:
         """See LinkSender."""
         self._give_back(texts)
         if written:  # until they have been looked for, the questions count as unsent
-            self._note_strays()
+            self._note_unheld()
         else:
             self._forget_questions({text.case_id for text in texts})
         self._queue.pump()
@@ -99,7 +99,7 @@ class Arrivals:
             for row in arrived:
                 self._queue.add(row)
         except Exception:
-            self._note_strays()
+            self._note_unheld()
             raise
         finally:
             self._give_back(arrived)
@@ -115,33 +115,33 @@ class Arrivals:
         """Returns when nothing is reserved."""
         await self._settled.wait()
 
-    # --- strays --------------------------------------------------------------------------------------------
+    # --- unheld claims -------------------------------------------------------------------------------------
 
-    def _note_strays(self) -> None:
-        self._has_strays = True
+    def _note_unheld(self) -> None:
+        self._has_unheld = True
         self._queue.wake()
 
     @property
     def is_review_due(self) -> bool:
-        """Whether strays are to be looked for."""
-        return self._has_strays or self._reviewing or time.monotonic() >= self._reviewed_at + self._review_seconds
+        """Whether unheld claims are to be looked for."""
+        return self._has_unheld or self._reviewing or time.monotonic() >= self._reviewed_at + self._review_seconds
 
     def begin_review(self) -> bool:
-        """Whether strays can be looked for now, else later; nothing more is reserved until `reviewed`."""
+        """Whether they can be looked for now, else later; nothing more is reserved until `reviewed`."""
         self._reviewing = True
         if not self._settled.is_set():
             return False
-        self._has_strays = False
+        self._has_unheld = False
         return True
 
     def reviewed(self) -> None:
-        """Notes that all strays are queued again."""
+        """Notes that all unheld claims are queued again."""
         self._forget_questions(set(self._questions))
         self._reviewing, self._reviewed_at = False, time.monotonic()
 
-    def expect_strays(self) -> None:
-        """Has strays looked for: a claim may have been committed without confirmation."""
-        self._has_strays = True
+    def expect_unheld(self) -> None:
+        """Has unheld claims looked for: a claim may have been committed without confirmation."""
+        self._has_unheld = True
 
     def _forget_questions(self, case_ids: set[str]) -> None:
         forgotten = self._questions & case_ids

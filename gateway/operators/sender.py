@@ -83,7 +83,7 @@ class Sender:
                 wake=wakeup.set,
                 unsent_questions=state.unsent_questions,
             ),
-            policy.stray_review_seconds,
+            policy.unheld_review_seconds,
         )
         self._writer = ProgressWriter(texts, self._queue)
         self._responses = Responses(
@@ -223,7 +223,7 @@ class Sender:
         """Claims texts while there is room for them, until cancelled."""
         # Run again after a lost connection: a claim or release may have been committed without confirmation.
         held = self._queue.held
-        self.arrivals.expect_strays()
+        self.arrivals.expect_unheld()
         still_claimed = await self._texts.still_claimed(self._release_uncertain)
         for out in [held[sms_id] for sms_id in self._release_uncertain & held.keys()]:
             (self._queue.requeue if out.claimed.sms_id in still_claimed else self._queue.forget)(out)

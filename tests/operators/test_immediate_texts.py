@@ -151,18 +151,18 @@ async def test_a_text_that_this_process_has_claimed_unknowingly_is_found_and_sen
     harness: Harness,
 ) -> None:
     """A COMMIT that was not confirmed may come after the connection was given up."""
-    harness.set_policy(links={"stray_review_seconds": 0.1})
+    harness.set_policy(links={"unheld_review_seconds": 0.1})
     await harness.start()
     family = Family(n=1)
     await harness.ask(family)
     await harness.connection.execute(
-        """WITH stray AS (
+        """WITH unheld AS (
                INSERT INTO sms (case_id, kind, repeat, link, msisdn, priority, template, body, long_messages,
                                 reference, segments, state, node, attempts, created_at)
                SELECT case_id, 'clarify', 0, link, msisdn, 0, template, 'Қайталаңыз', 'udh8', 9, 1, 'sending',
                       (SELECT node FROM nodes), 1, created_at FROM sms
                RETURNING node, sms_id)
-           INSERT INTO sending (node, sms_id) SELECT node, sms_id FROM stray"""
+           INSERT INTO sending (node, sms_id) SELECT node, sms_id FROM unheld"""
     )
     await harness.text(family, "Қайталаңыз")
 
