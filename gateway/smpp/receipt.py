@@ -204,10 +204,11 @@ def _is_receipt(text: str, states: Mapping[str, MessageState]) -> bool:
     if sum(map(len, fields.values())) > _MAX_MARKLESS_LENGTH:
         return False
     message_id, state = _word(fields.get("id", "")), fields.get("stat", "").strip(_SEPARATORS + "\"'")
-    one_word = {"id", "sub", "dlvrd"} if _FURTHER_FIELDS & fields.keys() else fields.keys() - {"stat"}
+    has_further = bool(_FURTHER_FIELDS & fields.keys())
+    one_word = {"id", "sub", "dlvrd"} if has_further else fields.keys() - {"stat"}
     if not all(_MARKLESS_VALUE.fullmatch(value) for name, value in fields.items() if name in one_word):
         return False
-    if _FURTHER_FIELDS & fields.keys():
+    if has_further:
         whole = "".join(fields.values())
         return bool("#" not in whole and _ANY_ID.fullmatch(message_id) and _ANY_STATE.fullmatch(state))
     is_known = _state_of_word(state) is not None
