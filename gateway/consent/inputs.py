@@ -111,6 +111,7 @@ class AcceptReply:
     """Ops count the held reply of the case; None: there is none."""
 
     held: HoldReply | None
+    asked: bool  # whether SDU was told that the question was asked at the number
     by: str  # who does it, as the journal names them
 
 

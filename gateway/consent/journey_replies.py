@@ -43,15 +43,18 @@ def _reply_in_time(case: Case, given: ParentReply, now: datetime, rules: Rules) 
             events=(unclear,),
             effects=(Send(text=Kind.CLARIFY, repeat=case.repeat, link=given.link),),
         )
-    return _count_reply(case, given, now, rules)
+    return _count_reply(case, given, now, rules, asked=case.state is not State.QUEUED)
 
 
-def _count_reply(case: Case, given: ParentReply, now: datetime, rules: Rules) -> Decision:
-    """The consent or the refusal. The question is open, or its case has ended without a reply that counts."""
+def _count_reply(case: Case, given: ParentReply, now: datetime, rules: Rules, *, asked: bool) -> Decision:
+    """The consent or the refusal. The question is open, or its case has ended without a reply that counts.
+
+    A reply may come before the last submit_sm_resp of the question: unless SDU was told so (`asked`), it gets
+    `asked` first.
+    """
     reply = Reply(rules.calendar.iso_local(given.reply_at), given.normalised)
     closing = (Effect.WITHDRAW, Effect.RELEASE_NUMBER) if case.ended_at is None else ()
-    # A reply may come before the last submit_sm_resp of the question: SDU always gets `asked` first.
-    asked = (Event(EventType.ASKED, Relation(case.relation)),) if case.state is State.QUEUED else ()
+    asking = () if asked else (Event(EventType.ASKED, Relation(case.relation)),)
     if given.verdict is Verdict.AGREE:
         return Decision(
             case=case._replace(
@@ -62,12 +65,12 @@ def _count_reply(case: Case, given: ParentReply, now: datetime, rules: Rules) ->
                 ended_at=None,
                 held=None,
             ),
-            events=(*asked, Event(EventType.CONSENTED, reply)),
+            events=(*asking, Event(EventType.CONSENTED, reply)),
             effects=(*closing, Send(text=Kind.AGREED, link=given.link), Effect.FORM_VOUCHER),
         )
     return Decision(
         case=end_case(case, State.REFUSED, now, answered_at=given.reply_at),
-        events=(*asked, Event(EventType.REFUSED, reply)),
+        events=(*asking, Event(EventType.REFUSED, reply)),
         effects=(*closing, Send(text=Kind.REFUSED, link=given.link)),
     )
 
@@ -113,7 +116,7 @@ def accept_reply(case: Case, given: AcceptReply, now: datetime, rules: Rules) ->
             case=case._replace(held=None, due_at=None),
             events=(accepted, Event(EventType.WITHDRAWAL_REQUESTED, withdrawal)),
         )
-    counted = _count_reply(case, held.reply, now, rules)
+    counted = _count_reply(case, held.reply, now, rules, asked=given.asked)
     return counted._replace(events=(accepted, *counted.events))
 
 

@@ -15,10 +15,11 @@ def reject(case: Case) -> Decision:
 def end_case(case: Case, state: State, now: datetime, **others: Any) -> Case:
     """The case as it ends, with `others` of its fields set.
 
-    Its held reply may still be counted if the question was asked and had no reply that counts.
+    Its held reply may still be counted if the question had no reply that counts, and was asked: also perhaps, when
+    the outcome of its text is unknown (`due_at` while it is queued).
     """
-    still_counts = case.state is not State.QUEUED and state in ACCEPTED_IN[AcceptReply]
-    held = case.held if still_counts else None
+    may_be_asked = case.state is not State.QUEUED or case.due_at is not None
+    held = case.held if may_be_asked and state in ACCEPTED_IN[AcceptReply] else None
     due_at = case.due_at if held is not None and has_agreed(case) else None  # of a held withdrawal
     return case._replace(state=state, ended_at=now, due_at=due_at, resume=None, held=held, **others)
 

@@ -111,7 +111,7 @@ _NEXT: Mapping[EventType, Mapping[State | None, State]] = {
     EventType.RECIPIENT_UNREACHABLE: _to(State.LOOKING_UP, State.QUEUED, *_ASKED),
     EventType.NUMBER_FOUND: _to(State.WAITING, State.LOOKING_UP),
     EventType.NO_NUMBER: _to(State.NO_NUMBER, State.LOOKING_UP),
-    EventType.ASKED: _to(State.ASKED, State.QUEUED),
+    EventType.ASKED: _to(State.ASKED, State.QUEUED, State.UNDELIVERABLE),
     EventType.REPEAT_DUE: {state: state for state in _ASKED},
     EventType.REMINDED: _to(State.REMINDED, *_ASKED),
     EventType.CONSENTED: _to(State.CONSENTED, *_ASKED, *_UNANSWERED),
@@ -138,7 +138,7 @@ def follow(events: Iterable[tuple[EventType, Detail]]) -> tuple[State | None, li
         fits = state in _NEXT[event] if event in _NEXT else state is not None
         if event is EventType.RELEASED:
             following, fits = resume, state is State.PARKED
-        elif state in _UNANSWERED and event in (EventType.CONSENTED, EventType.REFUSED):
+        elif state in _UNANSWERED and event in (EventType.ASKED, EventType.CONSENTED, EventType.REFUSED):
             fits = before is EventType.REPLY_ACCEPTED
         elif (
             state is State.WAITING

@@ -63,6 +63,15 @@ JOIN replies r ON r.case_id = c.case_id AND r.held AND r.source_addr = c.msisdn
 GROUP BY r.link, c.operator ORDER BY r.link, c.operator
 """
 
+# `asked` comes after the `number_found` of the number that is asked now, unless it was not asked.
+_IS_ASKED = """
+SELECT event = 'asked' FROM (
+    SELECT event, 0 AS pending, seq AS place FROM journal WHERE case_id = $1 AND event IN ('asked', 'number_found')
+    UNION ALL
+    SELECT event, 1, id FROM journal_pending WHERE case_id = $1 AND event IN ('asked', 'number_found')
+) AS entries ORDER BY pending DESC, place DESC LIMIT 1
+"""
+
 _read_held = reader(HeldReply)
 _read_by_link = reader(HeldByLink)
 
@@ -70,6 +79,11 @@ _read_by_link = reader(HeldByLink)
 async def of_cases(connection: Connection, case_ids: Collection[str]) -> dict[str, HeldReply]:
     """By case_id, the held reply that ops may count; cases without one are left out."""
     return {row["case_id"]: _read_held(row) for row in await connection.fetch(_OF_CASES, list(case_ids))}
+
+
+async def is_asked(connection: Connection, case_id: str) -> bool:
+    """Whether the journal says that the case's question was asked at its number."""
+    return bool(await connection.fetchval(_IS_ASKED, case_id))
 
 
 async def by_link(connection: Connection) -> list[HeldByLink]:

@@ -41,7 +41,8 @@ class ManualActions:
             await cases.lock(uow.connection, [case_id])  # no other reply is held before the decision
             row = (await held_replies.of_cases(uow.connection, [case_id])).get(case_id)
             held = held_reply(uow.digests, row) if row is not None else None
-            return next(iter(await uow.apply([(case_id, AcceptReply(held=held, by=by))])), None)
+            asked = await held_replies.is_asked(uow.connection, case_id)
+            return next(iter(await uow.apply([(case_id, AcceptReply(held=held, asked=asked, by=by))])), None)
 
         return await self._transactions.run(work)
 

@@ -116,8 +116,8 @@ def by_other_link(reply: ParentReply) -> HoldReply:
     return HoldReply(reply=replace(reply, link="tele2"), operator="kcell", digest="hmac-sha256:00")
 
 
-def accept(reply: ParentReply | None) -> AcceptReply:
-    return AcceptReply(held=None if reply is None else by_other_link(reply), by="ops")
+def accept(reply: ParentReply | None, *, asked: bool = True) -> AcceptReply:
+    return AcceptReply(held=None if reply is None else by_other_link(reply), asked=asked, by="ops")
 
 
 def after(case: Case, *inputs: Input, now: datetime = MONDAY, rules: Rules = RULES) -> Case:

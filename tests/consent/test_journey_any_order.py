@@ -202,7 +202,11 @@ class Journey(RuleBasedStateMachine):
                 for submitted in (True, True, False)
             ]
         held = [by_other_link(reply) for reply in replies]
-        accepting = [accept(parent_reply(verdict, at, msisdn=own)) for verdict in (Verdict.AGREE, Verdict.REFUSE)]
+        questions = [event for event in self.reported if event in (EventType.NUMBER_FOUND, EventType.ASKED)]
+        accepting = [
+            accept(parent_reply(verdict, at, msisdn=own), asked=questions[-1:] == [EventType.ASKED])
+            for verdict in (Verdict.AGREE, Verdict.REFUSE)
+        ]
         return [
             *replies,
             *held,

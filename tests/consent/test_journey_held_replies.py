@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.consent.case import State
+from gateway.consent.case import Rules, State
 from gateway.consent.details import AcceptedReply, HeldReply, Reason, Reply, ReplyOfReason
 from gateway.consent.events import Event, EventType
 from gateway.consent.inputs import Cancel, Effect, Input, IssueVoucher, MeetDeadline, ParentReply, Send, UseNumber
@@ -32,6 +32,7 @@ from tests.consent.case_factories import (
     refused_by_smsc,
     reminded,
     undeliverable,
+    without_response,
 )
 
 MONTH = timedelta(days=30)
@@ -104,7 +105,8 @@ def test_an_accepted_refusal_ends_the_case() -> None:
 
 def test_asked_is_reported_before_an_accepted_reply_to_a_question_under_way() -> None:
     holding = after(queued(), by_other_link(agree()))
-    assert names(decide(holding, accept(agree()), MONDAY, RULES)) == ["reply_accepted", "asked", "consented"]
+    decision = decide(holding, accept(agree(), asked=False), MONDAY, RULES)
+    assert names(decision) == ["reply_accepted", "asked", "consented"]
 
 
 def test_a_reply_held_before_the_case_ended_without_an_answer_still_counts() -> None:
@@ -138,6 +140,16 @@ def test_a_held_reply_lapses_when_the_question_is_refused_before_it_was_asked() 
     ended = after(queued(), by_other_link(agree()), refused_by_smsc())
     assert (ended.state, ended.held) == (State.UNDELIVERABLE, None)
     assert decide(ended, accept(agree()), MONDAY, RULES).rejected
+
+
+@pytest.mark.parametrize("rules", [RULES, FALLBACK], ids=["no fallback", "fallback"])
+def test_a_held_reply_to_a_text_of_unknown_outcome_counts_after_the_case_has_ended(rules: Rules) -> None:
+    holding = after(queued("mother", rules=rules), by_other_link(agree()), without_response(), rules=rules)
+    ended = after(holding, MeetDeadline(), now=FRIDAY, rules=rules)
+    assert (ended.state, ended.held) == (State.UNDELIVERABLE, Verdict.AGREE)
+    decision = decide(ended, accept(agree(), asked=False), TUESDAY, rules)
+    assert names(decision) == ["reply_accepted", "asked", "consented"]
+    assert (decision.case.state, decision.case.answered_at) == (State.CONSENTED, MONDAY)
 
 
 def test_a_held_reply_of_one_recipient_does_not_count_for_the_next() -> None:

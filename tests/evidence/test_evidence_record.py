@@ -8,19 +8,17 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import orjson
 import pytest
 
 from gateway.cli import main
-from gateway.config import load
 from gateway.consent.events import Event, EventType
 from gateway.evidence import digests, merkle, verification
 from gateway.evidence.digests import Anchor
 from gateway.simulators.smsc import SmscSimulator
 from gateway.store import erasure, journal, journal_tree
-from gateway.store.evidence import record_of
 from tests.conftest import fresh_database
 from tests.evidence.record_changes import Record, changed, leaves, sealed
+from tests.evidence.records import recorded
 from tests.harness import Family, Harness, harness, simulated_partners
 
 __all__ = ["harness"]
@@ -50,20 +48,6 @@ async def printed(harness: Harness, family: Family, *options: str) -> bytes:
     status, out, errors = await run(harness, family, *options)
     assert status == 0, errors
     return out
-
-
-async def recorded(harness: Harness, family: Family) -> Record:
-    """The record that `gateway evidence` prints of the family's case, without a process for it."""
-    known = load(harness.directory / "config.toml", environ={})
-    record = await record_of(
-        harness.connection,
-        await harness.case_id(family),
-        made_at=datetime.now(UTC),
-        rules=known.reply_rules,
-        alphabets=known.default_alphabets,
-    )
-    read: Record = json.loads(orjson.dumps(record))
-    return read
 
 
 async def consent(harness: Harness) -> Family:

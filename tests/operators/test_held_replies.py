@@ -2,8 +2,10 @@
 
 import pytest
 
+from gateway.evidence import verification
 from gateway.simulators.smsc import SmscSimulator
-from tests.harness import Family, Harness, set_due
+from tests.evidence.records import recorded
+from tests.harness import WITHIN, Family, Harness, set_due
 
 MOVED = ("77010000001", "kcell")
 """A number that has moved to tele2, while the MCB still assigns it to kcell."""
@@ -67,6 +69,23 @@ async def test_a_held_reply_counts_after_the_case_has_ended_without_an_answer(
     assert (await harness.status(family, "consented"))["detail"]["reply_at"] == came_at
     await harness.status(family, "voucher_issued")
     assert (await harness.case(sibling))["state"] == "asked"
+
+
+async def test_a_held_reply_to_a_text_without_a_response_counts_after_the_case_has_ended(
+    harness: Harness, tele2: SmscSimulator, family: Family
+) -> None:
+    harness.smsc.add(f"no_answer to={family.number}")
+    await harness.push(family)
+    await harness.smsc.wait_for(lambda: harness.smsc.submitted or None, within=WITHIN)
+    assert await tele2.reply(family.number, "3#1") == 0
+    await harness.status(family, "reply_held")
+    await set_due(harness.connection, "now() - interval '1 s'")
+    await harness.status(family, "undeliverable")
+    assert (await harness.act(family, "accept-reply"))[1]["state"] == "consented"
+    await harness.status(family, "voucher_issued")
+    told = harness.sdu.statuses(family.record_id)
+    assert told[-5:] == ["reply_held", "undeliverable", "asked", "consented", "voucher_issued"]
+    assert verification.check(await recorded(harness, family)) == []
 
 
 async def test_a_reply_by_another_link_after_the_end_is_not_held(

@@ -149,7 +149,9 @@ class Rows:
         """The input by which ops count the held reply of the case, if it has one."""
         verdict = self.cases[case_id].held
         held = [given for given in self.held.get(case_id, ()) if given.reply.verdict is verdict]
-        return AcceptReply(held=held[-1] if held else None, by="ops")
+        happened = [e for e in self.truth.happened[case_id] if e in (EventType.ASKED, EventType.NUMBER_FOUND)]
+        asked = happened[-1:] == [EventType.ASKED]
+        return AcceptReply(held=held[-1] if held else None, asked=asked, by="ops")
 
     def note_unacknowledged(self, since: float) -> None:
         """The SMSC may not have received the responses since then."""
