@@ -5,10 +5,12 @@ import contextlib
 import itertools
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import asyncpg
@@ -31,6 +33,7 @@ FAST_SETTINGS = {
 MEMORY = Path("/dev/shm")
 MIN_FREE_BYTES = 2 << 30
 TEMPLATE = "migrated"
+CPU_SECONDS = 5.0
 
 # The same examples in each run, and no verdict on how fast a busy machine is.
 hypothesis.settings.register_profile("deterministic", derandomize=True, database=None, deadline=None)
@@ -92,6 +95,20 @@ def unconfigured_log() -> Iterator[None]:
     for name, module in list(sys.modules.items()):
         if name.startswith("gateway.") and isinstance(log := vars(module).get("log"), _LAZY_LOGGER):
             vars(log).pop("bind", None)
+
+
+@pytest.fixture
+def cpu_limit() -> Iterator[None]:
+    """Raises TimeoutError after CPU_SECONDS of the test's own time; `re` checks for signals while it matches."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        raise TimeoutError(f"more than {CPU_SECONDS} s of CPU time")
+
+    before = signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, CPU_SECONDS)
+    yield
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+    signal.signal(signal.SIGVTALRM, before)
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,7 @@ At this length, whatever is quadratic takes minutes. The limit is of CPU time: a
 """
 
 import json
-import signal
-from collections.abc import Callable, Iterator
-from types import FrameType
+from collections.abc import Callable
 
 import pytest
 
@@ -22,7 +20,6 @@ from gateway.smpp.receipt import parse_receipt
 from gateway.smpp.ussd import dialled_service
 from tests.smpp.smpplib_codec import smpplib_encode
 
-CPU_SECONDS = 5.0
 LENGTH = 65_536
 RULES = ReplyRules(service="3", agree="1", refuse="2", strict=False)
 # fmt: off
@@ -66,20 +63,6 @@ MATCHERS: dict[str, Callable[[str], object]] = {
     "the message of an exception": masked_message,
     "a reason": lambda text: without_numbers(text[:MAX_REASON_LENGTH]),
 }
-
-
-@pytest.fixture
-def cpu_limit() -> Iterator[None]:
-    """Raises TimeoutError after CPU_SECONDS of the test's own time; `re` checks for signals while it matches."""
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        raise TimeoutError(f"more than {CPU_SECONDS} s of CPU time")
-
-    before = signal.signal(signal.SIGVTALRM, stop)
-    signal.setitimer(signal.ITIMER_VIRTUAL, CPU_SECONDS)
-    yield
-    signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-    signal.signal(signal.SIGVTALRM, before)
 
 
 @pytest.mark.parametrize("matcher", MATCHERS.values(), ids=MATCHERS)

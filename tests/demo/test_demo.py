@@ -92,6 +92,23 @@ def test_the_demo_stops_and_leaves_nothing_behind_when_its_reader_leaves(tmp_pat
 
 
 @pytest.mark.long
+def test_the_demo_stopped_before_its_verdict_leaves_nothing_behind(tmp_path: Path, data_dir: Path) -> None:
+    log = tmp_path / "gateway.logs.log"
+    with subprocess.Popen(
+        [DEMO, "--log", log], stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(data_dir)}
+    ) as demo:
+        assert demo.stdout is not None
+        next(line for line in demo.stdout if "SDU pushes" in line)
+        assert _processes_about(data_dir)
+        demo.send_signal(signal.SIGINT)
+        assert demo.stdout.read().endswith("everything is cleaned up\n")
+    assert demo.returncode == 130
+    assert not list(data_dir.glob("gateway-demo-*"))
+    assert not _processes_about(data_dir)
+    assert '"event":"stopped"' in log.read_text()
+
+
+@pytest.mark.long
 def test_the_demo_stays_after_its_verdict_and_leaves_nothing_behind_when_it_is_stopped(
     tmp_path: Path, data_dir: Path
 ) -> None:

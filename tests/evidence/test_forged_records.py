@@ -1,6 +1,7 @@
 """Forged records of evidence: who rewrites the whole journal still needs a question and a reply that counts."""
 
 import copy
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -116,6 +117,29 @@ def test_a_field_that_is_unknown_too_long_or_spelt_otherwise_is_rejected(
         holder = holder[step]
     holder[place[-1]] = value
     assert pointers(sealed(record))
+
+
+def filled_from_nothing_but_fields(record: Record) -> None:
+    """A template that could be matched with its text in very many ways, each of them in vain."""
+    body = "{a}" * 14 + "x"
+    template = hashlib.sha256(body.encode()).hexdigest()[:12]
+    record["texts"][0] |= {"template": template, "template_body": body, "body": "a" * 3000}
+
+
+def codes_without_end(record: Record) -> None:
+    record["case"]["rules"]["service"] = "1" * 300_000
+    record["replies"][0]["text"] = "|" * 300_000
+
+
+@pytest.mark.parametrize(
+    ("forge", "pointer"), [(filled_from_nothing_but_fields, "/texts/0/body"), (codes_without_end, "/case/rules")]
+)
+@pytest.mark.usefixtures("cpu_limit")
+def test_a_forged_record_costs_little_cpu_time(
+    record: Record, forge: Callable[[Record], None], pointer: str
+) -> None:
+    forge(record)
+    assert any(found.startswith(pointer) for found in pointers(sealed(record)))
 
 
 @pytest.mark.parametrize("part", ["texts", "replies", "journal"])

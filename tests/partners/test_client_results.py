@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 from aioresponses import aioresponses
 
-from gateway.consent.inputs import RejectVoucher
+from gateway.consent.inputs import RejectVoucher, UseNumber
 from gateway.partners.mcb import MAX_CONSECUTIVE_FAILURES
 from gateway.partners.responses import MAX_TEXT_LENGTH, Done
 from tests.partners.http_failures import MockedResponse
@@ -40,6 +40,16 @@ async def test_batch_with_two_results_for_one_person_is_asked_one_by_one(
     for result in (found(MOTHER), found(PUPILS[0])):
         mocked.post(URL + PATHS[Partner.MCB], payload=result, response_class=MockedResponse)
     assert await call(Partner.MCB_BATCH, http, URL) == [Meaning.NUMBER, Meaning.NUMBER]
+
+
+@pytest.mark.parametrize("number", ["tel:+77011234567", "tel:+7-701-123-45-67", "tel:87011234567"])
+async def test_a_number_of_the_mcb_may_be_a_tel_uri(
+    http: aiohttp.ClientSession, mocked: aioresponses, number: str
+) -> None:
+    mocked.post(URL + PATHS[Partner.MCB], payload=found(MOTHER, number), response_class=MockedResponse)
+    (outcome,) = await outcomes(Partner.MCB, http, URL)
+    assert isinstance(outcome, Done)
+    assert outcome.given == UseNumber(msisdn="77011234567")
 
 
 async def test_batch_with_the_same_result_twice_counts(http: aiohttp.ClientSession, mocked: aioresponses) -> None:
