@@ -39,6 +39,12 @@ def test_reconnects_back_off_from_1_s_to_60_s_with_jitter(failures: int, least: 
     assert least <= min(waits) < max(waits) <= most
 
 
+def test_the_wait_after_a_useful_session_is_1_to_2_s_with_jitter() -> None:
+    bind_waits = BindWaits(POLICY)
+    waits = [bind_waits.after_session() for _ in range(200)]
+    assert 1 <= min(waits) < max(waits) <= 2
+
+
 @pytest.mark.parametrize("refused", BAD_CREDENTIALS)
 def test_refused_credentials_back_off_for_at_least_60_s(refused: int) -> None:
     assert all(wait_after(*[refused] * failures, last=refused) >= 60 for failures in range(12))
