@@ -175,8 +175,11 @@ class Responses:
                 self._wait_for_decision(out, command_status)
             case Cause.LINK:
                 self._queue.put_back(out, segment)
-                self._stop_link(command_status)
-                self._queue.move_back(out)  # the next probe is another text
+                if self._gives_up(out):
+                    self._refuse(out, command_status)
+                else:
+                    self._stop_link(command_status)
+                    self._queue.move_back(out)  # the next probe is another text
 
     def _refuse(self, out: OutgoingText, command_status: int) -> None:
         out.refused = command_status

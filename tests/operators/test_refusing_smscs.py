@@ -125,8 +125,12 @@ async def test_after_its_probe_a_link_goes_on_by_its_rate_and_not_by_that_of_pro
 
 
 @pytest.mark.parametrize(
-    "rule", ["full", "full status=RX_T_APPN", "refuse status=0x421", "refuse status=RTHROTTLED"]
-)
+    "rule",
+    [
+        "full", "full status=RX_T_APPN", "refuse status=0x421", "refuse status=RTHROTTLED",
+        "refuse status=RINVSRCADR", "refuse status=RSUBMITFAIL",
+    ],
+)  # fmt: skip
 async def test_a_text_that_the_smsc_never_accepts_is_refused_after_give_up(harness: Harness, rule: str) -> None:
     never, other = Family(n=1), Family(n=2)
     sibling = Family(n=3, mother=never.number)
