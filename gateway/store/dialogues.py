@@ -22,7 +22,8 @@ class Dialogue:
 
 _LOCK = """
 SELECT link, msisdn, session, service, case_id, menus FROM dialogues
-WHERE (link, msisdn) IN (SELECT link, msisdn FROM unnest($1::place_row[])) AND expires_at > clock_timestamp()
+WHERE (link, msisdn) IN (SELECT link, msisdn FROM unnest($1::place_row[]))
+  AND expires_at > least(clock_timestamp(), $2::timestamptz)
 ORDER BY link, msisdn FOR UPDATE
 """
 
@@ -45,9 +46,14 @@ SELECT (SELECT count(*) FROM ended) + (SELECT count(*) FROM gone)
 """
 
 
-async def lock(connection: Connection, keys: Collection[DialogueKey]) -> dict[DialogueKey, Dialogue]:
-    """The dialogues under way at these keys, their rows locked until the transaction ends."""
-    rows = await connection.fetch(_LOCK, list(keys))
+async def lock(
+    connection: Connection, keys: Collection[DialogueKey], waits_end_at: datetime | None = None
+) -> dict[DialogueKey, Dialogue]:
+    """The dialogues under way at these keys, their rows locked until the transaction ends.
+
+    `waits_end_at` is that of Clock: a step of the database's clock that nobody has seen yet ends no dialogue.
+    """
+    rows = await connection.fetch(_LOCK, list(keys), waits_end_at)
     return {
         (row["link"], row["msisdn"]): Dialogue(
             session=row["session"], service=row["service"], case_id=row["case_id"], menus=row["menus"]

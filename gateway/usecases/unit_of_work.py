@@ -41,7 +41,10 @@ _LOGGED = STATUSES | {EventType.PARKED}
 
 
 class UnitOfWork:
-    """One open transaction; `now` is the business time at which it began, `steady` real time without steps."""
+    """One open transaction; `now` is the business time at which it began, `steady` real time without steps.
+
+    `waits_end_at` is that of Clock.
+    """
 
     def __init__(
         self, connection: Connection, clock: Clock, context: DecisionContext, immediate: ImmediateTexts
@@ -49,6 +52,7 @@ class UnitOfWork:
         self.connection = connection
         self.now = clock.now()
         self.steady = clock.timestamp()
+        self.waits_end_at = clock.waits_end_at()
         self._context = context
         self._immediate = immediate
         self._logged: list[tuple[StoredCase, Event]] = []

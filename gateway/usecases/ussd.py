@@ -151,7 +151,8 @@ class _Messages:
     async def receive(self, messages: Sequence[DialogueMessage]) -> None:
         connection = self._uow.connection
         self._asked = await questions.asked_at(connection, {message.msisdn for message in messages})
-        self._dialogues = dict(await dialogues.lock(connection, {message.key for message in messages}))
+        keys = {message.key for message in messages}
+        self._dialogues = dict(await dialogues.lock(connection, keys, self._uow.waits_end_at))
         shown = {dialogue.case_id for dialogue in self._dialogues.values() if dialogue is not None}
         asked = {question.case_id for question in self._asked.values()}
         self._cases = await cases.fetch(connection, shown | asked)

@@ -13,10 +13,12 @@ from gateway.cluster.clock_watch import ClockWatch
 from gateway.cluster.scheduler import Job, Scheduler
 from gateway.components import longest_waits
 from gateway.config.policy import Policy
-from gateway.store import nodes, sms
+from gateway.store import dialogues, nodes, sms
 from gateway.store.database import Database, load_clock
+from gateway.store.dialogues import Dialogue
 from tests.entries import change_rows
 from tests.harness import WITHIN, Family, Harness, eventually, harness, metric
+from tests.store.rows import add_case
 
 __all__ = ["harness"]
 
@@ -254,6 +256,28 @@ async def test_a_pause_of_an_hour_lasts_through_a_step_ahead_of_the_databases_cl
         times.passes(1_900.0)
         await connection.execute("UPDATE outbox SET next_at = next_at - interval '1900 s'")
         assert len(await claimed()) == 1
+
+
+async def test_a_dialogue_outlives_a_step_ahead_of_the_databases_clock(
+    times: Times, steady: SteadyTime, database: Database
+) -> None:
+    """The row is as after the step, before and after somebody has seen it."""
+    clock = Clock(NOON, wall=steady)
+    watch = watching(times, clock)
+    key, dialogue = ("kcell", "77011234567"), Dialogue(session=b"1", service="3", case_id="case", menus=1)
+    async with database.acquire() as connection:
+        await load_clock(connection, 1.0)
+        await add_case(connection, "case")
+        times.database = await connection.fetchval("SELECT clock_timestamp()") - HOUR
+        await watch.observe(connection, times.database)
+        await dialogues.save(connection, {key: dialogue}, lifetime_seconds=90.0 - HOUR.total_seconds())
+        times.database += HOUR
+        times.passes(2.0)
+        assert await dialogues.lock(connection, [key], clock.waits_end_at()) == {key: dialogue}
+        await watch.observe(connection, times.database)
+        assert await dialogues.lock(connection, [key], clock.waits_end_at()) == {key: dialogue}
+        await connection.execute("UPDATE dialogues SET expires_at = expires_at - interval '95 s'")
+        assert await dialogues.lock(connection, [key], clock.waits_end_at()) == {}
 
 
 async def test_rows_released_after_a_step_ahead_do_not_wait_for_the_clock_to_catch_up(
