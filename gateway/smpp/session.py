@@ -237,6 +237,7 @@ class Session(SessionLife[Tag]):
             case CommandId.SUBMIT_SM_RESP if (late := self._pop_late(sequence_number, now)) is not None:
                 message_id = body.partition(b"\0")[0][:MAX_MESSAGE_ID_OCTETS].decode("latin-1")
                 events.append(LateResponse(late[0], command_status, message_id, now - late[1]))
+                self._note_status(command_status, Input.NOT_BOUND_LATE, now)
             case CommandId.GENERIC_NACK:
                 self._handle_nack(sequence_number, command_status, now, events)
             case CommandId.ALERT_NOTIFICATION | CommandId.OUTBIND:
@@ -263,8 +264,10 @@ class Session(SessionLife[Tag]):
         command_status = command_status or consts.SMPP_ESME_RSYSERR
         if sent := self._window.pop(sequence_number, None):
             events.append(SubmitResponse(sent[0], command_status, ""))
+            self._note_status(command_status, Input.GENERIC_NACK_SEGMENT_NOT_BOUND, now)
         elif (late := self._pop_late(sequence_number, now)) is not None:
             events.append(LateResponse(late[0], command_status, "", now - late[1]))
+            self._note_status(command_status, Input.NOT_BOUND_LATE, now)
         elif self._is_response(SessionState.BINDING, sequence_number):
             events.append(BindRefused(command_status))
             self._close(Input.GENERIC_NACK, events)
@@ -273,3 +276,9 @@ class Session(SessionLife[Tag]):
         else:
             self._enquire_link_at = None  # perhaps to enquire_link: that also shows that the SMSC is there
             events.append(UnmatchedNack(sequence_number, command_status))
+            self._note_status(command_status, Input.GENERIC_NACK_NOT_BOUND, now)
+
+    def _note_status(self, command_status: int, given: Input, now: float) -> None:
+        """Ends the session of an SMSC that says that we are not bound, in whatever response."""
+        if command_status == consts.SMPP_ESME_RINVBNDSTS:
+            self._lapse(given, now)

@@ -47,6 +47,7 @@ class Input(StrEnum):
     BIND_RESP_ERROR = "bind_*_resp, other status"
     SUBMIT_SM_RESP = "submit_sm_resp"
     NOT_BOUND = "submit_sm_resp ESME_RINVBNDSTS"
+    NOT_BOUND_LATE = "submit_sm_resp ESME_RINVBNDSTS after response_timeout"
     SUBMIT_SM_RESP_LATE = "submit_sm_resp after response_timeout"
     SUBMIT_SM_RESP_UNMATCHED = "submit_sm_resp to no segment"
     DELIVER_SM = "deliver_sm"
@@ -60,8 +61,10 @@ class Input(StrEnum):
     UNBIND_RESP_UNMATCHED = "unbind_resp to another sequence_number"
     GENERIC_NACK = "generic_nack to the bind or unbind"
     GENERIC_NACK_SEGMENT = "generic_nack to a segment"
+    GENERIC_NACK_SEGMENT_NOT_BOUND = "generic_nack ESME_RINVBNDSTS to a segment"
     GENERIC_NACK_LATE = "generic_nack to a segment after response_timeout"
     GENERIC_NACK_UNMATCHED = "generic_nack to no request"
+    GENERIC_NACK_NOT_BOUND = "generic_nack ESME_RINVBNDSTS to no segment, as to enquire_link"
     ALERT_NOTIFICATION = "alert_notification"
     OUTBIND = "outbind"
     OTHER_REQUEST = "any other request"
@@ -162,11 +165,21 @@ _PDUS: Final = (
     Transition(_WAS_BOUND, Input.SUBMIT_SM_RESP, None, "", (SubmitResponse,), "§4.4.2"),
     Transition(_BOUND, Input.NOT_BOUND, SessionState.LAPSED, "", (SubmitResponse,), "§4.4.2"),
     Transition(_UNBINDING + _ENDED, Input.NOT_BOUND, None, "", (SubmitResponse,), "§4.4.2"),
+    Transition(_BOUND, Input.NOT_BOUND_LATE, SessionState.LAPSED, "", (LateResponse,), "§4.4.2"),
+    Transition(_UNBINDING + _ENDED, Input.NOT_BOUND_LATE, None, "", (LateResponse,), "§4.4.2"),
     Transition(_WAS_BOUND, Input.SUBMIT_SM_RESP_LATE, None, "", (LateResponse,), "§4.4.2"),
     Transition(_ALIVE, Input.SUBMIT_SM_RESP_UNMATCHED, None, "", (UnexpectedPdu,), "§4.4.2"),
     Transition(_WAS_BOUND, Input.GENERIC_NACK_SEGMENT, None, "", (SubmitResponse,), "§4.3"),
+    Transition(
+        _BOUND, Input.GENERIC_NACK_SEGMENT_NOT_BOUND, SessionState.LAPSED, "", (SubmitResponse,), "§4.3"
+    ),
+    Transition(_UNBINDING + _ENDED, Input.GENERIC_NACK_SEGMENT_NOT_BOUND, None, "", (SubmitResponse,), "§4.3"),
     Transition(_WAS_BOUND, Input.GENERIC_NACK_LATE, None, "", (LateResponse,), "§4.3"),
     Transition(_ALIVE, Input.GENERIC_NACK_UNMATCHED, None, "", (UnmatchedNack,), "§4.3"),
+    Transition(_BOUND, Input.GENERIC_NACK_NOT_BOUND, SessionState.LAPSED, "", (UnmatchedNack,), "§4.3"),
+    Transition(
+        _UNBOUND + _UNBINDING + _ENDED, Input.GENERIC_NACK_NOT_BOUND, None, "", (UnmatchedNack,), "§4.3"
+    ),
     Transition(_UNBOUND, Input.DELIVER_SM, None, "deliver_sm_resp ESME_RINVBNDSTS", (UnexpectedPdu,), "§4.6"),
     Transition(_WAS_BOUND, Input.DELIVER_SM, None, "", (Received,), "§4.6"),
     Transition(_UNBOUND, Input.DATA_SM, None, "data_sm_resp ESME_RINVBNDSTS", (UnexpectedPdu,), "§4.7"),

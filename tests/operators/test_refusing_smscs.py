@@ -183,9 +183,14 @@ async def test_numbers_that_are_refused_in_turns_are_not_given_up(harness: Harne
         assert "text_refused" not in await harness.events(family)
 
 
-async def test_a_session_that_the_smsc_does_not_know_is_bound_again_and_no_case_ends(harness: Harness) -> None:
-    harness.smsc.add("refuse status=RINVBNDSTS nth=3 times=1")
-    await harness.start()
+@pytest.mark.parametrize(
+    "rule", ["refuse status=RINVBNDSTS", "nack status=RINVBNDSTS", "refuse status=RINVBNDSTS delay=0.9"]
+)
+async def test_a_session_that_the_smsc_does_not_know_is_bound_again_and_no_case_ends(
+    harness: Harness, rule: str
+) -> None:
+    harness.smsc.add(f"{rule} nth=3 times=1")
+    await harness.start(link={"response_timeout": "600ms"})
     family = Family(n=1)
     await harness.ask(family)
     assert len(harness.smsc.connections) == 2

@@ -265,6 +265,16 @@ def test_a_session_of_which_the_smsc_does_not_know_submits_nothing_and_ends(comm
     assert session.closing
 
 
+@pytest.mark.parametrize("sequence_number", [2, 99])
+def test_a_generic_nack_says_that_the_smsc_does_not_know_of_the_session(sequence_number: int) -> None:
+    session = bound_session()
+    session.submit(b"", "first", 1.0)
+    session.receive(smpplib_encode("generic_nack", sequence_number, 0x04), 2.0)
+    assert session.free == 0
+    session.receive(submit_sm_resp(2, "id"), 3.0)
+    assert session.closing
+
+
 def test_a_session_of_which_the_smsc_does_not_know_waits_for_responses_no_longer_than_response_timeout() -> None:
     session = bound_session()
     session.submit(b"", "first", 1.0)

@@ -167,6 +167,7 @@ DRIVERS: Final[dict[Input, Driver]] = {
     Input.BIND_RESP_ERROR: pdu(CommandId.BIND_TRANSCEIVER_RESP, BIND, statuses=(REFUSED_BIND, THROTTLED)),
     Input.SUBMIT_SM_RESP: pdu(CommandId.SUBMIT_SM_RESP, SEGMENT, needs_segment=True),
     Input.NOT_BOUND: pdu(CommandId.SUBMIT_SM_RESP, SEGMENT, needs_segment=True, statuses=(NOT_BOUND,)),
+    Input.NOT_BOUND_LATE: pdu(CommandId.SUBMIT_SM_RESP, LATE_SEGMENT, needs_segment=True, statuses=(NOT_BOUND,)),
     Input.SUBMIT_SM_RESP_LATE: pdu(CommandId.SUBMIT_SM_RESP, LATE_SEGMENT, needs_segment=True),
     Input.SUBMIT_SM_RESP_UNMATCHED: pdu(CommandId.SUBMIT_SM_RESP, UNKNOWN),
     Input.DELIVER_SM: pdu(CommandId.DELIVER_SM, UNKNOWN),
@@ -180,8 +181,12 @@ DRIVERS: Final[dict[Input, Driver]] = {
     Input.UNBIND_RESP_UNMATCHED: pdu(CommandId.UNBIND_RESP, UNKNOWN),
     Input.GENERIC_NACK: pdu(CommandId.GENERIC_NACK),
     Input.GENERIC_NACK_SEGMENT: pdu(CommandId.GENERIC_NACK, SEGMENT, needs_segment=True),
+    Input.GENERIC_NACK_SEGMENT_NOT_BOUND: pdu(
+        CommandId.GENERIC_NACK, SEGMENT, needs_segment=True, statuses=(NOT_BOUND,)
+    ),
     Input.GENERIC_NACK_LATE: pdu(CommandId.GENERIC_NACK, LATE_SEGMENT, needs_segment=True),
     Input.GENERIC_NACK_UNMATCHED: pdu(CommandId.GENERIC_NACK, UNKNOWN),
+    Input.GENERIC_NACK_NOT_BOUND: pdu(CommandId.GENERIC_NACK, UNKNOWN, statuses=(NOT_BOUND,)),
     Input.ALERT_NOTIFICATION: pdu(CommandId.ALERT_NOTIFICATION, UNKNOWN),
     Input.OUTBIND: pdu(CommandId.OUTBIND, UNKNOWN),
     Input.OTHER_REQUEST: pdu(0x00FACADE, UNKNOWN),
