@@ -211,8 +211,8 @@ validity_period = { request = "3d", clarify = "90m" }
 
 
 def test_keys_of_statuses_are_decimal_or_hexadecimal(tmp_path: Path) -> None:
-    config = read(tmp_path, MINIMAL + 'statuses = { 0x58 = "busy", 1025 = "accepted" }')
-    assert config.links[0].statuses == {0x58: "busy", 1025: "accepted"}
+    config = read(tmp_path, MINIMAL + 'statuses = { 0x58 = "busy", 1025 = "accepted", 0x40B = "link" }')
+    assert config.links[0].statuses == {0x58: "busy", 1025: "accepted", 0x40B: "link"}
 
 
 @pytest.mark.parametrize(

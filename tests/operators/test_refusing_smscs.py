@@ -78,6 +78,19 @@ async def test_a_status_that_every_number_gets_stops_the_link_and_ends_no_case_a
     }
 
 
+@pytest.mark.parametrize("command_status", ["0x40B", "0x0B"])
+async def test_one_refusal_stops_the_link_where_its_statuses_say_so(harness: Harness, command_status: str) -> None:
+    refusal = harness.smsc.add(f"refuse status={command_status}")
+    harness.set_policy(links={"first_probe_seconds": 0.3})
+    await harness.start(link={"statuses": {command_status: "link"}})
+    family = Family(n=1)
+    await harness.push(family)
+    await eventually(lambda: metric("link_stopped", link="kcell") == 1)
+    assert "text_refused" not in await harness.events(family)
+    harness.smsc.rules.remove(refusal)
+    await harness.status(family, "asked")
+
+
 @pytest.mark.parametrize("command_status", ["0x401", "0x43"])
 async def test_a_few_numbers_that_an_account_is_refused_for_go_on_once_one_is_accepted(
     harness: Harness, command_status: str
