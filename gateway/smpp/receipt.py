@@ -131,8 +131,8 @@ _NOT_A_LETTER_OR_DIGIT: Final = re.compile(r"[^a-z0-9]+")
 _NOT_IN_ERROR: Final = re.compile(r"[^0-9A-Za-z._-]")
 
 _FIELD: Final = re.compile(
-    r"(?<!\w)(?P<name>(?:(?:message|msg)[ _-]?)?id|sub|dlvrd|submit[ _]?date|done[ _]?date|stat(?:us|e)?|err|text)"
-    r"[\"']?\s*[:=]",
+    r"(?<!\w)(?P<name>(?:(?:message|msg)[ _-]?)?(?:id|stat(?:us|e)?)|sub|dlvrd|submit[ _]?date|done[ _]?date|err"
+    r"|text)[\"']?\s*[:=]",
     re.IGNORECASE,
 )
 _SEPARATORS: Final = " \t\r\n,;{}"
@@ -227,7 +227,7 @@ def _fields(text: str, *, before_text: bool = False) -> dict[str, str]:
     fields: dict[str, str] = {}
     for match, end in zip(found, ends[1:], strict=True):
         name = _NOT_A_LETTER.sub("", match["name"].lower())
-        name = "stat" if name.startswith("stat") else "id" if name.endswith("id") else name
+        name = "stat" if "stat" in name else "id" if name.endswith("id") else name
         if name == "text" and before_text:
             break
         if value := text[match.end() : end].strip(_SEPARATORS):

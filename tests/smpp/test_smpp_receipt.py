@@ -86,6 +86,7 @@ def test_a_message_without_receipt_marks_is_a_reply(esm_class: int) -> None:
         b"id:7 stat:DELIVRD",
         b"id=7 status=FAILED err=12",
         b'id:"7f-01" state:"SKIPPED"',
+        b"message_id:7 message_state:DELIVRD",
         b"stat:EXPIRED, id:7, done date:26-08-01 10:15",
         b"id:7 sub:001 dlvrd:001 submit date:2608011015 stat:BLACKLISTED err:0 text:3#1 please",
         b"id:7 smsc:12 part:1/2 stat:DELIVRD",
@@ -224,6 +225,8 @@ def test_network_error_code_is_the_error_of_a_receipt_text_without_one() -> None
         (b"id:7 state:EXPIRED", "7", MessageState.EXPIRED, ""),
         (b"id=7 stat=DELIVRD err=000", "7", MessageState.DELIVERED, "000"),
         (b"id:'7-a' stat:'DELIVRD'", "7-a", MessageState.DELIVERED, ""),
+        (b"message_id:7 message_state:EXPIRED err:0", "7", MessageState.EXPIRED, "0"),
+        (b"msgId=7 msgStatus=DELIVRD", "7", MessageState.DELIVERED, ""),
         (b'message_id:"7" status:"NOT_DELIVERED"', "7", MessageState.UNDELIVERABLE, ""),
         (b"id:7 stat:NOCRED err:0", "7", MessageState.UNDELIVERABLE, "0"),  # SMS Central
         (b"id:7 stat:SYSERR err:500", "7", MessageState.UNDELIVERABLE, "500"),
