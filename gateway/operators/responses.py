@@ -67,7 +67,9 @@ class Responses:
         self._queue.segment_done(out)
         kind = status.classify(event.command_status, self._statuses)
         if kind is not status.StatusKind.ACCEPTED:
-            if self._exceeds_window(event.command_status):
+            if self._exceeds_window(event.command_status) or (
+                kind is status.StatusKind.LINK and self._stands_alone(out)
+            ):
                 kind = status.StatusKind.BUSY
             self._outcomes[kind].inc()
         else:
@@ -103,6 +105,14 @@ class Responses:
             and command_status not in self._statuses
             and self.health.accepted_within(self._policy.full_window_seconds)
         )
+
+    def _stands_alone(self, out: OutgoingText) -> bool:
+        """Whether the link has accepted others since it was stopped for this text: it is not the link's fault.
+
+        Of a text that was in its row meanwhile, whether it has accepted any for so long as that.
+        """
+        recently = self.health.accepted_within(self._policy.busy_pause.total_seconds())
+        return out.again or (out.claimed.busy_since is not None and recently)
 
     def responded_late(self, event: LateResponse[SegmentTag]) -> None:
         """Counts a late ESME_ROK: also when a copy is under way, and when the text has been released."""
@@ -179,6 +189,8 @@ class Responses:
                     self._refuse(out, command_status)
                 else:
                     self._stop_link(command_status)
+                    out.undecided = command_status
+                    self._undecided[out.claimed.sms_id] = out  # not the link's fault if it accepts others before
                     self._queue.move_back(out)  # the next probe is another text
 
     def _refuse(self, out: OutgoingText, command_status: int) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import timedelta
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any
 
 import pytest
@@ -110,6 +110,29 @@ async def test_a_few_numbers_that_an_account_is_refused_for_go_on_once_one_is_ac
         await harness.status(family, "asked")
     for family in families:
         assert "text_refused" not in await harness.events(family)
+
+
+async def test_a_number_that_alone_gets_a_status_about_the_link_stops_it_once(harness: Harness) -> None:
+    """Then its text waits by itself, in memory and in its row, and the others and their replies go on."""
+    refused, accepted = Family(n=1), Family(n=2)
+    harness.smsc.add(f"refuse status=RINVSRCADR to={refused.number}")
+    pause = timedelta(seconds=1)
+    harness.set_policy(
+        links={"first_probe_seconds": 0.3, "busy": AT_ONCE, "max_busy_retries": 1, "busy_pause": pause}
+    )
+    with capture_logs() as lines:
+        await harness.start(link={"window": 1})
+        await harness.push(refused)
+        await eventually(lambda: metric("link_stopped", link="kcell") == 1)
+        await harness.ask(accepted)
+        tried = submitted_to(harness.smsc, refused)
+        others = count(3)
+        while submitted_to(harness.smsc, refused) < tried + 5:
+            await harness.ask(Family(n=next(others)))
+        await harness.smsc.reply(accepted.number, "3#1")
+        await harness.smsc.message(accepted.number, containing="socwallet", within=WITHIN)
+    assert [line["event"] for line in lines].count("link_stopped") == 1
+    assert "text_refused" not in await harness.events(refused)
 
 
 async def test_a_stopped_link_sends_one_segment_at_a_time_of_one_text_after_the_other(harness: Harness) -> None:
