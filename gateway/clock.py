@@ -28,7 +28,7 @@ STEP_LASTS_SECONDS = 600.0
 class SteadyTime:
     """Real time that no step of a clock moves back, nor forward at once. Call it for the instant."""
 
-    __slots__ = ("_anchor", "_latest", "_monotonic", "_observed", "_stepped_at", "_sync")
+    __slots__ = ("_anchor", "_latest", "_monotonic", "_observed", "_stepped_at", "_sync", "step_seconds")
 
     def __init__(
         self, database_now: datetime, latest: datetime | None, monotonic: Callable[[], float] = time.monotonic
@@ -39,6 +39,8 @@ class SteadyTime:
         self._observed = database_now, self._sync
         self._latest = latest or database_now
         self._stepped_at: float | None = None
+        self.step_seconds = 0.0
+        """By how much the database's clock was set ahead (below 0: back), and is not followed yet."""
 
     def __call__(self) -> datetime:
         """The instant; it stands while it is ahead of the database's clock."""
@@ -61,7 +63,9 @@ class SteadyTime:
         if abs(drift) > MAX_DRIFT_SECONDS:
             self._stepped_at = now if self._stepped_at is None else self._stepped_at
             if now - self._stepped_at < STEP_LASTS_SECONDS:
+                self.step_seconds = drift
                 return
+        self.step_seconds = 0.0
         self._anchor, self._sync, self._stepped_at = database_now, now, None
 
     def observed(self, database_now: datetime) -> None:
@@ -106,6 +110,11 @@ class Clock:
             return 0.0
         self._wall.follow(database_now)
         return self._wall.ahead_seconds
+
+    @property
+    def step_seconds(self) -> float:
+        """By how much the database's clock was set ahead (below 0: back); business time does not follow yet."""
+        return self._wall.step_seconds if isinstance(self._wall, SteadyTime) else 0.0
 
     def observed(self, database_now: datetime) -> None:
         """Notes the database's clock, after what waits for an instant has moved along with its steps."""

@@ -98,6 +98,7 @@ class Clocks(NamedTuple):
 
     host_ahead: int  # of the database's clock; below 0: behind it
     standing: int  # for how long business time is stopped until the database's clock has caught up
+    step: int = 0  # by which the database's clock was set ahead (below 0: back), and is not followed yet
 
 
 class PausedPartner(NamedTuple):
@@ -198,7 +199,10 @@ def _of_clocks(clocks: Clocks) -> Iterator[Alert]:
             "business_time_stopped",
             fields={"for_seconds": clocks.standing},
         )
-    if abs(clocks.host_ahead) > MAX_DRIFT_SECONDS:
+    if abs(clocks.step) > MAX_DRIFT_SECONDS:
+        way = "clock_set_ahead" if clocks.step > 0 else "clock_set_back"
+        yield _alert(Level.WARNING, Code.CLOCKS_DIFFER, way, fields={"by_seconds": abs(clocks.step)})
+    elif abs(clocks.host_ahead) > MAX_DRIFT_SECONDS:
         side = "clock_ahead" if clocks.host_ahead > 0 else "clock_behind"
         yield _alert(Level.WARNING, Code.CLOCKS_DIFFER, side, fields={"by_seconds": abs(clocks.host_ahead)})
 

@@ -313,7 +313,7 @@ def _by_state(counted: _Counted, sample: str, link: str) -> dict[str, int]:
 
 
 def _clocks(counted: _Counted) -> Clocks:
-    return Clocks(counted.get((_CLOCK_DRIFT, "database"), 0), counted.get((_CLOCK_DRIFT, "business"), 0))
+    return Clocks._make(counted.get((_CLOCK_DRIFT, of), 0) for of in ("database", "business", "step"))
 
 
 def _paused(counted: _Counted) -> list[PausedPartner]:

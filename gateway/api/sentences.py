@@ -99,6 +99,14 @@ SENTENCES: Mapping[str, str] = {
     "clock_behind": (
         "This host's clock is {by_seconds} behind the database's: check the time service of both hosts."
     ),
+    "clock_set_ahead": (
+        "The database's clock was set ahead by {by_seconds}: business time follows in ten minutes, and what is "
+        "due by then becomes due. If that clock is wrong, set it right before."
+    ),
+    "clock_set_back": (
+        "The database's clock was set back by {by_seconds}: in ten minutes business time stops until it has "
+        "caught up. If that clock is wrong, set it right before."
+    ),
     "business_time_stopped": (
         "The database's clock was set back: business time is stopped for {for_seconds}. Nothing becomes due "
         "until then; replies and texts go on."

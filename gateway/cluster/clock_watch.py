@@ -50,6 +50,7 @@ class ClockWatch:
         wall = self._wall()
         standing = self._clock.follow(database_now)
         metrics.CLOCK_DRIFT.labels("business").set(standing)
+        metrics.CLOCK_DRIFT.labels("step").set(self._clock.step_seconds)
         if self._step("wall", wall):
             self._wall_stepped()
         if asked_at is not None and self._monotonic() - asked_at > MAX_READING_SECONDS:

@@ -239,6 +239,12 @@ def test_held_replies_are_an_alert_for_a_day_or_while_their_question_is_open() -
          "This host's clock is 10 s ahead of the database's: check the time service of both hosts."),
         (Clocks(host_ahead=-7200, standing=0), Code.CLOCKS_DIFFER,
          "This host's clock is 2 h behind the database's: check the time service of both hosts."),
+        (Clocks(host_ahead=0, standing=0, step=2_592_000), Code.CLOCKS_DIFFER,
+         "The database's clock was set ahead by 30 days: business time follows in ten minutes, and what is due by "
+         "then becomes due. If that clock is wrong, set it right before."),
+        (Clocks(host_ahead=3600, standing=0, step=-3600), Code.CLOCKS_DIFFER,
+         "The database's clock was set back by 60 min: in ten minutes business time stops until it has caught up. "
+         "If that clock is wrong, set it right before."),
         (Clocks(host_ahead=0, standing=3600), Code.BUSINESS_TIME_STOPPED,
          "The database's clock was set back: business time is stopped for 60 min. Nothing becomes due until then; "
          "replies and texts go on."),
@@ -290,7 +296,7 @@ async def test_the_overview_shows_and_alerts_how_far_the_clocks_are_apart(api: A
     metrics.CLOCK_DRIFT.labels("database").set(-11.7)
     metrics.CLOCK_DRIFT.labels("business").set(3600.2)
     shown = await overview(api)
-    assert shown["clocks"] == {"host_ahead": -12, "standing": 3600}
+    assert shown["clocks"] == {"host_ahead": -12, "standing": 3600, "step": 0}
     assert {"clocks_differ", "business_time_stopped"} <= set(codes(shown))
 
 
@@ -403,6 +409,7 @@ WRONG: list[dict[str, Any]] = [
     ),
     {"paused": [PausedPartner("lookup", why) for why in PAUSING], "held": [held()], "parked": 1},
     {"clocks": Clocks(host_ahead=10, standing=3600), "parked": 2},
+    *({"clocks": Clocks(host_ahead=0, standing=0, step=step)} for step in (3600, -3600)),
     {"clocks": Clocks(host_ahead=-10, standing=0), "queue": "journal", "depth": 9, "seconds": 61.0},
     {"queue": "statuses", "depth": 9, "seconds": 301.0},
     {"queue": "statuses", "depth": 9, "seconds": 12.0, "failing": 3},

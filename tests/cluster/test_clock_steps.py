@@ -64,9 +64,10 @@ def test_business_time_runs_on_through_a_step_that_does_not_last(
     for _ in range(60):
         times.passes(2.0)
         steady.follow(times.database)
+    assert steady.step_seconds == step.total_seconds()
     times.database -= step
     steady.follow(times.database)
-    assert steady() == NOON + timedelta(minutes=2)
+    assert (steady(), steady.step_seconds) == (NOON + timedelta(minutes=2), 0.0)
 
 
 def test_business_time_follows_a_step_ahead_that_lasts(times: Times, steady: SteadyTime) -> None:
@@ -74,7 +75,7 @@ def test_business_time_follows_a_step_ahead_that_lasts(times: Times, steady: Ste
     steady.follow(times.database)
     times.passes(STEP_LASTS_SECONDS)
     steady.follow(times.database)
-    assert steady() == times.database
+    assert (steady(), steady.step_seconds) == (times.database, 0.0)
 
 
 def test_business_time_stands_still_after_a_step_back_until_the_clock_has_caught_up(
