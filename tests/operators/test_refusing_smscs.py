@@ -233,6 +233,20 @@ async def test_a_session_that_the_smsc_does_not_know_is_bound_again_and_no_case_
     assert "text_refused" not in await harness.events(family)
 
 
+async def test_a_link_whose_full_window_gets_no_response_is_bound_again_and_no_case_ends(
+    harness: Harness,
+) -> None:
+    """It responds to enquire_link all the while."""
+    rule = harness.smsc.add("no_answer")
+    await harness.start(link={"window": 4, "response_timeout": "300ms", "enquire_link": "100ms"})
+    family = Family(n=1)
+    await harness.push(family)
+    await harness.smsc.wait_for(lambda: len(harness.smsc.connections) >= 2 or None, within=WITHIN)
+    harness.smsc.rules.remove(rule)
+    await harness.status(family, "asked")
+    assert "text_refused" not in await harness.events(family)
+
+
 @pytest.mark.parametrize("command_status", ["RSUBMITFAIL", "RMSGQFUL"])
 async def test_an_smsc_that_refuses_segments_beyond_its_window_is_sent_no_more_than_it_accepts(
     harness: Harness, command_status: str
