@@ -5,6 +5,7 @@ At this length, whatever is quadratic takes minutes. The limit is of CPU time: a
 
 import json
 from collections.abc import Callable
+from itertools import product
 
 import pytest
 
@@ -70,6 +71,14 @@ MATCHERS: dict[str, Callable[[str], object]] = {
 def test_foreign_text_is_matched_in_linear_time(matcher: Callable[[str], object]) -> None:
     for text in WORST:
         matcher(text)
+
+
+@pytest.mark.usefixtures("cpu_limit")
+def test_no_repeated_piece_of_a_field_makes_a_receipt_slow() -> None:
+    # Of three characters each: where two parts of an expression fit the same ones, its time doubles with a piece.
+    for piece in map("".join, product("a1:\"'} ,{", repeat=3)):
+        for text in (f"id:1 {piece * 30}# stat:DELIVRD", f"id:1 {piece * 30}# stat:DELIVRD err:0"):
+            assert _receipt(text) is None, text
 
 
 def test_a_long_text_is_cut_in_the_log_and_no_part_of_a_number_remains() -> None:

@@ -143,7 +143,9 @@ _WORD: Final = re.compile(r"\"([^\"]*)\"|'([^']*)'|([^\s,;\"']*)")
 _MAX_MARKLESS_LENGTH: Final = 500
 _MIN_MARKLESS_LENGTH: Final = 10  # ab1c,,,ERR
 _MARKLESS_VALUE: Final = re.compile(
-    r"""[\s,;{]*(?:"[^"#]*"|'[^'#]*'|[^\s,;"'#]*)(?:[\s,;}"']+(?:[0-9:.+-]+|[A-Za-z_]\w*[:=][^\s,;#]*))*[\s,;}"']*"""
+    r"""[\s,;{]*(?:"[^"#]*"|'[^'#]*'|[^\s,;"'#]*)"""
+    # Possessive: a quotation mark may separate values or be part of one, so that n of them have 2**n readings.
+    r"""(?:[\s,;}"']++(?:[0-9:.+-]++|[A-Za-z_]\w*+[:=][^\s,;#]*+))*+[\s,;}"']*+"""
 )
 _MARKLESS_ID: Final = re.compile(r"(?=.*[0-9])[0-9A-Za-z][0-9A-Za-z.:_-]*")
 _MARKLESS_STATE: Final = re.compile(r"[A-Za-z][A-Za-z_ -]{2,19}")
