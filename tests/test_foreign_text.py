@@ -21,6 +21,8 @@ from gateway.smpp.receipt import parse_receipt
 from gateway.smpp.ussd import dialled_service
 from tests.smpp.smpplib_codec import smpplib_encode
 
+CPU_LINES = 20
+"""Lines of 60 KB of a list, of each kind two times as many, that are read in the CPU time that a test has."""
 LENGTH = 65_536
 RULES = ReplyRules(service="3", agree="1", refuse="2", strict=False)
 # fmt: off
@@ -79,6 +81,22 @@ def test_no_repeated_piece_of_a_field_makes_a_receipt_slow() -> None:
     for piece in map("".join, product("a1:\"'} ,{", repeat=3)):
         for text in (f"id:1 {piece * 30}# stat:DELIVRD", f"id:1 {piece * 30}# stat:DELIVRD err:0"):
             assert _receipt(text) is None, text
+
+
+_PIECES_OF_LINES = [
+    '{"name":"\u3164"}', '{"name":"\u3164","surname":"\u3164","given_name":"\u3164"}', "{}", "[]", "1", '""',
+    '{"iin":"\u0301"}', '{"surname":"' + "\u0301" * 200 + '"}', '{"a":1,"a":1}', '{"\u3164":1}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", _PIECES_OF_LINES)
+@pytest.mark.usefixtures("cpu_limit")
+def test_a_line_full_of_one_piece_is_read_in_a_slice_of_time(piece: str) -> None:
+    fields = ("representatives", "unknown")
+    for field in fields:
+        line = f'{{"record_id":"r","{field}":[{",".join([piece] * (60_000 // (len(piece.encode()) + 1)))}]}}'
+        for _ in range(CPU_LINES):
+            read_record(line.encode())
 
 
 def test_a_long_text_is_cut_in_the_log_and_no_part_of_a_number_remains() -> None:

@@ -218,12 +218,14 @@ def _is_plain(line: bytes, given: Mapping[str, Any]) -> bool:
 
 
 def _note_invisible(given: Mapping[str, Any], faults: list[Fault]) -> None:
-    """Notes names with an invisible character that have no such fault yet."""
+    """Notes names with an invisible character that have no such fault yet; with MAX_FAULTS it stops."""
     objects = {f"/{field}": given[field] for field in _RECORD & given.keys()}
     others = given.get("representatives")
     if type(others) is list:
         objects |= {f"/representatives/{i}": value for i, value in enumerate(others)}
     for at, value in objects.items():
+        if len(faults) > MAX_FAULTS:
+            break
         if type(value) is not dict:
             continue
         for field in _NAMES & value.keys():
