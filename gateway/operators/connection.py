@@ -27,6 +27,7 @@ class SmppConnection(asyncio.Protocol, Generic[Tag]):
         self.bind_refusal: int | None = None  # the command_status with which the SMSC refused the bind
         self.lost_at: float | None = None
         self.close_reason: CloseReason | None = None
+        self.unbound_by_smsc = False
         self._handle = handle
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None

@@ -25,6 +25,7 @@ from gateway.operators.sender import Sender
 from gateway.operators.unexpected_pdus import UnexpectedPdus
 from gateway.smpp import session as smpp
 from gateway.smpp import status
+from gateway.smpp.pdu import CommandId
 from gateway.smpp.session import CloseReason, Role, Session
 from gateway.store import nodes
 from gateway.store.database import Database
@@ -270,7 +271,10 @@ class Link:
                 self._came_up(bind, event)
             case smpp.BindRefused():
                 bind.bind_refusal = event.command_status
+            case smpp.SmscUnbound() if bind.unbound_by_smsc:
+                self._unexpected.note(smpp.UnexpectedPdu(CommandId.UNBIND, "unbind once more"))
             case smpp.SmscUnbound():
+                bind.unbound_by_smsc = True
                 log.info(LogEvent.LINK_UNBOUND_BY_SMSC, link=name, peer=self._peer)
                 self._went_down(bind)
             case smpp.Unbound():

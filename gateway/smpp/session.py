@@ -250,12 +250,19 @@ class Session(SessionLife[Tag]):
 
     def _count_unexpected(self, handled: list[Event[Tag]], events: list[Event[Tag]]) -> None:
         """Closes the session after `max_unexpected` unexpected PDUs in a row; `handled`: the events of one PDU."""
-        if not any(isinstance(event, UnexpectedPdu | UnmatchedNack) for event in handled):
+        if not any(map(self._is_unexpected, handled)):
             self._unexpected = 0
             return
         self._unexpected += 1
         if self._unexpected >= self._max_unexpected and not self.closing:
             self._close(Input.TOO_MANY_UNEXPECTED, events)
+
+    def _is_unexpected(self, event: Event[Tag]) -> bool:
+        """Whether the event counts towards `max_unexpected`; an unbind that the SMSC repeats does."""
+        if isinstance(event, SmscUnbound):
+            again, self._smsc_unbound = self._smsc_unbound, True
+            return again
+        return isinstance(event, UnexpectedPdu | UnmatchedNack)
 
     def _handle_nack(
         self, sequence_number: int, command_status: int, now: float, events: list[Event[Tag]]

@@ -71,6 +71,7 @@ class SessionLife(Generic[Tag]):
         self._role = role
         self._max_unexpected = max_unexpected
         self._unexpected = 0  # unexpected PDUs since the last that was not
+        self._smsc_unbound = False  # the SMSC has sent an unbind
         self.window = AdaptiveWindow(window, response_timeout, window_size)
         self._may_submit = role is not Role.RECEIVER
         self._bind_body = encode_bind(system_id, password, system_type, interface_version, address_range)

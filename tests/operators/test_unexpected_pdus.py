@@ -13,6 +13,7 @@ from gateway.smpp.session_life import MAX_UNEXPECTED_PDUS
 from tests.harness import WITHIN, Family, Harness, eventually, metric
 
 UNKNOWN_COMMAND, STRAY_RESPONSE = 0x00FACADE, 0x80000004
+UNBIND = struct.pack(">IIII", 16, 6, 0, 1)
 
 
 async def test_unexpected_pdus_are_logged_at_once_and_then_in_sums() -> None:
@@ -36,6 +37,21 @@ async def test_an_smsc_that_sends_only_unexpected_pdus_is_disconnected_and_anoth
     """Its octets are far more than one session is given; the other operator's parent gets an answer meanwhile."""
     async with SmscSimulator(password="secret") as other:
         await _flood_beside(harness, other, command_id)
+
+
+async def test_unbinds_that_an_smsc_repeats_are_told_in_sums_and_end_the_session(harness: Harness) -> None:
+    """The response to a segment is held back, so that the session waits for it after the first unbind."""
+    await harness.start()
+    harness.smsc.add("no_answer")
+    family = Family(n=1)
+    await harness.push(family)
+    await harness.smsc.message(family.number, containing="3#1", within=WITHIN)
+    (hostile,) = harness.smsc.sessions
+    with capture_logs() as logs:
+        await harness.smsc.send_raw(UNBIND * (3 * MAX_UNEXPECTED_PDUS), via=hostile)
+        await eventually(lambda: any(line.get("reason") == "unexpected_pdus" for line in logs))
+    assert len([line for line in logs if line["event"] == "link_unbound_by_smsc"]) == 1
+    assert len([line for line in logs if line["event"] == "link_unexpected_pdu"]) <= 2
 
 
 async def _flood_beside(harness: Harness, other: SmscSimulator, command_id: int) -> None:
