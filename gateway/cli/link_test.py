@@ -27,7 +27,8 @@ from gateway.operators.link_test import (
 from gateway.smpp import status
 from gateway.smpp.pdu import TlvTag
 from gateway.smpp.receipt import IdRelation
-from gateway.smpp.text import DefaultAlphabet, decode_text, split_udh
+from gateway.smpp.text import DefaultAlphabet, decode_text
+from gateway.smpp.user_data import split_udh
 
 _RULES = ReplyRules(service="3", agree="1", refuse="2", strict=False)
 _AUTO: IdRelation = "auto"

@@ -11,7 +11,8 @@ from gateway.limits import MAX_REPLY_CHARACTERS, MAX_REPLY_OCTETS
 from gateway.smpp.pdu import BLANK_OCTETS, Address, MalformedPdu, ShortMessage, TlvTag, decode_short_message
 from gateway.smpp.receipt import Receipt, parse_receipt
 from gateway.smpp.session import Received
-from gateway.smpp.text import Concatenation, decode_text, split_udh, without_final_nul
+from gateway.smpp.text import decode_text, without_final_nul
+from gateway.smpp.user_data import Concatenation, split_udh
 from gateway.smpp.ussd import parse_ussd
 from gateway.store.inbound import ReplySegment
 from gateway.usecases.inbound import InboundBatch
@@ -62,6 +63,8 @@ def _add_reply(batch: InboundBatch, link: Link, message: ShortMessage) -> None:
     octets = data.octets
     if data.to_port:
         batch.replies.append(_reply(link, message, octets, text=None)._replace(ignored="addressed to a port"))
+    elif data.is_stray:
+        batch.replies.append(_reply(link, message, octets, text=None))
     elif data.concatenation is None or len(octets) > MAX_REPLY_OCTETS:
         batch.replies.append(_reply(link, message, octets, text=_text(link, message, octets)))
     else:

@@ -1,4 +1,4 @@
-"""Texts as segments, and user data as text: alphabets, concatenation, data_coding (3GPP 23.038, 23.040).
+"""Texts as segments, and user data without its UDH as text: alphabets, data_coding (3GPP 23.038, 23.040).
 
 A segment holds so many characters:
 
@@ -17,31 +17,28 @@ text: one submit_sm carries all of it, and `segment_count` is the number of segm
 import codecs
 import re
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from enum import IntEnum, StrEnum
 from functools import partial
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 from smpplib import consts
 
-from gateway.smpp.pdu import Segment, ShortMessage, TlvTag, encode_tlv
+from gateway.smpp.pdu import Segment, TlvTag, encode_tlv
 
 __all__ = [
-    "Concatenation",
     "DataCoding",
     "DefaultAlphabet",
     "LongMessages",
     "Segment",
-    "UserData",
     "alphabet",
+    "are_of_one_coding",
     "decode",
     "decode_segments",
     "decode_text",
     "encode",
     "segment_count",
     "segments",
-    "split_udh",
     "without_final_nul",
 ]
 
@@ -113,10 +110,6 @@ _SKIN_TONES: Final = "\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
 _UDHI: Final = consts.SMPP_GSMFEAT_UDHI
 _CONCATENATION_8: Final = consts.SMPP_UDHIEIE_CONCATENATED
 _CONCATENATION_16: Final = consts.SMPP_UDHIEIE_CONCATENATED16
-_PORTS: Final = (0x04, 0x05)
-"""Application port addressing, 8 and 16 bits."""
-_WIDE: Final = 16
-"""The bits of the other kind of reference."""
 
 _UCS2: Final = "utf-16-be"
 _UNSPECIFIED_OCTETS: Final = "utf-8"
@@ -267,6 +260,11 @@ def decode_segments(
         return None
 
 
+def are_of_one_coding(data_codings: Iterable[int], default_alphabet: str) -> bool:
+    """Whether segments with these data_codings can be decoded as one text."""
+    return len({_codec(data_coding, default_alphabet) for data_coding in data_codings}) == 1
+
+
 def decode_text(octets: bytes, data_coding: int, default_alphabet: str, udh_octets: int = 0) -> str | None:
     """The text of a whole message as `decode` reads it, without one final NUL."""
     octets = without_final_nul(octets, data_coding, default_alphabet)
@@ -327,72 +325,3 @@ def _decode_septets(septets: bytes) -> str | None:
 def _escaped_character(escaped: re.Match[str]) -> str:
     """The escaped character. One that the extension table lacks is its basic one, an escape a space (§6.2.1.1)."""
     return _GSM_ESCAPED_CHARACTERS.get(escaped[1], escaped[1])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Concatenation:
-    """The position of a segment in its text: `number` from 1 to `total`, `total` at least 2."""
-
-    reference: int
-    total: int
-    number: int
-    reference_bits: int = 8
-    """The bits of the reference, 8 or 16: a telephone counts the two apart, so equal values of both are two texts.
-    """
-
-    @property
-    def key(self) -> int:
-        """The reference, different for equal values of 8 and of 16 bits."""
-        return self.reference | (1 << 16 if self.reference_bits == _WIDE else 0)
-
-
-class UserData(NamedTuple):
-    """User data without its UDH, and what the UDH says."""
-
-    octets: bytes
-    concatenation: Concatenation | None = None
-    """The position of a segment; None for a message of one segment."""
-    to_port: bool = False
-    """It is addressed to a port, so to a program and not to a person (3GPP 23.040 §9.2.3.24.3–4)."""
-
-
-def split_udh(sm: ShortMessage) -> UserData:
-    """The user data without the UDH, and what the UDH or sar_* TLVs say.
-
-    The position comes from a UDH with either reference (3GPP 23.040 §9.2.3.24.1, .8) or from sar_* TLVs (SMPP 3.4
-    §5.3.2.22–24). Other information elements are skipped. A UDH with wrong lengths stays in the user data.
-    """
-    payload = sm.payload
-    if not sm.esm_class & _UDHI:
-        return UserData(payload, _sar(sm))
-    length = payload[0] + 1 if payload else 0
-    header, octets = payload[1:length], payload[length:]
-    if not 2 <= len(header) == length - 1:
-        return UserData(payload, _sar(sm))
-    concatenation, to_port = None, False
-    while len(header) >= 2:
-        element, size = header[0], header[1]
-        value, header = header[2 : 2 + size], header[2 + size :]
-        if len(value) < size:
-            return UserData(payload, _sar(sm))
-        if element == _CONCATENATION_8 and size == 3:
-            concatenation = _concatenation(value[0], value[1], value[2])
-        elif element == _CONCATENATION_16 and size == 4:
-            concatenation = _concatenation(int.from_bytes(value[:2], "big"), value[2], value[3], _WIDE)
-        to_port = to_port or element in _PORTS
-    return UserData(octets, concatenation or _sar(sm), to_port)
-
-
-def _sar(sm: ShortMessage) -> Concatenation | None:
-    reference, total, number = (
-        int.from_bytes(sm.tlvs.get(tag, b"")[-2:], "big")
-        for tag in (TlvTag.SAR_MSG_REF_NUM, TlvTag.SAR_TOTAL_SEGMENTS, TlvTag.SAR_SEGMENT_SEQNUM)
-    )
-    return _concatenation(reference, total, number, _WIDE)
-
-
-def _concatenation(reference: int, total: int, number: int, bits: int = 8) -> Concatenation | None:
-    """None for an invalid total or number: the message is then a single one (3GPP 23.040 §9.2.3.24.1)."""
-    if not (2 <= total <= MAX_SEGMENTS and 1 <= number <= total):
-        return None
-    return Concatenation(reference=reference, total=total, number=number, reference_bits=bits)

@@ -14,7 +14,7 @@ from gateway.evidence.digests import sender
 from gateway.limits import MAX_REPLY_CHARACTERS, MAX_REPLY_OCTETS
 from gateway.logs.log import Event as LogEvent
 from gateway.logs.log import get_logger
-from gateway.smpp.text import decode_segments, without_final_nul
+from gateway.smpp.text import are_of_one_coding, decode_segments, without_final_nul
 from gateway.store import inbound, questions
 from gateway.store.inbound import ReplySegment, SimilarReply, StoredReply
 from gateway.store.writes import Write
@@ -152,9 +152,11 @@ class Replies:
 
     def _text(self, segments: Sequence[ReplySegment]) -> str | None:
         octets, first = self._text_octets(segments), segments[0]
-        if sum(map(len, octets)) > MAX_REPLY_OCTETS:
+        alphabet = self._alphabet(first.link)
+        one_coding = are_of_one_coding((segment.data_coding for segment in segments), alphabet)
+        if sum(map(len, octets)) > MAX_REPLY_OCTETS or not one_coding:
             return None
-        text = decode_segments(octets, first.data_coding, self._alphabet(first.link), first.udh_octets)
+        text = decode_segments(octets, first.data_coding, alphabet, first.udh_octets)
         return text if text is not None and len(text) <= MAX_REPLY_CHARACTERS else None
 
     def _text_octets(self, segments: Sequence[ReplySegment]) -> list[bytes]:

@@ -80,6 +80,36 @@ async def test_a_message_to_a_port_is_no_reply(harness: Harness, asked: Family) 
     assert reasons == ["addressed to a port"] * len(TO_PORTS)
 
 
+PARTS: list[tuple[bytes, dict[str, Any]]] = [
+    (bytes.fromhex("080504000100020005") + b"3#1", {"esm_class": UDHI}),  # to a port; its last element has no end
+    (bytes.fromhex("0700030703020005") + b"3#1", {"esm_class": UDHI}),  # one of three segments, likewise
+    (b"3#1", {"sar_total_segments": 2, "sar_segment_seqnum": 1}),  # no reference: the others cannot be known
+    (b"3#", {"sar_total_segments": 2, "sar_segment_seqnum": 1}),
+    (b"1", {"sar_total_segments": 2, "sar_segment_seqnum": 2}),
+]
+
+
+async def test_a_part_of_a_text_is_no_consent_where_its_position_is_malformed(
+    harness: Harness, asked: Family
+) -> None:
+    """In ISO 8859-1 the octets of such a UDH are control characters, which change no reply."""
+    for octets, fields in PARTS:
+        assert await harness.smsc.reply(MOTHER, octets=octets, data_coding=3, **fields) == 0
+    assert (await harness.case(asked))["answered_at"] is None
+
+
+async def test_segments_of_different_codings_are_no_consent(harness: Harness, asked: Family) -> None:
+    """СТРЬ in UCS-2 is control characters, punctuation and spaces in ISO 8859-1."""
+    first, second = (bytes.fromhex(f"0500030702{number:02}") for number in (1, 2))
+    await harness.smsc.reply(MOTHER, octets=first + b"3#1", data_coding=3, esm_class=UDHI)
+    await harness.smsc.reply(MOTHER, octets=second + "СТРЬ".encode("utf-16-be"), data_coding=8, esm_class=UDHI)
+    events = await harness.events(asked)
+    assert ("consented" in events, events.count("reply_unclear")) == (False, 1)
+    await harness.smsc.reply(MOTHER, octets=first + b"3#", data_coding=0, esm_class=UDHI)
+    await harness.smsc.reply(MOTHER, octets=second + b"1", data_coding=0xF1, esm_class=UDHI)
+    assert "consented" in await harness.events(asked)
+
+
 async def test_segments_with_equal_references_of_8_and_of_16_bits_are_never_joined(
     harness: Harness, asked: Family
 ) -> None:

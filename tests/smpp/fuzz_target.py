@@ -17,7 +17,8 @@ from gateway.smpp.pdu import (
 )
 from gateway.smpp.receipt import IdRelation, Receipt, normalize_message_id, parse_receipt, related_ids
 from gateway.smpp.session import Event, NoResponse, Received, Session, SubmitResponse
-from gateway.smpp.text import DefaultAlphabet, decode, split_udh
+from gateway.smpp.text import DefaultAlphabet, decode
+from gateway.smpp.user_data import split_udh
 from gateway.smpp.ussd import dialled_service, parse_ussd
 from tests.smpp.sessions import (
     RESPONSE_TIMEOUT_SECONDS,
@@ -196,7 +197,7 @@ def decode_message(message: ShortMessage) -> None:
     assert max(len(message.source.addr), len(message.destination.addr)) <= MAX_ADDRESS_OCTETS
     if receipt := parse_receipt(message):
         is_storable(receipt)
-    octets, concatenation, _ = split_udh(message)
+    octets, concatenation, *_ = split_udh(message)
     assert message.payload.endswith(octets)
     assert concatenation is None or 1 <= concatenation.number <= concatenation.total <= 255
     ussd = parse_ussd(message)

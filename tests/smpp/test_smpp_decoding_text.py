@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.smpp.pdu import CommandId, ShortMessage, decode_short_message
-from gateway.smpp.text import Concatenation, UserData, decode, decode_segments, decode_text, split_udh
+from gateway.smpp.text import decode, decode_segments, decode_text
+from gateway.smpp.user_data import Concatenation, UserData, split_udh
 from tests.smpp.smpplib_codec import smpplib_body
 
 UCS2 = "3#1".encode("utf-16-be")
@@ -194,7 +195,7 @@ def of(reference: int, total: int, number: int, bits: int = 8) -> Concatenation:
 def test_a_udh_is_removed_and_has_the_position_of_the_segment(
     udh: str, concatenation: Concatenation | None
 ) -> None:
-    octets, found, _ = split_udh(delivered(bytes.fromhex(udh) + b"3#1"))
+    octets, found, *_ = split_udh(delivered(bytes.fromhex(udh) + b"3#1"))
     assert (found, octets) == (concatenation, b"3#1")
 
 
@@ -237,6 +238,18 @@ def test_a_udh_with_wrong_lengths_is_text(payload: bytes) -> None:
     assert split_udh(delivered(payload)) == UserData(payload)
 
 
+def test_a_udh_with_a_wrong_length_stays_in_the_text_and_its_elements_before_hold() -> None:
+    port = bytes.fromhex("080504000100020005") + b"3#1"
+    assert split_udh(delivered(port)) == UserData(port, to_port=True)
+    segment = bytes.fromhex("070003C803020005") + b"3#1"
+    assert split_udh(delivered(segment)) == UserData(segment, of(0xC8, 3, 2))
+
+
+def test_a_segment_by_sar_without_a_reference_is_stray() -> None:
+    sar = {"sar_total_segments": 2, "sar_segment_seqnum": 1}
+    assert split_udh(delivered(b"3#1", esm_class=0, **sar)) == UserData(b"3#1", is_stray=True)
+
+
 def test_without_udhi_nothing_is_removed() -> None:
     payload = bytes.fromhex("050003C80302") + b"3#1"
     assert split_udh(delivered(payload, esm_class=0)) == UserData(payload)
@@ -251,7 +264,7 @@ def test_sar_tlvs_have_the_position_of_the_segment() -> None:
 
 @given(st.binary(max_size=160), st.integers(0, 255))
 def test_any_user_data_is_split_from_its_udh_or_unchanged(payload: bytes, esm_class: int) -> None:
-    octets, concatenation, _ = split_udh(delivered(payload, esm_class))
+    octets, concatenation, *_ = split_udh(delivered(payload, esm_class))
     assert payload.endswith(octets)
     if concatenation is not None:
         assert 1 <= concatenation.number <= concatenation.total
