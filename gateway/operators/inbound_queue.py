@@ -14,18 +14,18 @@ takes time.
 SEGMENT_OCTETS: Final = 1_024
 """The least octets as which a segment counts: segments at one place of a reply take statements of their own."""
 _UDHI: Final = 0x40
-_SAR_REFERENCE: Final = b"\x02\x0c\x00\x02"
-"""Tag and length of sar_msg_ref_num (SMPP 3.4 §5.3.2.22)."""
+_SAR_TOTAL: Final = b"\x02\x0e"
+"""The tag of sar_total_segments (SMPP 3.4 §5.3.2.23): every segment by TLVs has it, with a length of any size."""
 
 
 def weight(body: bytes) -> int:
-    """The octets as which a deliver_sm or data_sm counts; also where it is malformed."""
+    """The octets as which a deliver_sm or data_sm counts; also where it is malformed or may be no segment."""
     at = 0
     for unread in (0, 2, 2):  # service_type; then TON, NPI and address of source and destination
         at = body.find(b"\0", at + unread) + 1
         if at == 0:
             return len(body)
-    is_segment = (body[at : at + 1] and body[at] & _UDHI) or _SAR_REFERENCE in body
+    is_segment = (body[at : at + 1] and body[at] & _UDHI) or _SAR_TOTAL in body
     return max(len(body), SEGMENT_OCTETS) if is_segment else len(body)
 
 

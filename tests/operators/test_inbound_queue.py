@@ -49,6 +49,8 @@ def test_a_link_is_full_by_number_or_by_octets_and_no_other_with_it() -> None:
 
 ADDRESSES = b"\0" + b"\x01\x01" + b"77010000001\0" + b"\0\x01" + b"1414\0"
 FIELDS = bytes((0, 0)) + b"\0\0" + bytes((0, 0, 8, 0))
+SAR = b"\x02\x0e\x00\x01\x02\x02\x0f\x00\x01\x01"
+"""The first of two segments."""
 
 
 @pytest.mark.parametrize(
@@ -57,7 +59,10 @@ FIELDS = bytes((0, 0)) + b"\0\0" + bytes((0, 0, 8, 0))
         (ADDRESSES + b"\x00" + FIELDS + b"\x06\x003\x00#\x001", False),
         (ADDRESSES + b"\x40" + FIELDS + b"\x0c\x05\x00\x03\x07\x03\x01\x003\x00#\x001", True),
         (ADDRESSES + b"\x04" + FIELDS + b"\x00", False),
-        (ADDRESSES + b"\x00" + FIELDS + b"\x00\x02\x0c\x00\x02\x00\x07", True),
+        (ADDRESSES + b"\x00" + FIELDS + b"\x00\x02\x0c\x00\x02\x00\x07" + SAR, True),
+        (ADDRESSES + b"\x00" + FIELDS + b"\x00\x02\x0c\x00\x01\x07" + SAR, True),
+        (ADDRESSES + b"\x00" + FIELDS + b"\x00\x02\x0c\x00\x03\x00\x00\x07" + SAR, True),
+        (ADDRESSES + b"\x00" + FIELDS + b"\x00" + SAR, True),
         (b"\0" + b"\x00\x00" + b"\0" + b"\x00\x00" + b"\0" + b"\x40", True),
         (ADDRESSES[:-1], False),
         (ADDRESSES, False),
