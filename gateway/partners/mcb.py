@@ -1,5 +1,6 @@
 """Client of the MCB (base of mobile citizens): which subscriber number belongs to an IIN (order A1 §7)."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -31,6 +32,8 @@ from gateway.tracing.context import HEADER, trace_of_batch, trace_of_case, trace
 
 MAX_CONSECUTIVE_FAILURES = 3
 """Lookups of a batch that fail one by one before the MCB counts as unavailable for the others as well."""
+RESULTS_AT_ONCE = 200
+"""Results of a batch that are read before other tasks run."""
 MAX_CONSECUTIVE_INVALID = 20
 """Invalid responses to lookups of a batch one by one, after which the others are retried later."""
 
@@ -84,10 +87,12 @@ class Mcb:
         body = await self._post("/v1/lookups", {"iins": list(by_iin)}, trace_of_batch(case_ids), case_ids)
         if isinstance(body, Unavailable):
             return body
-        results = _results_by_iin(body)
+        results = await _outcomes_by_iin(body)
         self._size.accepted(len(stored))
         return [
-            _outcome(case_id, results[iin]) if iin in results else Retry(case_id, "missing from the response")
+            replace(results[iin], case_id=case_id)
+            if iin in results
+            else Retry(case_id, "missing from the response")
             for iin, case_ids in by_iin.items()
             for case_id in case_ids
         ]
@@ -137,21 +142,24 @@ class Mcb:
                 ) as response:
                     if response.status != HTTPStatus.OK:
                         return invalid_or_unavailable(response)
-                    return await read_json_object(response)
+                    return await read_json_object(response, max(len(of_cases), 1))
         except REQUEST_ERRORS as error:
             return Unavailable.by_error(error)
 
 
-def _results_by_iin(body: Mapping[str, object]) -> dict[str, Mapping[str, object]]:
+async def _outcomes_by_iin(body: Mapping[str, object]) -> dict[str, Outcome]:
+    """The outcomes, for no case yet. Other tasks run in between: a batch may be large."""
     results = body.get("results")
     if not isinstance(results, list):
         raise InvalidResponse("no results")
-    by_iin: dict[str, Mapping[str, object]] = {}
-    for result in results:
+    by_iin: dict[str, Outcome] = {}
+    for read, result in enumerate(results, start=1):
+        if read % RESULTS_AT_ONCE == 0:
+            await asyncio.sleep(0)
         match result:
             case {"iin": str(iin)}:
-                first = by_iin.setdefault(iin, result)  # the whole may be nested deeper than can be compared
-                if first is not result and _outcome("", first) != _outcome("", result):
+                outcome = _outcome("", result)
+                if by_iin.setdefault(iin, outcome) != outcome:
                     raise InvalidResponse("contradictory results")
     return by_iin
 

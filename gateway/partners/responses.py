@@ -22,6 +22,11 @@ MAX_TEXT_LENGTH = 200
 """Characters of an identifier or a reason that a partner gives."""
 MAX_RESPONSE_BYTES = 1 << 22
 """Octets of a response body, decompressed: a full batch of the MCB takes some three million."""
+MAX_VALUES = 10_000
+"""Values in a response, and MAX_VALUES_PER_RECORD more for each record: a million take half a second to read, in
+which nothing else runs.
+"""
+MAX_VALUES_PER_RECORD = 12
 
 REQUEST_ERRORS = (aiohttp.ClientError, TimeoutError, OSError)
 """No response, or one that broke off: the call is retried. It is never taken for a negative response."""
@@ -184,17 +189,19 @@ def is_valid_text(text: object) -> TypeGuard[str]:
     return isinstance(text, str) and 0 < len(text) <= MAX_TEXT_LENGTH and text.isprintable()
 
 
-async def read_json_object(response: aiohttp.ClientResponse) -> Mapping[str, object]:
-    """The JSON object in the body, whatever its Content-Type.
+async def read_json_object(response: aiohttp.ClientResponse, records: int = 1) -> Mapping[str, object]:
+    """The JSON object in the body, whatever its Content-Type; of a response about so many records.
 
-    Raises InvalidResponse when there is none, or when the body is longer than MAX_RESPONSE_BYTES; raises one of
-    REQUEST_ERRORS when the body breaks off.
+    Raises InvalidResponse when there is none, when the body is longer than MAX_RESPONSE_BYTES or has more values
+    than MAX_VALUES allows; raises one of REQUEST_ERRORS when the body breaks off.
     """
     octets = bytearray()
     async for chunk in response.content.iter_any():
         octets += chunk
         if len(octets) > MAX_RESPONSE_BYTES:
             raise InvalidResponse(f"{response.status} with more than {MAX_RESPONSE_BYTES} octets")
+    if sum(map(octets.count, b"[{,")) > MAX_VALUES + MAX_VALUES_PER_RECORD * records:
+        raise InvalidResponse(f"{response.status} with too many values")
     try:
         body = orjson.loads(octets)
     except orjson.JSONDecodeError:
