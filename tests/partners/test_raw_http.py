@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from gateway.partners.http_session import MAX_INTERIM_RESPONSES
 from gateway.partners.responses import MAX_RESPONSE_BYTES
 from tests.partners.http_failures import (
     Behaviour,
@@ -220,6 +221,24 @@ async def test_body_without_end_is_read_up_to_the_limit_and_is_invalid(
         requests = server.connections
         assert server.octets_sent < requests * 4 * MAX_RESPONSE_BYTES
     assert requests == {Partner.MCB_BATCH: 3}.get(partner, 1)
+
+
+@pytest.mark.parametrize("partner", Partner)
+async def test_interim_responses_without_end_end_the_request_at_once(
+    http: aiohttp.ClientSession, partner: Partner
+) -> None:
+    async with raw_server(repeating(head(103), head(103) * 10_000)) as server:
+        async with asyncio.timeout(5):
+            assert set(await call(partner, http, server.url)) == {Meaning.RETRIED}
+
+
+@pytest.mark.parametrize("partner", Partner)
+async def test_a_few_interim_responses_come_before_a_response(
+    http: aiohttp.ClientSession, partner: Partner
+) -> None:
+    interim = head(103, "Link: </v1>") * MAX_INTERIM_RESPONSES
+    meanings, _ = await call_raw(sending(interim + response(SUCCESS[partner])), partner, http)
+    assert meanings == {MEANING_OF_SUCCESS[partner]}
 
 
 async def test_body_without_end_after_a_push_is_not_read(http: aiohttp.ClientSession) -> None:
