@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
+from gateway.cli.terminal import escaped_json
 from gateway.limits import MAX_LOGGED_CHARACTERS, cut
 
 MAX_LINE_BYTES = 1 << 20
@@ -84,13 +85,9 @@ def printable(text: str, most: int = MAX_LOGGED_CHARACTERS) -> str:
 def as_json(record: Mapping[str, Any]) -> str | None:
     """The record as JSON of printable characters; None when it is nested too deep."""
     try:
-        text = orjson.dumps(record).decode()
+        return escaped_json(orjson.dumps(record).decode())
     except TypeError:
         return None
-    if text.isprintable():
-        return text
-    # Outside strings orjson writes nothing but ASCII.
-    return "".join(c if c.isprintable() else _escaped_in_json(c) for c in text)
 
 
 def _object_in(text: str) -> tuple[str, dict[str, Any] | None]:
@@ -127,8 +124,3 @@ def _as_text(inner: object) -> str | None:
 
 def _escaped(character: str) -> str:
     return character if character.isprintable() else character.encode("unicode_escape").decode()
-
-
-def _escaped_in_json(character: str) -> str:
-    units = character.encode("utf-16-be")
-    return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))

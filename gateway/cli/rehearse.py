@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiohttp
-from rich.text import Text
 
 from gateway.cli import numbers
 from gateway.cli.errors import CommandError
 from gateway.cli.preview import service_of
-from gateway.cli.terminal import console, say, show_json, show_table
+from gateway.cli.terminal import remark, say, show_json, show_table
 from gateway.config import Config, Link, load
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ def run(arguments: Namespace) -> int:
         limit_seconds=arguments.limit,
     )
     try:
-        rehearsal = rehearse(config, service, Path(arguments.list), settings, _report)
+        rehearsal = rehearse(config, service, Path(arguments.list), settings, remark)
     except (GatewayError, ListError) as error:
         raise CommandError(str(error)) from None
     except aiohttp.ClientError as error:
@@ -84,10 +83,6 @@ def run(arguments: Namespace) -> int:
     else:
         _show(config, rehearsal, _assumptions(arguments))
     return 0 if rehearsal.comparison is None or rehearsal.comparison.agrees else 1
-
-
-def _report(line: str) -> None:
-    console(stderr=True).print(Text(line, "dim"), soft_wrap=True)
 
 
 def _shares(text: str) -> Mapping[str, float]:

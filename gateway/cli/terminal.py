@@ -2,6 +2,7 @@
 
 import re
 import sys
+import unicodedata
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
 
@@ -24,6 +25,31 @@ def unreadable_database(error: Exception) -> str:
     return f"the database cannot be read ({type(error).__name__}): its log has the rest"
 
 
+def visible(text: str) -> str:
+    """The text with escapes for what would move the cursor, change the terminal, or hide a part of the text.
+
+    Names, reasons and ids come from others: an SMSC may call itself ESC ]0;…
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if _is_shown(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def escaped_json(text: str) -> str:
+    """JSON of the same value with escapes for the characters that are not printable."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else _json_escape(c) for c in text)
+
+
+def _is_shown(character: str) -> bool:
+    return character.isprintable() or unicodedata.category(character) == "Zs"
+
+
+def _json_escape(character: str) -> str:
+    # Outside strings orjson writes nothing but ASCII.
+    units = character.encode("utf-16-be")
+    return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
+
+
 def console(*, stderr: bool = False) -> Console:
     """The terminal, or the stream in its place. Created for each use: tests replace the streams."""
     stream = sys.stderr if stderr else sys.stdout
@@ -32,18 +58,23 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def say(text: str) -> None:
-    """Prints one line."""
-    console().print(Text(text), soft_wrap=True)
+    """Prints one line, or several lines of ours."""
+    console().print(Text("\n".join(map(visible, text.split("\n")))), soft_wrap=True)
 
 
 def complain(text: str) -> None:
     """Prints one line on standard error."""
-    console(stderr=True).print(Text(f"gateway: {text}"), soft_wrap=True)
+    console(stderr=True).print(Text(f"gateway: {visible(text)}"), soft_wrap=True)
+
+
+def remark(text: str) -> None:
+    """Prints one line about progress on standard error."""
+    console(stderr=True).print(Text(visible(text), "dim"), soft_wrap=True)
 
 
 def show_json(value: object) -> None:
     """Prints the value as one line of JSON."""
-    sys.stdout.write(orjson.dumps(value).decode() + "\n")
+    sys.stdout.write(escaped_json(orjson.dumps(value).decode()) + "\n")
 
 
 def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
@@ -113,11 +144,11 @@ def _cell(value: object) -> str:
         case int():
             return f"{value:,}"
         case dict() | list():
-            return orjson.dumps(value).decode() if value else ""
+            return escaped_json(orjson.dumps(value).decode()) if value else ""
         case str():
-            return _short(instant) if (instant := _INSTANT.fullmatch(value)) else value
+            return _short(instant) if (instant := _INSTANT.fullmatch(value)) else visible(value)
         case _:
-            return str(value)
+            return visible(str(value))
 
 
 def _short(instant: re.Match[str]) -> str:

@@ -116,6 +116,14 @@ def test_link_test_of_a_complete_link_prints_valid_configuration_lines(
     assert load(path, secrets=False).links[0].message_id == "exact"
 
 
+def test_the_name_of_an_smsc_moves_nothing_on_the_terminal(link_test: LinkTest) -> None:
+    smsc = SmscSimulator(password="secret", receipts="delivered", system_id="\x1b]0;x\x07\x1b[2J\r\n")
+    status, shown = link_test(smsc, "--wait", "10")
+    assert status == 0
+    assert r"bound to \x1b]0;x\x07\x1b[2J\r\n in " in shown
+    assert all(line.isprintable() for line in shown.splitlines())
+
+
 @pytest.mark.parametrize(
     ("message_ids", "id_form", "learned"),
     [

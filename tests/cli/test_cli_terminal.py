@@ -18,7 +18,7 @@ from gateway.cli import ask, main
 from gateway.cli.errors import CommandError
 from gateway.cli.push import json_faults
 from gateway.cli.remote import address_of
-from gateway.cli.terminal import confirm, show_table
+from gateway.cli.terminal import complain, confirm, remark, say, show_json, show_table
 from tests.cli.test_cli import CONFIG, LINK, ROOT
 
 Captured = pytest.CaptureFixture[str]
@@ -48,6 +48,27 @@ def config(tmp_path: Path) -> str:
     path = tmp_path / "config.toml"
     path.write_text(CONFIG + LINK.format(name="kcell", tps=100, long_messages="udh8"), encoding="utf-8")
     return str(path)
+
+
+# characters
+
+HOSTILE = "\x1b]0;x\x07\x1b[2J\x9b31m\r\x00\x7f\u202e\u2028\u200b\U000e0041"
+
+
+def test_no_foreign_text_changes_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = on_a_terminal(monkeypatch)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    say(f"Айгүл\u00a0Ахметова {HOSTILE}")
+    complain(HOSTILE + "\ngateway: all is well")
+    remark(HOSTILE)
+    show_table("Cases", ("id", "reason", "detail"), [(1, HOSTILE + "\n", {HOSTILE: [HOSTILE]})], empty="")
+    show_table("Cases", ("id", "reason"), [(1, HOSTILE * 30)], empty="")
+    show_json({"reason": HOSTILE})
+    shown = terminal.getvalue()
+    assert [line for line in shown.splitlines() if not line.replace("\u00a0", "").isprintable()] == []
+    assert "gateway: all is well" not in shown.splitlines()
+    assert json.loads(shown.splitlines()[-1]) == {"reason": HOSTILE}
+    assert "Айгүл\u00a0Ахметова" in shown
 
 
 # tables
