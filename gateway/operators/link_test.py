@@ -8,7 +8,7 @@ import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import cast, get_args
+from typing import TypeVar, cast, get_args
 
 from gateway.config import Link as LinkConfig
 from gateway.consent.identity import canonical_msisdn
@@ -30,7 +30,10 @@ LONG_TEXT = (
     "Проверка связи: это сообщение состоит из нескольких частей и должно прийти одним текстом."
 )
 UNBIND_TIMEOUT_SECONDS = 2.0
+MAX_KEPT = 100
+"""Receipts of one segment, of none, and unexpected PDUs that are kept of an SMSC that sends more of them."""
 _ONE_SECOND = 1.0
+_Kept = TypeVar("_Kept")
 
 
 class LinkTestError(Exception):
@@ -303,7 +306,7 @@ class LinkTest:
             case smpp.Received():
                 bind.respond(event.command_id, event.sequence_number, self._received(event))
             case smpp.UnexpectedPdu() | smpp.UnmatchedNack():
-                self.outcome.unexpected.append(repr(event))
+                _keep(self.outcome.unexpected, repr(event))
 
     def _responded(self, segment: Sent, command_status: int, message_id: str) -> None:
         segment.responded_at = self._loop.time()
@@ -318,7 +321,7 @@ class LinkTest:
         try:
             message = decode_short_message(received.command_id, received.body)
         except MalformedPdu as error:
-            self.outcome.unexpected.append(str(error))
+            _keep(self.outcome.unexpected, str(error))
             return 0
         if receipt := parse_receipt(message, self._config.receipt_states):
             self._reported(Reported(receipt=receipt, message=message, at=now))
@@ -336,6 +339,12 @@ class LinkTest:
         exact = (s for s in known if normalize_message_id(s.message_id) == normalize_message_id(receipt_id))
         converted = (s for s in known if relation(s.message_id, receipt_id))
         if (segment := next(exact, None) or next(converted, None)) is not None:
-            segment.receipts.append(reported)
+            _keep(segment.receipts, reported)
         else:
-            self._early.append(reported)
+            _keep(self._early, reported)
+
+
+def _keep(kept: list[_Kept], one: _Kept) -> None:
+    """Adds one to what is kept: of a flood the latest, which may be of a segment without a response so far."""
+    kept.append(one)
+    del kept[:-MAX_KEPT]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import struct
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import pytest
 from gateway.cli import main
 from gateway.config import load
 from gateway.operators.link_advice import on_states
-from gateway.operators.link_test import form, relation
+from gateway.operators.link_test import MAX_KEPT, form, relation
 from gateway.simulators.receipts import Receipts
 from gateway.simulators.smsc import SmscSimulator
 from gateway.smpp.receipt import MessageState, Receipt
@@ -276,6 +277,18 @@ def test_link_test_reports_a_receipt_with_an_unknown_message_id(link_test: LinkT
 
     status, output = link_test(SmscSimulator(receipts="delivered"), "--json", act=stray)
     assert (status, output["stray_receipts"]) == (1, 1)
+
+
+def test_link_test_keeps_some_of_a_flood_of_receipts_and_unexpected_pdus(link_test: LinkTest) -> None:
+    async def flood(smsc: SmscSimulator) -> None:
+        (session,) = await smsc.bound()
+        for _ in range(3 * MAX_KEPT):
+            await smsc.receipt("unknown-id")
+        await smsc.send_raw(struct.pack(">IIII", 16, 0x80000004, 0, 1) * (3 * MAX_KEPT), via=session)
+        await agree(smsc)
+
+    status, output = link_test(SmscSimulator(receipts="delivered"), "--json", "--wait", "5", act=flood)
+    assert (status, output["stray_receipts"], len(output["unexpected"])) == (1, MAX_KEPT, MAX_KEPT)
 
 
 def test_link_test_reports_a_refused_bind_in_one_line(link_test: LinkTest) -> None:
