@@ -4,11 +4,13 @@ import asyncio
 import gzip
 import os
 import re
+import zlib
 from argparse import Namespace
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import orjson
 from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
@@ -89,15 +91,30 @@ def _show(result: dict[str, Any], path: Path) -> None:
 
 
 def json_faults(path: Path, lines: set[int]) -> dict[int, str]:
-    """By line, where its JSON breaks off and why; lines that are JSON of another form are left out."""
+    """By line, where its JSON breaks off and why; lines that are JSON of another form are left out.
+
+    So are those of a file that has changed meanwhile, and cannot be read any more.
+    """
     faults: dict[int, str] = {}
-    with path.open("rb") as raw:
-        zipped = raw.read(len(_GZIP)) == _GZIP
-    with gzip.open(path) if zipped else path.open("rb") as file:
-        for number, line in enumerate(islice(file, max(lines, default=0)), start=1):
+    with suppress(OSError, EOFError, zlib.error), _opened(path) as file:
+        for number, line in enumerate(islice(_beginnings(file), max(lines, default=0)), start=1):
             if number in lines:
                 try:
                     orjson.loads(line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line)
                 except orjson.JSONDecodeError as error:
                     faults[number] = f"no JSON from column {error.colno} on: {error.msg}"
     return faults
+
+
+def _opened(path: Path) -> BinaryIO:
+    with path.open("rb") as raw:
+        zipped = raw.read(len(_GZIP)) == _GZIP
+    return cast("BinaryIO", gzip.open(path) if zipped else path.open("rb"))
+
+
+def _beginnings(file: BinaryIO) -> Iterator[bytes]:
+    """Each line; of one that is too long for a record, which gzip makes of nothing, its beginning."""
+    while line := file.readline(_PIECE_BYTES):
+        yield line
+        while len(line) == _PIECE_BYTES and not line.endswith(b"\n"):
+            line = file.readline(_PIECE_BYTES)

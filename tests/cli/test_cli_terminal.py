@@ -8,6 +8,7 @@ import re
 import ssl
 import subprocess
 import sys
+import tracemalloc
 from argparse import Namespace
 from pathlib import Path
 
@@ -250,6 +251,20 @@ def test_a_line_that_is_no_json_is_shown_with_its_column(tmp_path: Path, zipped:
     assert faults.keys() == {1, 4}
     assert faults[1].startswith("no JSON from column 6 on: ")
     assert faults[4].startswith("no JSON from column 9 on: ")
+
+
+def test_a_line_that_gzip_makes_of_nothing_is_not_read_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "list"
+    longest = b"{}\n" + bytes(64 << 20)
+    path.write_bytes(gzip.compress(longest + b"\nno json\n") + gzip.compress(b"{}\n")[:-8])
+    tracemalloc.start()
+    try:
+        assert json_faults(path, {3, 4}).keys() == {3}
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+    path.unlink()
+    assert json_faults(path, {3}) == {}
 
 
 def test_check_config_as_json_has_the_faults_and_warnings_by_key(config: str, capsys: Captured) -> None:
