@@ -36,6 +36,8 @@ log = get_logger()
 
 TO_ANOTHER_NUMBER = "sent to another number"
 """Why a reply is ignored whose destination is none of the link's numbers (`links.accept_destinations`)."""
+MAX_OTHER_DESTINATIONS = 20
+"""Destinations of such replies that are logged of each link, until the process ends; all are counted."""
 REDELIVERED = "redelivered"
 """How a reply is counted that the SMSC has delivered twice; its row is that of the first delivery."""
 DEFAULT_ALPHABET = "gsm7"
@@ -77,6 +79,7 @@ class Replies:
         self._alphabets = alphabets
         self._destinations = destinations
         self._sending = sending
+        self._other_destinations: defaultdict[str, set[str]] = defaultdict(set)  # logged, by link
 
     async def flush_incomplete(self) -> int:
         """The number of incomplete multipart replies that were stored as they are.
@@ -234,7 +237,7 @@ class Replies:
         if question is None or case_id is None:
             ignored = self._why_ignored(reply)
             if ignored is not None:
-                _log_ignored(reply, reading, ignored)
+                self._log_ignored(reply, reading, ignored)
             ignore_reply(uow, None, ignored or "no question was asked there")
             return kept.stored, []
         if not link_fits:
@@ -252,6 +255,22 @@ class Replies:
             return TO_ANOTHER_NUMBER
         return reply.ignored
 
+    def _log_ignored(self, reply: Reply, reading: Reading, why: str) -> None:
+        """Counts the reply, and logs a clear one: the link may have to accept its destination.
+
+        Each destination is logged once, and only so many of a link: an SMSC may invent them.
+        """
+        metrics.REPLIES_IGNORED.labels(reply.link, why).inc()
+        logged, destination = self._other_destinations[reply.link], reply.destination_addr
+        if (
+            why == TO_ANOTHER_NUMBER
+            and reading.verdict in (Verdict.AGREE, Verdict.REFUSE)
+            and destination not in logged
+            and len(logged) < MAX_OTHER_DESTINATIONS
+        ):
+            logged.add(destination)
+            log.warning(LogEvent.REPLY_TO_ANOTHER_NUMBER, link=reply.link, destination=destination)
+
 
 def _comparable(
     similar: Sequence[SimilarReply], links: Sequence[str] | None, link_fits: bool
@@ -266,10 +285,3 @@ def _comparable(
         for earlier_fits in (fits(one.link, links),)
         if link_fits or not earlier_fits
     ]
-
-
-def _log_ignored(reply: Reply, reading: Reading, why: str) -> None:
-    """Counts the reply, and logs a clear one: the link may have to accept its destination."""
-    metrics.REPLIES_IGNORED.labels(reply.link, why).inc()
-    if why == TO_ANOTHER_NUMBER and reading.verdict in (Verdict.AGREE, Verdict.REFUSE):
-        log.warning(LogEvent.REPLY_TO_ANOTHER_NUMBER, link=reply.link, destination=reply.destination_addr)

@@ -6,6 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.limits import MAX_REPLY_CHARACTERS, MAX_REPLY_OCTETS
+from gateway.usecases.replies import MAX_OTHER_DESTINATIONS
 from tests.harness import Family, Harness, metric
 
 MOTHER = "77010000001"
@@ -60,14 +61,22 @@ async def test_a_reply_to_another_number_is_ignored_counted_and_logged(harness: 
     with capture_logs() as logs:
         assert await harness.smsc.reply(MOTHER, "3#1", to="9999") == 0
         assert await harness.smsc.reply(MOTHER, "3#1", to="14140") == 0
+        assert await harness.smsc.reply(MOTHER, "3#1 ", to="14140") == 0
     assert (await harness.case(asked))["answered_at"] is None
-    assert metric("replies_ignored_total", link="kcell", reason="sent to another number") == ignored + 2
+    assert metric("replies_ignored_total", link="kcell", reason="sent to another number") == ignored + 3
     assert [line["link"] for line in logs if line["event"] == "reply_to_another_number"] == ["kcell"] * 2
     assert [d for e, d in await harness.journal(None) if e == "reply_ignored"] == [
         {"reason": "sent to another number"}
-    ] * 2
+    ] * 3
     assert await harness.smsc.reply(MOTHER, "3#1", to="77010001414") == 0
     await harness.status(asked, "voucher_issued")
+
+
+async def test_replies_to_invented_numbers_fill_no_log(harness: Harness, asked: Family) -> None:
+    with capture_logs() as logs:
+        for n in range(2 * MAX_OTHER_DESTINATIONS):
+            assert await harness.smsc.reply(MOTHER, "3#1", to=f"{n}000") == 0
+    assert len([line for line in logs if line["event"] == "reply_to_another_number"]) == MAX_OTHER_DESTINATIONS
 
 
 async def test_a_message_to_a_port_is_no_reply(harness: Harness, asked: Family) -> None:
