@@ -1,5 +1,6 @@
 """``POST /v1/wallet/events``: the wallet reports that vouchers were activated and used."""
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -17,6 +18,8 @@ from gateway.usecases.wallet_events import EventType, Rejection, WalletEvents
 
 MAX_BODY_BYTES = 1 << 20
 MAX_EVENTS = 5000
+EVENTS_AT_ONCE = 200
+"""Events that are read before other tasks run."""
 
 _FIELDS = dict.fromkeys(("event_id", "case_id", "type", "at")).keys()
 _TYPES = tuple(EventType)
@@ -38,6 +41,8 @@ class WalletApi:
         valid: dict[int, VoucherEvent] = {}
         errors: list[tuple[int, FieldError]] = []
         for position, value in enumerate(given):
+            if position % EVENTS_AT_ONCE == 0:
+                await asyncio.sleep(0)
             event = _read(value, f"/events/{position}")
             if isinstance(event, VoucherEvent):
                 valid[position] = event

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from gateway.api.requests import MAX_JSON_VALUES
+from gateway.api.wallet import MAX_EVENTS
 from gateway.components import Components
 from gateway.consent.inputs import IssueVoucher, ParentReply, UseNumber
 from gateway.consent.reply import Verdict
@@ -59,6 +61,19 @@ async def test_an_unknown_field_in_a_body_of_wallet_events_is_422(api: Api, body
     response = await api.post(PATH, body, "wallet-token-of-tests")
     assert response.status == 422
     assert "unknown_field" in [error["code"] for error in response.json["errors"]]
+
+
+async def test_a_body_of_many_values_is_413_and_not_read(api: Api) -> None:
+    body: dict[str, Any] = {"events": [[]] * MAX_JSON_VALUES}
+    response = await api.post(PATH, body, "wallet-token-of-tests")
+    assert response.status == 413
+    assert "65536 values" in response.json["detail"]
+
+
+async def test_a_full_body_of_events_is_read_and_each_fault_is_told(api: Api) -> None:
+    response = await api.post(PATH, {"events": [{"x": 1}] * MAX_EVENTS}, "wallet-token-of-tests")
+    assert response.status == 200
+    assert len(response.json["errors"]) == 5 * MAX_EVENTS
 
 
 async def test_voucher_activation_and_first_use_become_statuses_once(api: Api, case_id: str) -> None:
