@@ -30,6 +30,7 @@ from gateway.simulators.smsc import Message, SmscSimulator
 from gateway.simulators.wallet import WalletSimulator
 from gateway.tracing.traces import Traces
 from tests.entries import change_rows
+from tests.journal_entries import all_entries
 
 WITHIN = 30.0
 """Seconds after which a wait of a test fails."""
@@ -49,12 +50,6 @@ CREATE FUNCTION notify_journaled() RETURNS trigger LANGUAGE plpgsql
     AS $$ BEGIN NOTIFY journaled; RETURN NULL; END $$;
 CREATE TRIGGER notify_journaled AFTER INSERT ON journal_pending
     FOR EACH STATEMENT EXECUTE FUNCTION notify_journaled();
-"""
-_JOURNAL = """
-SELECT event, detail FROM (
-    SELECT 0 AS part, seq AS place, case_id, event, detail FROM journal
-    UNION ALL SELECT 1, id, case_id, event, detail FROM journal_pending) AS entries
-WHERE case_id IS NOT DISTINCT FROM $1 ORDER BY part, place
 """
 
 
@@ -301,8 +296,8 @@ class Harness:
     async def journal(self, family: Family | None) -> list[tuple[str, dict[str, Any]]]:
         """(event, detail) of a case, or of no case, oldest first."""
         case_id = await self.case_id(family) if family is not None else None
-        rows = await self.connection.fetch(_JOURNAL, case_id)
-        return [(row["event"], json.loads(row["detail"])) for row in rows]
+        entries = await all_entries(self.connection)
+        return [(entry.event, json.loads(entry.detail)) for entry in entries if entry.case_id == case_id]
 
     async def events(self, family: Family | None) -> list[str]:
         """The names of what was journaled of a case."""

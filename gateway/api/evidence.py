@@ -6,14 +6,14 @@ from http import HTTPStatus
 from aiohttp import web
 
 from gateway.api.access_log import AccessNotes
-from gateway.api.problems import Problem, not_found
+from gateway.api.problems import JOURNAL_INCOMPLETE, Problem, not_found
 from gateway.api.requests import Route, case_id_of, json_response, whole_number
 from gateway.clock import Clock
 from gateway.config import Config
 from gateway.store.access_log import Action
 from gateway.store.database import Database
 from gateway.store.evidence import OutOfReachError, ServiceMissingError, record_of
-from gateway.store.journal_tree import JournalIncompleteError
+from gateway.store.journal_blocks import JournalIncompleteError
 
 
 class EvidenceApi:
@@ -49,8 +49,7 @@ class EvidenceApi:
             detail = "The service of the case is no longer in the configuration."
             raise Problem(HTTPStatus.CONFLICT, detail) from None
         except JournalIncompleteError:
-            detail = "Entries of the journal are missing; ops have to run `gateway verify-journal`."
-            raise Problem(HTTPStatus.CONFLICT, detail) from None
+            raise Problem(HTTPStatus.CONFLICT, JOURNAL_INCOMPLETE) from None
         if record is None:
             raise not_found("case")
         return json_response(record)

@@ -17,6 +17,8 @@ from gateway.api.callers import CALLER
 from gateway.cluster.retry import is_transient
 from gateway.logs.log import Event, get_logger
 from gateway.metrics import HTTP_REQUESTS, HTTP_SECONDS
+from gateway.store import journal
+from gateway.store.journal_blocks import JournalIncompleteError
 from gateway.store.nodes import FencedError, RewoundError
 
 log = get_logger()
@@ -28,6 +30,7 @@ RETRY_SOON = {"Retry-After": "5"}
 _METHODS = frozenset(("GET", "HEAD", "PUT", "POST"))
 _UNKNOWN = "unknown"
 
+JOURNAL_INCOMPLETE = "Entries of the journal are missing; ops have to run `gateway verify-journal`."
 _REWOUND = "The database lacks what was there. Ops have to settle that; try again later."
 
 _DETAILS = {
@@ -147,6 +150,9 @@ async def respond_with_problems(request: web.Request, handler: Handler) -> web.S
             log.warning(Event.HTTP_FAILED, reason=type(error).__name__)
             detail = _REWOUND if isinstance(error, RewoundError) else "The database is not available; try again."
             return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=RETRY_SOON).response()
+        if isinstance(error, JournalIncompleteError):
+            journal.report(error.seq, str(error))
+            return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, JOURNAL_INCOMPLETE).response()
         log.exception(Event.HTTP_FAILED)
         return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The gateway failed; its log has the error.").response()
 

@@ -17,7 +17,7 @@ from gateway.evidence.form import MAX_RECORD_BYTES, UnreadableRecordError, read_
 from gateway.logs import log
 from gateway.store.database import load_clock, open_pool
 from gateway.store.evidence import OutOfReachError, ServiceMissingError, record_of
-from gateway.store.journal_tree import JournalIncompleteError
+from gateway.store.journal_blocks import JournalIncompleteError
 from gateway.store.migrations import pending
 
 

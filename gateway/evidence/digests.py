@@ -16,6 +16,8 @@ FORMATS: Mapping[int, str] = {1: "gateway-evidence-1", 2: "gateway-evidence-2"}
 """The format of a record of evidence (docs/evidence.md) by the highest version of the hash among its entries."""
 
 
+HASH_VERSION: Final = 2
+"""The version of the hash of entries that are sealed now."""
 _CACHED_KEYS: Final = 1_000
 """The number of case keys in memory: the entries of one reply need the key several times."""
 

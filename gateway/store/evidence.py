@@ -11,8 +11,9 @@ import orjson
 from gateway.evidence import digests
 from gateway.evidence.history import read_history
 from gateway.smpp.text import decode_text
-from gateway.store import journal, journal_tree, setup
+from gateway.store import journal, journal_tree, sealed, setup
 from gateway.store.database import Connection
+from gateway.store.sealed import Chained
 
 _CASES = """
 SELECT case_id, list_id, record_id, service, language, state, msisdn, opened_at, ended_at, answered_at, evidence,
@@ -32,13 +33,6 @@ FROM replies WHERE case_id = ANY($1::text[]) ORDER BY reply_id
 """
 _SENDER = ("received_addr", "source_ton", "source_npi")
 """The fields that are left out of replies from before they were kept."""
-_JOURNAL = """
-SELECT j.case_id, j.seq, CASE WHEN isfinite(j.at) THEN (extract(epoch FROM j.at) * 1000000)::bigint END AS at_us,
-       j.event, j.event_id, j.detail, j.version, coalesce(encode(b.hash, 'hex'), '') AS before,
-       encode(j.hash, 'hex') AS hash
-FROM journal j LEFT JOIN journal b ON b.seq = j.seq - 1 WHERE j.case_id = ANY($1::text[]) ORDER BY j.seq
-"""
-_PENDING = "SELECT DISTINCT case_id FROM journal_pending WHERE case_id = ANY($1::text[])"
 
 
 class OutOfReachError(Exception):
@@ -128,7 +122,7 @@ async def sealed_rows(
     connection: Connection, case_ids: Sequence[str], alphabets: Mapping[str, str]
 ) -> SettledRows:
     """The rows of those of the cases that exist and have no pending entries, in the snapshot of the caller."""
-    pending = [row["case_id"] for row in await connection.fetch(_PENDING, case_ids)]
+    pending = list(await journal.pending_of(connection, case_ids))
     rows = await _rows(connection, [c for c in case_ids if c not in pending], alphabets)
     size, _, _ = await journal.head(connection)
     return SettledRows(rows, pending, size)
@@ -142,10 +136,11 @@ async def _rows(connection: Connection, case_ids: Sequence[str], alphabets: Mapp
             found[fields.pop("case_id")].append(fields)
         return found
 
-    texts, replies, entries = await by_case(_TEXTS), await by_case(_REPLIES), await by_case(_JOURNAL)
+    texts, replies = await by_case(_TEXTS), await by_case(_REPLIES)
+    entries = await sealed.chained_of_cases(connection, case_ids)
     found = []
     for row in await connection.fetch(_CASES, case_ids):
-        journaled = [_entry(entry) for entry in entries[row["case_id"]]]
+        journaled = [_entry(chained) for chained in entries.get(row["case_id"], ())]
         found.append(
             CaseRows(
                 _case(dict(row)),
@@ -162,9 +157,13 @@ def _case(row: Mapping[str, Any]) -> dict[str, Any]:
     return case | {"record": _json(row["record"])}
 
 
-def _entry(row: dict[str, Any]) -> dict[str, Any]:
+def _entry(chained: Chained) -> dict[str, Any]:
     """The entry; without its version where it is that of 0.1.0, whose records name none."""
-    return row if row["version"] > 1 else {name: value for name, value in row.items() if name != "version"}
+    fields = chained.entry._asdict()
+    del fields["case_id"]
+    if fields["version"] == 1:
+        del fields["version"]
+    return fields | {"before": chained.before.hex(), "hash": chained.hash.hex()}
 
 
 def _text(row: Mapping[str, Any]) -> dict[str, Any]:

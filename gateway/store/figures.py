@@ -8,8 +8,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+import orjson
+
 from gateway.consent.events import EventType
+from gateway.store import sealed
 from gateway.store.database import Connection
+from gateway.store.journal_blocks import SealedEntry
 from gateway.store.rows import reader
 
 STAGES = (
@@ -29,47 +33,37 @@ STAGES = (
 )
 """The events by which a case reaches a stage. How many were received is a column of the list."""
 
-_REPEATED = (
-    EventType.NUMBER_FOUND,
-    EventType.ASKED,
-    EventType.DELIVERED,
-    EventType.VOUCHER_ACTIVATED,
-    EventType.SERVICE_RECEIVED,
-)
-"""The stages that a case may reach again: with another recipient, or from the wallet."""
+_REPEATED = (EventType.NUMBER_FOUND, EventType.ASKED, EventType.DELIVERED)
+"""The stages that a case may reach again, with another recipient or question."""
 
 _CURSOR = "SELECT seq FROM figures_cursor FOR UPDATE"
-# A case counts once for a stage: with its first such entry. The scalar subqueries are index look-ups, whatever the
-# planner knows of the tables.
-_COUNT = """
-WITH entries AS MATERIALIZED (
-    SELECT seq, at, case_id, event, detail FROM journal WHERE seq > $1 ORDER BY seq LIMIT $2
-), listed AS MATERIALIZED (
-    SELECT seq, at, event, detail, case_id, coalesce(
-        (SELECT cases.list_id FROM cases WHERE cases.case_id = entries.case_id), '') AS list_id
-    FROM entries WHERE event = ANY($3::text[]) OR event = 'reply_read'
-), stages AS (
+# The case had another number, or another of its questions was delivered: it may have reached the stage before.
+_MAY_REPEAT = """
+SELECT seq FROM unnest($1::figure_case_row[]) AS entry
+WHERE 0 < (SELECT unreachable FROM cases WHERE cases.case_id = entry.case_id)
+   OR (event = 'delivered' AND 1 < (SELECT count(*) FROM sms WHERE sms.case_id = entry.case_id
+                                    AND kind IN ('request', 'repeat') AND state = 'delivered'))
+"""
+# The scalar subqueries are index look-ups, whatever the planner knows of the tables.
+_ADD = """
+WITH stages AS (
     INSERT INTO stage_figures AS f (list_id, stage, cases)
-    SELECT list_id, event, count(*) FROM listed
-    WHERE event = ANY($3::text[]) AND (event <> ALL($4::text[]) OR 0 = (
-        SELECT count(*) FROM journal AS earlier
-        WHERE earlier.case_id = listed.case_id AND earlier.event = listed.event AND earlier.seq < listed.seq))
-    GROUP BY list_id, event
+    SELECT coalesce((SELECT cases.list_id FROM cases WHERE cases.case_id = entry.case_id), ''), event, count(*)
+    FROM unnest($1::figure_case_row[]) AS entry GROUP BY 1, 2
     ON CONFLICT (list_id, stage) DO UPDATE SET cases = f.cases + excluded.cases
 ), replies AS (
     INSERT INTO reply_figures AS f (hour, list_id, verdict, replies)
-    SELECT date_trunc('hour', at, 'UTC'), list_id, detail ->> 'verdict', count(*) FROM listed
-    WHERE event = 'reply_read' GROUP BY 1, 2, 3
+    SELECT date_trunc('hour', at, 'UTC'),
+           coalesce((SELECT cases.list_id FROM cases WHERE cases.case_id = entry.case_id), ''), verdict, count(*)
+    FROM unnest($2::figure_reply_row[]) AS entry GROUP BY 1, 2, 3
     ON CONFLICT (hour, list_id, verdict) DO UPDATE SET replies = f.replies + excluded.replies
-), segments AS (
-    INSERT INTO segment_figures AS f (minute, link, segments)
-    SELECT date_trunc('minute', at, 'UTC'), detail ->> 'link', sum(json_array_length(detail -> 'message_ids'))
-    FROM entries WHERE event = 'text_accepted' GROUP BY 1, 2
-    ON CONFLICT (minute, link) DO UPDATE SET segments = f.segments + excluded.segments
 )
-UPDATE figures_cursor SET seq = latest.seq FROM (SELECT max(seq) AS seq FROM entries) AS latest
-WHERE latest.seq IS NOT NULL RETURNING latest.seq - $1 AS counted
+INSERT INTO segment_figures AS f (minute, link, segments)
+SELECT date_trunc('minute', minute, 'UTC'), link, sum(segments) FROM unnest($3::figure_segments_row[]) AS entry
+GROUP BY 1, 2
+ON CONFLICT (minute, link) DO UPDATE SET segments = f.segments + excluded.segments
 """
+_COUNTED = "UPDATE figures_cursor SET seq = $1"
 _EXPIRE = ("DELETE FROM segment_figures WHERE minute < $1", "DELETE FROM reply_figures WHERE hour < $1")
 
 _STAGES_OF = "SELECT stage, sum(cases)::bigint AS cases FROM stage_figures WHERE {condition} GROUP BY stage"
@@ -99,10 +93,41 @@ _read_figure = reader(Figure)
 
 
 async def count(connection: Connection, limit: int) -> int:
-    """How many entries were counted, `limit` at most, in the caller's transaction; the others wait for it."""
+    """How many entries were counted, `limit` at most, in the caller's transaction; the others wait for it.
+
+    A case counts once for a stage: with its first such entry. Raises JournalIncompleteError.
+    """
     seq: int = await connection.fetchval(_CURSOR)
-    counted: int | None = await connection.fetchval(_COUNT, seq, limit, list(STAGES), list(_REPEATED))
-    return counted or 0
+    entries = await sealed.after(connection, seq, limit)
+    if not entries:
+        return 0
+    again = await _repeated(connection, [e for e in entries if e.event in _REPEATED])
+    await add(connection, [entry for entry in entries if entry.seq not in again])
+    await connection.execute(_COUNTED, entries[-1].seq)
+    return len(entries)
+
+
+async def add(connection: Connection, entries: Sequence[SealedEntry]) -> None:
+    """Adds these entries to the figures; of an event that is a stage only the first of each case."""
+    reached = [(e.seq, e.case_id, e.event) for e in entries if e.event in STAGES]
+    read = [(e, orjson.loads(e.detail)) for e in entries if e.event == EventType.REPLY_READ]
+    accepted = [(e, orjson.loads(e.detail)) for e in entries if e.event == EventType.TEXT_ACCEPTED]
+    by_reply = [(e.at, e.case_id, detail["verdict"]) for e, detail in read]
+    by_text = [(e.at, detail["link"], len(detail["message_ids"])) for e, detail in accepted]
+    await connection.execute(_ADD, reached, by_reply, by_text)
+
+
+async def _repeated(connection: Connection, entries: Sequence[SealedEntry]) -> set[int]:
+    """The seq of those of the entries whose case has an earlier one with the same event."""
+    rows = await connection.fetch(_MAY_REPEAT, [(e.seq, e.case_id, e.event) for e in entries])
+    suspects = {row["seq"] for row in rows}
+    checked = [e for e in entries if e.seq in suspects and e.case_id is not None]
+    history = await sealed.of_cases(connection, {e.case_id for e in checked if e.case_id is not None})
+    return {
+        e.seq
+        for e in checked
+        if any(earlier.event == e.event and earlier.seq < e.seq for earlier in history.get(e.case_id or "", ()))
+    }
 
 
 async def expire(connection: Connection, before: datetime) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import NamedTuple
 
+from gateway.consent.events import EventType
+from gateway.store import journal, sealed
 from gateway.store.database import Connection
 from gateway.store.rows import reader
 
@@ -63,15 +65,6 @@ JOIN replies r ON r.case_id = c.case_id AND r.held AND r.source_addr = c.msisdn
 GROUP BY r.link, c.operator ORDER BY r.link, c.operator
 """
 
-# `asked` comes after the `number_found` of the number that is asked now, unless it was not asked.
-_IS_ASKED = """
-SELECT event = 'asked' FROM (
-    SELECT event, 0 AS pending, seq AS place FROM journal WHERE case_id = $1 AND event IN ('asked', 'number_found')
-    UNION ALL
-    SELECT event, 1, id FROM journal_pending WHERE case_id = $1 AND event IN ('asked', 'number_found')
-) AS entries ORDER BY pending DESC, place DESC LIMIT 1
-"""
-
 _read_held = reader(HeldReply)
 _read_by_link = reader(HeldByLink)
 
@@ -83,7 +76,12 @@ async def of_cases(connection: Connection, case_ids: Collection[str]) -> dict[st
 
 async def is_asked(connection: Connection, case_id: str) -> bool:
     """Whether the journal says that the case's question was asked at its number."""
-    return bool(await connection.fetchval(_IS_ASKED, case_id))
+    pending = (await journal.pending_of(connection, [case_id])).get(case_id, ())  # before: none is missed
+    entries = (await sealed.of_cases(connection, [case_id])).get(case_id, ())
+    events = [*(entry.event for entry in entries), *(entry.event for entry in pending)]
+    # `asked` comes after the `number_found` of the number that is asked now, unless it was not asked.
+    questions = [event for event in events if event in (EventType.NUMBER_FOUND, EventType.ASKED)]
+    return questions[-1:] == [EventType.ASKED]
 
 
 async def by_link(connection: Connection) -> list[HeldByLink]:

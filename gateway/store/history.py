@@ -4,16 +4,17 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import orjson
+
 from gateway.consent.case import State
-from gateway.store import journal, reasons
+from gateway.consent.events import EventType
+from gateway.store import journal, reasons, sealed
 from gateway.store.case_entries import ForOps
 from gateway.store.database import Connection
 
 _MAX_SEALED_BATCHES = 10
 """Batches sealed per request; with more pending entries, the latest ones of the case are not shown yet."""
 
-_PENDING = "SELECT EXISTS (SELECT FROM journal_pending WHERE case_id = $1)"
-_OF_CASE = "SELECT seq, at, event, detail FROM journal WHERE case_id = $1 ORDER BY seq"
 _FIND = "SELECT case_id FROM cases WHERE list_id = $1 AND record_id = $2"
 
 _POSITION = "SELECT list_id, record_id FROM cases WHERE case_id = $1"
@@ -26,11 +27,6 @@ ORDER BY list_id, case_id LIMIT $4
 """
 _FOR_OPS_OF_LIST = """
 SELECT case_id FROM cases_for_ops WHERE reason = $1 AND list_id = $2 AND case_id > $3 ORDER BY case_id LIMIT $4
-"""
-_PARKINGS = """
-SELECT wanted.case_id, latest.at, latest.reason FROM unnest($1::text[]) AS wanted (case_id),
-LATERAL (SELECT at, detail ->> 'reason' AS reason FROM journal
-         WHERE case_id = wanted.case_id AND event = 'parked' ORDER BY seq DESC LIMIT 1) AS latest
 """
 
 
@@ -68,13 +64,13 @@ class Parking(NamedTuple):
 async def of_case(connection: Connection, case_id: str) -> list[HistoryEntry]:
     """The case's entries, oldest first. Pending ones are sealed before, because they have no seq yet."""
     for _ in range(_MAX_SEALED_BATCHES):
-        if not await connection.fetchval(_PENDING, case_id) or not await journal.seal(connection):
+        if not await journal.pending_of(connection, [case_id]) or not await journal.seal(connection):
             break
-    rows = await connection.fetch(_OF_CASE, case_id)
-    details = await reasons.shown(connection, [(case_id, row["detail"]) for row in rows])
+    entries = (await sealed.of_cases(connection, [case_id])).get(case_id, [])
+    details = await reasons.shown(connection, [(case_id, entry.detail) for entry in entries])
     return [
-        HistoryEntry(row["seq"], row["at"], row["event"], detail)
-        for row, detail in zip(rows, details, strict=True)
+        HistoryEntry(entry.seq, entry.at, entry.event, detail)
+        for entry, detail in zip(entries, details, strict=True)
     ]
 
 
@@ -126,5 +122,9 @@ async def for_ops(
 
 async def parkings(connection: Connection, case_ids: Collection[str]) -> dict[str, Parking]:
     """By case_id, the latest parking; a case whose entry is not sealed yet is left out."""
-    rows = await connection.fetch(_PARKINGS, list(case_ids))
-    return {row["case_id"]: Parking(row["at"], row["reason"]) for row in rows}
+    found: dict[str, Parking] = {}
+    for case_id, entries in (await sealed.of_cases(connection, case_ids)).items():
+        for entry in entries:
+            if entry.event == EventType.PARKED:
+                found[case_id] = Parking(entry.at, orjson.loads(entry.detail)["reason"])
+    return found

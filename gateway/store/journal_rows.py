@@ -1,14 +1,17 @@
 """The rows of all cases, compared with the digests, states and instants that the journal has of them."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 from gateway.evidence import digests
 from gateway.evidence.comparison import Rows, differences
 from gateway.evidence.history import read_history
-from gateway.store import evidence, journal, setup
+from gateway.store import evidence, journal, sealed, setup
 from gateway.store.database import Connection
-from gateway.store.evidence import CaseRows
+from gateway.store.evidence import CaseRows, SettledRows
+from gateway.store.journal_blocks import JournalIncompleteError
 
 MAX_FAULTS = 100
 """Cases with a fault that are reported; after them the comparison ends."""
@@ -16,9 +19,11 @@ MAX_FAULTS = 100
 _BATCH = 500
 _CASE_IDS = "SELECT case_id FROM cases WHERE case_id > $1 ORDER BY case_id LIMIT $2"
 _WITHOUT_CASE = """
-SELECT DISTINCT j.case_id FROM journal j
-WHERE j.case_id IS NOT NULL AND NOT EXISTS (SELECT FROM cases c WHERE c.case_id = j.case_id) LIMIT $1
+SELECT case_id FROM unnest($1::text[]) AS known (case_id)
+WHERE NOT EXISTS (SELECT FROM cases WHERE cases.case_id = known.case_id)
 """
+_READ = 10_000
+"""Entries of the journal that are read at once."""
 
 
 class RowFault(NamedTuple):
@@ -50,9 +55,9 @@ async def compare(connection: Connection, alphabets: Mapping[str, str]) -> RowsC
             break
         last = waiting[-1]
         while waiting:
-            settled = await evidence.settled_rows(connection, waiting, alphabets)
+            settled, unreadable = await _read(partial(evidence.settled_rows, connection), waiting, alphabets)
             compared += len(settled.rows)
-            faults += [fault for rows in settled.rows if (fault := _fault(rows, key)) is not None]
+            faults += [*unreadable, *(fault for rows in settled.rows if (fault := _fault(rows, key)) is not None)]
             waiting = settled.pending
     while await journal.seal(connection):
         pass
@@ -70,17 +75,41 @@ async def compare_snapshot(connection: Connection, alphabets: Mapping[str, str])
         if not case_ids:
             break
         last = case_ids[-1]
-        sealed = await evidence.sealed_rows(connection, case_ids, alphabets)
-        compared, left_out = compared + len(sealed.rows), left_out + len(sealed.pending)
-        faults += [fault for rows in sealed.rows if (fault := _fault(rows, key)) is not None]
+        found, unreadable = await _read(partial(evidence.sealed_rows, connection), case_ids, alphabets)
+        compared, left_out = compared + len(found.rows), left_out + len(found.pending)
+        faults += [*unreadable, *(fault for rows in found.rows if (fault := _fault(rows, key)) is not None)]
     faults += await _missing(connection)
     return RowsCheck(compared, faults[:MAX_FAULTS]), left_out
 
 
+async def _read(
+    read: Callable[[Sequence[str], Mapping[str, str]], Awaitable[SettledRows]],
+    case_ids: Sequence[str],
+    alphabets: Mapping[str, str],
+) -> tuple[SettledRows, list[RowFault]]:
+    """The rows of the cases, and the cases with an entry in a block of the journal that cannot be read."""
+    try:
+        return await read(case_ids, alphabets), []
+    except JournalIncompleteError:
+        if len(case_ids) == 1:
+            return SettledRows([], [], 0), [RowFault(case_ids[0], "/journal", "cannot be read")]
+    middle = len(case_ids) // 2
+    first, faults = await _read(read, case_ids[:middle], alphabets)
+    second, others = await _read(read, case_ids[middle:], alphabets)
+    both = SettledRows(first.rows + second.rows, first.pending + second.pending, second.size)
+    return both, faults + others
+
+
 async def _missing(connection: Connection) -> list[RowFault]:
-    """The cases that the journal has and that have no row."""
-    missing = await connection.fetch(_WITHOUT_CASE, MAX_FAULTS)
-    return [RowFault(row["case_id"], "/case", "is missing") for row in missing]
+    """The cases that the journal has and that have no row; up to an unreadable block, which the check names."""
+    missing: dict[str, None] = {}
+    seq = 0
+    with suppress(JournalIncompleteError):
+        while len(missing) < MAX_FAULTS and (entries := await sealed.after(connection, seq, _READ)):
+            seq = entries[-1].seq
+            case_ids = {entry.case_id for entry in entries if entry.case_id is not None}
+            missing |= {row["case_id"]: None for row in await connection.fetch(_WITHOUT_CASE, list(case_ids))}
+    return [RowFault(case_id, "/case", "is missing") for case_id in list(missing)[:MAX_FAULTS]]
 
 
 def _fault(rows: CaseRows, evidence_key: bytes) -> RowFault | None:

@@ -4,14 +4,15 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from gateway.evidence import merkle
-from gateway.store import locks
+from gateway.store import locks, sealed
 from gateway.store.database import Connection
+from gateway.store.journal_blocks import JournalIncompleteError
 from gateway.store.locks import Lock
 
 T = TypeVar("T")
 
 _SIZES = "SELECT level, max(position) + 1 AS size FROM journal_tree GROUP BY level"
-_ENTRIES = "SELECT hash FROM journal WHERE seq > $1 AND seq <= $2 ORDER BY seq"
+_BLOCKS = "SELECT position, node FROM journal_blocks WHERE position >= $1 AND position < $2"
 _NODES = "SELECT hash FROM journal_tree WHERE level = $3 AND position >= $1 AND position < $2 ORDER BY position"
 _ALL = "SELECT level, position, hash FROM journal_tree ORDER BY level, position"
 _ADD = """
@@ -19,19 +20,9 @@ INSERT INTO journal_tree (level, position, hash)
 SELECT $1, $2 + n - 1, hash FROM unnest($3::bytea[]) WITH ORDINALITY AS added (hash, n)
 """
 _LOOK_UP = """
-SELECT 0 AS level, seq - 1 AS position, hash FROM journal WHERE seq = ANY($1::bigint[])
-UNION ALL
 SELECT level, position, hash FROM journal_tree
-JOIN unnest($2::tree_place_row[]) AS wanted USING (level, position)
+JOIN unnest($1::tree_place_row[]) AS wanted USING (level, position)
 """
-
-
-class JournalIncompleteError(Exception):
-    """Entries from `seq` on, or tree nodes over them, are missing: ``gateway verify-journal`` names the first."""
-
-    def __init__(self, seq: int) -> None:
-        super().__init__(f"something is missing from entry {seq} on")
-        self.seq = seq
 
 
 async def grow(connection: Connection, limit: int = 4) -> bool:
@@ -42,16 +33,14 @@ async def grow(connection: Connection, limit: int = 4) -> bool:
     async with connection.transaction():
         await locks.lock_transaction(connection, Lock.GROW)
         sizes = await _sizes(connection)
-        below = await connection.fetchval("SELECT coalesce(max(seq), 0) FROM journal")
+        below = (await sealed.last(connection)).seq
         more, level = False, 0
         while below >= merkle.TILE:
             above = level + merkle.STEP
             first = sizes.get(above, 0)
             last = min(first + limit, below >> merkle.STEP)
             if last > first:
-                hashes = await _below(connection, level, first << merkle.STEP, last << merkle.STEP)
-                tiles = [merkle.tile(hashes[n : n + merkle.TILE]) for n in range(0, len(hashes), merkle.TILE)]
-                await connection.execute(_ADD, above, first, tiles)
+                await connection.execute(_ADD, above, first, await _tiles(connection, level, first, last))
             more = more or last == first + limit
             below, level = max(first, last), above
     return more
@@ -60,8 +49,7 @@ async def grow(connection: Connection, limit: int = 4) -> bool:
 async def reach(connection: Connection) -> int:
     """The largest size whose root is cheap to compute: the whole journal, unless the tree is far behind it."""
     stored = (await _sizes(connection)).get(merkle.STEP, 0)
-    last: int = await connection.fetchval("SELECT coalesce(max(seq), 0) FROM journal")
-    return min(last, (stored + merkle.TILE) << merkle.STEP)
+    return min((await sealed.last(connection)).seq, (stored + merkle.TILE) << merkle.STEP)
 
 
 async def root(connection: Connection, size: int) -> bytes:
@@ -107,22 +95,32 @@ async def _with_hashes(connection: Connection, compute: Callable[[merkle.Lookup]
     compute(note)
     leaves = [position + 1 for level, position in wanted if level == 0]
     nodes = [(level, position) for level, position in wanted if level]
-    for row in await connection.fetch(_LOOK_UP, leaves, nodes):
-        found[row["level"], row["position"]] = row["hash"] if row["level"] else merkle.leaf(row["hash"])
+    found |= {(row["level"], row["position"]): row["hash"] for row in await connection.fetch(_LOOK_UP, nodes)}
+    for seq, hash_ in (await sealed.hashes_at(connection, leaves)).items():
+        found[0, seq - 1] = merkle.leaf(hash_)
     if missing := wanted - found.keys():
         raise JournalIncompleteError(min((position << level) + 1 for level, position in missing))
     return compute(lambda level, position: found[level, position] if stored(level, position) else None)
 
 
-async def _below(connection: Connection, level: int, start: int, end: int) -> list[bytes]:
-    """The hashes of a level at positions `start` to `end` (excluded); level 0 are the leaves."""
+async def _tiles(connection: Connection, level: int, first: int, last: int) -> list[bytes]:
+    """The nodes over `level` at positions `first` to `last` (excluded) of the next stored one."""
+    known: dict[int, bytes] = {}
+    if level == 0:
+        known = {row["position"]: row["node"] for row in await connection.fetch(_BLOCKS, first, last)}
+    return [known.get(position) or await _tile(connection, level, position) for position in range(first, last)]
+
+
+async def _tile(connection: Connection, level: int, position: int) -> bytes:
+    start, end = position << merkle.STEP, (position + 1) << merkle.STEP
     if level:
         hashes = [row["hash"] for row in await connection.fetch(_NODES, start, end, level)]
     else:
-        hashes = [merkle.leaf(row["hash"]) for row in await connection.fetch(_ENTRIES, start, end)]
+        chain = await sealed.hashes_at(connection, range(start + 1, end + 1))
+        hashes = [merkle.leaf(hash_) for hash_ in chain.values()]
     if len(hashes) != end - start:
         raise JournalIncompleteError((start << level) + 1)
-    return hashes
+    return merkle.tile(hashes)
 
 
 async def _sizes(connection: Connection) -> dict[int, int]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from gateway.store import locks, nodes
+from gateway.store import journal, locks, nodes
 from gateway.store.database import Connection
 from gateway.store.locks import Lock
 
@@ -135,11 +135,6 @@ _PEOPLE_DUE = "INSERT INTO case_people_due (list_id) VALUES ($1)"
 _ADD_CALLS = """
 INSERT INTO calls (case_id, kind) SELECT case_id, kind FROM staged, unnest($1::text[]) AS kinds (kind)
 """
-# The first event of a case has the case's id for its event_id: both are ULIDs of the same instant.
-_JOURNAL = """
-INSERT INTO journal_pending (at, case_id, event, event_id, detail)
-SELECT $1, case_id, $2, case_id, '{}' FROM staged
-"""
 _ADD_PROGRESS = "INSERT INTO progress (list_id, state, cases) VALUES ($1, $2, $3)"
 
 _ERRORS = """
@@ -214,7 +209,7 @@ async def accept(connection: Connection, node: str, new: NewList, initial: Initi
             await connection.execute(_PEOPLE_DUE, new.list_id)
             await connection.execute(_ADD_CALLS, initial.calls)
             for event in initial.events:
-                await connection.execute(_JOURNAL, new.received_at, event)
+                await journal.append_list(connection, new.list_id, event)
             await connection.execute(_ADD_PROGRESS, new.list_id, initial.state, stored.accepted)
     return stored, True
 

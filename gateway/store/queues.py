@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from gateway.store.database import Connection
+from gateway.store.journal_blocks import ENTRIES
 from gateway.store.rows import reader
 
 ALIVE_WITHIN_SECONDS = 15.0
@@ -92,17 +93,25 @@ SELECT (SELECT count(*) FROM ({_CALLS.format(kind="voucher", limit="$1")}) AS ca
                             WHERE cases.case_id = calls.case_id) AS answered) AS since
 """  # noqa: S608
 _JOURNAL = """
-SELECT (SELECT count(*) FROM (SELECT FROM journal_pending LIMIT $1) AS waiting) AS depth,
+SELECT (SELECT coalesce(sum(size), 0) FROM (SELECT size FROM journal_pending LIMIT $1) AS waiting) AS depth,
        (SELECT at FROM journal_pending ORDER BY id LIMIT 1) AS since
 """
 # Of the push only: a reader that pulls keeps its cursor itself.
-_STATUSES = """
+# Of a block that is pushed in part, all statuses count.
+_STATUSES = f"""
 SELECT (SELECT count(*) FROM (SELECT FROM journal WHERE event_id IS NOT NULL AND journal.seq > cursor.seq
-                              LIMIT $1) AS waiting) AS depth,
-       (SELECT at FROM journal WHERE event_id IS NOT NULL AND journal.seq > cursor.seq
-        ORDER BY journal.seq LIMIT 1) AS since
+                              LIMIT $1) AS waiting)
+       + (SELECT coalesce(sum(statuses), 0) FROM (
+              SELECT statuses FROM journal_blocks
+              WHERE position >= cursor.seq / {ENTRIES} AND last_status > cursor.seq
+              ORDER BY position LIMIT $1 / {ENTRIES} + 1) AS waiting) AS depth,
+       least((SELECT at FROM journal WHERE event_id IS NOT NULL AND journal.seq > cursor.seq
+              ORDER BY journal.seq LIMIT 1),
+             (SELECT status_since FROM journal_blocks
+              WHERE position >= cursor.seq / {ENTRIES} AND last_status > cursor.seq
+              ORDER BY position LIMIT 1)) AS since
 FROM (SELECT (SELECT seq FROM feeds WHERE feed = 'sdu') AS seq) AS cursor
-"""
+"""  # noqa: S608
 _SMS = """
 SELECT links.link, priorities.priority, queued.depth, sms.created_at AS since
 FROM links, (VALUES (0::smallint), (1::smallint)) AS priorities (priority),

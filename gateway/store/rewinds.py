@@ -12,7 +12,9 @@ import asyncpg
 
 from gateway import metrics
 from gateway.logs.log import Event, get_logger
+from gateway.store import journal, sealed
 from gateway.store.database import Connection
+from gateway.store.journal_blocks import JournalIncompleteError
 from gateway.store.nodes import RewoundError
 from gateway.store.rows import reader
 
@@ -23,22 +25,16 @@ HEAD_HEADER = "Gateway-Journal-Head"
 
 FoundBy = Literal["gateway", "sdu"]
 
-_HEAD = "SELECT seq, hash FROM journal ORDER BY seq DESC LIMIT 1"
 # A standby may be behind: only a server that accepts writes is judged.
-_LOOK = """
+_LOOK = f"""
 SELECT pg_is_in_recovery() AS is_standby, coalesce(head.seq, 0) AS seq, coalesce(head.hash, '') AS hash,
        (SELECT hash FROM journal WHERE seq = $1) AS hash_there,
        (SELECT coalesce(max(rewind_id), 0) FROM rewinds) AS rewind_id,
        EXISTS (SELECT FROM rewinds WHERE accepted_at IS NULL) AS is_rewound,
        EXISTS (SELECT FROM rewinds
                WHERE rewind_id > $2 AND accepted_at IS NOT NULL AND known_seq >= $1) AS accepted
-FROM (SELECT) AS one LEFT JOIN (SELECT seq, hash FROM journal ORDER BY seq DESC LIMIT 1) AS head ON true
-"""
-# An entry that was committed is pending until it is sealed; the journal is looked at first, by its index.
-_COMMITTED = """
-SELECT CASE WHEN EXISTS (SELECT FROM journal WHERE case_id = $1 AND at = $2 AND event = $3) THEN true
-       ELSE EXISTS (SELECT FROM journal_pending WHERE case_id = $1 AND at = $2 AND event = $3) END
-"""
+FROM (SELECT) AS one LEFT JOIN ({sealed.HEAD}) AS head ON true
+"""  # noqa: S608
 # xmax is 0 in a row that was inserted.
 _MARK = """
 INSERT INTO rewinds (found_by, seq, hash, known_seq, known_hash) VALUES ($1, $2, $3, $4, $5)
@@ -50,23 +46,22 @@ OPEN = """
 SELECT found_at, found_by, seq, hash, known_seq, known_hash FROM rewinds WHERE accepted_at IS NULL
 """
 _ACCEPT = "UPDATE rewinds SET accepted_at = clock_timestamp() WHERE accepted_at IS NULL"
-_ENTRY_AT = "SELECT at FROM journal WHERE seq = $1"
 _REPEATABLE = """
 SELECT (SELECT count(*) FROM calls WHERE kind = 'voucher') AS vouchers,
        (SELECT count(*) FROM outbox) + (SELECT count(*) FROM sending) AS texts
 """
 # Of an accepted rewind after which nobody has read again: the entries up to `read_from` are what they were.
-_CURSOR = """
+_CURSOR = f"""
 WITH unread AS (
     SELECT CASE WHEN seq < known_seq THEN seq ELSE 0 END AS read_from, greatest(seq, known_seq) AS until
     FROM rewinds WHERE accepted_at IS NOT NULL AND reread_at IS NULL
 )
-SELECT coalesce((SELECT seq FROM journal ORDER BY seq DESC LIMIT 1), 0) AS seq,
-       coalesce((SELECT hash FROM journal ORDER BY seq DESC LIMIT 1), '') AS hash,
+SELECT coalesce(head.seq, 0) AS seq, coalesce(head.hash, '') AS hash,
        EXISTS (SELECT FROM rewinds WHERE accepted_at IS NULL) AS is_rewound,
        EXISTS (SELECT FROM unread WHERE read_from >= $1) AS rereads,
        (SELECT min(read_from) FROM unread WHERE $1 > read_from AND $1 <= until) AS read_from
-"""
+FROM (SELECT) AS one LEFT JOIN ({sealed.HEAD}) AS head ON true
+"""  # noqa: S608
 _REREAD = """
 UPDATE rewinds SET reread_at = clock_timestamp()
 WHERE accepted_at IS NOT NULL AND reread_at IS NULL AND CASE WHEN seq < known_seq THEN seq ELSE 0 END >= $1
@@ -161,9 +156,9 @@ class JournalMemory:
         if row["is_standby"]:
             return
         head, lost = Head(row["seq"], row["hash"]), None
-        if known.seq and row["hash_there"] != known.hash:
+        if known.seq and (row["hash_there"] or await _hash_at(connection, known.seq)) != known.hash:
             lost = known
-        elif is_new and self._committed and not await connection.fetchval(_COMMITTED, *self._committed):
+        elif is_new and self._committed and not await _is_journaled(connection, self._committed):
             lost = Head(head.seq + 1, b"")  # it was not sealed yet
         if lost is not None and (row["is_rewound"] or not row["accepted"]):
             await mark(connection, "gateway", head, lost)
@@ -176,10 +171,27 @@ class JournalMemory:
         self.note(head)
 
 
+async def _hash_at(connection: Connection, seq: int) -> bytes | None:
+    """The hash of a sealed entry; None: there is no such entry, or none that can be read."""
+    try:
+        return (await sealed.hashes_at(connection, [seq])).get(seq)
+    except JournalIncompleteError:
+        return None
+
+
+async def _is_journaled(connection: Connection, entry: Committed) -> bool:
+    """Whether the entry is pending, or sealed: it is looked for first where it comes from."""
+    pending = (await journal.pending_of(connection, [entry.case_id])).get(entry.case_id, ())
+    if any((one.at, one.event) == (entry.at, entry.event) for one in pending):
+        return True
+    entries = (await sealed.of_cases(connection, [entry.case_id])).get(entry.case_id, ())
+    return any((one.at, one.event) == (entry.at, entry.event) for one in entries)
+
+
 async def head(connection: Connection) -> Head:
     """The last sealed entry."""
-    row = await connection.fetchrow(_HEAD)
-    return Head(row["seq"], row["hash"]) if row is not None else Head(0, b"")
+    last = await sealed.last(connection)
+    return Head(last.seq, last.hash)
 
 
 async def mark(connection: Connection, found_by: FoundBy, head: Head, known: Head) -> None:
@@ -211,8 +223,8 @@ async def accept(connection: Connection) -> Rewind | None:
 
 async def entry_at(connection: Connection, seq: int) -> datetime | None:
     """The business time of an entry."""
-    at: datetime | None = await connection.fetchval(_ENTRY_AT, seq)
-    return at
+    entry = await sealed.entry_at(connection, seq)
+    return entry.at if entry is not None else None
 
 
 async def repeatable(connection: Connection) -> tuple[int, int]:

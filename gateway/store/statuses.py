@@ -6,15 +6,11 @@ from typing import Any, NamedTuple
 
 from gateway.consent.deadlines import Calendar
 from gateway.consent.details import By
-from gateway.store import reasons
+from gateway.store import reasons, sealed
 from gateway.store.database import Connection
 
-# The LIMIT is applied before the join, so that the cost of a page does not depend on the journal's length.
-_READ = """
-SELECT e.seq, e.at, e.event, e.event_id, e.detail, e.case_id, c.list_id, c.record_id, c.service, c.pupil_iin
-FROM (SELECT seq, at, event, event_id, detail, case_id FROM journal
-      WHERE event_id IS NOT NULL AND seq > $1 ORDER BY seq LIMIT $2) AS e
-JOIN cases AS c USING (case_id) ORDER BY e.seq
+_CASES = """
+SELECT case_id, list_id, record_id, service, pupil_iin FROM cases WHERE case_id = ANY($1::text[])
 """
 
 _ACTOR = By._fields[0]
@@ -36,16 +32,22 @@ class StatusEvent(NamedTuple):
     detail: dict[str, Any]
 
 
-_columns = itemgetter(*(field for field in StatusEvent._fields if field != "detail"))
+_of_case = itemgetter("list_id", "record_id", "service", "pupil_iin")
 
 
 async def after(connection: Connection, seq: int, limit: int) -> list[StatusEvent]:
-    """The first `limit` status events after `seq`, in order."""
-    rows = await connection.fetch(_READ, seq, limit)
-    details = await reasons.shown(connection, [(row["case_id"], row["detail"]) for row in rows])
+    """The first `limit` status events after `seq`, in order. Raises JournalIncompleteError."""
+    found = await sealed.statuses_after(connection, seq, limit)
+    case_ids = {entry.case_id for entry in found}
+    cases = {row["case_id"]: _of_case(row) for row in await connection.fetch(_CASES, list(case_ids))}
+    entries = [(entry, entry.case_id) for entry in found if entry.case_id is not None and entry.case_id in cases]
+    details = await reasons.shown(connection, [(case_id, entry.detail) for entry, case_id in entries])
     for detail in details:
         detail.pop(_ACTOR, None)
-    return [StatusEvent._make((*_columns(row), detail)) for row, detail in zip(rows, details, strict=True)]
+    return [
+        StatusEvent._make((e.seq, e.at, e.event, e.event_id, case_id, *cases[case_id], detail))
+        for (e, case_id), detail in zip(entries, details, strict=True)
+    ]
 
 
 def as_json(event: StatusEvent, calendar: Calendar) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from gateway.config.policy import JournalPolicy
 from gateway.logs.log import Event, get_logger
 from gateway.store import journal, journal_tree, rewinds
 from gateway.store.database import Connection, Database
-from gateway.store.journal_tree import JournalIncompleteError
+from gateway.store.journal_blocks import JournalIncompleteError
 from gateway.store.rewinds import JournalMemory
 
 log = get_logger()
@@ -18,6 +18,8 @@ SEAL_BATCH = 5000
 """Entries sealed per transaction."""
 MAX_GROWTHS_PER_RUN = 400
 """Calls of `journal_tree.grow` in one run: at most 400,000 entries and one second of work."""
+MAX_FOLDED_PER_RUN = 100
+"""Blocks made of rows in one run: 25,600 entries and a third of a second of work."""
 
 
 class JournalUpkeep:
@@ -38,6 +40,7 @@ class JournalUpkeep:
         self._memory = memory
         self._policy = policy or JournalPolicy()
         self._checked: journal.ChainPosition | None = None  # of the last entry checked as a new one
+        self._folded = 0  # seq of the last row that is, or cannot be, in a block
 
     async def seal(self) -> None:
         """Moves the entries that are pending now into the chain, and wakes the readers of statuses.
@@ -51,7 +54,7 @@ class JournalUpkeep:
             if not await journal.is_pending(connection):
                 return
         sealed = SEAL_BATCH
-        while sealed == SEAL_BATCH:
+        while sealed >= SEAL_BATCH:
             sealed = await self._seal()
             if sealed:
                 self._wakeups.statuses.set()
@@ -65,6 +68,15 @@ class JournalUpkeep:
         self._memory.note(head)  # after the commit
         return sealed
 
+    async def fold(self) -> None:
+        """Makes blocks of rows that earlier versions have sealed; after an upgrade this takes many runs."""
+        for _ in range(MAX_FOLDED_PER_RUN):
+            async with fenced_transaction(self._database, self._node) as connection:
+                folded = await journal.fold(connection, self._folded)
+            if folded is None:
+                return
+            self._folded = folded
+
     async def grow_tree(self) -> None:
         """Extends the Merkle tree towards the end of the journal; after an upgrade this takes several runs."""
         for _ in range(MAX_GROWTHS_PER_RUN):
@@ -72,7 +84,7 @@ class JournalUpkeep:
                 try:
                     more = await journal_tree.grow(connection)
                 except JournalIncompleteError as error:
-                    _report(error.seq, str(error))
+                    journal.report(error.seq, str(error))
                     return
             if not more:
                 return
@@ -104,7 +116,7 @@ class JournalUpkeep:
                 seq = await journal_tree.reach(connection)
                 root = await journal_tree.root(connection, seq)
             except JournalIncompleteError as error:
-                _report(error.seq, str(error))
+                journal.report(error.seq, str(error))
                 return
         log.info(Event.JOURNAL_ANCHOR, anchor=f"{seq}:{root.hex()}")
 
@@ -118,12 +130,7 @@ class JournalUpkeep:
             position, fault = await journal.walk(connection, before, self._policy.check_batch)
             metrics.JOURNAL_CHECKED.inc(position.seq - before.seq)
             if fault is not None:
-                _report(fault.seq, fault.reason)
+                journal.report(fault.seq, fault.reason)
             if fault is not None or position == before:
                 break
         return position
-
-
-def _report(seq: int, reason: str) -> None:
-    log.critical(Event.JOURNAL_BROKEN, seq=seq, reason=reason)
-    metrics.JOURNAL_FAULTS.inc()

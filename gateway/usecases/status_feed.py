@@ -3,8 +3,9 @@
 from typing import Any, NamedTuple
 
 from gateway.consent.deadlines import Calendar
-from gateway.store import feeds, rewinds, statuses
+from gateway.store import feeds, journal, rewinds, statuses
 from gateway.store.database import Database
+from gateway.store.journal_blocks import JournalIncompleteError
 from gateway.store.rewinds import Head
 
 FEED = "sdu"
@@ -32,7 +33,11 @@ class StatusFeed:
             cursor = await feeds.claim(connection, FEED, self._node)
             if cursor is None:
                 return None
-            events = await statuses.after(connection, cursor, limit)
+            try:
+                events = await statuses.after(connection, cursor, limit)
+            except JournalIncompleteError as error:  # none is left out: the next one is pushed once it can be read
+                journal.report(error.seq, str(error))
+                return None
             head = await rewinds.head(connection)
         if not events:
             return None

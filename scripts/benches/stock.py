@@ -1,11 +1,18 @@
 """Cases written into the tables as the gateway would have left them: hundreds of thousands in minutes.
 
-What no bench reads is simplified: bodies are short, and the journal's hashes are not a chain.
+What no bench reads is simplified: bodies and the journal's details are short.
 """
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 import asyncpg
 
-from gateway.store import journal_tree
+from gateway.consent.events import STATUSES, EventType
+from gateway.ids import new_ulid
+from gateway.store import journal, journal_tree
+from gateway.store.journal import Entry
 
 _CASES = """
 INSERT INTO cases (case_id, list_id, record_id, service, category, language, pupil_iin, state, msisdn,
@@ -62,15 +69,8 @@ SELECT '01' || lpad(n::text, 24, '0'), 'sink', '7747' || lpad(n::text, 7, '0'), 
        false, '1', now() - interval '30 days', now() - interval '30 days'
 FROM generate_series($1::integer, $2::integer) AS n WHERE n % 3 < 2
 """
-_JOURNAL = """
-INSERT INTO journal (seq, at, case_id, event, event_id, detail, hash)
-SELECT row_number() OVER () + (SELECT coalesce(max(seq), 0) FROM journal), now() - interval '40 days',
-       '01' || lpad(n::text, 24, '0'), event, CASE WHEN event <> 'text_accepted' THEN 'E' || n || event END,
-       '{"relation": "mother"}', sha256(n::text::bytea)
-FROM generate_series($1::integer, $2::integer) AS n,
-     unnest(ARRAY['received', 'number_found', 'text_accepted', 'asked']
-            || CASE WHEN $3 THEN ARRAY['consented', 'voucher_issued'] ELSE '{}' END) AS event
-"""
+_ASKED = ("received", "number_found", "text_accepted", "asked")
+_ENDED_BY = ("consented", "voucher_issued")
 _LIST = """
 INSERT INTO lists (list_id, service, digest, records, accepted, duplicates, rejected, received_at)
 VALUES ($1, '3', '', $2, $2, 0, 0, now() - interval '40 days')
@@ -79,9 +79,10 @@ _PROGRESS = """
 INSERT INTO progress (list_id, state, cases)
 SELECT $1, state, count(*) FROM cases WHERE list_id = $1 GROUP BY state
 """
-_PUSHED = "INSERT INTO feeds (feed, seq) SELECT 'sdu', max(seq) FROM journal"
-_COUNTED = "UPDATE figures_cursor SET seq = (SELECT max(seq) FROM journal)"
+_PUSHED = "INSERT INTO feeds (feed, seq) VALUES ('sdu', $1)"
+_COUNTED = "UPDATE figures_cursor SET seq = $1"
 _BATCH = 100_000
+_SEALED_AT_ONCE = 10_000
 _NODE_BATCH = 100
 
 
@@ -97,14 +98,29 @@ async def stock(database: asyncpg.Connection, how_many: int, *, ended: bool) -> 
             await database.execute(_SMS, first, last, 2 if ended else 1)
             if ended:
                 await database.execute(_REPLIES, first, last)
-            await database.execute(_JOURNAL, first, last, ended)
+        await _journal(database, range(first, last + 1), ended=ended)
     await database.execute(_LIST, "stock", how_many)
     await database.execute(_PROGRESS, "stock")
     await database.execute(_ENDED if ended else _DEADLINES)
-    await database.execute(_PUSHED)
-    await database.execute(_COUNTED)
+    seq, _, _ = await journal.head(database)
+    await database.execute(_PUSHED, seq)
+    await database.execute(_COUNTED, seq)
     while await journal_tree.grow(database, _NODE_BATCH):
         pass
     # What autovacuum would have done within a month.
     await database.execute("VACUUM (ANALYZE, FREEZE)")
     await database.execute("CHECKPOINT")
+
+
+async def _journal(database: asyncpg.Connection, cases: Iterable[int], *, ended: bool) -> None:
+    """Journals and seals what has happened to these cases: each event to all of them, then the next."""
+    at = datetime.now(UTC) - timedelta(days=40)
+    events = [EventType(event) for event in (*_ASKED, *(_ENDED_BY if ended else ()))]
+    entries = (
+        Entry(at, f"01{n:024}", event, new_ulid(at) if event in STATUSES else None, '{"relation": "mother"}')
+        for event in events
+        for n in cases
+    )
+    while some := list(islice(entries, _SEALED_AT_ONCE)):
+        await journal.append(database, some)
+        await journal.seal(database, _SEALED_AT_ONCE)

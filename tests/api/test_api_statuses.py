@@ -3,12 +3,16 @@
 import asyncio
 import time
 
+from gateway.api.problems import JOURNAL_INCOMPLETE
 from gateway.components import Components
 from gateway.consent.inputs import SkipRecipient, UseNumber
-from gateway.store import journal
+from gateway.simulators.identities import nth_iin
+from gateway.store import journal, journal_rows
 from gateway.store.rewinds import HEAD_HEADER
+from gateway.usecases.status_feed import StatusFeed
 from tests.api.apiclient import Api
-from tests.record_factories import PUPILS, good
+from tests.harness import metric
+from tests.record_factories import PUPILS, good, person
 
 
 async def seal(components: Components) -> None:
@@ -149,3 +153,31 @@ async def test_a_rewind_is_accepted_once_and_journaled_and_nothing_else_can_be(
     async with components.database.acquire() as connection:
         assert (await journal.verify(connection)).fault is None
     assert (await api.push([good(2)], "list-2")).status == 201
+
+
+async def test_statuses_before_an_unreadable_block_are_read_and_then_ops_are_told(
+    api: Api, components: Components
+) -> None:
+    await api.push([good(record_id=f"r-{n}", pupil=person(nth_iin(n))) for n in range(1, 201)])
+    cases = [case_id for (case_id,) in await api.fetch("SELECT case_id FROM cases ORDER BY case_id")]
+    await components.transactions.apply([(case_id, SkipRecipient()) for case_id in cases])
+    await seal(components)
+    feed = StatusFeed(database=components.database, node="node", calendar=components.calendar)
+    async with components.database.acquire() as connection:
+        await connection.execute("ALTER TABLE journal_blocks DISABLE TRIGGER USER")
+        await connection.execute("UPDATE journal_blocks SET entries = 'x' WHERE position = 1")
+        before = metric("journal_faults_total")
+        pushed = await feed.claim(1000)
+        assert pushed is not None
+        await feed.acknowledge(pushed)
+        assert await feed.claim(1000) is None
+        faults = (await journal_rows.compare(connection, {})).faults
+    page = (await api.get("/v1/statuses?after=0&limit=1000")).json
+    assert (page["next"], pushed.cursor) == (page["events"][-1]["seq"], page["next"])
+    assert 250 < page["next"] <= 256
+    response = await api.get(f"/v1/statuses?after={page['next']}")
+    assert (response.status, response.json["detail"]) == (500, JOURNAL_INCOMPLETE)
+    assert (await api.get(f"/v1/cases/{cases[100]}")).json["detail"] == JOURNAL_INCOMPLETE
+    assert metric("journal_faults_total") == before + 3
+    assert {(fault.pointer, fault.reason) for fault in faults} == {("/journal", "cannot be read")}
+    assert cases[100] in {fault.case_id for fault in faults}

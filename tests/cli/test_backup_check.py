@@ -4,12 +4,15 @@ import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncpg
 import pytest
 
 from gateway.cli import main
+from gateway.consent.details import By
+from gateway.consent.events import Event, EventType
 from gateway.simulators.configuration import config_toml
 from gateway.store import journal
 from gateway.store.database import Connection
@@ -22,6 +25,7 @@ CONFIG = config_toml(
     wallet={"url": "http://127.0.0.1:9", "token": "t"},
     links=[{"name": "kcell", "port": 9, "password": "secret"}],
 )
+RELEASED = Event(EventType.RELEASED, By("ops"))
 _COUNTS = """
 SELECT (SELECT count(*) FROM journal), (SELECT count(*) FROM journal_pending), (SELECT count(*) FROM journal_tree),
        (SELECT count(*) FROM nodes), (SELECT count(*) FROM templates), (SELECT last_value FROM sms_sms_id_seq)
@@ -55,10 +59,8 @@ async def check(url: str, config: Path, *more: str) -> int:
 async def test_a_copy_that_holds_is_shown_with_its_head_and_is_left_as_it_is(
     copy: Connection, bare_database_url: str, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    await copy.execute(
-        """INSERT INTO journal_pending (at, case_id, event, detail)
-           SELECT '2026-11-28T10:00Z', case_id, 'released', '{}' FROM cases ORDER BY case_id LIMIT 1"""
-    )
+    case_id = await copy.fetchval("SELECT min(case_id) FROM cases")
+    await journal.append(copy, [journal.entry(datetime(2026, 11, 28, 10, tzinfo=UTC), case_id, RELEASED)])
     before = await copy.fetchrow(_COUNTS)
     assert await check(bare_database_url, config) == 0
     seq, head, _ = await journal.head(copy)

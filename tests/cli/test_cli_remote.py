@@ -10,6 +10,7 @@ import subprocess
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -19,8 +20,11 @@ import asyncpg
 import pytest
 
 from gateway.cli import ask, main
+from gateway.consent.details import Reason
+from gateway.consent.events import Event, EventType
 from gateway.consent.identity import iin_fault
 from gateway.simulators.configuration import config_toml
+from gateway.store import journal
 from tests.conftest import fresh_database
 from tests.record_factories import good as good_of
 
@@ -146,11 +150,8 @@ WITH parked AS (
     INSERT INTO progress SELECT list_id, move.* FROM parked, (VALUES ('looking_up', -1), ('parked', 1)) AS move
 ), found AS (
     INSERT INTO cases_for_ops (reason, list_id, case_id) SELECT 'parked', list_id, case_id FROM parked
-), called AS (
-    DELETE FROM calls WHERE case_id = $1
 )
-INSERT INTO journal_pending (at, case_id, event, detail)
-SELECT clock_timestamp(), case_id, 'parked', '{"reason": "mcb: 403"}' FROM parked
+DELETE FROM calls WHERE case_id = $1
 """
 
 Park = Callable[[str], str]
@@ -164,6 +165,8 @@ def park(its_database: str, capsys: Captured) -> Park:
         connection = await asyncpg.connect(its_database)
         try:
             await connection.execute(PARK, case_id)
+            parked = journal.entry(datetime.now(UTC), case_id, Event(EventType.PARKED, Reason("mcb: 403")))
+            await journal.append(connection, [parked])
         finally:
             await connection.close()
 

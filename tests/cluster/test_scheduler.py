@@ -27,6 +27,7 @@ from gateway.store.rewinds import JournalMemory
 from gateway.usecases import journal_upkeep
 from gateway.usecases.journal_upkeep import JournalUpkeep
 from tests.harness import TOKENS, metric
+from tests.journal_entries import all_entries
 
 Jobs = Mapping[str, Callable[[], Awaitable[object]]]
 """The function of each job, by its name."""
@@ -99,7 +100,7 @@ async def test_two_processes_meet_each_deadline_once(database: Database, jobs: J
         await connection.execute(_CASES, MONDAY, "reminded", 1, MONDAY, None, 1, 300)
     await asyncio.gather(jobs["meet_deadlines"](), jobs["meet_deadlines"]())
     async with database.acquire() as connection:
-        entries = await connection.fetch("SELECT case_id FROM journal_pending WHERE event = 'no_answer'")
+        entries = [entry.case_id for entry in await all_entries(connection) if entry.event == "no_answer"]
     assert len(entries) == len(set(entries)) == 300
 
 
@@ -147,8 +148,7 @@ async def test_personal_data_is_erased_after_keep_days_and_the_erasure_is_logged
     async with database.acquire() as connection:
         erased = await connection.fetch("SELECT case_id FROM cases WHERE erased_at IS NOT NULL ORDER BY case_id")
         assert [row["case_id"] for row in erased] == ["case-1", "case-2", "case-3"]
-        events = await connection.fetch("SELECT event, count(*) AS n FROM journal_pending GROUP BY 1")
-        assert [tuple(row) for row in events] == [("erased", 3)]
+        assert [entry.event for entry in await all_entries(connection)] == ["erased"] * 3
     assert [(call.method_name, call.args, call.kwargs) for call in log.calls] == [
         ("info", (Event.PERSONAL_DATA_ERASED,), {"cases": 3})
     ]
@@ -224,7 +224,7 @@ async def test_upkeep_jobs_of_a_fenced_process_change_nothing(database: Database
                INSERT INTO case_people_due VALUES ('list');
                INSERT INTO access_log (at, actor, role, action) VALUES ('1999-01-01', 'olga', 'ops', 'list');
                INSERT INTO unacknowledged_periods VALUES ('kcell', '-infinity', '-infinity');
-               INSERT INTO journal_pending (at, event, detail) VALUES ('2026-11-23', 'asked', '{}');
+               INSERT INTO journal_pending (at, size, entries, cases) VALUES ('2026-11-23', 1, '[]', '{}');
                DELETE FROM nodes"""
         )
         tables = (
@@ -315,7 +315,8 @@ async def _journal(database: Database, entries: int) -> None:
 
 async def _tamper(database: Database, statement: str) -> None:
     async with database.acquire() as connection:
-        await connection.execute("ALTER TABLE journal DISABLE TRIGGER journal_append_only")
+        for table in ("journal", "journal_blocks"):
+            await connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
         await connection.execute(statement)
 
 
@@ -345,7 +346,7 @@ async def test_a_change_of_verified_entries_is_found_and_logged(
     database: Database, jobs: Jobs, monkeypatch: pytest.MonkeyPatch, statement: str, seq: int
 ) -> None:
     log = CapturingLogger()
-    monkeypatch.setattr(journal_upkeep, "log", log)
+    monkeypatch.setattr(journal, "log", log)
     await _journal(database, 20)
     await jobs["check_journal"]()
     before = metric("journal_faults_total")
@@ -380,9 +381,9 @@ async def test_grow_tree_over_a_gap_logs_journal_broken(
     database: Database, components: Components, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = CapturingLogger()
-    monkeypatch.setattr(journal_upkeep, "log", log)
+    monkeypatch.setattr(journal, "log", log)
     await _journal(database, 300)
-    await _tamper(database, "DELETE FROM journal WHERE seq = 7")
+    await _tamper(database, "DELETE FROM journal_blocks")
     await scheduler_of(components).run("grow_tree")
     assert (log.calls[0].args, log.calls[0].kwargs["seq"]) == ((Event.JOURNAL_BROKEN,), 1)
 

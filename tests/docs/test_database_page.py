@@ -33,8 +33,8 @@ _GATEWAY = f"""#!/bin/sh
 PYTHONPATH={ROOT} exec {sys.executable} -P -m gateway "$@"
 """
 _NOTE = """
-INSERT INTO journal_pending (at, case_id, event, detail)
-SELECT clock_timestamp(), case_id, 'released', '{}' FROM cases ORDER BY case_id LIMIT 1
+INSERT INTO wallet_events (event_id, case_id, type, at)
+SELECT 'note ' || gen_random_uuid(), case_id, 'used', clock_timestamp() FROM cases ORDER BY case_id LIMIT 1
 """
 
 
@@ -155,7 +155,7 @@ async def test_the_commands_of_the_page_move_replicate_fail_over_back_up_and_res
         await hosts.ask("db1", _NOTE)  # it waits for the standby
         await asyncio.to_thread(hosts.stop, "db1")
         await asyncio.to_thread(hosts.run, promote)
-        assert await hosts.ask("db2", "SELECT count(*) FROM journal_pending WHERE event = 'released'") == 1
+        assert await hosts.ask("db2", "SELECT count(*) FROM wallet_events WHERE event_id LIKE 'note %'") == 1
         await hosts.ask("db2", _NOTE)  # it waits for nobody
         await asyncio.to_thread(hosts.run, rewind)
         assert await hosts.ask("db1", "SELECT pg_is_in_recovery()") is True
@@ -166,7 +166,7 @@ async def test_the_commands_of_the_page_move_replicate_fail_over_back_up_and_res
         await hosts.ask("db2", _NOTE)
         await asyncio.to_thread(hosts.run, switch)
         await asyncio.to_thread(hosts.run, restore, RESTORE_TIME=until.isoformat(" "))
-        assert await hosts.ask("restore", "SELECT count(*) FROM journal_pending WHERE event = 'released'") == 3
+        assert await hosts.ask("restore", "SELECT count(*) FROM wallet_events WHERE event_id LIKE 'note %'") == 3
         await hosts.ask("restore", _NOTE)  # it waits for nobody
         await asyncio.to_thread(hosts.run, dump)
         assert await hosts.ask("db2", "SELECT count(*) FROM pg_database WHERE datname = 'sms_restored'") == 1

@@ -47,6 +47,8 @@ async def _counted(connection: Connection, limit: int) -> int:
 async def test_a_case_counts_once_for_a_stage_however_often_it_reaches_it(
     connection: Connection, limit: int
 ) -> None:
+    """Its mother's number did not work."""
+    await connection.execute("UPDATE cases SET unreachable = 1 WHERE case_id = 'a'")
     await count(connection, [entry("a", "received"), entry("a", "number_found"), entry("b", "number_found")])
     again = [entry("a", event) for event in ("number_found", "asked", "delivered", "delivered", "consented")]
     assert await count(connection, [*again, entry("c", "asked")], limit=limit) == 6

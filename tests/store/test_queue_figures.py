@@ -23,9 +23,8 @@ SELECT 'case', 'request', 0, 'kcell', '77010000000', 1, 'template', 'text', 'udh
 INSERT INTO outbox (link, priority, sms_id) SELECT link, priority, sms_id FROM sms;
 INSERT INTO calls (case_id, kind) SELECT 'case-' || n, kind
 FROM generate_series(1, {LONG}) AS n, (VALUES ('lookup'), ('voucher')) AS kinds (kind);
-INSERT INTO journal_pending (at, case_id, event, event_id, detail)
-SELECT timestamptz '2026-11-23 09:00:00Z', 'case', 'received', 'event-' || n, '{{}}'
-FROM generate_series(1, {LONG}) AS n;
+INSERT INTO journal_pending (at, size, entries, cases)
+SELECT timestamptz '2026-11-23 09:00:00Z', 1, '[]', '{{}}' FROM generate_series(1, {LONG}) AS n;
 INSERT INTO cases_for_ops (reason, list_id, case_id) SELECT 'held', 'list', 'case-' || n
 FROM generate_series(1, {LONG}) AS n;
 ANALYZE;

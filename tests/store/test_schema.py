@@ -26,6 +26,7 @@ from gateway.store import (
     cases,
     dialogues,
     erasure,
+    figures,
     id_relations,
     inbound,
     journal_tree,
@@ -45,7 +46,7 @@ from gateway.store.dialogues import Dialogue
 from gateway.store.figures import STAGES
 from gateway.store.id_relations import IdVotes
 from gateway.store.inbound import ReplySegment, StoredReply
-from gateway.store.journal_tree import JournalIncompleteError
+from gateway.store.journal_blocks import JournalIncompleteError, SealedEntry, microseconds
 from gateway.store.outbox import NewScreen, NewSms, Priority
 from gateway.store.questions import NumberClaim
 from gateway.store.queues import QUEUES
@@ -196,6 +197,15 @@ ACCEPTED = {
     "delivered_segments": 1, "tracked_segments": 3, "delivery_unknown": False, "ordinal": 0, "segment": 1,
 }  # fmt: skip
 REASON = reasons.Kept("case", "hmac-sha256:00", "moved away")
+JOURNALED = SealedEntry(
+    seq=3,
+    at_us=microseconds(AT),
+    case_id="case",
+    event="asked",
+    event_id=None,
+    detail='{"verdict":"agree","link":"kcell","message_ids":["1","2"]}',
+    version=2,
+)
 
 ACCEPTED_TEXT: Mapping[str, Mapping[str, object]] = {"receipt_key_row": ACCEPTED, "delivered_segments": ACCEPTED}
 
@@ -231,6 +241,9 @@ ROWS: Mapping[str, Mapping[str, object]] = {
     "erased_number_row": {"msisdn": "77010000001", "hash": b"77010000001".hex()},
     "case_reason_row": REASON._asdict(),
     "tree_place_row": {"level": 8, "position": 1},
+    "figure_case_row": {"seq": 3, "case_id": "case", "event": "asked"},
+    "figure_reply_row": {"at": AT, "case_id": "case", "verdict": "agree"},
+    "figure_segments_row": {"minute": AT, "link": "kcell", "segments": 2},
 }
 """What the examples hold, by the names of fields: at least those that are attributes of the composite type."""
 
@@ -270,6 +283,7 @@ async def rows_sent() -> dict[str, Sequence[object]]:
     await wallet_events.keep(c, [WALLET_EVENT])
     await erasure.erase_ended(c, AT, AT, bytes.hex, 1)
     await execute(c, [reasons.keeping([REASON])])
+    await figures.add(c, [JOURNALED._replace(event=event) for event in ("asked", "reply_read", "text_accepted")])
     with suppress(JournalIncompleteError):
         await journal_tree.paths(c, [1], 512)
     return {name: rows[-1] for name, rows in (recorder.sent | accepted.sent).items()}

@@ -21,6 +21,7 @@ from gateway.simulators.smsc import Dialogue, SmscSimulator
 from gateway.store import entries
 from gateway.store.migrations import migrate
 from tests.harness import TOKENS, Family, Harness, set_due
+from tests.journal_entries import all_entries
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "v0_1_0"
 NEW_MIGRATIONS = [
@@ -30,7 +31,7 @@ NEW_MIGRATIONS = [
     "0023_rewinds", "0024_journal_check", "0025_live_rows", "0026_journal_index",
     "0027_redelivered", "0028_questions_of_case", "0029_figures", "0030_people",
     "0031_receipts_and_segments", "0032_held_dialogues", "0033_clock_moves",
-    "0034_queue_figures", "0035_alert_sentences", "0036_checks",
+    "0034_queue_figures", "0035_alert_sentences", "0036_checks", "0037_journal_blocks",
 ]  # fmt: skip
 
 DONE = [f"done-{n:02}" for n in range(1, 13)]
@@ -236,11 +237,11 @@ async def test_a_campaign_of_0_1_0_is_carried_on_to_its_end(
         assert len(await campaign.texts(name, "sms_id", kind="agreed")) == 1, name
 
     assert await harness.stop() == [0]
-    events = await harness.connection.fetch(
-        "SELECT seq FROM journal WHERE event_id IS NOT NULL AND seq > $1 ORDER BY seq", cursor
-    )
+    statuses = [entry.seq for entry in await all_entries(harness.connection) if entry.event_id is not None]
     pushed = [event["seq"] for event in harness.sdu.events]
-    assert pushed == [row["seq"] for row in events], "each status once, in order, from where 0.1.0 had come to"
+    assert pushed == [seq for seq in statuses if seq > cursor], (
+        "each status once, in order, from where 0.1.0 had come to"
+    )
     harness.no_complaints()
     assert campaign.beeline.complaints == []
     monkeypatch.delenv("GATEWAY_DATABASE", raising=False)
@@ -308,12 +309,10 @@ def _resumed_dialogue(smsc: SmscSimulator, number: str) -> Dialogue:
 
 async def _consents(harness: Harness) -> Counter[str]:
     """How many consents the journal has, by record_id."""
-    rows = await harness.connection.fetch(
-        """SELECT record_id, count(*) AS consents FROM (
-               SELECT case_id, event FROM journal UNION ALL SELECT case_id, event FROM journal_pending) AS entries
-           JOIN cases USING (case_id) WHERE event = 'consented' GROUP BY record_id"""
-    )
-    return Counter({row["record_id"]: row["consents"] for row in rows})
+    entries = [entry for entry in await all_entries(harness.connection) if entry.event == "consented"]
+    records = await harness.connection.fetch("SELECT case_id, record_id FROM cases")
+    record_ids = {row["case_id"]: row["record_id"] for row in records}
+    return Counter(record_ids[entry.case_id] for entry in entries)
 
 
 def _verify_journal_and_evidence(config: Path, output: pytest.CaptureFixture[bytes]) -> None:
