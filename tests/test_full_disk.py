@@ -16,7 +16,7 @@ from chaos import disk
 from ports import free_port
 from smpplib import consts
 
-from gateway.store import journal
+from gateway.store import journal_check
 from tests.harness import TOKENS, Family, Harness, Process, harness
 
 __all__ = ["harness"]
@@ -128,7 +128,7 @@ async def test_replies_and_lists_during_a_full_disk_are_accepted_after_it(
     try:
         assert await connection.fetchval("SELECT count(*) FROM replies") == len(families)
         assert await connection.fetchval("SELECT count(*) FROM cases") == len(families) + 1
-        assert (await journal.verify(connection)).fault is None
+        assert (await journal_check.verify(connection)).fault is None
     finally:
         await connection.close()
     assert len(harness.wallet.keys) == len(families)

@@ -14,7 +14,7 @@ from chaos.standby import Server
 
 from gateway.cli import main
 from gateway.config.policy import MembershipPolicy
-from gateway.store import journal
+from gateway.store import journal, journal_check
 from gateway.store.migrations import migrate
 from tests.harness import TOKENS, WITHIN, Family, Harness, Process, harness
 
@@ -112,7 +112,7 @@ async def test_after_a_failover_to_a_standby_that_was_behind_nothing_is_sent_unt
         assert len(set(harness.wallet.keys)) == 1  # it knows the case
         after = await asyncpg.connect(standby.url())
         await journal.seal(after)
-        assert (await journal.verify(after)).fault is None
+        assert (await journal_check.verify(after)).fault is None
         assert await after.fetchval("SELECT count(*) FROM journal WHERE event = 'rewind_accepted'") == 1
         assert await after.fetchval("SELECT array_agg(record_id) FROM cases") == [known.record_id]
         assert await harness.stop() == [0, 0]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.store import journal
+from gateway.store import journal, journal_check
 from gateway.store.database import connect
 from gateway.store.migrations import migrate
 from tests.harness import Family, Harness, simulated_partners
@@ -51,7 +51,7 @@ async def test_each_region_asks_and_records_for_itself(regions: list[Harness]) -
         assert await region.connection.fetchval("SELECT count(*) FROM nodes") == 1
         while await journal.seal(region.connection):
             pass
-        check = await journal.verify(region.connection)
+        check = await journal_check.verify(region.connection)
         assert check.fault is None
         assert check.entries == (await journal.head(region.connection))[0]
         foreign = (

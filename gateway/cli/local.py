@@ -13,7 +13,7 @@ from gateway.config import Config, ConfigError, load
 from gateway.config.warnings import warnings
 from gateway.evidence.digests import Anchor
 from gateway.logs import log
-from gateway.store import journal, journal_rows
+from gateway.store import journal_check, journal_rows
 from gateway.store.database import Connection, open_pool
 from gateway.store.journal_rows import RowsCheck
 from gateway.store.migrations import migrate as apply_migrations
@@ -96,12 +96,12 @@ async def _migrate(config: Config) -> list[str]:
         await database.close()
 
 
-async def _verify(config: Config, anchors: Sequence[Anchor]) -> tuple[journal.JournalCheck, RowsCheck]:
+async def _verify(config: Config, anchors: Sequence[Anchor]) -> tuple[journal_check.JournalCheck, RowsCheck]:
     database = await open_pool(config, size=1)
     try:
         async with database.acquire() as connection:
             await _check_schema(connection)
-            check = await journal.verify(connection, anchors)
+            check = await journal_check.verify(connection, anchors)
             alphabets = {link.name: link.default_alphabet for link in config.links}
             return check, await journal_rows.compare(connection, alphabets)
     finally:

@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import NamedTuple
 
 from gateway.consent.case import State
-from gateway.store import entries, journal, journal_rows
+from gateway.store import entries, journal, journal_check, journal_rows
 from gateway.store.database import Connection
 from gateway.store.entries import EntriesCheck
-from gateway.store.journal import JournalCheck
+from gateway.store.journal_check import JournalCheck
 from gateway.store.journal_rows import RowsCheck
 from gateway.store.migrations import pending
 from gateway.store.rows import reader
@@ -97,7 +97,7 @@ async def check(connection: Connection, alphabets: Mapping[str, str]) -> BackupC
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         if waiting := await pending(connection):
             return BackupCheck([migration.name for migration in waiting])
-        found = await journal.verify(connection)
+        found = await journal_check.verify(connection)
         length, _, sealed_at = await journal.head(connection)
         rows, unsealed = await journal_rows.compare_snapshot(connection, alphabets)
         return BackupCheck(

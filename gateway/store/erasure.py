@@ -28,7 +28,7 @@ _NUMBERS = """
 SELECT DISTINCT msisdn FROM (
     SELECT msisdn FROM sms WHERE case_id = ANY($1::text[])
     UNION ALL SELECT source_addr FROM replies WHERE case_id = ANY($1::text[]) AND source_addr IS NOT NULL
-    UNION ALL SELECT msisdn FROM questions WHERE case_id = ANY($1::text[])
+    UNION ALL SELECT msisdn FROM cases WHERE case_id = ANY($1::text[]) AND msisdn IS NOT NULL
 ) AS known (msisdn)
 """
 
@@ -50,7 +50,7 @@ FROM unnest($2::erased_number_row[]) AS u
 WHERE replies.case_id = ANY($1::text[]) AND replies.source_addr = u.msisdn
 """
 
-_QUESTIONS = "DELETE FROM questions WHERE case_id = ANY($1::text[]) AND NOT open"
+_QUESTIONS = "DELETE FROM questions WHERE msisdn = ANY($2::text[]) AND case_id = ANY($1::text[]) AND NOT open"
 _SUBSCRIBERS = """
 DELETE FROM subscribers s WHERE msisdn = ANY($1::text[])
   AND NOT EXISTS (SELECT FROM questions q WHERE q.msisdn = s.msisdn)
@@ -92,7 +92,7 @@ async def erase_ended(
         await connection.execute(_OUTBOX, case_ids)
         await connection.execute(_SMS, case_ids, hashes)
         await connection.execute(_REPLIES, case_ids, hashes)
-        await connection.execute(_QUESTIONS, case_ids)
+        await connection.execute(_QUESTIONS, case_ids, numbers)
         await connection.execute(_REASONS, case_ids)
         await connection.execute(_SUBSCRIBERS, numbers)
         await connection.execute(_LOCK_PEOPLE, case_ids)

@@ -10,22 +10,21 @@ blocks are written without rows.
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import asyncpg
+
 from gateway import metrics
 from gateway.consent.events import STATUSES, Event
-from gateway.evidence import digests, merkle
+from gateway.evidence import digests
 from gateway.ids import new_ulid
 from gateway.logs.log import Event as LogEvent
 from gateway.logs.log import get_logger
-from gateway.store import journal_blocks, journal_tree, locks, sealed
+from gateway.store import journal_blocks, locks, sealed
 from gateway.store.database import Connection
-from gateway.store.journal_blocks import ENTRIES, Block, JournalIncompleteError, SealedEntry
+from gateway.store.journal_blocks import ENTRIES, Block, SealedEntry
 from gateway.store.locks import Lock
-from gateway.store.rows import reader
-from gateway.store.sealed import Run
 from gateway.time_slice import TimeSlice
 
 log = get_logger()
@@ -37,13 +36,14 @@ SELECT received_at, accepted, list_id, $2, '' FROM lists WHERE list_id = $1
 """
 # The sums are over a bounded number of rows, each with an entry at least.
 _CLAIM = """
-SELECT id, at, size, entries, list_id, event, after FROM (
+SELECT id, at, size, entries, list_id, event, after, before FROM (
     SELECT *, sum(size) OVER (ORDER BY id) - size AS before FROM (
         SELECT * FROM journal_pending ORDER BY id LIMIT $1) AS first) AS summed
 WHERE before < $1 ORDER BY id
 """
 _SEALED = "DELETE FROM journal_pending WHERE id = ANY($1::bigint[])"
-_SEALED_IN_PART = "UPDATE journal_pending SET size = size - $2, after = $3 WHERE id = $1"
+_SEALED_IN_PART = "UPDATE journal_pending SET size = size - $2, entries = $3, cases = $4 WHERE id = $1"
+_SEALED_OF_LIST = "UPDATE journal_pending SET size = size - $2, after = $3 WHERE id = $1"
 _CASES_OF_LIST = """
 SELECT record_id, case_id FROM cases WHERE list_id = $1 AND record_id > $2 ORDER BY record_id LIMIT $3
 """
@@ -63,20 +63,8 @@ SELECT hash FROM journal WHERE seq = $1::bigint * {ENTRIES}
 UNION ALL SELECT hash FROM journal_blocks WHERE position = $1::bigint - 1
 """  # noqa: S608
 _FOLD = "DELETE FROM journal WHERE seq BETWEEN $1 AND $2"
-_BLOCK = "SELECT * FROM journal_blocks WHERE position = $1"
 _COLUMNS = ("seq", "at", "case_id", "event", "event_id", "detail", "version", "hash")
 _OLDEST_ROW = "SELECT seq FROM journal WHERE seq > $1 ORDER BY seq LIMIT 1"
-
-# The journal must reach at least as far as the cursors of the feeds and the nodes of the Merkle tree.
-_MIN_LENGTH = """
-SELECT greatest((SELECT max(seq) FROM feeds), (SELECT max((position + 1) << level) FROM journal_tree), 0)
-"""
-
-
-_BEGIN_ROUND = """
-UPDATE journal_check AS c SET seq = 0, hash = '', version = 1, since = clock_timestamp() FROM journal_check AS last
-RETURNING extract(epoch FROM c.since - last.since)::float8
-"""
 
 
 class Entry(NamedTuple):
@@ -87,37 +75,6 @@ class Entry(NamedTuple):
     event: str
     event_id: str | None  # of a status, else None
     detail: str  # JSON object
-
-
-class ChainPosition(NamedTuple):
-    """A position in the chain: the seq of an entry and its hash."""
-
-    seq: int
-    hash: bytes
-    version: int = 1  # of the entry's hash
-
-
-CHAIN_START = ChainPosition(0, b"")
-
-_read_position = reader(ChainPosition)
-
-
-@dataclass(frozen=True, slots=True)
-class JournalFault:
-    """The first entry of the journal that does not verify, and why."""
-
-    seq: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class JournalCheck:
-    """The result of `verify`: how many entries verify, the chain hash and tree root there (hex), the fault."""
-
-    entries: int
-    head: str
-    root: str
-    fault: JournalFault | None
 
 
 def report(seq: int, reason: str) -> None:
@@ -185,45 +142,77 @@ async def seal(connection: Connection, limit: int = 5000) -> int:
 
 
 async def seal_if_free(connection: Connection, limit: int) -> int:
-    """As `seal`, in the caller's transaction; 0 at once while another process seals."""
+    """As `seal`, in the caller's transaction; 0 at once while another process seals.
+
+    Where blocks become full, those that would begin the next one may wait: less than a block, and not until others
+    come. They are counted as well.
+    """
     # A statement of its own: the head of the journal is read by the next one's snapshot, with the lock in hand.
     if not await locks.try_lock_transaction(connection, Lock.SEAL):
         return 0
-    return await _seal(connection, limit)
+    return await _seal(connection, limit, whole_blocks=True)
 
 
-async def _claim(connection: Connection, limit: int) -> list[tuple[Any, ...]]:
-    """The entries that are sealed next, each its instant in microseconds and its fields."""
-    claimed: list[tuple[Any, ...]] = []
-    sealed_: list[int] = []
+class _Claimed(NamedTuple):
+    """Entries of a pending row, each its instant in microseconds and its fields."""
+
+    row: asyncpg.Record
+    entries: Sequence[tuple[Any, ...]]
+    records: Sequence[str] | None  # of the entries of a list; None: they are of a transaction
+
+
+async def _claim(connection: Connection, limit: int) -> list[_Claimed]:
+    """The entries that are sealed next, by their rows."""
+    claimed: list[_Claimed] = []
     time_slice = TimeSlice()
     for row in await connection.fetch(_CLAIM, limit):
         if row["entries"] is not None:
-            claimed += journal_blocks.unpacked(row["entries"])
-            sealed_.append(row["id"])
+            claimed.append(_Claimed(row, list(journal_blocks.unpacked(row["entries"])), None))
         else:
-            at_us = journal_blocks.microseconds(row["at"])
-            most = limit - len(claimed)
+            most = limit - row["before"]
             cases = await connection.fetch(_CASES_OF_LIST, row["list_id"], row["after"], most)
-            claimed += [(at_us, *_first_entry(row["at"], case["case_id"], row["event"])[1:]) for case in cases]
-            if len(cases) == most < row["size"]:
-                await connection.execute(_SEALED_IN_PART, row["id"], len(cases), cases[-1]["record_id"])
-                break
-            sealed_.append(row["id"])
+            at_us = journal_blocks.microseconds(row["at"])
+            entries = [(at_us, *_first_entry(row["at"], case["case_id"], row["event"])[1:]) for case in cases]
+            claimed.append(_Claimed(row, entries, [case["record_id"] for case in cases]))
         await time_slice.yield_if_spent()
-    if sealed_:
-        await connection.execute(_SEALED, sealed_)
     return claimed
 
 
-async def _seal(connection: Connection, limit: int) -> int:
+async def _remove(connection: Connection, claimed: Sequence[_Claimed], left: int) -> None:
+    """Removes the first `left` of the claimed entries from their rows."""
+    gone = []
+    for row, entries, records in claimed:
+        n = min(left, len(entries))
+        left -= n
+        if n == len(entries) and (records is None or n == row["size"] or not n):
+            gone.append(row["id"])
+        elif n and records is not None:
+            await connection.execute(_SEALED_OF_LIST, row["id"], n, records[n - 1])
+        elif n:
+            instants, *columns = zip(*entries[n:], strict=True)
+            keys = journal_blocks.case_keys(columns[0])
+            rest = journal_blocks.packed(instants, columns)
+            await connection.execute(_SEALED_IN_PART, row["id"], n, rest, keys)
+    await connection.execute(_SEALED, gone)
+
+
+async def _seal(connection: Connection, limit: int, *, whole_blocks: bool = False) -> int:
     claimed = await _claim(connection, limit)
     if not claimed:
         return 0
     last = await sealed.last(connection)
-    entries = [
-        SealedEntry._make((seq, *fields, digests.HASH_VERSION)) for seq, fields in enumerate(claimed, last.seq + 1)
-    ]
+    fields = [entry for one in claimed for entry in one.entries]
+    end = last.seq + len(fields)
+    if whole_blocks and end // ENTRIES > last.seq // ENTRIES:
+        end -= end % ENTRIES
+    await _remove(connection, claimed, end - last.seq)
+    await _append_sealed(connection, last, fields[: end - last.seq])
+    return len(fields)
+
+
+async def _append_sealed(connection: Connection, last: sealed.Last, fields: Sequence[tuple[Any, ...]]) -> None:
+    """Chains these entries after `last`, and writes them as blocks, and as rows where they fill none."""
+    entries = [SealedEntry._make((last.seq + n, *one, digests.HASH_VERSION)) for n, one in enumerate(fields, 1)]
     chain, time_slice = [last.hash], TimeSlice()
     for hash_ in journal_blocks.hashes(last.hash, entries):
         chain.append(hash_)
@@ -238,7 +227,6 @@ async def _seal(connection: Connection, limit: int) -> int:
         n += ENTRIES
         await time_slice.yield_if_spent()
     await _add_rows(connection, entries[n:], chain[n + 1 :])
-    return len(entries)
 
 
 async def _add_rows(connection: Connection, entries: Sequence[SealedEntry], chain: Sequence[bytes]) -> None:
@@ -279,119 +267,6 @@ async def _fold(connection: Connection, position: int) -> None:
     if complete and list(journal_blocks.hashes(before, entries)) == chain:
         await connection.execute(_ADD_BLOCK, *journal_blocks.block_of(entries, before, chain))
         await connection.execute(_FOLD, first, end)
-
-
-async def walked(connection: Connection) -> ChainPosition:
-    """How far the check has come in its round over the whole journal."""
-    row = await connection.fetchrow("SELECT seq, hash, version FROM journal_check")
-    return _read_position(row) if row is not None else CHAIN_START
-
-
-async def keep_walked(connection: Connection, position: ChainPosition) -> None:
-    """Notes how far the check has come."""
-    await connection.execute("UPDATE journal_check SET seq = $1, hash = $2, version = $3", *position)
-
-
-async def begin_round(connection: Connection) -> float:
-    """Begins the next round of the check; the seconds that the last one took."""
-    seconds: float = await connection.fetchval(_BEGIN_ROUND)
-    return seconds
-
-
-async def verify(connection: Connection, anchors: Sequence[digests.Anchor] = ()) -> JournalCheck:
-    """The check of the whole chain; the fault is the first entry that was changed, removed, inserted or moved.
-
-    The chain has no secret. Without `anchors`, logged earlier and kept elsewhere, it cannot show that entries
-    after SDU's cursor were cut off, or that the whole chain was recomputed.
-    """
-    min_length: int = await connection.fetchval(_MIN_LENGTH)  # before the walk: the journal grows meanwhile
-    position, fault, tree = CHAIN_START, None, merkle.Frontier()
-    ahead = sorted(anchors, reverse=True)
-    while fault is None:
-        if ahead and ahead[-1].seq == position.seq:
-            if ahead.pop().root != tree.root():
-                fault = JournalFault(position.seq, "the entries up to it are not those of the anchor")
-            continue
-        before, limit = position, min(10_000, ahead[-1].seq - position.seq) if ahead else 10_000
-        position, fault = await walk(connection, before, limit, tree)
-        if position == before:
-            break
-    if fault is None and ahead:
-        fault = JournalFault(ahead[-1].seq, "missing, though an anchor covers it")
-    if fault is None and min_length > position.seq:
-        fault = JournalFault(position.seq + 1, f"missing, though the journal had {min_length} entries")
-    if fault is None and (wrong := await journal_tree.fault(connection, tree)) is not None:
-        fault = JournalFault(wrong, "the stored Merkle tree does not match the journal from there on")
-    return JournalCheck(position.seq, position.hash.hex(), tree.root().hex(), fault)
-
-
-async def walk(
-    connection: Connection, position: ChainPosition, limit: int, tree: merkle.Frontier | None = None
-) -> tuple[ChainPosition, JournalFault | None]:
-    """The last position that verifies within `limit` entries after `position`, and the fault after it, if any.
-
-    The hashes of verified entries are appended to `tree`.
-    """
-    try:
-        here = (await sealed.hashes_at(connection, [position.seq])).get(position.seq)
-        if (here or b"") != position.hash:
-            return position, JournalFault(position.seq, "missing" if here is None else "its hash has changed")
-        left = limit
-        async for run in sealed.runs_after(connection, position.seq, limit):
-            chain, reason = [run.hash], None
-            if run.before is not None:
-                chain, reason = await _chain_of_block(connection, run, position)
-            if reason is not None:
-                return position, JournalFault(max(run.entries[0].seq, position.seq + 1), reason)
-            for entry, hash_ in zip(run.entries, chain, strict=True):
-                if entry.seq <= position.seq:
-                    continue
-                if not left:
-                    return position, None
-                if entry.seq != position.seq + 1:
-                    return position, JournalFault(position.seq + 1, f"missing: the next entry is {entry.seq}")
-                if (reason := _fault_of(entry, position, hash_ if run.before is None else None)) is not None:
-                    return position, JournalFault(entry.seq, reason)
-                position, left = ChainPosition(entry.seq, hash_, entry.version), left - 1
-                if tree is not None:
-                    tree.append(hash_)
-    except JournalIncompleteError as error:
-        return position, JournalFault(max(error.seq, position.seq + 1), "its block cannot be read")
-    return position, None
-
-
-async def _chain_of_block(
-    connection: Connection, run: Run, position: ChainPosition
-) -> tuple[list[bytes], str | None]:
-    """The hashes of a block's entries; and why its row is not what follows from them, None: it is."""
-    first = run.entries[0].seq
-    before = position.hash if first == position.seq + 1 else run.before or b""
-    row = await connection.fetchrow(_BLOCK, journal_blocks.position_of(first))
-    try:
-        chain = list(journal_blocks.hashes(before, run.entries))
-        block = journal_blocks.block_of(run.entries, before, chain, octets=b"")
-    except (TypeError, ValueError, AttributeError, OverflowError):
-        return [], "its block has fields that no entry has"
-    for name, value in block._asdict().items():
-        if name != "entries" and (row is None or row[name] != value):
-            return [], f"{name} of its block does not follow from the entries"
-    return chain, None
-
-
-def _fault_of(entry: SealedEntry, before: ChainPosition, hash_: bytes | None) -> str | None:
-    """Why the entry does not follow from the one before it; None: it does. `hash_` is that of a row."""
-    if entry.version < before.version:
-        return "has an older version of the hash than the entry before"
-    if entry.at_us is None:
-        return "its instant is infinite"
-    if hash_ is not None and hash_ != entry.hash_after(before.hash):
-        return "its hash does not match its fields"
-    # Version 1 has one hash for NULL and ''.
-    if entry.case_id == "" or entry.event_id == "":
-        return "has an empty id"
-    if (entry.event_id is not None) is not (entry.event in STATUSES):
-        return "has an event_id and is no status, or the reverse"
-    return None
 
 
 async def head(connection: Connection) -> tuple[int, str, datetime]:

@@ -77,10 +77,7 @@ class Waiting:
 
 # Counting stops at $1 rows. A look-up waits since its case was opened, and case_ids (ULIDs) sort by that time.
 # A voucher waits since the consent; the oldest of ten thousand at most is an estimate for all.
-_CALLS = """
-SELECT case_id FROM (SELECT case_id FROM calls WHERE kind = '{kind}' AND node IS NULL LIMIT {limit}) AS ready
-UNION ALL SELECT case_id FROM calls WHERE kind = '{kind}' AND node IS NOT NULL
-"""
+_CALLS = "SELECT case_id FROM calls WHERE kind = '{kind}' ORDER BY next_at LIMIT {limit}"
 _LOOKUPS = f"""
 SELECT called.depth, (SELECT opened_at FROM cases WHERE case_id = called.first) AS since
 FROM (SELECT count(*) AS depth, min(case_id) AS first

@@ -7,7 +7,7 @@ from gateway.cluster.fencing import fenced_transaction
 from gateway.cluster.wakeups import WakeUps
 from gateway.config.policy import JournalPolicy
 from gateway.logs.log import Event, get_logger
-from gateway.store import journal, journal_tree, rewinds
+from gateway.store import journal, journal_check, journal_tree, rewinds
 from gateway.store.database import Connection, Database
 from gateway.store.journal_blocks import JournalIncompleteError
 from gateway.store.rewinds import JournalMemory
@@ -39,7 +39,7 @@ class JournalUpkeep:
         self._wakeups = wakeups
         self._memory = memory
         self._policy = policy or JournalPolicy()
-        self._checked: journal.ChainPosition | None = None  # of the last entry checked as a new one
+        self._checked: journal_check.ChainPosition | None = None  # of the last entry checked as a new one
         self._folded = 0  # seq of the last row that is, or cannot be, in a block
 
     async def seal(self) -> None:
@@ -98,16 +98,16 @@ class JournalUpkeep:
         async with self._database.acquire() as connection:
             if self._checked is None:
                 seq, head, _ = await journal.head(connection)
-                self._checked = journal.ChainPosition(seq, bytes.fromhex(head))
+                self._checked = journal_check.ChainPosition(seq, bytes.fromhex(head))
             self._checked = await self._walk(connection, self._checked)
             share = ceil(self._checked.seq * policy.check_seconds / policy.round_seconds)
-            before = await journal.walked(connection)
+            before = await journal_check.walked(connection)
             walked = await self._walk(connection, before, max(share, policy.min_checked_per_run))
             if walked == before:
-                seconds = await journal.begin_round(connection)
+                seconds = await journal_check.begin_round(connection)
                 log.info(Event.JOURNAL_CHECKED, entries=walked.seq, hours=round(seconds / 3600, 1))
             else:
-                await journal.keep_walked(connection, walked)
+                await journal_check.keep_walked(connection, walked)
 
     async def log_anchor(self) -> None:
         """Logs the size and root of the journal; kept elsewhere, the line proves older entries unchanged."""
@@ -121,13 +121,13 @@ class JournalUpkeep:
         log.info(Event.JOURNAL_ANCHOR, anchor=f"{seq}:{root.hex()}")
 
     async def _walk(
-        self, connection: Connection, position: journal.ChainPosition, most: int | None = None
-    ) -> journal.ChainPosition:
+        self, connection: Connection, position: journal_check.ChainPosition, most: int | None = None
+    ) -> journal_check.ChainPosition:
         """The last position that holds after at least `most` more entries; None: all there are."""
         first = position.seq
         while most is None or position.seq - first < most:
             before = position
-            position, fault = await journal.walk(connection, before, self._policy.check_batch)
+            position, fault = await journal_check.walk(connection, before, self._policy.check_batch)
             metrics.JOURNAL_CHECKED.inc(position.seq - before.seq)
             if fault is not None:
                 journal.report(fault.seq, fault.reason)

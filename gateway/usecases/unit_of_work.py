@@ -111,8 +111,9 @@ class UnitOfWork:
         self._links.update(screen.link for screen in screens)
 
     async def write_journal(self) -> None:
-        """Writes all journal entries of the transaction."""
+        """Writes all journal entries of the transaction, those of a case together: they then share a block."""
         if self._entries:
+            self._entries.sort(key=lambda entry: entry.case_id or "")
             await journal.append(self.connection, self._entries)
 
     def committed(self, memory: JournalMemory) -> None:

@@ -21,7 +21,7 @@ from chaos.partners import Partners, partners
 from chaos.profiles import PROFILES, RESPONSE_TIMEOUT_SECONDS, run_phases
 from chaos.records import UNFINISHED, Records
 from gateway.simulators.sdu import new_secret
-from gateway.store import journal, journal_rows
+from gateway.store import journal_check, journal_rows
 from gateway.store.embedded import EmbeddedServer
 
 LISTS = 10
@@ -125,7 +125,7 @@ async def _run(
             statuses = await cluster.stop()
         violations += [f"a process ended with {status}" for status in [*cluster.unclean, *statuses] if status]
         async with _database(database, directory) as connection:
-            check = await journal.verify(connection)
+            check = await journal_check.verify(connection)
             rows = await journal_rows.compare(connection, {})
             records = await Records.read(connection)
         if check.fault is not None:

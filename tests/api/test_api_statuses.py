@@ -7,7 +7,7 @@ from gateway.api.problems import JOURNAL_INCOMPLETE
 from gateway.components import Components
 from gateway.consent.inputs import SkipRecipient, UseNumber
 from gateway.simulators.identities import nth_iin
-from gateway.store import journal, journal_rows
+from gateway.store import journal, journal_check, journal_rows
 from gateway.store.rewinds import HEAD_HEADER
 from gateway.usecases.status_feed import StatusFeed
 from tests.api.apiclient import Api
@@ -151,7 +151,7 @@ async def test_a_rewind_is_accepted_once_and_journaled_and_nothing_else_can_be(
     journaled = "SELECT event, detail ->> 'by' FROM journal ORDER BY seq DESC LIMIT 1"
     assert await api.fetch(journaled) == [("rewind_accepted", "ops")]
     async with components.database.acquire() as connection:
-        assert (await journal.verify(connection)).fault is None
+        assert (await journal_check.verify(connection)).fault is None
     assert (await api.push([good(2)], "list-2")).status == 201
 
 

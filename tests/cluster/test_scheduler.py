@@ -20,7 +20,7 @@ from gateway.consent.events import EventType
 from gateway.evidence import merkle
 from gateway.logs.log import Event
 from gateway.simulators.configuration import config_toml
-from gateway.store import inbound, journal, nodes
+from gateway.store import inbound, journal, journal_check, nodes
 from gateway.store.database import Database
 from gateway.store.inbound import ReplySegment
 from gateway.store.rewinds import JournalMemory
@@ -113,7 +113,7 @@ async def test_sealing_moves_all_entries_and_wakes_the_status_feed(
     await jobs["seal"]()
     await asyncio.wait_for(components.wakeups.statuses.wait(timeout=60), 1)
     async with database.acquire() as connection:
-        check = await journal.verify(connection)
+        check = await journal_check.verify(connection)
     assert (check.entries, check.fault) == (10, None)
 
 
@@ -365,7 +365,7 @@ async def test_anchor_journal_logs_size_and_root_of_the_journal(
     await _journal(database, 3)
     await jobs["anchor_journal"]()
     async with database.acquire() as connection:
-        root = (await journal.verify(connection)).root
+        root = (await journal_check.verify(connection)).root
     assert [(call.args[0], call.kwargs["anchor"]) for call in log.calls] == [(Event.JOURNAL_ANCHOR, f"3:{root}")]
 
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.store import erasure, history, journal, statuses
+from gateway.store import erasure, history, journal, journal_check, statuses
 from tests.entries import change_rows
 from tests.harness import Family, Harness, harness
 from tests.journal_entries import all_entries
@@ -116,7 +116,7 @@ async def test_erasure_keeps_outcomes_and_evidence(finished: Harness) -> None:
         "SELECT case_id, state, evidence, voucher_id FROM cases ORDER BY case_id"
     )
     assert after == before
-    assert (await journal.verify(finished.connection)).fault is None
+    assert (await journal_check.verify(finished.connection)).fault is None
     verdicts = await finished.connection.fetch(
         "SELECT verdict FROM replies WHERE source_addr = 'hash' ORDER BY verdict"
     )

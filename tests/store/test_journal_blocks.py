@@ -13,12 +13,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.evidence import merkle
-from gateway.store import journal, journal_blocks, journal_tree, queues, sealed
+from gateway.store import journal, journal_blocks, journal_check, journal_tree, queues, sealed
 from gateway.store.database import Connection, Database
-from gateway.store.journal import ChainPosition, Entry, JournalFault
+from gateway.store.journal import Entry
 from gateway.store.journal_blocks import ENTRIES, JournalIncompleteError, SealedEntry
+from gateway.store.journal_check import ChainPosition, JournalFault
 
 BEGIN = datetime(2026, 11, 23, 5, 0, tzinfo=UTC)
+_LIST = """
+INSERT INTO lists (list_id, service, digest, records, accepted, duplicates, rejected, received_at)
+VALUES ('list', '3', '', 600, 600, 0, 0, $1)
+"""
+_CASES = """
+INSERT INTO cases (case_id, list_id, record_id, service, category, language, pupil_iin, state, opened_at)
+SELECT '01KAN' || lpad(n::text, 21, '0'), 'list', 'r-' || lpad(n::text, 3, '0'), '3', 1, 'kk', '', 'looking_up', $1
+FROM generate_series(0, 599) AS n
+"""
 STATUS, OTHER = "asked", "text_queued"
 
 
@@ -97,7 +107,7 @@ async def test_the_journal_is_the_same_however_many_entries_are_sealed_at_once(
     entries = await read_back(connection)
     assert [e.seq for e in entries] == list(range(1, 701))
     assert [(e.at, e.case_id, e.event, e.event_id, e.detail) for e in entries] == [entry(n) for n in range(700)]
-    check = await journal.verify(connection)
+    check = await journal_check.verify(connection)
     assert (check.entries, check.fault) == (700, None)
     assert check.head == head_of([entry(n) for n in range(700)])
 
@@ -151,7 +161,7 @@ async def test_rows_of_an_earlier_version_are_folded_one_block_at_a_time(connect
     assert ends == [256, 512, 768]
     assert await counted(connection) == (1000 - 768, 3)
     assert (await read_back(connection), await journal.head(connection)) == (before, head)
-    assert (await journal.verify(connection)).fault is None
+    assert (await journal_check.verify(connection)).fault is None
 
 
 async def folded(connection: Connection, seq: int) -> int | None:
@@ -167,7 +177,7 @@ async def test_rows_that_do_not_verify_stay_rows_and_are_named(connection: Conne
     await connection.execute("ALTER TABLE journal ENABLE TRIGGER USER")
     assert await folded(connection, 0) == 256
     assert await counted(connection) == (600 - 256, 1)
-    check = await journal.verify(connection)
+    check = await journal_check.verify(connection)
     assert check.fault == JournalFault(7, "its hash does not match its fields")
 
 
@@ -185,7 +195,7 @@ async def change(connection: Connection, **columns: object) -> JournalFault | No
     await connection.execute("ALTER TABLE journal_blocks DISABLE TRIGGER USER")
     for name, value in columns.items():
         await connection.execute(f"UPDATE journal_blocks SET {name} = $1 WHERE position = 1", value)
-    return (await journal.verify(connection)).fault
+    return (await journal_check.verify(connection)).fault
 
 
 def repacked(entries: Sequence[SealedEntry]) -> bytes:
@@ -248,21 +258,21 @@ async def test_a_missing_block_is_found(connection: Connection) -> None:
     await fill(connection, 800)
     await connection.execute("ALTER TABLE journal_blocks DISABLE TRIGGER USER")
     await connection.execute("DELETE FROM journal_blocks WHERE position = 1")
-    assert (await journal.verify(connection)).fault == JournalFault(257, "missing: the next entry is 513")
+    assert (await journal_check.verify(connection)).fault == JournalFault(257, "missing: the next entry is 513")
 
 
 async def test_a_walk_stops_and_goes_on_within_a_block(connection: Connection) -> None:
     await fill(connection, 600)
-    position, steps = journal.CHAIN_START, []
+    position, steps = journal_check.CHAIN_START, []
     while True:
-        following, fault = await journal.walk(connection, position, 100)
+        following, fault = await journal_check.walk(connection, position, 100)
         assert fault is None
         if following == position:
             break
         position = following
         steps.append(position.seq)
     assert steps == [100, 200, 300, 400, 500, 600]
-    _, fault = await journal.walk(connection, ChainPosition(300, b"x" * 32, 2), 100)
+    _, fault = await journal_check.walk(connection, ChainPosition(300, b"x" * 32, 2), 100)
     assert fault == JournalFault(300, "its hash has changed")
 
 
@@ -299,3 +309,52 @@ def test_a_block_gives_back_its_entries(position: int, case_id: str, detail: str
     block = journal_blocks.block_of(entries, b"", list(journal_blocks.hashes(b"", entries)))
     assert block.position == position
     assert journal_blocks.entries_of(position, block.entries) == entries
+
+
+async def test_the_job_leaves_the_beginning_of_a_block_pending_until_nothing_else_comes(
+    connection: Connection,
+) -> None:
+    """Else each run would write rows that the next one makes a block of."""
+    await journal.append(connection, [entry(n) for n in range(100)])
+    await journal.append(connection, [entry(n) for n in range(100, 300)])
+    await journal.append(connection, [entry(n) for n in range(300, 350)])
+    sealed_by_job = []
+    for _ in range(3):
+        async with connection.transaction():
+            sealed_by_job.append(await journal.seal_if_free(connection, 5000))
+    assert sealed_by_job == [350, 350 - ENTRIES, 0]
+    assert await counted(connection) == (350 - ENTRIES, 1)
+    entries = await read_back(connection)
+    assert [(e.at, e.case_id, e.event, e.event_id, e.detail) for e in entries] == [entry(n) for n in range(350)]
+    assert (await journal_check.verify(connection)).fault is None
+
+
+@pytest.mark.parametrize("limit", [1, 100, 300, 5000])
+async def test_the_first_entries_of_a_list_are_sealed_in_parts_of_any_size(
+    connection: Connection, limit: int
+) -> None:
+    await connection.execute(_LIST, BEGIN)
+    await connection.execute(_CASES, BEGIN)
+    await journal.append_list(connection, "list", "received")
+    first = "01KAN000000000000000000000"
+    assert await journal.pending_of(connection, [first, "unknown"]) == {
+        first: [Entry(BEGIN, first, "received", first, "{}")]
+    }
+    while True:
+        async with connection.transaction():
+            if not await journal.seal_if_free(connection, limit):
+                break
+    entries = await read_back(connection)
+    assert [e.case_id for e in entries] == [f"01KAN0000000000000000{n:05}" for n in range(600)]
+    assert all((e.at, e.event, e.event_id, e.detail) == (BEGIN, "received", e.case_id, "{}") for e in entries)
+    assert await journal.pending_of(connection, [first]) == {}
+    assert not await journal.is_pending(connection)
+
+
+async def test_pending_entries_of_a_case_are_found(connection: Connection) -> None:
+    await journal.append(connection, [entry(n) for n in range(40)])
+    await journal.append(connection, [entry(n) for n in range(40, 60)])
+    case_id = entry(3).case_id
+    assert case_id is not None
+    of_it = [entry(n) for n in range(60) if entry(n).case_id == case_id]
+    assert await journal.pending_of(connection, [case_id, "unknown"]) == {case_id: of_it}

@@ -9,7 +9,7 @@ from gateway.consent.details import Reason, Voucher
 from gateway.consent.events import Event, EventType
 from gateway.evidence import digests, merkle
 from gateway.evidence.digests import Anchor
-from gateway.store import journal, journal_tree
+from gateway.store import journal, journal_check, journal_tree
 from gateway.store.database import Connection, Database
 from tests.store.rows import MONDAY
 
@@ -27,19 +27,19 @@ async def append_and_seal_all(connection: Connection, limit: int = 5000) -> None
         pass
 
 
-async def tamper(connection: Connection, statement: str) -> journal.JournalCheck:
+async def tamper(connection: Connection, statement: str) -> journal_check.JournalCheck:
     """The result of verification after a superuser has executed the statement."""
     for table in ("journal", "journal_blocks"):
         await connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
     await connection.execute(statement)
-    return await journal.verify(connection)
+    return await journal_check.verify(connection)
 
 
 @pytest.mark.parametrize("limit", [1, 3, 5000])
 async def test_a_journal_sealed_in_batches_of_any_size_verifies(database: Database, limit: int) -> None:
     async with database.acquire() as connection:
         await append_and_seal_all(connection, limit)
-        check = await journal.verify(connection)
+        check = await journal_check.verify(connection)
         assert (check.entries, check.fault) == (11, None)
         assert (await journal.head(connection))[:2] == (11, check.head)
         rows = await connection.fetch("SELECT seq, case_id FROM journal ORDER BY seq")
@@ -51,10 +51,10 @@ async def test_a_journal_sealed_in_batches_of_any_size_verifies(database: Databa
 async def test_the_journal_head_does_not_depend_on_the_batch_size(database: Database) -> None:
     async with database.acquire() as connection:
         await append_and_seal_all(connection, 2)
-        by_twos = (await journal.verify(connection)).head
+        by_twos = (await journal_check.verify(connection)).head
         await tamper(connection, "TRUNCATE journal")
         await append_and_seal_all(connection)
-        assert (await journal.verify(connection)).head == by_twos
+        assert (await journal_check.verify(connection)).head == by_twos
 
 
 @pytest.mark.parametrize(
@@ -102,14 +102,14 @@ async def test_verification_of_a_changed_journal_names_the_first_wrong_entry(
 
 async def seal_as_0_1_0(connection: Connection) -> None:
     """What `append_and_seal_all` does, with version 1 of the hash."""
-    position = journal.CHAIN_START
+    position = journal_check.CHAIN_START
     entries = [*ENTRIES, journal.entry(MONDAY, None, Event(EventType.REPLY_IGNORED, Reason("empty")))]
     at_us = int(MONDAY.timestamp()) * 1_000_000
     for seq, entry in enumerate(entries, start=1):
         octets = digests.journal_entry(
             seq, at_us, entry.case_id, entry.event, entry.event_id, entry.detail, version=1
         )
-        position = journal.ChainPosition(seq, digests.journal_hash(position.hash, octets))
+        position = journal_check.ChainPosition(seq, digests.journal_hash(position.hash, octets))
         await connection.execute(
             """INSERT INTO journal (seq, at, case_id, event, event_id, detail, version, hash)
                VALUES ($1, $2, $3, $4, $5, $6, 1, $7)""",
@@ -121,7 +121,7 @@ async def test_entries_sealed_by_0_1_0_verify_and_new_ones_follow_from_them(data
     async with database.acquire() as connection:
         await seal_as_0_1_0(connection)
         await append_and_seal_all(connection)
-        check = await journal.verify(connection)
+        check = await journal_check.verify(connection)
         assert (check.entries, check.fault) == (22, None)
         versions = await connection.fetch("SELECT version, count(*) AS n FROM journal GROUP BY version")
         assert {row["version"]: row["n"] for row in versions} == {1: 11, 2: 11}
@@ -157,8 +157,8 @@ async def test_an_entry_with_the_old_hash_does_not_follow_one_with_the_new(datab
             seq + 1,
             digests.journal_hash(bytes.fromhex(head), octets),
         )
-        fault = (await journal.verify(connection)).fault
-        assert fault == journal.JournalFault(12, "has an older version of the hash than the entry before")
+        fault = (await journal_check.verify(connection)).fault
+        assert fault == journal_check.JournalFault(12, "has an older version of the hash than the entry before")
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ async def test_concurrent_sealers_make_one_chain(database: Database) -> None:
     async with database.acquire() as connection:
         while await journal.seal(connection):
             pass
-        check = await journal.verify(connection)
+        check = await journal_check.verify(connection)
     assert (check.entries, check.fault) == (200, None)
 
 
@@ -213,21 +213,26 @@ async def test_deleted_last_entries_are_found_by_an_anchor(database: Database) -
         await append_and_seal_all(connection)
         anchor = await make_anchor(connection)
         await append_and_seal_all(connection)
-        assert (await journal.verify(connection, [anchor, empty, await make_anchor(connection)])).fault is None
+        assert (
+            await journal_check.verify(connection, [anchor, empty, await make_anchor(connection)])
+        ).fault is None
         assert (await tamper(connection, "DELETE FROM journal WHERE seq > 8")).fault is None
-        check = await journal.verify(connection, [empty, anchor])
-        assert (check.entries, check.fault) == (8, journal.JournalFault(11, "missing, though an anchor covers it"))
+        check = await journal_check.verify(connection, [empty, anchor])
+        assert (check.entries, check.fault) == (
+            8,
+            journal_check.JournalFault(11, "missing, though an anchor covers it"),
+        )
 
 
 async def test_a_deleted_last_entry_is_found_by_the_position_of_the_feed(database: Database) -> None:
     async with database.acquire() as connection:
         await append_and_seal_all(connection)
         await connection.execute("INSERT INTO feeds (feed, seq) VALUES ('sdu', 11)")
-        assert (await journal.verify(connection)).fault is None
+        assert (await journal_check.verify(connection)).fault is None
         check = await tamper(connection, "DELETE FROM journal WHERE seq = 11")
         assert (check.entries, check.fault) == (
             10,
-            journal.JournalFault(11, "missing, though the journal had 11 entries"),
+            journal_check.JournalFault(11, "missing, though the journal had 11 entries"),
         )
 
 
@@ -239,7 +244,7 @@ async def test_deleted_last_entries_are_found_by_the_journal_tree(database: Data
         check = await tamper(connection, "DELETE FROM journal; DELETE FROM journal_blocks")
         assert (check.entries, check.fault) == (
             0,
-            journal.JournalFault(1, "missing, though the journal had 256 entries"),
+            journal_check.JournalFault(1, "missing, though the journal had 256 entries"),
         )
 
 
@@ -250,9 +255,9 @@ async def test_a_rewritten_chain_is_found_by_an_anchor(database: Database) -> No
         await tamper(connection, "TRUNCATE journal")
         await journal.append(connection, [journal.entry(MONDAY, "another", Event(EventType.RECEIVED))])
         await append_and_seal_all(connection)
-        assert (await journal.verify(connection)).fault is None
-        fault = (await journal.verify(connection, [anchor])).fault
-        assert fault == journal.JournalFault(11, "the entries up to it are not those of the anchor")
+        assert (await journal_check.verify(connection)).fault is None
+        fault = (await journal_check.verify(connection, [anchor])).fault
+        assert fault == journal_check.JournalFault(11, "the entries up to it are not those of the anchor")
 
 
 @pytest.mark.parametrize(
@@ -264,11 +269,13 @@ async def test_a_journal_tree_over_other_entries_is_found(database: Database, st
         for _ in range(50):
             await append_and_seal_all(connection)
         await journal_tree.grow(connection)
-        assert (await journal.verify(connection)).fault is None
+        assert (await journal_check.verify(connection)).fault is None
         await connection.execute("ALTER TABLE journal_tree DISABLE TRIGGER journal_append_only")
         await connection.execute(statement)
-        fault = (await journal.verify(connection)).fault
-        assert fault == journal.JournalFault(1, "the stored Merkle tree does not match the journal from there on")
+        fault = (await journal_check.verify(connection)).fault
+        assert fault == journal_check.JournalFault(
+            1, "the stored Merkle tree does not match the journal from there on"
+        )
 
 
 @pytest.mark.no_cover  # tracing doubles its time, and other tests cover the same lines
@@ -282,10 +289,10 @@ async def test_every_stored_level_of_the_journal_tree_is_verified(database: Data
             pass
         while await journal_tree.grow(connection):
             pass
-        assert (await journal.verify(connection)).fault is None
+        assert (await journal_check.verify(connection)).fault is None
         await connection.execute("ALTER TABLE journal_tree DISABLE TRIGGER journal_append_only")
         for change in changes:
             await connection.execute(f"{change} WHERE (level, position) = (8, 3)")
-            fault = (await journal.verify(connection)).fault
+            fault = (await journal_check.verify(connection)).fault
             assert fault is not None
             assert fault.seq == 3 * merkle.TILE + 1

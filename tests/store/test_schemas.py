@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from gateway.consent.events import Event, EventType
-from gateway.store import journal, locks, nodes
+from gateway.store import journal, journal_check, locks, nodes
 from gateway.store.database import Connection, DatabaseError, connect
 from gateway.store.locks import Lock
 from gateway.store.migrations import migrate, migrations, pending
@@ -226,14 +226,14 @@ async def test_eviction_and_links_of_a_schema_leave_the_others_alone(
 
 
 async def test_each_schema_has_its_own_chain(regions: Mapping[str, Connection]) -> None:
-    async def fill(connection: Connection, entries: int) -> journal.JournalCheck:
+    async def fill(connection: Connection, entries: int) -> journal_check.JournalCheck:
         for n in range(entries):
             entry = journal.entry(
                 datetime(2026, 11, 28, n, tzinfo=UTC), f"case-{entries}", Event(EventType.RECEIVED)
             )
             await journal.append(connection, [entry])
             assert await journal.seal(connection) == 1
-        return await journal.verify(connection)
+        return await journal_check.verify(connection)
 
     lengths = dict(zip(regions, (2, 3, 4), strict=True))
     checks = await asyncio.gather(*(fill(regions[schema], entries) for schema, entries in lengths.items()))

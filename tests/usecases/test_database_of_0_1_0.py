@@ -31,7 +31,7 @@ NEW_MIGRATIONS = [
     "0023_rewinds", "0024_journal_check", "0025_live_rows", "0026_journal_index",
     "0027_redelivered", "0028_questions_of_case", "0029_figures", "0030_people",
     "0031_receipts_and_segments", "0032_held_dialogues", "0033_clock_moves",
-    "0034_queue_figures", "0035_alert_sentences", "0036_checks", "0037_journal_blocks",
+    "0034_queue_figures", "0035_alert_sentences", "0036_checks", "0037_journal_blocks", "0038_hot_updates",
 ]  # fmt: skip
 
 DONE = [f"done-{n:02}" for n in range(1, 13)]
