@@ -86,20 +86,17 @@ def journal_entry(
     Version 1, that of 0.1.0, has the same octets for NULL and for the empty string. Version 2 gives each text its
     length, and NULL none. Raises ValueError for another version.
     """
-    fields: tuple[object, ...]
     match version:
         case 1:
             fields = (seq, at_us, case_id or "", event, event_id or "", detail)
+            return "\x1f".join(map(str, fields)).encode()
         case 2:
-            fields = ("v2", seq, at_us, _measured(case_id), _measured(event), _measured(event_id), detail)
+            case = "-" if case_id is None else f"{len(case_id)}:{case_id}"
+            status = "-" if event_id is None else f"{len(event_id)}:{event_id}"
+            what = f"{len(event)}:{event}"
+            return f"v2\x1f{seq}\x1f{at_us}\x1f{case}\x1f{what}\x1f{status}\x1f{detail}".encode()
         case _:
             raise ValueError(f"there is no version {version} of the hash")
-    return "\x1f".join(map(str, fields)).encode()
-
-
-def _measured(text: str | None) -> str:
-    """The text after its number of characters; `-` for NULL."""
-    return "-" if text is None else f"{len(text)}:{text}"
 
 
 def journal_hash(before: bytes, entry: bytes) -> bytes:

@@ -57,11 +57,7 @@ class SealedEntry(NamedTuple):
 
     def hash_after(self, before: bytes) -> bytes:
         """Its hash, given that of the entry before."""
-        assert self.at_us is not None, "an infinite instant has no hash"
-        octets = digests.journal_entry(
-            self.seq, self.at_us, self.case_id, self.event, self.event_id, self.detail, self.version
-        )
-        return digests.journal_hash(before, octets)
+        return next(hashes(before, (self,)))
 
 
 class Block(NamedTuple):
@@ -106,11 +102,13 @@ def case_keys(case_ids: Iterable[str | None]) -> list[int]:
     return sorted({case_key(case_id) for case_id in case_ids if case_id is not None})
 
 
-def hashes(before: bytes, entries: Sequence[SealedEntry]) -> Iterator[bytes]:
+def hashes(before: bytes, entries: Iterable[SealedEntry]) -> Iterator[bytes]:
     """The hash of each of consecutive entries, given that of the one before them."""
-    following = accumulate(entries, lambda last, entry: entry.hash_after(last), initial=before)
-    next(following)
-    return following
+    for seq, at_us, case_id, event, event_id, detail, version in entries:
+        assert at_us is not None, "an infinite instant has no hash"
+        octets = digests.journal_entry(seq, at_us, case_id, event, event_id, detail, version)
+        before = digests.journal_hash(before, octets)
+        yield before
 
 
 def block_of(
