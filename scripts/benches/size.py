@@ -1,8 +1,8 @@
 """Bytes of the database and of WAL that a case leaves once it has its voucher, and the share of HOT updates.
 
 Every family is asked, agrees, and has its voucher: two campaigns, of which the second is measured. The first makes
-the queues as long as they become; they do not grow again. Bytes are those of tables, indexes and TOAST after VACUUM,
-by table; receipts that are still expected are among them.
+the queues as long as they become; they do not grow again. Bytes are those of tables, indexes and TOAST after
+VACUUM, by table; receipts that are still expected are among them.
 """
 
 import asyncio
