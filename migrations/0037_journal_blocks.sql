@@ -1,3 +1,9 @@
+-- A process of the version before may run on: it waits here before it seals, and before it appends. What it has not
+-- committed by now comes before. The lock of the sealers is the first one, as it is theirs.
+SELECT pg_advisory_xact_lock(1785689458::bigint # ((CASE current_schema() WHEN 'public' THEN 0
+                                                    ELSE hashtext(current_schema()) END)::bigint << 32));
+LOCK TABLE journal_pending IN ACCESS EXCLUSIVE MODE;
+
 -- Sealed entries are kept 256 at a time, compressed: a tenth of the octets of a row each, and of its WAL. A block has
 -- the entries of one node of the lowest stored level of the Merkle tree. What is sealed since the last block ended is
 -- in rows of `journal`, and so is what earlier versions have sealed, until the job fold_journal has come to it.
@@ -37,9 +43,7 @@ CREATE TRIGGER journal_rows_folded AFTER DELETE ON journal REFERENCING OLD TABLE
     FOR EACH STATEMENT EXECUTE FUNCTION journal_rows_folded();
 
 -- So it is with what is pending: the entries of a transaction are one row, and the first entries of a list's cases are
--- none until they are sealed. What the version before has written is sealed here, under the lock of the sealers.
-SELECT pg_advisory_xact_lock(1785689458::bigint # ((CASE current_schema() WHEN 'public' THEN 0
-                                                    ELSE hashtext(current_schema()) END)::bigint << 32));
+-- none until they are sealed. What the version before has written is sealed here.
 WITH head AS (
     SELECT coalesce(max(seq), 0) AS seq, coalesce((SELECT hash FROM journal ORDER BY seq DESC LIMIT 1), '') AS hash
     FROM journal
