@@ -17,7 +17,7 @@ _MAX_BLOCKS = 40
 """Blocks that one statement reads: some 10,000 entries."""
 
 _ROW = "seq, CASE WHEN isfinite(at) THEN at END AS at, case_id, event, event_id, detail, version, hash"
-_BLOCK = "position, NULL, NULL, NULL, NULL, NULL, version, hash, before, entries"
+_BLOCK = "position AS seq, NULL, NULL, NULL, NULL, NULL, version, hash, before, entries"
 # Each statement reads both tables: an entry that is folded meanwhile is seen once.
 _AFTER = f"""
 (SELECT {_ROW}, NULL::bytea AS before, NULL::bytea AS entries FROM journal WHERE seq > $1 AND {{rows}}
@@ -27,15 +27,19 @@ UNION ALL
 """  # noqa: S608
 _ALL = _AFTER.format(rows="true", blocks="true")
 _STATUSES = _AFTER.format(rows="event_id IS NOT NULL", blocks="last_status > $1")
+# One key at a time: of a search for many, the planner thinks that it finds most blocks, and reads them all.
 _OF_CASES = f"""
 SELECT {_ROW}, coalesce(
     (SELECT last.hash FROM journal last WHERE last.seq = j.seq - 1),
     (SELECT last.hash FROM journal_blocks last WHERE (last.position + 1) * {ENTRIES} = j.seq - 1
-     AND last.position = (j.seq - 2) / {ENTRIES}), '') AS before, NULL::bytea AS entries
+     AND last.position = (j.seq - 2) / {ENTRIES}), '') AS before, NULL::bytea AS entries, NULL::bigint[] AS blocks
 FROM journal j WHERE case_id = ANY($1::text[])
 UNION ALL
-SELECT {_BLOCK} FROM journal_blocks WHERE cases && $2::integer[]
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+       ARRAY(SELECT position FROM journal_blocks WHERE cases @> ARRAY[wanted.key])
+FROM unnest($2::integer[]) AS wanted (key)
 """  # noqa: S608
+_BLOCKS = f"SELECT {_BLOCK} FROM journal_blocks WHERE position = ANY($1::bigint[])"  # noqa: S608
 _AT = f"""
 SELECT {_ROW}, NULL::bytea AS before, NULL::bytea AS entries FROM journal WHERE seq = ANY($1::bigint[])
 UNION ALL
@@ -154,7 +158,7 @@ async def of_cases(connection: Connection, case_ids: Collection[str]) -> dict[st
     """
     wanted = set(case_ids)
     found: defaultdict[str, list[SealedEntry]] = defaultdict(list)
-    async for run in _runs(await _rows_of_cases(connection, wanted)):
+    async for run in _runs_of_cases(connection, wanted):
         for entry in run.entries:
             if entry.case_id in wanted:
                 found[entry.case_id].append(entry)
@@ -165,7 +169,7 @@ async def chained_of_cases(connection: Connection, case_ids: Collection[str]) ->
     """As `of_cases`, with the hashes: those within a block follow from its entries."""
     wanted = set(case_ids)
     found: defaultdict[str, list[Chained]] = defaultdict(list)
-    async for run in _runs(await _rows_of_cases(connection, wanted)):
+    async for run in _runs_of_cases(connection, wanted):
         before = run.before or b""
         chain = [run.hash] if len(run.entries) == 1 else list(journal_blocks.hashes(before, run.entries))
         for entry, last, hash_ in zip(run.entries, [before, *chain], chain, strict=False):
@@ -174,9 +178,18 @@ async def chained_of_cases(connection: Connection, case_ids: Collection[str]) ->
     return dict(found)
 
 
-async def _rows_of_cases(connection: Connection, case_ids: Collection[str]) -> list[asyncpg.Record]:
-    keys = [journal_blocks.case_key(case_id) for case_id in case_ids]
-    return await connection.fetch(_OF_CASES, list(case_ids), keys)
+async def _runs_of_cases(connection: Connection, case_ids: Collection[str]) -> AsyncIterator[Run]:
+    """The runs that may have entries of these cases, in order; a bounded number of blocks is in memory at once."""
+    found = await connection.fetch(_OF_CASES, list(case_ids), journal_blocks.case_keys(case_ids))
+    rows = {row["seq"]: row for row in found if row["blocks"] is None}
+    blocks = {position for row in found for position in row["blocks"] or ()}
+    firsts = sorted([*rows, *(position * ENTRIES + 1 for position in blocks)])
+    for begin in range(0, len(firsts), _MAX_BLOCKS):
+        some = firsts[begin : begin + _MAX_BLOCKS]
+        positions = [journal_blocks.position_of(first) for first in some if first not in rows]
+        read = await connection.fetch(_BLOCKS, positions) if positions else []
+        async for run in _runs([*(rows[first] for first in some if first in rows), *read]):
+            yield run
 
 
 async def hashes_at(connection: Connection, seqs: Collection[int]) -> dict[int, bytes]:
