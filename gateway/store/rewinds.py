@@ -180,11 +180,14 @@ async def _hash_at(connection: Connection, seq: int) -> bytes | None:
 
 
 async def _is_journaled(connection: Connection, entry: Committed) -> bool:
-    """Whether the entry is pending, or sealed: it is looked for first where it comes from."""
+    """Whether the entry is pending, or sealed: it is looked for first where it comes from.
+
+    In a block that cannot be read it is not, but such blocks do not hide the others.
+    """
     pending = (await journal.pending_of(connection, [entry.case_id])).get(entry.case_id, ())
     if any((one.at, one.event) == (entry.at, entry.event) for one in pending):
         return True
-    entries = (await sealed.of_cases(connection, [entry.case_id])).get(entry.case_id, ())
+    entries = (await sealed.of_cases(connection, [entry.case_id], readable=True)).get(entry.case_id, ())
     return any((one.at, one.event) == (entry.at, entry.event) for one in entries)
 
 

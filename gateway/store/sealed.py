@@ -151,14 +151,16 @@ async def _rows_after(
     return [row for row in rows if until is None or _first(row) <= until], until
 
 
-async def of_cases(connection: Connection, case_ids: Collection[str]) -> dict[str, list[SealedEntry]]:
+async def of_cases(
+    connection: Connection, case_ids: Collection[str], *, readable: bool = False
+) -> dict[str, list[SealedEntry]]:
     """By case_id, the entries of these cases, in order; cases without any are left out.
 
-    Raises JournalIncompleteError.
+    Raises JournalIncompleteError, unless those in blocks that can be read are enough (`readable`).
     """
     wanted = set(case_ids)
     found: defaultdict[str, list[SealedEntry]] = defaultdict(list)
-    async for run in _runs_of_cases(connection, wanted):
+    async for run in _runs_of_cases(connection, wanted, readable=readable):
         for entry in run.entries:
             if entry.case_id in wanted:
                 found[entry.case_id].append(entry)
@@ -178,7 +180,9 @@ async def chained_of_cases(connection: Connection, case_ids: Collection[str]) ->
     return dict(found)
 
 
-async def _runs_of_cases(connection: Connection, case_ids: Collection[str]) -> AsyncIterator[Run]:
+async def _runs_of_cases(
+    connection: Connection, case_ids: Collection[str], *, readable: bool = False
+) -> AsyncIterator[Run]:
     """The runs that may have entries of these cases, in order; a bounded number of blocks is in memory at once."""
     found = await connection.fetch(_OF_CASES, list(case_ids), journal_blocks.case_keys(case_ids))
     rows = {row["seq"]: row for row in found if row["blocks"] is None}
@@ -188,7 +192,7 @@ async def _runs_of_cases(connection: Connection, case_ids: Collection[str]) -> A
         some = firsts[begin : begin + _MAX_BLOCKS]
         positions = [journal_blocks.position_of(first) for first in some if first not in rows]
         read = await connection.fetch(_BLOCKS, positions) if positions else []
-        async for run in _runs([*(rows[first] for first in some if first in rows), *read]):
+        async for run in _runs([*(rows[first] for first in some if first in rows), *read], readable=readable):
             yield run
 
 
@@ -215,12 +219,18 @@ async def entry_at(connection: Connection, seq: int) -> SealedEntry | None:
     return None
 
 
-async def _runs(rows: Iterable[asyncpg.Record]) -> AsyncIterator[Run]:
-    """The runs in order, read one at a time."""
+async def _runs(rows: Iterable[asyncpg.Record], *, readable: bool = False) -> AsyncIterator[Run]:
+    """The runs in order, read one at a time; only those that can be read, or else JournalIncompleteError."""
     time_slice = TimeSlice()
     for row in sorted(rows, key=_first):
         if row["entries"] is not None:
-            yield Run(journal_blocks.entries_of(row["seq"], row["entries"]), row["before"], row["hash"])
+            try:
+                entries = journal_blocks.entries_of(row["seq"], row["entries"])
+            except JournalIncompleteError:
+                if readable:
+                    continue
+                raise
+            yield Run(entries, row["before"], row["hash"])
         else:
             yield Run((_entry(row),), row["before"], row["hash"])
         await time_slice.yield_if_spent()

@@ -6,10 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway.store import journal, journal_blocks, journal_check, sealed
+from gateway.consent.events import Event, EventType
+from gateway.store import journal, journal_blocks, journal_check, rewinds, sealed
 from gateway.store.database import Connection, Database
 from gateway.store.journal import Entry
 from gateway.store.journal_blocks import ENTRIES, SealedEntry
+from gateway.store.nodes import RewoundError
+from gateway.store.rewinds import Committed, JournalMemory
 from tests.store.test_journal_blocks import entry, fill, unfold
 
 AT = datetime(2026, 11, 23, 5, 0, tzinfo=UTC)
@@ -137,3 +140,23 @@ async def test_blocks_of_a_case_are_read_a_few_at_a_time(connection: Connection)
         assert case_id is not None
         seqs = [e.seq for e in (await sealed.of_cases(connection, [case_id]))[case_id]]
     assert seqs == [n + 1 for n in range(3 * ENTRIES + 20) if entry(n).case_id == case_id]
+
+
+async def test_a_block_that_cannot_be_read_does_not_hide_what_this_process_has_committed(
+    connection: Connection,
+) -> None:
+    """Else no connection could be opened any more."""
+    await fill(connection, ENTRIES)
+    case_id = entry(3).case_id
+    assert case_id is not None
+    await journal.append(connection, [journal.entry(AT, case_id, Event(EventType.RELEASED))])
+    await journal.seal(connection)
+    memory = JournalMemory()
+    memory.note(await rewinds.head(connection))
+    memory.committed(Committed(case_id, AT, EventType.RELEASED))
+    await connection.execute("ALTER TABLE journal_blocks DISABLE TRIGGER USER")
+    await connection.execute("UPDATE journal_blocks SET entries = 'x'")
+    await memory.check(connection, is_new=True)
+    memory.committed(Committed(case_id, AT, EventType.PARKED))
+    with pytest.raises(RewoundError):
+        await memory.check(connection, is_new=True)
