@@ -16,7 +16,9 @@ from gateway.time_slice import TimeSlice
 _MAX_BLOCKS = 40
 """Blocks that one statement reads: some 10,000 entries."""
 
-_ROW = "seq, CASE WHEN isfinite(at) THEN at END AS at, case_id, event, event_id, detail, version, hash"
+# The instant as a number: Python has no years after 9999.
+_AT_US = "(CASE WHEN isfinite(at) THEN extract(epoch FROM at) * 1000000 END)::bigint AS at_us"
+_ROW = f"seq, {_AT_US}, case_id, event, event_id, detail, version, hash"
 _BLOCK = "position AS seq, NULL, NULL, NULL, NULL, NULL, version, hash, before, entries"
 # Each statement reads both tables: an entry that is folded meanwhile is seen once.
 _AFTER = f"""
@@ -243,7 +245,5 @@ def _first(row: asyncpg.Record) -> int:
 
 
 def _entry(row: asyncpg.Record) -> SealedEntry:
-    at: datetime | None = row["at"]
-    at_us = None if at is None else journal_blocks.microseconds(at)
     fields = (row["case_id"], row["event"], row["event_id"], row["detail"], row["version"])
-    return SealedEntry(row["seq"], at_us, *fields)
+    return SealedEntry(row["seq"], row["at_us"], *fields)

@@ -4,6 +4,7 @@ import random
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 import pytest
 
 from gateway.consent.events import Event, EventType
@@ -11,6 +12,7 @@ from gateway.store import journal, journal_blocks, journal_check, rewinds, seale
 from gateway.store.database import Connection, Database
 from gateway.store.journal import Entry
 from gateway.store.journal_blocks import ENTRIES, SealedEntry
+from gateway.store.journal_check import JournalFault
 from gateway.store.nodes import RewoundError
 from gateway.store.rewinds import Committed, JournalMemory
 from tests.store.test_journal_blocks import entry, fill, unfold
@@ -160,3 +162,19 @@ async def test_a_block_that_cannot_be_read_does_not_hide_what_this_process_has_c
     memory.committed(Committed(case_id, AT, EventType.PARKED))
     with pytest.raises(RewoundError):
         await memory.check(connection, is_new=True)
+
+
+@pytest.mark.parametrize("at", ["20000-01-01", "0044-03-15 BC"])
+async def test_a_row_with_an_instant_that_python_does_not_know_is_named_and_does_not_stop_the_sealing(
+    connection: Connection, at: str
+) -> None:
+    await fill(connection, 200)
+    await connection.execute("ALTER TABLE journal DISABLE TRIGGER USER")
+    await connection.execute(f"UPDATE journal SET at = '{at}' WHERE seq = 7")
+    await connection.execute("ALTER TABLE journal ENABLE TRIGGER USER")
+    await journal.append(connection, [entry(n) for n in range(200, 300)])
+    assert await journal.seal(connection) == 100
+    fault = (await journal_check.verify(connection)).fault
+    assert fault == JournalFault(7, "its hash does not match its fields")
+    with pytest.raises(asyncpg.RaiseError, match="append-only"):
+        await connection.execute("DELETE FROM journal WHERE seq = 7")
