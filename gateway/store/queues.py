@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+import asyncpg
+
 from gateway.store.database import Connection
-from gateway.store.journal_blocks import ENTRIES
+from gateway.store.journal_blocks import ENTRIES, JournalIncompleteError, entries_of
 from gateway.store.rows import reader
 
 ALIVE_WITHIN_SECONDS = 15.0
@@ -94,7 +96,7 @@ SELECT (SELECT coalesce(sum(size), 0) FROM (SELECT size FROM journal_pending LIM
        (SELECT at FROM journal_pending ORDER BY id LIMIT 1) AS since
 """
 # Of the push only: a reader that pulls keeps its cursor itself.
-# Of a block that is pushed in part, all statuses count.
+# Of a block that is pushed in part, all statuses count: `_left_to_push` takes the pushed ones away.
 _STATUSES = f"""
 SELECT (SELECT count(*) FROM (SELECT FROM journal WHERE event_id IS NOT NULL AND journal.seq > cursor.seq
                               LIMIT $1) AS waiting)
@@ -108,6 +110,10 @@ SELECT (SELECT count(*) FROM (SELECT FROM journal WHERE event_id IS NOT NULL AND
               WHERE position >= cursor.seq / {ENTRIES} AND last_status > cursor.seq
               ORDER BY position LIMIT 1)) AS since
 FROM (SELECT (SELECT seq FROM feeds WHERE feed = 'sdu') AS seq) AS cursor
+"""  # noqa: S608
+_PUSHED_IN_PART = f"""
+SELECT position, seq, entries FROM feeds JOIN journal_blocks ON position = seq / {ENTRIES}
+WHERE feed = 'sdu' AND seq % {ENTRIES} > 0 AND last_status > seq
 """  # noqa: S608
 _SMS = """
 SELECT links.link, priorities.priority, queued.depth, sms.created_at AS since
@@ -137,10 +143,12 @@ UNION ALL SELECT 'sms', link, priority, depth, since FROM ({_SMS}) AS sms
 WAITING = f"""
 SELECT queue AS name, link, priority::text AS label,
        CASE WHEN counted.depth < $1 THEN counted.depth ELSE greatest(counted.depth, kept.depth) END AS depth,
-       CASE WHEN counted.depth < $1 THEN counted.since ELSE least(counted.since, kept.since) END AS since
+       CASE WHEN counted.depth < $1 THEN counted.since ELSE least(counted.since, kept.since) END AS since,
+       NULL::bytea AS entries
 FROM ({_COUNTED}) AS counted LEFT JOIN queue_figures AS kept USING (queue, link, priority)
-UNION ALL SELECT 'held', link, '', depth, NULL FROM queue_figures WHERE queue = 'held'
-UNION ALL SELECT 'cases', service, state, cases, NULL FROM ({_CASES}) AS cases
+UNION ALL SELECT 'held', link, '', depth, NULL, NULL FROM queue_figures WHERE queue = 'held'
+UNION ALL SELECT 'cases', service, state, cases, NULL, NULL FROM ({_CASES}) AS cases
+UNION ALL SELECT 'block', position::text, '', seq, NULL, entries FROM ({_PUSHED_IN_PART}) AS pushed
 """  # noqa: S608
 _FORGET = "DELETE FROM queue_figures"
 _COUNT = f"""
@@ -193,8 +201,10 @@ async def waiting(connection: Connection, most: int = MAX_COUNTED) -> Waiting:
     Of a queue `most` rows are counted: one with more has the depth that `count_all` kept.
     """
     rows = await connection.fetch(WAITING, most)
+    queues = [Queue(row["name"], row["depth"], row["since"]) for row in rows if row["name"] in QUEUES]
+    block = next((row for row in rows if row["name"] == "block"), None)
     return Waiting(
-        queues=[Queue(row["name"], row["depth"], row["since"]) for row in rows if row["name"] in QUEUES],
+        queues=[_left_to_push(one, block) if block and one.name == "statuses" else one for one in queues],
         sms=[
             SmsQueue(row["link"], int(row["label"]), row["depth"], row["since"])
             for row in rows
@@ -203,6 +213,18 @@ async def waiting(connection: Connection, most: int = MAX_COUNTED) -> Waiting:
         cases=[(row["link"], row["label"], row["depth"]) for row in rows if row["name"] == "cases"],
         held=[(row["link"], row["depth"]) for row in rows if row["name"] == "held"],
     )
+
+
+def _left_to_push(statuses: Queue, pushed_in_part: asyncpg.Record) -> Queue:
+    """The queue without the statuses that were pushed with the first entries of this block."""
+    try:
+        entries = entries_of(int(pushed_in_part["link"]), pushed_in_part["entries"])
+    except JournalIncompleteError:  # the check names it
+        return statuses
+    block = [entry for entry in entries if entry.event_id is not None]
+    left = [entry for entry in block if entry.seq > pushed_in_part["depth"]]
+    depth = max(statuses.depth - (len(block) - len(left)), len(left))
+    return statuses._replace(depth=depth, since=left[0].at if left else statuses.since)
 
 
 async def count_all(connection: Connection, most: int = MAX_COUNTED) -> None:

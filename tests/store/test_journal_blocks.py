@@ -299,6 +299,17 @@ async def test_the_queue_of_statuses_counts_those_in_blocks(connection: Connecti
     assert {q.name: q.depth for q in (await queues.waiting(connection)).queues}["statuses"] == 0
 
 
+async def test_statuses_of_a_block_that_are_pushed_do_not_wait(connection: Connection) -> None:
+    await fill(connection, 300)
+    for pushed in (0, 100, 254, ENTRIES, 299):
+        await connection.execute(
+            "INSERT INTO feeds (feed, seq) VALUES ('sdu', $1) ON CONFLICT (feed) DO UPDATE SET seq = $1", pushed
+        )
+        waiting = [n for n in range(pushed, 300) if n % 3 == 0]
+        (queue,) = [queue for queue in (await queues.waiting(connection)).queues if queue.name == "statuses"]
+        assert (queue.depth, queue.since) == (len(waiting), entry(waiting[0]).at if waiting else None), pushed
+
+
 @given(st.integers(0, 2**32 - 1), st.text(max_size=40), st.text(max_size=40), st.none() | st.text(max_size=30))
 def test_a_block_gives_back_its_entries(position: int, case_id: str, detail: str, event_id: str | None) -> None:
     first = position * ENTRIES + 1
