@@ -214,8 +214,8 @@ async def _append_sealed(connection: Connection, last: sealed.Last, fields: Sequ
     """Chains these entries after `last`, and writes them as blocks, and as rows where they fill none."""
     entries = [SealedEntry._make((last.seq + n, *one, digests.HASH_VERSION)) for n, one in enumerate(fields, 1)]
     chain, time_slice = [last.hash], TimeSlice()
-    for hash_ in journal_blocks.hashes(last.hash, entries):
-        chain.append(hash_)
+    for begin in range(0, len(entries), ENTRIES):
+        chain += journal_blocks.hashes(chain[-1], entries[begin : begin + ENTRIES])
         await time_slice.yield_if_spent()
     n = min(-last.seq % ENTRIES, len(entries))  # the rows of the block that has begun
     await _add_rows(connection, entries[:n], chain[1 : n + 1])

@@ -99,7 +99,7 @@ def case_key(case_id: str) -> int:
 
 def case_keys(case_ids: Iterable[str | None]) -> list[int]:
     """The keys of the cases, each once, in order."""
-    return sorted({case_key(case_id) for case_id in case_ids if case_id is not None})
+    return sorted({case_key(case_id) for case_id in {*case_ids} if case_id is not None})
 
 
 def hashes(before: bytes, entries: Iterable[SealedEntry]) -> Iterator[bytes]:
