@@ -226,7 +226,7 @@ def jobs_of(components: Components) -> list[Job]:
         once("count_figures", c.figures.count, 5.0),
         once("check_journal", c.journal.check, c.policy.journal.check_seconds),
         once("grow_tree", c.journal.grow_tree, 30.0),
-        once("fold_journal", c.journal.fold, 5.0),
+        once("fold_journal", c.journal.fold, 30.0),
         once("expire_receipts", c.housekeeping.expire_receipts, 60.0),
         once("expire_dialogues", c.housekeeping.expire_dialogues, 60.0),
         once("expire_unacknowledged", c.housekeeping.expire_unacknowledged, 3600.0),

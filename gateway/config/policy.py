@@ -194,9 +194,9 @@ class HttpPolicy:
 class JournalPolicy:
     """The check of the journal's hash chain."""
 
-    check_batch: int = 500
-    """The number of entries checked at a time: other tasks wait for some milliseconds."""
-    min_checked_per_run: int = 5000
+    check_batch: int = 512
+    """The number of entries checked at a time, whole blocks: other tasks wait for some milliseconds."""
+    min_checked_per_run: int = 2560
     """Entries of the round over the whole journal that one run of the job checks; more where that is long."""
     check_seconds: float = 30.0
     """The interval of the job."""
