@@ -1,6 +1,5 @@
 """``POST /v1/wallet/events``: the wallet reports that vouchers were activated and used."""
 
-import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,12 +13,11 @@ from gateway.api.requests import Route, json_response, read_object, unprocessabl
 from gateway.intake.fields import MAX_ID_LENGTH
 from gateway.metrics import WALLET_EVENTS
 from gateway.store.wallet_events import VoucherEvent
+from gateway.time_slice import TimeSlice
 from gateway.usecases.wallet_events import EventType, Rejection, WalletEvents
 
 MAX_BODY_BYTES = 1 << 20
 MAX_EVENTS = 5000
-EVENTS_AT_ONCE = 200
-"""Events that are read before other tasks run."""
 
 _FIELDS = dict.fromkeys(("event_id", "case_id", "type", "at")).keys()
 _TYPES = tuple(EventType)
@@ -40,9 +38,9 @@ class WalletApi:
         given = _events(await read_object(request, MAX_BODY_BYTES))
         valid: dict[int, VoucherEvent] = {}
         errors: list[tuple[int, FieldError]] = []
+        time_slice = TimeSlice()
         for position, value in enumerate(given):
-            if position % EVENTS_AT_ONCE == 0:
-                await asyncio.sleep(0)
+            await time_slice.yield_if_spent()
             event = _read(value, f"/events/{position}")
             if isinstance(event, VoucherEvent):
                 valid[position] = event

@@ -1,6 +1,5 @@
 """Client of the MCB (base of mobile citizens): which subscriber number belongs to an IIN (order A1 §7)."""
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -28,12 +27,11 @@ from gateway.partners.responses import (
 )
 from gateway.partners.silence import Silence
 from gateway.store.cases import StoredCase
+from gateway.time_slice import TimeSlice
 from gateway.tracing.context import HEADER, trace_of_batch, trace_of_case, traceparent
 
 MAX_CONSECUTIVE_FAILURES = 3
 """Lookups of a batch that fail one by one before the MCB counts as unavailable for the others as well."""
-RESULTS_AT_ONCE = 200
-"""Results of a batch that are read before other tasks run."""
 MAX_CONSECUTIVE_INVALID = 20
 """Invalid responses to lookups of a batch one by one, after which the others are retried later."""
 
@@ -153,9 +151,9 @@ async def _outcomes_by_iin(body: Mapping[str, object]) -> dict[str, Outcome]:
     if not isinstance(results, list):
         raise InvalidResponse("no results")
     by_iin: dict[str, Outcome] = {}
-    for read, result in enumerate(results, start=1):
-        if read % RESULTS_AT_ONCE == 0:
-            await asyncio.sleep(0)
+    time_slice = TimeSlice()
+    for result in results:
+        await time_slice.yield_if_spent()
         match result:
             case {"iin": str(iin)}:
                 outcome = _outcome("", result)
